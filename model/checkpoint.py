@@ -1,0 +1,268 @@
+"""A trained network as a file: weights, scalers, feature order and training record, as data that can run no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from model.features import FEATURE_NAMES, Scaler
+from model.network import RESIDUE_DAYS, KGMLNetwork, OutputScalers
+
+FORMAT = "agcarbon-checkpoint-1"
+DEFAULT_CHECKPOINT = Path(__file__).parent / "weights" / "agcarbon.safetensors"
+OUTPUTS = ("gpp", "ra", "rh", "nee", "yield", "residue")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is not KGML-ag-Carbon's; the message names what differs."""
+
+
+@dataclass(frozen=True)
+class Scalers:
+    """How every quantity was normalised: 19 features, then outputs in network signs [g C m-2 d-1, g C m-2 yr-1]."""
+
+    features: tuple[Scaler, ...]
+    outputs: Mapping[str, Scaler]
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Scalers:
+        """Return the scalers in `raw`: "features" holds 19 (mean, std), each of `OUTPUTS` one.
+
+        "features" may also be a mapping from feature name to (mean, std), whose order is then checked.
+
+        Raises
+        ------
+        CheckpointError
+            For a missing or unknown key, another number or order of features, or a std that is not positive.
+        """
+        expected = {"features", *OUTPUTS}
+        if set(raw) != expected:
+            raise CheckpointError(
+                f"scalers: missing {sorted(expected - set(raw))}, unknown {sorted(set(raw) - expected)}; "
+                f"a checkpoint is usable only with the scalers that it was trained with"
+            )
+        features = raw["features"]
+        if isinstance(features, Mapping):
+            check_feature_order(list(features))
+            features = list(features.values())
+        if len(features) != len(FEATURE_NAMES):
+            raise CheckpointError(f"scalers: {len(features)} features, the network has {len(FEATURE_NAMES)}")
+        return cls(
+            tuple(_scaler(pair, name) for pair, name in zip(features, FEATURE_NAMES, strict=True)),
+            {name: _scaler(raw[name], name) for name in OUTPUTS},
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `parse` reads."""
+        return {
+            "features": [list(scaler) for scaler in self.features],
+            **{name: list(self.outputs[name]) for name in OUTPUTS},
+        }
+
+
+def _scaler(pair: Sequence[float], name: str) -> Scaler:
+    try:
+        mean, std = (float(value) for value in pair)
+    except (TypeError, ValueError):
+        raise CheckpointError(f"scaler of {name}: {pair!r} is not a pair (mean, std)") from None
+    if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+        raise CheckpointError(f"scaler of {name}: mean {mean}, std {std}; both must be finite and std above 0")
+    return Scaler(mean, std)
+
+
+def check_feature_order(names: Sequence[str]) -> None:
+    """Raise `CheckpointError` at the first feature that is not where the network expects it."""
+    for position, (found, expected) in enumerate(zip(names, FEATURE_NAMES, strict=False)):
+        if found != expected:
+            raise CheckpointError(f"feature order: position {position} holds {found}, the network expects {expected}")
+    if len(names) != len(FEATURE_NAMES):
+        raise CheckpointError(f"feature order: {len(names)} features, the network has {len(FEATURE_NAMES)}")
+
+
+def _expected_shapes() -> dict[str, tuple[int, ...]]:
+    unit = Scaler(0.0, 1.0)
+    with torch.device("meta"):
+        network = KGMLNetwork(OutputScalers(unit, unit, unit, unit))
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def _check_tensors(tensors: Mapping[str, Any]) -> None:
+    shapes = _expected_shapes()
+    faults = [f"missing tensor {name}" for name in shapes if name not in tensors]
+    faults += [f"unknown tensor {name}" for name in tensors if name not in shapes]
+    for name, tensor in tensors.items():
+        if name not in shapes:
+            continue
+        if not isinstance(tensor, Tensor):
+            faults.append(f"{name} is a {type(tensor).__name__}, not a tensor")
+        elif tuple(tensor.shape) != shapes[name]:
+            faults.append(f"{name} has shape {tuple(tensor.shape)}, KGML-ag-Carbon has {shapes[name]}")
+        elif not torch.isfinite(tensor).all():
+            faults.append(f"{name} holds values that are not finite")
+    if faults:
+        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
+        raise CheckpointError(f"not the weights of KGML-ag-Carbon: {shown}")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights with all that is needed to use them and to trace them.
+
+    Attributes
+    ----------
+    tensors
+        The 46 published tensor names, float32.
+    scalers
+        Normalisation of inputs and outputs.
+    record
+        Where the weights come from: origin, data, seeds, scores. JSON values only.
+    residue_days
+        0-based days of the residue pulse.
+    """
+
+    tensors: Mapping[str, Tensor]
+    scalers: Scalers
+    record: Mapping[str, Any] = field(default_factory=dict)
+    residue_days: tuple[int, ...] = RESIDUE_DAYS
+
+    @classmethod
+    def from_published(
+        cls, state_dict: Mapping[str, Tensor], scalers: Mapping[str, Any], *, record: Mapping[str, Any] | None = None
+    ) -> Checkpoint:
+        """Return a checkpoint of the published layout.
+
+        Parameters
+        ----------
+        state_dict
+            The 46 tensors under their published names.
+        scalers
+            "features": 19 x (mean, std); "gpp", "ra", "rh", "nee", "yield", "residue": (mean, std).
+        record
+            Provenance, kept as it is.
+
+        Raises
+        ------
+        CheckpointError
+            Naming every missing, extra or misshapen tensor, or the faulty scaler.
+        """
+        _check_tensors(state_dict)
+        tensors = {name: state_dict[name].detach().to("cpu", torch.float32).contiguous() for name in sorted(state_dict)}
+        return cls(tensors, Scalers.parse(scalers), record=dict(record or {}))
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all that decides a prediction: tensors, scalers, residue days."""
+        digest = hashlib.sha256(json.dumps([self.scalers.as_json(), self.residue_days]).encode())
+        for name in sorted(self.tensors):
+            digest.update(name.encode())
+            digest.update(self.tensors[name].numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    def network(self) -> KGMLNetwork:
+        """Return the reference network in eval mode, float32, on the CPU."""
+        outputs = self.scalers.outputs
+        scalers = OutputScalers(outputs["gpp"], outputs["ra"], outputs["yield"], outputs["residue"])
+        network = KGMLNetwork(scalers, self.residue_days)
+        network.load_state_dict(dict(self.tensors))
+        return network.eval()
+
+    def metadata(self) -> dict[str, Any]:
+        """Return everything but the weights, as JSON values."""
+        return {
+            "format": FORMAT,
+            "features": list(FEATURE_NAMES),
+            "scalers": self.scalers.as_json(),
+            "residue_days": list(self.residue_days),
+            "record": dict(self.record),
+            "sha256": self.sha256,
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the checkpoint; the file appears whole or not at all."""
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.partial")
+        safetensors.torch.save_file(dict(self.tensors), partial, {"agcarbon": json.dumps(self.metadata())})
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Checkpoint:
+        """Read a checkpoint that `save` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is absent, truncated, of another format, altered, or of another network.
+        """
+        path = Path(path)
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                raw = (file.metadata() or {}).get("agcarbon")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from error
+        try:
+            return cls._from_metadata(tensors, raw)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+
+    @classmethod
+    def _from_metadata(cls, tensors: Mapping[str, Tensor], raw: str | None) -> Checkpoint:
+        if raw is None:
+            raise CheckpointError("no scalers: import weights with `agcarbon checkpoint import FILE --scalers FILE`")
+        try:
+            metadata = json.loads(raw)
+            kind, features = metadata["format"], metadata["features"]
+            scalers, days = metadata["scalers"], tuple(int(day) for day in metadata["residue_days"])
+            record, sha256 = metadata["record"], metadata["sha256"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"metadata is not complete ({error!r}); write it with `Checkpoint.save`") from None
+        if kind != FORMAT:
+            raise CheckpointError(f"format {kind!r}, this version reads {FORMAT!r}")
+        check_feature_order(features)
+        _check_tensors(tensors)
+        checkpoint = cls(dict(tensors), Scalers.parse(scalers), record, days)
+        if checkpoint.sha256 != sha256:
+            raise CheckpointError(f"altered: digest {checkpoint.sha256[:12]}, recorded {sha256[:12]}")
+        return checkpoint
+
+
+def read_published(path: str | Path) -> dict[str, Tensor]:
+    """Return the state dict in one of the authors' `.sav` or `.pth` files.
+
+    A training checkpoint is accepted too: its `model_state_dict` (or `state_dict`) is taken.
+
+    Raises
+    ------
+    CheckpointError
+        If the file holds anything but tensors and plain values, so that loading it could run code.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: refused ({type(error).__name__}): not a file of plain tensors; save the state dict alone, torch.save(network.state_dict())"
+        ) from None
+    for key in ("model_state_dict", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict of named tensors")
+    return dict(content)

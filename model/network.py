@@ -1,0 +1,156 @@
+"""The KGML-ag-Carbon network, exactly as published (161,413 parameters).
+
+Shape legend: B sites, T days of one calendar year (365 or 366), F 19 features, H 64 hidden units, L GRU layers.
+
+References
+----------
+Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.features import FEATURES, GPP, Scaler
+
+HIDDEN = 64
+DROPOUT = 0.2
+RESIDUE_DAYS = (298, 299)  # 0-based: the published code pulses days of year 299 and 300
+
+
+class State(NamedTuple):
+    """Hidden states of the four GRUs at a year's end; 384 numbers a site."""
+
+    basis_LBH: Tensor  # L = 2
+    ra_LBH: Tensor  # L = 1
+    rh_LBH: Tensor  # L = 2
+    nee_LBH: Tensor  # L = 1
+
+    @classmethod
+    def zeros(cls, sites: int, *, like: Tensor) -> State:
+        """Return the state before any day, on the device and in the type of `like`."""
+        return cls(*(like.new_zeros(layers, sites, HIDDEN) for layers in (2, 1, 2, 1)))
+
+    def pack(self) -> Tensor:
+        """Return the state as one array (6, B, H): basis 2, Ra 1, Rh 2, NEE 1 layers."""
+        return torch.cat(self)
+
+    @classmethod
+    def unpack(cls, packed_6BH: Tensor) -> State:
+        """Return the state that `pack` made an array of."""
+        return cls(*(part.contiguous() for part in packed_6BH.split((2, 1, 2, 1))))
+
+    def detach(self) -> State:
+        """Return the state cut from the graph: gradients stop at year boundaries."""
+        return State(*(part.detach() for part in self))
+
+
+class YearResult(NamedTuple):
+    """One calendar year of predictions, normalised, network signs (Ra, Rh negative; NEE positive upward)."""
+
+    fluxes_BT3: Tensor  # Ra, Rh, NEE
+    yield_B: Tensor
+    state: State
+
+
+class OutputScalers(NamedTuple):
+    """The scalers that the residue equation needs inside the network [g C m-2]."""
+
+    gpp: Scaler
+    ra: Scaler
+    yield_: Scaler
+    residue: Scaler
+
+
+def _head(last: nn.Module | None = None) -> nn.Sequential:
+    layers = [
+        nn.Linear(HIDDEN, 64),
+        nn.ReLU(),
+        nn.Linear(64, 64),
+        nn.ReLU(),
+        nn.Linear(64, 32),
+        nn.ReLU(),
+        nn.Linear(32, 1),
+    ]
+    return nn.Sequential(*layers, *([last] if last else []))
+
+
+class KGMLNetwork(nn.Module):
+    """Daily Ra, Rh, NEE and annual yield of one calendar year from 19 normalised inputs.
+
+    Parameters
+    ----------
+    scalers
+        Turn GPP, Ra and yield into physical units for the residue, and the residue back.
+    residue_days
+        0-based days on which the residue channel carries the year's residue; it is 0 in z, the mean, on all others.
+
+    Notes
+    -----
+    Attribute names are those of the published weights. Submodules named `densor_*` are the output layers.
+    """
+
+    def __init__(self, scalers: OutputScalers, residue_days: tuple[int, ...] = RESIDUE_DAYS) -> None:
+        super().__init__()
+        inputs = len(FEATURES)
+        self.scalers = scalers
+        self.residue_days = residue_days
+        self.gru_basic = nn.GRU(inputs, HIDDEN, 2, batch_first=True, dropout=DROPOUT)
+        self.gru_Ra = nn.GRU(HIDDEN + inputs, HIDDEN, 1, batch_first=True)
+        self.gru_Rh = nn.GRU(1 + HIDDEN + inputs, HIDDEN, 2, batch_first=True, dropout=DROPOUT)
+        self.gru_NEE = nn.GRU(2 + inputs, HIDDEN, 1, batch_first=True)
+        self.drop = nn.Dropout(DROPOUT)
+        self.densor_Ra = nn.Linear(HIDDEN, 1)
+        self.densor_Rh = nn.Linear(HIDDEN, 1)
+        self.densor_NEE = nn.Linear(HIDDEN, 1)
+        self.attn = _head(last=nn.Tanh())
+        self.densor_yield = _head()
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.uniform_(module.weight, -0.1, 0.1)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
+        """Run one calendar year.
+
+        Parameters
+        ----------
+        x_BTF
+            Normalised inputs, in the order of `model.features.FEATURES`.
+        state
+            Hidden states at the end of the year before; zeros if None.
+        """
+        state = state or State.zeros(len(x_BTF), like=x_BTF)
+        hidden_BTH, basis = self.gru_basic(x_BTF, state.basis_LBH)
+        yield_B = self._yield(self.drop(hidden_BTH))
+        ra_BTH, ra_state = self.gru_Ra(torch.cat([self.drop(hidden_BTH), x_BTF], -1), state.ra_LBH)
+        ra_BT1 = self.densor_Ra(self.drop(ra_BTH))
+        residue_BT1 = self._residue_channel(self.residue(x_BTF[..., GPP], ra_BT1[..., 0], yield_B), days=x_BTF.shape[1])
+        rh_BTH, rh_state = self.gru_Rh(torch.cat([residue_BT1, self.drop(hidden_BTH), x_BTF], -1), state.rh_LBH)
+        rh_BT1 = self.densor_Rh(self.drop(rh_BTH))
+        nee_BTH, nee_state = self.gru_NEE(torch.cat([ra_BT1, rh_BT1, x_BTF], -1), state.nee_LBH)
+        fluxes_BT3 = torch.cat([ra_BT1, rh_BT1, self.densor_NEE(self.drop(nee_BTH))], -1)
+        return YearResult(fluxes_BT3, yield_B, State(basis, ra_state, rh_state, nee_state))
+
+    def _yield(self, hidden_BTH: Tensor) -> Tensor:
+        weight_BT1 = torch.softmax(self.attn(hidden_BTH), dim=1)
+        context_BH = (weight_BT1 * hidden_BTH).sum(1)
+        yield_B1: Tensor = self.densor_yield(context_BH)
+        return yield_B1[:, 0]
+
+    def residue(self, gpp_BT: Tensor, ra_BT: Tensor, yield_B: Tensor) -> Tensor:
+        """Annual residue (B,) [g C m-2 yr-1] = max(0, sum(GPP) + sum(Ra) - yield), from normalised values; Ra <= 0."""
+        days = gpp_BT.shape[1]
+        gpp, ra, yield_ = self.scalers.gpp, self.scalers.ra, self.scalers.yield_
+        gpp_B = gpp_BT.sum(1) * gpp.std + days * gpp.mean
+        ra_B = ra_BT.sum(1) * ra.std + days * ra.mean
+        return torch.relu(gpp_B + ra_B - (yield_B * yield_.std + yield_.mean))
+
+    def _residue_channel(self, residue_B: Tensor, *, days: int) -> Tensor:
+        scaler = self.scalers.residue
+        pulse_T = residue_B.new_zeros(days)
+        pulse_T[list(self.residue_days)] = 1.0
+        return (((residue_B - scaler.mean) / scaler.std)[:, None] * pulse_T)[..., None]

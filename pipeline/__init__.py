@@ -1,0 +1,1 @@
+"""From archives to maps: everything with a grid, a file or a cluster."""
