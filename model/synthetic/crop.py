@@ -1,0 +1,256 @@
+"""Corn and soybean: thermal-time phenology, light-use efficiency, respiration, growth and grain, day by day.
+
+Carbon is in gC m-2 and its fluxes in gC m-2 d-1; gross primary production and respiration are positive.
+
+References
+----------
+Monteith, J. L. (1977). Phil. Trans. R. Soc. B 281, 277-294. doi:10.1098/rstb.1977.0140 (light-use efficiency)
+Running, S. W. et al. (2004). BioScience 54, 547-560. doi:10.1641/0006-3568(2004)054[0547:ACSMOG]2.0.CO;2 (its limits)
+Penning de Vries, F. W. T. et al. (1989). Simulation of ecophysiological processes of growth in several annual crops.
+    Pudoc, Wageningen (development, partitioning, costs of growth)
+Amthor, J. S. (2000). Annals of Botany 86, 1-20. doi:10.1006/anbo.2000.1175 (growth and maintenance respiration)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.features import CORN
+from model.synthetic.weather import Array, Integers
+
+EMERGED_LEAF_AREA = 0.08
+"""Leaf area index that a crop has from its seed, m2 m-2."""
+KILLING_FROST = -2.5
+"""Lowest air temperature that a crop survives, degC."""
+EXUDATION = 0.06
+"""Share of net growth that roots release to the soil (3 to 10 %: Pausch & Kuzyakov 2018, doi:10.1111/gcb.13850)."""
+Q10 = 2.0
+"""Factor of maintenance respiration over 10 degC."""
+RESERVE_LOSS = 0.03
+"""Largest share of leaves, stems and roots respired in a day without enough photosynthesis."""
+LITTER_FALL = 0.06
+"""Share of dead leaves and roots that turns into litter in a day."""
+GRAIN_LOSS = 0.03
+"""Share of grain left on the field at harvest."""
+
+
+@dataclass(frozen=True)
+class Species:
+    """Physiology of one crop, or of the crops of S sites when the fields are (S,) arrays."""
+
+    base_temperature: float | Array  # of development, degC
+    ceiling_temperature: float | Array  # of development, degC
+    emergence: float | Array  # thermal time from planting, degC d
+    vegetative_share: float | Array  # of the thermal time from emergence to maturity
+    light_use_efficiency: float | Array  # unstressed, gC per MJ of absorbed PAR
+    optimum_temperature: float | Array  # lowest daily mean of full photosynthesis, degC
+    heat_temperature: float | Array  # highest daily mean of full photosynthesis, degC
+    deficit_sensitivity: float | Array  # loss of photosynthesis per kPa of vapour pressure deficit above 1 kPa
+    extinction: float | Array  # of light in the canopy
+    specific_leaf_area: float | Array  # m2 per gC of leaf
+    grain_start: float | Array  # development stage at which grain begins to fill
+    grain_full: float | Array  # development stage from which all growth is grain
+    growth_cost: float | Array  # respired share of the growth of leaves, stems and roots
+    grain_cost: float | Array  # respired share of the growth of grain
+    maintenance: float | Array  # respiration of leaves at 25 degC, d-1
+    metabolic_share: float | Array  # of litter; the rest is structural
+
+
+CORN_SPECIES = Species(
+    base_temperature=8.0,
+    ceiling_temperature=34.0,
+    emergence=75.0,
+    vegetative_share=0.50,
+    light_use_efficiency=2.45,
+    optimum_temperature=20.0,
+    heat_temperature=31.0,
+    deficit_sensitivity=0.10,
+    extinction=0.55,
+    specific_leaf_area=0.045,
+    grain_start=1.0,
+    grain_full=1.2,
+    growth_cost=0.26,
+    grain_cost=0.26,
+    maintenance=0.028,
+    metabolic_share=0.35,
+)
+SOYBEAN_SPECIES = Species(
+    base_temperature=8.0,
+    ceiling_temperature=32.0,
+    emergence=90.0,
+    vegetative_share=0.50,
+    light_use_efficiency=1.65,
+    optimum_temperature=19.0,
+    heat_temperature=30.0,
+    deficit_sensitivity=0.14,
+    extinction=0.60,
+    specific_leaf_area=0.055,
+    grain_start=1.1,
+    grain_full=1.5,
+    growth_cost=0.28,
+    grain_cost=0.38,
+    maintenance=0.026,
+    metabolic_share=0.50,
+)
+
+
+def species_of(crop: Integers) -> Species:
+    """Physiology of the crops of S sites, from their codes (S,)."""
+    pairs = ((getattr(CORN_SPECIES, f.name), getattr(SOYBEAN_SPECIES, f.name)) for f in fields(Species))
+    return Species(*(np.where(crop == CORN, corn, soybean) for corn, soybean in pairs))
+
+
+class Plant(NamedTuple):
+    """Crop of S sites: organs in gC m-2, each (S,)."""
+
+    thermal_time: Array  # since planting, degC d
+    alive: NDArray[np.bool_]  # planted, not yet mature or frozen
+    leaf: Array
+    stem: Array
+    root: Array
+    grain: Array
+
+    @property
+    def carbon(self) -> Array:
+        """(S,) carbon of all organs, gC m-2."""
+        return self.leaf + self.stem + self.root + self.grain
+
+
+class CropDay(NamedTuple):
+    """What a crop feels in a day, each (S,)."""
+
+    tmean: Array  # degC
+    tmin: Array  # degC
+    par: Array  # MJ m-2 d-1
+    deficit: Array  # vapour pressure deficit, kPa
+    water_limit: Array  # 1 without drought, 0 at the wilting point
+
+
+class Season(NamedTuple):
+    """Crop and cultivar that S sites grow in a year, each (S,)."""
+
+    species: Species
+    requirement: Array  # thermal time from emergence to maturity, degC d
+    efficiency: Array  # factor on light-use efficiency
+
+
+class Growth(NamedTuple):
+    """A day of a crop, each (S,): fluxes and litter in gC m-2 d-1."""
+
+    plant: Plant
+    gpp: Array
+    ra: Array
+    litter: Array
+    exudates: Array
+
+
+def bare(sites: int) -> Plant:
+    """Return fields without a crop."""
+    zero = np.zeros(sites)
+    return Plant(zero, zero > 0, zero, zero, zero, zero)
+
+
+def sow(plant: Plant, *, where: NDArray[np.bool_]) -> Plant:
+    """Return the fields with seed in the soil of some; seed carbon is neglected."""
+    return plant._replace(thermal_time=np.where(where, 0.0, plant.thermal_time), alive=plant.alive | where)
+
+
+class Harvest(NamedTuple):
+    """Fields after a harvest, and what it took and left, gC m-2, each (S,)."""
+
+    plant: Plant
+    yield_: Array
+    litter: Array
+
+
+def harvest(plant: Plant, *, where: NDArray[np.bool_]) -> Harvest:
+    """Take the grain of some fields and leave the rest as litter."""
+    grain = where * plant.grain * (1 - GRAIN_LOSS)
+    organs = [np.where(where, 0.0, organ) for organ in plant[2:]]
+    return Harvest(Plant(plant.thermal_time, plant.alive & ~where, *organs), grain, where * plant.carbon - grain)
+
+
+def thermal_units(tmean: Array, *, species: Species) -> Array:
+    """Progress of development in a day of that mean temperature, degC d."""
+    return np.clip(tmean, species.base_temperature, species.ceiling_temperature) - species.base_temperature
+
+
+def development_stage(thermal_time: Array, *, season: Season) -> Array:
+    """Stage of development: negative before emergence, 1 at flowering, 2 at maturity."""
+    share = (thermal_time - season.species.emergence) / season.requirement
+    flowering = season.species.vegetative_share
+    return np.where(share < flowering, share / flowering, 1 + (share - flowering) / (1 - flowering))
+
+
+def light_interception(plant: Plant, *, season: Season) -> Array:
+    """Share of light that the living canopy absorbs (Beer's law), 0 before emergence and after death."""
+    emerged = plant.alive & (plant.thermal_time >= season.species.emergence)
+    leaf_area = np.maximum(plant.leaf * season.species.specific_leaf_area, EMERGED_LEAF_AREA)
+    return emerged * (1 - np.exp(-season.species.extinction * leaf_area))
+
+
+def photosynthesis(plant: Plant, *, season: Season, day: CropDay) -> Array:
+    """Gross primary production: absorbed light times efficiency times the limits of temperature, air and water."""
+    species = season.species
+    warmth = np.clip((day.tmean - 5.0) / (species.optimum_temperature - 5.0), 0, 1)
+    heat = np.clip(1 - (day.tmean - species.heat_temperature) / 12.0, 0, 1)
+    dry_air = np.clip(1 - species.deficit_sensitivity * (day.deficit - 1.0), 0.3, 1)
+    efficiency = species.light_use_efficiency * season.efficiency * warmth * heat * dry_air * day.water_limit
+    return efficiency * day.par * light_interception(plant, season=season)
+
+
+def grow(plant: Plant, *, season: Season, day: CropDay) -> Growth:
+    """Advance the crop by one day; GPP - Ra = change of its carbon + litter + exudates."""
+    gpp = photosynthesis(plant, season=season, day=day)
+    maintained = plant.leaf + 0.5 * (plant.stem + plant.root) + 0.2 * plant.grain
+    demand = plant.alive * season.species.maintenance * Q10 ** ((day.tmean - 25) / 10) * maintained
+    reserves = plant.leaf + plant.stem + plant.root
+    maintenance = np.minimum(demand, gpp + RESERVE_LOSS * reserves)
+    stage = development_stage(plant.thermal_time, season=season)
+    to_grain = np.clip(
+        (stage - season.species.grain_start) / (season.species.grain_full - season.species.grain_start), 0, 1
+    )
+    cost = season.species.growth_cost * (1 - to_grain) + season.species.grain_cost * to_grain
+    assimilate = np.maximum(gpp - maintenance, 0)
+    fed = _feed(plant, stage=stage, growth=assimilate * (1 - cost) * (1 - EXUDATION), to_grain=to_grain)
+    starved = _consume(fed, share=np.maximum(maintenance - gpp, 0) / np.maximum(reserves, 1e-12))
+    aged = _age(starved, stage=stage, season=season, day=day)
+    litter = starved.carbon - aged.carbon
+    return Growth(aged, gpp, maintenance + assimilate * cost, litter, assimilate * (1 - cost) * EXUDATION)
+
+
+def _feed(plant: Plant, *, stage: Array, growth: Array, to_grain: Array) -> Plant:
+    """Share growth among the organs: roots and leaves first, then stems, then grain."""
+    vegetative = growth * (1 - to_grain)
+    to_root = 0.40 * np.clip(1 - stage, 0.05, 1)
+    to_leaf = (1 - to_root) * 0.68 * np.clip(1 - stage / 1.1, 0, 1)
+    return plant._replace(
+        leaf=plant.leaf + vegetative * to_leaf,
+        root=plant.root + vegetative * to_root,
+        stem=plant.stem + vegetative * (1 - to_root - to_leaf),
+        grain=plant.grain + growth * to_grain,
+    )
+
+
+def _consume(plant: Plant, *, share: Array) -> Plant:
+    """Respire a share of leaves, stems and roots."""
+    keep = 1 - share
+    return plant._replace(leaf=plant.leaf * keep, stem=plant.stem * keep, root=plant.root * keep)
+
+
+def _age(plant: Plant, *, stage: Array, season: Season, day: CropDay) -> Plant:
+    """Develop, shed old leaves, and die at maturity or by frost; what has died turns into litter in weeks."""
+    alive = plant.alive & (stage < 2) & ((day.tmin > KILLING_FROST) | (stage < 0))
+    leaf_loss = np.where(alive, 0.05 * np.clip((stage - 1.4) / 0.6, 0, 1), LITTER_FALL)
+    root_loss = np.where(alive, 0.004, LITTER_FALL)
+    progress = plant.alive * thermal_units(day.tmean, species=season.species)
+    return plant._replace(
+        thermal_time=plant.thermal_time + progress,
+        alive=alive,
+        leaf=plant.leaf * (1 - leaf_loss),
+        root=plant.root * (1 - root_loss),
+    )

@@ -1,0 +1,197 @@
+"""Stochastic weather of the U.S. Midwest: a generator of Richardson's type.
+
+A first-order Markov chain decides wet and dry days. Temperature, radiation, vapour pressure and wind follow their seasonal
+cycle, shifted on wet days, plus residuals correlated with each other and from day to day. A growing-season anomaly, in part
+common to all sites, makes wet years and droughts. The spread, persistence and correlation of the residuals and the contrast
+of wet and dry days are those of the hourly record of Mead, Nebraska, 2001-2006; levels and gradients are rounded climate
+normals of the region.
+
+References
+----------
+Richardson, C. W. (1981). Water Resources Research 17, 182-190. doi:10.1029/WR017i001p00182
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import lfilter
+
+from model.synthetic.weather import (
+    Array,
+    Dates,
+    Integers,
+    SyntheticInputError,
+    Weather,
+    calendar_days,
+    days_of_year,
+    saturation_pressure,
+)
+
+WET_DAY_MM = 0.254
+"""Least precipitation of a wet day (0.01 inch), mm."""
+SHARED_VARIANCE = 0.6
+"""Share of the variance of the growing-season anomaly that all sites have in common."""
+DROUGHT_PROBABILITY, DROUGHT_ANOMALY = 0.08, -2.2
+"""Probability of a drought year, and its common anomaly in standard deviations."""
+
+HIGHEST_DEW_POINT = 27.0
+"""Dew point that the moistest summer air of the region hardly exceeds, degC."""
+
+RESIDUALS = ("temperature", "range", "clearness", "humidity", "wind")
+PERSISTENCE = np.array([0.61, 0.27, 0.24, 0.34, 0.30])
+CORRELATION = np.array(
+    [
+        [1.00, 0.55, 0.30, -0.15, 0.05],
+        [0.55, 1.00, 0.52, 0.40, -0.14],
+        [0.30, 0.52, 1.00, 0.10, -0.13],
+        [-0.15, 0.40, 0.10, 1.00, -0.15],
+        [0.05, -0.14, -0.13, -0.15, 1.00],
+    ]
+)
+"""Lag-one autocorrelation and mutual correlation of the residuals, in the order of RESIDUALS."""
+
+
+def generate_weather(seed: int, *, latitude: Array, longitude: Array, years: Integers | Sequence[int]) -> Weather:
+    """Weather of whole calendar years at S sites; equal arguments give equal weather.
+
+    Parameters
+    ----------
+    seed
+        Of the random numbers.
+    latitude, longitude : (S,)
+        Degrees north and degrees east (negative in America), meant for 36 to 49 N and 104 to 80 W.
+    years
+        Consecutive calendar years.
+
+    Raises
+    ------
+    SyntheticInputError
+        If the years are not consecutive.
+    """
+    if len(years) == 0 or np.any(np.diff(years) != 1):
+        raise SyntheticInputError(f"years {list(years)} are not consecutive; give first to last without a gap")
+    dates = calendar_days(years)
+    normals = _Normals(np.asarray(latitude, dtype=float), np.asarray(longitude, dtype=float), days_of_year(dates))
+    return _draw(np.random.default_rng(seed), normals=normals, dates=dates)
+
+
+@dataclass(frozen=True)
+class _Normals:
+    """Climate normals of S sites on T days, each (T, S), from latitude, longitude and day of year."""
+
+    latitude: Array
+    longitude: Array
+    day_of_year: Integers
+
+    @property
+    def north(self) -> Array:
+        """Degrees north of 41 N."""
+        return self.latitude - 41.0
+
+    @property
+    def west(self) -> Array:
+        """Degrees west of 90 W."""
+        return -90.0 - self.longitude
+
+    def season(self, peak: float) -> Array:
+        """Cosine of the year, (T, 1): 1 on the peak's day of year."""
+        return np.cos(2 * np.pi * (self.day_of_year[:, None] - peak) / 365.25)
+
+    def daily_precipitation(self) -> Array:
+        """Mean precipitation, mm d-1: drier to the west and north, with the summer's share rising to the west."""
+        annual = np.clip(1000 - 32 * self.west - 20 * self.north, 350, 1250)
+        return annual / 365.25 * (1 + np.clip(0.32 + 0.03 * self.west, 0.1, 0.75) * self.season(168))
+
+    def wet_probability(self) -> Array:
+        """Share of wet days."""
+        return np.clip(0.30 - 0.007 * self.west, 0.15, 0.40) * (1 + 0.2 * self.season(150))
+
+    def tmax(self) -> Array:
+        """Highest air temperature of a dry day, degC."""
+        return 16.8 - 0.95 * self.north + 0.05 * self.west + (14.6 + 0.35 * self.north) * self.season(202)
+
+    def tmax_spread(self) -> Array:
+        """Standard deviation of the highest air temperature, degC."""
+        return 5.3 + 1.5 * self.season(20)
+
+    def temperature_range(self) -> Array:
+        """Daily range of air temperature on a dry day, degC."""
+        return np.maximum(11.0 + 0.25 * self.west, 8.0) + 0.4 * self.season(200)
+
+    def humidity_offset(self) -> Array:
+        """Highest dew point of the day above the night's lowest temperature, degC."""
+        return 3.6 - 0.25 * self.west + 1.6 * self.season(10)
+
+    def wind_run(self) -> Array:
+        """Wind run, km d-1: strongest in March, weakest in August, stronger on the plains."""
+        return (360 + 5 * self.west) * (1 + 0.22 * self.season(70))
+
+    def clear_sky(self) -> Array:
+        """Solar radiation above the atmosphere, MJ m-2 d-1 (FAO-56, equations 21 to 25)."""
+        phase = 2 * np.pi * self.day_of_year[:, None] / 365
+        distance, declination = 1 + 0.033 * np.cos(phase), 0.409 * np.sin(phase - 1.39)
+        phi = np.radians(self.latitude)
+        sunset = np.arccos(-np.tan(phi) * np.tan(declination))
+        geometry = sunset * np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.sin(sunset)
+        return 24 * 60 / np.pi * 0.0820 * distance * geometry
+
+
+def _draw(rng: np.random.Generator, *, normals: _Normals, dates: Dates) -> Weather:
+    shape = (len(dates), len(normals.latitude))
+    anomaly = _growing_season_anomaly(rng, dates=dates, sites=shape[1]) * np.maximum(normals.season(196), 0.0)
+    precn = _precipitation(rng, normals=normals, anomaly=anomaly)
+    wet, summer = precn > 0, np.maximum(normals.season(196), 0.0)
+    z = _residuals(rng, shape=shape)
+    tmax = normals.tmax() - 1.2 * wet * summer - 0.8 * anomaly + normals.tmax_spread() * z["temperature"]
+    tdif = np.clip(normals.temperature_range() * np.where(wet, 0.8, 1.0) * _lognormal(z["range"], 0.36), 0.5, 29.0)
+    dew_point = tmax - tdif + normals.humidity_offset() + 1.2 * wet * summer + 2.8 * z["humidity"]
+    hmax = saturation_pressure(np.minimum(dew_point, np.minimum(tmax, HIGHEST_DEW_POINT)))
+    relative_range = (0.31 + 0.06 * normals.season(15)) * _lognormal(rng.standard_normal(shape), 0.38)
+    clearness = np.where(wet, 0.42, 0.58) - 0.015 * anomaly + 0.13 * z["clearness"]
+    return Weather(
+        dates=dates,
+        radn=normals.clear_sky() * np.clip(clearness, 0.06, 0.78),
+        tmax_air=tmax,
+        tdif_air=tdif,
+        hmax_air=hmax,
+        hdif_air=hmax * np.clip(relative_range, 0.02, 0.8),
+        wind=normals.wind_run() * np.where(wet, 1.08, 0.98) * _lognormal(z["wind"], 0.34),
+        precn=precn,
+    )
+
+
+def _growing_season_anomaly(rng: np.random.Generator, *, dates: Dates, sites: int) -> Array:
+    """Standardised anomaly of each day's year, (T, S), positive when wet and cool; the same all year."""
+    year = (dates.astype("datetime64[Y]") - dates[0].astype("datetime64[Y]")).astype(np.int64)
+    years = int(year[-1]) + 1
+    common = np.where(rng.random((years, 1)) < DROUGHT_PROBABILITY, DROUGHT_ANOMALY, rng.standard_normal((years, 1)))
+    own = rng.standard_normal((years, sites))
+    return (np.sqrt(SHARED_VARIANCE) * common + np.sqrt(1 - SHARED_VARIANCE) * own)[year]
+
+
+def _precipitation(rng: np.random.Generator, *, normals: _Normals, anomaly: Array) -> Array:
+    """Precipitation, mm d-1: Markov chain of wet days (persistence 0.2), gamma amounts (shape 0.7)."""
+    wet_share = normals.wet_probability() * np.exp(0.15 * anomaly)
+    amount = normals.daily_precipitation() / normals.wet_probability() * np.exp(0.20 * anomaly - 0.02)
+    chance, wet, state = rng.random(anomaly.shape), np.zeros(anomaly.shape, bool), np.zeros(anomaly.shape[1], bool)
+    for day, share in enumerate(wet_share):
+        state = chance[day] < share * 0.8 + 0.2 * state
+        wet[day] = state
+    return wet * np.maximum(rng.gamma(0.7, amount / 0.7), WET_DAY_MM)
+
+
+def _residuals(rng: np.random.Generator, *, shape: tuple[int, int]) -> dict[str, Array]:
+    """Standard normal residuals by name, each (T, S): z[t] = A z[t-1] + B e[t], A = diag(PERSISTENCE)."""
+    noise = rng.standard_normal((*shape, len(RESIDUALS)))
+    shocks = noise @ np.linalg.cholesky(CORRELATION * (1 - np.outer(PERSISTENCE, PERSISTENCE))).T
+    shocks[0] = noise[0] @ np.linalg.cholesky(CORRELATION).T
+    filtered = [lfilter([1.0], [1.0, -rho], shocks[..., i], axis=0) for i, rho in enumerate(PERSISTENCE)]
+    return dict(zip(RESIDUALS, filtered, strict=True))
+
+
+def _lognormal(z: Array, spread: float) -> Array:
+    """Factors of mean 1 from standard normal numbers, with the given standard deviation of the logarithm."""
+    return np.exp(spread * z - spread**2 / 2)

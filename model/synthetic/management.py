@@ -1,0 +1,65 @@
+"""Management of corn and soybean fields: crop, planting, harvest and fertility of each year."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from model.features import CORN, SOYBEAN
+from model.synthetic.weather import Array, Integers, SyntheticInputError
+
+PLANTING = (date(2001, 4, 15).timetuple().tm_yday, date(2001, 6, 10).timetuple().tm_yday)
+HARVEST = (date(2001, 10, 31).timetuple().tm_yday, date(2001, 11, 20).timetuple().tm_yday)
+FERTILITY_SPREAD = (0.07, 0.05)
+"""Standard deviation of the logarithm of light-use efficiency between sites, and between the years of a site."""
+
+
+@dataclass(frozen=True)
+class Management:
+    """What is done on S fields in Y years, each (Y, S).
+
+    Attributes
+    ----------
+    crop : code of the Cropland Data Layer, 1 corn or 5 soybean.
+    planting, harvest : day of year.
+    fertility : factor on light-use efficiency, 1 on average: nutrients, plant density, pests.
+    """
+
+    crop: Integers
+    planting: Integers
+    harvest: Integers
+    fertility: Array
+
+    def __post_init__(self) -> None:
+        unknown = np.setdiff1d(self.crop, (CORN, SOYBEAN))
+        if unknown.size:
+            raise SyntheticInputError(f"crop code {unknown[0]} is neither {CORN} (corn) nor {SOYBEAN} (soybean)")
+        if np.any(self.harvest <= self.planting) or np.any(self.harvest > 365) or np.any(self.planting < 1):
+            raise SyntheticInputError("harvest must come after planting, both within days 1 to 365 of the year")
+
+
+def draw_management(seed: int, *, years: Integers | Sequence[int], sites: int) -> Management:
+    """Management of Y years at S sites; equal seeds give equal management.
+
+    A third of the sites grow corn in even and soybean in odd years, a third the reverse, a third a random sequence. Planting
+    is drawn between 15 April and 10 June, harvest between 31 October and 20 November.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (len(years), sites)
+    site, year = rng.normal(0, FERTILITY_SPREAD[0], sites), rng.normal(0, FERTILITY_SPREAD[1], shape)
+    return Management(
+        crop=_rotations(rng, years=np.asarray(years), sites=sites),
+        planting=np.rint(rng.triangular(PLANTING[0], np.mean(PLANTING) - 3, PLANTING[1], shape)).astype(np.int64),
+        harvest=rng.integers(HARVEST[0], HARVEST[1], shape, endpoint=True),
+        fertility=np.exp(site + year),
+    )
+
+
+def _rotations(rng: np.random.Generator, *, years: Integers, sites: int) -> Integers:
+    corn_first, soybean_first = years[:, None] % 2 == 0, years[:, None] % 2 == 1
+    kind = rng.permutation(np.arange(sites) % 3)
+    corn = np.select([kind == 0, kind == 1], [corn_first, soybean_first], rng.random((len(years), sites)) < 0.5)
+    return np.where(corn, CORN, SOYBEAN)

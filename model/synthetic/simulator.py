@@ -1,0 +1,221 @@
+"""Daily carbon budget of corn and soybean fields: crop, soil water and soil carbon coupled, over S sites at once.
+
+Synthetic by construction: a compact process model in the spirit of the *ecosys* simulations that KGML-ag-Carbon learned from,
+calibrated to their published annual means, and no substitute for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.synthetic.crop import (
+    CropDay,
+    Plant,
+    Season,
+    bare,
+    grow,
+    harvest,
+    light_interception,
+    sow,
+    species_of,
+    thermal_units,
+)
+from model.synthetic.decomposition import Turnover, add_litter, decompose, environment, initial_pools, turnover_of
+from model.synthetic.management import Management
+from model.synthetic.soil_climate import (
+    SoilClimate,
+    WaterDay,
+    advance_soil_climate,
+    moist,
+    reference_evapotranspiration,
+    water_limit,
+)
+from model.synthetic.soils import Soils
+from model.synthetic.weather import Array, Dates, SyntheticInputError, Weather
+
+SPIN_UP_YEARS = 2
+"""Years run first, from bare soil, to give the state of the first day; the network's own spin-up is the same."""
+PAR_SHARE = 0.48
+"""Photosynthetically active share of short-wave radiation."""
+RIPENING_DAY = 256
+"""Day of year at which the cultivars chosen ripen in an average season (13 September)."""
+REQUIREMENT_RANGE = (850.0, 1750.0)
+"""Thermal time from emergence to maturity of the cultivars on the market, degC d."""
+GENETIC_GAIN = 0.004
+"""Yearly relative gain of light-use efficiency by breeding, from 2010."""
+TILLAGE_GAIN, TILLAGE_MEMORY = 0.25, 1 - 1 / 30
+"""Relative gain of decomposition by tillage at sowing and harvest, and the share of it left a day later."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Carbon of S sites over T days and Y years; respiration positive, NEE positive to the atmosphere.
+
+    Attributes
+    ----------
+    dates : (T,) datetime64[D].
+    gpp, ra, rh : (T, S) gC m-2 d-1.
+    carbon : (T, S) carbon of plants, litter and soil at the end of the day, gC m-2.
+    yield_ : (Y, S) grain carbon harvested, gC m-2 yr-1.
+    """
+
+    dates: Dates
+    gpp: Array
+    ra: Array
+    rh: Array
+    carbon: Array
+    yield_: Array
+
+    @property
+    def nee(self) -> Array:
+        """(T, S) net ecosystem exchange = Ra + Rh - GPP, gC m-2 d-1."""
+        return self.ra + self.rh - self.gpp
+
+    @property
+    def residue(self) -> Array:
+        """(Y, S) carbon left in the field = GPP - Ra - yield, gC m-2 yr-1."""
+        return self.annual(self.gpp - self.ra) - self.yield_
+
+    def annual(self, daily: Array) -> Array:
+        """Annual sums, (Y, S), of a daily flux, (T, S)."""
+        return annual_sum(daily, dates=self.dates)
+
+
+class _Ecosystem(NamedTuple):
+    plant: Plant
+    climate: SoilClimate
+    pools: Array  # (5, S) litter and soil carbon, gC m-2
+    tillage: Array  # (S,) relative gain of decomposition
+
+    @property
+    def carbon(self) -> Array:
+        return self.plant.carbon + self.pools.sum(0)
+
+
+class _Forcing(NamedTuple):
+    """Weather and field work, each (T, S), or (S,) for one day."""
+
+    tmean: Array
+    tmin: Array
+    par: Array
+    deficit: Array
+    precn: Array
+    demand: Array
+    sown: NDArray[np.bool_]
+    harvested: NDArray[np.bool_]
+
+
+class _Step(NamedTuple):
+    ecosystem: _Ecosystem
+    gpp: Array
+    ra: Array
+    rh: Array
+    yield_: Array
+
+
+def simulate(weather: Weather, *, soils: Soils, management: Management) -> Simulation:
+    """Simulate the carbon of S sites over the years of the weather, from the state that a two-year spin-up leaves.
+
+    Raises
+    ------
+    SyntheticInputError
+        If soils or management are not of the weather's sites and years.
+    """
+    _check(weather, soils=soils, management=management)
+    model = _Model.of(weather, soils=soils, management=management)
+    ecosystem = _Ecosystem(bare(weather.sites), moist(soils), initial_pools(soils), np.zeros(weather.sites))
+    for t in np.flatnonzero(model.year < SPIN_UP_YEARS):
+        ecosystem = model.step(ecosystem, t).ecosystem
+    gpp, ra, rh, carbon, grain = (np.empty(weather.radn.shape) for _ in range(5))
+    for t in range(len(model.year)):
+        step = model.step(ecosystem, t)
+        ecosystem = step.ecosystem
+        gpp[t], ra[t], rh[t], carbon[t], grain[t] = step.gpp, step.ra, step.rh, ecosystem.carbon, step.yield_
+    return Simulation(weather.dates, gpp, ra, rh, carbon, annual_sum(grain, dates=weather.dates))
+
+
+def annual_sum(daily: Array, *, dates: Dates) -> Array:
+    """Sums over calendar years, (Y, S), of daily values, (T, S)."""
+    starts = np.flatnonzero(np.diff(dates.astype("datetime64[Y]").astype(np.int64), prepend=-1))
+    return np.add.reduceat(daily, starts, axis=0)
+
+
+def _check(weather: Weather, *, soils: Soils, management: Management) -> None:
+    expected = (len(weather.years), weather.sites)
+    if management.crop.shape != expected:
+        raise SyntheticInputError(f"management is of (years, sites) {management.crop.shape}, the weather of {expected}")
+    if soils.sand.shape != expected[1:]:
+        raise SyntheticInputError(f"soils are of {soils.sand.shape} sites, the weather of {expected[1:]}")
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The coupled processes with all that drives them."""
+
+    year: NDArray[np.int64]  # (T,) index of each day's year
+    forcing: _Forcing
+    seasons: tuple[Season, ...]  # by year
+    soils: Soils
+    turnover: Turnover
+
+    @classmethod
+    def of(cls, weather: Weather, *, soils: Soils, management: Management) -> _Model:
+        year = weather.calendar_year - weather.years[0]
+        seasons = _seasons(weather, management=management)
+        return cls(year, _forcing(weather, management=management), seasons, soils, turnover_of(soils))
+
+    def step(self, before: _Ecosystem, t: int) -> _Step:
+        """Advance by one day: crop, soil climate, field work, decomposition, in this order."""
+        day, season = _Forcing(*(values[t] for values in self.forcing)), self.seasons[self.year[t]]
+        plant = sow(before.plant, where=day.sown)
+        cover = light_interception(plant, season=season)
+        limit = water_limit(before.climate, soils=self.soils)
+        growth = grow(plant, season=season, day=CropDay(day.tmean, day.tmin, day.par, day.deficit, limit))
+        water_day = WaterDay(day.tmean, day.precn, day.demand, cover)
+        climate = advance_soil_climate(before.climate, soils=self.soils, day=water_day)
+        taken = harvest(growth.plant, where=day.harvested)
+        share = season.species.metabolic_share
+        pools = add_litter(before.pools, litter=growth.litter + taken.litter, metabolic_share=share)
+        pools = add_litter(pools, litter=growth.exudates, metabolic_share=1.0)
+        tillage = np.where(day.sown | day.harvested, TILLAGE_GAIN, before.tillage * TILLAGE_MEMORY)
+        effect = environment(climate, soils=self.soils) * (1 + tillage)
+        decay = decompose(pools, turnover=self.turnover, effect=effect)
+        return _Step(
+            _Ecosystem(taken.plant, climate, decay.pools, tillage), growth.gpp, growth.ra, decay.rh, taken.yield_
+        )
+
+
+def _forcing(weather: Weather, *, management: Management) -> _Forcing:
+    year, day_of_year = weather.calendar_year - weather.years[0], weather.day_of_year[:, None]
+    return _Forcing(
+        tmean=weather.tmean_air,
+        tmin=weather.tmax_air - weather.tdif_air,
+        par=PAR_SHARE * weather.radn,
+        deficit=weather.vapour_pressure_deficit,
+        precn=weather.precn,
+        demand=reference_evapotranspiration(weather),
+        sown=management.planting[year] == day_of_year,
+        harvested=management.harvest[year] == day_of_year,
+    )
+
+
+def _seasons(weather: Weather, *, management: Management) -> tuple[Season, ...]:
+    """Cultivars that ripen on RIPENING_DAY in the site's average season, and the efficiency of each year's crop."""
+    normal = np.stack([weather.tmean_air[weather.day_of_year == day].mean(0) for day in range(1, RIPENING_DAY + 1)])
+    return tuple(
+        _season(normal, crop=crop, planting=planting, efficiency=fertility * (1 + GENETIC_GAIN * (year - 2010)))
+        for year, crop, planting, fertility in zip(
+            weather.years, management.crop, management.planting, management.fertility, strict=True
+        )
+    )
+
+
+def _season(normal: Array, *, crop: NDArray[np.int64], planting: NDArray[np.int64], efficiency: Array) -> Season:
+    species = species_of(crop)
+    growing = np.arange(1, RIPENING_DAY + 1)[:, None] >= planting
+    available = (growing * thermal_units(normal, species=species)).sum(0) - species.emergence
+    return Season(species, np.clip(available, *REQUIREMENT_RANGE), efficiency)
