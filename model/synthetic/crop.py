@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from model.features import CORN
 from model.synthetic.weather import Array, Integers
 
-EMERGED_LEAF_AREA = 0.08
+EMERGED_LEAF_AREA = 0.12
 """Leaf area index that a crop has from its seed, m2 m-2."""
 KILLING_FROST = -2.5
 """Lowest air temperature that a crop survives, degC."""
+SHELTERED_STAGE = 0.6
+"""Stage of development up to which the growing point is sheltered from frost."""
 EXUDATION = 0.06
 """Share of net growth that roots release to the soil (3 to 10 %: Pausch & Kuzyakov 2018, doi:10.1111/gcb.13850)."""
 Q10 = 2.0
@@ -52,6 +54,7 @@ class Species:
     deficit_sensitivity: float | Array  # loss of photosynthesis per kPa of vapour pressure deficit above 1 kPa
     extinction: float | Array  # of light in the canopy
     specific_leaf_area: float | Array  # m2 per gC of leaf
+    largest_leaf_area: float | Array  # leaf area index of a full canopy
     grain_start: float | Array  # development stage at which grain begins to fill
     grain_full: float | Array  # development stage from which all growth is grain
     growth_cost: float | Array  # respired share of the growth of leaves, stems and roots
@@ -64,36 +67,38 @@ CORN_SPECIES = Species(
     base_temperature=8.0,
     ceiling_temperature=34.0,
     emergence=75.0,
-    vegetative_share=0.50,
-    light_use_efficiency=2.45,
+    vegetative_share=0.46,
+    light_use_efficiency=2.05,
     optimum_temperature=20.0,
     heat_temperature=31.0,
     deficit_sensitivity=0.10,
     extinction=0.55,
     specific_leaf_area=0.045,
+    largest_leaf_area=4.8,
     grain_start=1.0,
     grain_full=1.2,
-    growth_cost=0.26,
-    grain_cost=0.26,
-    maintenance=0.028,
+    growth_cost=0.28,
+    grain_cost=0.27,
+    maintenance=0.025,
     metabolic_share=0.35,
 )
 SOYBEAN_SPECIES = Species(
     base_temperature=8.0,
     ceiling_temperature=32.0,
     emergence=90.0,
-    vegetative_share=0.50,
-    light_use_efficiency=1.65,
+    vegetative_share=0.46,
+    light_use_efficiency=1.40,
     optimum_temperature=19.0,
     heat_temperature=30.0,
     deficit_sensitivity=0.14,
     extinction=0.60,
     specific_leaf_area=0.055,
+    largest_leaf_area=5.0,
     grain_start=1.1,
     grain_full=1.5,
-    growth_cost=0.28,
+    growth_cost=0.30,
     grain_cost=0.38,
-    maintenance=0.026,
+    maintenance=0.022,
     metabolic_share=0.50,
 )
 
@@ -206,7 +211,7 @@ def photosynthesis(plant: Plant, *, season: Season, day: CropDay) -> Array:
 def grow(plant: Plant, *, season: Season, day: CropDay) -> Growth:
     """Advance the crop by one day; GPP - Ra = change of its carbon + litter + exudates."""
     gpp = photosynthesis(plant, season=season, day=day)
-    maintained = plant.leaf + 0.5 * (plant.stem + plant.root) + 0.2 * plant.grain
+    maintained = plant.leaf + 0.3 * (plant.stem + plant.root) + 0.2 * plant.grain
     demand = plant.alive * season.species.maintenance * Q10 ** ((day.tmean - 25) / 10) * maintained
     reserves = plant.leaf + plant.stem + plant.root
     maintenance = np.minimum(demand, gpp + RESERVE_LOSS * reserves)
@@ -216,22 +221,33 @@ def grow(plant: Plant, *, season: Season, day: CropDay) -> Growth:
     )
     cost = season.species.growth_cost * (1 - to_grain) + season.species.grain_cost * to_grain
     assimilate = np.maximum(gpp - maintenance, 0)
-    fed = _feed(plant, stage=stage, growth=assimilate * (1 - cost) * (1 - EXUDATION), to_grain=to_grain)
+    shares = _partition(plant, stage=stage, species=season.species)
+    fed = _feed(plant, growth=assimilate * (1 - cost) * (1 - EXUDATION), to_grain=to_grain, shares=shares)
     starved = _consume(fed, share=np.maximum(maintenance - gpp, 0) / np.maximum(reserves, 1e-12))
     aged = _age(starved, stage=stage, season=season, day=day)
     litter = starved.carbon - aged.carbon
     return Growth(aged, gpp, maintenance + assimilate * cost, litter, assimilate * (1 - cost) * EXUDATION)
 
 
-def _feed(plant: Plant, *, stage: Array, growth: Array, to_grain: Array) -> Plant:
-    """Share growth among the organs: roots and leaves first, then stems, then grain."""
+class _Shares(NamedTuple):
+    leaf: Array
+    root: Array
+
+
+def _partition(plant: Plant, *, stage: Array, species: Species) -> _Shares:
+    """Leaf and root shares of vegetative growth, falling with age; a full canopy grows no more leaves."""
+    openness = np.clip((species.largest_leaf_area - plant.leaf * species.specific_leaf_area) / 1.5, 0, 1)
+    root = 0.40 * np.clip(1 - stage, 0.05, 1)
+    return _Shares((1 - root) * 0.80 * np.clip(1 - stage / 1.2, 0, 1) * openness, root)
+
+
+def _feed(plant: Plant, *, growth: Array, to_grain: Array, shares: _Shares) -> Plant:
+    """Divide growth among the organs; stems take what leaves, roots and grain leave."""
     vegetative = growth * (1 - to_grain)
-    to_root = 0.40 * np.clip(1 - stage, 0.05, 1)
-    to_leaf = (1 - to_root) * 0.68 * np.clip(1 - stage / 1.1, 0, 1)
     return plant._replace(
-        leaf=plant.leaf + vegetative * to_leaf,
-        root=plant.root + vegetative * to_root,
-        stem=plant.stem + vegetative * (1 - to_root - to_leaf),
+        leaf=plant.leaf + vegetative * shares.leaf,
+        root=plant.root + vegetative * shares.root,
+        stem=plant.stem + vegetative * (1 - shares.leaf - shares.root),
         grain=plant.grain + growth * to_grain,
     )
 
@@ -244,8 +260,8 @@ def _consume(plant: Plant, *, share: Array) -> Plant:
 
 def _age(plant: Plant, *, stage: Array, season: Season, day: CropDay) -> Plant:
     """Develop, shed old leaves, and die at maturity or by frost; what has died turns into litter in weeks."""
-    alive = plant.alive & (stage < 2) & ((day.tmin > KILLING_FROST) | (stage < 0))
-    leaf_loss = np.where(alive, 0.05 * np.clip((stage - 1.4) / 0.6, 0, 1), LITTER_FALL)
+    alive = plant.alive & (stage < 2) & ((day.tmin > KILLING_FROST) | (stage < SHELTERED_STAGE))
+    leaf_loss = np.where(alive, 0.05 * np.clip((stage - 1.5) / 0.5, 0, 1), LITTER_FALL)
     root_loss = np.where(alive, 0.004, LITTER_FALL)
     progress = plant.alive * thermal_units(day.tmean, species=season.species)
     return plant._replace(

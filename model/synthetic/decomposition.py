@@ -29,7 +29,7 @@ RATES_PER_YEAR = np.array([18.5, 4.9, 7.3, 0.2, 0.0066])
 """Decomposition of each pool at 25 degC and the best moisture, yr-1."""
 STRUCTURAL_LIGNIN = 0.2
 """Share of structural litter that is lignin and enters the slow pool."""
-LARGEST_SLOW_POOL, HALF_SLOW_STOCK = 7000.0, 10500.0
+LARGEST_SLOW_POOL, HALF_SLOW_STOCK = 12000.0, 13000.0
 """Slow carbon saturates with the soil's stock, because carbon-rich soils owe it to wetness and old, protected carbon, gC m-2."""
 
 
@@ -85,7 +85,7 @@ def environment(climate: SoilClimate, *, soils: Soils) -> Array:
     temperature = np.maximum(climate.temperature, -15.0)
     warmth = np.exp(308.56 * (1 / 71.02 - 1 / (temperature + 46.02)))
     saturation = topsoil_water(climate) / soils.porosity
-    dry = np.clip((saturation - 0.08) / 0.5, 0.05, 1)
+    dry = np.clip((saturation - 0.08) / 0.55, 0.05, 1)
     waterlogged = np.clip(1 - (saturation - 0.75) / 0.5, 0.5, 1)
     return warmth * dry * waterlogged
 

@@ -102,7 +102,7 @@ class _Normals:
 
     def daily_precipitation(self) -> Array:
         """Mean precipitation, mm d-1: drier to the west and north, with the summer's share rising to the west."""
-        annual = np.clip(1000 - 32 * self.west - 20 * self.north, 350, 1250)
+        annual = np.clip(1000 - 28 * self.west - 20 * self.north, 350, 1250)
         return annual / 365.25 * (1 + np.clip(0.32 + 0.03 * self.west, 0.1, 0.75) * self.season(168))
 
     def wet_probability(self) -> Array:

@@ -13,7 +13,7 @@ from model.synthetic.weather import Array, Integers, SyntheticInputError
 
 PLANTING = (date(2001, 4, 15).timetuple().tm_yday, date(2001, 6, 10).timetuple().tm_yday)
 HARVEST = (date(2001, 10, 31).timetuple().tm_yday, date(2001, 11, 20).timetuple().tm_yday)
-FERTILITY_SPREAD = (0.07, 0.05)
+FERTILITY_SPREAD = (0.05, 0.04)
 """Standard deviation of the logarithm of light-use efficiency between sites, and between the years of a site."""
 
 

@@ -41,8 +41,8 @@ SPIN_UP_YEARS = 2
 """Years run first, from bare soil, to give the state of the first day; the network's own spin-up is the same."""
 PAR_SHARE = 0.48
 """Photosynthetically active share of short-wave radiation."""
-RIPENING_DAY = 256
-"""Day of year at which the cultivars chosen ripen in an average season (13 September)."""
+RIPENING_DAY = 263
+"""Day of year at which the cultivars chosen ripen in an average season (20 September)."""
 REQUIREMENT_RANGE = (850.0, 1750.0)
 """Thermal time from emergence to maturity of the cultivars on the market, degC d."""
 GENETIC_GAIN = 0.004

@@ -16,19 +16,21 @@ import numpy as np
 from model.synthetic.soils import DEPTH_M, Soils
 from model.synthetic.weather import Array, Weather, saturation_pressure
 
-SUBSOIL_M = 0.9
+SUBSOIL_M = 1.2
 """Depth of the roots below the topsoil, m."""
 NET_RADIATION_SHARE = 0.6
 """Net radiation over short-wave radiation, mean of the growing season."""
 PSYCHROMETRIC = 0.066
 """Psychrometric constant, kPa per degC."""
+MULCH = 0.6
+"""Evaporation from soil under crop residue, relative to bare soil."""
 DAMPING = 0.12
 """Share of the difference to the surface that the soil's temperature makes up in a day."""
 SNOW_INSULATION = 0.25
 """Share of air temperature that reaches the soil through snow."""
 MELT_MM = 3.0
 """Snow melt per degree above 0 degC, mm d-1."""
-DEPLETION_FRACTION = 0.55
+DEPLETION_FRACTION = 0.6
 """Share of the available water that a crop takes up without stress (FAO-56, table 22)."""
 THIN_SNOW_MM = 5.0
 """Water of a snow pack that insulates, mm."""
@@ -115,7 +117,7 @@ def _dry(climate: SoilClimate, *, soils: Soils, day: WaterDay) -> SoilClimate:
     lowest = soils.wilting_point * 1000
     top = np.maximum(climate.topsoil - 0.5 * lowest * DEPTH_M, 0)
     wetness = np.minimum(top / ((soils.field_capacity * 1000 - 0.5 * lowest) * DEPTH_M), 1.0)
-    evaporation = np.minimum((1 - day.cover) * wetness**2 * day.evaporative_demand, top)
+    evaporation = np.minimum(MULCH * (1 - day.cover) * wetness**2 * day.evaporative_demand, top)
     topsoil = climate.topsoil - evaporation
     stores = [np.maximum(topsoil - lowest * DEPTH_M, 0), np.maximum(climate.subsoil - lowest * SUBSOIL_M, 0)]
     demand = day.cover * day.evaporative_demand * water_limit(climate, soils=soils)
