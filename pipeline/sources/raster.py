@@ -1,0 +1,118 @@
+"""GeoTIFFs: opened with errors that name the file, and averaged exactly over the cells of a grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from pipeline.errors import UserError
+from pipeline.grid import CELL_M, Grid, lonlat
+from pipeline.overlap import Overlap, cell_areas
+
+_BLOCK_PIXELS = 400_000  # bounds the memory of one block: pixels x layers x 16 bytes
+
+Values = NDArray[np.generic]
+Array = NDArray[np.float64]
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[DatasetReader]:
+    """Open a raster; reading it inside the block too raises `UserError` with the path where the file is damaged."""
+    try:
+        with rasterio.open(path) as source:
+            yield source
+    except RasterioError as error:
+        reason = str(error.__cause__ or error)
+        raise UserError(f"{path}: absent, truncated or not a raster ({reason}); download it again") from error
+
+
+@dataclass(frozen=True)
+class _Block:
+    rows: slice
+    cols: slice
+
+
+def cell_means(source: DatasetReader, *, grid: Grid, layers: Callable[[Values], Values]) -> Array:
+    """Return the mean of each layer over each cell of `grid`, (L, rows, cols); the raster counts as 0 where it ends.
+
+    The cells are quadrilaterals in the raster's plane (the curve of a 232 m edge is about 1 mm), areas are exact. Reads
+    windows of the raster, so that memory does not grow with the grid.
+
+    Parameters
+    ----------
+    layers
+        Turns pixels (height, width) into finite layers (L, height, width).
+
+    Raises
+    ------
+    UserError
+        If the raster has no coordinate system or a geographic one.
+    """
+    to_plane = _plane_of(source)
+    means_LYX = None
+    for block in _blocks(grid, cells=_block_cells(source)):
+        x_px, y_px = _corners(block, grid=grid, source=source, to_plane=to_plane)
+        window = _window(x_px, y_px, source=source)
+        layers_LYX = layers(_read(source, window))
+        overlap = Overlap.of(x_px - window.col_off, y_px - window.row_off, shape=layers_LYX.shape[1:])
+        if means_LYX is None:
+            means_LYX = np.empty((len(layers_LYX), *grid.shape))
+        means_LYX[:, block.rows, block.cols] = overlap.integrate(layers_LYX) / cell_areas(x_px, y_px)
+    assert means_LYX is not None  # a grid holds at least one tile
+    return means_LYX
+
+
+def _plane_of(source: DatasetReader) -> Transformer:
+    """Longitude and latitude to the raster's plane, without a shift of datum: NAD83 and WGS84 differ by 1 to 2 m."""
+    if source.crs is None or not source.crs.is_projected:
+        raise UserError(
+            f"{source.name}: coordinate system {source.crs} is not a plane, so that areas cannot be taken in it; "
+            f"use the product in its own Albers projection (EPSG:5070)"
+        )
+    crs = CRS.from_user_input(source.crs)
+    return Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
+
+
+def _block_cells(source: DatasetReader) -> int:
+    """Edge of a block in cells."""
+    return max(int(math.sqrt(_BLOCK_PIXELS * abs(source.transform.determinant)) / CELL_M), 1)
+
+
+def _blocks(grid: Grid, *, cells: int) -> Iterator[_Block]:
+    for row in range(0, grid.rows, cells):
+        for col in range(0, grid.cols, cells):
+            yield _Block(slice(row, min(row + cells, grid.rows)), slice(col, min(col + cells, grid.cols)))
+
+
+def _corners(block: _Block, *, grid: Grid, source: DatasetReader, to_plane: Transformer) -> tuple[Array, Array]:
+    """Pixel coordinates (x, y) of the corners of the block's cells, each (rows + 1, cols + 1)."""
+    x_edges_m = grid.x_edges_m[block.cols.start : block.cols.stop + 1]
+    y_edges_m = grid.y_edges_m[block.rows.start : block.rows.stop + 1]
+    x_m, y_m = to_plane.transform(*lonlat(*np.meshgrid(x_edges_m, y_edges_m)))
+    x_px, y_px = ~source.transform * (x_m, y_m)
+    return x_px, y_px
+
+
+def _window(x_px: Array, y_px: Array, *, source: DatasetReader) -> Window:
+    """The pixels under the corners, as far as the raster has them; of no height or width where it has none."""
+    first_col, last_col = (int(np.clip(edge, 0, source.width)) for edge in (np.floor(x_px.min()), np.ceil(x_px.max())))
+    first_row, last_row = (int(np.clip(edge, 0, source.height)) for edge in (np.floor(y_px.min()), np.ceil(y_px.max())))
+    return Window(first_col, first_row, last_col - first_col, last_row - first_row)
+
+
+def _read(source: DatasetReader, window: Window) -> Values:
+    if not (window.width and window.height):
+        return np.empty((window.height, window.width), source.dtypes[0])
+    values: Values = source.read(1, window=window)
+    return values
