@@ -258,7 +258,8 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: no such file") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise CheckpointError(
-            f"{path}: refused ({type(error).__name__}): not a file of plain tensors; save the state dict alone, torch.save(network.state_dict())"
+            f"{path}: refused ({type(error).__name__}): it holds more than plain tensors; "
+            "save the state dict alone, torch.save(network.state_dict(), FILE)"
         ) from None
     for key in ("model_state_dict", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):

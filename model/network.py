@@ -41,7 +41,7 @@ class State(NamedTuple):
     @classmethod
     def unpack(cls, packed_6BH: Tensor) -> State:
         """Return the state that `pack` made an array of."""
-        return cls(*(part.contiguous() for part in packed_6BH.split((2, 1, 2, 1))))
+        return cls(*(part.contiguous() for part in torch.split(packed_6BH, [2, 1, 2, 1])))
 
     def detach(self) -> State:
         """Return the state cut from the graph: gradients stop at year boundaries."""

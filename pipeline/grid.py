@@ -31,7 +31,7 @@ WEST_M, NORTH_M = -18 * MODIS_TILE_M, 9 * MODIS_TILE_M
 _WGS84_A_M = 6378137.0
 _WGS84_E2 = 0.0066943799901413165
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, order=True)
@@ -68,11 +68,11 @@ class Tile:
     def parse(cls, name: str, *, cells: int) -> Tile:
         """Return the tile called `name`; raises `UserError` for another form or a block outside its MODIS tile."""
         match = re.fullmatch(r"h(\d\d)v(\d\d)-r(\d+)c(\d+)", name)
-        tile = cls(*map(int, match.groups()), cells) if match else None
+        h, v, row, col = (int(part) for part in match.groups()) if match else (99, 99, 0, 0)
         per_side = MODIS_TILE_CELLS // cells
-        if tile is None or max(tile.row, tile.col) >= per_side or tile.h > 35 or tile.v > 17:
+        if max(row, col) >= per_side or h > 35 or v > 17:
             raise UserError(f"tile {name!r} is not of the form h11v04-r07c12 with r and c below {per_side}")
-        return tile
+        return cls(h, v, row, col, cells)
 
     @classmethod
     def holding(cls, row: int, col: int, *, cells: int) -> Tile:
@@ -191,7 +191,7 @@ def _band_area_m2(y_edges_m: Array) -> Array:
     """WGS84 area of one cell in each band between successive edges.
 
     A cell spans CELL_M / (R cos(phi)) radians of longitude at every latitude, so its area is the integral of
-    a^2 (1 - e^2) / (1 - e^2 sin^2(phi))^2 * CELL_M / R over the band; Simpson's rule is exact to 1e-15 over 1/480 degree.
+    a^2 (1 - e^2) / (1 - e^2 sin^2(phi))^2 * CELL_M / R over the band; Simpson's rule is exact to 1e-15 there.
     """
     phi = y_edges_m / RADIUS_M
 

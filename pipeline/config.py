@@ -1,0 +1,176 @@
+"""The run file: every setting of a run, typed and bounded, written with its own comments.
+
+Relative paths are taken from the folder of the run file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import UserError
+from pipeline.sources.cropland import CropSettings
+from pipeline.sources.gssurgo import SoilSettings
+from pipeline.sources.nldas2 import NldasSettings
+from pipeline.sources.slope import SlopeSettings
+
+
+class Section(BaseModel):
+    """A table of the run file: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArchiveSettings(Section):
+    """Where the downloaded archives are."""
+
+    nldas2: Path = Field(Path("archives/nldas2"), description="folder of NLDAS-2 granules, any depth")
+    slope: Path = Field(Path("archives/slope"), description="folder of SLOPE GPP GeoTIFFs")
+    soil: Path = Field(Path("archives/gssurgo"), description="folder of a gSSURGO or gNATSGO geodatabase and raster")
+    crop: Path = Field(Path("archives/cdl"), description="folder of yearly Cropland Data Layers")
+
+
+class StoreSettings(Section):
+    """Where results go: a folder, or s3://bucket/prefix."""
+
+    inputs: str = Field("inputs.icechunk", description="inputs store, analysis-ready")
+    cube: str = Field("cube.icechunk", description="cube of results")
+    exports: Path = Field(Path("exports"), description="folder of GeoTIFFs, tables and figures")
+
+
+class ModelSettings(Section):
+    """The network."""
+
+    checkpoint: str = Field("default", description='checkpoint file, or "default": the one that ships')
+    precision: Literal["fp32"] = Field("fp32", description="fixed when the cube is created")
+
+
+class RestartSettings(Section):
+    """Which year ends keep the carried state."""
+
+    last: int = Field(2, ge=1, description="the newest years")
+    every: int = Field(5, ge=1, description="and each year divisible by this")
+
+
+class ExecutionSettings(Section):
+    """How work is done; changes no result beyond the rounding of the last bit."""
+
+    scheduler: str = Field("local", description='"local" cluster, "serial", or the address of a Dask scheduler')
+    workers: int = Field(0, ge=0, description="worker processes of the local cluster; 0 is one per core")
+    memory_limit: str = Field("", description='per worker, such as "4GiB"; empty is its share of the machine')
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the network runs")
+    batch_cells: int = Field(
+        0, ge=0, le=1_000_000, description="cells in one forward pass; 0 is 128 on a CPU, 8192 on CUDA"
+    )
+    block_years: int = Field(5, ge=1, description="years of one tile in one task, at most")
+    commit_seconds: float = Field(30.0, gt=0, description="a commit at least this often")
+    dashboard: bool = Field(False, description="serve Dask's dashboard (needs the extra `dashboard`)")
+
+
+class RunFile(Section):
+    """All settings of one run."""
+
+    region: str = Field("demo", description="a region by name (midwest, three_i, demo) or a file of your own")
+    archives: ArchiveSettings = ArchiveSettings()
+    nldas2: NldasSettings = NldasSettings()
+    slope: SlopeSettings = SlopeSettings()
+    soil: SoilSettings = SoilSettings()
+    crop: CropSettings = CropSettings()
+    stores: StoreSettings = StoreSettings()
+    model: ModelSettings = ModelSettings()
+    restart: RestartSettings = RestartSettings()
+    execution: ExecutionSettings = ExecutionSettings()
+
+
+def load(path: Path) -> RunFile:
+    """Read a run file and make its paths absolute.
+
+    Raises
+    ------
+    UserError
+        Naming every unknown key and every value out of bounds.
+    """
+    try:
+        raw = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such run file; write one with `agcarbon init REGION -o {path}`") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: not a readable TOML file: {error}") from None
+    try:
+        run_file = RunFile.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(_fault(detail) for detail in error.errors())
+        raise UserError(f"{path}: {faults}") from None
+    return _absolute(run_file, path.resolve().parent)
+
+
+def _fault(detail: Any) -> str:
+    place = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"{place}: unknown setting (`agcarbon init` writes all there are)"
+    return f"{place} = {detail['input']!r}: {detail['msg']}"
+
+
+def _absolute(run_file: RunFile, folder: Path) -> RunFile:
+    def local(location: str) -> str:
+        return location if "://" in location else str(folder / location)
+
+    archives = {name: folder / path for name, path in run_file.archives}
+    stores = run_file.stores
+    checkpoint = run_file.model.checkpoint
+    return run_file.model_copy(
+        update={
+            "region": str(folder / run_file.region) if run_file.region.endswith(".toml") else run_file.region,
+            "archives": ArchiveSettings(**archives),
+            "stores": StoreSettings(
+                inputs=local(stores.inputs), cube=local(stores.cube), exports=folder / stores.exports
+            ),
+            "model": run_file.model.model_copy(
+                update={"checkpoint": checkpoint if checkpoint == "default" else str(folder / checkpoint)}
+            ),
+        }
+    )
+
+
+def dump(run_file: RunFile) -> str:
+    """Return the run file as TOML, every setting with its meaning and bounds as a comment."""
+    return "\n".join(_lines(run_file)) + "\n"
+
+
+def _lines(run_file: RunFile) -> Iterator[str]:
+    yield "# agcarbon run file. Relative paths are taken from this file's folder."
+    sections = {name: value for name, value in run_file if isinstance(value, BaseModel)}
+    yield from _settings(run_file, skip=sections)
+    for name, section in sections.items():
+        yield ""
+        yield f"[{name}]" + (f"  # {_first_line(section)}" if _first_line(section) else "")
+        yield from _settings(section, skip={})
+
+
+def _first_line(section: BaseModel) -> str:
+    return (section.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+
+
+def _settings(section: BaseModel, *, skip: dict[str, Any]) -> Iterator[str]:
+    for name, value in section:
+        if name in skip:
+            continue
+        info = type(section).model_fields[name]
+        bounds = " ".join(str(bound) for bound in info.metadata if "Ge" in repr(bound) or "Le" in repr(bound))
+        yield f"# {info.description}" + (f" ({bounds})" if bounds else "")
+        yield f"{name} = {_toml(value)}" if value is not None else f"# {name} ="
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

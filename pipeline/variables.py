@@ -1,0 +1,94 @@
+"""Every variable that agcarbon writes: name, unit, sign and meaning, declared once.
+
+Signs (design: reporting space): GPP, Ra, Rh, Reco positive; NEE = Reco - GPP, positive to the atmosphere; yield >= 0;
+dSOC = -NEE - yield, positive where the soil gains. "g m-2" is grams of carbon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+
+
+class Quality(IntFlag):
+    """Bits of the annual quality layer; 0 is a cell-year with nothing to say."""
+
+    NOT_GROWN = 1  # corn + soybean below the threshold: the crop type comes from a smaller share or another year
+    GPP_FILLED = 2  # growing-season gaps of GPP were interpolated
+    GAP_YEAR_BEFORE = 4  # the year before was missing: the state is older than a year
+    OUTSIDE_TRAINING = 8  # inputs outside the range that the network was trained on
+    PARTIAL_SOIL = 16  # soil data cover less than the whole cell
+    BEYOND_TRAINING_YEARS = 32  # calendar year outside 2001-2018
+    MISSING = 64  # inputs missing: no result, the state passes unchanged
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A stored quantity and its CF attributes."""
+
+    name: str
+    units: str
+    long_name: str
+    dtype: str = "float32"
+    cell_methods: str = ""
+    standard_name: str = ""
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        """CF attributes, without those of the grid."""
+        named: dict[str, object] = {"units": self.units, "long_name": self.long_name}
+        optional = {"cell_methods": self.cell_methods, "standard_name": self.standard_name}
+        return named | {key: value for key, value in optional.items() if value}
+
+    @property
+    def fill_value(self) -> float | int:
+        """NaN for reals, 0 for flags and codes."""
+        return np.nan if np.issubdtype(self.dtype, np.floating) else 0
+
+
+_MEAN, _SUM = "time: mean area: mean", "time: sum area: mean"
+
+DAILY = (
+    Variable(
+        "ra", "g m-2 d-1", "autotrophic respiration, carbon", cell_methods=_MEAN,
+        standard_name="surface_upward_mass_flux_of_carbon_dioxide_expressed_as_carbon_due_to_plant_respiration",
+    ),
+    Variable(
+        "rh", "g m-2 d-1", "heterotrophic respiration, carbon", cell_methods=_MEAN,
+        standard_name="surface_upward_mass_flux_of_carbon_dioxide_expressed_as_carbon_due_to_heterotrophic_respiration",
+    ),
+    Variable("nee", "g m-2 d-1", "net ecosystem exchange, carbon, positive to the atmosphere", cell_methods=_MEAN),
+)  # fmt: skip
+
+FLUXES = (
+    Variable("gpp", "g m-2 yr-1", "gross primary production, carbon, input", cell_methods=_SUM),
+    Variable("ra", "g m-2 yr-1", "autotrophic respiration, carbon", cell_methods=_SUM),
+    Variable("rh", "g m-2 yr-1", "heterotrophic respiration, carbon", cell_methods=_SUM),
+    Variable("reco", "g m-2 yr-1", "ecosystem respiration, carbon: ra + rh", cell_methods=_SUM),
+    Variable("nee", "g m-2 yr-1", "net ecosystem exchange, carbon, positive to the atmosphere", cell_methods=_SUM),
+    Variable("yield", "g m-2 yr-1", "grain yield, carbon", cell_methods=_SUM),
+    Variable("residue", "g m-2 yr-1", "crop residue, carbon: gpp - ra - yield, not below 0", cell_methods=_SUM),
+    Variable("dsoc", "g m-2 yr-1", "soil carbon change: -nee - yield, positive = gain", cell_methods=_SUM),
+    Variable(
+        "dsoc_balance", "g m-2 yr-1", "soil carbon change from the balance: gpp - ra - rh - yield", cell_methods=_SUM
+    ),
+    Variable("balance_residual", "g m-2 yr-1", "carbon balance residual: ra + rh - gpp - nee", cell_methods=_SUM),
+)
+
+ANNUAL = (
+    *FLUXES,
+    Variable("crop", "1", "crop type of the year: 1 corn, 5 soybean, 0 none", dtype="uint8"),
+    Variable("quality", "1", "quality flags", dtype="uint16"),
+    Variable("corn_fraction", "1", "share of the cell under corn"),
+    Variable("soybean_fraction", "1", "share of the cell under soybean"),
+)
+
+
+def quality_attributes() -> dict[str, object]:
+    """CF flag attributes of the quality layer."""
+    return {
+        "flag_masks": [int(bit) for bit in Quality],
+        "flag_meanings": " ".join(str(bit.name).lower() for bit in Quality),
+    }
