@@ -1,0 +1,74 @@
+"""Scores of predictions against held-out targets, in physical units and reporting signs.
+
+Shape legend: N sites, Y years, T days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import Scalers
+from model.features import GPP
+from model.losses import imbalance
+from model.training.data import Sequences
+from model.training.sequence import Prediction
+from model.training.stages import physical_fluxes
+
+
+@dataclass(frozen=True)
+class Score:
+    """Skill of one output.
+
+    Attributes
+    ----------
+    r2
+        1 - MSE / variance of the target.
+    rmse, bias
+        Of prediction - target, in the output's unit.
+    count
+        Number of pairs.
+    """
+
+    r2: float
+    rmse: float
+    bias: float
+    count: int
+
+
+def score(prediction: Tensor, *, target: Tensor) -> Score:
+    """Return the skill over all elements."""
+    error = (prediction - target).double()
+    mse, variance = float((error**2).mean()), float(target.double().var(unbiased=False))
+    return Score(1 - mse / variance, mse**0.5, float(error.mean()), error.numel())
+
+
+def held_out_scores(
+    prediction: Prediction, *, target: Sequences, mask_NY: Tensor, scalers: Scalers
+) -> dict[str, Any]:
+    """Return daily and annual scores of the masked site-years as JSON values.
+
+    Ra and Rh are positive, NEE is positive to the atmosphere [gC m-2 d-1 or gC m-2 yr-1]; yield and the change of soil carbon,
+    -NEE - yield, are in gC m-2 yr-1; the mean absolute imbalance is in gC m-2 d-1.
+    """
+    predicted, observed = (
+        physical_fluxes(fluxes_NYT3[mask_NY], scalers=scalers)
+        for fluxes_NYT3 in (prediction.fluxes_NYT3, target.fluxes_NYT3)
+    )
+    gpp = target.x_NYTF[..., GPP][mask_NY] * scalers.outputs["gpp"].std + scalers.outputs["gpp"].mean
+    grain = scalers.outputs["yield"]
+    yields = [y_NY[mask_NY] * grain.std + grain.mean for y_NY in (prediction.yield_NY, target.yield_NY)]
+    table = {"yield": score(yields[0], target=yields[1])}
+    for i, (name, sign) in enumerate({"ra": -1, "rh": -1, "nee": 1}.items()):
+        pair = sign * predicted[..., i], sign * observed[..., i]
+        table[f"{name}_daily"] = score(pair[0], target=pair[1])
+        table[f"{name}_annual"] = score(pair[0].sum(1), target=pair[1].sum(1))
+    change = [-fluxes[..., 2].sum(1) - y for fluxes, y in zip((predicted, observed), yields, strict=True)]
+    table["dsoc_annual"] = score(change[0], target=change[1])
+    return {
+        **{name: asdict(value) for name, value in table.items()},
+        "imbalance_daily": float(imbalance(gpp, fluxes_BT3=predicted).abs().mean()),
+    }
