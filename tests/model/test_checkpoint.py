@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.checkpoint import OUTPUTS, Checkpoint, CheckpointError, Scalers, read_published
+from model.features import FEATURE_NAMES, PUBLISHED_FEATURE_SCALERS, Scaler
+from model.network import KGMLNetwork, OutputScalers
+
+
+@pytest.fixture
+def scalers() -> dict[str, Any]:
+    return {"features": list(PUBLISHED_FEATURE_SCALERS), **dict.fromkeys(OUTPUTS, (0.5, 2.0))}
+
+
+@pytest.fixture
+def state_dict() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    unit = Scaler(0.0, 1.0)
+    return KGMLNetwork(OutputScalers(unit, unit, unit, unit)).state_dict()
+
+
+def test_a_saved_checkpoint_loads_to_the_same(
+    tmp_path: Path, state_dict: dict[str, Tensor], scalers: dict[str, Any]
+) -> None:
+    checkpoint = Checkpoint.from_published(state_dict, scalers, record={"origin": "synthetic test weights"})
+    checkpoint.save(tmp_path / "a.safetensors")
+    loaded = Checkpoint.load(tmp_path / "a.safetensors")
+    assert loaded.sha256 == checkpoint.sha256
+    assert loaded.scalers == checkpoint.scalers
+    assert loaded.record == {"origin": "synthetic test weights"}
+    x_BTF = torch.randn(2, 365, 19)
+    assert torch.equal(loaded.network()(x_BTF).fluxes_BT3, checkpoint.network()(x_BTF).fluxes_BT3)
+
+
+def test_the_digest_covers_weights_and_scalers(state_dict: dict[str, Tensor], scalers: dict[str, Any]) -> None:
+    one = Checkpoint.from_published(state_dict, scalers)
+    other = Checkpoint.from_published(state_dict, scalers | {"nee": (0.5, 2.1)})
+    state_dict["densor_Ra.bias"] = state_dict["densor_Ra.bias"] + 1e-6
+    third = Checkpoint.from_published(state_dict, scalers)
+    assert len({one.sha256, other.sha256, third.sha256}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("attn.4.weight"), "missing tensor attn.4.weight"),
+        (lambda tensors: tensors.update(extra=torch.zeros(1)), "unknown tensor extra"),
+        (
+            lambda tensors: tensors.update({"gru_Ra.weight_ih_l0": torch.zeros(192, 84)}),
+            r"gru_Ra.weight_ih_l0 has shape",
+        ),
+        (
+            lambda tensors: tensors["densor_Rh.bias"].fill_(float("nan")),
+            "densor_Rh.bias holds values that are not finite",
+        ),
+        (lambda tensors: tensors.update({"attn.0.bias": 3}), "attn.0.bias is a int"),
+    ],
+)
+def test_other_weights_are_refused_by_the_name_of_the_tensor(
+    state_dict: dict[str, Tensor], scalers: dict[str, Any], change: Any, message: str
+) -> None:
+    change(state_dict)
+    with pytest.raises(CheckpointError, match=message):
+        Checkpoint.from_published(state_dict, scalers)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda raw: raw.pop("residue"), r"missing \['residue'\]"),
+        (lambda raw: raw.update(wood=(0, 1)), r"unknown \['wood'\]"),
+        (lambda raw: raw.update(features=raw["features"][:-1]), "18 features, the network has 19"),
+        (lambda raw: raw.update(ra=(0.0, 0.0)), "scaler of ra: mean 0.0, std 0.0"),
+        (lambda raw: raw.update(nee=(0.0,)), "scaler of nee"),
+    ],
+)
+def test_faulty_scalers_are_refused_by_name(scalers: dict[str, Any], change: Any, message: str) -> None:
+    change(scalers)
+    with pytest.raises(CheckpointError, match=message):
+        Scalers.parse(scalers)
+
+
+def test_named_features_in_another_order_are_refused(scalers: dict[str, Any]) -> None:
+    names = list(FEATURE_NAMES)
+    names[7], names[8] = names[8], names[7]
+    with pytest.raises(CheckpointError, match="position 7 holds GPP, the network expects Crop_Type"):
+        Scalers.parse(scalers | {"features": dict.fromkeys(names, (0.0, 1.0))})
+
+
+def _rewritten(path: Path, change: Any) -> Path:
+    """Change the JSON metadata of a safetensors file in place."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    metadata = json.loads(header["__metadata__"]["agcarbon"])
+    change(metadata)
+    header["__metadata__"]["agcarbon"] = json.dumps(metadata)
+    encoded = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(encoded)) + encoded + content[8 + length :])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda metadata: metadata["features"].reverse(), "position 0 holds TCEC, the network expects RADN"),
+        (lambda metadata: metadata["scalers"].update(ra=[0, 3]), "altered"),
+        (lambda metadata: metadata.pop("scalers"), "metadata is not complete"),
+        (lambda metadata: metadata.update(format="other-2"), "format 'other-2'"),
+    ],
+)
+def test_an_altered_file_is_refused(
+    tmp_path: Path, state_dict: dict[str, Tensor], scalers: dict[str, Any], change: Any, message: str
+) -> None:
+    Checkpoint.from_published(state_dict, scalers).save(tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        Checkpoint.load(_rewritten(tmp_path / "a.safetensors", change))
+
+
+def test_a_truncated_or_absent_file_is_refused_by_its_path(
+    tmp_path: Path, state_dict: dict[str, Tensor], scalers: dict[str, Any]
+) -> None:
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(CheckpointError, match=r"a\.safetensors: not a readable checkpoint"):
+        Checkpoint.load(path)
+    Checkpoint.from_published(state_dict, scalers).save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"a\.safetensors: not a readable checkpoint"):
+        Checkpoint.load(path)
+
+
+def test_published_files_are_read_with_or_without_their_training_state(
+    tmp_path: Path, state_dict: dict[str, Tensor]
+) -> None:
+    torch.save(state_dict, tmp_path / "plain.pth")
+    torch.save({"epoch": 3, "model_state_dict": state_dict}, tmp_path / "training.sav")
+    for name in ("plain.pth", "training.sav"):
+        assert read_published(tmp_path / name).keys() == state_dict.keys()
+
+
+class Payload:
+    """What a malicious file would hold: an object whose loading runs code."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("code ran",)
+
+
+def test_a_file_that_could_run_code_is_refused_and_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"model_state_dict": Payload()}, tmp_path / "bad.sav")
+    with pytest.raises(CheckpointError, match="refused"):
+        read_published(tmp_path / "bad.sav")
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "page.sav").write_text("<!DOCTYPE html>")
+    with pytest.raises(CheckpointError, match="refused"):
+        read_published(tmp_path / "page.sav")
