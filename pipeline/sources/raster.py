@@ -100,7 +100,7 @@ def _corners(block: _Block, *, grid: Grid, source: DatasetReader, to_plane: Tran
     x_edges_m = grid.x_edges_m[block.cols.start : block.cols.stop + 1]
     y_edges_m = grid.y_edges_m[block.rows.start : block.rows.stop + 1]
     x_m, y_m = to_plane.transform(*lonlat(*np.meshgrid(x_edges_m, y_edges_m)))
-    x_px, y_px = ~source.transform * (x_m, y_m)
+    x_px, y_px = ~source.transform @ (x_m, y_m)
     return x_px, y_px
 
 
