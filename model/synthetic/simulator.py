@@ -43,7 +43,7 @@ PAR_SHARE = 0.48
 """Photosynthetically active share of short-wave radiation."""
 RIPENING_DAY = 263
 """Day of year at which the cultivars chosen ripen in an average season (20 September)."""
-REQUIREMENT_RANGE = (850.0, 1750.0)
+REQUIREMENT_RANGE = (850.0, 2000.0)
 """Thermal time from emergence to maturity of the cultivars on the market, degC d."""
 GENETIC_GAIN = 0.004
 """Yearly relative gain of light-use efficiency by breeding, from 2010."""

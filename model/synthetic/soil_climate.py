@@ -36,7 +36,7 @@ THIN_SNOW_MM = 5.0
 """Water of a snow pack that insulates, mm."""
 CANOPY_COOLING = 2.0
 """Cooling of the soil's surface under a closed canopy, degC."""
-DRAINAGE_MM_H = 20.0
+DRAINAGE_MM_H = 4.0
 """Conductivity at which two thirds of the water above field capacity drain in a day, mm h-1."""
 
 
@@ -103,13 +103,15 @@ def advance_soil_climate(climate: SoilClimate, *, soils: Soils, day: WaterDay) -
 
 
 def _percolate(climate: SoilClimate, *, soils: Soils) -> SoilClimate:
-    """Run off what exceeds the pores; drain what exceeds field capacity, at a rate that rises with conductivity."""
+    """Drain what exceeds field capacity, at a rate that rises with conductivity, and run off what exceeds the pores."""
     share = 1 - np.exp(-soils.conductivity / DRAINAGE_MM_H)
-    topsoil = np.minimum(climate.topsoil, soils.porosity * 1000 * DEPTH_M)
-    flow = share * np.maximum(topsoil - soils.field_capacity * 1000 * DEPTH_M, 0)
-    filled = np.minimum(climate.subsoil + flow, soils.porosity * 1000 * SUBSOIL_M)
-    loss = share * np.maximum(filled - soils.field_capacity * 1000 * SUBSOIL_M, 0)
-    return climate._replace(topsoil=topsoil - flow, subsoil=filled - loss)
+    flow = share * np.maximum(climate.topsoil - soils.field_capacity * 1000 * DEPTH_M, 0)
+    topsoil, subsoil = climate.topsoil - flow, climate.subsoil + flow
+    loss = share * np.maximum(subsoil - soils.field_capacity * 1000 * SUBSOIL_M, 0)
+    pores = soils.porosity * 1000
+    return climate._replace(
+        topsoil=np.minimum(topsoil, pores * DEPTH_M), subsoil=np.minimum(subsoil - loss, pores * SUBSOIL_M)
+    )
 
 
 def _dry(climate: SoilClimate, *, soils: Soils, day: WaterDay) -> SoilClimate:
