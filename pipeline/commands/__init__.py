@@ -1,0 +1,1 @@
+"""One module per command of `agcarbon`; heavy imports happen inside the functions."""
