@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNITS = {"daily": "g C m-2 d-1", "annual": "g C m-2 yr-1"}
+MIN_PAIRS = 10  # fewer years or days can beat a null by chance
 PREDICTED, OBSERVED = "#0072b2", "#555555"
 
 
@@ -33,11 +34,13 @@ def verdict(comparison: Comparison) -> str:
     """Return in one sentence whether the network knows more than the best null."""
     subject = f"{comparison.flux}, {comparison.period}, n = {comparison.network.n}"
     name = comparison.best_null
-    if name is None or not np.isfinite(comparison.skill):
+    if name is None:
         return f"{subject}: no null to compare with (it needs two observed years), so no skill is claimed."
     against = (
         f"RMSE {comparison.network.rmse:.3g} against {comparison.nulls[name].rmse:.3g}, skill {comparison.skill:+.2f}"
     )
+    if comparison.skill > 0 and comparison.network.n < MIN_PAIRS:
+        return f"{subject}: closer than the best null, {name} ({against}), on too few pairs to claim skill."
     if comparison.skill > 0:
         return f"{subject}: the network beats the best null, {name} ({against})."
     return f"{subject}: the network does not beat the best null, {name} ({against}); no skill is claimed."

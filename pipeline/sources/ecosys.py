@@ -2,9 +2,11 @@
 
 A weather file holds four header lines, then a row an hour: year, day of year, hour, and temperature [degC], specific
 humidity [g/g], wind [m s-1], precipitation [mm], pressure [kPa], short-wave and long-wave radiation [W m-2], CO2
-[ppm], all but CO2 followed by a flag. An hour is named by its end in local standard time: hour 0 of a day is hour 24 of
-the day before (daily maxima, minima and sums then equal those that *ecosys* itself reports). A year's file has 366
-days; day 366 of a common year repeats day 365 as padding and is dropped.
+[ppm], all but CO2 followed by a flag. *ecosys* takes an hour as named by its end in local standard time, so that hour 0
+of a day is hour 24 of the day before; daily maxima, minima and sums then equal those that it reports itself. (In the
+shipped files of Mead the sun and the temperature of the tower there fit hours named by their beginning a little better;
+the difference is which day owns one hour of the night.) A year's file has 366 days; day 366 of a common year repeats day
+365 as padding and is dropped.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ INPUT_COLUMNS = tuple(name for name in FEATURE_NAMES if name not in DERIVED)
 OBSERVED_COLUMNS = ("RECO", "NEE")
 CROPS = {"corn": CORN, "soybean": SOYBEAN, str(CORN): CORN, str(SOYBEAN): SOYBEAN}
 SHOWN_FAULTS = 8
+NOTE = "# note:"
 
 
 class Limit(NamedTuple):
@@ -99,13 +100,12 @@ def _value_faults(name: str, *, values: pd.Series, raw: pd.Series, dates: pd.Dat
     faults = []
     if not_number.any():
         row = int(np.flatnonzero(not_number)[0])
-        faults.append(
-            f"{name} is {raw.iloc[row]!r} on {dates[row]:%Y-%m-%d} ({not_number.sum()} days); give a number each day"
-        )
+        found = "empty" if pd.isna(raw.iloc[row]) else repr(raw.iloc[row])
+        faults.append(f"{name} is {found} on {dates[row]:%Y-%m-%d} (days: {not_number.sum()}); give a number each day")
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
         faults.append(
-            f"{name} is {values.iloc[row]:g} on {dates[row]:%Y-%m-%d} ({outside.sum()} days), "
+            f"{name} is {values.iloc[row]:g} on {dates[row]:%Y-%m-%d} (days: {outside.sum()}), "
             f"outside {low:g} to {high:g}; {remedy}"
         )
     return faults
@@ -171,7 +171,9 @@ def site_inputs(table: pd.DataFrame, *, name: str, notes: tuple[str, ...] = ()) 
 
 
 def read_site_csv(path: Path) -> SiteInputs:
-    """Return the checked inputs in a CSV file of `site_inputs`' columns; lines that start with # are comments.
+    """Return the checked inputs in a CSV file of `site_inputs`' columns.
+
+    Lines that start with # are comments; those that start with "# note:" become the notes.
 
     Raises
     ------
@@ -181,12 +183,14 @@ def read_site_csv(path: Path) -> SiteInputs:
     try:
         # Text first: a word among numbers is then named with its day, and no column changes type in silence.
         table = pd.read_csv(path, comment="#", skipinitialspace=True, dtype=str)
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: not a readable CSV file ({error}); `agcarbon site --template FILE` writes one"
         ) from None
+    notes = tuple(line.removeprefix(NOTE).strip() for line in lines if line.startswith(NOTE))
     try:
-        return site_inputs(table, name=path.stem)
+        return site_inputs(table, name=path.stem, notes=notes)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -202,10 +206,13 @@ def _legend() -> list[str]:
     ]
 
 
-def write_site_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table of `site_inputs`' columns as CSV under a legend of meanings and units."""
+def write_site_csv(path: Path, table: pd.DataFrame, *, notes: tuple[str, ...] = ()) -> None:
+    """Write a table of `site_inputs`' columns as CSV under a legend of meanings and units.
+
+    Notes travel in the file and are printed beside the scores: that observations are synthetic, say.
+    """
     columns = [name for name in ("date", "crop", *INPUT_COLUMNS, *OBSERVED_COLUMNS) if name in table.columns]
-    legend = "".join(f"{line}\n" for line in _legend())
+    legend = "".join(f"{line}\n" for line in (*_legend(), *(f"{NOTE} {note}" for note in notes)))
     path.write_text(legend + table[columns].to_csv(index=False), encoding="utf-8")
 
 

@@ -21,9 +21,10 @@ def _refused(table: pd.DataFrame) -> str:
 
 def test_a_table_survives_being_written_and_read(site_days: pd.DataFrame, tmp_path: Path) -> None:
     site_days.loc[3:5, "NEE"] = np.nan
-    write_site_csv(tmp_path / "here.csv", site_days)
+    write_site_csv(tmp_path / "here.csv", site_days, notes=("Observations are synthetic.",))
     site = read_site_csv(tmp_path / "here.csv")
     assert site.name == "here"
+    assert site.notes == ("Observations are synthetic.",)
     assert site.years == [2003, 2004, 2005]
     for index, name in enumerate(FEATURE_NAMES):
         if name in site_days:
@@ -100,13 +101,13 @@ def test_a_word_or_a_gap_among_numbers_is_named_with_its_day(site_days: pd.DataF
     write_site_csv(tmp_path / "broken.csv", broken)
     with pytest.raises(UserError) as error:
         read_site_csv(tmp_path / "broken.csv")
-    assert "broken.csv: RADN is 'n/a?' on 2003-01-10 (1 days)" in str(error.value)
-    assert "PRECN is nan on 2003-01-21 (2 days)" in str(error.value)
+    assert "broken.csv: RADN is 'n/a?' on 2003-01-10 (days: 1)" in str(error.value)
+    assert "PRECN is empty on 2003-01-21 (days: 2)" in str(error.value)
 
 
 def test_fill_values_among_observations_are_refused_not_scored(site_days: pd.DataFrame) -> None:
     site_days.loc[4, "RECO"] = -9999
-    assert "RECO is -9999 on 2003-01-05 (1 days)" in _refused(site_days)
+    assert "RECO is -9999 on 2003-01-05 (days: 1)" in _refused(site_days)
 
 
 def test_soil_must_not_change_nor_crops_within_a_year(site_days: pd.DataFrame) -> None:
