@@ -5,8 +5,8 @@ humidity [g/g], wind [m s-1], precipitation [mm], pressure [kPa], short-wave and
 [ppm], all but CO2 followed by a flag. *ecosys* takes an hour as named by its end in local standard time, so that hour 0
 of a day is hour 24 of the day before; daily maxima, minima and sums then equal those that it reports itself. (In the
 shipped files of Mead the sun and the temperature of the tower there fit hours named by their beginning a little better;
-the difference is which day owns one hour of the night.) A year's file has 366 days; day 366 of a common year repeats day
-365 as padding and is dropped.
+the difference is which day owns one hour of the night.) A year's file has 366 days; day 366 of a common year repeats
+day 365 as padding and is dropped.
 """
 
 from __future__ import annotations
