@@ -1,12 +1,12 @@
 """Knowledge-guided losses of KGML-ag-Carbon's pre-training.
 
-Shape legend: B samples (site-years), T days. Masks are 1 where a target counts and 0 elsewhere; means run over all elements,
-masked ones included, as published.
+Shape legend: B samples (site-years), T days. Masks are 1 where a target counts and 0 elsewhere; means run over all
+elements, masked ones included, as published.
 
 References
 ----------
-Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5. Self-paced learning: Kumar, M. P., Packer, B.
-& Koller, D. (2010), Advances in Neural Information Processing Systems 23.
+Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5. Self-paced learning: Kumar, M. P.,
+Packer, B. & Koller, D. (2010), Advances in Neural Information Processing Systems 23.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Synthetic cropland: a process model of corn and soybean carbon, and the weather, soils and management that drive it."""
+"""Synthetic cropland: a process model of corn and soybean carbon, and the weather, soils and management it needs."""
 
 from model.synthetic.generator import generate_weather
 from model.synthetic.management import Management, draw_management

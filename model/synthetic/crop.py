@@ -195,7 +195,8 @@ def light_interception(plant: Plant, *, season: Season) -> Array:
     """Share of light that the living canopy absorbs (Beer's law), 0 before emergence and after death."""
     emerged = plant.alive & (plant.thermal_time >= season.species.emergence)
     leaf_area = np.maximum(plant.leaf * season.species.specific_leaf_area, EMERGED_LEAF_AREA)
-    return emerged * (1 - np.exp(-season.species.extinction * leaf_area))
+    closed = 1 - np.exp(-season.species.extinction * leaf_area)
+    return np.where(emerged, closed, 0.0)
 
 
 def photosynthesis(plant: Plant, *, season: Season, day: CropDay) -> Array:

@@ -6,8 +6,8 @@ References
 ----------
 Parton, W. J. et al. (1987). Soil Science Society of America Journal 51, 1173-1179.
     doi:10.2136/sssaj1987.03615995005100050015x (pools, rates, transfers)
-Parton, W. J. et al. (2001). DAYCENT: description and testing. In: Modeling Carbon and Nitrogen Dynamics for Soil Management,
-    CRC Press, 303-337 (effect of pH)
+Parton, W. J. et al. (2001). DAYCENT: description and testing. In: Modeling Carbon and Nitrogen Dynamics for Soil
+    Management, CRC Press, 303-337 (effect of pH)
 Lloyd, J. & Taylor, J. A. (1994). Functional Ecology 8, 315-323. doi:10.2307/2389824 (temperature)
 Moyano, F. E. et al. (2013). Soil Biology & Biochemistry 59, 72-85. doi:10.1016/j.soilbio.2013.01.002 (moisture)
 """
@@ -30,12 +30,12 @@ RATES_PER_YEAR = np.array([18.5, 4.9, 7.3, 0.2, 0.0066])
 STRUCTURAL_LIGNIN = 0.2
 """Share of structural litter that is lignin and enters the slow pool."""
 LARGEST_SLOW_POOL, HALF_SLOW_STOCK = 12000.0, 13000.0
-"""Slow carbon saturates with the soil's stock, because carbon-rich soils owe it to wetness and old, protected carbon, gC m-2."""
+"""Largest slow pool, and the stock of half of it: carbon-rich soils are rich in old, protected carbon, gC m-2."""
 
 
 @dataclass(frozen=True)
 class Turnover:
-    """Rates (5, S), d-1, and transfers between pools (5 from, 5 to, S) of the soils of S sites; the rest is respired."""
+    """Rates (5, S), d-1, and transfers between pools (5 from, 5 to, S) at S sites; the rest is respired."""
 
     rates: Array
     transfers: Array

@@ -1,10 +1,10 @@
 """Stochastic weather of the U.S. Midwest: a generator of Richardson's type.
 
-A first-order Markov chain decides wet and dry days. Temperature, radiation, vapour pressure and wind follow their seasonal
-cycle, shifted on wet days, plus residuals correlated with each other and from day to day. A growing-season anomaly, in part
-common to all sites, makes wet years and droughts. The spread, persistence and correlation of the residuals and the contrast
-of wet and dry days are those of the hourly record of Mead, Nebraska, 2001-2006; levels and gradients are rounded climate
-normals of the region.
+A first-order Markov chain decides wet and dry days. Temperature, radiation, vapour pressure and wind follow their
+seasonal cycle, shifted on wet days, plus residuals correlated with each other and from day to day. A growing-season
+anomaly, in part common to all sites, makes wet years and droughts. The spread, persistence and correlation of the
+residuals and the contrast of wet and dry days are those of the hourly record of Mead, Nebraska, 2001-2006; levels and
+gradients are rounded climate normals of the region.
 
 References
 ----------
@@ -39,6 +39,8 @@ DROUGHT_PROBABILITY, DROUGHT_ANOMALY = 0.08, -2.2
 
 HIGHEST_DEW_POINT = 27.0
 """Dew point that the moistest summer air of the region hardly exceeds, degC."""
+STRONGEST_WIND = 1200.0
+"""Wind run of the windiest day, km d-1."""
 
 RESIDUALS = ("temperature", "range", "clearness", "humidity", "wind")
 PERSISTENCE = np.array([0.61, 0.27, 0.24, 0.34, 0.30])
@@ -98,7 +100,8 @@ class _Normals:
 
     def season(self, peak: float) -> Array:
         """Cosine of the year, (T, 1): 1 on the peak's day of year."""
-        return np.cos(2 * np.pi * (self.day_of_year[:, None] - peak) / 365.25)
+        season: Array = np.cos(2 * np.pi * (self.day_of_year[:, None] - peak) / 365.25)
+        return season
 
     def daily_precipitation(self) -> Array:
         """Mean precipitation, mm d-1: drier to the west and north, with the summer's share rising to the west."""
@@ -129,14 +132,15 @@ class _Normals:
         """Wind run, km d-1: strongest in March, weakest in August, stronger on the plains."""
         return (360 + 5 * self.west) * (1 + 0.22 * self.season(70))
 
-    def clear_sky(self) -> Array:
+    def extraterrestrial_radiation(self) -> Array:
         """Solar radiation above the atmosphere, MJ m-2 d-1 (FAO-56, equations 21 to 25)."""
         phase = 2 * np.pi * self.day_of_year[:, None] / 365
         distance, declination = 1 + 0.033 * np.cos(phase), 0.409 * np.sin(phase - 1.39)
         phi = np.radians(self.latitude)
         sunset = np.arccos(-np.tan(phi) * np.tan(declination))
         geometry = sunset * np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.sin(sunset)
-        return 24 * 60 / np.pi * 0.0820 * distance * geometry
+        radiation: Array = 24 * 60 / np.pi * 0.0820 * distance * geometry
+        return radiation
 
 
 def _draw(rng: np.random.Generator, *, normals: _Normals, dates: Dates) -> Weather:
@@ -153,23 +157,25 @@ def _draw(rng: np.random.Generator, *, normals: _Normals, dates: Dates) -> Weath
     clearness = np.where(wet, 0.42, 0.58) - 0.015 * anomaly + 0.13 * z["clearness"]
     return Weather(
         dates=dates,
-        radn=normals.clear_sky() * np.clip(clearness, 0.06, 0.78),
+        radn=normals.extraterrestrial_radiation() * np.clip(clearness, 0.06, 0.78),
         tmax_air=tmax,
         tdif_air=tdif,
         hmax_air=hmax,
         hdif_air=hmax * np.clip(relative_range, 0.02, 0.8),
-        wind=normals.wind_run() * np.where(wet, 1.08, 0.98) * _lognormal(z["wind"], 0.34),
+        wind=np.minimum(normals.wind_run() * np.where(wet, 1.08, 0.98) * _lognormal(z["wind"], 0.34), STRONGEST_WIND),
         precn=precn,
     )
 
 
 def _growing_season_anomaly(rng: np.random.Generator, *, dates: Dates, sites: int) -> Array:
     """Standardised anomaly of each day's year, (T, S), positive when wet and cool; the same all year."""
-    year = (dates.astype("datetime64[Y]") - dates[0].astype("datetime64[Y]")).astype(np.int64)
+    year: Integers = (dates.astype("datetime64[Y]") - dates[0].astype("datetime64[Y]")).astype(np.int64)
     years = int(year[-1]) + 1
     common = np.where(rng.random((years, 1)) < DROUGHT_PROBABILITY, DROUGHT_ANOMALY, rng.standard_normal((years, 1)))
     own = rng.standard_normal((years, sites))
-    return (np.sqrt(SHARED_VARIANCE) * common + np.sqrt(1 - SHARED_VARIANCE) * own)[year]
+    anomaly: Array = np.sqrt(SHARED_VARIANCE) * common + np.sqrt(1 - SHARED_VARIANCE) * own
+    daily: Array = anomaly[year]
+    return daily
 
 
 def _precipitation(rng: np.random.Generator, *, normals: _Normals, anomaly: Array) -> Array:

@@ -44,8 +44,8 @@ class Management:
 def draw_management(seed: int, *, years: Integers | Sequence[int], sites: int) -> Management:
     """Management of Y years at S sites; equal seeds give equal management.
 
-    A third of the sites grow corn in even and soybean in odd years, a third the reverse, a third a random sequence. Planting
-    is drawn between 15 April and 10 June, harvest between 31 October and 20 November.
+    A third of the sites grow corn in even and soybean in odd years, a third the reverse, a third a random sequence.
+    Planting is drawn between 15 April and 10 June, harvest between 31 October and 20 November.
     """
     rng = np.random.default_rng(seed)
     shape = (len(years), sites)

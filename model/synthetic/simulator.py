@@ -1,7 +1,7 @@
 """Daily carbon budget of corn and soybean fields: crop, soil water and soil carbon coupled, over S sites at once.
 
-Synthetic by construction: a compact process model in the spirit of the *ecosys* simulations that KGML-ag-Carbon learned from,
-calibrated to their published annual means, and no substitute for them.
+Synthetic by construction: a compact process model in the spirit of the *ecosys* simulations that KGML-ag-Carbon
+learned from, calibrated to their published annual means, and no substitute for them.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class _Ecosystem(NamedTuple):
 
     @property
     def carbon(self) -> Array:
-        return self.plant.carbon + self.pools.sum(0)
+        soil: Array = self.pools.sum(0)
+        return self.plant.carbon + soil
 
 
 class _Forcing(NamedTuple):
@@ -128,7 +129,7 @@ def simulate(weather: Weather, *, soils: Soils, management: Management) -> Simul
     _check(weather, soils=soils, management=management)
     model = _Model.of(weather, soils=soils, management=management)
     ecosystem = _Ecosystem(bare(weather.sites), moist(soils), initial_pools(soils), np.zeros(weather.sites))
-    for t in np.flatnonzero(model.year < SPIN_UP_YEARS):
+    for t in range(int((model.year < SPIN_UP_YEARS).sum())):
         ecosystem = model.step(ecosystem, t).ecosystem
     gpp, ra, rh, carbon, grain = (np.empty(weather.radn.shape) for _ in range(5))
     for t in range(len(model.year)):

@@ -16,7 +16,7 @@ import numpy as np
 from model.synthetic.soils import DEPTH_M, Soils
 from model.synthetic.weather import Array, Weather, saturation_pressure
 
-SUBSOIL_M = 1.2
+SUBSOIL_M = 1.4
 """Depth of the roots below the topsoil, m."""
 NET_RADIATION_SHARE = 0.6
 """Net radiation over short-wave radiation, mean of the growing season."""

@@ -1,7 +1,7 @@
 """Cropland soils of the U.S. Midwest, 0 to 30 cm: the network's nine soil features, drawn jointly.
 
-Texture and organic carbon are drawn; bulk density follows from organic carbon, and water retention and conductivity from
-texture and organic matter, so that the nine features hang together as they do in a soil survey.
+Texture and organic carbon are drawn; bulk density follows from organic carbon, and water retention and conductivity
+from texture and organic matter, so that the nine features hang together as they do in a soil survey.
 
 References
 ----------
@@ -23,6 +23,9 @@ PARTICLE_DENSITY = 2.65
 """Density of soil minerals, Mg m-3."""
 DEPTH_M = 0.3
 """Depth that the soil features describe, m."""
+
+SURVEY_FIELD_CAPACITY = (-0.03, 0.015)
+"""Field capacity of the soil survey less that of the pedotransfer function: mean and standard deviation, m3 m-3."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,12 @@ def draw_soils(seed: int, *, sites: int) -> Soils:
     clay = 1000 - sand - silt
     water = water_retention(sand / 1000, clay=clay / 1000, organic_matter=carbon * ORGANIC_MATTER_PER_CARBON / 10)
     wilting_point = np.maximum(water.wilting_point, 0.045)
+    field_capacity = water.field_capacity + rng.normal(*SURVEY_FIELD_CAPACITY, sites)
     return Soils(
         bulk_density=np.clip(1.475 - 0.006 * carbon + rng.normal(0, 0.055, sites), 0.6, 1.65),
         sand=sand,
         silt=silt,
-        field_capacity=np.maximum(water.field_capacity, wilting_point + 0.065),
+        field_capacity=np.maximum(field_capacity, wilting_point + 0.065),
         wilting_point=wilting_point,
         conductivity=np.clip(1.5 * water.conductivity * rng.lognormal(0, 0.4, sites), 2.5, 330.0),
         organic_carbon=carbon,

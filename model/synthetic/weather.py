@@ -63,7 +63,7 @@ class Weather:
     @property
     def sites(self) -> int:
         """Number of sites, S."""
-        return self.radn.shape[-1]
+        return int(self.radn.shape[-1])
 
     @property
     def years(self) -> Integers:
@@ -104,7 +104,8 @@ def calendar_days(years: Integers | Sequence[int]) -> Dates:
 
 def days_of_year(dates: Dates) -> Integers:
     """Day of year of each date, from 1."""
-    return (dates - dates.astype("datetime64[Y]")).astype(np.int64) + 1
+    elapsed: Integers = (dates - dates.astype("datetime64[Y]")).astype(np.int64)
+    return elapsed + 1
 
 
 def saturation_pressure(temperature: Array) -> Array:

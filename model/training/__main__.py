@@ -43,12 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def train(recipe: Recipe, *, output: Path) -> Checkpoint:
     """Return the trained checkpoint of a recipe; its progress lies beside the output until it is saved."""
-    data = synthetic_data(recipe.data, seed=recipe.seed)
+    revision, data = _git_revision(), synthetic_data(recipe.data, seed=recipe.seed)
     trainer = Trainer(recipe, data=data, progress_file=output.with_name(output.name + ".progress"))
     trainer.run()
     weights = trainer.network.state_dict()
     scalers = data.scalers.as_json()
-    return Checkpoint.from_published(weights, scalers, record=_record(trainer))
+    return Checkpoint.from_published(weights, scalers, record={**_record(trainer), "git_revision": revision})
 
 
 def _record(trainer: Trainer) -> dict[str, Any]:
@@ -59,21 +59,22 @@ def _record(trainer: Trainer) -> dict[str, Any]:
         "origin": ORIGIN,
         "recipe": trainer.recipe.as_json(),
         "calendar": f"{DAYS} days a year; 31 December of leap years is dropped",
-        "epochs": {str(stage.step): sum(row["step"] == stage.step for row in history) for stage in trainer.recipe.stages},
+        "epochs": {
+            str(stage.step): sum(row["step"] == stage.step for row in history) for stage in trainer.recipe.stages
+        },
         "scores": {
             name: held_out_scores(
                 prediction, target=data.validation, mask_NY=data.validation_mask_NY & chosen, scalers=data.scalers
             )
             for name, chosen in {"held_out_sites": unseen, "held_out_years": ~unseen}.items()
         },
-        "git_revision": _git_revision(),
         "torch": torch.__version__,
     }
 
 
 def _git_revision() -> str:
     """Return the revision of the source tree, or "unknown" outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 

@@ -116,9 +116,7 @@ def _by_year(daily: NDArray[np.float64], *, weather: Weather) -> NDArray[np.floa
     return np.moveaxis(kept.reshape(-1, DAYS, *kept.shape[1:]), 2, 0)
 
 
-def _inputs(
-    weather: Weather, *, gpp: NDArray[np.float64], soils: Soils, management: Management
-) -> NDArray[np.float64]:
+def _inputs(weather: Weather, *, gpp: NDArray[np.float64], soils: Soils, management: Management) -> NDArray[np.float64]:
     """The 19 features (N, Y, 365, 19), in the network's order."""
     climate, gpp_NYT = _by_year(weather.features(), weather=weather), _by_year(gpp, weather=weather)
     shape = gpp_NYT.shape

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from model.checkpoint import Scalers
@@ -46,13 +45,11 @@ def score(prediction: Tensor, *, target: Tensor) -> Score:
     return Score(1 - mse / variance, mse**0.5, float(error.mean()), error.numel())
 
 
-def held_out_scores(
-    prediction: Prediction, *, target: Sequences, mask_NY: Tensor, scalers: Scalers
-) -> dict[str, Any]:
+def held_out_scores(prediction: Prediction, *, target: Sequences, mask_NY: Tensor, scalers: Scalers) -> dict[str, Any]:
     """Return daily and annual scores of the masked site-years as JSON values.
 
-    Ra and Rh are positive, NEE is positive to the atmosphere [gC m-2 d-1 or gC m-2 yr-1]; yield and the change of soil carbon,
-    -NEE - yield, are in gC m-2 yr-1; the mean absolute imbalance is in gC m-2 d-1.
+    Ra and Rh are positive, NEE is positive to the atmosphere [gC m-2 d-1 or gC m-2 yr-1]; yield and the change of
+    soil carbon, -NEE - yield, are in gC m-2 yr-1; the mean absolute imbalance is in gC m-2 d-1.
     """
     predicted, observed = (
         physical_fluxes(fluxes_NYT3[mask_NY], scalers=scalers)

@@ -40,7 +40,7 @@ def run_years(network: KGMLNetwork, x_NYTF: Tensor) -> Iterator[YearResult]:
 def predict(network: KGMLNetwork, x_NYTF: Tensor, *, batch_sites: int = 64) -> Prediction:
     """Predict all years of all sites, with the network in evaluation mode."""
     network.eval()
-    batches = [list(run_years(network, x_BYTF)) for x_BYTF in x_NYTF.split(batch_sites)]
+    batches = [list(run_years(network, x_BYTF)) for x_BYTF in torch.split(x_NYTF, batch_sites)]
     return Prediction(
         torch.cat([torch.stack([year.fluxes_BT3 for year in batch], 1) for batch in batches]),
         torch.cat([torch.stack([year.yield_B for year in batch], 1) for batch in batches]),

@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ class Trainer:
         """Train an epoch; return its mean loss."""
         self.network.train()
         sequences, pace = self.data.training, self.stage_recipe.pace_of(self.progress.epoch)
-        batches = torch.randperm(len(sequences)).split(self.recipe.batch_sites)
+        batches = torch.split(torch.randperm(len(sequences)), self.recipe.batch_sites)
         losses = [
             self._learn(year_sample(result, target=batch, mask_NY=self.data.training_mask_NY[sites], year=year), pace)
             for sites in batches

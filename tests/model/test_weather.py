@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from model.features import CLIMATE, PUBLISHED_FEATURE_SCALERS
+from model.synthetic import SyntheticInputError, Weather, generate_weather
+from model.synthetic.generator import CORRELATION, PERSISTENCE, _Normals, _residuals
+from model.synthetic.weather import saturation_pressure
+
+ILLINOIS_IOWA_INDIANA = {"latitude": np.linspace(38.5, 43, 40), "longitude": np.tile(np.linspace(-95, -85.5, 8), 5)}
+
+
+@pytest.fixture(scope="module")
+def weather() -> Weather:
+    return generate_weather(3, **ILLINOIS_IOWA_INDIANA, years=range(2001, 2013))
+
+
+def test_extraterrestrial_radiation_and_saturation_pressure_equal_the_worked_examples_of_fao_56() -> None:
+    third_of_september = _Normals(np.array([-20.0]), np.array([0.0]), np.array([246]))
+    assert third_of_september.extraterrestrial_radiation()[0, 0] == pytest.approx(32.2, abs=0.05)  # example 8
+    assert saturation_pressure(np.array([24.5, 15.0])) == pytest.approx([3.075, 1.705], abs=5e-4)  # example 3
+
+
+def test_climate_of_the_three_i_states_has_the_published_means_and_spreads(weather: Weather) -> None:
+    values = weather.features().reshape(-1, 7)
+    published = np.array(PUBLISHED_FEATURE_SCALERS[CLIMATE])
+    assert np.all(np.abs(values.mean(0) - published[:, 0]) < 0.2 * published[:, 1])
+    assert values.std(0) == pytest.approx(published[:, 1], rel=0.2)
+
+
+def test_residuals_have_the_given_persistence_and_correlation() -> None:
+    z = np.stack(list(_residuals(np.random.default_rng(0), shape=(4000, 20)).values()))
+    lag_one = [np.corrcoef(series[1:].ravel(), series[:-1].ravel())[0, 1] for series in z]
+    assert lag_one == pytest.approx(PERSISTENCE, abs=0.02)
+    assert np.corrcoef(z.reshape(len(z), -1)) == pytest.approx(CORRELATION, abs=0.02)
+    assert z.std(axis=(1, 2)) == pytest.approx(1.0, abs=0.02)
+
+
+def test_weather_is_physically_possible(weather: Weather) -> None:
+    assert weather.radn.min() > 0
+    assert weather.tdif_air.min() > 0
+    assert np.all(weather.hmax_air <= saturation_pressure(weather.tmax_air) + 1e-12)
+    assert np.all((weather.hdif_air > 0) & (weather.hdif_air < weather.hmax_air))
+    assert weather.precn.min() == 0
+
+
+def test_wet_days_are_darker_and_have_a_smaller_temperature_range(weather: Weather) -> None:
+    july = weather.dates.astype("datetime64[M]").astype(int) % 12 == 6
+    wet = weather.precn[july] > 0
+    assert weather.radn[july][wet].mean() < 0.85 * weather.radn[july][~wet].mean()
+    assert weather.tdif_air[july][wet].mean() < 0.9 * weather.tdif_air[july][~wet].mean()
+
+
+def test_the_plains_are_drier_and_the_north_is_colder() -> None:
+    corners = {"latitude": np.array([41.0, 41.0, 46.0, 38.0]), "longitude": np.array([-100.0, -84.0, -90.0, -90.0])}
+    weather = generate_weather(5, **corners, years=range(2001, 2016))
+    rain, warmth = weather.precn.mean(0), weather.tmax_air.mean(0)
+    assert rain[0] < 0.8 * rain[1]
+    assert warmth[2] < warmth[3] - 5
+
+
+def test_equal_seeds_give_equal_weather_and_others_do_not() -> None:
+    one, same, other = (generate_weather(s, **ILLINOIS_IOWA_INDIANA, years=[2004]) for s in (1, 1, 2))
+    assert np.array_equal(one.features(), same.features())
+    assert not np.array_equal(one.features(), other.features())
+
+
+def test_leap_years_have_366_days() -> None:
+    weather = generate_weather(1, **ILLINOIS_IOWA_INDIANA, years=[2003, 2004])
+    assert len(weather.dates) == 365 + 366
+    assert weather.day_of_year[-1] == 366
+    assert weather.years.tolist() == [2003, 2004]
+
+
+def test_years_with_a_gap_are_refused() -> None:
+    with pytest.raises(SyntheticInputError, match="not consecutive"):
+        generate_weather(1, **ILLINOIS_IOWA_INDIANA, years=[2003, 2005])
+
+
+def test_weather_of_half_a_year_is_refused(weather: Weather) -> None:
+    with pytest.raises(SyntheticInputError, match="whole calendar years"):
+        replace(weather, dates=weather.dates[:180])
+
+
+def test_weather_with_a_missing_value_is_refused_by_name(weather: Weather) -> None:
+    wind = weather.wind.copy()
+    wind[10, 2] = np.nan
+    with pytest.raises(SyntheticInputError, match="wind has missing values"):
+        replace(weather, wind=wind)
