@@ -36,16 +36,14 @@ def site(
     """
     from dataclasses import replace
 
-    from rich.console import Console
-
     from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+    from pipeline.commands.console import console
     from pipeline.errors import UserError
     from pipeline.site import run_site
     from pipeline.site_report import Report, print_report, write_report
     from pipeline.sources.site_csv import read_site_csv, write_template
     from pipeline.tower_site import TowerFiles, read_tower_site
 
-    console = Console()
     if template is not None:
         write_template(template)
         console.print(f"Wrote {template}: fill it and run `agcarbon site {template}`.")
