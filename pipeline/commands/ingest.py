@@ -1,0 +1,35 @@
+"""`agcarbon ingest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def ingest(
+    run_file: Annotated[Path, typer.Argument(help="run file")],
+    years: Annotated[
+        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all of the region's if absent")
+    ] = None,
+    product: Annotated[
+        list[str] | None, typer.Option(help="climate, gpp, crop or soil; may be repeated; absent: all")
+    ] = None,
+) -> None:
+    """Read the archives into the inputs store: only what is new or changed is read."""
+    from pipeline.commands.console import console, progress_bars
+    from pipeline.execute import Serial, open_executor
+    from pipeline.ingest import ingest as ingest_archives
+    from pipeline.ingest_plan import plan_ingest
+    from pipeline.inputs_store import PRODUCTS
+    from pipeline.job import Job
+
+    job = Job.open(run_file)
+    plan = plan_ingest(job.run_file, years=job.years(years), products=product or PRODUCTS)
+    if not plan.todo:  # no cluster to start
+        console.print(ingest_archives(plan, executor=Serial()))
+        return
+    with progress_bars() as report, open_executor(job.run_file.execution) as executor:
+        done = ingest_archives(plan, executor=executor, progress=report)
+    console.print(done)

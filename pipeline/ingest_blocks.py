@@ -1,0 +1,292 @@
+"""Blocks of ingest: read a part of an archive, write it to a fork of the inputs store, return what to commit.
+
+A block of gridded products is a strip of tiles, side by side in one MODIS tile; it owns their shards. A block of
+climate is a year: its digests cover whole series, and NLDAS-2 cells are few. No array travels between processes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import zarr
+from icechunk.session import ForkSession
+from numpy.typing import NDArray
+
+from pipeline import store
+from pipeline.errors import UserError
+from pipeline.grid import Grid, Tile
+from pipeline.inputs_store import CLIMATE, DIGEST_BYTES, FILLED_HOURS, ON_GRID, SOIL_MEANS, digest
+from pipeline.sources.cropland import CropSettings, crops_on_grid
+from pipeline.sources.gssurgo import MapUnits, SoilArchive, SoilSettings, read_map_units, soil_on_grid
+from pipeline.sources.nldas2 import DailyClimate, HourIndex, NldasSettings, Window, read_days
+from pipeline.sources.slope import SlopeSettings, fill_gaps, read_year
+
+STRIP_CELLS = 230_400  # a year of float32 GPP on a strip is 340 MB; wider strips share more of each file's decoding
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is reported of a part of a product-year; parts add up."""
+
+    cells: int = 0
+    missing: int = 0
+    minimum: float = np.inf
+    maximum: float = -np.inf
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __add__(self, other: Summary) -> Summary:
+        return Summary(
+            self.cells + other.cells,
+            self.missing + other.missing,
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+            self.counts + other.counts,
+        )
+
+    @classmethod
+    def of(cls, leading: NDArray[Any], missing: NDArray[Any], counts: Mapping[str, int]) -> Summary:
+        """Summarise a part: the range of its leading variable, the cells that lack data, what else was counted."""
+        low = float(np.fmin.reduce(leading, axis=None, initial=np.inf))
+        high = float(np.fmax.reduce(leading, axis=None, initial=-np.inf))
+        return cls(missing.size, int(missing.sum()), low, high, Counter(counts))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a block contributes to a product-year: digests of content by name, and what is reported."""
+
+    digests: dict[str, str]
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A product on a strip, by variable name, (rows, cols) or (days, rows, cols)."""
+
+    arrays: dict[str, NDArray[Any]]
+    summary: Summary
+
+
+class GridSource(Protocol):
+    """Reads a gridded product on any grid inside one MODIS tile."""
+
+    @property
+    def product(self) -> str:
+        """Name of the product."""
+        ...
+
+    def read(self, grid: Grid) -> Layers:
+        """Return its variables on `grid`."""
+        ...
+
+
+@dataclass(frozen=True)
+class GppSource:
+    """SLOPE GPP of one year."""
+
+    folder: Path
+    year: int
+    settings: SlopeSettings
+    product: str = "gpp"
+
+    def read(self, grid: Grid) -> Layers:
+        """Read and fill."""
+        observed = read_year(self.folder, year=self.year, grid=grid, settings=self.settings)
+        filled = fill_gaps(observed.gpp_TYX, settings=self.settings)
+        missing = np.isnan(filled.gpp_TYX[0])
+        arrays: dict[str, NDArray[Any]] = {
+            "gpp": filled.gpp_TYX,
+            "filled_days": filled.interpolated_YX,
+            "dormant_days": filled.dormant_YX,
+            "longest_gap_days": filled.longest_gap_YX,
+        }
+        counts = {
+            "interpolated cell-days": int(filled.interpolated_YX[~missing].sum()),
+            "dormant cell-days set to 0": int(filled.dormant_YX[~missing].sum()),
+            "tile-days without a file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
+        }
+        return Layers(arrays, Summary.of(filled.gpp_TYX, missing, counts))
+
+
+@dataclass(frozen=True)
+class SoilSource:
+    """gSSURGO; the fingerprint of its files stands for their content in the process's cache."""
+
+    archive: SoilArchive
+    settings: SoilSettings
+    fingerprint: str
+    product: str = "soil"
+
+    def read(self, grid: Grid) -> Layers:
+        """Average the map units over the cells."""
+        soil = soil_on_grid(self.archive.rasters, units=_map_units(self), grid=grid)
+        arrays: dict[str, NDArray[Any]] = {
+            variable.name: values for variable, values in zip(SOIL_MEANS, soil.features_FYX, strict=True)
+        } | {
+            "soil_coverage": soil.coverage_YX,
+            "soc_stock": soil.soc_stock_YX,
+            "soil_depth": soil.depth_YX,
+            "soil_percent": soil.percent_YX,
+        }
+        missing = np.asarray(np.isnan(soil.features_FYX).any(axis=0))
+        partial = (soil.coverage_YX < 1) & ~missing
+        counts = {"cells partly covered": int(partial.sum()), "unknown map unit keys": len(soil.unknown_mukeys)}
+        return Layers(arrays, Summary.of(arrays["tsoc"], missing, counts))
+
+
+@lru_cache(maxsize=1)
+def _map_units(source: SoilSource) -> MapUnits:
+    return read_map_units(source.archive.geodatabases, settings=source.settings)
+
+
+@dataclass(frozen=True)
+class CropSource:
+    """The Cropland Data Layer of one year."""
+
+    layer: Path
+    settings: CropSettings
+    product: str = "crop"
+
+    def read(self, grid: Grid) -> Layers:
+        """Overlap with the cells."""
+        crops = crops_on_grid(self.layer, grid=grid, settings=self.settings)
+        arrays: dict[str, NDArray[Any]] = {
+            "corn_fraction": crops.corn_YX,
+            "soybean_fraction": crops.soybean_YX,
+            "covered": crops.covered_YX,
+        }
+        missing = np.isnan(crops.corn_YX)
+        counts = {"cells partly covered": int(((crops.covered_YX < 1) & ~missing).sum())}
+        return Layers(arrays, Summary.of(crops.corn_YX, missing, counts))
+
+
+@dataclass(frozen=True)
+class StripBlock:
+    """A gridded product on a strip of tiles; `grid` is the store's."""
+
+    group: str
+    grid: Grid
+    tiles: tuple[Tile, ...]
+    source: GridSource
+
+    def write(self, root: zarr.Group) -> Part:
+        """Read the strip and write it with the digest of each tile."""
+        first, edge = self.tiles[0], self.grid.tile_cells
+        layers = self.source.read(Grid(first.first_row, first.first_col, edge, edge * len(self.tiles), edge))
+        arrays = [_stored(layers.arrays[variable.name]) for variable in ON_GRID[self.source.product]]
+        rows, cols = self.grid.window(first)
+        cols = slice(cols.start, cols.start + edge * len(self.tiles))
+        group = store.subgroup(root, self.group)
+        for variable, values in zip(ON_GRID[self.source.product], arrays, strict=True):
+            store.array(group, variable.name)[..., rows, cols] = values
+        of_tile = {
+            tile.name: digest(*(values[..., start : start + edge] for values in arrays))
+            for tile, start in zip(self.tiles, range(0, edge * len(self.tiles), edge), strict=True)
+        }
+        return Part(of_tile, layers.summary)
+
+
+def _stored(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values with one bit pattern for NaN, so that equal content has equal digests."""
+    return np.where(np.isnan(values), values.dtype.type(np.nan), values) if values.dtype.kind == "f" else values
+
+
+def strips(tiles: Sequence[Tile]) -> Iterator[tuple[Tile, ...]]:
+    """Yield the tiles in runs of neighbours in one row of one MODIS tile, none of more than `STRIP_CELLS` cells."""
+    ordered = sorted(tiles, key=lambda tile: (tile.h, tile.v, tile.row, tile.col))
+    runs = groupby(enumerate(ordered), key=lambda item: (item[1].h, item[1].v, item[1].row, item[1].col - item[0]))
+    for _, run in runs:
+        strip = [tile for _, tile in run]
+        most = max(1, STRIP_CELLS // strip[0].cells ** 2)
+        yield from (tuple(strip[start : start + most]) for start in range(0, len(strip), most))
+
+
+@dataclass(frozen=True)
+class ClimateBlock:
+    """NLDAS-2 of one year on the store's window."""
+
+    group: str
+    window: Window
+    year: int
+    hours: HourIndex
+    settings: NldasSettings
+
+    def write(self, root: zarr.Group) -> Part:
+        """Read the year and write it with the digest of each cell."""
+        first, last = dt.date(self.year, 1, 1), dt.date(self.year, 12, 31)
+        daily = read_days(self.hours, first=first, last=last, window=self.window, settings=self.settings)
+        climate_FTYX = _stored(daily.climate_FTYX)
+        undefined_YX = np.isnan(climate_FTYX).all((0, 1))
+        _check_complete(daily, undefined_YX)
+        filled_YX = np.where(undefined_YX, 0, daily.missing_hours_TYX.sum(0)).astype(FILLED_HOURS.dtype)
+        digests_YXB = cell_digests(climate_FTYX, undefined_YX)
+        group = store.subgroup(root, self.group)
+        for variable, values in zip(CLIMATE, climate_FTYX, strict=True):
+            store.array(group, variable.name)[...] = values
+        store.array(group, FILLED_HOURS.name)[...] = filled_YX
+        store.array(group, "digest")[...] = digests_YXB
+        counts = {"filled cell-hours": int(filled_YX.sum()), "duplicate hours": daily.duplicate_hours}
+        return Part({"cells": digest(digests_YXB)}, Summary.of(climate_FTYX[1], undefined_YX, counts))
+
+
+def cell_digests(climate_FTYX: NDArray[np.float32], undefined_YX: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the digest (rows, cols, 16) of each cell's series; zeros where the cell is undefined."""
+    digests = np.zeros((*undefined_YX.shape, DIGEST_BYTES), np.uint8)
+    for row, col in np.argwhere(~undefined_YX):
+        digests[row, col] = np.frombuffer(bytes.fromhex(digest(climate_FTYX[:, :, row, col])), np.uint8)
+    return digests
+
+
+def _check_complete(daily: DailyClimate, undefined_YX: NDArray[np.bool_]) -> None:
+    """Refuse a year with a missing day.
+
+    NLDAS-2 has no gaps of its own: a missing day is a missing download. It lacks its rain too, which nothing around it
+    tells, so that interpolating the rest would still leave the year without an end.
+    """
+    missing_T = (np.isnan(daily.climate_FTYX).any(0) & ~undefined_YX).any((1, 2))
+    if missing_T.any() or undefined_YX.all():
+        days = [daily.first_day + dt.timedelta(int(day)) for day in np.flatnonzero(missing_T | undefined_YX.all())]
+        raise UserError(
+            f"NLDAS-2 {daily.first_day.year}: {len(days)} days are missing, or lack more hours than "
+            f"`max_missing_hours`: {_ranges(days)}; download them again"
+        )
+
+
+def _ranges(days: Sequence[dt.date]) -> str:
+    """`2012-03-04 to 2012-03-06, 2012-07-01`, cut after five."""
+    runs = groupby(enumerate(days), key=lambda item: item[1].toordinal() - item[0])
+    spans = [[day for _, day in run] for _, run in runs]
+    named = [f"{span[0]} to {span[-1]}" if len(span) > 1 else str(span[0]) for span in spans]
+    return ", ".join(named[:5]) + (f" and {len(named) - 5} more gaps" if len(named) > 5 else "")
+
+
+Block = StripBlock | ClimateBlock
+
+
+@dataclass(frozen=True)
+class Work:
+    """A block and the fork of the inputs store that it writes to."""
+
+    block: Block
+    fork: ForkSession
+
+
+@dataclass(frozen=True)
+class Written:
+    """A fork with what a block wrote to it, to be merged and committed."""
+
+    fork: ForkSession
+    part: Part
+
+
+def write_block(work: Work) -> Written:
+    """Read and write one block: the function that executors map."""
+    return Written(work.fork, work.block.write(store.writable(work.fork)))
