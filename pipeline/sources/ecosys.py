@@ -60,7 +60,7 @@ def vapour_pressure(humidity_g_g: pd.Series, pressure_kpa: pd.Series) -> pd.Seri
 
 
 def _read_hours(path: Path) -> pd.DataFrame:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         found = tuple(file.readline().strip().rstrip(",") for _ in LAYOUT)
     if found != LAYOUT:
         raise UserError(

@@ -217,5 +217,14 @@ def write_site_csv(path: Path, table: pd.DataFrame, *, notes: tuple[str, ...] = 
 
 
 def write_template(path: Path) -> None:
-    """Write the legend and the header with no rows."""
+    """Write the legend and the header with no rows.
+
+    Raises
+    ------
+    UserError
+        If the file exists: a filled table must not be lost.
+    """
+    if path.exists():
+        raise UserError(f"{path}: exists; name a new file for the template")
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_site_csv(path, pd.DataFrame(columns=["date", "crop", *INPUT_COLUMNS, *OBSERVED_COLUMNS]))

@@ -42,6 +42,16 @@ def test_the_template_names_every_column_with_its_unit_and_lacks_only_rows(tmp_p
     assert all(f"# {name} [" in text for name in LIMITS)
     with pytest.raises(UserError, match="no rows"):
         read_site_csv(path)
+    with pytest.raises(UserError, match="exists"):
+        write_template(path)
+
+
+def test_a_table_saved_by_a_spreadsheet_is_read(site_days: pd.DataFrame, tmp_path: Path) -> None:
+    write_site_csv(tmp_path / "plain.csv", site_days)
+    text = (tmp_path / "plain.csv").read_text()
+    (tmp_path / "saved.csv").write_text("\ufeff" + text.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    saved, plain = read_site_csv(tmp_path / "saved.csv"), read_site_csv(tmp_path / "plain.csv")
+    np.testing.assert_array_equal(saved.features, plain.features)
 
 
 def test_observations_are_optional(site_days: pd.DataFrame) -> None:
