@@ -62,8 +62,9 @@ class Sums:
 
     def onto(self, shares: csr_array) -> Sums:
         """Return the sums over targets that take these `shares` (targets, present targets) of the present ones."""
-        flat = self.layers.reshape(-1, shares.shape[1])
-        return Sums((shares @ flat.T).T.reshape(*self.layers.shape[:2], shares.shape[0]))
+        # Layer by layer: one product with all layers would come out transposed, and putting it right costs more.
+        kinds, flat = self.layers.shape[:2], self.layers.reshape(-1, shares.shape[1])
+        return Sums(np.stack([shares @ layer for layer in flat]).reshape(*kinds, shares.shape[0]))
 
     def blocks(self, factor: int) -> Sums:
         """Return the sums over blocks of `factor` x `factor` targets on a lat-lon grid (covers, layers, lat, lon)."""
