@@ -170,22 +170,20 @@ def fill_gaps(gpp_TYX: NDArray[np.float32], *, settings: SlopeSettings) -> Fille
     Missing days of the dormant season become 0. Gaps of the growing season up to `max_gap_days` are linear between the
     days around them; a longer one makes the cell's whole year missing.
     """
-    days, *shape = gpp_TYX.shape
-    gpp_TC = gpp_TYX.reshape(days, -1).copy()
-    dormant_TC = np.isnan(gpp_TC) & _dormant(days, settings)[:, None]
-    gpp_TC[dormant_TC] = 0.0
-
-    gaps = _Gaps.of(gpp_TC)
-    weight = (gaps.day - gaps.before) / (gaps.after - gaps.before)
-    filled = (1 - weight) * gpp_TC[gaps.before, gaps.cell] + weight * gpp_TC[gaps.after, gaps.cell]
-    gpp_TC[gaps.day, gaps.cell] = filled
-    longest_C = np.zeros(gpp_TC.shape[1], np.int64)
-    np.maximum.at(longest_C, gaps.cell, gaps.after - gaps.before - 1)
-    missing_C = longest_C > settings.max_gap_days
-    gpp_TC[:, missing_C] = np.nan
-    interpolated_C = np.where(missing_C, 0, np.bincount(gaps.cell, minlength=missing_C.size))
-    counts = (c.reshape(shape).astype(np.uint16) for c in (dormant_TC.sum(axis=0), interpolated_C, longest_C))
-    return FilledGpp(gpp_TC.reshape(gpp_TYX.shape), *counts)
+    gpp_TYX = gpp_TYX.copy()
+    dormant_TYX = np.isnan(gpp_TYX) & _dormant(len(gpp_TYX), settings)[:, None, None]
+    gpp_TYX[dormant_TYX] = 0.0
+    interpolated_YX, longest_YX = np.zeros((2, *gpp_TYX.shape[1:]), np.uint16)
+    for row in range(gpp_TYX.shape[1]):  # all at once, the list of missing days could exceed the data many times
+        gpp_TX = gpp_TYX[:, row]
+        gaps = _Gaps.of(gpp_TX)
+        gpp_TX[gaps.day, gaps.cell] = gaps.interpolate(gpp_TX)
+        interpolated_YX[row] = np.bincount(gaps.cell, minlength=gpp_TX.shape[1])
+        np.maximum.at(longest_YX[row], gaps.cell, gaps.after - gaps.before - 1)
+    missing_YX = longest_YX > settings.max_gap_days
+    gpp_TYX[:, missing_YX] = np.nan
+    interpolated_YX[missing_YX] = 0
+    return FilledGpp(gpp_TYX, dormant_TYX.sum(axis=0, dtype=np.uint16), interpolated_YX, longest_YX)
 
 
 def _dormant(days: int, settings: SlopeSettings) -> NDArray[np.bool_]:
@@ -203,10 +201,15 @@ class _Gaps(NamedTuple):
     after: Indices
 
     @classmethod
-    def of(cls, gpp_TC: NDArray[np.float32]) -> _Gaps:
-        cell, day = np.nonzero(np.isnan(gpp_TC.T))
+    def of(cls, gpp_TX: NDArray[np.float32]) -> _Gaps:
+        cell, day = np.nonzero(np.isnan(gpp_TX.T))
         begins = np.ones(day.size, bool)
         begins[1:] = (np.diff(cell) != 0) | (np.diff(day) != 1)
         gap = np.cumsum(begins) - 1
         before = day[begins][gap] - 1
         return cls(cell, day, before, before + np.bincount(gap)[gap] + 1)
+
+    def interpolate(self, gpp_TX: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Values of the missing days, linear between the days around the gap."""
+        weight = (self.day - self.before) / (self.after - self.before)
+        return (1 - weight) * gpp_TX[self.before, self.cell] + weight * gpp_TX[self.after, self.cell]
