@@ -1,0 +1,60 @@
+"""Cropland Data Layer of the demo: the land cover of a year as classified from space, a few pixels wrongly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from pipeline.demo.area import ALBERS, Pixels
+from pipeline.demo.landscape import (
+    ALFALFA,
+    CORN,
+    DOUBLE_CROP,
+    FOREST,
+    LOW_DENSITY,
+    OPEN_SPACE,
+    PASTURE,
+    SOYBEAN,
+    WATER,
+    WINTER_WHEAT,
+    Codes,
+)
+
+BACKGROUND = 0
+CONFUSED = (CORN, SOYBEAN, PASTURE)
+CONFUSION = 0.01
+"""Share of the pixels to which the classifier gives one of the codes CONFUSED at random."""
+COLOURS = {
+    BACKGROUND: (0, 0, 0),
+    CORN: (255, 211, 0),
+    SOYBEAN: (37, 111, 0),
+    WINTER_WHEAT: (166, 112, 0),
+    DOUBLE_CROP: (112, 112, 0),
+    ALFALFA: (255, 166, 224),
+    WATER: (77, 112, 163),
+    OPEN_SPACE: (156, 156, 156),
+    LOW_DENSITY: (156, 156, 156),
+    FOREST: (147, 204, 147),
+    PASTURE: (232, 255, 191),
+}
+"""Red, green and blue of the product's colour table."""
+
+
+def classified(rng: np.random.Generator, *, codes: Codes) -> Codes:
+    """Return the codes (n,) with the classifier's errors."""
+    wrong = rng.random(codes.size) < CONFUSION
+    return np.where(wrong, rng.choice(CONFUSED, codes.size), codes).astype(np.uint8)
+
+
+def write_layer(path: Path, *, pixels: Pixels, codes: Codes) -> None:
+    """Write the codes (n,) on the pixels: strips without compression, a colour table and no nodata tag."""
+    raster = pixels.paint(codes, outside=BACKGROUND)
+    rows, cols = raster.shape
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "crs": ALBERS, "transform": pixels.transform}
+    with rasterio.open(path, "w", height=rows, width=cols, **profile) as layer:
+        layer.write(raster, 1)
+        layer.write_colormap(1, {code: (*colour, 255) for code, colour in COLOURS.items()})
+        layer.update_tags(1, LAYER_TYPE="thematic")
+        layer.update_tags(TIFFTAG_IMAGEDESCRIPTION="synthetic land cover, agcarbon demo")

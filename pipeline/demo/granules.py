@@ -1,0 +1,133 @@
+"""NLDAS-2 of the demo: granules of version 2.0, merged by month as by a subsetter, and some by hour as in the archive.
+
+References
+----------
+NLDAS-2 forcing File A, NLDAS_FORA0125_H 2.0, doi:10.5067/THUF4J1RLSYG.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.demo.area import NldasCells
+from pipeline.demo.weather import Hourly
+
+FILL_VALUE = np.float32(-9999.0)
+EPOCH = np.datetime64("1979-01-01T00", "h")
+HOUR, MONTH = np.timedelta64(1, "h"), np.timedelta64(1, "M")
+HOURLY_DAYS = ("2010-06-03", "2012-02-29")
+"""Days that the archive holds as hourly granules."""
+LOST_HOURS = ("2010-06-03T08", "2010-06-03T09")
+DOUBLE_HOUR = "2010-06-04T00"
+"""An hour that a granule of its own holds beside the month's file."""
+
+
+class Attributes(NamedTuple):
+    """Metadata of a variable."""
+
+    units: str
+    long_name: str
+    cell_methods: str
+
+
+ATTRIBUTES = {
+    "Tair": Attributes("K", "Near-surface air temperature, 2 m above ground", "time: point"),
+    "Qair": Attributes("kg kg-1", "Near-surface specific humidity, 2 m above ground", "time: point"),
+    "PSurf": Attributes("Pa", "Surface pressure", "time: point"),
+    "Wind_E": Attributes("m s-1", "Eastward wind, 10 m above ground", "time: point"),
+    "Wind_N": Attributes("m s-1", "Northward wind, 10 m above ground", "time: point"),
+    "LWdown": Attributes("W m-2", "Surface downward longwave radiation", "time: point"),
+    "CRainf_frac": Attributes("fraction", "Fraction of total precipitation that is convective", "time: sum"),
+    "CAPE": Attributes("J kg-1", "Convective available potential energy, 180-0 hPa above ground", "time: point"),
+    "PotEvap": Attributes("kg m-2", "Potential evaporation", "time: sum"),
+    "Rainf": Attributes("kg m-2", "Total precipitation", "time: sum"),
+    "SWdown": Attributes("W m-2", "Surface downward shortwave radiation", "time: point"),
+}
+
+
+def write_month(folder: Path, hourly: Hourly, *, month: np.datetime64, cells: NldasCells) -> None:
+    """Write the hours of `month`: one file, and granules of single hours for a few days.
+
+    Two granules are lost and one hour is held twice. The stamp that ends the archive is a granule too.
+    """
+    of_month = hourly.between(month.astype("datetime64[h]"), (month + MONTH).astype("datetime64[h]") - HOUR)
+    days = np.datetime_as_string(of_month.stamps, unit="D")
+    single = np.isin(days, HOURLY_DAYS) | (of_month.stamps == hourly.stamps[-1])
+    double = of_month.stamps == np.datetime64(DOUBLE_HOUR, "h")
+    lost = np.isin(of_month.stamps, np.array(LOST_HOURS, dtype="datetime64[h]"))
+    for index in np.flatnonzero((single | double) & ~lost):
+        granule = of_month.at(slice(index, index + 1))
+        _write(granule_path(folder, granule.stamps[0]), granule, cells=cells)
+    if not single.all():
+        _write(_month_path(folder, month), of_month.at(~single), cells=cells)
+
+
+def granule_path(folder: Path, stamp: np.datetime64) -> Path:
+    """Return the path of the granule of one hour."""
+    time = stamp.item()
+    return folder / f"{time:%Y/%j}" / f"NLDAS_FORA0125_H.A{time:%Y%m%d.%H}00.020.nc"
+
+
+def _month_path(folder: Path, month: np.datetime64) -> Path:
+    time = month.item()
+    return folder / f"{time:%Y}" / f"NLDAS_FORA0125_H.A{time:%Y%m}.020.nc.SUB.nc4"
+
+
+def _write(path: Path, hourly: Hourly, *, cells: NldasCells) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
+        file.setncatts(
+            {
+                "Conventions": "CF-1.6",
+                "title": "NLDAS-2 hourly forcing, File A: synthetic weather of the agcarbon demo",
+                "source": "synthetic: drawn by the stochastic weather generator of agcarbon, not observed",
+                "ShortName": "NLDAS_FORA0125_H",
+                "VersionID": "2.0",
+                "missing_value": FILL_VALUE,
+            }
+        )
+        _write_axes(file, hourly.stamps, cells=cells)
+        shape = len(hourly.stamps), *cells.shape
+        for name, values in hourly.variables().items():
+            variable = file.createVariable(
+                name, "f4", ("time", "lat", "lon"), zlib=True, complevel=2, chunksizes=shape, fill_value=FILL_VALUE
+            )
+            variable.setncatts(ATTRIBUTES[name]._asdict() | {"missing_value": FILL_VALUE, "standard_name": name})
+            variable[:] = values.reshape(shape)
+
+
+def _write_axes(file: netCDF4.Dataset, stamps: NDArray[np.datetime64], *, cells: NldasCells) -> None:
+    """Time in hours, stamped at the end of the hour that `time_bnds` gives; latitude ascending."""
+    for name, size in {"time": None, "lat": cells.shape[0], "lon": cells.shape[1], "bnds": 2}.items():
+        file.createDimension(name, size)
+    hours = (stamps - EPOCH).astype(np.float64)
+    time, bounds = (
+        file.createVariable("time", "f8", ("time",)),
+        file.createVariable("time_bnds", "f8", ("time", "bnds")),
+    )
+    begin, end = (stamps[0] - HOUR).item(), stamps[-1].item()
+    time.setncatts(
+        {
+            "standard_name": "time",
+            "units": "hours since 1979-01-01 00:00:00",
+            "calendar": "standard",
+            "bounds": "time_bnds",
+            "begin_date": f"{begin:%Y%m%d}",
+            "begin_time": f"{begin:%H%M%S}",
+            "end_date": f"{end:%Y%m%d}",
+            "end_time": f"{end:%H%M%S}",
+        }
+    )
+    time[:], bounds[:] = hours, np.stack([hours - 1, hours], axis=1)
+    for name, values, units in (
+        ("lat", cells.row_latitude, "degrees_north"),
+        ("lon", cells.col_longitude, "degrees_east"),
+    ):
+        axis = file.createVariable(name, "f8", (name,))
+        axis.setncatts({"standard_name": {"lat": "latitude", "lon": "longitude"}[name], "units": units})
+        axis[:] = values

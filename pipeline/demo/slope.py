@@ -1,0 +1,120 @@
+"""SLOPE of the demo: daily GeoTIFFs of production with the product's error, clouds, snow and lost files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.io import MemoryFile
+from scipy.ndimage import gaussian_filter, uniform_filter1d
+from scipy.signal import lfilter
+
+from model.synthetic import Weather
+from pipeline.demo.area import Bools, demo_grid
+from pipeline.demo.gpp import Cube
+from pipeline.grid import MODIS_TILE_CELLS, SINUSOIDAL, Grid
+
+SCALE = 0.001
+NODATA = -9999
+ERROR = 0.06
+"""Standard deviation of the error, relative: about 1 gC m-2 d-1 at the height of the season."""
+ERROR_PERSISTENCE = 0.5
+LONGEST_CLOUD_DAYS, CLEAR_DAYS = 8, 2
+"""Clouds, with a lost file between two of them, stay below the longest gap that is interpolated by default."""
+SNOW_BELOW = -1.0
+"""Weekly mean air temperature below which snow hides the ground, degC."""
+LOST_FILES = 3
+"""Files missing from each year and MODIS tile."""
+LONG_GAP_YEAR, LONG_GAP_DAYS, LONG_GAP_CELLS = 2011, slice(199, 213), (slice(60, 65), slice(171, 176))
+"""A fortnight of July without data at 25 cells, too long to be interpolated."""
+
+
+def observed(rng: np.random.Generator, *, gpp: Cube) -> Cube:
+    """Return production (days, rows, cols) with an error that persists for a few days."""
+    shocks = rng.standard_normal(gpp.shape, dtype=np.float32) * np.float32(np.sqrt(1 - ERROR_PERSISTENCE**2))
+    error = lfilter(np.ones(1, np.float32), np.array([1, -ERROR_PERSISTENCE], np.float32), shocks, axis=0)
+    return np.asarray(np.maximum(gpp * (1 + ERROR * error), 0), dtype=np.float32)
+
+
+def hidden(rng: np.random.Generator, *, weather: Weather, year: int) -> Bools:
+    """Return where cloud, snow or a long gap hides the ground in `year`, (days, rows, cols)."""
+    shape, of_year = demo_grid().shape, weather.calendar_year == year
+    days = int(of_year.sum())
+    clouds = np.zeros((days, *shape), dtype=bool)
+    first = int(rng.integers(0, 4))
+    while first < days:
+        last = first + int(rng.integers(1, LONGEST_CLOUD_DAYS, endpoint=True))
+        clouds[first:last] = _blobs(rng, shape=shape, share=rng.uniform(0.02, 0.35))
+        first = last + CLEAR_DAYS + int(rng.geometric(0.25))
+    weekly_mean = uniform_filter1d(weather.tmean_air.mean(axis=1), 7)[of_year]
+    snow = (weekly_mean < SNOW_BELOW)[:, None, None] & _blobs(rng, shape=shape, share=0.85)
+    if year == LONG_GAP_YEAR:
+        clouds[LONG_GAP_DAYS, *LONG_GAP_CELLS] = True
+    return np.asarray(clouds | snow)
+
+
+def _blobs(rng: np.random.Generator, *, shape: tuple[int, int], share: float) -> Bools:
+    """Return a mask of rounded patches that covers `share` of the cells."""
+    field = gaussian_filter(rng.standard_normal(shape), 9)
+    return np.asarray(field > np.quantile(field, 1 - share))
+
+
+def packed(gpp: Cube, *, missing: Bools) -> NDArray[np.int16]:
+    """Return the integers that the product stores."""
+    return np.where(missing, NODATA, np.rint(gpp / SCALE)).astype(np.int16)
+
+
+def write_year(rng: np.random.Generator, *, folder: Path, stored: NDArray[np.int16], year: int) -> Iterator[date]:
+    """Write one file per day and MODIS tile, but for a few lost ones; yield each day when it is written."""
+    parts, thirds = _modis_parts(demo_grid()), np.array_split(np.arange(len(stored)), LOST_FILES)
+    lost = {part.tile: {int(rng.choice(third)) for third in thirds} for part in parts}
+    (folder / str(year)).mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(stored):
+        day = date(year, 1, 1) + timedelta(days=number)
+        for part in parts:
+            if number not in lost[part.tile]:
+                path = folder / f"{year}/GPP.{day:%Y.%m.%d}.{part.tile}.tif"
+                path.write_bytes(part.blank)
+                with rasterio.open(path, "r+") as raster:
+                    raster.write(image[part.rows], 1)
+        yield day
+
+
+class _Part(NamedTuple):
+    """A MODIS tile, its rows of the demo's grid, and a file for them without data."""
+
+    tile: str
+    rows: slice
+    blank: bytes
+
+
+def _modis_parts(grid: Grid) -> list[_Part]:
+    """Cut the grid, which lies in one column of MODIS tiles, where they meet."""
+    end, parts = grid.first_row + grid.rows, []
+    for v in range(grid.first_row // MODIS_TILE_CELLS, (end - 1) // MODIS_TILE_CELLS + 1):
+        first, last = max(grid.first_row, v * MODIS_TILE_CELLS), min(end, (v + 1) * MODIS_TILE_CELLS)
+        blank = _blank(Grid(first, grid.first_col, last - first, grid.cols, grid.tile_cells))
+        tile = f"h{grid.first_col // MODIS_TILE_CELLS:02d}v{v:02d}"
+        parts.append(_Part(tile, slice(first - grid.first_row, last - grid.first_row), blank))
+    return parts
+
+
+def _blank(grid: Grid) -> bytes:
+    """Return a GeoTIFF without data: its coordinate system takes three times as long to write as a day's values."""
+    profile = {"driver": "GTiff", "dtype": "int16", "count": 1, "nodata": NODATA, "crs": SINUSOIDAL, "sparse_ok": True}
+    profile |= {
+        "height": grid.rows,
+        "width": grid.cols,
+        "transform": grid.transform,
+        "compress": "deflate",
+        "predictor": 2,
+    }
+    with MemoryFile() as memory:
+        with memory.open(**profile) as raster:
+            raster.update_tags(TIFFTAG_IMAGEDESCRIPTION="synthetic gross primary production, agcarbon demo")
+        return bytes(memory.read())
