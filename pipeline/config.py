@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from pipeline.errors import UserError
 from pipeline.sources.cropland import CropSettings
@@ -160,9 +161,14 @@ def _settings(section: BaseModel, *, skip: dict[str, Any]) -> Iterator[str]:
         if name in skip:
             continue
         info = type(section).model_fields[name]
-        bounds = " ".join(str(bound) for bound in info.metadata if "Ge" in repr(bound) or "Le" in repr(bound))
-        yield f"# {info.description}" + (f" ({bounds})" if bounds else "")
+        yield f"# {info.description}" + _bounds(info)
         yield f"{name} = {_toml(value)}" if value is not None else f"# {name} ="
+
+
+def _bounds(info: FieldInfo) -> str:
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    bounds = [f"{sign} {getattr(m, key)}" for m in info.metadata for key, sign in signs.items() if hasattr(m, key)]
+    return f" ({', '.join(bounds)})" if bounds else ""
 
 
 def _toml(value: Any) -> str:

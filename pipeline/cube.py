@@ -14,7 +14,7 @@ fails.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,6 +68,15 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class PlannedTile:
+    """A tile with modelled cells, their number, and the digest of its mask."""
+
+    tile: Tile
+    cells: int
+    mask: str
+
+
+@dataclass(frozen=True)
 class TileMask:
     """Modelled cells of a tile (rows, cols), and the crop that each is given before its first known one (N,)."""
 
@@ -105,7 +114,7 @@ def create(root: zarr.Group, identity: Identity) -> None:
     area[...] = grid.cell_area_m2()
     annual = root.create_group("annual")
     cf.write_yx(annual, grid)
-    _create_year_axis(annual)
+    create_year_axis(annual)
     for variable in ANNUAL:
         flags = quality_attributes() if variable.name == "quality" else {}
         cf.create(annual, variable, _annual_layout(grid), **flags)
@@ -116,11 +125,29 @@ def _annual_layout(grid: Grid) -> cf.Layout:
     return cf.Layout(("year", "y", "x"), (0, *grid.shape), (1, edge, edge))
 
 
-def _create_year_axis(group: zarr.Group) -> None:
+def create_year_axis(group: zarr.Group) -> None:
+    """Write the coordinate `year`, empty."""
     group.create_array(
-        "year", shape=(0,), dtype="int32", chunks=(64,), fill_value=0, dimension_names=("year",),
+        "year",
+        shape=(0,),
+        dtype="int32",
+        chunks=(64,),
+        fill_value=0,
+        dimension_names=("year",),
         attributes={"long_name": "calendar year", "units": "1", "axis": "T"},
-    )  # fmt: skip
+    )
+
+
+def extend_years(group: zarr.Group, names: Iterable[str], *, first: int, last: int) -> None:
+    """Make the year axis of a group, and its arrays `names`, reach from `first` to `last`; never shorter."""
+    axis = array(group, "year")
+    count = last - first + 1
+    if count > axis.shape[0]:
+        for name in names:
+            layer = array(group, name)
+            layer.resize((count, *layer.shape[1:]))
+        axis.resize((count,))
+        axis[...] = np.arange(first, last + 1, dtype=np.int32)
 
 
 def identity(root: zarr.Group) -> Identity:
@@ -147,12 +174,8 @@ def years(root: zarr.Group) -> list[int]:
 def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int]) -> None:
     """Make room up to year `last`, and the daily groups of the years named."""
     found = identity(root)
-    count = last - found.first_year + 1
-    if count > len(years(root)):
-        for variable in ANNUAL:
-            array(root, f"annual/{variable.name}").resize((count, *found.grid.shape))
-        array(root, "annual/year").resize((count,))
-        array(root, "annual/year")[...] = np.arange(found.first_year, last + 1, dtype=np.int32)
+    names = [variable.name for variable in ANNUAL]
+    extend_years(subgroup(root, "annual"), names, first=found.first_year, last=last)
     for year in with_daily:
         if f"daily/{year}" not in root:
             group = root.create_group(f"daily/{year}")
@@ -188,6 +211,21 @@ def read_mask(root: zarr.Group, grid: Grid, tile: Tile) -> TileMask:
     window = grid.window(tile)
     mask = np.asarray(array(root, "static/mask")[window]).astype(bool)
     return TileMask(mask, np.asarray(array(root, "static/first_crop")[window])[mask])
+
+
+def set_tiles(root: zarr.Group, masks: Mapping[Tile, tuple[int, str]]) -> None:
+    """Record the tiles with modelled cells: number of cells and digest of the mask; the cube is then complete."""
+    known: Any = {tile.name: [cells, digest] for tile, (cells, digest) in sorted(masks.items()) if cells}
+    subgroup(root, "static").attrs["tiles"] = known
+
+
+def tiles(root: zarr.Group) -> tuple[PlannedTile, ...] | None:
+    """Return the tiles with modelled cells, or None if their masks were never completed."""
+    known = attribute(subgroup(root, "static"), "tiles")
+    if known is None:
+        return None
+    edge = identity(root).grid.tile_cells
+    return tuple(PlannedTile(Tile.parse(name, cells=edge), *entry) for name, entry in known.items())
 
 
 def on_tile(values_XN: NDArray[Any], mask: NDArray[np.bool_], *, fill: float) -> NDArray[Any]:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from functools import cache
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -57,23 +61,33 @@ def _describe(error: BaseException) -> str:
 
 
 class OnDask:
-    """On the workers of a Dask cluster, two items in flight for each worker thread."""
+    """On the workers of a Dask cluster, two items in flight for each worker thread.
 
-    def __init__(self, client: object) -> None:
-        self._client = client
+    Parameters
+    ----------
+    connect
+        Returns a client; called with the first item, so that a run with nothing to do starts no cluster.
+    """
+
+    def __init__(self, connect: Callable[[], Client]) -> None:
+        self._connect = cache(connect)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Outcome[Item, Result]]:
         """Yield outcomes as they end; a worker that dies has its item done again elsewhere."""
         from distributed import KilledWorker, as_completed
 
-        client, waiting = self._client, iter(items)
-        threads = sum(client.nthreads().values())  # type: ignore[attr-defined]
+        waiting = iter(items)
+        first = list(islice(waiting, 1))
+        if not first:
+            return
+        client, waiting = self._connect(), chain(first, waiting)
+        threads = sum(client.nthreads().values())
         in_flight = {}
         pool = as_completed()
 
         def submit(count: int) -> None:
             for item in islice(waiting, count):
-                future = client.submit(function, item, pure=False)  # type: ignore[attr-defined]
+                future = client.submit(function, item, pure=False)
                 in_flight[future] = item
                 pool.add(future)
 
@@ -93,25 +107,25 @@ class OnDask:
 
 @contextmanager
 def open_executor(settings: ExecutionSettings) -> Iterator[Executor]:
-    """Give the executor that the run file asks for, and close its cluster at the end."""
-    if settings.scheduler == "serial":
-        yield Serial()
-        return
+    """Give the executor that the run file asks for, and close its cluster, if one was started, at the end."""
+    with ExitStack() as stack:
+        yield Serial() if settings.scheduler == "serial" else OnDask(lambda: _client(settings, stack))
+
+
+def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
     import dask
     from distributed import Client, LocalCluster
 
-    with dask.config.set({"distributed.worker.daemon": True, "distributed.admin.tick.limit": "30s"}):
-        if settings.scheduler != "local":
-            with Client(settings.scheduler) as client:
-                yield OnDask(client)
-            return
-        with (
-            LocalCluster(
-                n_workers=settings.workers or os.cpu_count() or 1,
-                threads_per_worker=1,
-                memory_limit=settings.memory_limit or "auto",
-                dashboard_address=":0" if settings.dashboard else None,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield OnDask(client)
+    if settings.scheduler != "local":
+        remote: Client = stack.enter_context(Client(settings.scheduler))
+        return remote
+    # A block may keep the interpreter for seconds inside NumPy or PyTorch; that is no sign of trouble.
+    stack.enter_context(dask.config.set({"distributed.admin.tick.limit": "60s"}))
+    cluster = LocalCluster(
+        n_workers=settings.workers or os.cpu_count() or 1,
+        threads_per_worker=1,
+        memory_limit=settings.memory_limit or "auto",
+        dashboard_address=":0" if settings.dashboard else None,
+    )
+    client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
+    return client

@@ -77,6 +77,12 @@ class Job:
         cube.check_identity(cube.identity(store.read(repository)), self.identity)
         return repository
 
+    def known_years(self) -> tuple[int, ...]:
+        """Return the region's years and those that the cube holds beyond them."""
+        location = self.run_file.stores.cube
+        held = cube.years(store.read(self.open_cube())) if store.exists(location) else []
+        return tuple(sorted({*self.region.years, *held}))
+
     def years(self, text: str | None) -> tuple[int, ...]:
         """Return the years named by `2012`, `2010-2012` or `2010,2012`, or the region's; raises `UserError`."""
         if not text:

@@ -9,20 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, zip_longest
-from typing import Protocol
 
 from pipeline.config import RestartSettings
+from pipeline.cube import PlannedTile
 from pipeline.grid import Tile
+from pipeline.inputs import TileDigests
 from pipeline.ledger import SCIENCE_VERSION, Fingerprint, Ledger, Status, TileYearState, digest
-
-
-class TileDigests(Protocol):
-    """Content digests of what a tile reads of one year, product by product."""
-
-    climate: str
-    gpp: str
-    soil: str
-    crop: str
 
 
 @dataclass(frozen=True)
@@ -32,15 +24,6 @@ class Science:
     region: str  # digest of boundary, grid, threshold and mask years
     checkpoint: str  # digest of weights and scalers
     precision: str
-
-
-@dataclass(frozen=True)
-class PlannedTile:
-    """A tile with modelled cells."""
-
-    tile: Tile
-    cells: int
-    mask: str  # digest of the modelled cells and their first crops
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-os.environ.setdefault("ICECHUNK_LOG", "error")  # it logs to stdout, which belongs to the command's own output
-
 import icechunk
 import numpy as np
 import zarr

@@ -1,0 +1,182 @@
+"""What a worker does: read the inputs of a tile, compute, write into a fork of the cube's session.
+
+The coordinator merges the forks and commits; arrays stay on the worker, which returns ledger rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import icechunk
+import numpy as np
+import torch
+import zarr
+
+from model.checkpoint import Checkpoint
+from model.inference import Predictor
+from pipeline import cube, store
+from pipeline.crops import crop_of_year, first_crop, modelled
+from pipeline.cube import StoredYear, TileMask
+from pipeline.errors import UserError
+from pipeline.grid import Grid, Tile
+from pipeline.inputs import InputsView, open_inputs, read_crop_fractions, read_tile_year, soil_defined
+from pipeline.ledger import Row
+from pipeline.plan import Block
+from pipeline.simulate import CellState, TileResult, TileYear, simulate, spin_up
+from pipeline.zonal import coverage, outlines
+from regions import Region, zones
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is the same for all blocks of a run; small, and sent with each."""
+
+    region: Region
+    grid: Grid
+    inputs: str
+    snapshot: str
+    checkpoint: str
+    checkpoint_sha256: str
+    device: str
+    batch_cells: int
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """A block and where to write it."""
+
+    block: Block
+    fork: icechunk.ForkSession
+
+
+@dataclass(frozen=True)
+class BlockDone:
+    """The fork with the block's data in it, to be merged, and its ledger rows."""
+
+    fork: icechunk.ForkSession
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class MaskTask:
+    """A tile whose mask is to be made, and where to write it."""
+
+    tile: Tile
+    fork: icechunk.ForkSession
+
+
+@dataclass(frozen=True)
+class MaskDone:
+    """The fork with the tile's mask in it, its cells and digest."""
+
+    fork: icechunk.ForkSession
+    cells: int
+    digest: str
+
+
+def tile_mask(region: Region, view: InputsView, grid: Grid) -> TileMask:
+    """Decide which cells of the grid of one tile are modelled.
+
+    A cell is modelled if the region covers some of it, its soil is known, and corn and soybean cover at least the
+    region's threshold of it on average over the mask years.
+    """
+    (tile,) = grid.tiles()
+    in_region = coverage(outlines(zones(region)), grid).sum(axis=0).reshape(grid.shape) > 0
+    fractions_Y2 = np.stack([read_crop_fractions(view, tile, year) for year in region.mask_years])
+    mask = in_region & soil_defined(view, tile) & modelled(fractions_Y2, region.crop_threshold)
+    return TileMask(mask, first_crop(fractions_Y2[..., mask], region.crop_threshold))
+
+
+def make_mask(context: Context, task: MaskTask) -> MaskDone:
+    """Decide which cells of a tile are modelled, and write that."""
+    view = open_inputs(context.inputs, context.snapshot)
+    decided = tile_mask(context.region, view, context.grid.of(task.tile))
+    cube.write_mask(store.writable(task.fork), context.grid, task.tile, decided)
+    return MaskDone(task.fork, decided.cells, decided.digest)
+
+
+def run_block(context: Context, task: BlockTask) -> BlockDone:
+    """Compute the years of a block and write those that it stores."""
+    root, block = store.writable(task.fork), task.block
+    view = open_inputs(context.inputs, context.snapshot)
+    predictor = _predictor(context.checkpoint, context.checkpoint_sha256, context.device, context.batch_cells)
+    mask = cube.read_mask(root, context.grid, block.tile)
+    state = _state_before(context, block, root=root, view=view, mask=mask, predictor=predictor)
+    prints = dict(zip(block.years, block.fingerprints, strict=True))
+    rows = []
+    for year in block.computed:
+        began = time.perf_counter()
+        tile_year = gather(context.region, view, block.tile, year, mask)
+        result = simulate(predictor, tile_year, state)
+        state = result.state
+        if year not in prints:
+            continue
+        stored = StoredYear.of(result, mask.mask)
+        cube.write_tile_year(root, context.grid, block.tile, year, stored)
+        if year in block.restarts:
+            cube.write_restart(root, context.grid, block.tile, year, state=state, mask=mask.mask)
+        rows.append(
+            Row.of(
+                stored,
+                tile=block.tile.name,
+                year=year,
+                fingerprint=prints[year],
+                balance_residual=_daily_residual(tile_year, result),
+                seconds=time.perf_counter() - began,
+                restart=year in block.restarts,
+            )
+        )
+    return BlockDone(task.fork, tuple(rows))
+
+
+def _state_before(
+    context: Context, block: Block, *, root: zarr.Group, view: InputsView, mask: TileMask, predictor: Predictor
+) -> CellState:
+    if not block.spin_up:
+        return cube.read_restart(root, context.grid, block.tile, block.first - 1, mask=mask.mask)
+    first, second = (gather(context.region, view, block.tile, year, mask) for year in context.region.spinup_years)
+    return spin_up(predictor, (first, second))
+
+
+def gather(region: Region, view: InputsView, tile: Tile, year: int, mask: TileMask) -> TileYear:
+    """Gather what one tile-year needs at its modelled cells."""
+    history_Y2N = np.stack(list(_crop_history(region, view, tile, year, mask)))
+    crop = crop_of_year(history_Y2N, mask.first_crop_N, region.crop_threshold)
+    read = read_tile_year(view, tile, year, mask=mask.mask, crop_N=crop.crop_N)
+    return TileYear(
+        inputs=read.inputs,
+        grown_N=crop.grown_N,
+        gpp_filled_N=read.filled_days_N > 0,
+        partial_soil_N=read.soil_coverage_N < _WHOLE,
+        corn_fraction_N=history_Y2N[-1, 0],
+        soybean_fraction_N=history_Y2N[-1, 1],
+    )
+
+
+_WHOLE = 0.999  # coverage is float32, and a sliver at a map's edge is no partial soil
+
+
+def _crop_history(
+    region: Region, view: InputsView, tile: Tile, year: int, mask: TileMask
+) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    for past in range(region.first_year, year + 1):
+        yield read_crop_fractions(view, tile, past)[:, mask.mask]
+
+
+def _daily_residual(year: TileYear, result: TileResult) -> float:
+    """Mean absolute daily ra + rh - gpp - nee [g C m-2 d-1] over the cells with a result."""
+    residual_TN = result.ra_TN + result.rh_TN - year.inputs.gpp_TN - result.nee_TN
+    return float(np.nanmean(np.abs(residual_TN))) if year.complete_N.any() else float("nan")
+
+
+@lru_cache(maxsize=1)
+def _predictor(path: str, sha256: str, device: str, batch_cells: int) -> Predictor:
+    """Load the network once per worker process."""
+    torch.set_num_threads(1)
+    checkpoint = Checkpoint.load(path)
+    if checkpoint.sha256 != sha256:
+        raise UserError(f"{path}: the checkpoint changed while the run was going on; start the run again")
+    return Predictor(checkpoint, device=device, batch_cells=batch_cells)

@@ -1,0 +1,49 @@
+"""The command `agcarbon`."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from pipeline.commands import aggregate, checkpoint, demo, ingest, init, plan, run, site, status
+
+app = typer.Typer(
+    name="agcarbon",
+    help="Maps of cropland carbon fluxes, yield and soil-carbon change from a KGML-ag-Carbon checkpoint.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+app.command()(init.init)
+app.command()(ingest.ingest)
+app.command()(plan.plan)
+app.command()(run.run)
+app.command()(status.status)
+app.command()(aggregate.aggregate)
+app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")
+app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them, end to end.")
+app.command()(site.site)
+
+
+def main() -> NoReturn:
+    """Run the command line: exit code 0 for success, 1 for work left undone, 2 for what the user can mend."""
+    try:
+        app()
+    except ValueError as error:
+        if not _is_users(error):
+            raise
+        print(f"agcarbon: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+def _is_users(error: ValueError) -> bool:
+    """Say whether the error is one of those that name a fault of the user's input."""
+    from model.checkpoint import CheckpointError
+    from pipeline.errors import UserError
+    from regions import RegionError
+
+    return isinstance(error, (UserError, CheckpointError, RegionError))

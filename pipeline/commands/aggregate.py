@@ -1,0 +1,26 @@
+"""`agcarbon aggregate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def aggregate(
+    run_file: Annotated[Path, typer.Argument(help="run file")],
+    years: Annotated[
+        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all complete years if absent")
+    ] = None,
+) -> None:
+    """Aggregate the cube to counties, 0.0025 and 0.5 degree."""
+    from pipeline.commands.console import console, progress_bars
+    from pipeline.job import Job
+    from pipeline.plan_report import print_aggregates
+    from pipeline.products import aggregate_cube
+
+    job = Job.open(run_file)
+    with progress_bars() as report:
+        done = aggregate_cube(job, years=job.years(years) if years else None, progress=report)
+    print_aggregates(console, job, done)

@@ -1,0 +1,67 @@
+"""`agcarbon checkpoint import` and `inspect`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from model.checkpoint import Checkpoint
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="the authors' .sav or .pth file")],
+    scalers: Annotated[Path, typer.Option(help="JSON: features (19 x [mean, std]), gpp, ra, rh, nee, yield, residue")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="checkpoint to write")],
+) -> None:
+    """Turn published weights into a checkpoint; nothing in the file is run."""
+    from model.checkpoint import Checkpoint, CheckpointError, read_published
+    from pipeline.commands.console import console
+
+    try:
+        raw = json.loads(scalers.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{scalers}: not a readable JSON file of scalers ({error})") from None
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{scalers}: holds a {type(raw).__name__}, not an object with features, gpp, ra, ...")
+    record = {"origin": f"imported from {file.name}"}
+    checkpoint = Checkpoint.from_published(read_published(file), raw, record=record)
+    checkpoint.save(output)
+    console.print(f"{output}: {checkpoint.parameters:,} weights, sha256 {checkpoint.sha256[:12]}")
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path | None, typer.Argument(help="checkpoint; the one that ships if absent")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print all metadata as JSON")] = False,
+) -> None:
+    """Print what a checkpoint is and where it comes from."""
+    from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+    from pipeline.commands.console import console
+
+    path = file or DEFAULT_CHECKPOINT
+    checkpoint = Checkpoint.load(path)
+    if as_json:
+        print(json.dumps(checkpoint.metadata() | {"parameters": checkpoint.parameters}, indent=2))
+    else:
+        console.print(_table(path, checkpoint))
+
+
+def _table(path: Path, checkpoint: Checkpoint) -> Any:
+    from rich.table import Table
+
+    table = Table(title=str(path), show_header=False)
+    table.add_row("network", f"KGML-ag-Carbon, {checkpoint.parameters:,} weights in {len(checkpoint.tensors)} tensors")
+    table.add_row("sha256", checkpoint.sha256)
+    table.add_row("residue pulse", f"days {', '.join(str(day + 1) for day in checkpoint.residue_days)} of the year")
+    for name, scaler in checkpoint.scalers.outputs.items():
+        table.add_row(f"scaler {name}", f"mean {scaler.mean:.4f}, std {scaler.std:.4f}")
+    for key, value in checkpoint.record.items():
+        table.add_row(key, value if isinstance(value, str) else json.dumps(value))
+    return table

@@ -1,0 +1,28 @@
+"""`agcarbon plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def plan(
+    run_file: Annotated[Path, typer.Argument(help="run file")],
+    years: Annotated[
+        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all of the region's if absent")
+    ] = None,
+) -> None:
+    """Show what a run would do and what it would cost."""
+    from pipeline.commands.console import console
+    from pipeline.estimate import estimate, measured_rate
+    from pipeline.job import Job
+    from pipeline.plan_report import plan_table
+    from pipeline.run import context_of, open_pinned_inputs, plan_run
+
+    job = Job.open(run_file)
+    view = open_pinned_inputs(job)
+    planned = plan_run(job, view, years=job.years(years))
+    rate = measured_rate(job, context_of(job, view))
+    console.print(plan_table(job, planned, estimate(job, planned, rate)))

@@ -1,0 +1,34 @@
+"""`agcarbon run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    run_file: Annotated[Path, typer.Argument(help="run file")],
+    years: Annotated[
+        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all of the region's if absent")
+    ] = None,
+    tile: Annotated[list[str] | None, typer.Option(help="redo this tile, done or not; may be repeated")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="local, serial, or a Dask scheduler's address")] = None,
+) -> None:
+    """Bring the cube up to date: only what is missing or stale is computed."""
+    from pipeline.commands.console import console, progress_bars
+    from pipeline.execute import open_executor
+    from pipeline.job import Job
+    from pipeline.plan_report import print_run
+    from pipeline.run import run as run_job
+
+    job = Job.open(run_file)
+    settings = job.run_file.execution
+    if scheduler:
+        settings = settings.model_copy(update={"scheduler": scheduler})
+    with progress_bars() as report, open_executor(settings) as executor:
+        done = run_job(job, executor, years=job.years(years), redo=frozenset(tile or ()), progress=report)
+    print_run(console, job, done)
+    if done.failures:
+        raise typer.Exit(1)

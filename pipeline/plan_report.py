@@ -1,0 +1,132 @@
+"""Plans, runs and states as tables for people and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from pipeline.estimate import Estimate
+from pipeline.job import Job
+from pipeline.ledger import Status
+from pipeline.plan import Plan
+from pipeline.products import AggregateReport
+from pipeline.run import RunReport
+
+
+def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
+    """What a run would do and cost."""
+    table = Table(title=f"Plan: {job.region.title}", show_header=False)
+    cells = sum(planned.cells for planned in plan.tiles)
+    table.add_row("tiles", f"{len(plan.tiles)} of {job.grid.tile_cells} x {job.grid.tile_cells} cells")
+    table.add_row("modelled cells", f"{cells:,}")
+    table.add_row("years", _spans(plan.years))
+    table.add_row("tile-years", ", ".join(f"{plan.count(status)} {status.value}" for status in Status))
+    for year, products in plan.blocked.items():
+        table.add_row(f"{year} waits", f"not ingested up to that year: {', '.join(products)}")
+    table.add_row("to compute", f"{plan.cell_years:,} cell-years, spin-up included")
+    table.add_row("reads, writes", f"{decimal(cost.bytes_read)}, {decimal(cost.bytes_written)} before compression")
+    table.add_row("restart data", f"{decimal(cost.restart_bytes)}, for {_spans(plan.restart_years) or 'no year'}")
+    limit = job.run_file.execution.memory_limit or "its share of the machine"
+    table.add_row("memory of a worker", f"{decimal(cost.worker_bytes)} projected, limit {limit}")
+    rate = f"{cost.rate.cell_years_per_second:,.0f} cell-years/s per worker ({cost.rate.source})"
+    table.add_row("time", f"{cost.hours:.2f} h on {cost.workers} workers at {rate}")
+    return table
+
+
+def _spans(years: tuple[int, ...] | list[int]) -> str:
+    """`2000-2004, 2010`."""
+    spans: list[list[int]] = []
+    for year in years:
+        if spans and year == spans[-1][-1] + 1:
+            spans[-1] = [spans[-1][0], year]
+        else:
+            spans.append([year])
+    return ", ".join("-".join(str(year) for year in span) for span in spans)
+
+
+def status_table(job: Job, plan: Plan) -> Table:
+    """Tile-years of each year by status, and why they are not done."""
+    table = Table("year", *(status.value for status in Status), "why", title=f"Status: {job.region.title}")
+    for year in plan.years:
+        of_year = [state for (_, known), state in plan.states.items() if known == year]
+        count = Counter(state.status for state in of_year)
+        why = Counter(state.reason for state in of_year if state.reason)
+        reasons = "; ".join(f"{number} {reason}" for reason, number in why.most_common(3))
+        table.add_row(str(year), *(str(count[status] or "-") for status in Status), reasons)
+    for year, products in plan.blocked.items():
+        table.add_row(str(year), *["-"] * len(Status), f"not ingested: {', '.join(products)}")
+    return table
+
+
+def status_json(plan: Plan) -> str:
+    """Counts by status, and every tile-year that is not done with its reason."""
+    counts = {status.value: plan.count(status) for status in Status}
+    open_ = [
+        {"tile": tile, "year": year, "status": state.status.value, "reason": state.reason}
+        for (tile, year), state in plan.states.items()
+        if state.status is not Status.DONE
+    ]
+    blocked = {str(year): list(products) for year, products in plan.blocked.items()}
+    return json.dumps({"counts": counts, "open": open_, "blocked": blocked}, indent=2)
+
+
+def print_run(console: Console, job: Job, report: RunReport) -> None:
+    """Say what a run did and what it left undone."""
+    total = len(report.plan.states)
+    already = total - len(
+        {(block.tile.name, year) for chain in report.plan.chains for block in chain for year in block.years}
+    )
+    console.print(f"{len(report.rows)} tile-years computed in {report.seconds:.1f} s, {already} were done already")
+    for year, products in report.plan.blocked.items():
+        console.print(f"{year} waits: not ingested up to that year: {', '.join(products)}")
+    if report.rows:
+        residual = sum(row.balance_residual * row.cells for row in report.rows) / sum(row.cells for row in report.rows)
+        console.print(f"carbon balance: mean |ra + rh - gpp - nee| = {residual:.3f} g C m-2 d-1")
+        missing = sum(row.missing_cells for row in report.rows)
+        console.print(f"cell-years without a result, for missing inputs: {missing}")
+    for (tile, year), message in report.failures.items():
+        console.print(f"failed: {tile} {year}: {message}; redo: agcarbon run {job.path} --tile {tile}")
+
+
+def print_aggregates(console: Console, job: Job, report: AggregateReport) -> None:
+    """Say what was aggregated, how far the routes to a regional total disagree, and the totals."""
+    console.print(f"aggregated: {_spans(report.done) or 'no year'}; up to date: {_spans(report.kept) or 'no year'}")
+    for year, lacking in report.incomplete.items():
+        console.print(f"{year} left out: {lacking} tiles are missing; complete it with `agcarbon run {job.path}`")
+    if report.done:
+        console.print(f"regional totals by cells, counties, 0.0025 and 0.5 degree: within {report.disagreement:.1e}")
+    if not report.region.empty:
+        console.print(summary_table(job, report.region))
+
+
+def summary_table(job: Job, region: pd.DataFrame) -> Table:
+    """Area and mean fluxes of each crop and year, over the crop area of the region."""
+    fluxes = {
+        "gpp": "GPP",
+        "reco": "Reco",
+        "nee": "NEE",
+        "yield": "yield",
+        "dsoc": "dSOC",
+        "balance_residual": "residual",
+    }
+    heading = [f"{name}\ng C m-2" for name in fluxes.values()]
+    table = Table(
+        "year", "area of", "km2", *heading, title=f"{job.region.title}: annual means, crop areas in the region"
+    )
+    of_cells = region[region["route"] == "cells"].sort_values(["year", "cover"], key=_order)
+    for row in of_cells.to_dict("records"):
+        cover = {"cells": "modelled cells"}.get(row["cover"], row["cover"])
+        means = (f"{row[f'{flux}_g_m2']:.1f}" for flux in fluxes)
+        table.add_row(str(row["year"]), cover, f"{row['area_m2'] / 1e6:.1f}", *means)
+    return table
+
+
+def _order(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Corn, soybean, then all modelled cells."""
+    return column.map({"corn": 0, "soybean": 1, "cells": 2}) if column.name == "cover" else column

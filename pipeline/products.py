@@ -1,0 +1,249 @@
+"""Writing the aggregates into the cube, and their tables beside the exports.
+
+    aggregates/0p0025      annual means and areas (year, cover, lat, lon)
+    aggregates/0p5         the same on 0.5 degree
+    aggregates/daily/YYYY  daily means of the modelled cells on 0.5 degree (time, lat, lon)
+
+A year is aggregated once all its tiles are done, and again when any of them changed; all years of a call are one
+commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import icechunk
+import numpy as np
+import pandas as pd
+import xarray as xr
+import zarr
+
+from pipeline import cf, cube, ledger, store
+from pipeline.aggregate import BandYear, Frame, aggregate_annual, aggregate_daily
+from pipeline.errors import UserError
+from pipeline.job import Job
+from pipeline.latlon import LatLonGrid
+from pipeline.ledger import Ledger
+from pipeline.run import Progress, silent
+from pipeline.summaries import AREA, MISSING_AREA, annual_map, county_table, disagreement, regional_table
+from pipeline.sums import COVERS, Sums
+from pipeline.variables import DAILY, FLUXES
+from regions import zones
+
+FINE, COARSE = "aggregates/0p0025", "aggregates/0p5"
+_CHUNK = 400  # cells of a chunk's edge
+_LAYERS = (*(replace(flux, dtype="float64") for flux in FLUXES), AREA, MISSING_AREA)
+
+
+@dataclass(frozen=True)
+class AggregateReport:
+    """What was aggregated.
+
+    Attributes
+    ----------
+    done, kept
+        Years aggregated now, and those that were up to date.
+    incomplete
+        Years left out, for they lack tiles, and how many.
+    region
+        The regional table of all aggregated years.
+    disagreement
+        Largest relative difference of a regional total by its four routes, over the years done now.
+    """
+
+    done: tuple[int, ...]
+    kept: tuple[int, ...]
+    incomplete: dict[int, int]
+    region: pd.DataFrame
+    disagreement: float
+
+
+def tables_folder(job: Job) -> Path:
+    """Where counties.csv and region.csv are."""
+    return job.run_file.stores.exports / "tables"
+
+
+def aggregate_cube(job: Job, *, years: Sequence[int] | None = None, progress: Progress = silent) -> AggregateReport:
+    """Aggregate the years of the cube that are complete and new or changed.
+
+    Parameters
+    ----------
+    job
+        The run file.
+    years
+        Only these; all that the cube has if None.
+    progress
+        Told of every band and year.
+
+    Raises
+    ------
+    UserError
+        If there is no cube, another process writes it, or a year in `years` lacks tiles.
+    """
+    with store.sole_writer(job.run_file.stores.cube):
+        repository = job.open_cube()
+        root = store.read(repository)
+        sources = _sources(Ledger(root)) if "ledger" in root else {}
+        wanted = [year for year in sources if years is None or year in years]
+        incomplete = {year: sources[year].lacking for year in wanted if sources[year].lacking}
+        _refuse_incomplete(years, sources, incomplete)
+        before = store.attribute(store.subgroup(root, FINE), "sources") if FINE in root else {}
+        complete = [year for year in wanted if year not in incomplete]
+        todo = tuple(year for year in complete if before.get(str(year)) != sources[year].digest or _untabled(job, year))
+        worst = _aggregate(job, repository, todo, {year: sources[year].digest for year in todo}, progress)
+    kept = tuple(year for year in complete if year not in todo)
+    return AggregateReport(todo, kept, incomplete, read_region_table(job), worst)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a year's aggregates are made of: a digest over its tiles' checksums, and the tiles that it lacks."""
+
+    digest: str
+    lacking: int
+
+
+def _sources(known: Ledger) -> dict[int, _Source]:
+    checksums = known.column("checksum")
+    return {
+        year: _Source(ledger.digest(of_year.tobytes().hex()), int(np.sum(~of_year.any(axis=-1))))
+        for year, of_year in zip(known.years, checksums, strict=True)
+    }
+
+
+def _refuse_incomplete(years: Sequence[int] | None, sources: dict[int, _Source], incomplete: dict[int, int]) -> None:
+    for year in years or ():
+        if year not in sources or year in incomplete:
+            lacking = f"{incomplete[year]} tiles" if year in incomplete else "all tiles"
+            raise UserError(f"year {year} lacks {lacking} in the cube; complete it with `agcarbon run --years {year}`")
+
+
+def _aggregate(
+    job: Job, repository: icechunk.Repository, years: Sequence[int], digests: dict[int, str], progress: Progress
+) -> float:
+    """Compute and commit the aggregates of these years; return the largest disagreement of a total's routes."""
+    if not years:
+        return 0.0
+    frame = Frame.of(job.domain, zones(job.region))
+    session = repository.writable_session(store.BRANCH)
+    root = store.writable(session)
+    _create(root, frame, first_year=job.region.first_year, last=years[-1])
+    annual = xr.open_zarr(session.store, group="annual", consolidated=False, chunks=None)
+    bands = sum(1 for _ in frame.bands())
+    parts: dict[int, list[BandYear]] = {year: [] for year in years}
+    for done, part in enumerate(aggregate_annual(annual, frame, years=years), start=1):
+        _write_band(root, frame, part, index=part.year - job.region.first_year)
+        parts[part.year].append(part)
+        progress("aggregates", done, bands * len(years))
+    for done, year in enumerate(years, start=1):
+        daily = xr.open_zarr(session.store, group=f"daily/{year}", consolidated=False, chunks=None)
+        _write_daily(root, frame, aggregate_daily(daily, frame), year=year)
+        progress("daily at 0.5 degree", done, len(years))
+    for path in (FINE, COARSE):
+        group = store.subgroup(root, path)
+        group.attrs["sources"] = {
+            **(store.attribute(group, "sources") or {}),
+            **{str(y): d for y, d in digests.items()},
+        }
+    worst = _write_tables(job, frame, parts)
+    session.commit(f"aggregates of {', '.join(str(year) for year in years)}")
+    return worst
+
+
+def _create(root: zarr.Group, frame: Frame, *, first_year: int, last: int) -> None:
+    """Make the aggregates' arrays, or make them longer."""
+    for path, grid in ((FINE, frame.fine), (COARSE, frame.coarse)):
+        if path not in root:
+            group = root.create_group(path)
+            cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
+            cube.create_year_axis(group)
+            _write_covers(group)
+            for variable in _LAYERS:
+                chunk = (1, 1, min(_CHUNK, grid.rows), min(_CHUNK, grid.cols))
+                cf.create(
+                    group, variable, cf.Layout(("year", "cover", "lat", "lon"), (0, len(COVERS), *grid.shape), chunk)
+                )
+        cube.extend_years(
+            store.subgroup(root, path), [variable.name for variable in _LAYERS], first=first_year, last=last
+        )
+
+
+def _write_covers(group: zarr.Group) -> None:
+    """Write the coordinate `cover` as flags: Zarr v3 has no specified type for strings."""
+    array = group.create_array(
+        "cover",
+        shape=(len(COVERS),),
+        dtype="uint8",
+        dimension_names=("cover",),
+        attributes={
+            "long_name": "area averaged over: modelled cells whole, or the part under the crop where it is grown",
+            "flag_values": list(range(len(COVERS))),
+            "flag_meanings": " ".join(COVERS),
+        },
+    )
+    array[...] = np.arange(len(COVERS), dtype=np.uint8)
+
+
+def _write_band(root: zarr.Group, frame: Frame, part: BandYear, *, index: int) -> None:
+    fine = part.grid
+    pairs: Iterable[tuple[str, Sums, LatLonGrid, LatLonGrid]] = (
+        (FINE, part.fine, fine, frame.fine),
+        (COARSE, part.coarse, fine.coarsen(frame.fine.per_degree // frame.coarse.per_degree), frame.coarse),
+    )
+    for path, sums, grid, whole in pairs:
+        rows, cols = whole.window(grid)
+        layers = annual_map(sums, grid, year=part.year)
+        for variable in _LAYERS:
+            store.array(root, f"{path}/{variable.name}")[index, :, rows, cols] = layers[variable.name].values[0]
+
+
+def _write_daily(root: zarr.Group, frame: Frame, daily: xr.Dataset, *, year: int) -> None:
+    path = f"aggregates/daily/{year}"
+    if path not in root:
+        group = root.create_group(path)
+        cf.write_time(group, year)
+        cf.write_latlon(group, lat=frame.coarse.lat, lon=frame.coarse.lon)
+        shape = (cf.days_in_year(year), *frame.coarse.shape)
+        for variable in (*DAILY, AREA):
+            cf.create(group, replace(variable, dtype="float64"), cf.Layout(("time", "lat", "lon"), shape, shape))
+    for variable in (*DAILY, AREA):
+        store.array(root, f"{path}/{variable.name}")[...] = daily[variable.name].values
+
+
+def _write_tables(job: Job, frame: Frame, parts: dict[int, list[BandYear]]) -> float:
+    """Replace these years in the county and the regional table; return the largest disagreement of a total's routes."""
+    county, region, worst = [], [], 0.0
+    for year, bands in parts.items():
+        routes = reduce(add, (band.routes for band in bands))
+        worst = max(worst, disagreement(routes))
+        region.append(regional_table(routes, year=year))
+        county.append(county_table(reduce(add, (band.counties for band in bands)), frame.zones, year=year))
+    for name, tables in (("counties", county), ("region", region)):
+        path = tables_folder(job) / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        others = [table[~table["year"].isin(list(parts))] for table in _read_tables(path)]
+        whole = pd.concat([*others, *tables], ignore_index=True).sort_values("year", kind="stable")
+        partial = path.with_name(f".{path.name}.partial")
+        whole.to_csv(partial, index=False)
+        partial.replace(path)
+    return worst
+
+
+def _read_tables(path: Path) -> list[pd.DataFrame]:
+    return [pd.read_csv(path, dtype={"fips": str})] if path.exists() else []
+
+
+def _untabled(job: Job, year: int) -> bool:
+    """Say whether a table lacks the year: the exports folder is the user's, and may have been emptied."""
+    paths = (tables_folder(job) / f"{name}.csv" for name in ("counties", "region"))
+    return any(not any((table["year"] == year).any() for table in _read_tables(path)) for path in paths)
+
+
+def read_region_table(job: Job) -> pd.DataFrame:
+    """Return the regional table: one row per year, cover and route; empty before the first aggregate."""
+    tables = _read_tables(tables_folder(job) / "region.csv")
+    return tables[0] if tables else pd.DataFrame()

@@ -1,0 +1,293 @@
+"""The run: make the cube if there is none, plan, execute, commit. One coordinator commits; workers only write.
+
+Every commit holds data and the ledger rows that speak of them, so that whatever ends a run, what is in the cube is
+whole and what is not is known. A run loses at most the blocks in flight.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import icechunk
+import torch
+import zarr
+
+from pipeline import cube, ledger, store
+from pipeline.block import BlockDone, BlockTask, Context, MaskTask, make_mask, run_block, tile_mask
+from pipeline.cube import PlannedTile
+from pipeline.errors import UserError
+from pipeline.execute import Executor
+from pipeline.grid import Tile
+from pipeline.inputs import InputsView, open_inputs
+from pipeline.job import Job
+from pipeline.ledger import Ledger, Row
+from pipeline.plan import Block, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
+
+YEARLY_PRODUCTS = ("climate", "gpp", "crop")
+DEFAULT_BATCH = {"cpu": 128, "cuda": 8192}
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did."""
+
+    plan: Plan
+    rows: tuple[Row, ...]
+    failures: Mapping[tuple[str, int], str]
+    seconds: float
+
+
+def context_of(job: Job, view: InputsView) -> Context:
+    """Return what all blocks of this run file share."""
+    execution = job.run_file.execution
+    device = execution.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise UserError("execution.device = 'cuda', but PyTorch finds no CUDA device; use 'auto' or 'cpu'")
+    return Context(
+        region=job.region,
+        grid=job.grid,
+        inputs=job.run_file.stores.inputs,
+        snapshot=view.snapshot,
+        checkpoint=str(job.checkpoint_path),
+        checkpoint_sha256=job.checkpoint.sha256,
+        device=device,
+        batch_cells=execution.batch_cells or DEFAULT_BATCH[device],
+    )
+
+
+def open_pinned_inputs(job: Job) -> InputsView:
+    """Open the inputs store as it is now; raises `UserError` if spin-up or mask years are not ingested."""
+    view = open_inputs(job.run_file.stores.inputs)
+    needed = {"climate": set(), "gpp": set(), "crop": set(job.region.mask_years)}
+    for product, years in needed.items():
+        lacking = (years | set(job.region.spinup_years)) - view.ingested(product)
+        if lacking:
+            listed = ", ".join(str(year) for year in sorted(lacking))
+            raise UserError(
+                f"{product} of {listed} is not ingested, and region {job.region.name} needs it for spin-up or mask; "
+                f"run `agcarbon ingest {job.path}`"
+            )
+    return view
+
+
+def plan_run(job: Job, view: InputsView, *, years: Sequence[int], redo: frozenset[str] = frozenset()) -> Plan:
+    """Compare what is wanted with what the cube holds, and change nothing.
+
+    Where there is no cube yet, the masks of the tiles are made in memory.
+    """
+    root = store.read(job.open_cube()) if store.exists(job.run_file.stores.cube) else None
+    tiles = cube.tiles(root) if root else None
+    if root is None or tiles is None:
+        decided = [(tile, tile_mask(job.region, view, job.grid.of(tile))) for tile in job.domain.tiles]
+        tiles = tuple(PlannedTile(tile, mask.cells, mask.digest) for tile, mask in decided if mask.cells)
+        return _plan(job, view, tiles, years=years, redo=redo, known=None)
+    return _plan(job, view, tiles, years=years, redo=redo, known=Ledger(root))
+
+
+def _plan(
+    job: Job,
+    view: InputsView,
+    tiles: Sequence[PlannedTile],
+    *,
+    years: Sequence[int],
+    redo: frozenset[str],
+    known: Ledger | None,
+) -> Plan:
+    names = {planned.tile.name for planned in tiles}
+    if redo - names:
+        raise UserError(
+            f"tile {', '.join(sorted(redo - names))} has no modelled cells here; `agcarbon plan` lists tiles"
+        )
+    ingested = {product: view.ingested(product) for product in YEARLY_PRODUCTS}
+    possible = runnable(years, ingested, first=job.region.first_year)
+    if not possible.years:
+        lacking = ", ".join(f"{year} ({', '.join(products)})" for year, products in possible.blocked.items())
+        raise UserError(f"no year can be run, not ingested: {lacking}; run `agcarbon ingest {job.path}`")
+    science = Science(ledger.digest(job.identity.as_json()), job.checkpoint.sha256, job.identity.precision)
+    chain = range(job.region.first_year, possible.years[-1] + 1)
+    prints = {
+        planned.tile.name: fingerprints(
+            planned, chain, science=science, digests=view.tile_digests, spin_up=job.region.spinup_years
+        )
+        for planned in tiles
+        if not redo or planned.tile.name in redo
+    }
+    wanted = Wanted(
+        possible.years, job.region.first_year, job.run_file.execution.block_years, job.run_file.restart, redo
+    )
+    chosen = [planned for planned in tiles if planned.tile.name in prints]
+    return make_plan(chosen, wanted=wanted, prints=prints, ledger=known, blocked=possible.blocked)
+
+
+def run(
+    job: Job,
+    executor: Executor,
+    *,
+    years: Sequence[int],
+    redo: frozenset[str] = frozenset(),
+    progress: Progress = silent,
+) -> RunReport:
+    """Bring the wanted years of the cube up to date; see `agcarbon run`.
+
+    Raises
+    ------
+    UserError
+        If another run writes the cube, the cube is of something else, or nothing that is wanted can be run.
+    """
+    began = time.monotonic()
+    with store.sole_writer(job.run_file.stores.cube):
+        view = open_pinned_inputs(job)
+        context = context_of(job, view)
+        repository = _complete_cube(job, context, executor, progress)
+        plan = plan_run(job, view, years=years, redo=redo)
+        coordinator = _Coordinator(repository, context, executor, job.run_file.execution.commit_seconds)
+        if plan.chains:
+            run_index = _begin(repository, job, context, plan)
+            coordinator.execute(plan, run_index, progress)
+        if not coordinator.failures:
+            _prune_restarts(repository, job)
+    return RunReport(plan, tuple(coordinator.rows), coordinator.failures, time.monotonic() - began)
+
+
+def _complete_cube(job: Job, context: Context, executor: Executor, progress: Progress) -> icechunk.Repository:
+    """Open the cube, having created it, and the masks of its tiles, if need be."""
+    location = job.run_file.stores.cube
+    if not store.exists(location):
+        with store.transaction(store.create(location), "create cube") as root:
+            cube.create(root, job.identity)
+    repository = job.open_cube()
+    if cube.tiles(store.read(repository)) is None:
+        _make_masks(repository, job.domain.tiles, context, executor, progress)
+    return repository
+
+
+def _make_masks(
+    repository: icechunk.Repository, tiles: Sequence[Tile], context: Context, executor: Executor, progress: Progress
+) -> None:
+    base, session = repository.writable_session(store.BRANCH), repository.writable_session(store.BRANCH)
+    tasks = (MaskTask(tile, base.fork()) for tile in tiles)
+    masks: dict[Tile, tuple[int, str]] = {}
+    for outcome in executor.map(partial(make_mask, context), tasks):
+        if outcome.result is None:
+            raise UserError(f"mask of tile {outcome.item.tile.name}: {outcome.error}")
+        session.merge(outcome.result.fork)
+        masks[outcome.item.tile] = (outcome.result.cells, outcome.result.digest)
+        progress("mask", len(masks), len(tiles))
+    root = store.writable(session)
+    if not any(cells for cells, _ in masks.values()):
+        raise UserError(
+            f"region {context.region.name}: no cell has corn + soybean >= {context.region.crop_threshold} on average "
+            f"over {list(context.region.mask_years)}; check the crop layers, or lower crop_threshold"
+        )
+    cube.set_tiles(root, masks)
+    ledger.create(root, [tile.name for tile, (cells, _) in sorted(masks.items()) if cells])
+    session.commit("decide which cells are modelled")
+
+
+def _begin(repository: icechunk.Repository, job: Job, context: Context, plan: Plan) -> int:
+    """Commit the structure that the plan writes into, and the record of the run; return the run's index."""
+    stored = plan.stored_years
+    with store.transaction(repository, f"make room for {stored[0]}-{stored[-1]}") as root:
+        cube.add_years(root, last=stored[-1], with_daily=stored)
+        for year in plan.restart_years:
+            cube.add_restart(root, year)
+        ledger.add_years(root, cube.years(root))
+        return ledger.begin_run(root, run_record(job, context))
+
+
+def run_record(job: Job, context: Context) -> dict[str, Any]:
+    """What a tile-year's numbers can be traced to, as JSON values."""
+    packages = ("agcarbon", "torch", "numpy", "icechunk", "zarr", "xarray", "dask")
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "science_version": ledger.SCIENCE_VERSION,
+        "inputs": {"store": context.inputs, "snapshot": context.snapshot},
+        "checkpoint": {"sha256": context.checkpoint_sha256, "record": dict(job.checkpoint.record)},
+        "device": context.device,
+        "batch_cells": context.batch_cells,
+        "threads": 1,
+        "run_file": job.run_file.model_dump(mode="json"),
+    }
+
+
+@dataclass
+class _Coordinator:
+    """Merges what workers wrote and commits it in batches with its ledger rows."""
+
+    repository: icechunk.Repository
+    context: Context
+    executor: Executor
+    commit_seconds: float
+    rows: list[Row] = field(default_factory=list)
+    failures: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    def execute(self, plan: Plan, run_index: int, progress: Progress) -> None:
+        """Run the plan wave by wave: the next block of a chain reads the state that the last one committed."""
+        total = sum(len(block.years) for wave in plan.waves() for block in wave)
+        for wave in plan.waves():
+            failed_tiles = {tile for tile, _ in self.failures}
+            self._wave([block for block in wave if block.tile.name not in failed_tiles], run_index, total, progress)
+
+    def _wave(self, wave: Sequence[Block], run_index: int, total: int, progress: Progress) -> None:
+        base = self.repository.writable_session(store.BRANCH)
+        tasks = (BlockTask(block, base.fork()) for block in wave)
+        waiting: list[BlockDone] = []
+        failed: dict[tuple[str, int], str] = {}
+        last_commit = time.monotonic()
+        for outcome in self.executor.map(partial(run_block, self.context), tasks):
+            block = outcome.item.block
+            if outcome.result is None:
+                failed[block.tile.name, block.years[0]] = outcome.error or "unknown error"
+            else:
+                waiting.append(outcome.result)
+                self.rows += outcome.result.rows
+            if time.monotonic() - last_commit > self.commit_seconds:
+                self._commit(waiting, failed, run_index)
+                waiting, failed, last_commit = [], {}, time.monotonic()
+            progress("tile-years", len(self.rows), total)
+        self._commit(waiting, failed, run_index)
+
+    def _commit(self, blocks: Sequence[BlockDone], failed: Mapping[tuple[str, int], str], run_index: int) -> None:
+        if not blocks and not failed:
+            return
+        self.failures |= failed
+        rows = [row for block in blocks for row in block.rows]
+        session = self.repository.writable_session(store.BRANCH)
+        session.merge(*(block.fork for block in blocks))
+        ledger.record(store.writable(session), rows, run=run_index, failures=failed)
+        session.commit(f"{len(rows)} tile-years, {len(failed)} failed")
+
+
+def _prune_restarts(repository: icechunk.Repository, job: Job) -> None:
+    """Drop the states that the run file's policy no longer keeps."""
+    root = store.read(repository)
+    held = _restart_years(root)
+    if not held:
+        return
+    dropped = held - kept_restarts(job.run_file.restart, held, latest=max(held))
+    if dropped:
+        with store.transaction(repository, f"drop restart {sorted(dropped)}") as writable:
+            for year in dropped:
+                del writable[f"restart/{year}"]
+                ledger.forget_restarts(writable, year)
+
+
+def _restart_years(root: zarr.Group) -> set[int]:
+    return {int(name) for name in store.subgroup(root, "restart").group_keys()} if "restart" in root else set()
