@@ -34,7 +34,7 @@ FINE_IN_COARSE = FINE_PER_DEGREE // COARSE_PER_DEGREE
 
 _DAYS_READ = 61  # the cube's chunk
 
-# No point of a cell is farther from another of its points, south of 60 N [degree of longitude].
+# The ends of a cell, slanted as it is, lie closer together than this anywhere south of 60 N [degree of longitude].
 _CELL_REACH_DEGREE = 0.02
 
 

@@ -120,12 +120,12 @@ def overlaps(grid: Grid, target: LatLonGrid) -> csr_array:
     """Return the share of each cell of `grid` in each cell of `target`, both row by row: (target cells, grid cells).
 
     The shares of a cell that lies wholly inside the target add up to 1 to rounding; what lies outside is left out.
-    Shape suffixes: S strips, C columns of the grid, K columns of the target that a cell meets.
+    Shape suffixes: S strips, C columns of the grid, K columns of the target that a cell meets, E their K + 1 edges.
     """
     strips = _Strips.of(grid, per_degree=target.per_degree)
     column_C = grid.first_col + np.arange(grid.cols)
     first_SC, share_SCK = _shares(column_C, strips, per_degree=target.per_degree)
-    row_SCK = (strips.row - target.first_row)[:, None, None] + np.zeros_like(share_SCK, np.int64)
+    row_SCK = np.broadcast_to((strips.row - target.first_row)[:, None, None], share_SCK.shape)
     col_SCK = (first_SC - target.first_col)[..., None] + np.arange(share_SCK.shape[-1])
     cell_SC = (strips.band - grid.first_row)[:, None] * grid.cols + np.arange(grid.cols)
     cell_SCK = np.broadcast_to(cell_SC[..., None], share_SCK.shape)

@@ -101,7 +101,7 @@ def cell_sums(annual: xr.Dataset, area_m2: NDArray[np.floating], *, place: str) 
         year = int(annual["year"])
         raise UserError(f"{place}, year {year}: {partial} cells have some annual fluxes and lack others; run it again")
     missing_N = (annual["quality"].values.ravel() & Quality.MISSING) != 0
-    values_LN = np.concatenate([[present_N, missing_N & ~present_N], np.where(present_N, fluxes_FN, 0)])
+    values_LN = np.concatenate([[present_N, missing_N], np.where(present_N, fluxes_FN, 0)])
     area_N = np.repeat(area_m2, annual.sizes["x"])
     return Sums(_cover_shares(annual)[:, None] * area_N * values_LN)
 
