@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model.features import CORN, SOYBEAN
+from model.synthetic import (
+    Management,
+    Simulation,
+    Soils,
+    SyntheticInputError,
+    Weather,
+    draw_management,
+    draw_soils,
+    generate_weather,
+    simulate,
+)
+
+SITES, YEARS = 80, range(2003, 2009)
+PUBLISHED_ANNUAL_MEANS = {"gpp": 1042.7, "ra": 495.8, "rh": 355.8, "nee": -191.1, "yield": 221.0, "residue": 325.9}
+
+
+@dataclass(frozen=True)
+class Midwest:
+    weather: Weather
+    soils: Soils
+    management: Management
+    simulation: Simulation
+
+    @property
+    def corn(self) -> NDArray[np.bool_]:
+        return self.management.crop == CORN
+
+
+@pytest.fixture(scope="module")
+def midwest() -> Midwest:
+    rng = np.random.default_rng(11)
+    latitude, longitude = rng.uniform(37.5, 46, SITES), rng.uniform(-99, -82, SITES)
+    weather = generate_weather(7, latitude=latitude, longitude=longitude, years=YEARS)
+    soils, management = draw_soils(8, sites=SITES), draw_management(9, years=YEARS, sites=SITES)
+    return Midwest(weather, soils, management, simulate(weather, soils=soils, management=management))
+
+
+def test_annual_means_are_those_of_the_published_simulations_within_15_percent(midwest: Midwest) -> None:
+    run = midwest.simulation
+    means = {name: run.annual(getattr(run, name)).mean() for name in ("gpp", "ra", "rh", "nee")}
+    means |= {"yield": run.yield_.mean(), "residue": run.residue.mean()}
+    assert means == pytest.approx(PUBLISHED_ANNUAL_MEANS, rel=0.15)
+
+
+def test_carbon_changes_by_what_the_fluxes_and_the_harvest_move(midwest: Midwest) -> None:
+    run = midwest.simulation
+    year_ends = np.cumsum([365, 366, 365, 365, 365, 366]) - 1
+    change = np.diff(run.carbon[year_ends], axis=0)
+    assert np.abs(change - (-run.annual(run.nee) - run.yield_)[1:]).max() < 1e-6
+
+
+def test_yield_stays_between_nothing_and_half_of_gpp(midwest: Midwest) -> None:
+    share = midwest.simulation.yield_ / midwest.simulation.annual(midwest.simulation.gpp)
+    assert share.min() > 0
+    assert share.max() < 0.5
+
+
+def test_typical_corn_and_soybean_have_the_gpp_of_the_region(midwest: Midwest) -> None:
+    gpp = midwest.simulation.annual(midwest.simulation.gpp)
+    assert 1200 <= np.median(gpp[midwest.corn]) <= 1600
+    assert 700 <= np.median(gpp[~midwest.corn]) <= 1050
+
+
+def test_corn_peaks_in_july_at_15_to_25(midwest: Midwest) -> None:
+    run, corn_2003 = midwest.simulation, midwest.corn[0]
+    mean_day = run.gpp[:365][:, corn_2003].mean(1)
+    smooth = np.convolve(mean_day, np.ones(7) / 7, "same")
+    assert 182 <= smooth.argmax() + 1 <= 212
+    assert 15 <= smooth.max() <= 25
+
+
+def test_gpp_and_ra_are_zero_outside_the_season_and_rh_never_stops(midwest: Midwest) -> None:
+    run, day = midwest.simulation, midwest.weather.day_of_year
+    winter = (day < 105) | (day > 325)
+    assert run.gpp[winter].max() == 0
+    assert run.ra[winter].max() == 0
+    assert run.rh.min() > 0
+
+
+def test_flux_signs_and_leap_years(midwest: Midwest) -> None:
+    run = midwest.simulation
+    assert run.gpp.shape == (6 * 365 + 2, SITES)
+    assert min(run.gpp.min(), run.ra.min()) >= 0
+    assert run.yield_.shape == run.residue.shape == (6, SITES)
+
+
+def test_a_site_alone_equals_the_same_site_among_others(midwest: Midwest) -> None:
+    one = slice(3, 4)
+    weather, soils, management = midwest.weather, midwest.soils, midwest.management
+    climate = {name: getattr(weather, name)[:, one] for name in weather.__dataclass_fields__ if name != "dates"}
+    alone = simulate(
+        Weather(weather.dates, **climate),
+        soils=Soils(*soils.features()[:, one]),
+        management=Management(*(getattr(management, name)[:, one] for name in management.__dataclass_fields__)),
+    )
+    assert alone.nee == pytest.approx(midwest.simulation.nee[:, one], abs=1e-12)
+
+
+def respiration(midwest: Midwest, *, soils: Soils | None = None, fertility: float = 1.0) -> float:
+    management = replace(midwest.management, fertility=midwest.management.fertility * fertility)
+    run = simulate(midwest.weather, soils=soils or midwest.soils, management=management)
+    return float(run.annual(run.rh).mean())
+
+
+def test_heterotrophic_respiration_rises_with_soil_carbon_and_with_gpp(midwest: Midwest) -> None:
+    reference = respiration(midwest)
+    assert (
+        respiration(midwest, soils=replace(midwest.soils, organic_carbon=midwest.soils.organic_carbon * 2)) > reference
+    )
+    assert respiration(midwest, fertility=1.1) > reference
+
+
+def test_corn_stubble_feeds_the_respiration_of_the_next_spring(midwest: Midwest) -> None:
+    crop = np.full((6, SITES), CORN)
+    crop[0] = np.where(np.arange(SITES) < SITES // 2, CORN, SOYBEAN)
+    run = simulate(midwest.weather, soils=midwest.soils, management=replace(midwest.management, crop=crop))
+    corn_before = run.rh[365:480].sum(0)
+    run = simulate(midwest.weather, soils=midwest.soils, management=replace(midwest.management, crop=crop[:, ::-1]))
+    soybean_before = run.rh[365:480].sum(0)
+    half = slice(0, SITES // 2)
+    assert corn_before[half].mean() > soybean_before[half].mean()
+
+
+def test_a_third_of_the_fields_grow_each_rotation() -> None:
+    crop = draw_management(0, years=range(2001, 2019), sites=300).crop
+    alternating = np.all(crop[1:] != crop[:-1], axis=0)
+    assert alternating.sum() == 200
+    assert (alternating & (crop[0] == SOYBEAN)).sum() == 100
+
+
+def test_management_of_other_years_is_refused(midwest: Midwest) -> None:
+    with pytest.raises(SyntheticInputError, match="management is of"):
+        simulate(midwest.weather, soils=midwest.soils, management=draw_management(1, years=[2001], sites=SITES))
+
+
+def test_soils_of_other_sites_are_refused(midwest: Midwest) -> None:
+    with pytest.raises(SyntheticInputError, match="soils are of"):
+        simulate(midwest.weather, soils=draw_soils(1, sites=2), management=midwest.management)
+
+
+def test_an_unknown_crop_is_refused(midwest: Midwest) -> None:
+    with pytest.raises(SyntheticInputError, match="crop code 24"):
+        replace(midwest.management, crop=np.full((6, SITES), 24))
+
+
+def test_a_harvest_before_planting_is_refused(midwest: Midwest) -> None:
+    with pytest.raises(SyntheticInputError, match="harvest must come after"):
+        replace(midwest.management, harvest=midwest.management.planting)
