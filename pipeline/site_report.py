@@ -83,7 +83,7 @@ class Report:
         site = self.result.site
         years = f"{site.years[0]}–{site.years[-1]}" if len(site.years) > 1 else str(site.years[0])
         origin = self.checkpoint.record.get("origin", "origin not recorded")
-        return f"{site.name}, {years} · checkpoint {self.checkpoint_name}: {origin}"
+        return f"{site.name}, {years} · checkpoint {self.checkpoint_name} ({origin})"
 
     def as_json(self) -> dict[str, Any]:
         """Return what is needed to know where the tables come from."""
