@@ -23,7 +23,9 @@ class CropSettings(BaseModel, frozen=True, extra="forbid"):
     """How crop layers are named and decoded."""
 
     pattern: str = Field(
-        "{YYYY}_*m_cdls.tif", description="file name at any depth of the folder; {YYYY}: the year; 10, 30 or 56 m"
+        "{YYYY}_*m_cdls.tif",
+        pattern=r"\{YYYY\}",
+        description="file name at any depth of the folder; {YYYY}: the year; 10, 30 or 56 m",
     )
     corn_codes: tuple[int, ...] = Field((1,), min_length=1, description="codes of corn")
     soybean_codes: tuple[int, ...] = Field((5,), min_length=1, description="codes of soybean")

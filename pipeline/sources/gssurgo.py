@@ -310,20 +310,31 @@ def soil_on_grid(rasters: Sequence[Path], *, units: MapUnits, grid: Grid) -> Gri
             f"{rasters[0]}: none of its map unit keys, such as {min(lookup.unknown)}, is in the geodatabase; take "
             f"both from the same release"
         )
-    return _grid_soil(sums_LYX, unknown=tuple(sorted(lookup.unknown)))
+    return _grid_soil(sums_LYX, lookup)
 
 
 class _Lookup:
-    """Map unit keys to layers: the unit's quantities (0 where missing), whether it has each, whether mapped at all."""
+    """Map unit keys to layers: the unit's quantities (0 where missing), the masks of what it has, and mapped or not.
+
+    Attributes
+    ----------
+    mask_Q
+        Which of the masks tells where a quantity is there; most quantities share one.
+    layers
+        How many layers there are.
+    unknown, known
+        Keys met that no unit has; whether any had one.
+    """
 
     def __init__(self, units: MapUnits) -> None:
         values_QN = np.vstack([units.features_FN, units.soc_stock_N, units.depth_N, units.percent_N])
         has_QN = np.isfinite(values_QN)
-        table_LN = np.concatenate([np.where(has_QN, values_QN, 0.0), has_QN])
-        # One more column: keys without a unit. The last layer, mapped area, does not depend on the unit.
-        self._table_LN = np.pad(table_LN, ((0, 0), (0, 1)))
+        masks_MN, self.mask_Q = np.unique(has_QN, axis=0, return_inverse=True)
+        # Two more columns, without data: keys that no unit has, and pixels without a key.
+        self._table_LN = np.pad(np.concatenate([np.where(has_QN, values_QN, 0.0), masks_MN]), ((0, 1), (0, 2)))
+        self._table_LN[-1, :-1] = 1.0
         self._mukey_N = units.mukey_N
-        self.layers = len(self._table_LN) + 1
+        self.layers = len(self._table_LN)
         self.unknown: set[int] = set()
         self.known = False
 
@@ -339,16 +350,19 @@ class _Lookup:
         found = mapped & (self._mukey_N[place_YX] == key_YX)
         self.unknown.update(np.unique(key_YX[mapped & ~found]).tolist())
         self.known |= bool(found.any())
-        layers_LYX = self._table_LN[:, np.where(found, place_YX, len(self._mukey_N))]
-        return np.concatenate([layers_LYX, mapped[None]])
+        without_data_YX = np.where(mapped, len(self._mukey_N), len(self._mukey_N) + 1)
+        return self._table_LN[:, np.where(found, place_YX, without_data_YX)]
 
 
-def _grid_soil(sums_LYX: Array, *, unknown: tuple[int, ...]) -> GridSoil:
+def _grid_soil(sums_LYX: Array, lookup: _Lookup) -> GridSoil:
     """Divide sums over the cell by the share that had the value."""
-    value_QYX, share_QYX = np.split(sums_LYX[:-1], 2)
+    quantities = lookup.mask_Q.size
+    value_QYX, share_QYX = sums_LYX[:quantities], sums_LYX[quantities:-1][lookup.mask_Q]
     # Below a millionth of the cell a share is what cancelling contours leave of 0.
     share_QYX = np.where(share_QYX > 1e-6, share_QYX, 0.0)
     mean_QYX = np.divide(value_QYX, share_QYX, out=np.full_like(value_QYX, np.nan), where=share_QYX > 0)
     *features_FYX, soc_stock_YX, depth_YX, percent_YX = mean_QYX.astype(np.float32)
     coverage_YX = share_QYX[: len(SOIL_NAMES)].min(axis=0).clip(max=1).astype(np.float32)
-    return GridSoil(np.stack(features_FYX), coverage_YX, soc_stock_YX, depth_YX, percent_YX, unknown)
+    return GridSoil(
+        np.stack(features_FYX), coverage_YX, soc_stock_YX, depth_YX, percent_YX, tuple(sorted(lookup.unknown))
+    )

@@ -11,13 +11,14 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from pyproj import Proj
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -29,6 +30,8 @@ from pipeline.sources.raster import open_raster
 MISSING_FROM = 32767  # stored values from here up are fill
 PLAUSIBLE_GPP = 50.0  # gC m-2 d-1; twice what maize reaches
 OFF_GRID = 0.02  # largest misfit of a pixel [pixel]: grids are printed with few digits, a resampled one is out by more
+
+_PARTS = ("{YYYY}", "{MM}", "{DD}", "{tile}")  # of a file's name
 
 Indices = NDArray[np.int64]
 
@@ -50,6 +53,15 @@ class SlopeSettings(BaseModel, frozen=True, extra="forbid"):
     max_gap_days: int = Field(
         10, ge=0, description="longest gap in the growing season that is interpolated; beyond, the year is missing"
     )
+
+    @field_validator("pattern")
+    @classmethod
+    def _names_each_file(cls, pattern: str) -> str:
+        """A pattern without the day would read one file for all days."""
+        absent = [part for part in _PARTS if part not in pattern]
+        if absent:
+            raise ValueError(f"lacks {', '.join(absent)}")
+        return pattern
 
 
 @dataclass(frozen=True)
@@ -108,8 +120,7 @@ def _modis_tile(grid: Grid) -> str:
 
 
 def _file_name(pattern: str, *, day: dt.date, tile: str) -> str:
-    parts = {"{YYYY}": f"{day:%Y}", "{MM}": f"{day:%m}", "{DD}": f"{day:%d}", "{tile}": tile}
-    for part, value in parts.items():
+    for part, value in zip(_PARTS, (f"{day:%Y}", f"{day:%m}", f"{day:%d}", tile), strict=True):
         pattern = pattern.replace(part, value)
     return pattern
 
@@ -135,15 +146,20 @@ def _read_day(path: Path, *, grid: Grid, settings: SlopeSettings) -> NDArray[np.
 
 
 def _check_plane(source: DatasetReader, *, assumed: str | None) -> None:
-    """Refuse a coordinate system that puts a point of the Midwest elsewhere than the MODIS sinusoidal one does."""
-    crs = source.crs or assumed
+    crs = source.crs.to_wkt() if source.crs else assumed
     if crs is None:
         raise UserError(f"{source.name}: has no coordinate system; give the one of such files as `crs`")
-    if not np.allclose(Proj(crs)(-90.0, 45.0), sinusoidal(np.array(-90.0), np.array(45.0)), rtol=0, atol=1.0):
+    if not _is_modis_plane(crs):
         raise UserError(
-            f"{source.name}: coordinate system {crs} is not the MODIS sinusoidal one ({SINUSOIDAL}); use the product "
-            f"as released"
+            f"{source.name}: coordinate system {source.crs or crs} is not the MODIS sinusoidal one ({SINUSOIDAL}); use "
+            f"the product as released"
         )
+
+
+@lru_cache
+def _is_modis_plane(crs: str) -> bool:
+    """Whether a point of the Midwest lies where the MODIS plane, which is spelled in many ways, has it."""
+    return np.allclose(Proj(crs)(-90.0, 45.0), sinusoidal(np.array(-90.0), np.array(45.0)), rtol=0, atol=1.0)
 
 
 def _window(source: DatasetReader, *, grid: Grid) -> Window:

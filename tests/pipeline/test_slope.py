@@ -114,6 +114,12 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
         read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS)
 
 
+@pytest.mark.parametrize("absent", ["{YYYY}", "{MM}", "{DD}", "{tile}"])
+def test_a_pattern_that_names_several_days_alike_is_refused(absent: str) -> None:
+    with pytest.raises(ValueError, match=f"lacks {absent}"):
+        SlopeSettings(pattern=SETTINGS.pattern.replace(absent, ""))
+
+
 def test_a_year_without_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no GPP of h11v04 in 2020"):
         read_year(tmp_path, year=2020, grid=GRID, settings=SETTINGS)
