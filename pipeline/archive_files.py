@@ -6,7 +6,6 @@ product-year is read again. What a run depends on are digests of content, which 
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable
@@ -48,10 +47,17 @@ def climate_archive(folder: Path, *, settings: NldasSettings) -> FileSet:
 
 
 def hours_of_year(index: HourIndex, year: int) -> HourIndex:
-    """Return the part of an index that `year` can need: with a day before (filling) and two after (day windows)."""
-    epoch, day = dt.date(1970, 1, 1), dt.timedelta(1)
-    first, last = (24 * (edge - epoch).days for edge in (dt.date(year, 1, 1) - day, dt.date(year + 1, 1, 1) + 2 * day))
-    chosen = (index.hour_N >= first) & (index.hour_N < last)
+    """Return the part of an index that `year` can need: with a day before (filling) and two after (day windows).
+
+    Raises
+    ------
+    UserError
+        If no granule holds an hour of the year.
+    """
+    first, last = (int(np.datetime64(f"{start}-01-01", "h").astype(np.int64)) for start in (year, year + 1))
+    if not ((index.hour_N >= first) & (index.hour_N < last)).any():
+        raise UserError(f"NLDAS-2: none of {len(index.files)} granules holds an hour of {year}; download that year")
+    chosen = (index.hour_N >= first - 24) & (index.hour_N < last + 48)
     used, file_N = np.unique(index.file_N[chosen], return_inverse=True)
     files = tuple(index.files[number] for number in used)
     return HourIndex(files, index.hour_N[chosen], file_N, index.position_N[chosen])

@@ -21,7 +21,7 @@ from pipeline.errors import UserError
 from pipeline.execute import Executor
 from pipeline.ingest_blocks import Summary, Work, Written, write_block
 from pipeline.ingest_plan import IngestPlan, ProductYear
-from pipeline.inputs_store import LEADING, Record, complete, create_group, digest_of, open_or_create
+from pipeline.inputs_store import LEADING, Record, complete, create_group, digest_of, group_name, open_or_create
 
 Progress = Callable[[str, int, int], None]
 """Called with the product, its blocks done and its blocks in all."""
@@ -36,6 +36,21 @@ class ReportRow:
     record: Record
     up_to_date: bool
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What a table shows of it."""
+        record, leading = self.record, LEADING[self.product]
+        span = "" if record.minimum is None else f"{record.minimum:.4g} to {record.maximum:.4g}"
+        return (
+            group_name(self.product, self.year),
+            f"{record.files:,}",
+            f"{record.missing / record.cells:.1%}",
+            f"{leading.name} {span} {leading.units}",
+            ", ".join(f"{count:,} {what}" for what, count in record.counts.items() if count),
+            record.digest[:8],
+            "up to date" if self.up_to_date else "ingested",
+        )
+
 
 @dataclass(frozen=True)
 class IngestReport:
@@ -46,21 +61,10 @@ class IngestReport:
     def __rich__(self) -> Table:
         """Return a table for the terminal."""
         table = Table(title="Inputs store")
-        for heading in ("product", "year", "", "files", "missing", "range", "counted", "digest"):
+        for heading in ("", "files", "cells missing", "range", "counted", "digest", ""):
             table.add_column(heading)
         for row in self.rows:
-            record, leading = row.record, LEADING[row.product]
-            table.add_row(
-                row.product,
-                str(row.year or ""),
-                "up to date" if row.up_to_date else "ingested",
-                f"{record.files:,}",
-                f"{record.missing / record.cells:.1%}",
-                "" if record.minimum is None
-                else f"{leading.name} {record.minimum:.4g} to {record.maximum:.4g} {leading.units}",
-                "; ".join(f"{count:,} {what}" for what, count in record.counts.items() if count),
-                record.digest[:8],
-            )  # fmt: skip
+            table.add_row(*row.cells)
         return table
 
 

@@ -109,9 +109,9 @@ class GppSource:
             "longest_gap_days": filled.longest_gap_YX,
         }
         counts = {
-            "interpolated cell-days": int(filled.interpolated_YX[~missing].sum()),
-            "dormant cell-days set to 0": int(filled.dormant_YX[~missing].sum()),
-            "tile-days without a file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
+            "days interpolated": int(filled.interpolated_YX[~missing].sum()),
+            "dormant days set to 0": int(filled.dormant_YX[~missing].sum()),
+            "tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
         }
         return Layers(arrays, Summary.of(filled.gpp_TYX, missing, counts))
 
@@ -138,7 +138,7 @@ class SoilSource:
         }
         missing = np.asarray(np.isnan(soil.features_FYX).any(axis=0))
         partial = (soil.coverage_YX < 1) & ~missing
-        counts = {"cells partly covered": int(partial.sum()), "unknown map unit keys": len(soil.unknown_mukeys)}
+        counts = {"cells partly covered": int(partial.sum()), "unknown map units": len(soil.unknown_mukeys)}
         return Layers(arrays, Summary.of(arrays["tsoc"], missing, counts))
 
 
@@ -195,8 +195,11 @@ class StripBlock:
 
 
 def _stored(values: NDArray[Any]) -> NDArray[Any]:
-    """Return values with one bit pattern for NaN, so that equal content has equal digests."""
-    return np.where(np.isnan(values), values.dtype.type(np.nan), values) if values.dtype.kind == "f" else values
+    """Return values with one bit pattern for NaN and one for 0, so that equal content has equal digests."""
+    if values.dtype.kind != "f":
+        return values
+    stored: NDArray[Any] = np.where(np.isnan(values), values.dtype.type(np.nan), values + values.dtype.type(0))
+    return stored
 
 
 def strips(tiles: Sequence[Tile]) -> Iterator[tuple[Tile, ...]]:
@@ -233,7 +236,7 @@ class ClimateBlock:
             store.array(group, variable.name)[...] = values
         store.array(group, FILLED_HOURS.name)[...] = filled_YX
         store.array(group, "digest")[...] = digests_YXB
-        counts = {"filled cell-hours": int(filled_YX.sum()), "duplicate hours": daily.duplicate_hours}
+        counts = {"hours filled": int(filled_YX.sum()), "duplicate hours": daily.duplicate_hours}
         return Part({"cells": digest(digests_YXB)}, Summary.of(climate_FTYX[1], undefined_YX, counts))
 
 

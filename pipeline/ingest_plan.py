@@ -171,8 +171,6 @@ class _Archives:
             return ProductYear("climate", year, known, archive, (), record)
         folder, settings = self.run_file.archives.nldas2, self.run_file.nldas2
         hours = hours_of_year(self._hours, year)
-        if not hours.files:
-            raise UserError(f"NLDAS-2: no granule below {folder} holds an hour of {year}")
         files = archive_files.file_set(hours.files, root=folder, settings=settings)
         block = ClimateBlock(group_name("climate", year), self.extent.window, year, hours, settings)
         current = record is not None and record.fingerprint == files.fingerprint

@@ -19,7 +19,7 @@ def ingest(
 ) -> None:
     """Read the archives into the inputs store: only what is new or changed is read."""
     from pipeline.commands.console import console, progress_bars
-    from pipeline.execute import Serial, open_executor
+    from pipeline.execute import open_executor
     from pipeline.ingest import ingest as ingest_archives
     from pipeline.ingest_plan import plan_ingest
     from pipeline.inputs_store import PRODUCTS
@@ -27,9 +27,6 @@ def ingest(
 
     job = Job.open(run_file)
     plan = plan_ingest(job.run_file, years=job.years(years), products=product or PRODUCTS)
-    if not plan.todo:  # no cluster to start
-        console.print(ingest_archives(plan, executor=Serial()))
-        return
     with progress_bars() as report, open_executor(job.run_file.execution) as executor:
         done = ingest_archives(plan, executor=executor, progress=report)
     console.print(done)

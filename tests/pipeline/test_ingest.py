@@ -1,0 +1,237 @@
+"""Ingest: what is read again, what is committed when, and what is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from pipeline import store
+from pipeline.config import ExecutionSettings, RunFile
+from pipeline.domain import domain_of
+from pipeline.errors import UserError
+from pipeline.execute import Executor, Outcome, Serial, open_executor
+from pipeline.grid import MODIS_TILE_CELLS, Grid, Tile
+from pipeline.ingest import IngestReport, ingest
+from pipeline.ingest_blocks import STRIP_CELLS, strips
+from pipeline.ingest_plan import plan_ingest
+from pipeline.inputs_store import ingested_years, read_record, tile_digests
+from regions import load_region
+from tests.pipeline import small_archives
+
+DAY = dt.date(2011, 7, 16)  # day of year 197, one of those with a SLOPE file
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> RunFile:
+    run_file = small_archives.write_archives(tmp_path_factory.mktemp("small"))
+    ingest(plan_ingest(run_file), executor=Serial())
+    return run_file
+
+
+@pytest.fixture
+def copied(ingested: RunFile, tmp_path: Path) -> RunFile:
+    """The same archives and store in a folder of their own; file times are kept."""
+    source = Path(ingested.region).parent
+    shutil.copytree(source, tmp_path, dirs_exist_ok=True)
+    return RunFile.model_validate_json(ingested.model_dump_json().replace(str(source), str(tmp_path)))
+
+
+def do(run_file: RunFile, *, executor: Executor | None = None, **wanted: Any) -> IngestReport:
+    return ingest(plan_ingest(run_file, **wanted), executor=executor or Serial())
+
+
+def snapshot(run_file: RunFile) -> str:
+    return store.tip(store.open_existing(run_file.stores.inputs, made_by="test"))
+
+
+def digests(run_file: RunFile, product: str, year: int | None) -> dict[str, str]:
+    return tile_digests(store.read(store.open_existing(run_file.stores.inputs, made_by="test")), product, year)
+
+
+def rewrite(run_file: RunFile, *, plus: int, rows: slice = slice(None), cols: slice = slice(None)) -> Path:
+    """Write one SLOPE file of h11v04 again, with some of its values changed."""
+    stored = small_archives.gpp_of(run_file, "h11v04").copy()
+    stored[rows, cols] += plus
+    return small_archives.write_gpp(run_file, DAY, "h11v04", stored)
+
+
+def test_the_report_counts_what_the_archives_hold(ingested: RunFile) -> None:
+    rows = {(row.product, row.year): row for row in do(ingested).rows}
+    assert set(rows) == {(p, y) for p in ("climate", "gpp", "crop") for y in (2011, 2012)} | {("soil", None)}
+    climate = rows["climate", 2011].record
+    assert (climate.cells, climate.missing) == (16, 1)  # the undefined cell
+    gpp, tiles = rows["gpp", 2011].record, domain_of(load_region(ingested.region)).tiles
+    assert gpp.files == 2 * len(small_archives.DAYS)
+    assert gpp.counts["days interpolated"] == len(tiles) * 64 * (198 - len(small_archives.DAYS))
+    assert gpp.counts["dormant days set to 0"] == len(tiles) * 64 * (365 - 198)
+    assert gpp.counts["tile-days without file"] == len(tiles) * (365 - len(small_archives.DAYS))
+    assert 0 < rows["soil", None].record.missing < rows["soil", None].record.cells
+
+
+def test_the_report_prints(ingested: RunFile) -> None:
+    console = Console(width=200, file=io.StringIO())
+    console.print(do(ingested))
+    text = console.file.getvalue()
+    assert "gpp/2012" in text
+    assert "up to date" in text
+
+
+def test_a_second_ingest_does_nothing(ingested: RunFile) -> None:
+    before = snapshot(ingested)
+    report = do(ingested)
+    assert all(row.up_to_date for row in report.rows)
+    assert snapshot(ingested) == before
+
+
+def test_the_same_content_in_other_files_keeps_its_digests(copied: RunFile) -> None:
+    before = digests(copied, "gpp", 2011)
+    rewrite(copied, plus=0)
+    plan = plan_ingest(copied)
+    assert [wanted.group for wanted in plan.todo] == ["gpp/2011"]
+    ingest(plan, executor=Serial())
+    assert digests(copied, "gpp", 2011) == before
+    assert not plan_ingest(copied).todo
+
+
+def test_digests_change_for_the_tiles_whose_data_changed_alone(copied: RunFile) -> None:
+    before = digests(copied, "gpp", 2011)
+    rewrite(copied, plus=1, rows=slice(3, 4), cols=slice(9, 10))  # in the second tile from the west
+    do(copied)
+    after = digests(copied, "gpp", 2011)
+    grid = domain_of(load_region(copied.region)).grid
+    second = Tile.holding(grid.first_row, grid.first_col + 8, cells=8)
+    assert {name for name in before if before[name] != after[name]} == {second.name}
+
+
+def test_another_setting_is_another_reading(copied: RunFile) -> None:
+    codes = copied.crop.model_copy(update={"corn_codes": (1, 225)})
+    plan = plan_ingest(copied.model_copy(update={"crop": codes}))
+    assert [wanted.group for wanted in plan.todo] == ["crop/2011", "crop/2012"]
+
+
+def test_a_damaged_file_is_named_and_the_old_data_stay(copied: RunFile) -> None:
+    before = digests(copied, "gpp", 2011)
+    path = rewrite(copied, plus=5)
+    path.write_bytes(path.read_bytes()[:300])
+    small_archives.write_crops(copied.archives.crop, 2012)
+    with pytest.raises(UserError, match=f"gpp/2011: .*{path.name}"):
+        do(copied)
+    assert digests(copied, "gpp", 2011) == before
+    assert [wanted.group for wanted in plan_ingest(copied).todo] == ["gpp/2011"]  # crop/2012 was done
+
+
+class Dying(Serial):
+    """Ends after the first block, as a killed process does: its data are written, nothing is committed."""
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
+        yield next(super().map(function, items))
+        raise KeyboardInterrupt
+
+
+def test_an_ingest_that_was_killed_shows_nothing_and_can_be_done_again(copied: RunFile) -> None:
+    shutil.rmtree(copied.stores.inputs)
+    with pytest.raises(KeyboardInterrupt):
+        do(copied, executor=Dying(), products=["gpp"], years=[2011])
+    root = store.read(store.open_existing(copied.stores.inputs, made_by="test"))
+    assert "gpp/2011" in root
+    assert not ingested_years(root, "gpp")
+    assert not tile_digests(root, "gpp", 2011)
+    do(copied, products=["gpp"], years=[2011])
+    assert len(digests(copied, "gpp", 2011)) == len(domain_of(load_region(copied.region)).tiles)
+
+
+def test_every_absent_file_is_named_at_once(ingested: RunFile) -> None:
+    with pytest.raises(UserError) as error:
+        plan_ingest(ingested, years=[2012, 2013])
+    message = str(error.value)
+    assert "NLDAS-2" in message
+    assert "SLOPE" in message
+    assert "2013_*m_cdls.tif" in message
+
+
+def test_years_before_the_region_and_unknown_products_are_refused(ingested: RunFile) -> None:
+    with pytest.raises(UserError, match="1999 is before region small begins, 2011; 'npp' is not one of the products"):
+        plan_ingest(ingested, years=[1999], products=["npp"])
+
+
+def test_a_store_of_another_grid_is_refused_with_the_difference(copied: RunFile) -> None:
+    region = Path(copied.region)
+    region.write_text(region.read_text().replace("tile_cells = 8", "tile_cells = 16"))
+    with pytest.raises(UserError, match=r"inputs of another region: grid is .*'tile_cells': 8.* there and .* here"):
+        plan_ingest(copied)
+
+
+def test_missing_days_of_climate_are_refused_with_their_dates(copied: RunFile) -> None:
+    small_archives.write_granules(copied.archives.nldas2, 2011, skip=slice(24 * 40, 24 * 42))
+    with pytest.raises(UserError, match=r"2 days are missing.*: 2011-02-10 to 2011-02-11; download"):
+        do(copied, years=[2011], products=["climate"])
+
+
+def test_granules_of_a_later_year_leave_earlier_ones_alone(copied: RunFile) -> None:
+    (copied.archives.nldas2 / "NLDAS_FORA0125_H.A2012.020.nc.SUB.nc4").touch()
+    before = snapshot(copied)
+    plan = plan_ingest(copied, products=["climate"])
+    assert [wanted.group for wanted in plan.todo] == ["climate/2011", "climate/2012"]  # 2011 reads hours of 1 January
+    small_archives.write_granules(copied.archives.nldas2, 2014)
+    ingest(plan_ingest(copied, products=["climate"]), executor=Serial())
+    small_archives.write_granules(copied.archives.nldas2, 2015)
+    plan = plan_ingest(copied, products=["climate"])
+    assert not plan.todo
+    ingest(plan, executor=Serial())
+    root = store.read(store.open_existing(copied.stores.inputs, made_by="test"))
+    record = read_record(root, "climate", 2011)
+    assert record is not None
+    assert record.archive == plan.product_years[0].archive
+    assert snapshot(copied) != before
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of the cluster's sockets and ports
+def test_dask_gives_what_serial_gives(copied: RunFile) -> None:
+    expected = {(p, y): digests(copied, p, y) for p in ("climate", "gpp", "crop") for y in (2011, 2012)}
+    expected["soil", None] = digests(copied, "soil", None)
+    shutil.rmtree(copied.stores.inputs)
+    with open_executor(ExecutionSettings(scheduler="local", workers=2)) as executor:
+        do(copied, executor=executor)
+    assert {key: digests(copied, *key) for key in expected} == expected
+
+
+def test_xarray_opens_the_store_with_units_times_and_projection(ingested: RunFile) -> None:
+    session = store.open_existing(ingested.stores.inputs, made_by="test").readonly_session("main")
+    gpp = xr.open_zarr(session.store, group="gpp/2012", consolidated=False)
+    assert gpp["gpp"].attrs["units"] == "g m-2 d-1"
+    assert gpp["time"].size == 366
+    assert "grid_mapping_name" in gpp["spatial_ref"].attrs
+    climate = xr.open_zarr(session.store, group="climate/2011", consolidated=False)
+    wind = climate["wind"].sel(lat=39.94, lon=-89.56, method="nearest")
+    np.testing.assert_allclose(wind, 5 * 86.4, rtol=1e-6)  # 3 and -4 m s-1
+    assert climate["lat"].attrs["standard_name"] == "latitude"
+
+
+@given(st.sets(st.tuples(st.integers(0, 3), st.integers(96, 104)), min_size=1), st.sampled_from([48, 240, 4800]))
+def test_strips_hold_every_tile_once_and_are_unbroken(places: set[tuple[int, int]], edge: int) -> None:
+    tiles = [Tile.holding(row * edge, col * 48 // edge * edge, cells=edge) for row, col in places]
+    tiles = sorted(set(tiles))
+    found = list(strips(tiles))
+    assert sorted(tile for strip in found for tile in strip) == tiles
+    for strip in found:
+        first = strip[0]
+        assert [tile.first_col for tile in strip] == [first.first_col + edge * n for n in range(len(strip))]
+        assert {(tile.modis, tile.first_row) for tile in strip} == {(first.modis, first.first_row)}
+        assert len(strip) == 1 or len(strip) * edge**2 <= STRIP_CELLS
+
+
+def test_a_strip_does_not_cross_modis_tiles() -> None:
+    grid = Grid(0, MODIS_TILE_CELLS - 96, 48, 192, 48)
+    assert [len(strip) for strip in strips(list(grid.tiles()))] == [2, 2]
