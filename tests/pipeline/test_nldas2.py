@@ -176,6 +176,23 @@ def test_four_missing_hours_lose_the_day_and_no_other(tmp_path: Path) -> None:
     np.testing.assert_array_equal(daily.missing_hours_TYX[:, 0, 0], [0, 4, 0])
 
 
+@pytest.mark.parametrize("day_window", ["utc_stamp", "local_standard"])
+def test_days_read_alone_equal_days_read_together(tmp_path: Path, day_window: str) -> None:
+    """Gaps at the borders of months and of what is read are filled from the same hours."""
+    hours = 24 * 8
+    values, lacking = weather(hours), np.random.default_rng(9).random(hours) < 0.08
+    for value in values.values():
+        value[lacking] = -9999.0
+    write_granule(tmp_path / "NLDAS_FORA0125_H.nc", dt.datetime(2012, 2, 26), values)
+    days = [dt.date(2012, 2, 27) + dt.timedelta(n) for n in range(6)]
+    together = read(tmp_path, days[0], days[-1], day_window=day_window)
+    assert ((together.missing_hours_TYX > 0) & (together.missing_hours_TYX <= 3)).any()
+    for number, day in enumerate(days):
+        alone = read(tmp_path, day, day_window=day_window)
+        np.testing.assert_array_equal(alone.climate_FTYX[:, 0], together.climate_FTYX[:, number])
+        np.testing.assert_array_equal(alone.missing_hours_TYX[0], together.missing_hours_TYX[number])
+
+
 def test_the_first_hours_of_an_archive_repeat_the_next(tmp_path: Path) -> None:
     values = weather(24)
     late = {name: value[2:] for name, value in values.items()}
