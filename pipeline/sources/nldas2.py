@@ -217,7 +217,8 @@ def _open(path: Path) -> Iterator[netCDF4.Dataset]:
         with netCDF4.Dataset(path) as granule:
             yield granule
     except (OSError, RuntimeError) as error:
-        page = path.read_bytes()[:200].lstrip().startswith(b"<")
+        with path.open("rb") as file:
+            page = file.read(200).lstrip().startswith(b"<")
         what = "an HTML page (of a login?)" if page else f"truncated or not netCDF ({path.stat().st_size:,} bytes)"
         raise UserError(f"{path}: {what}; download it again") from error
 
@@ -225,9 +226,9 @@ def _open(path: Path) -> Iterator[netCDF4.Dataset]:
 def _stamps(granule: netCDF4.Dataset) -> NDArray[np.int64]:
     """Hours since 1970-01-01 00 UTC on the time axis."""
     path = granule.filepath()
-    if "time" not in granule.variables:
-        raise UserError(f"{path}: has no variable time, so that its hours are unknown; download it again")
-    time = granule["time"]
+    time = granule.variables.get("time")
+    if time is None or "units" not in time.ncattrs():
+        raise UserError(f"{path}: has no variable time with units, so that its hours are unknown; download it again")
     dates = netCDF4.num2date(time[:], time.units, getattr(time, "calendar", "standard"))
     hours = np.asarray(netCDF4.date2num(dates, "hours since 1970-01-01", "standard"), np.float64)
     if (np.abs(hours - hours.round()) > 1e-3).any():
