@@ -1,0 +1,62 @@
+"""`agcarbon export`: the cube's maps for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def export() -> None:
+    """Write the cube's maps for other programs."""
+
+
+@app.command()
+def cog(
+    run_file: Annotated[Path, typer.Argument(help="run file")],
+    *,
+    years: Annotated[
+        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all that have results if absent")
+    ] = None,
+    variables: Annotated[str | None, typer.Option(help="as gpp,nee,dsoc; the main ones if absent")] = None,
+    grid: Annotated[
+        Literal["250m", "0.0025", "0.5"], typer.Option(help="the cube's cells, or its aggregates in degrees")
+    ] = "250m",
+    period: Annotated[
+        Literal["annual", "month", "day"], typer.Option(help="annual layers; monthly sums or days of ra, rh, nee")
+    ] = "annual",
+    dates: Annotated[str | None, typer.Option(help="only these months or days: 2012-07,2012-08-15")] = None,
+    mask: Annotated[
+        Literal["region", "grown", "corn", "soybean"], typer.Option(help="cells that count; `grown`: either crop")
+    ] = "region",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="folder; exports/cog if absent")] = None,
+) -> None:
+    """Write Cloud-Optimized GeoTIFFs, one per variable and period, and a STAC catalog of them."""
+    from pipeline.commands.console import console, progress_bars
+    from pipeline.export import Selection, export_cogs
+    from pipeline.job import Job
+
+    job = Job.open(run_file)
+    selection = Selection(
+        years=job.years(years) if years else (),
+        variables=_names(variables),
+        grid=grid,
+        period=period,
+        dates=_names(dates),
+        mask=mask,
+    )
+    folder = output or job.run_file.stores.exports / "cog"
+    with progress_bars() as report:
+        done = export_cogs(job, selection, folder, progress=report)
+    for note in done.notes:
+        console.print(f"note: {note}")
+    megabytes = sum(file.stat().st_size for file in done.files) / 1e6
+    console.print(f"{len(done.files)} GeoTIFFs, {megabytes:.1f} MB, in {folder}; catalog {done.catalog}")
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()
