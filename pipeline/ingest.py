@@ -14,6 +14,7 @@ from functools import reduce
 from operator import add
 
 import icechunk
+from rich.console import Group
 from rich.table import Table
 
 from pipeline import store
@@ -40,16 +41,22 @@ class ReportRow:
     def cells(self) -> tuple[str, ...]:
         """What a table shows of it."""
         record, leading = self.record, LEADING[self.product]
-        span = "" if record.minimum is None else f"{record.minimum:.4g} to {record.maximum:.4g}"
+        unit = "" if leading.units == "1" else f" {leading.units}"
+        span = "" if record.minimum is None else f"{record.minimum:.3g} to {record.maximum:.3g}"
         return (
             group_name(self.product, self.year),
             f"{record.files:,}",
             f"{record.missing / record.cells:.1%}",
-            f"{leading.name} {span} {leading.units}",
-            ", ".join(f"{count:,} {what}" for what, count in record.counts.items() if count),
+            f"{leading.name} {span}{unit}",
             record.digest[:8],
-            "up to date" if self.up_to_date else "ingested",
+            "unchanged" if self.up_to_date else "ingested",
         )
+
+    @property
+    def counted(self) -> str:
+        """Everything counted on the way that is not 0, in words; else empty."""
+        counts = [f"{count:,} {what}" for what, count in self.record.counts.items() if count]
+        return f"{group_name(self.product, self.year)}: {', '.join(counts)}" if counts else ""
 
 
 @dataclass(frozen=True)
@@ -58,14 +65,14 @@ class IngestReport:
 
     rows: tuple[ReportRow, ...]
 
-    def __rich__(self) -> Table:
-        """Return a table for the terminal."""
-        table = Table(title="Inputs store")
-        for heading in ("", "files", "cells missing", "range", "counted", "digest", ""):
-            table.add_column(heading)
+    def __rich__(self) -> Group:
+        """Return a table for the terminal, and what was counted below it."""
+        table = Table(title="Inputs store", box=None, pad_edge=False)
+        for heading in ("", "files", "missing", "range", "digest", ""):
+            table.add_column(heading, no_wrap=True)
         for row in self.rows:
             table.add_row(*row.cells)
-        return table
+        return Group(table, *(row.counted for row in self.rows if row.counted))
 
 
 def ingest(plan: IngestPlan, *, executor: Executor, progress: Progress | None = None) -> IngestReport:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pipeline import store
 from pipeline.errors import UserError
 from pipeline.grid import Grid, Tile
-from pipeline.inputs_store import CLIMATE, DIGEST_BYTES, FILLED_HOURS, ON_GRID, SOIL_MEANS, digest
+from pipeline.inputs_store import CLIMATE, DIGEST_BYTES, FILLED_HOURS, LEADING, ON_GRID, SOIL_MEANS, digest
 from pipeline.sources.cropland import CropSettings, crops_on_grid
 from pipeline.sources.gssurgo import MapUnits, SoilArchive, SoilSettings, read_map_units, soil_on_grid
 from pipeline.sources.nldas2 import DailyClimate, HourIndex, NldasSettings, Window, read_days
@@ -54,9 +54,9 @@ class Summary:
     @classmethod
     def of(cls, leading: NDArray[Any], missing: NDArray[Any], counts: Mapping[str, int]) -> Summary:
         """Summarise a part: the range of its leading variable, the cells that lack data, what else was counted."""
-        low = float(np.fmin.reduce(leading, axis=None, initial=np.inf))
-        high = float(np.fmax.reduce(leading, axis=None, initial=-np.inf))
-        return cls(missing.size, int(missing.sum()), low, high, Counter(counts))
+        low = np.fmin.reduce(leading, axis=None, initial=np.inf)
+        high = np.fmax.reduce(leading, axis=None, initial=-np.inf)
+        return cls(missing.size, int(missing.sum()), float(low), float(high), Counter(counts))
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Layers:
-    """A product on a strip, by variable name, (rows, cols) or (days, rows, cols)."""
+    """A product on a strip, by variable name, (rows, cols) or (days, rows, cols).
+
+    `missing_YX` are cells without data, `counts` what else is to be reported.
+    """
 
     arrays: dict[str, NDArray[Any]]
-    summary: Summary
+    missing_YX: NDArray[np.bool_]
+    counts: dict[str, int]
 
 
 class GridSource(Protocol):
@@ -113,7 +117,7 @@ class GppSource:
             "dormant days set to 0": int(filled.dormant_YX[~missing].sum()),
             "tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
         }
-        return Layers(arrays, Summary.of(filled.gpp_TYX, missing, counts))
+        return Layers(arrays, missing, counts)
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class SoilSource:
         missing = np.asarray(np.isnan(soil.features_FYX).any(axis=0))
         partial = (soil.coverage_YX < 1) & ~missing
         counts = {"cells partly covered": int(partial.sum()), "unknown map units": len(soil.unknown_mukeys)}
-        return Layers(arrays, Summary.of(arrays["tsoc"], missing, counts))
+        return Layers(arrays, missing, counts)
 
 
 @lru_cache(maxsize=1)
@@ -165,7 +169,7 @@ class CropSource:
         }
         missing = np.isnan(crops.corn_YX)
         counts = {"cells partly covered": int(((crops.covered_YX < 1) & ~missing).sum())}
-        return Layers(arrays, Summary.of(crops.corn_YX, missing, counts))
+        return Layers(arrays, missing, counts)
 
 
 @dataclass(frozen=True)
@@ -180,18 +184,18 @@ class StripBlock:
     def write(self, root: zarr.Group) -> Part:
         """Read the strip and write it with the digest of each tile."""
         first, edge = self.tiles[0], self.grid.tile_cells
-        layers = self.source.read(Grid(first.first_row, first.first_col, edge, edge * len(self.tiles), edge))
-        arrays = [_stored(layers.arrays[variable.name]) for variable in ON_GRID[self.source.product]]
+        width = edge * len(self.tiles)
+        layers = self.source.read(Grid(first.first_row, first.first_col, edge, width, edge))
+        arrays = {variable.name: _stored(layers.arrays[variable.name]) for variable in ON_GRID[self.source.product]}
         rows, cols = self.grid.window(first)
-        cols = slice(cols.start, cols.start + edge * len(self.tiles))
         group = store.subgroup(root, self.group)
-        for variable, values in zip(ON_GRID[self.source.product], arrays, strict=True):
-            store.array(group, variable.name)[..., rows, cols] = values
+        for name, values in arrays.items():
+            store.array(group, name)[..., rows, cols.start : cols.start + width] = values
         of_tile = {
-            tile.name: digest(*(values[..., start : start + edge] for values in arrays))
-            for tile, start in zip(self.tiles, range(0, edge * len(self.tiles), edge), strict=True)
+            tile.name: digest(*(values[..., start : start + edge] for values in arrays.values()))
+            for tile, start in zip(self.tiles, range(0, width, edge), strict=True)
         }
-        return Part(of_tile, layers.summary)
+        return Part(of_tile, Summary.of(arrays[LEADING[self.source.product].name], layers.missing_YX, layers.counts))
 
 
 def _stored(values: NDArray[Any]) -> NDArray[Any]:

@@ -84,7 +84,7 @@ def test_the_report_prints(ingested: RunFile) -> None:
     console.print(do(ingested))
     text = console.file.getvalue()
     assert "gpp/2012" in text
-    assert "up to date" in text
+    assert "unchanged" in text
 
 
 def test_a_second_ingest_does_nothing(ingested: RunFile) -> None:
