@@ -22,7 +22,7 @@ from pipeline.crops import crop_of_year, first_crop, modelled
 from pipeline.cube import StoredYear, TileMask
 from pipeline.errors import UserError
 from pipeline.grid import Grid, Tile
-from pipeline.inputs import InputsView, open_inputs, read_crop_fractions, read_tile_year, soil_defined
+from pipeline.inputs import InputsView, open_inputs
 from pipeline.ledger import Row
 from pipeline.plan import Block
 from pipeline.simulate import CellState, TileResult, TileYear, simulate, spin_up
@@ -85,8 +85,8 @@ def tile_mask(region: Region, view: InputsView, grid: Grid) -> TileMask:
     """
     (tile,) = grid.tiles()
     in_region = coverage(outlines(zones(region)), grid).sum(axis=0).reshape(grid.shape) > 0
-    fractions_Y2 = np.stack([read_crop_fractions(view, tile, year) for year in region.mask_years])
-    mask = in_region & soil_defined(view, tile) & modelled(fractions_Y2, region.crop_threshold)
+    fractions_Y2 = np.stack([view.crop_fractions(tile, year) for year in region.mask_years])
+    mask = in_region & view.soil_defined(tile) & modelled(fractions_Y2, region.crop_threshold)
     return TileMask(mask, first_crop(fractions_Y2[..., mask], region.crop_threshold))
 
 
@@ -145,7 +145,7 @@ def gather(region: Region, view: InputsView, tile: Tile, year: int, mask: TileMa
     """Gather what one tile-year needs at its modelled cells."""
     history_Y2N = np.stack(list(_crop_history(region, view, tile, year, mask)))
     crop = crop_of_year(history_Y2N, mask.first_crop_N, region.crop_threshold)
-    read = read_tile_year(view, tile, year, mask=mask.mask, crop_N=crop.crop_N)
+    read = view.read_tile_year(tile, year, mask=mask.mask, crop_N=crop.crop_N)
     return TileYear(
         inputs=read.inputs,
         grown_N=crop.grown_N,
@@ -163,7 +163,7 @@ def _crop_history(
     region: Region, view: InputsView, tile: Tile, year: int, mask: TileMask
 ) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
     for past in range(region.first_year, year + 1):
-        yield read_crop_fractions(view, tile, past)[:, mask.mask]
+        yield view.crop_fractions(tile, past)[:, mask.mask]
 
 
 def _daily_residual(year: TileYear, result: TileResult) -> float:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 from pathlib import Path
 
 import icechunk
@@ -29,13 +27,13 @@ from pipeline.job import Job
 from pipeline.latlon import LatLonGrid
 from pipeline.ledger import Ledger
 from pipeline.run import Progress, silent
-from pipeline.summaries import AREA, MISSING_AREA, annual_map, county_table, disagreement, regional_table
+from pipeline.summaries import AREA, MISSING_AREA, ROUTES, annual_map, county_table, disagreement, regional_table
 from pipeline.sums import COVERS, Sums
 from pipeline.variables import DAILY, FLUXES
 from regions import zones
 
 FINE, COARSE = "aggregates/0p0025", "aggregates/0p5"
-_CHUNK = 400  # cells of a chunk's edge
+_CHUNK = 200  # cells of a chunk's edge: a band of 0.5 degree, so that no chunk is written twice
 _LAYERS = (*(replace(flux, dtype="float64") for flux in FLUXES), AREA, MISSING_AREA)
 
 
@@ -122,6 +120,17 @@ def _refuse_incomplete(years: Sequence[int] | None, sources: dict[int, _Source],
             raise UserError(f"year {year} lacks {lacking} in the cube; complete it with `agcarbon run --years {year}`")
 
 
+@dataclass(frozen=True)
+class _Totals:
+    """What is kept of a year's bands: sums over the region by each route, and over each county."""
+
+    routes: Sums
+    counties: Sums
+
+    def __add__(self, part: BandYear) -> _Totals:
+        return _Totals(self.routes + part.routes, self.counties + part.counties)
+
+
 def _aggregate(
     job: Job, repository: icechunk.Repository, years: Sequence[int], digests: dict[int, str], progress: Progress
 ) -> float:
@@ -134,10 +143,10 @@ def _aggregate(
     _create(root, frame, first_year=job.region.first_year, last=years[-1])
     annual = xr.open_zarr(session.store, group="annual", consolidated=False, chunks=None)
     bands = sum(1 for _ in frame.bands())
-    parts: dict[int, list[BandYear]] = {year: [] for year in years}
+    totals = {year: _Totals(Sums.zero(len(ROUTES)), Sums.zero(len(frame.zones))) for year in years}
     for done, part in enumerate(aggregate_annual(annual, frame, years=years), start=1):
         _write_band(root, frame, part, index=part.year - job.region.first_year)
-        parts[part.year].append(part)
+        totals[part.year] = totals[part.year] + part
         progress("aggregates", done, bands * len(years))
     for done, year in enumerate(years, start=1):
         daily = xr.open_zarr(session.store, group=f"daily/{year}", consolidated=False, chunks=None)
@@ -149,9 +158,9 @@ def _aggregate(
             **(store.attribute(group, "sources") or {}),
             **{str(y): d for y, d in digests.items()},
         }
-    worst = _write_tables(job, frame, parts)
+    _write_tables(job, frame, totals)
     session.commit(f"aggregates of {', '.join(str(year) for year in years)}")
-    return worst
+    return max(disagreement(total.routes) for total in totals.values())
 
 
 def _create(root: zarr.Group, frame: Frame, *, first_year: int, last: int) -> None:
@@ -173,19 +182,10 @@ def _create(root: zarr.Group, frame: Frame, *, first_year: int, last: int) -> No
 
 
 def _write_covers(group: zarr.Group) -> None:
-    """Write the coordinate `cover` as flags: Zarr v3 has no specified type for strings."""
-    array = group.create_array(
-        "cover",
-        shape=(len(COVERS),),
-        dtype="uint8",
-        dimension_names=("cover",),
-        attributes={
-            "long_name": "area averaged over: modelled cells whole, or the part under the crop where it is grown",
-            "flag_values": list(range(len(COVERS))),
-            "flag_meanings": " ".join(COVERS),
-        },
-    )
-    array[...] = np.arange(len(COVERS), dtype=np.uint8)
+    """Write the coordinate `cover`, by name."""
+    array = group.create_array("cover", shape=(len(COVERS),), dtype="string", dimension_names=("cover",))
+    array.attrs["long_name"] = "area averaged over: modelled cells whole, or the part under the crop where it is grown"
+    array[...] = np.array(COVERS, dtype=np.dtypes.StringDType())
 
 
 def _write_band(root: zarr.Group, frame: Frame, part: BandYear, *, index: int) -> None:
@@ -214,23 +214,20 @@ def _write_daily(root: zarr.Group, frame: Frame, daily: xr.Dataset, *, year: int
         store.array(root, f"{path}/{variable.name}")[...] = daily[variable.name].values
 
 
-def _write_tables(job: Job, frame: Frame, parts: dict[int, list[BandYear]]) -> float:
-    """Replace these years in the county and the regional table; return the largest disagreement of a total's routes."""
-    county, region, worst = [], [], 0.0
-    for year, bands in parts.items():
-        routes = reduce(add, (band.routes for band in bands))
-        worst = max(worst, disagreement(routes))
-        region.append(regional_table(routes, year=year))
-        county.append(county_table(reduce(add, (band.counties for band in bands)), frame.zones, year=year))
-    for name, tables in (("counties", county), ("region", region)):
+def _write_tables(job: Job, frame: Frame, totals: dict[int, _Totals]) -> None:
+    """Replace these years in the county and the regional table."""
+    new = {
+        "counties": [county_table(total.counties, frame.zones, year=year) for year, total in totals.items()],
+        "region": [regional_table(total.routes, year=year) for year, total in totals.items()],
+    }
+    for name, tables in new.items():
         path = tables_folder(job) / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        others = [table[~table["year"].isin(list(parts))] for table in _read_tables(path)]
+        others = [table[~table["year"].isin(list(totals))] for table in _read_tables(path)]
         whole = pd.concat([*others, *tables], ignore_index=True).sort_values("year", kind="stable")
         partial = path.with_name(f".{path.name}.partial")
         whole.to_csv(partial, index=False)
         partial.replace(path)
-    return worst
 
 
 def _read_tables(path: Path) -> list[pd.DataFrame]:

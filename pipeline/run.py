@@ -74,6 +74,8 @@ def context_of(job: Job, view: InputsView) -> Context:
 def open_pinned_inputs(job: Job) -> InputsView:
     """Open the inputs store as it is now; raises `UserError` if spin-up or mask years are not ingested."""
     view = open_inputs(job.run_file.stores.inputs)
+    if not view.has_soil:
+        raise UserError(f"soil is not ingested; run `agcarbon ingest {job.path}`")
     needed = {"climate": set(), "gpp": set(), "crop": set(job.region.mask_years)}
     for product, years in needed.items():
         lacking = (years | set(job.region.spinup_years)) - view.ingested(product)
