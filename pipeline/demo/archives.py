@@ -17,7 +17,7 @@ from pipeline.demo.slope import hidden, observed, packed, write_year
 from pipeline.demo.soils import survey_soils, survey_tables, write_geodatabase, write_mukey_raster
 from pipeline.demo.weather import Hourly, daily_weather, draw_hourly
 
-SEED = 2012
+SEED = 5
 Progress = Callable[[str, float], None]
 
 README = """Synthetic archive in the format of {product}.

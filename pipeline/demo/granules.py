@@ -14,7 +14,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.demo.area import NldasCells
+from pipeline.demo.area import Array, NldasCells
 from pipeline.demo.weather import Hourly
 
 FILL_VALUE = np.float32(-9999.0)
@@ -25,6 +25,16 @@ HOURLY_DAYS = ("2010-06-03", "2012-02-29")
 LOST_HOURS = ("2010-06-03T08", "2010-06-03T09")
 DOUBLE_HOUR = "2010-06-04T00"
 """An hour that a granule of its own holds beside the month's file."""
+
+
+GLOBAL_ATTRIBUTES = {
+    "Conventions": "CF-1.6",
+    "title": "NLDAS-2 hourly forcing, File A: synthetic weather of the agcarbon demo",
+    "source": "synthetic: drawn by the stochastic weather generator of agcarbon, not observed",
+    "ShortName": "NLDAS_FORA0125_H",
+    "VersionID": "2.0",
+    "missing_value": FILL_VALUE,
+}
 
 
 class Attributes(NamedTuple):
@@ -51,20 +61,18 @@ ATTRIBUTES = {
 
 
 def write_month(folder: Path, hourly: Hourly, *, month: np.datetime64, cells: NldasCells) -> None:
-    """Write the hours of `month`: one file, and granules of single hours for a few days.
+    """Write the hours of `month`: one file, and for a few days granules of single hours.
 
-    Two granules are lost and one hour is held twice. The stamp that ends the archive is a granule too.
+    Two granules are lost, and one hour is held twice.
     """
     of_month = hourly.between(month.astype("datetime64[h]"), (month + MONTH).astype("datetime64[h]") - HOUR)
-    days = np.datetime_as_string(of_month.stamps, unit="D")
-    single = np.isin(days, HOURLY_DAYS) | (of_month.stamps == hourly.stamps[-1])
+    single = np.isin(of_month.stamps.astype("datetime64[D]"), np.array(HOURLY_DAYS, dtype="datetime64[D]"))
     double = of_month.stamps == np.datetime64(DOUBLE_HOUR, "h")
     lost = np.isin(of_month.stamps, np.array(LOST_HOURS, dtype="datetime64[h]"))
     for index in np.flatnonzero((single | double) & ~lost):
         granule = of_month.at(slice(index, index + 1))
         _write(granule_path(folder, granule.stamps[0]), granule, cells=cells)
-    if not single.all():
-        _write(_month_path(folder, month), of_month.at(~single), cells=cells)
+    _write(_month_path(folder, month), of_month.at(~single), cells=cells)
 
 
 def granule_path(folder: Path, stamp: np.datetime64) -> Path:
@@ -81,53 +89,33 @@ def _month_path(folder: Path, month: np.datetime64) -> Path:
 def _write(path: Path, hourly: Hourly, *, cells: NldasCells) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
-        file.setncatts(
-            {
-                "Conventions": "CF-1.6",
-                "title": "NLDAS-2 hourly forcing, File A: synthetic weather of the agcarbon demo",
-                "source": "synthetic: drawn by the stochastic weather generator of agcarbon, not observed",
-                "ShortName": "NLDAS_FORA0125_H",
-                "VersionID": "2.0",
-                "missing_value": FILL_VALUE,
-            }
-        )
+        file.setncatts(GLOBAL_ATTRIBUTES)
         _write_axes(file, hourly.stamps, cells=cells)
         shape = len(hourly.stamps), *cells.shape
         for name, values in hourly.variables().items():
             variable = file.createVariable(
                 name, "f4", ("time", "lat", "lon"), zlib=True, complevel=2, chunksizes=shape, fill_value=FILL_VALUE
             )
-            variable.setncatts(ATTRIBUTES[name]._asdict() | {"missing_value": FILL_VALUE, "standard_name": name})
+            variable.setncatts(ATTRIBUTES[name]._asdict() | {"missing_value": FILL_VALUE})
             variable[:] = values.reshape(shape)
 
 
 def _write_axes(file: netCDF4.Dataset, stamps: NDArray[np.datetime64], *, cells: NldasCells) -> None:
-    """Time in hours, stamped at the end of the hour that `time_bnds` gives; latitude ascending."""
-    for name, size in {"time": None, "lat": cells.shape[0], "lon": cells.shape[1], "bnds": 2}.items():
+    """Write time in hours, stamped at the end of the hour that `time_bnds` gives, and latitude ascending."""
+    for name, size in {"time": stamps.size, "lat": cells.shape[0], "lon": cells.shape[1], "bnds": 2}.items():
         file.createDimension(name, size)
     hours = (stamps - EPOCH).astype(np.float64)
-    time, bounds = (
-        file.createVariable("time", "f8", ("time",)),
-        file.createVariable("time_bnds", "f8", ("time", "bnds")),
-    )
+    units, bounds = "hours since 1979-01-01 00:00:00", file.createVariable("time_bnds", "f8", ("time", "bnds"))
+    bounds[:] = np.stack([hours - 1, hours], axis=1)
     begin, end = (stamps[0] - HOUR).item(), stamps[-1].item()
-    time.setncatts(
-        {
-            "standard_name": "time",
-            "units": "hours since 1979-01-01 00:00:00",
-            "calendar": "standard",
-            "bounds": "time_bnds",
-            "begin_date": f"{begin:%Y%m%d}",
-            "begin_time": f"{begin:%H%M%S}",
-            "end_date": f"{end:%Y%m%d}",
-            "end_time": f"{end:%H%M%S}",
-        }
-    )
-    time[:], bounds[:] = hours, np.stack([hours - 1, hours], axis=1)
-    for name, values, units in (
-        ("lat", cells.row_latitude, "degrees_north"),
-        ("lon", cells.col_longitude, "degrees_east"),
-    ):
-        axis = file.createVariable(name, "f8", (name,))
-        axis.setncatts({"standard_name": {"lat": "latitude", "lon": "longitude"}[name], "units": units})
-        axis[:] = values
+    span = {"begin_date": f"{begin:%Y%m%d}", "begin_time": f"{begin:%H%M%S}"}
+    span |= {"end_date": f"{end:%Y%m%d}", "end_time": f"{end:%H%M%S}"}
+    _write_axis(file, "time", hours, standard_name="time", units=units, calendar="standard", bounds="time_bnds", **span)
+    _write_axis(file, "lat", cells.row_latitude, standard_name="latitude", units="degrees_north")
+    _write_axis(file, "lon", cells.col_longitude, standard_name="longitude", units="degrees_east")
+
+
+def _write_axis(file: netCDF4.Dataset, name: str, values: Array, **attributes: str) -> None:
+    axis = file.createVariable(name, "f8", (name,))
+    axis.setncatts(attributes)
+    axis[:] = values

@@ -1,36 +1,40 @@
-"""A field of the demo as a table of daily inputs, with the simulator's fluxes in place of a tower's."""
+"""A field of the demo as daily inputs of `agcarbon site`, with the simulator's fluxes in place of a tower's."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from model.features import CLIMATE_NAMES, SOIL_NAMES
+from pipeline.demo.archives import SEED
 from pipeline.demo.area import CENTRE_LATITUDE, CENTRE_LONGITUDE, demo_years, nldas_cells
 from pipeline.demo.gpp import Sites, management_of, simulate_sites
 from pipeline.demo.landscape import IPAVA
 from pipeline.demo.soils import survey_soils, survey_tables
 from pipeline.demo.weather import daily_weather, draw_hourly
+from pipeline.sources.site_csv import write_site_csv
 
 CORN_SOYBEAN, USUAL_PLANTING = 0, 1
 """Rotation and planting class of the field."""
+NOTE = "synthetic: weather, GPP, RECO and NEE are drawn and simulated by agcarbon, not observed"
 
 
-def site_inputs(*, seed: int) -> pd.DataFrame:
-    """Return the daily inputs of a corn-soybean field on Ipava silt loam at the centre of the demo, one row a day.
+def site_inputs(path: Path, *, seed: int = SEED) -> None:
+    """Write the daily inputs of a corn-soybean field on Ipava silt loam at the centre of the demo, one row a day."""
+    write_site_csv(path, site_table(seed=seed), notes=(NOTE,))
 
-    The columns are those of `agcarbon site`. GPP, RECO and NEE [gC m-2 d-1, NEE positive to the atmosphere] are those
-    of the project's process simulator: synthetic, not observed.
-    """
+
+def site_table(*, seed: int) -> pd.DataFrame:
+    """Return the columns of `agcarbon site`; GPP, RECO and NEE [gC m-2 d-1, NEE positive upwards] are simulated."""
     cell = nldas_cells().holding(np.array([CENTRE_LONGITUDE]), np.array([CENTRE_LATITUDE]))
     sites = Sites(cell, np.array([IPAVA]), np.array([CORN_SOYBEAN]), np.array([USUAL_PLANTING]))
-    weather, soils = (
-        daily_weather(draw_hourly(seed, cells=nldas_cells(), years=demo_years())),
-        survey_soils(survey_tables()),
-    )
+    weather = daily_weather(draw_hourly(seed, cells=nldas_cells(), years=demo_years()))
+    soils = survey_soils(survey_tables())
     carbon = simulate_sites(sites, weather=weather, soils=soils)
     crop = management_of(sites).crop[weather.calendar_year - weather.years[0], 0]
     climate = dict(zip(CLIMATE_NAMES, weather.features()[:, cell[0]].T, strict=True))
     soil = dict(zip(SOIL_NAMES, soils.features()[:, IPAVA], strict=True))
     fluxes = {"GPP": carbon.gpp[:, 0], "RECO": (carbon.ra + carbon.rh)[:, 0], "NEE": carbon.nee[:, 0]}
-    return pd.DataFrame({"date": weather.dates.astype(str), "crop": crop} | climate | soil | fluxes)
+    return pd.DataFrame({"date": weather.dates.astype(str), "crop": crop} | climate | soil | fluxes).round(6)

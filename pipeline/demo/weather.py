@@ -12,7 +12,7 @@ Priestley, C. H. B. & Taylor, R. J. (1972). Monthly Weather Review 100, 81-92 (p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -100,15 +100,15 @@ class Hourly:
 def draw_hourly(seed: int, *, cells: NldasCells, years: Sequence[int]) -> Hourly:
     """Return the weather of the cells, row by row from the south-west, with the precision of the product.
 
-    The stamps are 00 UTC of 1 January of the first year to 00 UTC of the day after the last year: there the last hour
-    ends.
+    The stamps run from 00 UTC on 1 January of the first year to 06 UTC on the day after the last year, the end of its
+    last local day.
     """
     rng = np.random.default_rng(seed)
     # A year more on both sides: a UTC day holds hours of two local days, and the curves need neighbours.
-    site = _chosen_years(seed, years=range(years[0] - 1, years[-1] + 2))
+    site = _chosen_years(rng, years=range(years[0] - 1, years[-1] + 2))
     hourly = _hourly(rng, daily=_spread(rng, site=site, cells=cells), cells=cells)
     begin, end = (np.datetime64(f"{year}-01-01T00", "h") for year in (years[0], years[-1] + 1))
-    return _packed(hourly.between(begin, end))
+    return _packed(hourly.between(begin, end + UTC_MINUS_LOCAL_H))
 
 
 def daily_weather(hourly: Hourly) -> Weather:
@@ -139,17 +139,15 @@ def vapour_pressure(specific_humidity: Array, *, pressure_pa: Array) -> Array:
 
 def sites_of(weather: Weather, sites: NDArray[np.int64]) -> Weather:
     """Return the weather of chosen sites, repeated where a site is."""
-    first, *rest = (getattr(weather, field.name) for field in fields(weather))
-    return Weather(first, *(values[:, sites] for values in rest))
+    return _map_sites(lambda values: values[:, sites], weather)
 
 
-def _chosen_years(seed: int, *, years: Sequence[int]) -> Weather:
+def _chosen_years(rng: np.random.Generator, *, years: Sequence[int]) -> Weather:
     """Daily weather at the centre of the area, (days, 1), put together from years of many realisations.
 
     Of every year the realisation is chosen whose summer comes closest to a drought, or to an ordinary one.
     """
-    place = np.full(REALISATIONS, CENTRE_LATITUDE), np.full(REALISATIONS, CENTRE_LONGITUDE)
-    drawn = generate_weather(seed, latitude=place[0], longitude=place[1], years=years)
+    drawn = _realisations(rng, years=years)
     chosen = np.empty(drawn.dates.size, dtype=np.int64)
     for year in years:
         of_year = drawn.calendar_year == year
@@ -157,8 +155,22 @@ def _chosen_years(seed: int, *, years: Sequence[int]) -> Weather:
         wanted = DROUGHT_SUMMER if year == DROUGHT_YEAR else ORDINARY_SUMMER
         rain, warmth = _anomaly(drawn.precn[summer]), _anomaly(drawn.tmean_air[summer])
         chosen[of_year] = np.argmin(np.hypot(rain - wanted[0], warmth - wanted[1]))
-    first, *rest = (getattr(drawn, field.name) for field in fields(drawn))
-    return Weather(first, *(np.take_along_axis(values, chosen[:, None], axis=1) for values in rest))
+    return _map_sites(lambda values: np.take_along_axis(values, chosen[:, None], axis=1), drawn)
+
+
+def _realisations(rng: np.random.Generator, *, years: Sequence[int]) -> Weather:
+    """Weather at the centre of the area, (days, REALISATIONS); the sites of one draw would share wet and dry years."""
+    place = {"latitude": np.array([CENTRE_LATITUDE]), "longitude": np.array([CENTRE_LONGITUDE])}
+    seeds = rng.integers(0, 2**31, REALISATIONS)
+    return _map_sites(
+        lambda *one: np.hstack(one), *(generate_weather(int(seed), **place, years=years) for seed in seeds)
+    )
+
+
+def _map_sites(function: Callable[..., Array], *weather: Weather) -> Weather:
+    """Apply a function that keeps the days to every variable of the weather."""
+    _, *variables = (field.name for field in fields(Weather))
+    return Weather(weather[0].dates, *(function(*(getattr(each, name) for each in weather)) for name in variables))
 
 
 def _anomaly(daily: Array) -> Array:
