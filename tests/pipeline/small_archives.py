@@ -67,12 +67,16 @@ def domain(region: str) -> Domain:
     return domain_of(load_region(region))
 
 
-def write_granules(folder: Path, year: int, *, skip: slice = slice(0, 0)) -> None:
-    """Write a year of hours in one file, without the hours `skip`."""
+def write_granules(
+    folder: Path, year: int, *, skip: slice = slice(0, 0), warmer: tuple[int, int] | None = None
+) -> None:
+    """Write a year of hours in one file, without the hours `skip`, and with the cell `warmer` 1 K warmer."""
     folder.mkdir(exist_ok=True)
     first = netCDF4.date2num(dt.datetime(year, 1, 1), "hours since 1979-01-01")
     hours = np.delete(np.arange(24 * (dt.date(year + 1, 1, 1) - dt.date(year, 1, 1)).days), skip)
     cell = np.arange(36.0).reshape(6, 6)
+    if warmer:
+        cell[warmer] += 10
     day = 5 * np.cos(2 * np.pi * (hours % 24 - 20) / 24)[:, None, None]
     values = {"Tair": 285 + day + cell / 10, "Qair": 0.006, "PSurf": 98000.0, "Wind_E": 3.0, "Wind_N": -4.0}
     values |= {"SWdown": 200.0, "Rainf": 0.1}
