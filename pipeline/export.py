@@ -19,7 +19,7 @@ from pipeline.layers import (
     Layer,
     MaskName,
     PeriodName,
-    aggregated_years,
+    aggregated,
     periods,
     read_cells,
     read_latlon,
@@ -160,7 +160,10 @@ def export_cogs(job: Job, selection: Selection, folder: Path, *, progress: Progr
 
 
 def _check_aggregated(job: Job, root: zarr.Group, grid: GridName, records: Records) -> None:
-    held = aggregated_years(root, grid)
-    if absent := [record.year for record in records.years if record.year not in held]:
-        years = ", ".join(map(str, absent))
-        raise UserError(f"the cube has no aggregates on {grid} degree of {years}; run `agcarbon aggregate {job.path}`")
+    made_of = aggregated(root, grid)
+    if lacking := [record.year for record in records.years if made_of.get(record.year) != record.digest]:
+        years = ", ".join(map(str, lacking))
+        raise UserError(
+            f"the aggregates on {grid} degree of {years} are absent or older than the results; "
+            f"run `agcarbon aggregate {job.path}`"
+        )

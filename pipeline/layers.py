@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from model.features import CORN, SOYBEAN
 from pipeline import cube, store
+from pipeline.aggregate import COARSE_PER_DEGREE, FINE_PER_DEGREE
 from pipeline.cog import nodata
 from pipeline.grid import SINUSOIDAL, Tile
+from pipeline.products import COARSE, FINE
 from pipeline.summaries import AREA, MISSING_AREA
 from pipeline.variables import ANNUAL, DAILY, FLUXES, Quality, Variable
 
@@ -29,7 +31,8 @@ CELLS: GridName = "250m"
 # A grid in longitude and latitude holds sums over three sets of cells; `region` is called `cells` there.
 COVERS: Mapping[MaskName, str] = {"region": "cells", "corn": "corn", "soybean": "soybean"}
 
-_CELLS_PER_DEGREE: Mapping[GridName, int] = {"0.0025": 400, "0.5": 2}
+_CELLS_PER_DEGREE: Mapping[GridName, int] = {"0.0025": FINE_PER_DEGREE, "0.5": COARSE_PER_DEGREE}
+_GROUPS: Mapping[GridName, str] = {"0.0025": FINE, "0.5": COARSE}
 _CROPS: Mapping[MaskName, int] = {"corn": CORN, "soybean": SOYBEAN}
 
 
@@ -134,21 +137,17 @@ def _chooser(root: zarr.Group, layer: Layer) -> Callable[[Window], NDArray[np.bo
     return choose
 
 
-def latlon_group(grid: GridName) -> str:
-    """Path of the cube's group with the aggregates on a grid in longitude and latitude."""
-    return f"aggregates/{grid.replace('.', 'p')}"
-
-
-def aggregated_years(root: zarr.Group, grid: GridName) -> list[int]:
-    """Years of which the cube has aggregates on a grid in longitude and latitude."""
-    path = f"{latlon_group(grid)}/year"
-    return [int(year) for year in store.values(root, path)] if path in root else []
+def aggregated(root: zarr.Group, grid: GridName) -> dict[int, str]:
+    """Return the years with aggregates on a grid in longitude and latitude, and the digest of what each is made of."""
+    path = _GROUPS[grid]
+    made_of = store.attribute(store.subgroup(root, path), "sources") if path in root else {}
+    return {int(year): digest for year, digest in made_of.items()}
 
 
 def read_latlon(root: zarr.Group, layer: Layer, grid: GridName) -> Map:
     """Read a map of annual means on a grid in longitude and latitude."""
-    group = store.subgroup(root, latlon_group(grid))
-    year = aggregated_years(root, grid).index(layer.period.first.year)
+    group = store.subgroup(root, _GROUPS[grid])
+    year = store.values(group, "year").tolist().index(layer.period.first.year)
     cover = [str(name) for name in store.values(group, "cover")].index(COVERS[layer.mask])
     values = np.asarray(store.array(group, layer.variable.name)[year, cover])
     step = 1 / _CELLS_PER_DEGREE[grid]

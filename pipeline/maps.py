@@ -153,8 +153,8 @@ def figure(year_map: YearMap) -> Figure:
     extent = _Extent.around(year_map.zones)
     height = _PANEL_INCH / extent.aspect
     drawing = Figure(figsize=(3 * _PANEL_INCH + 1, 2 * height + 5.4), layout="constrained")
-    drawing.suptitle(f"{year_map.title}, {year_map.year}", fontsize=17)
-    drawing.supxlabel("\n".join(textwrap.wrap(year_map.caption, 140)), fontsize=9, x=0.01, ha="left", color="0.35")
+    caption = textwrap.wrap(year_map.caption, 110)
+    drawing.suptitle("\n".join([f"{year_map.title}, {year_map.year}", *caption]), fontsize=13)
     rows = drawing.add_gridspec(3, 3, height_ratios=[height + 1, height + 1, 2.6])
     axes = [drawing.add_subplot(rows[place // 3, place % 3]) for place in range(6)]
     _draw_crop(axes[0], year_map)
@@ -222,7 +222,7 @@ def _draw_layer(axes: Axes, year_map: YearMap, panel: Panel) -> None:
     mesh = _mesh(axes, year_map.grid, values, cmap=panel.colours, vmin=low, vmax=high)
     axes.set_title(panel.title, fontsize=11)
     bar = _colourbar(axes, mesh, extend="both")
-    bar.ax.locator_params(nbins=6)
+    bar.ax.locator_params(nbins=5)
     present = values[np.isfinite(values)]
     mean = f", mean {round(float(present.mean())):,}".replace("-", "\N{MINUS SIGN}") if present.size else ""
     bar.set_label(f"{UNIT_YEAR}{mean}")

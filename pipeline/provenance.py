@@ -12,7 +12,7 @@ from pipeline import cube
 from pipeline.errors import UserError
 from pipeline.grid import Tile
 from pipeline.job import Job
-from pipeline.ledger import Ledger, Status
+from pipeline.ledger import Ledger, Status, digest
 from pipeline.run import open_pinned_inputs, plan_run
 
 _NAMED = 3  # tiles named in a note; the others are counted
@@ -32,6 +32,8 @@ class YearRecord:
         Names of the tiles whose results are not those of today's inputs, weights and code; None if that is not known.
     checkpoints
         Where the weights of the results come from, by their sha256.
+    digest
+        Of the results themselves.
     """
 
     year: int
@@ -39,6 +41,7 @@ class YearRecord:
     missing: tuple[str, ...]
     stale: tuple[str, ...] | None
     checkpoints: Mapping[str, str]
+    digest: str
 
     @property
     def origin(self) -> str:
@@ -139,7 +142,8 @@ def _record(
 ) -> YearRecord:
     held_names = [tile.name for tile in held]
     stale = tuple(name for name in held_names if name not in current[year]) if year in current else None
-    runs = ledger.column("run")[ledger.years.index(year), [ledger.tiles.index(name) for name in held_names]]
+    index = ledger.years.index(year)
+    runs = ledger.column("run")[index, [ledger.tiles.index(name) for name in held_names]]
     weights = [ledger.runs[index]["checkpoint"] for index in sorted(set(runs.tolist()))]
     return YearRecord(
         year=year,
@@ -147,4 +151,5 @@ def _record(
         missing=tuple(name for name in names if name not in held_names),
         stale=stale,
         checkpoints={each["sha256"]: each["record"].get("origin", "origin not recorded") for each in weights},
+        digest=digest(ledger.column("checksum")[index].tobytes().hex()),
     )

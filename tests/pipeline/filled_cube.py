@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
@@ -15,7 +14,6 @@ from pipeline.cube import StoredYear, TileMask, rounded
 from pipeline.grid import Tile
 from pipeline.job import Job
 from pipeline.ledger import COMPONENTS, Fingerprint, Row
-from pipeline.sums import COVERS
 from pipeline.variables import ANNUAL, DAILY, FLUXES, Quality
 
 FIRST, LAST = 2011, 2012
@@ -61,17 +59,7 @@ def fill_cube(folder: Path) -> Filled:
         done = [(tile, year) for tile in tiles for year in (FIRST, LAST) if (tile.name, year) != lacking]
         rows = [_write(root, job, tile, year, mask=masks[tile].mask, rng=rng) for tile, year in done]
         ledger.record(root, rows, run=run, failures={})
-        _aggregates().to_zarr(root.store, group="aggregates/0p5", consolidated=False)
     return Filled(job, lacking)
-
-
-def _aggregates() -> xr.Dataset:
-    """Means of the first year on eight cells of 0.5 degree, as `pipeline.summaries.annual_map` lays them out."""
-    covers = np.array(COVERS, dtype=np.dtypes.StringDType())
-    nee = np.arange(3 * 2 * 4, dtype=np.float64).reshape(1, 3, 2, 4)
-    lat, lon = [40.25, 39.75], [-90.25, -89.75, -89.25, -88.75]
-    coordinates = {"year": [FIRST], "cover": covers, "lat": lat, "lon": lon}
-    return xr.Dataset({"nee": (("year", "cover", "lat", "lon"), nee)}, coordinates)
 
 
 def _mask(rng: np.random.Generator, edge: int) -> TileMask:

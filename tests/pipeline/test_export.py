@@ -24,6 +24,7 @@ from pipeline.export import Selection, export_cogs
 from pipeline.grid import CELL_M, RADIUS_M
 from pipeline.ledger import Status, TileYearState
 from pipeline.plan import Plan
+from pipeline.products import aggregate_cube
 from pipeline.variables import ANNUAL, DAILY, Quality
 from tests.pipeline.filled_cube import LAST, ORIGIN, SHA, Filled, fill_cube
 
@@ -32,7 +33,10 @@ BY_NAME = {variable.name: variable for variable in ANNUAL}
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    return fill_cube(tmp_path_factory.mktemp("cube"))
+    """Results of 2011, aggregated, and of 2012, in part."""
+    filled = fill_cube(tmp_path_factory.mktemp("cube"))
+    aggregate_cube(filled.job, years=(2011,))
+    return filled
 
 
 def _cube(filled: Filled, group: str) -> xr.Dataset:
@@ -173,8 +177,10 @@ def test_the_catalog_is_valid_stac(filled: Filled, tmp_path: Path) -> None:
     [
         ({"years": (2013,)}, "no result of 2013, it has 2011, 2012; run `agcarbon run"),
         ({"variables": ("nee", "npp")}, "--variables npp: annual layers on 250m are gpp, ra"),
-        ({"grid": "0.5"}, "no aggregates on 0.5 degree of 2012; run `agcarbon aggregate"),
-        ({"grid": "0.0025"}, "no aggregates on 0.0025 degree of 2011, 2012; run `agcarbon aggregate"),
+        (
+            {"grid": "0.5"},
+            "aggregates on 0.5 degree of 2012 are absent or older than the results; run `agcarbon aggregate",
+        ),
         ({"grid": "0.5", "period": "day"}, "annual layers only; give --grid 250m"),
         ({"grid": "0.5", "mask": "grown"}, "--mask grown: cells of 0.5 degree have region, corn, soybean"),
         ({"period": "day", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
@@ -188,14 +194,29 @@ def test_what_the_cube_has_not_is_refused_by_name(
     assert not (tmp_path / "never").exists()
 
 
-def test_aggregates_are_exported_in_longitude_and_latitude(filled: Filled, tmp_path: Path) -> None:
-    (exported,) = _export(filled, tmp_path, years=(2011,), variables=("nee",), grid="0.5", mask="corn")
-    expected = _cube(filled, "aggregates/0p5")["nee"].sel(year=2011, cover="corn")
-    np.testing.assert_array_equal(exported, expected)
-    file = tmp_path / "small_nee_2011_0p5_corn.tif"
+@pytest.mark.parametrize(("grid", "step"), [("0.5", 0.5), ("0.0025", 0.0025)])
+def test_aggregates_are_exported_in_longitude_and_latitude(
+    filled: Filled, tmp_path: Path, grid: str, step: float
+) -> None:
+    (exported,) = _export(filled, tmp_path, years=(2011,), variables=("nee",), grid=grid, mask="corn")
+    name = grid.replace(".", "p")
+    expected = _cube(filled, f"aggregates/{name}")["nee"].sel(year=2011, cover="corn")
+    np.testing.assert_array_equal(exported.filled(np.nan), expected.astype(np.float32))
+    file = tmp_path / f"small_nee_2011_{name}_corn.tif"
     assert cog_validate(file, strict=True)[0]
+    row, col = np.argwhere(np.isfinite(expected.values))[0]
     with rasterio.open(file) as found:
-        assert (found.crs.to_epsg(), found.bounds) == (4326, (-90.5, 39.5, -88.5, 40.5))
+        assert found.crs.to_epsg() == 4326
+        np.testing.assert_allclose(found.res, step)
+        np.testing.assert_allclose(found.xy(row, col), (expected["lon"][col], expected["lat"][row]), atol=1e-9)
+
+
+def test_aggregates_older_than_the_results_are_refused(
+    filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "digest", lambda _results: "of other results")
+    with pytest.raises(UserError, match="degree of 2011 are absent or older than the results"):
+        _export(filled, tmp_path, years=(2011,), grid="0.5")
 
 
 def test_the_command_writes_the_files_and_says_what_is_missing(filled: Filled, tmp_path: Path) -> None:
