@@ -35,7 +35,8 @@ class FileSet:
 def file_set(paths: Iterable[Path], *, root: Path, settings: BaseModel) -> FileSet:
     """Return number, size and fingerprint of files below `root`; of a folder among them, of all files in it."""
     found = sorted(file for path in paths for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file())
-    facts = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
+    stats = ((str(file.relative_to(root)), file.stat()) for file in found)
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     content = json.dumps([READERS_VERSION, settings.model_dump(mode="json"), facts])
     fingerprint = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
     return FileSet(len(facts), sum(size for _, size, _ in facts), fingerprint)

@@ -29,7 +29,7 @@ from pipeline.sources.gssurgo import MapUnits, SoilArchive, SoilSettings, read_m
 from pipeline.sources.nldas2 import DailyClimate, HourIndex, NldasSettings, Window, read_days
 from pipeline.sources.slope import SlopeSettings, fill_gaps, read_year
 
-STRIP_CELLS = 230_400  # a year of float32 GPP on a strip is 340 MB; wider strips share more of each file's decoding
+STRIP_CELLS = 230_400  # wider strips share more of each file's decoding; a worker peaks at 1.5 GB for a year of GPP
 
 
 @dataclass(frozen=True)

@@ -161,14 +161,20 @@ class _Archives:
         return archive_files.climate_archive(self.run_file.archives.nldas2, settings=self.run_file.nldas2)
 
     @cached_property
-    def _hours(self) -> HourIndex:
-        return index_archive(self.run_file.archives.nldas2, settings=self.run_file.nldas2)
+    def _hours(self) -> HourIndex | UserError:
+        """The hours of all granules, or why they cannot be told: found out once, not for every year."""
+        try:
+            return index_archive(self.run_file.archives.nldas2, settings=self.run_file.nldas2)
+        except UserError as error:
+            return error
 
     def _climate(self, year: int, record: Record | None) -> ProductYear:
         archive = self._granules.fingerprint
         if record and record.archive == archive:
             known = FileSet(record.files, record.size_bytes, record.fingerprint)
             return ProductYear("climate", year, known, archive, (), record)
+        if isinstance(self._hours, UserError):
+            raise self._hours
         folder, settings = self.run_file.archives.nldas2, self.run_file.nldas2
         hours = hours_of_year(self._hours, year)
         files = archive_files.file_set(hours.files, root=folder, settings=settings)

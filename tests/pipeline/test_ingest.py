@@ -120,6 +120,24 @@ def test_another_setting_is_another_reading(copied: RunFile) -> None:
     assert [wanted.group for wanted in plan.todo] == ["crop/2011", "crop/2012"]
 
 
+def test_a_region_that_reaches_one_tile_further_is_ingested_with_it(copied: RunFile) -> None:
+    before, region = digests(copied, "gpp", 2011), Path(copied.region)
+    region.write_text(region.read_text().replace("-89.488", "-89.484"))
+    report = do(copied)
+    assert {row.product for row in report.rows if not row.up_to_date} == {"gpp", "crop", "soil"}
+    after = digests(copied, "gpp", 2011)
+    assert len(after) == len(before) + 1
+    assert before.items() < after.items()
+
+
+def test_a_damaged_granule_is_named_once_before_anything_is_done(copied: RunFile) -> None:
+    path = next(copied.archives.nldas2.glob("*2011*"))
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UserError) as error:
+        plan_ingest(copied)
+    assert str(error.value).count(path.name) == 1
+
+
 def test_a_damaged_file_is_named_and_the_old_data_stay(copied: RunFile) -> None:
     before = digests(copied, "gpp", 2011)
     path = rewrite(copied, plus=5)
