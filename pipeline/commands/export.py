@@ -35,7 +35,7 @@ def cog(
     ] = "region",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="folder; exports/cog if absent")] = None,
 ) -> None:
-    """Write Cloud-Optimized GeoTIFFs, one per variable and period, and a STAC catalog of them."""
+    """Write Cloud-Optimized GeoTIFFs, one per variable and period, with a STAC catalog."""
     from pipeline.commands.console import console, progress_bars
     from pipeline.export import Selection, export_cogs
     from pipeline.job import Job
