@@ -27,7 +27,7 @@ READERS_VERSION = 1  # raised when a reader gives other values for the same file
 class FileSet:
     """Files of a product-year."""
 
-    files: int
+    count: int
     size_bytes: int
     fingerprint: str
 

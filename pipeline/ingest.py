@@ -169,7 +169,7 @@ def _commit(repository: icechunk.Repository, gathered: _Gathered) -> Record:
 
 def _record(wanted: ProductYear, summary: Summary, *, digest: str) -> Record:
     return Record(
-        files=wanted.files.files,
+        files=wanted.files.count,
         size_bytes=wanted.files.size_bytes,
         fingerprint=wanted.files.fingerprint,
         archive=wanted.archive,

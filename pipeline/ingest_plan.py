@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import zarr
 
-from pipeline import archive_files, store
-from pipeline.archive_files import FileSet, hours_of_year
+from pipeline import store
+from pipeline.archive_files import FileSet, climate_archive, file_set, gpp_files, hours_of_year
 from pipeline.config import RunFile
 from pipeline.domain import Domain, domain_of
 from pipeline.errors import UserError
@@ -24,7 +24,7 @@ from pipeline.ingest_blocks import (
     StripBlock,
     strips,
 )
-from pipeline.inputs_store import PRODUCTS, YEARLY, Extent, Record, check_extent, group_name, read_record, tile_digests
+from pipeline.inputs_store import PRODUCTS, Extent, Record, check_extent, group_name, read_record, tile_digests
 from pipeline.sources.cropland import find_layer
 from pipeline.sources.gssurgo import find_archive
 from pipeline.sources.nldas2 import HourIndex, Window, index_archive
@@ -106,8 +106,8 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
 
 def _window(domain: Domain) -> Window:
     """Return the NLDAS-2 cells that the tiles read: longitude and latitude are extreme at their corner cells."""
-    last = domain.grid.tile_cells - 1
-    places = np.array([[axis[::last, ::last] for axis in of.lonlat()] for of in map(domain.grid.of, domain.tiles)])
+    corners = np.ix_([0, -1], [0, -1])
+    places = np.array([[axis[corners] for axis in domain.grid.of(tile).lonlat()] for tile in domain.tiles])
     longitude, latitude = places.swapaxes(0, 1).reshape(2, -1)
     return Window.around(longitude, latitude, margin=WINDOW_MARGIN)
 
@@ -122,13 +122,17 @@ def _root(location: str, extent: Extent) -> zarr.Group | None:
 
 def _compare(archives: _Archives, products: Sequence[str], years: Sequence[int]) -> Iterator[ProductYear]:
     """Yield all product-years, climate first since its blocks take longest; raise all faults at once at the end."""
+    yearly = {"climate": archives.climate, "gpp": archives.gpp, "crop": archives.crop}
+    asked: list[Callable[[], ProductYear]] = [
+        partial(of_year, year) for product, of_year in yearly.items() if product in products for year in years
+    ]
+    asked += [archives.soil] if "soil" in products else []
     faults = []
-    for product in (name for name in PRODUCTS if name in products):
-        for year in years if product in YEARLY else (None,):
-            try:
-                yield archives.product_year(product, year)
-            except UserError as error:
-                faults.append(str(error))
+    for product_year in asked:
+        try:
+            yield product_year()
+        except UserError as error:
+            faults.append(str(error))
     if faults:
         raise UserError("; ".join(dict.fromkeys(faults)))
 
@@ -142,23 +146,24 @@ class _Archives:
     extent: Extent
     root: zarr.Group | None
 
-    def product_year(self, product: str, year: int | None) -> ProductYear:
-        """Return a product-year, with blocks if it has to be read."""
-        record = read_record(self.root, product, year) if self.root else None
-        if product == "climate":
-            assert year is not None
-            return self._climate(year, record)
-        if product == "gpp":
-            assert year is not None
-            return self._gridded(*self._gpp(year), year=year, record=record)
-        if product == "crop":
-            assert year is not None
-            return self._gridded(*self._crop(year), year=year, record=record)
-        return self._gridded(*self._soil(), year=None, record=record)
+    def climate(self, year: int) -> ProductYear:
+        """Compare the granules of a year; they are opened only if anything in the archive changed."""
+        record, archive = self._record("climate", year), self._granules.fingerprint
+        if record and record.archive == archive:
+            known = FileSet(record.files, record.size_bytes, record.fingerprint)
+            return ProductYear("climate", year, known, archive, (), record)
+        if isinstance(self._hours, UserError):
+            raise self._hours
+        folder, settings = self.run_file.archives.nldas2, self.run_file.nldas2
+        hours = hours_of_year(self._hours, year)
+        files = file_set(hours.files, root=folder, settings=settings)
+        block = ClimateBlock(group_name("climate", year), self.extent.window, year, hours, settings)
+        current = record is not None and record.fingerprint == files.fingerprint
+        return ProductYear("climate", year, files, archive, () if current else (block,), record)
 
     @cached_property
     def _granules(self) -> FileSet:
-        return archive_files.climate_archive(self.run_file.archives.nldas2, settings=self.run_file.nldas2)
+        return climate_archive(self.run_file.archives.nldas2, settings=self.run_file.nldas2)
 
     @cached_property
     def _hours(self) -> HourIndex | UserError:
@@ -168,41 +173,36 @@ class _Archives:
         except UserError as error:
             return error
 
-    def _climate(self, year: int, record: Record | None) -> ProductYear:
-        archive = self._granules.fingerprint
-        if record and record.archive == archive:
-            known = FileSet(record.files, record.size_bytes, record.fingerprint)
-            return ProductYear("climate", year, known, archive, (), record)
-        if isinstance(self._hours, UserError):
-            raise self._hours
-        folder, settings = self.run_file.archives.nldas2, self.run_file.nldas2
-        hours = hours_of_year(self._hours, year)
-        files = archive_files.file_set(hours.files, root=folder, settings=settings)
-        block = ClimateBlock(group_name("climate", year), self.extent.window, year, hours, settings)
-        current = record is not None and record.fingerprint == files.fingerprint
-        return ProductYear("climate", year, files, archive, () if current else (block,), record)
-
-    def _gpp(self, year: int) -> tuple[FileSet, GridSource]:
+    def gpp(self, year: int) -> ProductYear:
+        """Compare the daily GeoTIFFs of a year."""
         folder, settings = self.run_file.archives.slope, self.run_file.slope
-        files = archive_files.gpp_files(folder, year=year, tiles=self.domain.tiles, settings=settings)
-        return files, GppSource(folder, year, settings)
+        files = gpp_files(folder, year=year, tiles=self.domain.tiles, settings=settings)
+        return self._gridded(files, GppSource(folder, year, settings), year)
 
-    def _crop(self, year: int) -> tuple[FileSet, GridSource]:
+    def crop(self, year: int) -> ProductYear:
+        """Compare the crop layer of a year."""
         folder, settings = self.run_file.archives.crop, self.run_file.crop
         layer = find_layer(folder, year=year, settings=settings)
-        return archive_files.file_set([layer], root=folder, settings=settings), CropSource(layer, settings)
+        return self._gridded(file_set([layer], root=folder, settings=settings), CropSource(layer, settings), year)
 
-    def _soil(self) -> tuple[FileSet, GridSource]:
+    def soil(self) -> ProductYear:
+        """Compare geodatabases and rasters."""
         folder, settings = self.run_file.archives.soil, self.run_file.soil
         archive = find_archive(folder, settings=settings)
-        files = archive_files.file_set((*archive.geodatabases, *archive.rasters), root=folder, settings=settings)
-        return files, SoilSource(archive, settings, files.fingerprint)
+        files = file_set((*archive.geodatabases, *archive.rasters), root=folder, settings=settings)
+        return self._gridded(files, SoilSource(archive, settings, files.fingerprint), None)
 
-    def _gridded(self, files: FileSet, source: GridSource, *, year: int | None, record: Record | None) -> ProductYear:
-        product, tiles = source.product, self.domain.tiles
-        current = record is not None and record.fingerprint == files.fingerprint
-        if current and self.root and {tile.name for tile in tiles} <= tile_digests(self.root, product, year).keys():
-            return ProductYear(product, year, files, files.fingerprint, (), record)
-        group = group_name(product, year)
-        blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in strips(tiles))
-        return ProductYear(product, year, files, files.fingerprint, blocks, record)
+    def _gridded(self, files: FileSet, source: GridSource, year: int | None) -> ProductYear:
+        record, group = self._record(source.product, year), group_name(source.product, year)
+        blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in strips(self.domain.tiles))
+        current = record is not None and record.fingerprint == files.fingerprint and self._has_all_tiles(group)
+        return ProductYear(source.product, year, files, files.fingerprint, () if current else blocks, record)
+
+    def _record(self, product: str, year: int | None) -> Record | None:
+        return None if self.root is None else read_record(self.root, group_name(product, year))
+
+    def _has_all_tiles(self, group: str) -> bool:
+        """Whether the region, which may have grown since, is in the store whole."""
+        return (
+            self.root is not None and {tile.name for tile in self.domain.tiles} <= tile_digests(self.root, group).keys()
+        )

@@ -78,7 +78,7 @@ class InputsView:
     @property
     def has_soil(self) -> bool:
         """Whether soil is ingested."""
-        return bool(product_digests(self.root, "soil", None))
+        return bool(product_digests(self.root, "soil"))
 
     def tile_digests(self, tile: Tile, year: int) -> TileDigests:
         """Return the digests of what a tile reads of `year`; raises `UserError` for what is not ingested."""
@@ -235,9 +235,10 @@ def _tile_digest(view: InputsView, product: str, year: int | None, tile: Tile) -
 @lru_cache(maxsize=256)
 def _digests(view: InputsView, product: str, year: int | None = None) -> dict[str, str]:
     """Return the digests of a product-year by tile; they are there once it is ingested."""
-    digests = product_digests(view.root, product, year)
+    group = group_name(product, year)
+    digests = product_digests(view.root, group)
     if not digests:
-        raise UserError(f"{view.location}: {group_name(product, year)} is not ingested; run `{MADE_BY}`")
+        raise UserError(f"{view.location}: {group} is not ingested; run `{MADE_BY}`")
     return digests
 
 

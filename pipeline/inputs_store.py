@@ -196,15 +196,15 @@ def check_extent(root: zarr.Group, wanted: Extent, *, location: str) -> None:
         raise UserError(f"{location}: inputs of another region: {'; '.join(different)}; give this region another store")
 
 
-def read_record(root: zarr.Group, product: str, year: int | None) -> Record | None:
-    """Return how a product-year was ingested, or None if it was not."""
-    raw = _attribute(root, group_name(product, year), "ingest")
+def read_record(root: zarr.Group, group: str) -> Record | None:
+    """Return how the product-year of this group was ingested, or None if it was not."""
+    raw = _attribute(root, group, "ingest")
     return None if raw is None else Record(**raw)
 
 
-def tile_digests(root: zarr.Group, product: str, year: int | None) -> dict[str, str]:
-    """Return the content digests of `gpp`, `crop` or `soil` by name of tile; none before it is ingested."""
-    return _attribute(root, group_name(product, year), "digests") or {}
+def tile_digests(root: zarr.Group, group: str) -> dict[str, str]:
+    """Return the content digests of a gridded product-year by name of tile; none before it is ingested."""
+    return _attribute(root, group, "digests") or {}
 
 
 def _attribute(root: zarr.Group, group: str, name: str) -> Any:
@@ -214,7 +214,7 @@ def _attribute(root: zarr.Group, group: str, name: str) -> Any:
 def ingested_years(root: zarr.Group, product: str) -> frozenset[int]:
     """Return the years of `climate`, `gpp` or `crop` that are ingested."""
     years = [int(name) for name in store.subgroup(root, product).group_keys()] if product in root else []
-    return frozenset(year for year in years if read_record(root, product, year))
+    return frozenset(year for year in years if read_record(root, group_name(product, year)))
 
 
 def create_group(root: zarr.Group, product: str, year: int | None) -> None:
