@@ -12,12 +12,13 @@ from pipeline.demo.area import albers_pixels, demo_years, nldas_cells
 from pipeline.demo.cropland import classified, write_layer
 from pipeline.demo.gpp import sample_points, yearly_gpp
 from pipeline.demo.granules import write_month
+from pipeline.demo.hours import Hourly, daily_weather
 from pipeline.demo.landscape import Landscape, draw_landscape
 from pipeline.demo.slope import hidden, observed, packed, write_year
 from pipeline.demo.soils import survey_soils, survey_tables, write_geodatabase, write_mukey_raster
-from pipeline.demo.weather import Hourly, daily_weather, draw_hourly
+from pipeline.demo.weather import draw_hourly
 
-SEED = 5
+SEED = 9
 Progress = Callable[[str, float], None]
 
 README = """Synthetic archive in the format of {product}.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from pipeline.grid import Grid, lonlat, sinusoidal
+from pipeline.sources.nldas2 import CELL_DEGREE, Window
 from regions import load_region
 
 Array = NDArray[np.float64]
@@ -22,7 +23,6 @@ ALBERS = "EPSG:5070"
 PIXEL_M, PIXEL_EDGE_M = 30.0, 15.0
 """Size of a pixel, and its edges modulo its size."""
 MARGIN_M = 1500.0
-NLDAS_DEGREE, NLDAS_WEST, NLDAS_SOUTH = 0.125, -125.0, 25.0
 
 
 @cache
@@ -125,18 +125,13 @@ class NldasCells:
 
     def holding(self, longitude: Array, latitude: Array) -> Integers:
         """Return the number of the cell in which each point lies."""
-        row = np.floor((latitude - self.row_latitude[0]) / NLDAS_DEGREE + 0.5)
-        col = np.floor((longitude - self.col_longitude[0]) / NLDAS_DEGREE + 0.5)
+        row = np.floor((latitude - self.row_latitude[0]) / CELL_DEGREE + 0.5)
+        col = np.floor((longitude - self.col_longitude[0]) / CELL_DEGREE + 0.5)
         return np.asarray(row * self.col_longitude.size + col, dtype=np.int64)
 
 
 @cache
 def nldas_cells() -> NldasCells:
     """Return the NLDAS-2 cells that meet the demo's grid, and one more on every side, as a subsetter gives them."""
-    longitude, latitude = _corners(demo_grid())
-    return NldasCells(_cell_centres(latitude, edge=NLDAS_SOUTH), _cell_centres(longitude, edge=NLDAS_WEST))
-
-
-def _cell_centres(degrees: Array, *, edge: float) -> Array:
-    first, last = ((limit - edge) // NLDAS_DEGREE for limit in (degrees.min(), degrees.max()))
-    return edge + (np.arange(first - 1, last + 2) + 0.5) * NLDAS_DEGREE
+    window = Window.around(*_corners(demo_grid()), margin=1)
+    return NldasCells(window.latitudes, window.longitudes)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.demo.area import Array, NldasCells
-from pipeline.demo.weather import Hourly
+from pipeline.demo.hours import Hourly
 
 FILL_VALUE = np.float32(-9999.0)
 EPOCH = np.datetime64("1979-01-01T00", "h")

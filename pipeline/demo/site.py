@@ -11,9 +11,10 @@ from model.features import CLIMATE_NAMES, SOIL_NAMES
 from pipeline.demo.archives import SEED
 from pipeline.demo.area import CENTRE_LATITUDE, CENTRE_LONGITUDE, demo_years, nldas_cells
 from pipeline.demo.gpp import Sites, management_of, simulate_sites
+from pipeline.demo.hours import daily_weather
 from pipeline.demo.landscape import IPAVA
 from pipeline.demo.soils import survey_soils, survey_tables
-from pipeline.demo.weather import daily_weather, draw_hourly
+from pipeline.demo.weather import draw_hourly
 from pipeline.sources.site_csv import write_site_csv
 
 CORN_SOYBEAN, USUAL_PLANTING = 0, 1
