@@ -28,7 +28,7 @@ from pipeline.inputs_store import PRODUCTS, Extent, Record, check_extent, group_
 from pipeline.sources.cropland import find_layer
 from pipeline.sources.gssurgo import find_archive
 from pipeline.sources.nldas2 import HourIndex, Window, index_archive
-from regions import load_region
+from regions import Region, load_region
 
 WINDOW_MARGIN = 1  # NLDAS-2 cells around the region's own, so that an undefined one at its edge has neighbours
 
@@ -98,10 +98,15 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
                if product not in PRODUCTS]  # fmt: skip
     if faults:
         raise UserError("; ".join(faults))
-    domain = domain_of(region)
-    extent = Extent(region.name, domain.grid, _window(domain))
-    archives = _Archives(run_file, domain, extent, _root(run_file.stores.inputs, extent))
+    extent = extent_of(region)
+    archives = _Archives(run_file, domain_of(region), extent, _root(run_file.stores.inputs, extent))
     return IngestPlan(run_file.stores.inputs, extent, tuple(_compare(archives, products, wanted)))
+
+
+def extent_of(region: Region) -> Extent:
+    """Return the grid and the NLDAS-2 window of a region's inputs store."""
+    domain = domain_of(region)
+    return Extent(region.name, domain.grid, _window(domain))
 
 
 def _window(domain: Domain) -> Window:
