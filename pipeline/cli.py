@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from pipeline.commands import aggregate, checkpoint, demo, ingest, init, plan, run, site, status
+from pipeline.commands import aggregate, checkpoint, demo, export, ingest, init, plan, run, site, status
 
 app = typer.Typer(
     name="agcarbon",
@@ -23,6 +23,7 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(status.status)
 app.command()(aggregate.aggregate)
+app.add_typer(export.app, name="export", help="Write the maps of the cube for other programs.")
 app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")
 app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them, end to end.")
 app.command()(site.site)
@@ -47,3 +48,7 @@ def _is_users(error: ValueError) -> bool:
     from regions import RegionError
 
     return isinstance(error, (UserError, CheckpointError, RegionError))
+
+
+if __name__ == "__main__":
+    main()

@@ -198,6 +198,10 @@ class Ledger:
             return TileYearState(Status.MISSING)
         return TileYearState(Status.STALE, "changed: " + ", ".join(recorded.differs_in(current)))
 
+    def year_digest(self, year: int) -> str:
+        """Digest over the checksums of all tiles of a year; any new result of the year changes it."""
+        return digest(self._columns["checksum"][self.years.index(year)].tobytes().hex())
+
     def has_restart(self, tile: str, year: int) -> bool:
         """Say whether the state at the end of that tile-year is kept."""
         place = self._place(tile, year)

@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from pipeline import cf, cube, ledger, store
+from pipeline import cf, cube, store
 from pipeline.aggregate import BandYear, Frame, aggregate_annual, aggregate_daily
 from pipeline.errors import UserError
 from pipeline.job import Job
@@ -106,10 +106,10 @@ class _Source:
 
 
 def _sources(known: Ledger) -> dict[int, _Source]:
-    checksums = known.column("checksum")
+    has_result = np.asarray(known.column("checksum").any(axis=-1))
     return {
-        year: _Source(ledger.digest(of_year.tobytes().hex()), int(np.sum(~of_year.any(axis=-1))))
-        for year, of_year in zip(known.years, checksums, strict=True)
+        year: _Source(known.year_digest(year), int(np.sum(~of_year)))
+        for year, of_year in zip(known.years, has_result, strict=True)
     }
 
 

@@ -36,8 +36,7 @@ class TileYear:
     @property
     def complete_N(self) -> NDArray[np.bool_]:
         """Cells that can be run this year."""
-        complete: NDArray[np.bool_] = np.isfinite(self.inputs.gpp_TN).all(axis=0)
-        return complete
+        return np.asarray(np.isfinite(self.inputs.gpp_TN).all(axis=0))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import os
 from collections.abc import Iterator
@@ -94,8 +95,8 @@ def values(group: zarr.Group, path: str) -> NDArray[Any]:
 
 
 def attribute(group: zarr.Group, name: str) -> Any:
-    """Return a JSON attribute, or None."""
-    return group.attrs.asdict().get(name)
+    """Return a copy of a JSON attribute, or None."""
+    return copy.deepcopy(group.attrs.asdict().get(name))
 
 
 @contextmanager

@@ -15,9 +15,11 @@ from pipeline.demo.archives import write_archives
 from pipeline.demo.site import site_inputs
 from pipeline.estimate import estimate, measured_rate
 from pipeline.execute import Executor, open_executor
+from pipeline.export import Selection, export_cogs
 from pipeline.ingest import ingest
 from pipeline.ingest_plan import plan_ingest
 from pipeline.job import Job
+from pipeline.maps import write_map
 from pipeline.plan_report import plan_table, print_aggregates, print_run
 from pipeline.products import aggregate_cube
 from pipeline.run import context_of, open_pinned_inputs, plan_run, run
@@ -78,6 +80,16 @@ def _products(job: Job) -> None:
     with progress_bars() as report:
         aggregated = aggregate_cube(job, progress=report)
     print_aggregates(console, job, aggregated)
+    exported = export_cogs(job, Selection(), job.run_file.stores.exports / "cog")
+    console.print(f"{len(exported.files)} Cloud-Optimized GeoTIFFs and a STAC catalog")
+    for note in exported.notes:
+        console.print(note)
+    write_map(map_path(job), job, note="synthetic archives")
+
+
+def map_path(job: Job) -> Path:
+    """Where the picture of the last year is."""
+    return job.run_file.stores.exports / "map.png"
 
 
 def _say_where(console: Console, job: Job, folder: Path, *, seconds: float) -> None:
@@ -91,6 +103,8 @@ def _say_where(console: Console, job: Job, folder: Path, *, seconds: float) -> N
         "inputs store": stores.inputs,
         "cube": stores.cube,
         "tables": stores.exports / "tables",
+        "GeoTIFFs": stores.exports / "cog",
+        "map": map_path(job),
         "site inputs": f"{site} (try: agcarbon site {site})",
     }.items():
         console.print(f"{what:<14}{where}")
