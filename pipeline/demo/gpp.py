@@ -95,7 +95,7 @@ class Points:
     weather_cell : (n,) index of the NLDAS-2 cell.
     sites : the different fields to simulate, (S,).
     site : (n,) index of the point's field in `sites`, -1 where neither corn nor soybean ever grows.
-    vigour : (n,) factor on the production of the point's field.
+    vigour : (n,) factor on the production of the point's field, 1 where no field is.
     """
 
     land: Land
@@ -125,7 +125,8 @@ def _points(landscape: Landscape, *, land: Land, weather_cell: Integers) -> Poin
     cropped = (land.cover == 0) & (ROTATIONS[:, :, None] == (CORN, SOYBEAN)).any(axis=(1, 2))[layers[2]]
     site = np.full(keys.size, -1)
     keys, site[cropped] = np.unique(keys[cropped], return_inverse=True)
-    return Points(land, weather_cell, Sites(*np.unravel_index(keys, shape)), site, landscape.vigour[land.field])
+    vigour = np.where(land.cover == 0, landscape.vigour[land.field], 1.0)
+    return Points(land, weather_cell, Sites(*np.unravel_index(keys, shape)), site, vigour)
 
 
 def simulate_sites(sites: Sites, *, weather: Weather, soils: Soils) -> Simulation:

@@ -42,20 +42,25 @@ def observed(rng: np.random.Generator, *, gpp: Cube) -> Cube:
 
 
 def hidden(rng: np.random.Generator, *, weather: Weather, year: int) -> Bools:
-    """Return where cloud, snow or a long gap hides the ground in `year`, (days, rows, cols)."""
-    shape, of_year = demo_grid().shape, weather.calendar_year == year
-    days = int(of_year.sum())
-    clouds = np.zeros((days, *shape), dtype=bool)
-    first = int(rng.integers(0, 4))
+    """Return where cloud, snow or the long gap hides the ground in `year`, (days, rows, cols)."""
+    of_year = weather.calendar_year == year
+    weekly_mean = uniform_filter1d(weather.tmean_air.mean(axis=1), 7)[of_year]
+    snowy_ground = _blobs(rng, shape=demo_grid().shape, share=0.85)
+    missing = _clouds(rng, days=len(weekly_mean)) | ((weekly_mean < SNOW_BELOW)[:, None, None] & snowy_ground)
+    if year == LONG_GAP_YEAR:
+        missing[LONG_GAP_DAYS, *LONG_GAP_CELLS] = True
+    return np.asarray(missing)
+
+
+def _clouds(rng: np.random.Generator, *, days: int) -> Bools:
+    """Return spells of cloud with clear days between them, (days, rows, cols)."""
+    shape = demo_grid().shape
+    clouds, first = np.zeros((days, *shape), dtype=bool), int(rng.integers(0, 4))
     while first < days:
         last = first + int(rng.integers(1, LONGEST_CLOUD_DAYS, endpoint=True))
         clouds[first:last] = _blobs(rng, shape=shape, share=rng.uniform(0.02, 0.35))
         first = last + CLEAR_DAYS + int(rng.geometric(0.25))
-    weekly_mean = uniform_filter1d(weather.tmean_air.mean(axis=1), 7)[of_year]
-    snow = (weekly_mean < SNOW_BELOW)[:, None, None] & _blobs(rng, shape=shape, share=0.85)
-    if year == LONG_GAP_YEAR:
-        clouds[LONG_GAP_DAYS, *LONG_GAP_CELLS] = True
-    return np.asarray(clouds | snow)
+    return clouds
 
 
 def _blobs(rng: np.random.Generator, *, shape: tuple[int, int], share: float) -> Bools:
@@ -77,11 +82,13 @@ def write_year(rng: np.random.Generator, *, folder: Path, stored: NDArray[np.int
     for number, image in enumerate(stored):
         day = date(year, 1, 1) + timedelta(days=number)
         for part in parts:
-            if number not in lost[part.tile]:
-                path = folder / f"{year}/GPP.{day:%Y.%m.%d}.{part.tile}.tif"
-                path.write_bytes(part.blank)
-                with rasterio.open(path, "r+") as raster:
-                    raster.write(image[part.rows], 1)
+            path = folder / f"{year}/GPP.{day:%Y.%m.%d}.{part.tile}.tif"
+            if number in lost[part.tile]:
+                path.unlink(missing_ok=True)  # of an archive with another seed in the same folder
+                continue
+            path.write_bytes(part.blank)
+            with rasterio.open(path, "r+") as raster:
+                raster.write(image[part.rows], 1)
         yield day
 
 
@@ -107,13 +114,8 @@ def _modis_parts(grid: Grid) -> list[_Part]:
 def _blank(grid: Grid) -> bytes:
     """Return a GeoTIFF without data: its coordinate system takes three times as long to write as a day's values."""
     profile = {"driver": "GTiff", "dtype": "int16", "count": 1, "nodata": NODATA, "crs": SINUSOIDAL, "sparse_ok": True}
-    profile |= {
-        "height": grid.rows,
-        "width": grid.cols,
-        "transform": grid.transform,
-        "compress": "deflate",
-        "predictor": 2,
-    }
+    profile |= {"height": grid.rows, "width": grid.cols, "transform": grid.transform}
+    profile |= {"compress": "deflate", "predictor": 2}
     with MemoryFile() as memory:
         with memory.open(**profile) as raster:
             raster.update_tags(TIFFTAG_IMAGEDESCRIPTION="synthetic gross primary production, agcarbon demo")

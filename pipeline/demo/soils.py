@@ -9,7 +9,7 @@ Soil Survey Staff, Gridded Soil Survey Geographic (gSSURGO) Database, USDA-NRCS;
 
 from __future__ import annotations
 
-from itertools import count
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +27,6 @@ FIRST_MUKEY = 900_001
 NODATA = 2_147_483_648.0
 OM_PER_SOC = 1.724
 DEPTH_CM = 30
-
-
 NETWORK_UNITS = {
     "dbovendry_r": 1.0,
     "sandtotal_r": 10.0,
@@ -183,7 +181,7 @@ def _horizons(component: pd.DataFrame) -> pd.DataFrame:
 
 
 def _keys(length: int, *, first: int) -> list[str]:
-    return [str(key) for _, key in zip(range(length), count(first), strict=False)]
+    return [str(first + index) for index in range(length)]
 
 
 def carbon_table(tables: Tables) -> pd.DataFrame:
@@ -195,13 +193,8 @@ def carbon_table(tables: Tables) -> pd.DataFrame:
     by_horizon = pd.DataFrame({"cokey": horizon["cokey"], "soc0_30": thickness / 100 * carbon, "tk0_30s": thickness})
     stocks = tables.component.merge(by_horizon.groupby("cokey").sum(), on="cokey")
     share = stocks.groupby("mukey")["comppct_r"].sum()
-    means = (
-        stocks[["soc0_30", "tk0_30s"]]
-        .mul(stocks["comppct_r"], axis=0)
-        .groupby(stocks["mukey"])
-        .sum()
-        .div(share, axis=0)
-    )
+    weighted = stocks[["soc0_30", "tk0_30s"]].mul(stocks["comppct_r"], axis=0)
+    means = weighted.groupby(stocks["mukey"]).sum().div(share, axis=0)
     table = means.assign(soc0_30=means["soc0_30"].round()).astype(np.float32).reindex(tables.mapunit["mukey"])
     return table.assign(musumcpcts=share.reindex(table.index, fill_value=0).astype(np.int16)).reset_index()
 
@@ -224,7 +217,9 @@ def _weighted_means(values: pd.DataFrame, *, weight: pd.Series, by: pd.Series) -
 
 
 def write_geodatabase(path: Path, tables: Tables) -> None:
-    """Write the tables and Valu1 as a file geodatabase."""
+    """Write the tables and Valu1 as a file geodatabase, in place of one that is there."""
+    if path.exists():
+        shutil.rmtree(path)  # GDAL would append the rows to its tables
     layers = tables._asdict() | {"Valu1": carbon_table(tables)}
     for number, (name, table) in enumerate(layers.items()):
         pyogrio.write_dataframe(table, path, layer=name, driver="OpenFileGDB", append=number > 0)
@@ -234,14 +229,8 @@ def write_mukey_raster(path: Path, *, pixels: Pixels, soil: Codes) -> None:
     """Write the keys of the map units `soil` (n,), an index of MAP_UNITS, on the pixels."""
     keys = pixels.paint((FIRST_MUKEY + soil.astype(np.int64)).astype(np.float32), outside=int(NODATA))
     rows, cols = keys.shape
-    profile = {
-        "driver": "GTiff",
-        "dtype": "float32",
-        "count": 1,
-        "nodata": NODATA,
-        "crs": ALBERS,
-        "compress": "deflate",
-    }
-    with rasterio.open(path, "w", width=cols, height=rows, transform=pixels.transform, **profile) as raster:
+    place = {"height": rows, "width": cols, "crs": ALBERS, "transform": pixels.transform}
+    profile = {"driver": "GTiff", "dtype": "float32", "count": 1, "nodata": NODATA, "compress": "deflate"}
+    with rasterio.open(path, "w", **place, **profile) as raster:
         raster.write(keys, 1)
         raster.update_tags(TIFFTAG_IMAGEDESCRIPTION="synthetic map unit keys, agcarbon demo")

@@ -99,6 +99,12 @@ def test_the_soil_reader_gives_the_soils_that_drive_the_simulator_and_the_stocks
     assert valu1["mukey"].map(type).eq(str).all()
 
 
+def test_a_geodatabase_written_twice_holds_its_rows_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        write_geodatabase(tmp_path / "gSSURGO_DEMO.gdb", survey_tables())
+    assert pyogrio.read_info(tmp_path / "gSSURGO_DEMO.gdb", layer="mapunit")["features"] == len(MAP_UNITS)
+
+
 def test_rasters_have_the_types_palette_and_nodata_of_their_products(tmp_path: Path) -> None:
     place = np.zeros(600)
     pixels = Pixels(np.ones((20, 30), bool), Affine(30, 0, 509_895, 0, -30, 1_919_715), place, place)
@@ -252,6 +258,7 @@ def test_the_error_of_slope_is_about_1_gram_at_the_height_of_the_season_and_0_in
     assert (error[:10] == 0).all()
 
 
+@pytest.mark.slow
 def test_the_inputs_of_the_demo_site_are_accepted_and_said_to_be_synthetic(tmp_path: Path) -> None:
     site_inputs(tmp_path / "site.csv", seed=SEED)
     site = read_site_csv(tmp_path / "site.csv")
