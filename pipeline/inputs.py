@@ -220,6 +220,7 @@ def _cell_digests(view: InputsView, year: int) -> NDArray[np.uint8]:
     return _read(_group(view, "climate", year), "digest", ...)
 
 
+@lru_cache(maxsize=64)
 def _defined(view: InputsView, year: int) -> NDArray[np.bool_]:
     """Cells of the window with climate (rows, cols): water has none, and zeros for a digest."""
     return np.asarray(_cell_digests(view, year).any(axis=-1))
