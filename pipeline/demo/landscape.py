@@ -54,7 +54,7 @@ SECTION_M, QUARTER_M = 1609.344, 804.672
 WEST_M, SOUTH_M = 46_000.0, 17_000.0
 """Distance of the landscape's south-west corner from its centre; it ends as far beyond."""
 LATTICE_M = 100.0
-NOISE_SCALES_M = (150.0, 350.0, 700.0, 2500.0)
+NOISE_SCALES_M = (150, 350, 700, 2500)
 TOWNS = ((9_000, -1_500, 1.0), (-12_000, -4_500, 2.2), (21_000, 5_200, 2.5), (-34_000, 6_000, 2.2))
 """Metres east and north of the centre, and how many times smaller than a town of two miles."""
 
@@ -124,7 +124,7 @@ class Landscape:
     vigour: Array
     river: Stream
     creek: Stream
-    noise: Mapping[float, Array]
+    noise: Mapping[int, Array]
 
     def at(self, longitude: Array, latitude: Array) -> Land:
         """Return what lies at points, both (n,) in degrees."""
@@ -168,7 +168,7 @@ def _draw_stream(rng: np.random.Generator, *, amplitude_m: float) -> Stream:
     return Stream(wavelength_m, amplitude_m * np.array([1.0, 0.6, 0.35, 0.12]), rng.uniform(0, 2 * np.pi, 4))
 
 
-def _draw_noise(rng: np.random.Generator, *, scale_m: float) -> Array:
+def _draw_noise(rng: np.random.Generator, *, scale_m: int) -> Array:
     shape = int(2 * SOUTH_M / LATTICE_M) + 1, int(2 * WEST_M / LATTICE_M) + 1
     smooth = gaussian_filter(rng.standard_normal(shape), scale_m / LATTICE_M)
     return np.asarray((smooth - smooth.mean()) / smooth.std())
@@ -183,14 +183,11 @@ class _Place:
         self._river = np.abs(self._right_bank)
         creek = np.abs(landscape.creek.distance(east_m, north_m - 3_500.0))
         self._creek = np.where(self._right_bank > 0, creek, np.inf)
-
-    def _noise(self, scale_m: float) -> Array:
-        place = (self._north + SOUTH_M) / LATTICE_M, (self._east + WEST_M) / LATTICE_M
-        return np.asarray(map_coordinates(self._landscape.noise[scale_m], place, order=1, mode="nearest"))
-
-    @cached_property
-    def _fine_noise(self) -> Array:
-        return self._noise(150.0)
+        place = (north_m + SOUTH_M) / LATTICE_M, (east_m + WEST_M) / LATTICE_M
+        self._noise: dict[int, Array] = {
+            scale: map_coordinates(lattice, place, order=1, mode="nearest")
+            for scale, lattice in landscape.noise.items()
+        }
 
     @cached_property
     def _quarter(self) -> tuple[Integers, Integers]:
@@ -217,11 +214,11 @@ class _Place:
         for east, north, divisor in TOWNS:
             square = np.maximum(np.abs(self._east - east), np.abs(self._north - north))
             radius = np.minimum(radius, square * divisor)
-        return radius < 1500 + 250 * self._fine_noise
+        return radius < 1500 + 250 * self._noise[150]
 
     @cached_property
     def _flood_plain(self) -> Bools:
-        width = 1 + 0.25 * self._noise(700.0)
+        width = 1 + 0.25 * self._noise[700]
         return (self._river < 1_000 * width) | (self._creek < 380 * width)
 
     @cached_property
@@ -232,13 +229,13 @@ class _Place:
     def _ravine(self) -> Bools:
         """Draws that cut back from the valleys into the upland."""
         reach = np.clip(1 - np.minimum(self._river / 5_000, self._creek / 2_800), 0, None)
-        return np.asarray(np.abs(self._noise(350.0)) < 0.22 * reach)
+        return np.asarray(np.abs(self._noise[350]) < 0.22 * reach)
 
     @property
     def _woods(self) -> Bools:
         """Trees along the streams and in most of the ravines."""
-        density = self._fine_noise + 0.5 * self._noise(350.0) + 1.1 - np.minimum(self._river, self._creek) / 450
-        return (self._flood_plain & (density > 0)) | (self._ravine & (self._fine_noise > -0.6))
+        density = self._noise[150] + 0.5 * self._noise[350] + 1.1 - np.minimum(self._river, self._creek) / 450
+        return (self._flood_plain & (density > 0)) | (self._ravine & (self._noise[150] > -0.6))
 
     @property
     def _road(self) -> Bools:
@@ -259,7 +256,7 @@ class _Place:
     def cover(self) -> Codes:
         layers = (
             (self._water, WATER),
-            (self._town & (self._fine_noise > -0.9), LOW_DENSITY),
+            (self._town & (self._noise[150] > -0.9), LOW_DENSITY),
             (self._road | self._farmstead | self._town, OPEN_SPACE),
             (self._woods, FOREST),
             (self._ravine, PASTURE),
@@ -268,16 +265,16 @@ class _Place:
 
     @property
     def soil(self) -> Codes:
-        sandy = np.where(self._right_bank < 0, 0.9, -2.2) + self._noise(2500.0) > self._river / 12_000
+        sandy = np.where(self._right_bank < 0, 0.9, -2.2) + self._noise[2500] > self._river / 12_000
         layers = (
             (self._water, OPEN_WATER),
             (self._town, URBAN_LAND),
             (self._flood_plain, SAWMILL),
-            (sandy & (self._noise(700.0) > 0.1), PLAINFIELD),
+            (sandy & (self._noise[700] > 0.1), PLAINFIELD),
             (sandy, ONARGA),
             (self._ravine, ROZETTA),
-            (self._noise(700.0) + 0.8 * self._noise(350.0) > 1.0, TAMA),
-            (self._noise(350.0) + 0.4 * self._fine_noise < -0.35, SABLE),
+            (self._noise[700] + 0.8 * self._noise[350] > 1.0, TAMA),
+            (self._noise[350] + 0.4 * self._noise[150] < -0.35, SABLE),
         )
         return _uppermost(layers, below=IPAVA)
 
