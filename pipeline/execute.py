@@ -50,10 +50,24 @@ class Serial:
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Outcome[Item, Result]]:
         """Yield outcomes in the order of the items."""
         for item in items:
-            try:
-                yield Outcome(item, result=function(item))
-            except ITEM_ERRORS as error:
-                yield Outcome(item, error=_describe(error))
+            attempt = _attempt(function, item)
+            yield Outcome(item, attempt.result, attempt.error)
+
+
+@dataclass(frozen=True)
+class _Attempt(Generic[Result]):
+    """An outcome without its item, which need not travel back."""
+
+    result: Result | None = None
+    error: str | None = None
+
+
+def _attempt(function: Callable[[Item], Result], item: Item) -> _Attempt[Result]:
+    """Do one item; its error is caught where it arises, since what caused it may not travel between processes."""
+    try:
+        return _Attempt(result=function(item))
+    except ITEM_ERRORS as error:
+        return _Attempt(error=_describe(error))
 
 
 def _describe(error: BaseException) -> str:
@@ -87,7 +101,7 @@ class OnDask:
 
         def submit(count: int) -> None:
             for item in islice(waiting, count):
-                future = client.submit(function, item, pure=False)
+                future = client.submit(_attempt, function, item, pure=False)
                 in_flight[future] = item
                 pool.add(future)
 
@@ -96,8 +110,9 @@ class OnDask:
             item = in_flight.pop(future)
             error = future.exception()
             if error is None:
-                yield Outcome(item, result=future.result())
-            elif isinstance(error, (*ITEM_ERRORS, KilledWorker)):
+                attempt = future.result()
+                yield Outcome(item, attempt.result, attempt.error)
+            elif isinstance(error, KilledWorker):
                 yield Outcome(item, error=_describe(error))
             else:
                 raise error.with_traceback(future.traceback())
@@ -125,7 +140,7 @@ def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
         n_workers=settings.workers or os.cpu_count() or 1,
         threads_per_worker=1,
         memory_limit=settings.memory_limit or "auto",
-        dashboard_address=":0" if settings.dashboard else None,
+        dashboard_address=":8787" if settings.dashboard else ":0",
     )
     client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
     return client

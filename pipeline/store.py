@@ -39,15 +39,22 @@ def _config() -> icechunk.RepositoryConfig:
 
 
 def exists(location: str) -> bool:
-    """Say whether a repository is at `location` (a folder, or s3://bucket/prefix)."""
-    return bool(icechunk.Repository.exists(_storage(location)))
+    """Say whether a repository with at least one commit is at `location` (a folder, or s3://bucket/prefix).
+
+    One without commits is what a process leaves that was killed while it created the repository.
+    """
+    storage = _storage(location)
+    if not icechunk.Repository.exists(storage):
+        return False
+    newest = next(iter(icechunk.Repository.open(storage).ancestry(branch=BRANCH)))
+    return newest.parent_id is not None
 
 
 def create(location: str) -> icechunk.Repository:
-    """Create an empty repository; raises `icechunk.IcechunkError` where one is."""
+    """Return an empty repository at `location`, where none with commits may be; see `exists`."""
     if not location.startswith("s3://"):
         Path(location).parent.mkdir(parents=True, exist_ok=True)
-    repository = icechunk.Repository.create(_storage(location), config=_config())
+    repository = icechunk.Repository.open_or_create(_storage(location), config=_config())
     repository.save_config()
     return repository
 

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from pipeline import cf, inputs_store, store
-from pipeline.domain import domain_of
 from pipeline.grid import Grid
-from pipeline.ingest_plan import _window
+from pipeline.ingest_plan import extent_of
 from pipeline.inputs_store import CLIMATE, SOIL_MEANS, Extent, Record
 from pipeline.job import Job
-from regions import load_region
 
 YEARS = (2010, 2011, 2012, 2013)
 CORNER = (23760, 53280)  # a grid row and column north-west of everything here
@@ -88,8 +86,7 @@ def make_job(
 
 def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
     """Fill the inputs store with the years named, and soil."""
-    domain = domain_of(load_region(job.run_file.region))
-    extent = Extent(job.region.name, domain.grid, _window(domain))
+    extent = extent_of(job.region)
     repository = inputs_store.open_or_create(job.run_file.stores.inputs, extent)
     for product, year in [*((name, year) for year in years for name in ("climate", "gpp", "crop")), ("soil", None)]:
         with store.transaction(repository, f"random {product} {year}") as root:
@@ -99,7 +96,7 @@ def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
             layers = _layers(product, year, extent, fields)
             for name, values in layers.items():
                 store.array(group, name)[...] = values
-            digests = _digests(domain.grid, layers) if product != "climate" else {"all": "0"}
+            digests = _digests(extent.grid, layers) if product != "climate" else {"all": "0"}
             record = Record(
                 files=0, size_bytes=0, fingerprint="", archive="", cells=1, missing=0, minimum=0.0, maximum=1.0,
                 counts={}, digest=inputs_store.digest_of(digests),

@@ -218,6 +218,18 @@ def test_dask_gives_what_serial_gives(copied: RunFile) -> None:
     assert {group: digests(copied, group) for group in groups} == expected
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of the cluster's sockets
+def test_a_damaged_file_is_named_by_dask_too(copied: RunFile) -> None:
+    path = rewrite(copied, plus=5)
+    path.write_bytes(path.read_bytes()[:300])
+    with (
+        open_executor(ExecutionSettings(scheduler="local", workers=1)) as executor,
+        pytest.raises(UserError, match=f"gpp/2011: .*{path.name}"),
+    ):
+        do(copied, executor=executor, products=["gpp"])
+
+
 def test_xarray_opens_the_store_with_units_times_and_projection(ingested: RunFile) -> None:
     session = store.open_existing(ingested.stores.inputs, made_by="test").readonly_session("main")
     gpp = xr.open_zarr(session.store, group="gpp/2012", consolidated=False)

@@ -1,0 +1,41 @@
+# The set-up is one virtual environment with everything the project needs; `make demo` and `make test` create it.
+# TORCH_INDEX chooses PyTorch's builds, for instance https://download.pytorch.org/whl/cpu; empty is pip's default.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TORCH := $(shell grep '^torch==' constraints.txt)
+# One thread per process: tests and workers run in parallel, and threads of NumPy and PyTorch would only contend.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-slow realdata check lint types clean
+
+demo: $(READY)
+	$(BIN)/agcarbon demo --folder demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+realdata: $(READY)
+	$(BIN)/python -m pytest -m realdata --strict-realdata
+
+check: lint types test
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pipeline import config
+from pipeline.config import RunFile
+from pipeline.errors import UserError
+
+
+def test_a_written_run_file_reads_back_to_the_same(tmp_path: Path) -> None:
+    text = config.dump(RunFile(region="three_i"))
+    assert RunFile.model_validate(tomllib.loads(text)) == RunFile(region="three_i")
+    (tmp_path / "run.toml").write_text(text)
+    loaded = config.load(tmp_path / "run.toml")
+    assert loaded.region == "three_i"
+    assert loaded.archives.nldas2 == tmp_path / "archives/nldas2"
+    assert loaded.stores.cube == str(tmp_path / "cube.icechunk")
+
+
+def test_every_setting_is_written_with_a_comment() -> None:
+    lines = config.dump(RunFile()).splitlines()
+    settings = [number for number, line in enumerate(lines) if " = " in line and not line.startswith("#")]
+    assert len(settings) > 20
+    assert all(lines[number - 1].startswith("# ") for number in settings)
+
+
+def test_a_store_on_s3_stays_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('[stores]\ncube = "s3://bucket/cube"\n')
+    assert config.load(tmp_path / "run.toml").stores.cube == "s3://bucket/cube"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("reigon = 'demo'", "reigon: unknown setting"),
+        ("[execution]\nblock_years = 0", r"execution.block_years = 0: Input should be greater than or equal to 1"),
+        ("[execution]\ndevice = 'tpu'", "execution.device = 'tpu'"),
+        ("region = ", "not a readable TOML file"),
+        ("[nldas2]\nday_window = 'local'\n[slope]\nscal = 1", "nldas2.day_window.*slope.scal: unknown setting"),
+    ],
+)
+def test_a_faulty_run_file_is_refused_naming_every_fault(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        config.load(tmp_path / "run.toml")
+
+
+def test_an_absent_run_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="agcarbon init"):
+        config.load(tmp_path / "run.toml")
