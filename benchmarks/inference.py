@@ -1,0 +1,78 @@
+"""Cell-years per second of batched inference beside one forward call per cell, in the same run.
+
+    python benchmarks/inference.py [--cells 256] [--batches 32 128 512] [--repeats 3]
+
+The baseline is what a notebook does: the reference network called for one cell at a time. Both run on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from model.features import PUBLISHED_FEATURE_SCALERS
+from model.inference import Predictor, YearInputs
+
+DAYS = 365
+BASELINE_CELLS = 16
+
+
+def random_inputs(cells: int) -> YearInputs:
+    """Features drawn from the published means and standard deviations."""
+    rng = np.random.default_rng(0)
+    means, stds = np.array(PUBLISHED_FEATURE_SCALERS).T
+
+    def draw(index: slice, *shape: int) -> np.ndarray:
+        broadcast = (slice(None), *[None] * (len(shape) - 1))
+        return (means[index][broadcast] + stds[index][broadcast] * rng.normal(size=shape)).astype(np.float32)
+
+    return YearInputs(
+        year=2012,
+        climate_7TC=draw(slice(0, 7), 7, DAYS, 4),
+        climate_of_N=rng.integers(0, 4, cells),
+        gpp_TN=np.abs(draw(slice(8, 9), 1, DAYS, cells))[0],
+        crop_N=rng.choice([1, 5], cells).astype(np.uint8),
+        soil_9N=draw(slice(10, 19), 9, cells),
+    )
+
+
+def seconds(function: Callable[[], object], repeats: int) -> float:
+    """Median wall time of a call, after one that does not count."""
+    function()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Print one row per batch size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, default=256)
+    parser.add_argument("--batches", type=int, nargs="+", default=[32, 128, 512])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    checkpoint = Checkpoint.load(DEFAULT_CHECKPOINT)
+    one_by_one = Predictor(checkpoint, device=chosen.device, batch_cells=1)
+    few = random_inputs(BASELINE_CELLS)
+    baseline = BASELINE_CELLS / seconds(lambda: one_by_one.year(few), chosen.repeats)
+    print(f"one cell a call: {baseline:8.1f} cell-years/s (baseline)")
+    inputs = random_inputs(chosen.cells)
+    for batch in chosen.batches:
+        predictor = Predictor(checkpoint, device=chosen.device, batch_cells=batch)
+        rate = chosen.cells / seconds(lambda predictor=predictor: predictor.year(inputs), chosen.repeats)  # type: ignore[misc]
+        print(f"{batch:4d} cells a call: {rate:8.1f} cell-years/s, {rate / baseline:5.1f} x the baseline")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The demo region from its archives to its products: one cube by every road, aggregates that agree, valid GeoTIFFs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rio_cogeo.cogeo import cog_validate
+
+from pipeline import config, cube, store
+from pipeline.config import ExecutionSettings, RunFile, StoreSettings
+from pipeline.cube import KEEP_BITS
+from pipeline.demo.tour import take_tour
+from pipeline.execute import open_executor
+from pipeline.ingest import ingest
+from pipeline.ingest_plan import plan_ingest
+from pipeline.job import Job
+from pipeline.products import tables_folder
+from pipeline.run import run
+from pipeline.variables import ANNUAL, DAILY
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # sockets of the cluster
+
+BIG_TILES = """
+title = "Demo region on tiles of 240 cells"
+bbox = [-89.62, 39.905, -89.38, 40.095]
+first_year = 2010
+last_year = 2012
+tile_cells = 240
+"""
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """What `agcarbon demo` makes."""
+    folder = tmp_path_factory.mktemp("demo")
+    take_tour(folder)
+    return Job.open(folder / "run.toml")
+
+
+def again(demo: Job, name: str, **changes: object) -> Job:
+    """Write another run file on the demo's archives, with a cube of its own."""
+    folder = demo.path.parent
+    stores = StoreSettings(
+        inputs=str(changes.pop("inputs", "inputs.icechunk")), cube=f"{name}.icechunk", exports=folder / name
+    )
+    path = folder / f"{name}.toml"
+    path.write_text(config.dump(RunFile(stores=stores, **changes)))  # type: ignore[arg-type]
+    return Job.open(path)
+
+
+def compute(job: Job) -> None:
+    with open_executor(job.run_file.execution) as executor:
+        ingest(plan_ingest(job.run_file), executor=executor)
+        report = run(job, executor, years=job.region.years)
+    assert not report.failures
+
+
+def layers(job: Job) -> dict[str, np.ndarray]:
+    root = store.read(job.open_cube())
+    found = {f"annual/{variable.name}": store.values(root, f"annual/{variable.name}") for variable in ANNUAL}
+    for year in cube.years(root):
+        found |= {f"daily/{year}/{v.name}": store.values(root, f"daily/{year}/{v.name}") for v in DAILY}
+    return found
+
+
+def test_a_serial_run_gives_the_bits_of_the_cluster(demo: Job) -> None:
+    serial = again(demo, "serial", execution=ExecutionSettings(scheduler="serial"))
+    compute(serial)
+    expected = layers(demo)
+    for name, values in layers(serial).items():
+        np.testing.assert_array_equal(values, expected[name], err_msg=name)
+
+
+def test_big_tiles_give_the_same_map(demo: Job) -> None:
+    (demo.path.parent / "big-tiles.toml").write_text(BIG_TILES)
+    big = again(demo, "big", region="big-tiles.toml", inputs="big-inputs.icechunk")
+    compute(big)
+    row, col = demo.grid.first_row - big.grid.first_row, demo.grid.first_col - big.grid.first_col
+    window = (..., slice(row, row + demo.grid.rows), slice(col, col + demo.grid.cols))
+    expected = layers(big)
+    for name, values in layers(demo).items():
+        whole = expected[name][window]
+        np.testing.assert_array_equal(np.isnan(values.astype(float)), np.isnan(whole.astype(float)), err_msg=name)
+        difference = np.abs(values - whole.astype(np.float64))
+        if name.startswith("annual/"):
+            assert np.nanmax(difference) <= 1e-5 * np.nanstd(values), name
+        else:
+            step = np.maximum(np.spacing(np.abs(values)) * 2.0 ** (23 - KEEP_BITS), 1e-6)
+            assert np.nanmax(difference / step) <= 1, name
+
+
+def test_regional_totals_agree_by_every_route(demo: Job) -> None:
+    region = pd.read_csv(tables_folder(demo) / "region.csv")
+    for _, of_cover in region.groupby(["year", "cover"]):
+        assert set(of_cover["route"].astype(str)) == {"cells", "counties", "0.0025", "0.5"}
+        totals = of_cover[[name for name in region if name.endswith("_g") or name == "area_m2"]].to_numpy()
+        np.testing.assert_allclose(totals, np.broadcast_to(totals[0], totals.shape), rtol=1e-9)
+
+
+def test_the_maps_have_the_levels_of_corn_and_soybean(demo: Job) -> None:
+    region = pd.read_csv(tables_folder(demo) / "region.csv").query("route == 'cells'")
+    corn, soybean = (region.query(f"cover == '{cover}'")["gpp_g_m2"] for cover in ("corn", "soybean"))
+    assert corn.between(1200, 1600).all()
+    assert soybean.between(700, 1050).all()
+    assert (region.query("cover != 'cells'").groupby("cover")["area_m2"].min() > 50e6).all()
+
+
+def test_every_geotiff_is_a_valid_cog(demo: Job) -> None:
+    files = sorted((demo.run_file.stores.exports / "cog").rglob("*.tif"))
+    assert files
+    for path in files:
+        valid, errors, warnings = cog_validate(path, strict=True)
+        assert valid, (path, errors, warnings)
+
+
+def test_the_demo_leaves_a_map_and_inputs_of_a_site(demo: Job) -> None:
+    folder: Path = demo.path.parent
+    assert (folder / "exports" / "map.png").stat().st_size > 50_000
+    assert len(pd.read_csv(folder / "site.csv", comment="#")) == 365 + 365 + 366
