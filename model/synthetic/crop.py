@@ -28,6 +28,10 @@ KILLING_FROST = -2.5
 """Lowest air temperature that a crop survives, degC."""
 SHELTERED_STAGE = 0.6
 """Stage of development up to which the growing point is sheltered from frost."""
+COLDEST, HEAT_RANGE = 5.0, 12.0
+"""Mean temperature without photosynthesis, and the rise above the heat limit that stops it, degC."""
+STEM_ACTIVITY, GRAIN_ACTIVITY = 0.3, 0.2
+"""Maintenance respiration of stems and roots, and of grain, relative to leaves."""
 EXUDATION = 0.06
 """Share of net growth that roots release to the soil (3 to 10 %: Pausch & Kuzyakov 2018, doi:10.1111/gcb.13850)."""
 Q10 = 2.0
@@ -202,8 +206,8 @@ def light_interception(plant: Plant, *, season: Season) -> Array:
 def photosynthesis(plant: Plant, *, season: Season, day: CropDay) -> Array:
     """Gross primary production: absorbed light times efficiency times the limits of temperature, air and water."""
     species = season.species
-    warmth = np.clip((day.tmean - 5.0) / (species.optimum_temperature - 5.0), 0, 1)
-    heat = np.clip(1 - (day.tmean - species.heat_temperature) / 12.0, 0, 1)
+    warmth = np.clip((day.tmean - COLDEST) / (species.optimum_temperature - COLDEST), 0, 1)
+    heat = np.clip(1 - (day.tmean - species.heat_temperature) / HEAT_RANGE, 0, 1)
     dry_air = np.clip(1 - species.deficit_sensitivity * (day.deficit - 1.0), 0.3, 1)
     efficiency = species.light_use_efficiency * season.efficiency * warmth * heat * dry_air * day.water_limit
     return efficiency * day.par * light_interception(plant, season=season)
@@ -212,7 +216,7 @@ def photosynthesis(plant: Plant, *, season: Season, day: CropDay) -> Array:
 def grow(plant: Plant, *, season: Season, day: CropDay) -> Growth:
     """Advance the crop by one day; GPP - Ra = change of its carbon + litter + exudates."""
     gpp = photosynthesis(plant, season=season, day=day)
-    maintained = plant.leaf + 0.3 * (plant.stem + plant.root) + 0.2 * plant.grain
+    maintained = plant.leaf + STEM_ACTIVITY * (plant.stem + plant.root) + GRAIN_ACTIVITY * plant.grain
     demand = plant.alive * season.species.maintenance * Q10 ** ((day.tmean - 25) / 10) * maintained
     reserves = plant.leaf + plant.stem + plant.root
     maintenance = np.minimum(demand, gpp + RESERVE_LOSS * reserves)
