@@ -94,7 +94,7 @@ def make_mask(context: Context, task: MaskTask) -> MaskDone:
     """Decide which cells of a tile are modelled, and write that."""
     view = open_inputs(context.inputs, context.snapshot)
     decided = tile_mask(context.region, view, context.grid.of(task.tile))
-    cube.write_mask(store.writable(task.fork), context.grid, task.tile, decided)
+    cube.write_mask(store.writable(task.fork), task.tile, decided)
     return MaskDone(task.fork, decided.cells, decided.digest)
 
 
@@ -103,8 +103,8 @@ def run_block(context: Context, task: BlockTask) -> BlockDone:
     root, block = store.writable(task.fork), task.block
     view = open_inputs(context.inputs, context.snapshot)
     predictor = _predictor(context.checkpoint, context.checkpoint_sha256, context.device, context.batch_cells)
-    mask = cube.read_mask(root, context.grid, block.tile)
-    state = _state_before(context, block, root=root, view=view, mask=mask, predictor=predictor)
+    mask = cube.read_mask(root, block.tile)
+    state = _state_before(context, block, root=root, mask=mask, predictor=predictor)
     prints = dict(zip(block.years, block.fingerprints, strict=True))
     rows = []
     for year in block.computed:
@@ -115,9 +115,9 @@ def run_block(context: Context, task: BlockTask) -> BlockDone:
         if year not in prints:
             continue
         stored = StoredYear.of(result, mask.mask)
-        cube.write_tile_year(root, context.grid, block.tile, year, stored)
+        cube.write_tile_year(root, block.tile, year, stored)
         if year in block.restarts:
-            cube.write_restart(root, context.grid, block.tile, year, state=state, mask=mask.mask)
+            cube.write_restart(root, block.tile, year, state=state, mask=mask.mask)
         rows.append(
             Row.of(
                 stored,
@@ -133,10 +133,11 @@ def run_block(context: Context, task: BlockTask) -> BlockDone:
 
 
 def _state_before(
-    context: Context, block: Block, *, root: zarr.Group, view: InputsView, mask: TileMask, predictor: Predictor
+    context: Context, block: Block, *, root: zarr.Group, mask: TileMask, predictor: Predictor
 ) -> CellState:
     if not block.spin_up:
-        return cube.read_restart(root, context.grid, block.tile, block.first - 1, mask=mask.mask)
+        return cube.read_restart(root, block.tile, block.first - 1, mask=mask.mask)
+    view = open_inputs(context.inputs, context.snapshot)
     first, second = (gather(context.region, view, block.tile, year, mask) for year in context.region.spinup_years)
     return spin_up(predictor, (first, second))
 

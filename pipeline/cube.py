@@ -199,16 +199,20 @@ def add_restart(root: zarr.Group, year: int) -> None:
     cf.create(group, _FRESH, cf.Layout.map(grid))
 
 
-def write_mask(root: zarr.Group, grid: Grid, tile: Tile, tile_mask: TileMask) -> None:
+def _window(root: zarr.Group, tile: Tile) -> tuple[slice, slice]:
+    return identity(root).grid.window(tile)
+
+
+def write_mask(root: zarr.Group, tile: Tile, tile_mask: TileMask) -> None:
     """Write the modelled cells of a tile."""
-    window = grid.window(tile)
+    window = _window(root, tile)
     array(root, "static/mask")[window] = tile_mask.mask.astype(np.uint8)
     array(root, "static/first_crop")[window] = on_tile(tile_mask.first_crop_N, tile_mask.mask, fill=0)
 
 
-def read_mask(root: zarr.Group, grid: Grid, tile: Tile) -> TileMask:
+def read_mask(root: zarr.Group, tile: Tile) -> TileMask:
     """Return the modelled cells of a tile."""
-    window = grid.window(tile)
+    window = _window(root, tile)
     mask = np.asarray(array(root, "static/mask")[window]).astype(bool)
     return TileMask(mask, np.asarray(array(root, "static/first_crop")[window])[mask])
 
@@ -240,9 +244,9 @@ def rounded(flux: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(_ROUND.encode(np.ascontiguousarray(flux))).view(np.float32).reshape(flux.shape)
 
 
-def write_tile_year(root: zarr.Group, grid: Grid, tile: Tile, year: int, stored: StoredYear) -> None:
+def write_tile_year(root: zarr.Group, tile: Tile, year: int, stored: StoredYear) -> None:
     """Write the results of a tile-year into its shards."""
-    rows, cols = grid.window(tile)
+    rows, cols = _window(root, tile)
     for variable in DAILY:
         daily = array(root, f"daily/{year}/{variable.name}")
         daily[:, rows, cols] = on_tile(stored.daily[variable.name], stored.mask, fill=np.nan)
@@ -279,19 +283,17 @@ class StoredYear:
         return digest.hexdigest()
 
 
-def write_restart(
-    root: zarr.Group, grid: Grid, tile: Tile, year: int, *, state: CellState, mask: NDArray[np.bool_]
-) -> None:
+def write_restart(root: zarr.Group, tile: Tile, year: int, *, state: CellState, mask: NDArray[np.bool_]) -> None:
     """Write the carried state of a tile at the end of `year`."""
-    window = grid.window(tile)
+    window = _window(root, tile)
     group = subgroup(root, f"restart/{year}")
     array(group, "state")[:, :, *window] = on_tile(state.state_6NH.transpose(0, 2, 1), mask, fill=np.nan)
     array(group, "fresh")[window] = on_tile(state.fresh_N.astype(np.uint8), mask, fill=0)
 
 
-def read_restart(root: zarr.Group, grid: Grid, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> CellState:
+def read_restart(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> CellState:
     """Return the carried state of a tile at the end of `year`."""
-    window = grid.window(tile)
+    window = _window(root, tile)
     group = subgroup(root, f"restart/{year}")
     state_6HN = np.asarray(array(group, "state")[:, :, *window])[..., mask]
     fresh_N = np.asarray(array(group, "fresh")[window])[mask].astype(bool)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from model.checkpoint import Checkpoint
 from model.features import FEATURES
@@ -60,6 +61,7 @@ def measured_rate(job: Job, context: Context) -> Rate:
 
 
 def _probe(checkpoint: Checkpoint, context: Context) -> float:
+    torch.set_num_threads(1)  # as in a worker
     ones = np.ones((LEAP_DAYS, _PROBE_CELLS), np.float32)
     inputs = YearInputs(
         year=2012,

@@ -27,7 +27,7 @@ from pipeline.execute import Executor
 from pipeline.grid import Tile
 from pipeline.inputs import InputsView, open_inputs
 from pipeline.job import Job
-from pipeline.ledger import Ledger, Row
+from pipeline.ledger import Fingerprint, Ledger, Row
 from pipeline.plan import Block, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
 
 YEARLY_PRODUCTS = ("climate", "gpp", "crop")
@@ -92,49 +92,44 @@ def plan_run(job: Job, view: InputsView, *, years: Sequence[int], redo: frozense
     """Compare what is wanted with what the cube holds, and change nothing.
 
     Where there is no cube yet, the masks of the tiles are made in memory.
+
+    Raises
+    ------
+    UserError
+        If no year that is wanted can be run, or a tile of `redo` has no modelled cells.
     """
     root = store.read(job.open_cube()) if store.exists(job.run_file.stores.cube) else None
-    tiles = cube.tiles(root) if root else None
-    if root is None or tiles is None:
-        decided = [(tile, tile_mask(job.region, view, job.grid.of(tile))) for tile in job.domain.tiles]
-        tiles = tuple(PlannedTile(tile, mask.cells, mask.digest) for tile, mask in decided if mask.cells)
-        return _plan(job, view, tiles, years=years, redo=redo, known=None)
-    return _plan(job, view, tiles, years=years, redo=redo, known=Ledger(root))
-
-
-def _plan(
-    job: Job,
-    view: InputsView,
-    tiles: Sequence[PlannedTile],
-    *,
-    years: Sequence[int],
-    redo: frozenset[str],
-    known: Ledger | None,
-) -> Plan:
-    names = {planned.tile.name for planned in tiles}
-    if redo - names:
-        raise UserError(
-            f"tile {', '.join(sorted(redo - names))} has no modelled cells here; `agcarbon plan` lists tiles"
-        )
+    held = cube.tiles(root) if root else None
+    known = Ledger(root) if root and held else None
+    tiles = [planned for planned in held or _decided_tiles(job, view) if not redo or planned.tile.name in redo]
+    if lacking := redo - {planned.tile.name for planned in tiles}:
+        raise UserError(f"tile {', '.join(sorted(lacking))} has no modelled cells in region {job.region.name}")
     ingested = {product: view.ingested(product) for product in YEARLY_PRODUCTS}
     possible = runnable(years, ingested, first=job.region.first_year)
     if not possible.years:
-        lacking = ", ".join(f"{year} ({', '.join(products)})" for year, products in possible.blocked.items())
-        raise UserError(f"no year can be run, not ingested: {lacking}; run `agcarbon ingest {job.path}`")
+        blocked = ", ".join(f"{year} ({', '.join(products)})" for year, products in possible.blocked.items())
+        raise UserError(f"no year can be run, not ingested: {blocked}; run `agcarbon ingest {job.path}`")
+    execution, restart = job.run_file.execution, job.run_file.restart
+    wanted = Wanted(possible.years, job.region.first_year, execution.block_years, restart, redo)
+    prints = _fingerprints(job, view, tiles, last=possible.years[-1])
+    return make_plan(tiles, wanted=wanted, prints=prints, ledger=known, blocked=possible.blocked)
+
+
+def _decided_tiles(job: Job, view: InputsView) -> tuple[PlannedTile, ...]:
+    decided = ((tile, tile_mask(job.region, view, job.grid.of(tile))) for tile in job.domain.tiles)
+    return tuple(PlannedTile(tile, mask.cells, mask.digest) for tile, mask in decided if mask.cells)
+
+
+def _fingerprints(
+    job: Job, view: InputsView, tiles: Sequence[PlannedTile], *, last: int
+) -> dict[str, dict[int, Fingerprint]]:
+    """Return today's fingerprints by tile and year, from the region's first year to `last`."""
     science = Science(ledger.digest(job.identity.as_json()), job.checkpoint.sha256, job.identity.precision)
-    chain = range(job.region.first_year, possible.years[-1] + 1)
-    prints = {
-        planned.tile.name: fingerprints(
-            planned, chain, science=science, digests=view.tile_digests, spin_up=job.region.spinup_years
-        )
+    chain, spin_up = range(job.region.first_year, last + 1), job.region.spinup_years
+    return {
+        planned.tile.name: fingerprints(planned, chain, science=science, digests=view.tile_digests, spin_up=spin_up)
         for planned in tiles
-        if not redo or planned.tile.name in redo
     }
-    wanted = Wanted(
-        possible.years, job.region.first_year, job.run_file.execution.block_years, job.run_file.restart, redo
-    )
-    chosen = [planned for planned in tiles if planned.tile.name in prints]
-    return make_plan(chosen, wanted=wanted, prints=prints, ledger=known, blocked=possible.blocked)
 
 
 def run(

@@ -48,7 +48,7 @@ def fill_cube(folder: Path) -> Filled:
     with store.transaction(repository, "structure") as root:
         cube.create(root, job.identity)
         for tile, mask in masks.items():
-            cube.write_mask(root, job.grid, tile, mask)
+            cube.write_mask(root, tile, mask)
         cube.set_tiles(root, {tile: (mask.cells, mask.digest) for tile, mask in masks.items()})
         ledger.create(root, [tile.name for tile in tiles])
         cube.add_years(root, last=LAST, with_daily=(FIRST, LAST))
@@ -57,7 +57,7 @@ def fill_cube(folder: Path) -> Filled:
     lacking = (tiles[-1].name, LAST)
     with store.transaction(repository, "results") as root:
         done = [(tile, year) for tile in tiles for year in (FIRST, LAST) if (tile.name, year) != lacking]
-        rows = [_write(root, job, tile, year, mask=masks[tile].mask, rng=rng) for tile, year in done]
+        rows = [_write(root, tile, year, mask=masks[tile].mask, rng=rng) for tile, year in done]
         ledger.record(root, rows, run=run, failures={})
     return Filled(job, lacking)
 
@@ -67,9 +67,7 @@ def _mask(rng: np.random.Generator, edge: int) -> TileMask:
     return TileMask(mask, np.full(mask.sum(), 1, np.uint8))
 
 
-def _write(
-    root: zarr.Group, job: Job, tile: Tile, year: int, *, mask: NDArray[np.bool_], rng: np.random.Generator
-) -> Row:
+def _write(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_], rng: np.random.Generator) -> Row:
     cells, days = int(mask.sum()), cf.days_in_year(year)
     daily = {variable.name: rng.normal(size=(days, cells)).astype(np.float32) for variable in DAILY}
     annual: dict[str, NDArray[np.generic]] = {
@@ -81,7 +79,7 @@ def _write(
     for flux in FLUXES:  # one cell lacks its inputs
         annual[flux.name][0] = np.nan  # type: ignore[call-overload]
     stored = StoredYear(mask, {name: rounded(flux) for name, flux in daily.items()}, annual)
-    cube.write_tile_year(root, job.grid, tile, year, stored)
+    cube.write_tile_year(root, tile, year, stored)
     return Row.of(
         stored,
         tile=tile.name,

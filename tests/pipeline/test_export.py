@@ -22,7 +22,7 @@ from pipeline.commands.export import app
 from pipeline.errors import UserError
 from pipeline.export import Selection, export_cogs
 from pipeline.grid import CELL_M, RADIUS_M
-from pipeline.ledger import Status, TileYearState
+from pipeline.ledger import Ledger, Status, TileYearState
 from pipeline.plan import Plan
 from pipeline.products import aggregate_cube
 from pipeline.variables import ANNUAL, DAILY, Quality
@@ -214,7 +214,7 @@ def test_aggregates_are_exported_in_longitude_and_latitude(
 def test_aggregates_older_than_the_results_are_refused(
     filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provenance, "digest", lambda _results: "of other results")
+    monkeypatch.setattr(Ledger, "year_digest", lambda _ledger, _year: "of other results")
     with pytest.raises(UserError, match="degree of 2011 are absent or older than the results"):
         _export(filled, tmp_path, years=(2011,), grid="0.5")
 

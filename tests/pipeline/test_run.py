@@ -78,7 +78,7 @@ def job(tmp_path_factory: pytest.TempPathFactory, checkpoint: Checkpoint) -> Job
 def test_the_years_of_a_cell_equal_the_bare_network_spun_up_over_two_years(job: Job, checkpoint: Checkpoint) -> None:
     root, view = store.read(job.open_cube()), open_inputs(job.run_file.stores.inputs)
     tile = cube.tiles(root)[0].tile  # type: ignore[index]
-    mask = cube.read_mask(root, job.grid, tile)
+    mask = cube.read_mask(root, tile)
     network, state = checkpoint.network(), None
     outputs = checkpoint.scalers.outputs
     means, stds = np.array(PUBLISHED_FEATURE_SCALERS).T
@@ -233,7 +233,7 @@ def _state_of(job: Job, year: int, checkpoint: Checkpoint, cell: tuple[int, int]
         for planned in cube.tiles(root) or ()
         if all(w.start <= i < w.stop for w, i in zip(job.grid.window(planned.tile), cell, strict=True))
     )
-    mask, predictor, state = cube.read_mask(root, job.grid, tile), Predictor(checkpoint), None
+    mask, predictor, state = cube.read_mask(root, tile), Predictor(checkpoint), None
     for past in [*job.region.spinup_years, *range(job.region.first_year, year + 1)]:
         state = predictor.year(gather(job.region, view, tile, past, mask).inputs, state).state_6NH
     return tile, state, mask
