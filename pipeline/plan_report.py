@@ -106,27 +106,24 @@ def print_aggregates(console: Console, job: Job, report: AggregateReport) -> Non
 
 
 def summary_table(job: Job, region: pd.DataFrame) -> Table:
-    """Area and mean fluxes of each crop and year, over the crop area of the region."""
-    fluxes = {
-        "gpp": "GPP",
-        "reco": "Reco",
-        "nee": "NEE",
-        "yield": "yield",
-        "dsoc": "dSOC",
-        "balance_residual": "residual",
-    }
-    heading = [f"{name}\ng C m-2" for name in fluxes.values()]
-    table = Table(
-        "year", "area of", "km2", *heading, title=f"{job.region.title}: annual means, crop areas in the region"
+    """Area and mean fluxes of each year, over the area under each crop and over all modelled cells."""
+    title = (
+        f"{job.region.title}\nannual means in g C m-2; NEE positive to the atmosphere, dSOC positive where soil gains"
     )
+    fluxes = ("gpp", "reco", "nee", "yield", "dsoc", "balance_residual")
+    table = Table(title=title)
+    for heading in ("year", "area", "km2", "GPP", "Reco", "NEE", "yield", "dSOC", "residual"):
+        table.add_column(heading, justify="left" if heading == "area" else "right")
     of_cells = region[region["route"] == "cells"].sort_values(["year", "cover"], key=_order)
     for row in of_cells.to_dict("records"):
-        cover = {"cells": "modelled cells"}.get(row["cover"], row["cover"])
         means = (f"{row[f'{flux}_g_m2']:.1f}" for flux in fluxes)
-        table.add_row(str(row["year"]), cover, f"{row['area_m2'] / 1e6:.1f}", *means)
+        table.add_row(str(row["year"]), _AREAS[row["cover"]], f"{row['area_m2'] / 1e6:.1f}", *means)
     return table
+
+
+_AREAS = {"corn": "corn", "soybean": "soybean", "cells": "all cells"}  # in the order of the table
 
 
 def _order(column: pd.Series[Any]) -> pd.Series[Any]:
     """Corn, soybean, then all modelled cells."""
-    return column.map({"corn": 0, "soybean": 1, "cells": 2}) if column.name == "cover" else column
+    return column.map({cover: place for place, cover in enumerate(_AREAS)}) if column.name == "cover" else column
