@@ -124,8 +124,8 @@ _MALLOC = "distributed.nanny.pre-spawn-environ.MALLOC_"
 _CLUSTER = {
     # A block may keep the interpreter for seconds inside NumPy or PyTorch; that is no sign of trouble.
     "distributed.admin.tick.limit": "60s",
-    # Dask has workers return every freed page at once; the network, which frees and takes megabytes at every layer, then
-    # spends a third of its time in page faults.
+    # Dask has workers return every freed page at once; the network, which frees and takes megabytes at every layer,
+    # then spends a third of its time in page faults.
     f"{_MALLOC}TRIM_THRESHOLD_": str(2**30),
     f"{_MALLOC}MMAP_THRESHOLD_": str(2**25),
 }

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
@@ -111,7 +112,7 @@ def summary_table(job: Job, region: pd.DataFrame) -> Table:
         f"{job.region.title}\nannual means in g C m-2; NEE positive to the atmosphere, dSOC positive where soil gains"
     )
     fluxes = ("gpp", "reco", "nee", "yield", "dsoc", "balance_residual")
-    table = Table(title=title)
+    table = Table(title=title, box=SIMPLE)
     for heading in ("year", "area", "km2", "GPP", "Reco", "NEE", "yield", "dSOC", "residual"):
         table.add_column(heading, justify="left" if heading == "area" else "right")
     of_cells = region[region["route"] == "cells"].sort_values(["year", "cover"], key=_order)
