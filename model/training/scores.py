@@ -25,14 +25,14 @@ class Score:
     Attributes
     ----------
     r2
-        1 - MSE / variance of the target.
+        1 - MSE / variance of the target; None where the target does not vary.
     rmse, bias
         Of prediction - target, in the output's unit.
     count
         Number of pairs.
     """
 
-    r2: float
+    r2: float | None
     rmse: float
     bias: float
     count: int
@@ -42,7 +42,8 @@ def score(prediction: Tensor, *, target: Tensor) -> Score:
     """Return the skill over all elements."""
     error = (prediction - target).double()
     mse, variance = float((error**2).mean()), float(target.double().var(unbiased=False))
-    return Score(1 - mse / variance, mse**0.5, float(error.mean()), error.numel())
+    r2 = 1 - mse / variance if variance > 0 else None
+    return Score(r2, mse**0.5, float(error.mean()), error.numel())
 
 
 def held_out_scores(prediction: Prediction, *, target: Sequences, mask_NY: Tensor, scalers: Scalers) -> dict[str, Any]:

@@ -186,6 +186,10 @@ def test_scores_equal_their_definitions() -> None:
     assert skill.r2 == pytest.approx(1 - (2 / 3) / (8 / 3))
 
 
+def test_a_single_pair_has_no_r2() -> None:
+    assert score(torch.tensor([1.0]), target=torch.tensor([3.0])).r2 is None
+
+
 def test_a_perfect_prediction_scores_one_and_balances(data: DataSet) -> None:
     perfect = Prediction(data.validation.fluxes_NYT3, data.validation.yield_NY)
     scores = held_out_scores(perfect, target=data.validation, mask_NY=data.validation_mask_NY, scalers=data.scalers)
