@@ -122,7 +122,7 @@ def summary_table(job: Job, region: pd.DataFrame) -> Table:
     return table
 
 
-_AREAS = {"corn": "corn", "soybean": "soybean", "cells": "all cells"}  # in the order of the table
+_AREAS = {"corn": "corn", "soybean": "soybean", "cells": "all"}  # in the order of the table
 
 
 def _order(column: pd.Series[Any]) -> pd.Series[Any]:
