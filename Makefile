@@ -1,6 +1,6 @@
 # The set-up is one virtual environment with everything the project needs; `make demo` and `make test` create it.
 # TORCH_INDEX chooses PyTorch's builds, for instance https://download.pytorch.org/whl/cpu; empty is pip's default.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

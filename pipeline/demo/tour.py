@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-
 from pipeline import config
 from pipeline.commands.console import console, progress_bars
 from pipeline.config import RunFile
@@ -21,7 +19,7 @@ from pipeline.ingest_plan import plan_ingest
 from pipeline.job import Job
 from pipeline.maps import write_map
 from pipeline.plan_report import plan_table, print_aggregates, print_run
-from pipeline.products import aggregate_cube
+from pipeline.products import AggregateReport, aggregate_cube
 from pipeline.run import context_of, open_pinned_inputs, plan_run, run
 
 
@@ -40,8 +38,9 @@ def take_tour(folder: Path) -> None:
     job = Job.open(run_file)
     with open_executor(job.run_file.execution) as executor:
         _compute(job, executor)
-    _products(job)
-    _say_where(console, job, folder, seconds=time.monotonic() - began)
+    aggregated = _products(job)
+    print_aggregates(console, job, aggregated)
+    _say_where(job, folder, seconds=time.monotonic() - began)
 
 
 def _archives(folder: Path) -> None:
@@ -76,15 +75,14 @@ def _compute(job: Job, executor: Executor) -> None:
     print_run(console, job, done)
 
 
-def _products(job: Job) -> None:
+def _products(job: Job) -> AggregateReport:
     with progress_bars() as report:
         aggregated = aggregate_cube(job, progress=report)
-    print_aggregates(console, job, aggregated)
-    exported = export_cogs(job, Selection(), job.run_file.stores.exports / "cog")
-    console.print(f"{len(exported.files)} Cloud-Optimized GeoTIFFs and a STAC catalog")
+        exported = export_cogs(job, Selection(), job.run_file.stores.exports / "cog", progress=report)
     for note in exported.notes:
         console.print(note)
     write_map(map_path(job), job, note="synthetic archives")
+    return aggregated
 
 
 def map_path(job: Job) -> Path:
@@ -92,7 +90,7 @@ def map_path(job: Job) -> Path:
     return job.run_file.stores.exports / "map.png"
 
 
-def _say_where(console: Console, job: Job, folder: Path, *, seconds: float) -> None:
+def _say_where(job: Job, folder: Path, *, seconds: float) -> None:
     stores = job.run_file.stores
     site = folder / "site.csv"
     if not site.exists():
