@@ -14,6 +14,8 @@ from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from icechunk import IcechunkError
+
 from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
 
@@ -24,7 +26,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # What ends one item and not the run: a bad input, a storage error. Anything else is a fault of ours and must be seen.
-ITEM_ERRORS = (UserError, OSError, MemoryError)
+ITEM_ERRORS = (UserError, OSError, MemoryError, IcechunkError)
 
 
 @dataclass(frozen=True)
