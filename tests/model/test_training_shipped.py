@@ -1,0 +1,54 @@
+"""The checkpoint that ships: what it says of itself, and its skill on simulations that neither trained nor chose it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import model.training as training
+from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from model.training.data import synthetic_data
+from model.training.recipe import DataRecipe, read_recipe
+from model.training.scores import held_out_scores
+from model.training.sequence import Prediction, predict
+from model.training.stages import physical_fluxes
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return Checkpoint.load(DEFAULT_CHECKPOINT)
+
+
+def test_the_shipped_checkpoint_says_that_it_is_synthetic_and_follows_the_committed_recipe(
+    checkpoint: Checkpoint,
+) -> None:
+    assert checkpoint.record["origin"].startswith("synthetic")
+    assert "not the authors' weights" in checkpoint.record["origin"]
+    recipe = read_recipe(Path(training.__file__).parent / "recipes" / "shipped.toml")
+    assert checkpoint.record["recipe"] == json.loads(json.dumps(recipe.as_json()))
+
+
+def test_the_shipped_checkpoint_predicts_simulations_of_another_seed(checkpoint: Checkpoint) -> None:
+    torch.set_num_threads(1)
+    data = synthetic_data(DataRecipe(7, 1, 2001, 2006, 1), seed=99)
+    predicted = predict(checkpoint.network(), data.training.x_NYTF)
+    own, fresh = checkpoint.scalers.outputs, data.scalers.outputs
+    restated = Prediction(
+        torch.stack(
+            [
+                (physical_fluxes(predicted.fluxes_NYT3, scalers=checkpoint.scalers)[..., i] - fresh[name].mean)
+                / fresh[name].std
+                for i, name in enumerate(("ra", "rh", "nee"))
+            ],
+            -1,
+        ),
+        (predicted.yield_NY * own["yield"].std + own["yield"].mean - fresh["yield"].mean) / fresh["yield"].std,
+    )
+    everything = torch.ones(7, 6, dtype=torch.bool)
+    scores = held_out_scores(restated, target=data.training, mask_NY=everything, scalers=data.scalers)
+    r2 = {name: scores[name]["r2"] for name in ("yield", "ra_daily", "rh_daily", "nee_daily")}
+    assert all(r2[name] >= least for name, least in zip(r2, (0.9, 0.98, 0.85, 0.97), strict=True)), r2
+    assert scores["imbalance_daily"] < 0.04
