@@ -197,7 +197,8 @@ class Checkpoint:
         """Write the checkpoint; the file appears whole or not at all."""
         path = Path(path)
         partial = path.with_name(f".{path.name}.partial")
-        safetensors.torch.save_file(dict(self.tensors), partial, {"agcarbon": json.dumps(self.metadata())})
+        # Not `save_file`, whose files only their owner can read.
+        partial.write_bytes(safetensors.torch.save(dict(self.tensors), {"agcarbon": json.dumps(self.metadata())}))
         partial.replace(path)
 
     @classmethod

@@ -56,7 +56,8 @@ def inspect(
 def _table(path: Path, checkpoint: Checkpoint) -> Any:
     from rich.table import Table
 
-    table = Table(title=str(path), show_header=False)
+    table = Table("", "", title=str(path), show_header=False)
+    table.columns[1].overflow = "fold"
     table.add_row("network", f"KGML-ag-Carbon, {checkpoint.parameters:,} weights in {len(checkpoint.tensors)} tensors")
     table.add_row("sha256", checkpoint.sha256)
     table.add_row("residue pulse", f"days {', '.join(str(day + 1) for day in checkpoint.residue_days)} of the year")
