@@ -33,7 +33,7 @@ def main() -> NoReturn:
     """Run the command line: exit code 0 for success, 1 for work left undone, 2 for what the user can mend."""
     try:
         app()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         if not _is_users(error):
             raise
         print(f"agcarbon: {error}", file=sys.stderr)
@@ -41,13 +41,13 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _is_users(error: ValueError) -> bool:
-    """Say whether the error is one of those that name a fault of the user's input."""
+def _is_users(error: Exception) -> bool:
+    """Say whether the error names a fault that the user can mend: of the input, or of the disk it lies on."""
     from model.checkpoint import CheckpointError
     from pipeline.errors import UserError
     from regions import RegionError
 
-    return isinstance(error, (UserError, CheckpointError, RegionError))
+    return isinstance(error, (OSError, UserError, CheckpointError, RegionError))
 
 
 if __name__ == "__main__":
