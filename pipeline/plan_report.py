@@ -113,7 +113,7 @@ def summary_table(job: Job, region: pd.DataFrame) -> Table:
     )
     fluxes = ("gpp", "reco", "nee", "yield", "dsoc", "balance_residual")
     table = Table(title=title, box=SIMPLE)
-    for heading in ("year", "area", "km2", "GPP", "Reco", "NEE", "yield", "dSOC", "residual"):
+    for heading in ("year", "area", "km2", "GPP", "Reco", "NEE", "yield", "dSOC", "resid."):
         table.add_column(heading, justify="left" if heading == "area" else "right")
     of_cells = region[region["route"] == "cells"].sort_values(["year", "cover"], key=_order)
     for row in of_cells.to_dict("records"):
