@@ -87,12 +87,19 @@ def print_run(console: Console, job: Job, report: RunReport) -> None:
     for year, products in report.plan.blocked.items():
         console.print(f"{year} waits: not ingested up to that year: {', '.join(products)}")
     if report.rows:
-        residual = sum(row.balance_residual * row.cells for row in report.rows) / sum(row.cells for row in report.rows)
+        residual = _mean_residual(report)
         console.print(f"carbon balance: mean |ra + rh - gpp - nee| = {residual:.3f} g C m-2 d-1")
         missing = sum(row.missing_cells for row in report.rows)
         console.print(f"cell-years without a result, for missing inputs: {missing}")
     for (tile, year), message in report.failures.items():
         console.print(f"failed: {tile} {year}: {message}; redo: agcarbon run {job.path} --tile {tile}")
+
+
+def _mean_residual(report: RunReport) -> float:
+    """Mean over the cell-years with a result."""
+    cells = [row.cells - row.missing_cells for row in report.rows]
+    total = sum(row.balance_residual * count for row, count in zip(report.rows, cells, strict=True) if count)
+    return total / max(sum(cells), 1)
 
 
 def print_aggregates(console: Console, job: Job, report: AggregateReport) -> None:

@@ -19,7 +19,7 @@ from pipeline.ingest_plan import plan_ingest
 from pipeline.job import Job
 from pipeline.products import tables_folder
 from pipeline.run import run
-from pipeline.variables import ANNUAL, DAILY
+from pipeline.variables import ANNUAL, DAILY, Quality
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # sockets of the cluster
 
@@ -114,6 +114,16 @@ def test_every_geotiff_is_a_valid_cog(demo: Job) -> None:
     for path in files:
         valid, errors, warnings = cog_validate(path, strict=True)
         assert valid, (path, errors, warnings)
+
+
+def test_a_gap_too_long_to_fill_leaves_a_year_missing_and_the_next_flagged(demo: Job) -> None:
+    found = layers(demo)
+    quality, nee = found["annual/quality"], found["annual/nee"]
+    missing = quality & Quality.MISSING > 0
+    assert [int(of_year.sum()) for of_year in missing] == [0, 25, 0]
+    assert np.isnan(nee[1][missing[1]]).all()
+    assert np.isfinite(nee[2][missing[1]]).all()
+    np.testing.assert_array_equal(quality[2] & Quality.GAP_YEAR_BEFORE > 0, missing[1])
 
 
 def test_the_demo_leaves_a_map_and_inputs_of_a_site(demo: Job) -> None:

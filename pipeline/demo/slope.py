@@ -30,8 +30,8 @@ SNOW_BELOW = -1.0
 """Weekly mean air temperature below which snow hides the ground, degC."""
 LOST_FILES = 3
 """Files missing from each year and MODIS tile."""
-LONG_GAP_YEAR, LONG_GAP_DAYS, LONG_GAP_CELLS = 2011, slice(199, 213), (slice(60, 65), slice(171, 176))
-"""A fortnight of July without data at 25 cells, too long to be interpolated."""
+LONG_GAP_YEAR, LONG_GAP_DAYS, LONG_GAP_CELLS = 2011, slice(199, 213), (slice(60, 65), slice(120, 125))
+"""A fortnight of July without data at 25 cells of fields, too long to be interpolated."""
 
 
 def observed(rng: np.random.Generator, *, gpp: Cube) -> Cube:
