@@ -90,7 +90,8 @@ def check_feature_order(names: Sequence[str]) -> None:
         raise CheckpointError(f"feature order: {len(names)} features, the network has {len(FEATURE_NAMES)}")
 
 
-def _expected_shapes() -> dict[str, tuple[int, ...]]:
+def expected_shapes() -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the 46 tensors by their published names."""
     unit = Scaler(0.0, 1.0)
     with torch.device("meta"):
         network = KGMLNetwork(OutputScalers(unit, unit, unit, unit))
@@ -98,7 +99,7 @@ def _expected_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def _check_tensors(tensors: Mapping[str, Any]) -> None:
-    shapes = _expected_shapes()
+    shapes = expected_shapes()
     faults = [f"missing tensor {name}" for name in shapes if name not in tensors]
     faults += [f"unknown tensor {name}" for name in tensors if name not in shapes]
     for name, tensor in tensors.items():

@@ -19,6 +19,7 @@ from pipeline.cf import LEAP_DAYS
 from pipeline.job import Job
 from pipeline.ledger import Ledger
 from pipeline.plan import Plan
+from pipeline.run import DEFAULT_BATCH
 from pipeline.variables import ANNUAL, DAILY
 
 REAL = 4  # bytes of a float32
@@ -100,7 +101,7 @@ def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
         bytes_read=computed * edge * LEAP_DAYS * REAL,
         bytes_written=stored * edge * (LEAP_DAYS * REAL * len(DAILY) + annual) + restarts,
         restart_bytes=restarts,
-        worker_bytes=worker_bytes(job, batch_cells=job.run_file.execution.batch_cells or 128),
+        worker_bytes=worker_bytes(job, batch_cells=job.run_file.execution.batch_cells or DEFAULT_BATCH["cpu"]),
         workers=workers,
         hours=plan.cell_years / rate.cell_years_per_second / workers / 3600,
         rate=rate,

@@ -99,8 +99,8 @@ def plan_run(job: Job, view: InputsView, *, years: Sequence[int], redo: frozense
         If no year that is wanted can be run, or a tile of `redo` has no modelled cells.
     """
     root = store.read(job.open_cube()) if store.exists(job.run_file.stores.cube) else None
-    held = cube.tiles(root) if root else None
-    known = Ledger(root) if root and held else None
+    held = cube.tiles(root) if root is not None else None
+    known = Ledger(root) if root is not None and held else None
     tiles = [planned for planned in held or _decided_tiles(job, view) if not redo or planned.tile.name in redo]
     if lacking := redo - {planned.tile.name for planned in tiles}:
         raise UserError(f"tile {', '.join(sorted(lacking))} has no modelled cells in region {job.region.name}")

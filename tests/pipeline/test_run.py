@@ -16,7 +16,7 @@ import rioxarray  # noqa: F401 (the accessor .rio)
 import torch
 import xarray as xr
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor
 from model.network import State
@@ -41,9 +41,7 @@ def checkpoint() -> Checkpoint:
         "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
         "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
     }  # fmt: skip
-    from model.checkpoint import _expected_shapes
-
-    tensors = {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in _expected_shapes().items()}
+    tensors = {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
     return Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
 
 
@@ -257,7 +255,7 @@ def test_a_missing_spin_up_year_is_replaced_by_a_complete_one(
     for year in YEARS:
         values = found[f"daily/{year}/rh"][(slice(None), *cell)]
         assert np.isnan(values).all() if year in lacking else np.isfinite(values).all()
-    root, view = store.read(gap.open_cube()), open_inputs(gap.run_file.stores.inputs)
+    view = open_inputs(gap.run_file.stores.inputs)
     tile, _, mask = _state_of(job, 2010, checkpoint, cell)
     chosen = np.zeros(mask.cells, bool)
     chosen[_number(gap, mask, tile, cell)] = True
@@ -268,7 +266,6 @@ def test_a_missing_spin_up_year_is_replaced_by_a_complete_one(
         fluxes = predictor.year(gather(gap.region, view, tile, year, mask).inputs.cells(chosen), state)
         state = fluxes.state_6NH
     np.testing.assert_allclose(found["daily/2013/rh"][(slice(None), *cell)], fluxes.rh_TN[:, 0], rtol=1e-3, atol=1e-4)
-    assert root is not None
 
 
 def test_annual_layers_close_the_balances(job: Job) -> None:
@@ -311,7 +308,7 @@ def test_the_ledger_traces_every_tile_year(job: Job, checkpoint: Checkpoint) -> 
     record = known.runs[int(known.column("run")[0, 0])]
     assert record["checkpoint"]["sha256"] == checkpoint.sha256
     assert record["inputs"]["snapshot"] == open_inputs(job.run_file.stores.inputs).snapshot
-    assert record["versions"]["torch"] == torch.__version__.split("+")[0] or record["versions"]["torch"]
+    assert record["versions"]["torch"] == str(torch.__version__)
 
 
 def test_a_second_run_is_kept_out(job: Job) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor, YearInputs
 from pipeline.ledger import SCIENCE_VERSION
@@ -48,11 +48,9 @@ def year(number: int, *, seed: int = 0) -> TileYear:
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
     """Weights that NumPy draws: the same in every version of PyTorch."""
-    from model.checkpoint import _expected_shapes
-
     rng = np.random.default_rng(42)
     tensors = {
-        name: torch.tensor(rng.normal(0, 0.1, shape), dtype=torch.float32) for name, shape in _expected_shapes().items()
+        name: torch.tensor(rng.normal(0, 0.1, shape), dtype=torch.float32) for name, shape in expected_shapes().items()
     }
     scalers = {
         "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
