@@ -179,6 +179,7 @@ def _record(wanted: ProductYear, summary: Summary, *, digest: str) -> Record:
         maximum=summary.maximum if math.isfinite(summary.maximum) else None,
         counts=dict(summary.counts),
         digest=digest,
+        notes=dict(wanted.notes),
     )
 
 

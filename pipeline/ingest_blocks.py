@@ -10,10 +10,8 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import zarr
@@ -23,11 +21,9 @@ from numpy.typing import NDArray
 from pipeline import store
 from pipeline.errors import UserError
 from pipeline.grid import Grid, Tile
-from pipeline.inputs_store import CLIMATE, DIGEST_BYTES, FILLED_HOURS, LEADING, ON_GRID, SOIL_MEANS, digest
-from pipeline.sources.cropland import CropSettings, crops_on_grid
-from pipeline.sources.gssurgo import MapUnits, SoilArchive, SoilSettings, read_map_units, soil_on_grid
+from pipeline.grid_sources import GridSource
+from pipeline.inputs_store import CLIMATE, DIGEST_BYTES, FILLED_HOURS, LEADING, ON_GRID, digest
 from pipeline.sources.nldas2 import DailyClimate, HourIndex, NldasSettings, Window, read_days
-from pipeline.sources.slope import SlopeSettings, fill_gaps, read_year
 
 STRIP_CELLS = 230_400  # wider strips share more of each file's decoding; a worker peaks at 1.5 GB for a year of GPP
 
@@ -65,111 +61,6 @@ class Part:
 
     digests: dict[str, str]
     summary: Summary
-
-
-@dataclass(frozen=True)
-class Layers:
-    """A product on a strip, by variable name, (rows, cols) or (days, rows, cols).
-
-    `missing_YX` are cells without data, `counts` what else is to be reported.
-    """
-
-    arrays: dict[str, NDArray[Any]]
-    missing_YX: NDArray[np.bool_]
-    counts: dict[str, int]
-
-
-class GridSource(Protocol):
-    """Reads a gridded product on any grid inside one MODIS tile."""
-
-    @property
-    def product(self) -> str:
-        """Name of the product."""
-        ...
-
-    def read(self, grid: Grid) -> Layers:
-        """Return its variables on `grid`."""
-        ...
-
-
-@dataclass(frozen=True)
-class GppSource:
-    """SLOPE GPP of one year."""
-
-    folder: Path
-    year: int
-    settings: SlopeSettings
-    product: str = "gpp"
-
-    def read(self, grid: Grid) -> Layers:
-        """Read and fill."""
-        observed = read_year(self.folder, year=self.year, grid=grid, settings=self.settings)
-        filled = fill_gaps(observed.gpp_TYX, settings=self.settings)
-        missing = np.isnan(filled.gpp_TYX[0])
-        arrays: dict[str, NDArray[Any]] = {
-            "gpp": filled.gpp_TYX,
-            "filled_days": filled.interpolated_YX,
-            "dormant_days": filled.dormant_YX,
-            "longest_gap_days": filled.longest_gap_YX,
-        }
-        counts = {
-            "days interpolated": int(filled.interpolated_YX[~missing].sum()),
-            "dormant days set to 0": int(filled.dormant_YX[~missing].sum()),
-            "tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
-        }
-        return Layers(arrays, missing, counts)
-
-
-@dataclass(frozen=True)
-class SoilSource:
-    """gSSURGO; the fingerprint of its files stands for their content in the process's cache."""
-
-    archive: SoilArchive
-    settings: SoilSettings
-    fingerprint: str
-    product: str = "soil"
-
-    def read(self, grid: Grid) -> Layers:
-        """Average the map units over the cells."""
-        soil = soil_on_grid(self.archive.rasters, units=_map_units(self), grid=grid)
-        arrays: dict[str, NDArray[Any]] = {
-            variable.name: values for variable, values in zip(SOIL_MEANS, soil.features_FYX, strict=True)
-        } | {
-            "soil_coverage": soil.coverage_YX,
-            "soc_stock": soil.soc_stock_YX,
-            "soil_depth": soil.depth_YX,
-            "soil_percent": soil.percent_YX,
-        }
-        missing = np.asarray(np.isnan(soil.features_FYX).any(axis=0))
-        partial = (soil.coverage_YX < 1) & ~missing
-        counts = {"cells partly covered": int(partial.sum()), "unknown map units": len(soil.unknown_mukeys)}
-        return Layers(arrays, missing, counts)
-
-
-@lru_cache(maxsize=1)
-def _map_units(source: SoilSource) -> MapUnits:
-    return read_map_units(source.archive.geodatabases, settings=source.settings)
-
-
-@dataclass(frozen=True)
-class CropSource:
-    """The Cropland Data Layer of one year."""
-
-    layer: Path
-    settings: CropSettings
-    product: str = "crop"
-
-    def read(self, grid: Grid) -> Layers:
-        """Overlap with the cells."""
-        crops = crops_on_grid(self.layer, grid=grid, settings=self.settings)
-        arrays: dict[str, NDArray[Any]] = {
-            "corn_fraction": crops.corn_YX,
-            "soybean_fraction": crops.soybean_YX,
-            "covered": crops.covered_YX,
-        }
-        missing = np.isnan(crops.corn_YX)
-        counts = {"cells partly covered": int(((crops.covered_YX < 1) & ~missing).sum())}
-        return Layers(arrays, missing, counts)
 
 
 @dataclass(frozen=True)

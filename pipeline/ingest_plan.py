@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
 import zarr
 
 from pipeline import store
-from pipeline.archive_files import FileSet, climate_archive, file_set, gpp_files, hours_of_year
+from pipeline.archive_files import FileSet, climate_archive, file_set, hours_of_year
 from pipeline.config import RunFile
 from pipeline.domain import Domain, domain_of
 from pipeline.errors import UserError
-from pipeline.ingest_blocks import (
-    Block,
-    ClimateBlock,
-    CropSource,
-    GppSource,
-    GridSource,
-    SoilSource,
-    StripBlock,
-    strips,
-)
+from pipeline.grid_sources import CropSource, GppSource, GridSource, SoilSource
+from pipeline.ingest_blocks import Block, ClimateBlock, StripBlock, strips
 from pipeline.inputs_store import PRODUCTS, Extent, Record, check_extent, group_name, read_record, tile_digests
-from pipeline.sources.cropland import find_layer
-from pipeline.sources.gssurgo import find_archive
 from pipeline.sources.nldas2 import HourIndex, Window, index_archive
 from regions import Region, load_region
 
@@ -43,6 +33,8 @@ class ProductYear:
         Fingerprint that tells without opening a file that nothing changed; see `Record`.
     record
         How it was ingested before.
+    notes
+        See `Record`.
     """
 
     product: str
@@ -51,6 +43,7 @@ class ProductYear:
     archive: str
     blocks: tuple[Block, ...]
     record: Record | None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def group(self) -> str:
@@ -180,28 +173,23 @@ class _Archives:
 
     def gpp(self, year: int) -> ProductYear:
         """Compare the daily GeoTIFFs of a year."""
-        folder, settings = self.run_file.archives.slope, self.run_file.slope
-        files = gpp_files(folder, year=year, tiles=self.domain.tiles, settings=settings)
-        return self._gridded(files, GppSource(folder, year, settings), year)
+        return self._gridded(GppSource.find(self.run_file, year, tiles=self.domain.tiles), year)
 
     def crop(self, year: int) -> ProductYear:
         """Compare the crop layer of a year."""
-        folder, settings = self.run_file.archives.crop, self.run_file.crop
-        layer = find_layer(folder, year=year, settings=settings)
-        return self._gridded(file_set([layer], root=folder, settings=settings), CropSource(layer, settings), year)
+        return self._gridded(CropSource.find(self.run_file, year), year)
 
     def soil(self) -> ProductYear:
         """Compare geodatabases and rasters."""
-        folder, settings = self.run_file.archives.soil, self.run_file.soil
-        archive = find_archive(folder, settings=settings)
-        files = file_set((*archive.geodatabases, *archive.rasters), root=folder, settings=settings)
-        return self._gridded(files, SoilSource(archive, settings, files.fingerprint), None)
+        return self._gridded(SoilSource.find(self.run_file), None)
 
-    def _gridded(self, files: FileSet, source: GridSource, year: int | None) -> ProductYear:
-        record, group = self._record(source.product, year), group_name(source.product, year)
+    def _gridded(self, source: GridSource, year: int | None) -> ProductYear:
+        record, group, files = self._record(source.product, year), group_name(source.product, year), source.files
         blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in strips(self.domain.tiles))
         current = record is not None and record.fingerprint == files.fingerprint and self._has_all_tiles(group)
-        return ProductYear(source.product, year, files, files.fingerprint, () if current else blocks, record)
+        return ProductYear(
+            source.product, year, files, files.fingerprint, () if current else blocks, record, source.notes
+        )
 
     def _record(self, product: str, year: int | None) -> Record | None:
         return None if self.root is None else read_record(self.root, group_name(product, year))

@@ -124,6 +124,8 @@ class Record:
         Whatever else was counted, such as days filled, by name.
     digest
         Of the content.
+    notes
+        What the numbers can be traced to beyond the files, by topic: which layer served which state, methods.
     """
 
     files: int
@@ -136,6 +138,7 @@ class Record:
     maximum: float | None
     counts: dict[str, int]
     digest: str
+    notes: dict[str, str]
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""

@@ -1,0 +1,161 @@
+"""Gridded products as ingest sees them: files found in an archive, read on any rectangle of cells, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.archive_files import FileSet, file_set, gpp_files
+from pipeline.config import RunFile
+from pipeline.grid import Grid, Tile
+from pipeline.inputs_store import SOIL_MEANS
+from pipeline.sources.cropland import CropSettings, crops_on_grid, find_layer
+from pipeline.sources.gssurgo import MapUnits, SoilArchive, SoilSettings, find_archive, read_map_units, soil_on_grid
+from pipeline.sources.slope import SlopeSettings, fill_gaps, read_year
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A product on a rectangle of cells, by variable name, (rows, cols) or (days, rows, cols).
+
+    `missing_YX` are cells without data, `counts` what else is to be reported.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    missing_YX: NDArray[np.bool_]
+    counts: dict[str, int]
+
+
+class GridSource(Protocol):
+    """A gridded product of a year, found in its archive."""
+
+    @property
+    def product(self) -> str:
+        """Name of the product."""
+        ...
+
+    @property
+    def files(self) -> FileSet:
+        """The files it is read from."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What its numbers can be traced to beyond its files, by topic: layers by state, methods."""
+        ...
+
+    def read(self, grid: Grid) -> Layers:
+        """Return its variables on `grid`, which lies inside one MODIS tile."""
+        ...
+
+
+@dataclass(frozen=True)
+class GppSource:
+    """SLOPE GPP of one year."""
+
+    files: FileSet
+    folder: Path
+    year: int
+    settings: SlopeSettings
+    notes: Mapping[str, str] = field(default_factory=dict)
+    product: str = "gpp"
+
+    @classmethod
+    def find(cls, run_file: RunFile, year: int, *, tiles: Iterable[Tile]) -> GppSource:
+        """Find the GeoTIFFs of a year; raises `UserError` for a MODIS tile without any."""
+        folder, settings = run_file.archives.slope, run_file.slope
+        return cls(gpp_files(folder, year=year, tiles=tiles, settings=settings), folder, year, settings)
+
+    def read(self, grid: Grid) -> Layers:
+        """Read and fill."""
+        observed = read_year(self.folder, year=self.year, grid=grid, settings=self.settings)
+        filled = fill_gaps(observed.gpp_TYX, settings=self.settings)
+        missing = np.isnan(filled.gpp_TYX[0])
+        arrays: dict[str, NDArray[Any]] = {
+            "gpp": filled.gpp_TYX,
+            "filled_days": filled.interpolated_YX,
+            "dormant_days": filled.dormant_YX,
+            "longest_gap_days": filled.longest_gap_YX,
+        }
+        counts = {
+            "days interpolated": int(filled.interpolated_YX[~missing].sum()),
+            "dormant days set to 0": int(filled.dormant_YX[~missing].sum()),
+            "tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
+        }
+        return Layers(arrays, missing, counts)
+
+
+@dataclass(frozen=True)
+class SoilSource:
+    """gSSURGO; the fingerprint of its files stands for their content in the process's cache."""
+
+    files: FileSet
+    archive: SoilArchive
+    settings: SoilSettings
+    notes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    product: str = "soil"
+
+    @classmethod
+    def find(cls, run_file: RunFile) -> SoilSource:
+        """Find geodatabases and rasters; raises `UserError` where one of the two is absent."""
+        folder, settings = run_file.archives.soil, run_file.soil
+        archive = find_archive(folder, settings=settings)
+        files = file_set((*archive.geodatabases, *archive.rasters), root=folder, settings=settings)
+        return cls(files, archive, settings)
+
+    def read(self, grid: Grid) -> Layers:
+        """Average the map units over the cells."""
+        soil = soil_on_grid(self.archive.rasters, units=_map_units(self), grid=grid)
+        arrays: dict[str, NDArray[Any]] = {
+            variable.name: values for variable, values in zip(SOIL_MEANS, soil.features_FYX, strict=True)
+        } | {
+            "soil_coverage": soil.coverage_YX,
+            "soc_stock": soil.soc_stock_YX,
+            "soil_depth": soil.depth_YX,
+            "soil_percent": soil.percent_YX,
+        }
+        missing = np.asarray(np.isnan(soil.features_FYX).any(axis=0))
+        partial = (soil.coverage_YX < 1) & ~missing
+        counts = {"cells partly covered": int(partial.sum()), "unknown map units": len(soil.unknown_mukeys)}
+        return Layers(arrays, missing, counts)
+
+
+@lru_cache(maxsize=1)
+def _map_units(source: SoilSource) -> MapUnits:
+    return read_map_units(source.archive.geodatabases, settings=source.settings)
+
+
+@dataclass(frozen=True)
+class CropSource:
+    """The Cropland Data Layer of one year."""
+
+    files: FileSet
+    layer: Path
+    settings: CropSettings
+    notes: Mapping[str, str] = field(default_factory=dict)
+    product: str = "crop"
+
+    @classmethod
+    def find(cls, run_file: RunFile, year: int) -> CropSource:
+        """Find the layer of a year; raises `UserError` for none or several."""
+        folder, settings = run_file.archives.crop, run_file.crop
+        layer = find_layer(folder, year=year, settings=settings)
+        return cls(file_set([layer], root=folder, settings=settings), layer, settings)
+
+    def read(self, grid: Grid) -> Layers:
+        """Overlap with the cells."""
+        crops = crops_on_grid(self.layer, grid=grid, settings=self.settings)
+        arrays: dict[str, NDArray[Any]] = {
+            "corn_fraction": crops.corn_YX,
+            "soybean_fraction": crops.soybean_YX,
+            "covered": crops.covered_YX,
+        }
+        missing = np.isnan(crops.corn_YX)
+        counts = {"cells partly covered": int(((crops.covered_YX < 1) & ~missing).sum())}
+        return Layers(arrays, missing, counts)
