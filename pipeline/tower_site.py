@@ -13,10 +13,13 @@ from model.features import CORN, SOYBEAN
 from pipeline.errors import UserError
 from pipeline.site import SiteInputs
 from pipeline.sources.ecosys import daily_weather, topsoil
-from pipeline.sources.fluxnet import Partitioning, Tower, read_tower
+from pipeline.sources.fluxnet import Partitioning
 from pipeline.sources.site_csv import CROPS, site_inputs
+from pipeline.sources.tower_days import Tower
+from pipeline.sources.towers import read_tower
 
 MIN_QC = 0.75  # of NEE_VUT_REF_QC: at least three quarters of the half-hours measured or filled with confidence
+MAX_WITHOUT_GPP = 0.1  # share of days without any GPP, which the network is given as 0
 
 
 class TowerFiles(NamedTuple):
@@ -24,7 +27,7 @@ class TowerFiles(NamedTuple):
 
     weather: Path  # folder of hourly weather, ecosys layout
     soil: Path  # soil layers, ecosys layout
-    tower: Path  # FLUXNET2015 daily file
+    tower: Path  # FLUXNET or AmeriFlux BASE, as CSV or zip
 
 
 def parse_years(text: str) -> list[int]:
@@ -105,7 +108,8 @@ def tower_site(
     Raises
     ------
     UserError
-        If the weather lacks a day of these years, or a value lies outside what nature knows.
+        If the weather lacks a day of these years, the tower gives no GPP on more than `MAX_WITHOUT_GPP` of the days, or
+        a value lies outside what nature knows.
     """
     dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
     absent = dates.difference(pd.DatetimeIndex(weather.index))
@@ -114,6 +118,12 @@ def tower_site(
             f"no weather on {len(absent)} days of {min(crops)}-{max(crops)}, the first {absent[0]:%Y-%m-%d}"
         )
     tower = tower.on(dates)
+    if tower.without_gpp.mean() > MAX_WITHOUT_GPP:
+        raise UserError(
+            f"{tower.site}: {int(tower.without_gpp.sum()):,} of {len(dates):,} days of {min(crops)}-{max(crops)} have "
+            f"neither Reco and NEE nor a GPP, more than {MAX_WITHOUT_GPP:.0%}; give the gap-filled FLUXNET file of "
+            f"this tower, or years that it covers"
+        )
     scored = tower.scored(min_qc)
     table = weather.loc[dates].assign(
         date=dates.strftime("%Y-%m-%d"),

@@ -19,7 +19,7 @@ def site(
     ] = None,
     weather: Annotated[Path | None, typer.Option(help="folder of hourly weather, ecosys layout, *w.csv")] = None,
     soil: Annotated[Path | None, typer.Option(help="soil layers, ecosys layout")] = None,
-    tower: Annotated[Path | None, typer.Option(help="FLUXNET2015 daily file, FLX_..._DD_...csv")] = None,
+    tower: Annotated[Path | None, typer.Option(help="FLUXNET (DD, HH, HR) or AmeriFlux BASE file, or its zip")] = None,
     crop: Annotated[str | None, typer.Option(help='"corn", "soybean", or by year: "2002=corn,2003=soybean"')] = None,
     years: Annotated[str | None, typer.Option(help='as "2002-2004"; default: all whole years of the tower')] = None,
     partitioning: Annotated[Literal["NT", "DT"], typer.Option(help="Reco from night-time or day-time fluxes")] = "NT",

@@ -1,136 +1,91 @@
-"""FLUXNET2015 daily tower files: Reco, NEE and the GPP that closes their balance.
+"""FLUXNET towers (FLUXNET2015 and AmeriFlux FLUXNET; FULLSET, SUBSET or FLUXMET): daily, half-hourly or hourly files.
+
+Which of them a file is, its columns and stamps tell, not its name.
 
 References
 ----------
 Pastorello et al. (2020), Scientific Data 7:225, doi:10.1038/s41597-020-0534-3 (FLUXNET2015, its columns and QC).
-Verma et al. (2005), Agricultural and Forest Meteorology 131:77-96, doi:10.1016/j.agrformet.2005.05.003 (Mead fields).
 """
 
 from __future__ import annotations
 
-import calendar
-import re
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from pipeline.errors import UserError
+from pipeline.sources.half_hourly import Steps, daily_fluxes, daily_share, read_steps, scale_notes
+from pipeline.sources.tower_days import FluxLimit, FluxNames, Tower, spike_notes, without_spikes
+from pipeline.sources.tower_file import DAY_DIGITS, TowerTable
 
 Partitioning = Literal["NT", "DT"]  # night-time (Reichstein 2005) or day-time (Lasslop 2010) separation of NEE
 
-MISSING = -9999
-IRRIGATED = ("US-Ne1", "US-Ne2")  # of the towers that KGML-ag-Carbon was tuned on
+GOOD = 1  # a step's flag: 0 measured, 1 filled well, 2 and 3 filled less well
+STEP_FLAGS = (0, 1, 2, 3)
+DAY_LIMIT = FluxLimit(50.0, "g C m-2 d-1", "kg C ha-1 d-1, mg C or g CO2 m-2 d-1")  # twice what maize takes up
 
 
-@dataclass(frozen=True)
-class Tower:
-    """Daily fluxes of a tower by date.
+def read_fluxnet(table: TowerTable, *, partitioning: Partitioning = "NT") -> Tower:
+    """Return the days of a FLUXNET file, made of its steps where it is half-hourly or hourly.
 
-    Attributes
-    ----------
-    site
-        FLUXNET name, as US-Ne1.
-    partitioning
-        How Reco and the GPP product were separated.
-    days
-        Index date, unique and in order; columns reco, nee (positive to the atmosphere), gpp_product [g C m-2 d-1] and
-        qc, the share of measured or well-filled half-hours. NaN is missing.
-    """
-
-    site: str
-    partitioning: Partitioning
-    days: pd.DataFrame
-
-    def on(self, dates: pd.DatetimeIndex) -> Tower:
-        """Return the same tower on exactly these days; NaN where it has no row."""
-        return Tower(self.site, self.partitioning, self.days.reindex(dates))
-
-    @property
-    def whole_years(self) -> list[int]:
-        """Calendar years of which the file has every day."""
-        years, rows = np.unique(pd.DatetimeIndex(self.days.index).year, return_counts=True)
-        return [int(year) for year, count in zip(years, rows, strict=True) if count == 365 + calendar.isleap(year)]
-
-    @property
-    def gpp(self) -> pd.Series:
-        """GPP that the network is given [g C m-2 d-1]: Reco - NEE, else the tower's product, else 0.
-
-        The product differs from Reco - NEE (Reco and NEE are filtered separately); the network's balance needs the
-        latter. Slightly negative values are kept: they are noise around zero, and clipping them would add carbon.
-        """
-        closing: pd.Series = self.days["reco"] - self.days["nee"]
-        return closing.fillna(self.days["gpp_product"]).fillna(0.0)
-
-    def scored(self, min_qc: float) -> pd.Series:
-        """Return where an observation is fit to be scored: Reco and NEE are there and qc is at least `min_qc`."""
-        return self.days["reco"].notna() & self.days["nee"].notna() & (self.days["qc"] >= min_qc)
-
-    def notes(self, min_qc: float) -> tuple[str, ...]:
-        """Return how GPP was made and what is not scored, each counted."""
-        days = self.days
-        missing = days["reco"].isna() | days["nee"].isna()
-        zero = int((missing & days["gpp_product"].isna()).sum())
-        total, product, poor = len(days), int(missing.sum()) - zero, int((~missing & ~(days["qc"] >= min_qc)).sum())
-        sentences = [
-            f"Input GPP is Reco - NEE of the tower (RECO_{self.partitioning}_VUT_REF, NEE_VUT_REF), below 0 on "
-            f"{int((self.gpp < 0).sum()):,} of {total:,} days and kept so.",
-            f"{int(missing.sum()):,} days have no Reco or NEE and are not scored; their input GPP is the tower's "
-            f"product on {product:,} and 0 on {zero:,}.",
-            f"{poor:,} days with NEE_VUT_REF_QC below {min_qc:g} are not scored.",
-        ]
-        if self.site in IRRIGATED:
-            sentences.append(
-                f"{self.site} is irrigated; PRECN holds what the weather file holds, rain without irrigation."
-            )
-        return tuple(sentences)
-
-
-def _site_name(path: Path) -> str:
-    found = re.search(r"(?:FLX|AMF)_([A-Z]{2}-\w{3})_", path.name)
-    return found[1] if found else path.stem
-
-
-def _read_columns(path: Path, columns: dict[str, str]) -> pd.DataFrame:
-    try:
-        header = pd.read_csv(path, nrows=0).columns
-        absent = [name for name in ("TIMESTAMP", *columns) if name not in header]
-        if absent:
-            raise UserError(f"{path}: missing columns {absent}; give a FLUXNET2015 daily file (FLX_..._DD_...csv)")
-        return pd.read_csv(path, usecols=["TIMESTAMP", *columns], dtype={"TIMESTAMP": str}, na_values=[str(MISSING)])
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable CSV file ({error})") from None
-
-
-def read_tower(path: Path, *, partitioning: Partitioning = "NT") -> Tower:
-    """Return the days of a FLUXNET2015 daily file (FULLSET or SUBSET), columns found by name.
+    A day made of steps is missing unless all of its steps have a value; its qc is the share of steps with flag 0 or 1,
+    as in the daily files.
 
     Raises
     ------
     UserError
-        If a column is absent, a value is no number, or a date is malformed, repeated or out of order.
+        If a column is absent, a value is no number or no field's flux, a quality flag is unknown, a stamp is malformed,
+        repeated or out of order, or the file is weekly, monthly or yearly.
     """
-    columns = {
-        f"RECO_{partitioning}_VUT_REF": "reco",
-        "NEE_VUT_REF": "nee",
-        f"GPP_{partitioning}_VUT_REF": "gpp_product",
-        "NEE_VUT_REF_QC": "qc",
-    }
-    raw = _read_columns(path, columns)
-    words = [name for name in columns if not pd.api.types.is_numeric_dtype(raw[name])]
-    if words:
-        raise UserError(f"{path}: {words[0]} holds values that are not numbers; a missing value is {MISSING}")
-    dates = pd.to_datetime(raw["TIMESTAMP"], format="%Y%m%d", errors="coerce")
-    steps = np.diff(dates.to_numpy())
-    if dates.isna().any() or (steps <= np.timedelta64(0)).any():
-        row = int(np.flatnonzero(dates.isna() | np.r_[False, steps <= np.timedelta64(0)])[0])
+    suffix = f"{partitioning}_VUT_REF"
+    names = FluxNames(f"RECO_{suffix}", "NEE_VUT_REF", f"GPP_{suffix}", "NEE_VUT_REF_QC")
+    columns = {f"RECO_{suffix}": "reco", names.nee: "nee", f"GPP_{suffix}": "gpp_product"}
+    if "TIMESTAMP" in table.columns:
+        return _of_days(table, names=names, columns=columns)
+    return _of_steps(table, names=names, columns=columns)
+
+
+def _of_days(table: TowerTable, *, names: FluxNames, columns: dict[str, str]) -> Tower:
+    raw = table.read([*columns, names.qc], stamps=["TIMESTAMP"])
+    dates = table.times(raw["TIMESTAMP"], digits=DAY_DIGITS)
+    faulty = np.isnat(dates)
+    faulty[1:] |= dates[1:] <= dates[:-1]
+    if faulty.any():
+        row = int(np.flatnonzero(faulty)[0])
         raise UserError(
-            f"{path}: TIMESTAMP {raw['TIMESTAMP'].iloc[row]!r} in row {row + 1} is not the YYYYMMDD of a later day "
-            f"than the row before; give the daily file with each day once"
+            f"{table.file}: TIMESTAMP {raw['TIMESTAMP'].iloc[row]!r} in row {row + 1} is not the YYYYMMDD of a later "
+            f"day than the row before; give the daily file with each day once"
         )
-    days = raw[list(columns)].rename(columns=columns).set_axis(pd.DatetimeIndex(dates), axis=0)
-    return Tower(_site_name(path), partitioning, days)
+    quality = raw[names.qc]
+    if not quality.dropna().between(0, 1).all():
+        raise UserError(
+            f"{table.file}: {names.qc} reaches from {quality.min():g} to {quality.max():g}, but that of a day is the "
+            f"share of good half-hours, 0 to 1; give the daily file as released"
+        )
+    fluxes = without_spikes(raw[list(columns)], limit=DAY_LIMIT, place=table.file)
+    reading = spike_notes(raw[list(columns)], fluxes, limit=DAY_LIMIT)
+    days = fluxes.rename(columns=columns).assign(qc=quality).set_axis(pd.DatetimeIndex(dates), axis=0)
+    return Tower(table.file.site, names, days, reading)
+
+
+def _of_steps(table: TowerTable, *, names: FluxNames, columns: dict[str, str]) -> Tower:
+    steps = read_steps(table, list(columns), flags=(names.qc,))
+    flags = steps.values[names.qc]
+    if not flags.dropna().isin(STEP_FLAGS).all():
+        raise UserError(
+            f"{table.file}: {names.qc} reaches from {flags.min():g} to {flags.max():g}, but that of a step is one of "
+            f"{STEP_FLAGS}; give the HH or HR file as released"
+        )
+    quality = daily_share(flags <= GOOD, per_day=steps.per_day)  # a step without a flag is not known to be good
+    days = daily_fluxes(steps, list(columns)).rename(columns=columns).assign(qc=quality)
+    reading = (_made_of(steps, days), *steps.notes, *scale_notes(steps.values[names.nee], per_day=steps.per_day))
+    return Tower(table.file.site, names, days, reading)
+
+
+def _made_of(steps: Steps, days: pd.DataFrame) -> str:
+    return (
+        f"The days are means of {steps.name} in umol CO2 m-2 s-1; of the file's {len(days):,} days, "
+        f"{int(days['nee'].isna().sum()):,} lack a step of NEE and {int(days['reco'].isna().sum()):,} one of Reco, and "
+        f"are missing."
+    )

@@ -12,7 +12,7 @@ from model.checkpoint import Checkpoint
 from model.features import CLIMATE_NAMES
 from pipeline.errors import UserError
 from pipeline.site import comparisons, run_site
-from pipeline.sources.fluxnet import Tower
+from pipeline.sources.tower_days import FluxNames, Tower
 from pipeline.tower_site import TowerFiles, parse_crops, parse_years, read_tower_site, tower_site, tower_years
 
 
@@ -23,7 +23,7 @@ def _weather(site_days: pd.DataFrame) -> pd.DataFrame:
 def _tower(site_days: pd.DataFrame) -> Tower:
     columns = {"RECO": "reco", "NEE": "nee", "GPP": "gpp_product"}
     days = site_days.set_index(pd.to_datetime(site_days["date"])).rename(columns=columns)[list(columns.values())]
-    return Tower("US-Xx1", "NT", days.assign(qc=1.0))
+    return Tower("US-Xx1", FluxNames("RECO", "NEE", "GPP", "QC"), days.assign(qc=1.0))
 
 
 def test_years_and_crops_are_read_as_written() -> None:
@@ -69,6 +69,17 @@ def test_weather_must_cover_the_years(site_days: pd.DataFrame) -> None:
         tower_years(tower, weather.drop(weather.loc["2004-06"].index))
     with pytest.raises(UserError, match="no weather on 184 days of 2003-2005, the first 2005-07-01"):
         tower_site(weather.loc[:"2005-06-30"], soil=pd.Series(), tower=tower, crops={2003: 1, 2005: 1})
+
+
+def test_a_tower_that_gives_hardly_any_gpp_is_refused(site_days: pd.DataFrame) -> None:
+    weather, tower = _weather(site_days), _tower(site_days)
+    soil = site_days[["TBKDS", "TSAND", "TSILT", "TFC", "TWP", "TKSat", "TSOC", "TPH", "TCEC"]].iloc[0]
+    crops = {2003: 1, 2004: 5}
+    tower.days.loc["2003-01-01":"2003-03-14", ["reco", "gpp_product"]] = np.nan  # 73 of 731 days
+    assert (tower_site(weather, soil=soil, tower=tower, crops=crops).gpp[:73] == 0).all()
+    tower.days.loc["2003-03-15", ["reco", "gpp_product"]] = np.nan
+    with pytest.raises(UserError, match=r"US-Xx1: 74 of 731 days of 2003-2004 .* give the gap-filled FLUXNET file"):
+        tower_site(weather, soil=soil, tower=tower, crops=crops)
 
 
 @pytest.mark.realdata

@@ -1,0 +1,195 @@
+"""Files of flux towers: a table in a CSV file or inside the zip archive as downloaded, columns found by name.
+
+An archive is never unpacked: its one suitable member is read as a stream, and the folders in members' names, which
+could point anywhere, are not used.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TextIO
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+
+MISSING = -9999
+DAY_DIGITS, STEP_DIGITS = 8, 12  # of YYYYMMDD and YYYYMMDDHHMM
+
+# Fluxes, not the archive's BIF, BIFVARINFO, AUX or ERA5 tables, some of which carry a resolution in their names too.
+_FLUXES = re.compile(
+    r"[A-Z0-9]+_(?P<site>[A-Z]{2}-\w{3})_"
+    r"(?:FLUXNET(?:2015)?_(?P<kind>FULLSET|FLUXMET|SUBSET)|(?P<base>BASE))_(?P<step>HH|HR|DD|WW|MM|YY)_.+\.csv",
+    re.IGNORECASE,
+)
+_SITE = re.compile(r"[A-Z0-9]+_([A-Z]{2}-\w{3})_")
+_COARSER = {4: "yearly", 6: "monthly", DAY_DIGITS: "weekly"}  # by digits of the stamp, where it is none of ours
+_BEST_FIRST = ("DD", "HH", "HR")  # days as the network made them before days that we make
+
+
+@dataclass(frozen=True)
+class TowerFile:
+    """A CSV file, or the member of a zip archive that holds one."""
+
+    path: Path
+    member: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.member}" if self.member else str(self.path)
+
+    @property
+    def site(self) -> str:
+        """Name of the tower, as US-Ne1, from the file's name; the name itself where it has none."""
+        name = PurePosixPath(self.member).name if self.member else self.path.name
+        found = _SITE.match(name)
+        return found[1] if found else PurePosixPath(name).stem
+
+    @contextmanager
+    def open(self) -> Iterator[TextIO]:
+        """Open the text; what cannot be read is a `UserError` that names this file."""
+        try:
+            if self.member is None:
+                with self.path.open(encoding="utf-8-sig", newline="") as file:
+                    yield file
+            else:
+                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
+                    yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        except UserError:
+            raise
+        except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(f"{self}: not a readable CSV file ({error}); download it again") from None
+
+
+def find_tower_file(path: Path) -> TowerFile:
+    """Return the table of fluxes that `path` is or, as a zip archive, holds: daily before half-hourly before hourly.
+
+    Raises
+    ------
+    UserError
+        If an archive is broken or encrypted, or holds no table of fluxes, only coarser ones, or several.
+    """
+    if path.suffix.lower() != ".zip":
+        return TowerFile(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a readable zip archive ({error}); download it again") from None
+    member = _best_member(path, members)
+    if member.flag_bits & 1:
+        raise UserError(f"{path}: {member.filename} is encrypted; unpack it and give the CSV file")
+    return TowerFile(path, member.filename)
+
+
+def _best_member(path: Path, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    named = [(_FLUXES.fullmatch(PurePosixPath(member.filename).name), member) for member in members]
+    fluxes = [(found["step"].upper(), member) for found, member in named if found]
+    for step in _BEST_FIRST:
+        best = [member for of, member in fluxes if of == step]
+        if len(best) > 1:
+            raise UserError(
+                f"{path}: holds {len(best)} {step} files ({', '.join(each.filename for each in best)}); unpack it and "
+                f"give one of them"
+            )
+        if best:
+            return best[0]
+    held = ", ".join(member.filename for member in members[:8]) or "nothing"
+    raise UserError(
+        f"{path}: holds no DD, HH or HR file of FLUXNET (FULLSET, SUBSET or FLUXMET) or AmeriFlux BASE, but {held}; "
+        f"download an archive with one of them"
+    )
+
+
+@dataclass(frozen=True)
+class TowerTable:
+    """Head of a tower's table: comment lines before the names of its columns."""
+
+    file: TowerFile
+    comments: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, file: TowerFile) -> TowerTable:
+        """Return the head of `file`; raises `UserError` where it cannot be read."""
+        comments: list[str] = []
+        with file.open() as text:
+            for line in text:
+                if not line.startswith("#"):
+                    columns = tuple(name.strip().strip('"') for name in line.strip().split(","))
+                    return cls(file, tuple(comments), columns)
+                comments.append(line.rstrip(",\r\n"))
+        raise UserError(f"{file}: holds no header; download it again")
+
+    def comment(self, key: str) -> str | None:
+        """Return the value of a comment line, as US-CRT of "# Site: US-CRT"."""
+        found = (re.fullmatch(rf"#\s*{key}\s*:\s*(\S+)\s*", line) for line in self.comments)
+        return next((each[1] for each in found if each), None)
+
+    def read(self, names: list[str], *, stamps: list[str]) -> pd.DataFrame:
+        """Return columns of numbers, NaN where missing, and of `stamps` as text, in the file's order of rows.
+
+        Raises
+        ------
+        UserError
+            If a column is absent or doubled, there is no row, or a value is no number.
+        """
+        wanted = [*stamps, *names]
+        absent = [name for name in wanted if name not in self.columns]
+        if absent:
+            raise UserError(f"{self.file}: missing columns {absent}; give a FLUXNET or AmeriFlux BASE file as released")
+        doubled = [name for name in wanted if self.columns.count(name) > 1]
+        if doubled:
+            raise UserError(f"{self.file}: column {doubled[0]} is there twice; give the file as released")
+        with self.file.open() as text:
+            raw = pd.read_csv(
+                text,
+                skiprows=len(self.comments) + 1,
+                header=None,
+                names=list(self.columns),
+                usecols=wanted,
+                dtype=dict.fromkeys(stamps, str),
+                index_col=False,
+                low_memory=False,
+            )
+        if raw.empty:
+            raise UserError(f"{self.file}: holds no rows; download it again")
+        return raw.assign(**{name: self._numbers(raw[name]) for name in names})
+
+    def _numbers(self, column: pd.Series) -> pd.Series:
+        numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+        words = (numbers.isna() & column.notna()).to_numpy()
+        if words.any():
+            row = int(np.flatnonzero(words)[0])
+            raise UserError(
+                f"{self.file}: {column.name} holds values that are not numbers, {column.iloc[row]!r} in row {row + 1}; "
+                f"a missing value is {MISSING}"
+            )
+        return numbers.mask(numbers == MISSING)
+
+    def times(self, stamps: pd.Series, *, digits: int) -> NDArray[np.datetime64]:
+        """Return YYYYMMDD or YYYYMMDDHHMM (by `digits`) as times; NaT where a stamp is malformed.
+
+        Raises
+        ------
+        UserError
+            If the first stamp is of a weekly, monthly or yearly file.
+        """
+        first = str(stamps.iloc[0])
+        if first.isdecimal() and len(first) < digits and len(first) in _COARSER:
+            raise UserError(
+                f"{self.file}: {stamps.name} {first} is that of a {_COARSER[len(first)]} file; give the DD, HH or HR "
+                f"file of the same archive"
+            )
+        # pandas takes a day or month of one digit too: the count of digits is checked here.
+        whole = stamps.where(stamps.str.fullmatch(rf"[0-9]{{{digits}}}", na=False))
+        times = pd.to_datetime(whole, format="%Y%m%d%H%M"[: digits - 2], errors="coerce")
+        return times.to_numpy(dtype="datetime64[s]")
