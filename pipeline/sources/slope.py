@@ -10,58 +10,59 @@ from __future__ import annotations
 
 import calendar
 import datetime as dt
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import astuple, dataclass
 from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, field_validator
-from pyproj import Proj
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from pipeline.errors import UserError
-from pipeline.grid import CELL_M, SINUSOIDAL, Grid, sinusoidal
+from pipeline.grid import CELL_M, SINUSOIDAL, Grid
 from pipeline.sources.raster import open_raster
+from pipeline.sources.slope_settings import Layer, SlopeSettings, is_modis_plane
 
 MISSING_FROM = 32767  # stored values from here up are fill
 PLAUSIBLE_GPP = 50.0  # gC m-2 d-1; twice what maize reaches
 OFF_GRID = 0.02  # largest misfit of a pixel [pixel]: grids are printed with few digits, a resampled one is out by more
-
-_PARTS = ("{YYYY}", "{MM}", "{DD}", "{tile}")  # of a file's name
+SUMMER = slice(151, 243)  # June to August; in leap years a day earlier
 
 Indices = NDArray[np.int64]
 
 
-class SlopeSettings(BaseModel, frozen=True, extra="forbid"):
-    """How SLOPE files are named, decoded and their gaps filled."""
+@dataclass(frozen=True)
+class Unused:
+    """Values of files that are there (cells x days) which were taken for missing, each counted once.
 
-    pattern: str = Field(
-        "GPP250m/{YYYY}/GPP.{YYYY}.{MM}.{DD}.{tile}.tif",
-        description="path below the folder; {YYYY}, {MM}, {DD}: the day, {tile}: the MODIS tile, such as h11v04",
-    )
-    scale: float = Field(0.001, gt=0, description="gC m-2 d-1 per unit of the stored integers")
-    nodata: int | None = Field(
-        None, description="missing value beside negative ones, those from 32767 up and the file's own"
-    )
-    crs: str | None = Field(None, description="coordinate system of files that carry none; without it they are refused")
-    dormant_from: int = Field(305, ge=245, le=365, description="first day of year at which missing GPP is 0")
-    dormant_to: int = Field(106, ge=1, le=180, description="last day of year at which missing GPP is 0")
-    max_gap_days: int = Field(
-        10, ge=0, description="longest gap in the growing season that is interpolated; beyond, the year is missing"
-    )
+    Attributes
+    ----------
+    declared
+        Equal to the file's own missing value or to `nodata`.
+    not_a_number
+        NaN, in files of floating-point numbers.
+    negative, high
+        Below 0; from 32767 up.
+    """
 
-    @field_validator("pattern")
-    @classmethod
-    def _names_each_file(cls, pattern: str) -> str:
-        """A pattern without the day would read one file for all days."""
-        absent = [part for part in _PARTS if part not in pattern]
-        if absent:
-            raise ValueError(f"lacks {', '.join(absent)}")
-        return pattern
+    declared: int = 0
+    not_a_number: int = 0
+    negative: int = 0
+    high: int = 0
+
+    def __add__(self, other: Unused) -> Unused:
+        return Unused(*(one + another for one, another in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class YearLayer:
+    """One quantity of one year: `values_TYX` (days, rows, cols) [gC m-2 d-1], NaN missing; days without a file."""
+
+    values_TYX: NDArray[np.float32]
+    absent_days: tuple[dt.date, ...]
+    unused: Unused
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class YearGpp:
 
     gpp_TYX: NDArray[np.float32]
     absent_days: tuple[dt.date, ...]
+    unused: Unused
 
 
 @dataclass(frozen=True)
@@ -92,25 +94,57 @@ class FilledGpp:
     longest_gap_YX: NDArray[np.uint16]
 
 
+def days_of(year: int) -> list[dt.date]:
+    """Return all calendar days of a year, with 29 February and 31 December."""
+    return [dt.date(year, 1, 1) + dt.timedelta(n) for n in range(365 + calendar.isleap(year))]
+
+
 def read_year(folder: Path, *, year: int, grid: Grid, settings: SlopeSettings) -> YearGpp:
     """Return the GPP of every day of `year` on `grid`, a rectangle inside one MODIS tile.
 
     Raises
     ------
     UserError
-        If no day has a file, or a file is truncated, off the grid, in another coordinate system, smaller than `grid`
-        or outside the plausible range (scale).
+        If no day has a file; a file is truncated, off the grid, in another coordinate system, smaller than `grid` or
+        outside the plausible range (scale); or if the summer is implausibly low (scale).
     """
-    tile = _modis_tile(grid)
-    days = [dt.date(year, 1, 1) + dt.timedelta(n) for n in range(365 + calendar.isleap(year))]
-    paths = [folder / _file_name(settings.pattern, day=day, tile=tile) for day in days]
+    found = _read_layer(folder, year=year, grid=grid, layer=settings.gpp)
+    peak = float(np.fmax.reduce(found.values_TYX[SUMMER], axis=None, initial=0.0))
+    # Zeros alone are water or rock, whatever the scale.
+    if 0 < peak < settings.min_summer_peak:
+        raise UserError(
+            f"{folder}: GPP of {_modis_tile(grid)} from June to August {year} stays at or below {peak:.2g} gC m-2 d-1 "
+            f"(`min_summer_peak` {settings.min_summer_peak:g}) on {grid.rows} x {grid.cols} cells; is `scale` "
+            f"({settings.scale:g}) that of this product? If nothing grows there, set `min_summer_peak` to 0"
+        )
+    return YearGpp(found.values_TYX, found.absent_days, found.unused)
+
+
+def read_uncertainty(folder: Path, *, year: int, grid: Grid, settings: SlopeSettings) -> YearLayer:
+    """Return the uncertainty of GPP of every day of `year` on `grid`, as the product gives it; nothing is filled.
+
+    Raises
+    ------
+    UserError
+        As `read_year`, but for the summer; or if a file lacks the band.
+    """
+    assert settings.uncertainty is not None  # the caller has seen to it
+    return _read_layer(folder, year=year, grid=grid, layer=settings.uncertainty)
+
+
+def _read_layer(folder: Path, *, year: int, grid: Grid, layer: Layer) -> YearLayer:
+    tile, days = _modis_tile(grid), days_of(year)
+    paths = [folder / layer.file_name(day, tile=tile) for day in days]
     present = [path.is_file() for path in paths]
     if not any(present):
-        raise UserError(f"{folder}: no GPP of {tile} in {year}, such as {paths[0].relative_to(folder)}; see `pattern`")
-    gpp_TYX = np.full((len(days), *grid.shape), np.nan, np.float32)
-    for gpp_YX, path in compress(zip(gpp_TYX, paths, strict=True), present):
-        gpp_YX[:] = _read_day(path, grid=grid, settings=settings)
-    return YearGpp(gpp_TYX, tuple(day for day, there in zip(days, present, strict=True) if not there))
+        example = paths[0].relative_to(folder)
+        raise UserError(f"{folder}: no {layer.quantity} of {tile} in {year}, such as {example}; see `pattern`")
+    values_TYX = np.full((len(days), *grid.shape), np.nan, np.float32)
+    unused = Unused()
+    for values_YX, path in compress(zip(values_TYX, paths, strict=True), present):
+        values_YX[:], skipped = _read_day(path, grid=grid, layer=layer)
+        unused += skipped
+    return YearLayer(values_TYX, tuple(day for day, there in zip(days, present, strict=True) if not there), unused)
 
 
 def _modis_tile(grid: Grid) -> str:
@@ -119,47 +153,60 @@ def _modis_tile(grid: Grid) -> str:
     return names.pop()
 
 
-def _file_name(pattern: str, *, day: dt.date, tile: str) -> str:
-    for part, value in zip(_PARTS, (f"{day:%Y}", f"{day:%m}", f"{day:%d}", tile), strict=True):
-        pattern = pattern.replace(part, value)
-    return pattern
-
-
-def _read_day(path: Path, *, grid: Grid, settings: SlopeSettings) -> NDArray[np.float32]:
+def _read_day(path: Path, *, grid: Grid, layer: Layer) -> tuple[NDArray[np.floating], Unused]:
     with open_raster(path) as source:
-        _check_plane(source, assumed=settings.crs)
-        stored_YX: NDArray[Any] = source.read(1, window=_window(source, grid=grid))
-        missing_values = [value for value in (source.nodata, settings.nodata) if value is not None]
-    if stored_YX.dtype.kind == "f" and settings.scale != 1:
+        _check_plane(source, assumed=layer.crs)
+        _check_packing(source, layer=layer)
+        stored_YX: NDArray[Any] = source.read(layer.band, window=_window(source, grid=grid))
+        declared = [value for value in (source.nodatavals[layer.band - 1], layer.nodata) if value is not None]
+    missing_YX, unused = _missing(stored_YX, declared=declared)
+    values_YX = np.where(missing_YX, np.float32(np.nan), stored_YX * np.float32(layer.scale))
+    if (values_YX > PLAUSIBLE_GPP).any():
         raise UserError(
-            f"{path}: holds {stored_YX.dtype}, but `scale` {settings.scale:g} is for SLOPE's integers; set it to 1 if "
-            f"the file is in gC m-2 d-1 already"
+            f"{path}: {layer.quantity} of {np.nanmax(values_YX):g} gC m-2 d-1 is above {PLAUSIBLE_GPP:g}; SLOPE stores "
+            f"integers of 0.001 gC m-2 d-1: is `{layer.scale_setting}` ({layer.scale:g}) that of this product?"
         )
-    valid_YX = (stored_YX >= 0) & (stored_YX < MISSING_FROM) & ~np.isin(stored_YX, missing_values)
-    gpp_YX = np.where(valid_YX, stored_YX * np.float32(settings.scale), np.float32(np.nan))
-    if (gpp_YX > PLAUSIBLE_GPP).any():
+    return values_YX, unused
+
+
+def _missing(stored_YX: NDArray[Any], *, declared: list[float]) -> tuple[NDArray[np.bool_], Unused]:
+    """Which values are missing, and how many for each reason, the first that holds."""
+    reasons = (np.isin(stored_YX, declared), np.isnan(stored_YX), stored_YX < 0, stored_YX >= MISSING_FROM)
+    missing_YX, counts = np.zeros(stored_YX.shape, bool), []
+    for reason_YX in reasons:
+        counts.append(int(np.count_nonzero(reason_YX & ~missing_YX)))
+        missing_YX |= reason_YX
+    return missing_YX, Unused(*counts)
+
+
+def _check_packing(source: DatasetReader, *, layer: Layer) -> None:
+    """Refuse a file that holds no such band, or says of itself that it is decoded otherwise."""
+    setting, scale = layer.scale_setting, layer.scale
+    if source.count < layer.band:
+        raise UserError(f"{source.name}: holds {source.count} bands, not the {layer.band} of `uncertainty_band`")
+    dtype, tagged = source.dtypes[layer.band - 1], source.scales[layer.band - 1]
+    if np.dtype(dtype).kind == "f" and scale != 1:
         raise UserError(
-            f"{path}: GPP of {np.nanmax(gpp_YX):g} gC m-2 d-1 is above {PLAUSIBLE_GPP:g}; is `scale` "
-            f"({settings.scale:g}) that of this product?"
+            f"{source.name}: holds {dtype}, but `{setting}` {scale:g} is for SLOPE's integers; set it to 1 if the file "
+            f"is in gC m-2 d-1 already, or store its integers as int16"
         )
-    return gpp_YX
+    offset = source.offsets[layer.band - 1]
+    if offset != 0 or (tagged != 1 and not np.isclose(tagged, scale, rtol=1e-6, atol=0)):
+        raise UserError(
+            f"{source.name}: says that its values are to be multiplied by {tagged:g} and raised by {offset:g}, but "
+            f"`{setting}` is {scale:g}, with nothing to add; use the product as released or mend `{setting}`"
+        )
 
 
 def _check_plane(source: DatasetReader, *, assumed: str | None) -> None:
     crs = source.crs.to_wkt() if source.crs else assumed
     if crs is None:
         raise UserError(f"{source.name}: has no coordinate system; give the one of such files as `crs`")
-    if not _is_modis_plane(crs):
+    if not is_modis_plane(crs):
         raise UserError(
             f"{source.name}: coordinate system {source.crs or crs} is not the MODIS sinusoidal one ({SINUSOIDAL}); use "
             f"the product as released"
         )
-
-
-@lru_cache
-def _is_modis_plane(crs: str) -> bool:
-    """Whether a point of the Midwest lies where the MODIS plane, which is spelled in many ways, has it."""
-    return np.allclose(Proj(crs)(-90.0, 45.0), sinusoidal(np.array(-90.0), np.array(45.0)), rtol=0, atol=1.0)
 
 
 def _window(source: DatasetReader, *, grid: Grid) -> Window:
