@@ -7,6 +7,7 @@ short-wave radiation [W m-2], rain of the hour [mm]; an hour of a cell is there 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,17 +55,17 @@ def reduce_days(hours_QHYX: Array, *, max_missing: int) -> Daily:
         filled_QHYX = _interpolated(around_QHYX)[:, MARGIN_HOURS:-MARGIN_HOURS]
         np.copyto(states_QTHYX[:, day], filled_QHYX, where=fillable_TYX[day])
     there_TYX = np.where(missing_TYX <= max_missing, 24 - missing_TYX, np.nan)
-    rain_TYX = np.nansum(rain_THYX, axis=1) * 24 / there_TYX
+    rain_TYX = _sum(np.nan_to_num(rain_THYX)) * 24 / there_TYX
 
     temperature, pressure, wind, radiation = states_QTHYX
     warmest, moistest = temperature.max(axis=1), pressure.max(axis=1)
     climate = (
-        radiation.mean(axis=1) * MJ_D_PER_W,
+        _sum(radiation) / 24 * MJ_D_PER_W,
         warmest,
         warmest - temperature.min(axis=1),
         moistest,
         moistest - pressure.min(axis=1),
-        wind.mean(axis=1) * KM_D_PER_M_S,
+        _sum(wind) / 24 * KM_D_PER_M_S,
         rain_TYX,
     )
     return Daily(np.stack(climate).astype(np.float32), missing_TYX.astype(np.uint8))
@@ -74,6 +75,12 @@ def _by_day(hours: Array) -> Array:
     """Copy (..., hours, rows, cols) without the margins as (..., days, 24, rows, cols)."""
     inner = hours[..., MARGIN_HOURS:-MARGIN_HOURS, :, :]
     return inner.reshape(*inner.shape[:-3], -1, 24, *inner.shape[-2:]).copy()
+
+
+def _sum(hours_THYX: Array) -> Array:
+    """Sum of each day's hours, one after another: NumPy's own order, and so the last bit, varies with the shape."""
+    total_TYX: Array = reduce(np.add, np.moveaxis(hours_THYX, 1, 0))
+    return total_TYX
 
 
 def _interpolated(states_QHYX: Array) -> Array:
