@@ -231,7 +231,10 @@ def fill_gaps(gpp_TYX: NDArray[np.float32], *, settings: SlopeSettings) -> Fille
     """Return GPP with its gaps filled; the first axis holds the 365 or 366 days of one year.
 
     Missing days of the dormant season become 0. Gaps of the growing season up to `max_gap_days` are linear between the
-    days around them; a longer one makes the cell's whole year missing.
+    days around them; a longer one makes the cell's whole year missing. Of a gap across the border of the seasons, the
+    dormant days become 0 first; the others are a gap of their own, that ends at this 0, and they alone count against
+    `max_gap_days`. The seasons are days of year as each year counts them, as in the published series: after 28
+    February of a leap year they begin a date earlier.
     """
     gpp_TYX = gpp_TYX.copy()
     dormant_TYX = np.isnan(gpp_TYX) & _dormant(len(gpp_TYX), settings)[:, None, None]
