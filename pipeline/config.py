@@ -33,6 +33,9 @@ class ArchiveSettings(Section):
     slope: Path = Field(Path("archives/slope"), description="folder of SLOPE GPP GeoTIFFs")
     soil: Path = Field(Path("archives/gssurgo"), description="folder of a gSSURGO or gNATSGO geodatabase and raster")
     crop: Path = Field(Path("archives/cdl"), description="folder of yearly Cropland Data Layers")
+    csdl: Path = Field(
+        Path("archives/csdl"), description="folder of yearly Corn-Soy Data Layers, for years before 2008; may be absent"
+    )
 
 
 class StoreSettings(Section):

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pipeline.archive_files import FileSet, file_set, gpp_files
 from pipeline.config import RunFile
 from pipeline.grid import Grid, Tile
-from pipeline.inputs_store import SOIL_MEANS
-from pipeline.sources.cropland import CropSettings, crops_on_grid, find_layer
+from pipeline.inputs_store import SOIL_MEANS, digest_of
+from pipeline.sources.crop_layers import CropArchives, Product, YearLayers, compose
+from pipeline.sources.cropland import CropSettings
 from pipeline.sources.gssurgo import MapUnits, SoilArchive, SoilSettings, find_archive, read_map_units, soil_on_grid
 from pipeline.sources.slope import SlopeSettings, fill_gaps, read_year
+from regions import load_region, zones
 
 
 @dataclass(frozen=True)
@@ -133,29 +135,44 @@ def _map_units(source: SoilSource) -> MapUnits:
 
 @dataclass(frozen=True)
 class CropSource:
-    """The Cropland Data Layer of one year."""
+    """The crop layers of one year: which serves which state, and their shares put together."""
 
     files: FileSet
-    layer: Path
+    layers: YearLayers
     settings: CropSettings
     notes: Mapping[str, str] = field(default_factory=dict)
     product: str = "crop"
 
     @classmethod
     def find(cls, run_file: RunFile, year: int) -> CropSource:
-        """Find the layer of a year; raises `UserError` for none or several."""
-        folder, settings = run_file.archives.crop, run_file.crop
-        layer = find_layer(folder, year=year, settings=settings)
-        return cls(file_set([layer], root=folder, settings=settings), layer, settings)
+        """Find the layers of a year; raises `UserError` for a state without the one it needs, or with several."""
+        settings = run_file.crop
+        folders = {Product.CDL: run_file.archives.crop, Product.CSDL: run_file.archives.csdl}
+        archives = CropArchives(folders[Product.CDL], folders[Product.CSDL], settings)
+        layers = archives.layers_of_year(year, zones=zones(load_region(run_file.region)))
+        sets = {
+            product.name: file_set(layers.files_of(product), root=folder, settings=settings.decoding)
+            for product, folder in folders.items()
+        }
+        # Which layer serves a state decides as much as what is in it.
+        fingerprint = digest_of({name: files.fingerprint for name, files in sets.items()} | layers.notes)
+        count = sum(files.count for files in sets.values())
+        size_bytes = sum(files.size_bytes for files in sets.values())
+        return cls(FileSet(count, size_bytes, fingerprint), layers, settings, layers.notes)
 
     def read(self, grid: Grid) -> Layers:
         """Overlap with the cells."""
-        crops = crops_on_grid(self.layer, grid=grid, settings=self.settings)
+        crops = compose(self.layers, grid=grid, settings=self.settings)
+        shares = crops.shares
         arrays: dict[str, NDArray[Any]] = {
-            "corn_fraction": crops.corn_YX,
-            "soybean_fraction": crops.soybean_YX,
-            "covered": crops.covered_YX,
+            "corn_fraction": shares.corn_YX,
+            "soybean_fraction": shares.soybean_YX,
+            "covered": shares.covered_YX,
+            "crop_layer": crops.layer_YX,
         }
-        missing = np.isnan(crops.corn_YX)
-        counts = {"cells partly covered": int(((crops.covered_YX < 1) & ~missing).sum())}
+        missing = np.isnan(shares.corn_YX)
+        counts = {
+            "cells partly covered": int(((shares.covered_YX < 1) & ~missing).sum()),
+            "cells of states without a crop layer": crops.unserved_cells,
+        }
         return Layers(arrays, missing, counts)

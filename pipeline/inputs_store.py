@@ -73,6 +73,9 @@ SOIL = (
 CROP = (
     *(variable for variable in ANNUAL if variable.name in ("corn_fraction", "soybean_fraction")),
     Variable("covered", "1", "share of the cell that the crop layer covers"),
+    Variable(
+        "crop_layer", "1", "layer of the crops: 1 Cropland Data Layer, 2 Corn-Soy Data Layer, 0 none", dtype="uint8"
+    ),
 )
 ON_GRID = {"gpp": GPP, "soil": SOIL, "crop": CROP}
 # The variable whose range stands for the product in reports.
