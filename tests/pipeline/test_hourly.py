@@ -60,3 +60,12 @@ def test_cells_are_missing_each_for_itself() -> None:
         np.broadcast_to([[False, True, True], [False, False, True]], (7, 2, 3)),
     )
     np.testing.assert_array_equal(daily.missing_TYX[:, 0], [[0, 4, 24], [0, 0, 24]])
+
+
+def test_a_cell_alone_gives_the_same_bits_as_among_others() -> None:
+    series = np.random.default_rng(4).uniform(0, 30, (5, 24 * 3 + 2 * MARGIN_HOURS, 7, 9)).astype(np.float32)
+    series[:, 30, 2] = np.nan
+    together = reduce_days(series, max_missing=3).climate_FTYX
+    for row, col in np.ndindex(7, 9):
+        alone = reduce_days(series[:, :, row : row + 1, col : col + 1], max_missing=3).climate_FTYX
+        np.testing.assert_array_equal(alone[..., 0, 0], together[..., row, col])

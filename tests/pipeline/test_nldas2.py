@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tracemalloc
 from pathlib import Path
 
 import netCDF4
@@ -11,68 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.sources import nldas2
 from pipeline.sources.nldas2 import DailyClimate, NldasSettings, Window, index_archive, read_days
-
-NAMES = ("Tair", "Qair", "PSurf", "Wind_E", "Wind_N", "LWdown", "CRainf_frac", "CAPE", "PotEvap", "Rainf", "SWdown")
-WINDOW = Window(119, 283, 2, 3)  # 39.9375-40.0625 N, 89.5625-89.3125 W
-LAT, LON = np.array([39.9375, 40.0625]), np.array([-89.5625, -89.4375, -89.3125])
-DAY = dt.datetime(2010, 6, 3)
-
-
-def weather(hours: int, *, seed: int = 0, shape: tuple[int, int] = (2, 3)) -> dict[str, NDArray[np.float32]]:
-    """Random but possible values of the variables that are used."""
-    rng = np.random.default_rng(seed)
-    ranges = {
-        "Tair": (270, 310), "Qair": (0.002, 0.02), "PSurf": (9.6e4, 1.01e5), "Wind_E": (-9, 9), "Wind_N": (-9, 9),
-        "Rainf": (0, 4), "SWdown": (0, 900),
-    }  # fmt: skip
-    return {name: rng.uniform(*limits, (hours, *shape)).astype(np.float32) for name, limits in ranges.items()}
-
-
-def write_granule(path: Path, first: dt.datetime, values: dict[str, NDArray[np.float32]], **axes: object) -> Path:
-    """A file as the archive and its subsetters write it; `axes` replaces lat, lon or the unit of time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lat, lon = np.asarray(axes.get("lat", LAT)), np.asarray(axes.get("lon", LON))
-    stamps = [first + dt.timedelta(hours=n) for n in range(len(values["Tair"]))]
-    with netCDF4.Dataset(path, "w") as file:
-        for name, size in (("time", len(stamps)), ("lat", lat.size), ("lon", lon.size)):
-            file.createDimension(name, size)
-        time = file.createVariable("time", "f8", ("time",))
-        time.units = axes.get("units", "hours since 1979-01-01 00:00:00")
-        time[:] = netCDF4.date2num(stamps, time.units)
-        file.createVariable("lat", "f8", ("lat",))[:] = lat
-        file.createVariable("lon", "f8", ("lon",))[:] = lon
-        for name in NAMES:
-            if name in values or name not in ("Tair", "Qair", "PSurf", "Wind_E", "Wind_N", "Rainf", "SWdown"):
-                variable = file.createVariable(name, "f4", ("time", "lat", "lon"), fill_value=-9999.0)
-                variable[:] = values.get(name, np.zeros((len(stamps), lat.size, lon.size)))
-    return path
-
-
-def read(
-    folder: Path, day: dt.date = dt.date(2010, 6, 3), last: dt.date | None = None, **settings: object
-) -> DailyClimate:
-    chosen = NldasSettings.model_validate(settings)
-    index = index_archive(folder, settings=chosen)
-    return read_days(index, first=day, last=last or day, window=WINDOW, settings=chosen)
-
-
-def expected_day(values: dict[str, NDArray[np.float32]], hours: slice) -> list[NDArray[np.float64]]:
-    """The seven daily quantities from the product's description, in float64."""
-    tair, q, p, e, n, rain, sw = (
-        values[name][hours].astype(np.float64)
-        for name in ("Tair", "Qair", "PSurf", "Wind_E", "Wind_N", "Rainf", "SWdown")
-    )
-    vapour = q * p / (0.622 + 0.378 * q) / 1000
-    return [
-        sw.sum(0) * 3600 / 1e6 * (24 / len(sw)),
-        tair.max(0) - 273.15,
-        tair.max(0) - tair.min(0),
-        vapour.max(0),
-        vapour.max(0) - vapour.min(0),
-        np.sqrt(e**2 + n**2).mean(0) * 86400 / 1000,
-        rain.sum(0),
-    ]
+from tests.pipeline.nldas2_files import DAY, LAT, LON, WINDOW, expected_day, read, weather, write_granule
 
 
 def test_a_day_is_the_stamps_00_to_23_in_the_units_of_the_network(tmp_path: Path) -> None:
@@ -99,6 +41,63 @@ def test_day_windows_begin_at_their_stamp(tmp_path: Path, day_window: str, first
     daily = read(tmp_path, day_window=day_window)
     expected = expected_day(values, slice(first, first + 24))
     np.testing.assert_allclose(daily.climate_FTYX[:, 0], expected, rtol=3e-5, atol=3e-5)
+
+
+@pytest.mark.parametrize(("day_window", "day"), [("utc_stamp", 1), ("utc_hour_ending", 0), ("local_standard", 0)])
+def test_rain_stamped_at_midnight_fell_in_the_hour_before(tmp_path: Path, day_window: str, day: int) -> None:
+    """`utc_stamp`, as published, counts the last hour of a UTC day to the next; `utc_hour_ending` does not."""
+    values = weather(24 * 5)
+    values["Rainf"][:] = 0.0
+    values["Rainf"][48] = 2.5  # stamp 00 UTC of the second day that is read
+    write_granule(tmp_path / "NLDAS_FORA0125_H.nc", DAY - dt.timedelta(1), values)
+    daily = read(tmp_path, dt.date(2010, 6, 3), dt.date(2010, 6, 4), day_window=day_window)
+    expected = np.zeros((2, 2, 3))
+    expected[day] = 2.5
+    np.testing.assert_array_equal(daily.climate_FTYX[6], expected)
+
+
+@pytest.mark.parametrize("day_window", ["utc_stamp", "local_standard"])
+def test_bands_of_rows_give_the_days_of_the_window_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, day_window: str
+) -> None:
+    lat, lon = 39.8125 + 0.125 * np.arange(5), -97.8125 + 0.125 * np.arange(6)  # UTC-7 and UTC-6
+    values = weather(96, shape=(5, 6))
+    values["Tair"][40, 3] = -9999.0
+    write_granule(tmp_path / "NLDAS_FORA0125_H.nc", DAY - dt.timedelta(1), values, lat=lat, lon=lon)
+    chosen = NldasSettings.model_validate({"day_window": day_window})
+    index, window = index_archive(tmp_path, settings=chosen), Window.around(lon, lat[[0, 0, 0, 4, 4, 4]])
+
+    def days() -> DailyClimate:
+        return read_days(index, first=DAY.date(), last=DAY.date(), window=window, settings=chosen)
+
+    once = days()
+    assert np.isfinite(once.climate_FTYX).all()
+    for cells in (1, 7, 12):
+        monkeypatch.setattr(nldas2, "BAND_CELLS", cells)
+        np.testing.assert_array_equal(days().climate_FTYX, once.climate_FTYX)
+        np.testing.assert_array_equal(days().missing_hours_TYX, once.missing_hours_TYX)
+
+
+@pytest.mark.slow
+def test_a_month_of_the_midwest_is_read_in_less_than_a_gigabyte(tmp_path: Path) -> None:
+    """From a merged file, whose variables are read whole."""
+    window = Window(84, 164, 116, 196)
+    hours = 31 * 24
+    values = {
+        name: np.broadcast_to(value, (hours, window.rows, window.cols))
+        for name, value in weather(hours, shape=(1, 1)).items()
+    }
+    axes = {"lat": window.latitudes, "lon": window.longitudes}
+    write_granule(tmp_path / "NLDAS_FORA0125_H.1.nc", DAY - dt.timedelta(2), values, **axes)
+    index = index_archive(tmp_path, settings=NldasSettings())
+    tracemalloc.start()
+    daily = read_days(
+        index, first=dt.date(2010, 6, 2), last=dt.date(2010, 6, 30), window=window, settings=NldasSettings()
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.isfinite(daily.climate_FTYX).all()
+    assert peak < 1e9
 
 
 def test_local_days_differ_across_a_time_zone(tmp_path: Path) -> None:
@@ -283,6 +282,14 @@ def test_a_missing_variable_is_named(tmp_path: Path) -> None:
     write_granule(tmp_path / "NLDAS_FORA0125_H.nc", DAY, values)
     with pytest.raises(UserError, match="no variable PSurf"):
         read(tmp_path)
+
+
+def test_a_granule_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    path = write_granule(tmp_path / "NLDAS_FORA0125_H.nc", DAY, weather(24))
+    index = index_archive(tmp_path, settings=NldasSettings())
+    path.unlink()
+    with pytest.raises(UserError, match=r"NLDAS_FORA0125_H\.nc: cannot be read \(No such file or directory\)"):
+        read_days(index, first=DAY.date(), last=DAY.date(), window=WINDOW, settings=NldasSettings())
 
 
 def test_windows_hold_the_cells_of_their_points() -> None:
