@@ -1,0 +1,99 @@
+"""`agcarbon fetch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.fetch import Fetched, FetchPlan
+    from pipeline.fetch_archives import Archive
+
+
+def fetch(
+    run_file: Annotated[Path, typer.Argument(help="run file")],
+    *,
+    years: Annotated[
+        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all of the region's if absent")
+    ] = None,
+    product: Annotated[
+        list[str] | None, typer.Option(help="climate, gpp, crop or soil; may be repeated; absent: all")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what is there and what lacks; no login")] = False,
+    only: Annotated[str | None, typer.Option(help="names of SLOPE files, such as 'GPP.*.tif'; absent: *GPP*")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="read also files known to be whole, and compare")] = False,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="files at a time")] = 4,
+    list_links: Annotated[
+        Literal["polaris", "soilgrids"] | None, typer.Option("--list", help="only print the links of these soil maps")
+    ] = None,
+) -> None:
+    """Download NLDAS-2 and SLOPE GPP of the region from NASA; say how to come by the other archives.
+
+    A transfer that ended, for whatever reason, goes on where it stopped when the command is given again. Files are
+    verified by size and checksum, and listed in fetched.jsonl beside them. Tested against generated responses only.
+    """
+    from pipeline.commands.console import console
+    from pipeline.fetch_archives import FETCHED, archive_of, known_products
+    from pipeline.fetch_by_hand import links, steps
+    from pipeline.fetch_report import plan_table, print_fetched
+    from pipeline.job import Job
+
+    job = Job.open(run_file)
+    if list_links:
+        print("\n".join(links(list_links, job.region)))
+        return
+    wanted = job.years(years)
+    products = known_products(product)
+    for name in products:
+        for step in steps(name, run_file=job.run_file, region=job.region, years=wanted):
+            console.print(f"by hand, {name}: {step}", soft_wrap=True, markup=False)
+    archives = [
+        archive_of(name, run_file=job.run_file, region=job.region, years=wanted, only=only)
+        for name in products
+        if name in FETCHED
+    ]
+    plans = _plan(archives, recheck=verify)
+    for plan in plans:
+        console.print(plan_table(plan))
+    if dry_run or not plans:
+        return
+    done = _fetch([plan for plan in plans if plan.todo], parallel=parallel)
+    print_fetched(console, done)
+    if any(fetched.failures for fetched in done):
+        raise typer.Exit(1)
+
+
+def _plan(archives: list[Archive], *, recheck: bool) -> list[FetchPlan]:
+    if not archives:
+        return []
+    _need_earthaccess()
+    from pipeline.commands.console import progress_bars
+    from pipeline.fetch import plan_fetch
+    from pipeline.fetch_earthdata import EarthdataCatalogue
+
+    with progress_bars() as report:
+        return [plan_fetch(archive, EarthdataCatalogue(), recheck=recheck, progress=report) for archive in archives]
+
+
+def _fetch(plans: list[FetchPlan], *, parallel: int) -> list[Fetched]:
+    if not plans:
+        return []
+    from pipeline.commands.console import progress_bars
+    from pipeline.fetch import fetch as fetch_plan
+    from pipeline.fetch_earthdata import log_in
+    from pipeline.fetch_transfer import Downloader
+
+    auth = log_in()
+    with progress_bars() as report, Downloader(auth.get_session) as downloader:
+        return [fetch_plan(plan, downloader, parallel=parallel, progress=report) for plan in plans]
+
+
+def _need_earthaccess() -> None:
+    from importlib.util import find_spec
+
+    from pipeline.errors import UserError
+
+    if find_spec("earthaccess") is None:
+        raise UserError("downloading needs the package earthaccess; install it with pip install 'agcarbon[download]'")

@@ -1,0 +1,177 @@
+"""What an archive holds: the files of a collection by region and days, as a catalogue of NASA describes them.
+
+What a catalogue says is taken for a claim: a file is used only if its link is https, on a host of
+NASA and ends in a plain file name. Tested against generated responses only.
+
+References
+----------
+Unified Metadata Model for granules (UMM-G) 1.6.6: `RelatedUrls`, `DataGranule.ArchiveAndDistributionInformation`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+ARCHIVE_HOST = ".nasa.gov"  # the login's token goes to whatever host a link names
+ALGORITHMS = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
+"""Checksums that can be recomputed, by their name in UMM-G and in `hashlib`; others count as none."""
+
+_UNITS = {"KB": 1, "MB": 2, "GB": 3, "TB": 4, "PB": 5}
+_ROUNDED = 0.12  # a size in a unit is printed with few digits, and UMM-G leaves open whether a TB has 1000^4 or 1024^4
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A product as the catalogue knows it."""
+
+    short_name: str
+    version: str
+    provider: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to search: `box` is west, south, east, north [degree]; days are included at both ends."""
+
+    collection: Collection
+    box: tuple[float, float, float, float]
+    first: dt.date
+    last: dt.date
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size of a file; `exact` is False where the catalogue gives it in kilobytes or more."""
+
+    bytes: int
+    exact: bool
+
+    def agrees(self, measured_bytes: int) -> bool:
+        """Say whether a file may have this size: the same, or within the rounding of the unit."""
+        return abs(measured_bytes - self.bytes) <= (0 if self.exact else _ROUNDED * self.bytes)
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """Digest of a file: `algorithm` as in `hashlib`, `value` in lower-case hexadecimal digits."""
+
+    algorithm: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file of an archive.
+
+    Attributes
+    ----------
+    name
+        A plain file name, without separators.
+    url
+        https, on a host of NASA.
+    size, checksum
+        As the catalogue gives them; None where it does not.
+    day
+        First day of what it holds, where the catalogue says so.
+    """
+
+    name: str
+    url: str
+    size: Size | None
+    checksum: Checksum | None
+    day: dt.date | None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A link or a granule that is not used, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files that match a query, and what of the answer is not used."""
+
+    remotes: tuple[Remote, ...]
+    refused: tuple[Refused, ...]
+
+
+class Catalogue(Protocol):
+    """Knows which files an archive holds."""
+
+    def search(self, query: Query) -> Listing:
+        """Return the files that match; raises `UserError` if they cannot be told."""
+
+
+def files_of(granule: Mapping[str, Any]) -> Iterator[Remote | Refused]:
+    """Yield the files of one granule in UMM-G; a granule without any, and links that are unsafe, are `Refused`."""
+    umm = granule.get("umm", {})
+    links = [str(link.get("URL", "")) for link in umm.get("RelatedUrls", ()) if link.get("Type") == "GET DATA"]
+    # An s3:// link is the same file by a road that is open inside one Amazon region only.
+    links = list(dict.fromkeys(link for link in links if not link.startswith("s3:")))
+    if not links:
+        yield Refused(str(umm.get("GranuleUR", "a granule without a name")), "has no link to its data")
+    described = _described(umm.get("DataGranule", {}).get("ArchiveAndDistributionInformation", ()))
+    for link in links:
+        name = unquote(urlsplit(link).path.rsplit("/", 1)[-1])
+        if fault := _fault(link, name):
+            yield Refused(name or link.partition("?")[0], fault)
+            continue
+        entries = [entry for entry in described if entry.get("Name") == name]
+        if not entries and len(links) == len(described) == 1:
+            entries = described  # some archives write "Not provided" for the name
+        yield Remote(name, link, _size(entries), _checksum(entries), _day(umm.get("TemporalExtent", {})))
+
+
+def _fault(link: str, name: str) -> str | None:
+    """Why a link cannot be trusted with the login, or its name with a place on the disk."""
+    parts = urlsplit(link)
+    host = parts.hostname or ""
+    if parts.scheme != "https" or not host.endswith(ARCHIVE_HOST):
+        return f"its link ({parts.scheme}://{host}) is not https on a host of {ARCHIVE_HOST}"
+    if parts.username or parts.password:
+        return "its link carries a user name"
+    if not _PLAIN_NAME.fullmatch(name):
+        return "its name is no plain file name"
+    return None
+
+
+def _described(entries: Any) -> list[Mapping[str, Any]]:
+    """Entries of `ArchiveAndDistributionInformation`: files, and those inside packages of files."""
+    flat = [file for entry in entries for file in (entry, *entry.get("Files", ()))]
+    return [file for file in flat if {"Size", "SizeInBytes", "Checksum"} & file.keys()]
+
+
+def _size(entries: list[Mapping[str, Any]]) -> Size | None:
+    """Size in bytes if any entry has it; 0 stands for unknown in some archives, and some write numbers as text."""
+    for entry in entries:
+        if size_bytes := int(entry.get("SizeInBytes", 0)):
+            return Size(size_bytes, exact=True)
+    for entry in entries:
+        if (amount := float(entry.get("Size", 0))) and entry.get("SizeUnit") in _UNITS:
+            return Size(round(amount * 1024 ** _UNITS[entry["SizeUnit"]]), exact=False)
+    return None
+
+
+def _checksum(entries: list[Mapping[str, Any]]) -> Checksum | None:
+    for entry in entries:
+        given = entry.get("Checksum", {})
+        if given.get("Algorithm") in ALGORITHMS and given.get("Value"):
+            return Checksum(ALGORITHMS[given["Algorithm"]], str(given["Value"]).strip().lower())
+    return None
+
+
+def _day(extent: Mapping[str, Any]) -> dt.date | None:
+    stamp = extent.get("SingleDateTime") or extent.get("RangeDateTime", {}).get("BeginningDateTime")
+    try:
+        return dt.date.fromisoformat(str(stamp)[:10])
+    except ValueError:
+        return None
