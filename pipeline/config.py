@@ -15,9 +15,9 @@ from pydantic.fields import FieldInfo
 
 from pipeline.errors import UserError
 from pipeline.sources.cropland import CropSettings
-from pipeline.sources.gssurgo import SoilSettings
 from pipeline.sources.nldas2 import NldasSettings
 from pipeline.sources.slope import SlopeSettings
+from pipeline.sources.soil import SoilSettings
 
 
 class Section(BaseModel):
@@ -31,7 +31,10 @@ class ArchiveSettings(Section):
 
     nldas2: Path = Field(Path("archives/nldas2"), description="folder of NLDAS-2 granules, any depth")
     slope: Path = Field(Path("archives/slope"), description="folder of SLOPE GPP GeoTIFFs")
-    soil: Path = Field(Path("archives/gssurgo"), description="folder of a gSSURGO or gNATSGO geodatabase and raster")
+    soil: Path = Field(
+        Path("archives/gssurgo"),
+        description="folder of gSSURGO or gNATSGO geodatabases and rasters, SoilGrids maps or POLARIS tiles",
+    )
     crop: Path = Field(Path("archives/cdl"), description="folder of yearly Cropland Data Layers")
     csdl: Path = Field(
         Path("archives/csdl"), description="folder of yearly Corn-Soy Data Layers, for years before 2008; may be absent"

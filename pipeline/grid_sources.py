@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from pipeline.archive_files import FileSet, file_set, gpp_files
 from pipeline.config import RunFile
+from pipeline.domain import domain_of
 from pipeline.grid import Grid, Tile
-from pipeline.inputs_store import SOIL_MEANS, digest_of
+from pipeline.inputs_store import digest_of
+from pipeline.sources import gssurgo, polaris, soilgrids
 from pipeline.sources.crop_layers import CropArchives, Product, YearLayers, compose
 from pipeline.sources.cropland import CropSettings
-from pipeline.sources.gssurgo import MapUnits, SoilArchive, SoilSettings, find_archive, read_map_units, soil_on_grid
 from pipeline.sources.slope import SlopeSettings, fill_gaps, read_year
+from pipeline.sources.soil import QUANTITIES, GridSoil, SoilProduct
 from regions import load_region, zones
 
 
@@ -95,42 +97,43 @@ class GppSource:
 
 @dataclass(frozen=True)
 class SoilSource:
-    """gSSURGO; the fingerprint of its files stands for their content in the process's cache."""
+    """Soil of the product that is chosen; the fingerprint of its files stands for their content in the cache."""
 
     files: FileSet
-    archive: SoilArchive
-    settings: SoilSettings
+    found: SoilProduct
     notes: Mapping[str, str] = field(default_factory=dict, hash=False)
     product: str = "soil"
 
     @classmethod
     def find(cls, run_file: RunFile) -> SoilSource:
-        """Find geodatabases and rasters; raises `UserError` where one of the two is absent."""
+        """Find the files of the product; raises `UserError` where some are absent."""
         folder, settings = run_file.archives.soil, run_file.soil
-        archive = find_archive(folder, settings=settings)
-        files = file_set((*archive.geodatabases, *archive.rasters), root=folder, settings=settings)
-        return cls(files, archive, settings)
+        found = _find_soil(run_file)
+        return cls(file_set(found.files, root=folder, settings=settings), found, found.notes)
 
     def read(self, grid: Grid) -> Layers:
-        """Average the map units over the cells."""
-        soil = soil_on_grid(self.archive.rasters, units=_map_units(self), grid=grid)
-        arrays: dict[str, NDArray[Any]] = {
-            variable.name: values for variable, values in zip(SOIL_MEANS, soil.features_FYX, strict=True)
-        } | {
-            "soil_coverage": soil.coverage_YX,
-            "soc_stock": soil.soc_stock_YX,
-            "soil_depth": soil.depth_YX,
-            "soil_percent": soil.percent_YX,
-        }
+        """Average the soil over the cells."""
+        soil = _soil_reader(self)(grid)
+        arrays: dict[str, NDArray[Any]] = dict(zip(QUANTITIES, soil.values_QYX, strict=True))
         missing = np.asarray(np.isnan(soil.features_FYX).any(axis=0))
         partial = (soil.coverage_YX < 1) & ~missing
         counts = {"cells partly covered": int(partial.sum()), "unknown map units": len(soil.unknown_mukeys)}
-        return Layers(arrays, missing, counts)
+        return Layers(arrays | {"soil_coverage": soil.coverage_YX}, missing, counts)
+
+
+def _find_soil(run_file: RunFile) -> SoilProduct:
+    folder, settings = run_file.archives.soil, run_file.soil
+    if settings.product == "soilgrids":
+        return soilgrids.find_maps(folder, settings=settings)
+    if settings.product == "polaris":
+        domain = domain_of(load_region(run_file.region))
+        return polaris.find_tiles(folder, grids=map(domain.grid.of, domain.tiles), settings=settings)
+    return gssurgo.find_archive(folder, settings=settings)
 
 
 @lru_cache(maxsize=1)
-def _map_units(source: SoilSource) -> MapUnits:
-    return read_map_units(source.archive.geodatabases, settings=source.settings)
+def _soil_reader(source: SoilSource) -> Callable[[Grid], GridSoil]:
+    return source.found.reader()
 
 
 @dataclass(frozen=True)

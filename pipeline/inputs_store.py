@@ -65,10 +65,12 @@ GPP = (
 SOIL_MEANS = tuple(map(_variable, FEATURES[SOIL_FEATURES]))
 SOIL = (
     *SOIL_MEANS,
-    Variable("soil_coverage", "1", "share of the cell on map units with data"),
+    Variable("soil_coverage", "1", "share of the cell with soil data"),
     Variable("soc_stock", "g m-2", "soil organic carbon, 0-30 cm, without rock fragments"),
     Variable("soil_depth", "cm", "depth with data, of 0-30 cm"),
-    Variable("soil_percent", "%", "percentage of map unit components with data"),
+    Variable("soil_percent", "%", "percentage of map unit components with data; 100 for products without components"),
+    Variable("soc_stock_200", "g m-2", "soil organic carbon, 0-200 cm, without rock fragments"),
+    Variable("soc_depth_200", "cm", "depth that soc_stock_200 is the carbon of, of 0-200 cm"),
 )
 CROP = (
     *(variable for variable in ANNUAL if variable.name in ("corn_fraction", "soybean_fraction")),

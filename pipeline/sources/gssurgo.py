@@ -1,4 +1,4 @@
-"""gSSURGO: soil tables and rasters of map units -> the nine soil inputs of the network, 0-30 cm.
+"""gSSURGO: soil tables and rasters of map units -> the nine soil inputs of the network, 0-30 cm, and carbon stocks.
 
 A map unit is a mixture of components, a component a stack of horizons. Means are taken over depth, then over
 components, then over the map units of a cell, each time over those that have the value; what share had it is returned
@@ -6,90 +6,56 @@ beside it.
 
 References
 ----------
-Soil Survey Staff, Gridded Soil Survey Geographic (gSSURGO) Database, USDA-NRCS. The carbon stock is `soc0_30` of its
-Value Added Look Up table (Valu1), except that components without data are left out here and count as 0 there.
+Soil Survey Staff, Gridded Soil Survey Geographic (gSSURGO) Database, USDA-NRCS. Carbon stocks are those of its Value
+Added Look Up table (Valu1), except that components without data are left out here and count as 0 there.
 """
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyogrio
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from model.features import SOIL_NAMES
 from pipeline.errors import UserError
 from pipeline.grid import Grid
+from pipeline.sources.geodatabase import FILE, Column, Table, read_table
 from pipeline.sources.raster import cell_means, open_raster
-
-DEPTH_CM = 30
-OM_PER_SOC = 1.724  # van Bemmelen: organic matter holds 58 % carbon
+from pipeline.sources.soil import OM_PER_SOC, PROFILE_CM, QUANTITIES, TOPSOIL_CM, GridSoil, SoilSettings
 
 Array = NDArray[np.float64]
 
-
-class SoilSettings(BaseModel, frozen=True, extra="forbid"):
-    """How gSSURGO is found and averaged."""
-
-    geodatabases: tuple[str, ...] = Field(
-        ("gSSURGO*.gdb", "gSSURGO*.zip"), min_length=1, description="geodatabase folders, or zip files that hold one"
-    )
-    rasters: str = Field("MapunitRaster*.tif", description="GeoTIFFs of map unit keys, at any depth of the folder")
-    component_rule: Literal["weighted", "dominant"] = Field(
-        "weighted", description="components of a map unit: mean weighted by their percentage, or the largest alone"
-    )
-
-
-class _Column(NamedTuple):
-    """A column of the table chorizon: factor to the network's unit, and the limits that the product sets itself."""
-
-    name: str
-    factor: float
-    low: float
-    high: float
-
-
 # By input of the network. Stored in g cm-3, % of fine earth, volumetric %, um s-1, weight %, -, meq per 100 g; limits
 # as in the product's table mdstattabcols.
-_COLUMNS = {
-    "TBKDS": _Column("dbovendry_r", 1.0, 0.02, 2.6),
-    "TSAND": _Column("sandtotal_r", 10.0, 0.0, 100.0),
-    "TSILT": _Column("silttotal_r", 10.0, 0.0, 100.0),
-    "TFC": _Column("wthirdbar_r", 0.01, 0.0, 2000.0),
-    "TWP": _Column("wfifteenbar_r", 0.01, 0.0, 400.0),
-    "TKSat": _Column("ksat_r", 3.6, 0.0, 705.0),
-    "TSOC": _Column("om_r", 10.0 / OM_PER_SOC, 0.0, 100.0),
-    "TPH": _Column("ph1to1h2o_r", 1.0, 1.8, 11.0),
-    "TCEC": _Column("cec7_r", 1.0, 0.0, 400.0),
+_FEATURES = {
+    "TBKDS": Column("dbovendry_r", 1.0, 0.02, 2.6),
+    "TSAND": Column("sandtotal_r", 10.0, 0.0, 100.0),
+    "TSILT": Column("silttotal_r", 10.0, 0.0, 100.0),
+    "TFC": Column("wthirdbar_r", 0.01, 0.0, 2000.0),
+    "TWP": Column("wfifteenbar_r", 0.01, 0.0, 400.0),
+    "TKSat": Column("ksat_r", 3.6, 0.0, 705.0),
+    "TSOC": Column("om_r", 10.0 / OM_PER_SOC, 0.0, 100.0),
+    "TPH": Column("ph1to1h2o_r", 1.0, 1.8, 11.0),
+    "TCEC": Column("cec7_r", 1.0, 0.0, 400.0),
 }
-_MOIST_DENSITY = _Column("dbthirdbar_r", 1e6, 0.02, 2.6)  # to g m-3, for the stock
+_MOIST_DENSITY = Column("dbthirdbar_r", 1e6, 0.02, 2.6)  # to g m-3, for the stocks
+_TOP, _BOTTOM = Column("hzdept_r", 1.0, 0.0, 9999.0), Column("hzdepb_r", 1.0, 0.0, 9999.0)
+_PERCENT = Column("comppct_r", 1.0, 0.0, 100.0)
+_FRAGMENTS = Column("fragvol_r", 1.0, 0.0, 100.0)
 
+_MAPUNIT = Table("mapunit", "mukey")
+_COMPONENT = Table("component", "cokey", ("mukey",), (_PERCENT,))
+_CHORIZON = Table("chorizon", "chkey", ("cokey",), (_TOP, _BOTTOM, _MOIST_DENSITY, *_FEATURES.values()))
+_CHFRAGS = Table("chfrags", "chfragskey", ("chkey",), (_FRAGMENTS,), optional=True)
 
-class _Table(NamedTuple):
-    """A table of the geodatabase: its key and the columns read with it."""
-
-    name: str
-    key: str
-    columns: tuple[str, ...]
-
-
-_MAPUNIT = _Table("mapunit", "mukey", ())
-_COMPONENT = _Table("component", "cokey", ("mukey", "comppct_r"))
-_CHORIZON = _Table(
-    "chorizon",
-    "chkey",
-    ("cokey", "hzdept_r", "hzdepb_r", _MOIST_DENSITY.name, *(column.name for column in _COLUMNS.values())),
-)
-_CHFRAGS = _Table("chfrags", "chfragskey", ("chkey", "fragvol_r"))
+_PERCENT_PLACE = QUANTITIES.index("soil_percent")
+_EXACT_IN_FLOAT32 = 2**24
 
 
 @dataclass(frozen=True)
@@ -98,60 +64,71 @@ class SoilArchive:
 
     geodatabases: tuple[Path, ...]
     rasters: tuple[Path, ...]
+    settings: SoilSettings
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Geodatabases and rasters."""
+        return (*self.geodatabases, *self.rasters)
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Product, rule for components, methods."""
+        return {
+            "product": "gSSURGO, USDA-NRCS",
+            "statistic": "representative values (_r)",
+            "component rule": self.settings.component_rule,
+            "TFC, TWP, TKSat": "surveyed (wthirdbar_r, wfifteenbar_r, ksat_r)",
+            "TSOC": f"om_r / {OM_PER_SOC:g}",
+            "TCEC": "surveyed (cec7_r)",
+            "soc_stock, soc_stock_200": "om_r / 1.724 x dbthirdbar_r x thickness, rock fragments excluded",
+        }
+
+    def reader(self) -> Callable[[Grid], GridSoil]:
+        """Read the tables, and return the function that reads the soil of a grid."""
+        units = read_map_units(self.geodatabases, settings=self.settings)
+        return lambda grid: soil_on_grid(self.rasters, units=units, grid=grid)
 
 
 @dataclass(frozen=True)
 class MapUnits:
-    """Soil of N map units, 0-30 cm, sorted by key; NaN where the survey has no value.
+    """Soil of N map units, sorted by key.
 
     Attributes
     ----------
     mukey_N
         Map unit keys.
-    features_FN
-        (9, N), features and units of `model.features.SOIL_NAMES`.
-    soc_stock_N
-        Soil organic carbon to 30 cm [gC m-2], rock fragments excluded.
-    depth_N
-        Depth to which all nine features are known [cm], 0 to 30: mean over the components that have them all.
-    percent_N
-        Percentage of the map unit in such components.
+    values_QN
+        (14, N) in the order and units of `pipeline.sources.soil.QUANTITIES`; NaN where the survey has no value. Depths
+        are means over the components that have data. Percentages may add up to a little more than 100, as surveyed.
+    overlapping_horizons
+        Horizons that begin above the bottom of the one before, and were cut there.
     """
 
     mukey_N: NDArray[np.int64]
-    features_FN: Array
-    soc_stock_N: Array
-    depth_N: Array
-    percent_N: Array
+    values_QN: Array
+    overlapping_horizons: int = 0
 
+    @property
+    def features_FN(self) -> Array:
+        """(9, N), features and units of `model.features.SOIL_NAMES`."""
+        features_FN: Array = self.values_QN[: len(SOIL_NAMES)]
+        return features_FN
 
-@dataclass(frozen=True)
-class GridSoil:
-    """Soil on a grid: means over map units with data, weighted by the area that each shares with the cell.
+    @property
+    def soc_stock_N(self) -> Array:
+        """Soil organic carbon to 30 cm [gC m-2]."""
+        return self.quantity("soc_stock")
 
-    Attributes
-    ----------
-    features_FYX
-        (9, rows, cols) float32, features and units of `model.features.SOIL_NAMES`; NaN where no map unit has data.
-    coverage_YX
-        Share of the cell on map units with data, 0 to 1, of the feature with the least: 0 where one is NaN.
-    soc_stock_YX, depth_YX, percent_YX
-        Carbon stock [gC m-2], depth with data [cm] and components with data [%]; see `MapUnits`.
-    unknown_mukeys
-        Keys in the rasters that no geodatabase holds; their area counts as area without data.
-    """
-
-    features_FYX: NDArray[np.float32]
-    coverage_YX: NDArray[np.float32]
-    soc_stock_YX: NDArray[np.float32]
-    depth_YX: NDArray[np.float32]
-    percent_YX: NDArray[np.float32]
-    unknown_mukeys: tuple[int, ...]
+    def quantity(self, name: str) -> Array:
+        """Return one of `QUANTITIES` (N,)."""
+        values_N: Array = self.values_QN[QUANTITIES.index(name)]
+        return values_N
 
 
 def find_archive(folder: Path, *, settings: SoilSettings) -> SoilArchive:
     """Return the geodatabases and rasters below `folder`; raises `UserError` where one of the two is absent."""
-    geodatabases = sorted(path for pattern in settings.geodatabases for path in folder.rglob(pattern))
+    geodatabases = sorted({path for pattern in settings.geodatabases for path in folder.rglob(pattern)})
     rasters = sorted(folder.rglob(settings.rasters))
     if not geodatabases:
         raise UserError(f"{folder}: no geodatabase named {' or '.join(settings.geodatabases)}; put gSSURGO there")
@@ -159,13 +136,14 @@ def find_archive(folder: Path, *, settings: SoilSettings) -> SoilArchive:
         raise UserError(
             f"{folder}: no raster named {settings.rasters}; export the geodatabase's MapunitRaster as GeoTIFF"
         )
-    return SoilArchive(tuple(geodatabases), tuple(rasters))
+    return SoilArchive(tuple(geodatabases), tuple(rasters), settings)
 
 
 def read_map_units(geodatabases: Sequence[Path], *, settings: SoilSettings) -> MapUnits:
     """Return the soil of all map units in the geodatabases (`.gdb` folders, or `.zip` files that hold one).
 
-    A mean over depth takes only horizons with the value, a mean over components only components with one.
+    A mean over depth takes only horizons with the value, a mean over components only components with one; a component
+    without percentage has no weight. A map unit that several geodatabases hold is taken from the first.
 
     Raises
     ------
@@ -173,85 +151,64 @@ def read_map_units(geodatabases: Sequence[Path], *, settings: SoilSettings) -> M
         If a geodatabase is unreadable, lacks a table or column, or holds values outside their physical range, such as
         -1 for missing.
     """
-    component, chorizon = _read(geodatabases, _COMPONENT), _read(geodatabases, _CHORIZON)
+    component = _components(geodatabases, settings)
+    horizons = _horizons(geodatabases)
+    cokeys = pd.Index(component["cokey"])
+    mukeys = pd.Index(np.sort(read_table(geodatabases, _MAPUNIT)["mukey"].to_numpy(np.int64)))
+    of_component = partial(_grouped_means, group_N=cokeys.get_indexer(pd.Index(horizons.cokey_H)), groups=len(cokeys))
+    topsoil = of_component(horizons.values_VH, weight_N=horizons.thickness_cm(TOPSOIL_CM))
+    profile = of_component(horizons.values_VH[-1:], weight_N=horizons.thickness_cm(PROFILE_CM))
+    over_components = _grouped_means(
+        _component_values(topsoil, profile),
+        weight_N=component["comppct_r"].to_numpy(np.float64),
+        group_N=mukeys.get_indexer(pd.Index(component["mukey"].astype(np.int64))),
+        groups=len(mukeys),
+    )
+    values_QN = over_components.mean_QG
+    known_percent_N = over_components.weight_QG[_PERCENT_PLACE]  # the weights are the percentages
+    values_QN[_PERCENT_PLACE] = np.where(known_percent_N > 0, known_percent_N, np.nan)
+    return MapUnits(mukeys.to_numpy(), values_QN, horizons.overlapping)
+
+
+def _components(geodatabases: Sequence[Path], settings: SoilSettings) -> pd.DataFrame:
+    """Components of each map unit, all or the largest; of one that two releases hold, only those of the first."""
+    component = read_table(geodatabases, _COMPONENT)
+    component = component[component[FILE] == component.groupby("mukey")[FILE].transform("min")]
     if settings.component_rule == "dominant":
         largest_first = component.sort_values(["comppct_r", "cokey"], ascending=[False, True])
         component = largest_first.drop_duplicates("mukey")
-    cokeys = pd.Index(component["cokey"])
-    mukeys = pd.Index(np.sort(_read(geodatabases, _MAPUNIT)["mukey"].to_numpy(np.int64)))
-
-    over_depth = _grouped_means(
-        _horizon_values(chorizon, _read(geodatabases, _CHFRAGS)),
-        weight_N=_thickness_cm(chorizon),
-        group_N=cokeys.get_indexer(chorizon["cokey"]),
-        groups=len(cokeys),
-    )
-    over_components = _grouped_means(
-        _component_values(over_depth),
-        weight_N=component["comppct_r"].to_numpy(np.float64),
-        group_N=mukeys.get_indexer(component["mukey"].astype(np.int64)),
-        groups=len(mukeys),
-    )
-    *features_FN, soc_stock_N, depth_N = over_components.mean_QG
-    percent_N = np.where(np.isfinite(depth_N), over_components.weight_QG[-1], np.nan)
-    return MapUnits(mukeys.to_numpy(), np.stack(features_FN), soc_stock_N, depth_N, percent_N)
+    return component
 
 
-def _read(geodatabases: Sequence[Path], table: _Table) -> pd.DataFrame:
-    """Rows of the table from all geodatabases; neighbouring states may both hold a row of a survey area they share."""
-    rows = pd.concat([_read_one(path, table) for path in geodatabases], ignore_index=True)
-    return rows.drop_duplicates(table.key, ignore_index=True)
+class _Horizons(NamedTuple):
+    """Horizons without overlap: component, interval [cm], values (10, H) as `_horizon_values`, how many were cut."""
+
+    cokey_H: NDArray[np.object_]
+    top_H: Array
+    bottom_H: Array
+    values_VH: Array
+    overlapping: int
+
+    def thickness_cm(self, depth_cm: int) -> Array:
+        """Thickness above a depth (H,) [cm]; 0 where top or bottom is missing, or the top is below the bottom."""
+        return np.nan_to_num(np.minimum(self.bottom_H, depth_cm) - self.top_H).clip(min=0)
 
 
-def _read_one(geodatabase: Path, table: _Table) -> pd.DataFrame:
-    columns = [table.key, *table.columns]
-    try:
-        rows: pd.DataFrame = pyogrio.read_dataframe(
-            _gdal_path(geodatabase), layer=table.name, columns=columns, read_geometry=False
-        )
-    except (DataSourceError, DataLayerError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{geodatabase}: table {table.name} is unreadable ({error}); unpack or load it again"
-        ) from error
-    absent = [column for column in columns if column not in rows]
-    if absent:
-        raise UserError(
-            f"{geodatabase}: table {table.name} lacks {', '.join(absent)}; use an unaltered gSSURGO release"
-        )
-    for column in (*_COLUMNS.values(), _MOIST_DENSITY):
-        if column.name in rows:
-            _check_range(rows[column.name], column, geodatabase)
-    return rows
-
-
-def _gdal_path(geodatabase: Path) -> str:
-    if geodatabase.suffix != ".zip":
-        return str(geodatabase)
-    folders = {name[: name.index(".gdb/") + 4] for name in zipfile.ZipFile(geodatabase).namelist() if ".gdb/" in name}
-    if len(folders) != 1:
-        raise UserError(f"{geodatabase}: holds {len(folders)} geodatabases (.gdb folders), not 1; unpack it")
-    return f"/vsizip/{geodatabase}/{folders.pop()}"
-
-
-def _check_range(stored: pd.Series[float], column: _Column, geodatabase: Path) -> None:
-    outside = stored[(stored < column.low) | (stored > column.high)]
-    if len(outside):
-        raise UserError(
-            f"{geodatabase}: chorizon.{column.name} holds {outside.iloc[0]:g} ({len(outside)} rows), outside "
-            f"{column.low:g} to {column.high:g}; a missing value must be NULL"
-        )
-
-
-def _thickness_cm(chorizon: pd.DataFrame) -> Array:
-    """Thickness of each horizon above 30 cm (H,) [cm]; 0 where a depth is missing."""
-    top, bottom = chorizon["hzdept_r"].to_numpy(np.float64), chorizon["hzdepb_r"].to_numpy(np.float64)
-    thickness: Array = np.minimum(bottom, DEPTH_CM) - np.maximum(top, 0)
-    return np.nan_to_num(thickness).clip(min=0)
+def _horizons(geodatabases: Sequence[Path]) -> _Horizons:
+    """Horizons; where two overlap, the upper one has the soil, so that none counts twice."""
+    chorizon = read_table(geodatabases, _CHORIZON).sort_values(["cokey", _TOP.name, _BOTTOM.name], ignore_index=True)
+    cokey = chorizon["cokey"]
+    deepest = chorizon[_BOTTOM.name].fillna(0).groupby(cokey).cummax()
+    above = deepest.groupby(cokey).shift(fill_value=0).to_numpy(np.float64)
+    top, bottom = chorizon[_TOP.name].to_numpy(np.float64), chorizon[_BOTTOM.name].to_numpy(np.float64)
+    overlapping = int(((top < above) & (top < bottom)).sum())
+    values_VH = _horizon_values(chorizon, read_table(geodatabases, _CHFRAGS))
+    return _Horizons(cokey.to_numpy(object), np.maximum(top, above), bottom, values_VH, overlapping)
 
 
 def _horizon_values(chorizon: pd.DataFrame, chfrags: pd.DataFrame) -> Array:
     """The nine features in units of the network, then organic carbon [gC m-3 of whole soil]: (10, H)."""
-    columns = [_COLUMNS[name] for name in SOIL_NAMES]
+    columns = [_FEATURES[name] for name in SOIL_NAMES]
     features_FH = np.stack([chorizon[column.name].to_numpy(np.float64) * column.factor for column in columns])
     fragments = chfrags.groupby("chkey")["fragvol_r"].sum().reindex(chorizon["chkey"], fill_value=0)
     fine_earth = 1 - fragments.to_numpy(np.float64).clip(max=100) / 100
@@ -281,12 +238,22 @@ def _grouped_means(values_QN: Array, *, weight_N: Array, group_N: NDArray[np.int
     return _Means(mean_QG, weight_QG)
 
 
-def _component_values(over_depth: _Means) -> Array:
-    """Features, carbon stock [gC m-2] and depth at which the scarcest feature is known [cm] of components: (11, K)."""
-    features_FK, carbon_K = over_depth.mean_QG[:-1], over_depth.mean_QG[-1]
-    stock_K = carbon_K * over_depth.weight_QG[-1] / 100
-    depth_K = over_depth.weight_QG[:-1].min(axis=0)
-    return np.vstack([features_FK, stock_K, np.where(depth_K > 0, depth_K, np.nan)])
+def _component_values(topsoil: _Means, profile: _Means) -> Array:
+    """`QUANTITIES` of components (14, K); the percentage, which is none of a component, is 1 where all is known."""
+    features_FK, carbon_K = topsoil.mean_QG[:-1], topsoil.mean_QG[-1]
+    depth_K = topsoil.weight_QG[:-1].min(axis=0)
+    known_depth_K = np.where(depth_K > 0, depth_K, np.nan)
+    depth_200_K = np.where(profile.weight_QG[0] > 0, profile.weight_QG[0], np.nan)
+    return np.vstack(
+        [
+            features_FK,
+            carbon_K * topsoil.weight_QG[-1] / 100,
+            known_depth_K,
+            np.where(depth_K > 0, 1.0, np.nan),
+            profile.mean_QG[0] * depth_200_K / 100,
+            depth_200_K,
+        ]
+    )
 
 
 def soil_on_grid(rasters: Sequence[Path], *, units: MapUnits, grid: Grid) -> GridSoil:
@@ -303,14 +270,16 @@ def soil_on_grid(rasters: Sequence[Path], *, units: MapUnits, grid: Grid) -> Gri
     for path in rasters:
         with open_raster(path) as source:
             sums_LYX += cell_means(source, grid=grid, layers=partial(lookup, path, source.nodata))
-    if sums_LYX[-1].max() > 1 + 1e-6:
+    if sums_LYX[-1].max() > 1 + 1e-6:  # the last layer: where there is any key
         raise UserError(f"rasters {', '.join(map(str, rasters))} overlap; keep one for each place")
     if lookup.unknown and not lookup.known:
         raise UserError(
             f"{rasters[0]}: none of its map unit keys, such as {min(lookup.unknown)}, is in the geodatabase; take "
             f"both from the same release"
         )
-    return _grid_soil(sums_LYX, lookup)
+    quantities = len(QUANTITIES)
+    share_QYX = sums_LYX[quantities:-1][lookup.mask_Q]
+    return GridSoil.of(sums_LYX[:quantities], share_QYX=share_QYX, unknown_mukeys=tuple(sorted(lookup.unknown)))
 
 
 class _Lookup:
@@ -327,7 +296,7 @@ class _Lookup:
     """
 
     def __init__(self, units: MapUnits) -> None:
-        values_QN = np.vstack([units.features_FN, units.soc_stock_N, units.depth_N, units.percent_N])
+        values_QN = units.values_QN
         has_QN = np.isfinite(values_QN)
         masks_MN, self.mask_Q = np.unique(has_QN, axis=0, return_inverse=True)
         # Two more columns, without data: keys that no unit has, and pixels without a key.
@@ -346,23 +315,14 @@ class _Lookup:
         key_YX = np.where(mapped, stored_YX, 0).astype(np.int64)
         if (mapped & (key_YX != stored_YX)).any():
             raise UserError(f"{path}: holds values that are not whole; a raster of map unit keys is needed")
+        if stored_YX.dtype == np.float32 and key_YX.max(initial=0) > _EXACT_IN_FLOAT32:
+            raise UserError(
+                f"{path}: holds {key_YX.max()} as float32, which is exact up to {_EXACT_IN_FLOAT32} alone; export the "
+                f"keys as 32-bit integers"
+            )
         place_YX = np.searchsorted(self._mukey_N, key_YX).clip(max=len(self._mukey_N) - 1)
         found = mapped & (self._mukey_N[place_YX] == key_YX)
         self.unknown.update(np.unique(key_YX[mapped & ~found]).tolist())
         self.known |= bool(found.any())
         without_data_YX = np.where(mapped, len(self._mukey_N), len(self._mukey_N) + 1)
         return self._table_LN[:, np.where(found, place_YX, without_data_YX)]
-
-
-def _grid_soil(sums_LYX: Array, lookup: _Lookup) -> GridSoil:
-    """Divide sums over the cell by the share that had the value."""
-    quantities = lookup.mask_Q.size
-    value_QYX, share_QYX = sums_LYX[:quantities], sums_LYX[quantities:-1][lookup.mask_Q]
-    # Below a millionth of the cell a share is what cancelling contours leave of 0.
-    share_QYX = np.where(share_QYX > 1e-6, share_QYX, 0.0)
-    mean_QYX = np.divide(value_QYX, share_QYX, out=np.full_like(value_QYX, np.nan), where=share_QYX > 0)
-    *features_FYX, soc_stock_YX, depth_YX, percent_YX = mean_QYX.astype(np.float32)
-    coverage_YX = share_QYX[: len(SOIL_NAMES)].min(axis=0).clip(max=1).astype(np.float32)
-    return GridSoil(
-        np.stack(features_FYX), coverage_YX, soc_stock_YX, depth_YX, percent_YX, tuple(sorted(lookup.unknown))
-    )

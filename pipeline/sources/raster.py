@@ -17,7 +17,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from pipeline.errors import UserError
-from pipeline.grid import CELL_M, Grid, lonlat
+from pipeline.grid import CELL_M, RADIUS_M, Grid, lonlat
 from pipeline.overlap import Overlap, cell_areas
 
 _BLOCK_PIXELS = 400_000  # bounds the memory of one block: pixels x layers x 16 bytes
@@ -43,7 +43,9 @@ class _Block:
     cols: slice
 
 
-def cell_means(source: DatasetReader, *, grid: Grid, layers: Callable[[Values], Values]) -> Array:
+def cell_means(
+    source: DatasetReader, *, grid: Grid, layers: Callable[[Values], Values], geographic: bool = False
+) -> Array:
     """Return the mean of each layer over each cell of `grid`, (L, rows, cols); the raster counts as 0 where it ends.
 
     The cells are quadrilaterals in the raster's plane (the curve of a 232 m edge is about 1 mm), areas are exact. Reads
@@ -53,15 +55,19 @@ def cell_means(source: DatasetReader, *, grid: Grid, layers: Callable[[Values], 
     ----------
     layers
         Turns pixels (height, width) into finite layers (L, height, width).
+    geographic
+        Whether the raster is in longitude and latitude, which is then its plane. Pixels of a cell weigh the same there,
+        though their areas differ by d(cos)/cos = tan(latitude) x 3.6e-5 from edge to edge: less than 1e-4 below 70
+        degrees.
 
     Raises
     ------
     UserError
-        If the raster has no coordinate system or a geographic one.
+        If the raster has no coordinate system, or one that is not of the kind asked for.
     """
-    to_plane = _plane_of(source)
+    to_plane = _plane_of(source, geographic=geographic)
     means_LYX = None
-    for block in _blocks(grid, cells=_block_cells(source)):
+    for block in _blocks(grid, cells=_block_cells(source, grid=grid, geographic=geographic)):
         x_px, y_px = _corners(block, grid=grid, source=source, to_plane=to_plane)
         window = _window(x_px, y_px, source=source)
         layers_LYX = layers(_read(source, window))
@@ -73,9 +79,13 @@ def cell_means(source: DatasetReader, *, grid: Grid, layers: Callable[[Values], 
     return means_LYX
 
 
-def _plane_of(source: DatasetReader) -> Transformer:
+def _plane_of(source: DatasetReader, *, geographic: bool) -> Transformer:
     """Longitude and latitude to the raster's plane, without a shift of datum: NAD83 and WGS84 differ by 1 to 2 m."""
-    if source.crs is None or not source.crs.is_projected:
+    if geographic and (source.crs is None or not source.crs.is_geographic):
+        raise UserError(
+            f"{source.name}: coordinate system {source.crs} is not longitude and latitude; use the product as released"
+        )
+    if not geographic and (source.crs is None or not source.crs.is_projected):
         raise UserError(
             f"{source.name}: coordinate system {source.crs} is not a plane, so that areas cannot be taken in it; "
             f"use the product in its own Albers projection (EPSG:5070)"
@@ -84,9 +94,12 @@ def _plane_of(source: DatasetReader) -> Transformer:
     return Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
 
 
-def _block_cells(source: DatasetReader) -> int:
+def _block_cells(source: DatasetReader, *, grid: Grid, geographic: bool) -> int:
     """Edge of a block in cells."""
-    return max(int(math.sqrt(_BLOCK_PIXELS * abs(source.transform.determinant)) / CELL_M), 1)
+    pixel_area_m2 = abs(source.transform.determinant)
+    if geographic:
+        pixel_area_m2 *= (math.radians(1) * RADIUS_M) ** 2 * math.cos(float(grid.y_m[0]) / RADIUS_M)
+    return max(int(math.sqrt(_BLOCK_PIXELS * pixel_area_m2) / CELL_M), 1)
 
 
 def _blocks(grid: Grid, *, cells: int) -> Iterator[_Block]:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from model.features import SOIL_NAMES
 from pipeline.errors import UserError
 from pipeline.grid import Grid, sinusoidal
-from pipeline.sources.gssurgo import MapUnits, SoilSettings, find_archive, read_map_units, soil_on_grid
+from pipeline.inputs_store import SOIL
+from pipeline.sources.gssurgo import MapUnits, find_archive, read_map_units, soil_on_grid
+from pipeline.sources.soil import QUANTITIES, SoilSettings
 
 WEIGHTED, DOMINANT = SoilSettings(), SoilSettings(component_rule="dominant")
 LEFT, TOP = 554985.0, 1898985.0
@@ -35,7 +37,7 @@ def horizon(component: str, top: int, bottom: int, **properties: float | None) -
 
 def write_geodatabase(
     path: Path,
-    components: list[tuple[str, str, int]],
+    components: list[tuple[str, str, int | None]],
     horizons: list[dict[str, object]],
     fragments: tuple[tuple[str, int], ...] = (),
 ) -> Path:
@@ -51,7 +53,7 @@ def write_geodatabase(
     }
     for name, table in tables.items():
         stored_as_int16 = table.columns.intersection(["comppct_r", "hzdept_r", "hzdepb_r", "fragvol_r"])
-        table = table.astype(dict.fromkeys(stored_as_int16, np.int16))
+        table = table.astype(dict.fromkeys(stored_as_int16, "Int16"))
         pyogrio.write_dataframe(table, path, layer=name, driver="OpenFileGDB")
     return path
 
@@ -66,6 +68,13 @@ def test_carbon_stocks_of_a_real_survey_are_those_of_its_valu1_table(realdata: P
     stock = dict(zip(units.mukey_N.tolist(), units.soc_stock_N.round(), strict=True))
     published = {465580: 4394, 465581: 3738, 465582: 21020, 465583: 23661, 465584: 4712}
     assert {key: stock[key] for key in published} == published
+    # No horizon there reaches below 200 cm, so that soc0_999 is the stock to 200 cm, and tk0_999s its depth.
+    profile = dict(zip(units.mukey_N.tolist(), units.quantity("soc_stock_200").round(), strict=True))
+    whole = {465580: 6918, 465581: 6060, 465582: 35995, 465583: 33095, 465584: 8076, 465585: 15441}
+    assert {key: profile[key] for key in whole} == whole
+    depths = dict(zip(units.mukey_N.tolist(), units.quantity("soc_depth_200"), strict=True))
+    assert [depths[key] for key in whole] == [151.5, 151.0, 151.5, 153.5, 151.5, 153.5]
+    assert units.overlapping_horizons == 0
     # Water and dumps have no horizon.
     assert np.isnan(units.features_FN[:, np.isin(units.mukey_N, [465587, 465588])]).all()
 
@@ -78,8 +87,8 @@ def test_features_are_in_units_of_the_network(tmp_path: Path) -> None:
         "TSOC": 30 / 1.724, "TPH": 6.5, "TCEC": 20.0,
     }  # fmt: skip
     np.testing.assert_allclose(units.features_FN[:, 0], [expected[name] for name in SOIL_NAMES])
-    assert units.depth_N.item() == 30
-    assert units.percent_N.item() == 100
+    assert units.quantity("soil_depth").item() == 30
+    assert units.quantity("soil_percent").item() == 100
 
 
 def test_horizons_are_weighted_by_thickness_above_30_cm_where_they_have_the_value(tmp_path: Path) -> None:
@@ -92,8 +101,8 @@ def test_horizons_are_weighted_by_thickness_above_30_cm_where_they_have_the_valu
     units = read_map_units([write_geodatabase(tmp_path / "a.gdb", [("7", "a", 90)], layers)], settings=WEIGHTED)
     np.testing.assert_allclose(feature(units, "TSOC"), 3.5 * 10 / 1.724)
     np.testing.assert_allclose(feature(units, "TPH"), 6.5)
-    assert units.depth_N.item() == 20
-    assert units.percent_N.item() == 90
+    assert units.quantity("soil_depth").item() == 20
+    assert units.quantity("soil_percent").item() == 90
 
 
 def test_components_are_weighted_by_percentage_where_they_have_the_value(tmp_path: Path) -> None:
@@ -103,7 +112,7 @@ def test_components_are_weighted_by_percentage_where_they_have_the_value(tmp_pat
     weighted = read_map_units([path], settings=WEIGHTED)
     np.testing.assert_allclose(feature(weighted, "TCEC"), (60 * 20 + 30 * 35) / 90)
     np.testing.assert_allclose(feature(weighted, "TKSat"), 36)
-    assert weighted.percent_N.item() == 30
+    assert weighted.quantity("soil_percent").item() == 30
     dominant = read_map_units([path], settings=DOMINANT)
     np.testing.assert_allclose(feature(dominant, "TCEC"), 20)
     assert np.isnan(feature(dominant, "TKSat")).all()
@@ -132,10 +141,115 @@ def test_rock_fragments_lower_the_stock_and_nothing_else(tmp_path: Path) -> None
     np.testing.assert_allclose(with_rocks.soc_stock_N, 0.75 * top + 0.5 * below)
 
 
-def test_minus_one_for_missing_is_refused(tmp_path: Path) -> None:
-    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100)], [horizon("a", 0, 40, sandtotal_r=-1.0)])
-    with pytest.raises(UserError, match=r"a\.gdb: chorizon\.sandtotal_r holds -1 .*must be NULL"):
+@pytest.mark.parametrize("column", [*PROPERTIES, "hzdept_r", "hzdepb_r"])
+def test_minus_one_for_missing_is_refused_in_every_column_of_horizons(tmp_path: Path, column: str) -> None:
+    layer = horizon("a", 0, 40) | {column: -1.0}
+    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100)], [layer])
+    with pytest.raises(UserError, match=rf"a\.gdb: chorizon\.{column} holds -1 .*must be NULL"):
         read_map_units([path], settings=WEIGHTED)
+
+
+def test_minus_one_for_missing_is_refused_in_shares_and_fragments(tmp_path: Path) -> None:
+    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", -1)], [horizon("a", 0, 40)])
+    with pytest.raises(UserError, match=r"component\.comppct_r holds -1"):
+        read_map_units([path], settings=WEIGHTED)
+    path = write_geodatabase(tmp_path / "b.gdb", [("7", "a", 90)], [horizon("a", 0, 40)], (("a-0", -1),))
+    with pytest.raises(UserError, match=r"chfrags\.fragvol_r holds -1"):
+        read_map_units([path], settings=WEIGHTED)
+
+
+def test_a_component_without_percentage_has_no_weight(tmp_path: Path) -> None:
+    components = [("7", "a", 60), ("7", "b", None), ("8", "c", None)]
+    horizons = [horizon("a", 0, 50, cec7_r=20.0), horizon("b", 0, 50, cec7_r=35.0), horizon("c", 0, 50)]
+    path = write_geodatabase(tmp_path / "a.gdb", components, horizons)
+    for settings in (WEIGHTED, DOMINANT):
+        units = read_map_units([path], settings=settings)
+        np.testing.assert_allclose(feature(units, "TCEC"), [20, np.nan])
+        np.testing.assert_array_equal(units.quantity("soil_percent"), [60, np.nan])
+
+
+@pytest.mark.parametrize(("first", "second"), [(40, 20), (70, 50)])
+def test_percentages_that_do_not_add_up_to_100_weigh_as_they_are(tmp_path: Path, first: int, second: int) -> None:
+    horizons = [horizon("a", 0, 50, cec7_r=20.0), horizon("b", 0, 50, cec7_r=35.0)]
+    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", first), ("7", "b", second)], horizons)
+    units = read_map_units([path], settings=WEIGHTED)
+    np.testing.assert_allclose(feature(units, "TCEC"), (first * 20 + second * 35) / (first + second))
+    assert units.quantity("soil_percent").item() == first + second
+    plain = write_geodatabase(tmp_path / "b.gdb", [("7", "a", 100)], horizons[:1])
+    np.testing.assert_allclose(units.soc_stock_N, read_map_units([plain], settings=WEIGHTED).soc_stock_N)
+
+
+def test_organic_horizons_at_the_surface_count_with_what_they_have(tmp_path: Path) -> None:
+    organic = horizon("a", 0, 10, om_r=80.0, dbthirdbar_r=0.2, dbovendry_r=0.25, sandtotal_r=None)
+    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100)], [organic, horizon("a", 10, 60)])
+    units = read_map_units([path], settings=WEIGHTED)
+    np.testing.assert_allclose(feature(units, "TSOC"), (80 + 2 * 3) / 3 * 10 / 1.724)
+    np.testing.assert_allclose(feature(units, "TBKDS"), (0.25 + 2 * 1.4) / 3)
+    np.testing.assert_allclose(feature(units, "TSAND"), 100)
+    assert units.quantity("soil_depth").item() == 20
+    np.testing.assert_allclose(units.soc_stock_N, (0.1 * 0.2e6 * 0.8 + 0.2 * 1.3e6 * 0.03) / 1.724)
+
+
+def test_where_horizons_overlap_the_upper_one_has_the_soil(tmp_path: Path) -> None:
+    layers = [
+        horizon("a", 0, 20, cec7_r=10.0),
+        horizon("a", 10, 30, cec7_r=40.0) | {"chkey": "later"},
+        horizon("a", 5, 15, cec7_r=99.0) | {"chkey": "inside"},
+        horizon("b", 0, 30, cec7_r=7.0),
+    ]
+    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100), ("8", "b", 100)], layers)
+    units = read_map_units([path], settings=WEIGHTED)
+    np.testing.assert_allclose(feature(units, "TCEC"), [(20 * 10 + 10 * 40) / 30, 7])
+    np.testing.assert_array_equal(units.quantity("soil_depth"), [30, 30])
+    np.testing.assert_allclose(units.soc_stock_N, 0.3 * 1.3e6 * 0.03 / 1.724)
+    assert units.overlapping_horizons == 2
+
+
+def test_depth_without_horizon_and_horizons_turned_round_are_depth_without_data(tmp_path: Path) -> None:
+    components = [("7", "late", 100), ("8", "turned", 100), ("9", "open", 100)]
+    layers = [
+        horizon("late", 12, 200),
+        horizon("turned", 5, 0, cec7_r=99.0),  # as surveys once gave organic horizons, upwards from the mineral soil
+        horizon("turned", 0, 50),
+        horizon("open", 0, 10),
+        horizon("open", 10, 0) | {"hzdepb_r": None},
+    ]
+    units = read_map_units([write_geodatabase(tmp_path / "a.gdb", components, layers)], settings=WEIGHTED)
+    np.testing.assert_array_equal(units.quantity("soil_depth"), [18, 30, 10])
+    np.testing.assert_array_equal(units.quantity("soc_depth_200"), [188, 50, 10])
+    np.testing.assert_allclose(feature(units, "TCEC"), 20)
+    np.testing.assert_allclose(units.quantity("soc_stock_200"), np.array([1.88, 0.5, 0.1]) * 1.3e6 * 0.03 / 1.724)
+
+
+def test_the_stock_to_200_cm_ends_there_and_knows_the_depth_with_carbon(tmp_path: Path) -> None:
+    layers = [
+        horizon("a", 0, 50),
+        horizon("a", 50, 150, om_r=1.0),
+        horizon("a", 150, 300, om_r=0.5, sandtotal_r=None),
+        horizon("b", 0, 50),
+        horizon("b", 50, 200, om_r=None),
+    ]
+    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 30), ("7", "b", 60)], layers)
+    units = read_map_units([path], settings=WEIGHTED)
+    in_a, in_b = ((0.5 * 3 + 1.0 * 1 + 0.5 * 0.5), 0.5 * 3)  # m x % of organic matter
+    expected = (30 * in_a + 60 * in_b) / 90 / 100 * 1.3e6 / 1.724
+    np.testing.assert_allclose(units.quantity("soc_stock_200"), expected)
+    np.testing.assert_allclose(units.quantity("soc_depth_200"), (30 * 200 + 60 * 50) / 90)
+    np.testing.assert_allclose(units.soc_stock_N, 0.3 * 1.3e6 * 0.03 / 1.724)
+
+
+def test_fragments_of_more_than_the_whole_leave_no_fine_earth(tmp_path: Path) -> None:
+    layers = [horizon("a", 0, 10), horizon("a", 10, 60)]
+    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100)], layers, (("a-0", 70), ("a-0", 60)))
+    units = read_map_units([path], settings=WEIGHTED)
+    np.testing.assert_allclose(units.soc_stock_N, 0.2 * 1.3e6 * 0.03 / 1.724)
+
+
+def test_keys_that_became_numbers_match_all_the_same(tmp_path: Path) -> None:
+    path = write_geodatabase(tmp_path / "a.gdb", [("7", "1", 100)], [horizon("1", 0, 40) | {"chkey": "3"}])
+    table = pyogrio.read_dataframe(path, layer="component", read_geometry=False)
+    pyogrio.write_dataframe(table.astype({"cokey": np.int32}), path, layer="component", driver="OpenFileGDB")
+    np.testing.assert_allclose(feature(read_map_units([path], settings=WEIGHTED), "TCEC"), 20)
 
 
 def test_states_add_up_and_a_shared_survey_area_counts_once(tmp_path: Path) -> None:
@@ -147,7 +261,48 @@ def test_states_add_up_and_a_shared_survey_area_counts_once(tmp_path: Path) -> N
     )
     units = read_map_units([one, two], settings=WEIGHTED)
     np.testing.assert_array_equal(units.mukey_N, [7, 8])
-    np.testing.assert_array_equal(units.percent_N, [100, 100])
+    np.testing.assert_array_equal(units.quantity("soil_percent"), [100, 100])
+
+
+def test_a_map_unit_of_two_releases_is_taken_from_the_first(tmp_path: Path) -> None:
+    """Keys of components and horizons change with every release, those of map units do not."""
+    old = write_geodatabase(tmp_path / "old.gdb", [("7", "a", 80)], [horizon("a", 0, 40, cec7_r=20.0)])
+    new = write_geodatabase(
+        tmp_path / "new.gdb", [("7", "x", 90), ("8", "y", 90)],
+        [horizon("x", 0, 40, cec7_r=30.0), horizon("y", 0, 40, cec7_r=5.0)],
+    )  # fmt: skip
+    for geodatabases, percent, cec in (([old, new], [80, 90], [20, 5]), ([new, old], [90, 90], [30, 5])):
+        units = read_map_units(geodatabases, settings=WEIGHTED)
+        np.testing.assert_array_equal(units.quantity("soil_percent"), percent)
+        np.testing.assert_allclose(feature(units, "TCEC"), cec)
+
+
+@pytest.mark.parametrize("table", ["mapunit", "component", "chorizon"])
+@pytest.mark.parametrize(("suffix", "share"), [(".gdbtable", 0.7), (".gdbtable", 0.0), (".gdbtablx", 0.7)])
+def test_a_truncated_geodatabase_is_refused(tmp_path: Path, table: str, suffix: str, share: float) -> None:
+    path = write_geodatabase(
+        tmp_path / "a.gdb", [(str(n), f"c{n}", 100) for n in range(300)], [horizon(f"c{n}", 0, 40) for n in range(300)]
+    )
+    order = ["mapunit", "component", "chorizon", "chfrags"].index(table)
+    whole = sorted(path.glob("*.gdbtable"), key=lambda file: file.name)[order - 4].with_suffix(suffix)
+    content = whole.read_bytes()
+    whole.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(UserError, match=rf"a\.gdb: table {table} is unreadable or truncated"):
+        read_map_units([path], settings=WEIGHTED)
+
+
+def test_a_geodatabase_without_rows_or_without_the_index_of_rows_is_refused(tmp_path: Path) -> None:
+    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100)], [horizon("a", 0, 40)])
+    read_map_units([path], settings=WEIGHTED)  # chfrags may be empty, as here
+    component = pyogrio.read_dataframe(path, layer="component", read_geometry=False)
+    pyogrio.write_dataframe(component[:0], path, layer="component", driver="OpenFileGDB")
+    with pytest.raises(UserError, match=r"table component is unreadable or truncated \(0 of 0 rows\)"):
+        read_map_units([path], settings=WEIGHTED)
+    pyogrio.write_dataframe(component, path, layer="component", driver="OpenFileGDB")
+    for index in path.glob("*.gdbtablx"):
+        index.unlink()
+    with pytest.raises(UserError, match="is unreadable or truncated"):
+        read_map_units([path], settings=WEIGHTED)
 
 
 def test_unreadable_geodatabases_are_named(tmp_path: Path) -> None:
@@ -202,7 +357,7 @@ def grid_around(path: Path) -> Grid:
 def map_units(values: dict[int, float]) -> MapUnits:
     """Map units all of whose quantities have one value, NaN: missing."""
     keys, value = np.array(sorted(values)), np.array([values[key] for key in sorted(values)])
-    return MapUnits(keys, np.tile(value, (9, 1)), value, value, value)
+    return MapUnits(keys, np.tile(value, (len(QUANTITIES), 1)))
 
 
 def area_m2(values_YX: NDArray[np.float32], grid: Grid) -> float:
@@ -220,7 +375,7 @@ def test_cells_are_area_means_of_the_map_units_with_data(tmp_path: Path, dtype: 
     soil = soil_on_grid([raster], units=map_units({5: np.nan, 188674: 4.0, 3299999: 10.0}), grid=grid)
     low, high = (keys == 188674).sum() * 900, (keys == 3299999).sum() * 900
     assert area_m2(soil.coverage_YX, grid) == pytest.approx(low + high, rel=1e-6)
-    for layer in (*soil.features_FYX, soil.soc_stock_YX, soil.depth_YX, soil.percent_YX):
+    for layer in soil.values_QYX:
         assert area_m2(layer * soil.coverage_YX, grid) == pytest.approx(4 * low + 10 * high, rel=1e-6)
         np.testing.assert_array_equal(np.isnan(layer), soil.coverage_YX == 0)
     assert np.nanmin(soil.features_FYX) >= 4 - 1e-5
@@ -268,6 +423,20 @@ def test_unknown_keys_are_listed_and_a_foreign_raster_is_refused(tmp_path: Path)
         soil_on_grid([raster], units=map_units({500: 1.0}), grid=grid)
 
 
+def test_keys_beyond_the_whole_numbers_of_float32_are_refused(tmp_path: Path) -> None:
+    raster = write_raster(tmp_path, np.full((20, 20), 2**24 + 2))
+    grid = grid_around(raster)
+    with pytest.raises(UserError, match="16777218 as float32"):
+        soil_on_grid([raster], units=map_units({2**24 + 2: 1.0}), grid=grid)
+    raster = write_raster(tmp_path, np.full((20, 20), 2**24 + 2), dtype="int32", nodata=-1)
+    assert soil_on_grid([raster], units=map_units({2**24 + 2: 1.0}), grid=grid).coverage_YX.max() > 0.9
+
+
+def test_the_store_has_the_quantities_under_their_names() -> None:
+    assert {variable.name for variable in SOIL} == {*QUANTITIES, "soil_coverage"}
+    assert QUANTITIES[:9] == tuple(name.lower() for name in SOIL_NAMES)
+
+
 def test_rasters_of_other_values_or_in_degrees_are_refused(tmp_path: Path) -> None:
     grid = grid_around(write_raster(tmp_path, np.full((20, 20), 7.0)))
     units = map_units({7: 1.0})
@@ -289,4 +458,4 @@ def test_a_real_raster_of_keys_is_decoded(realdata: Path) -> None:
     assert soil.unknown_mukeys == ()
     assert area_m2(soil.coverage_YX, grid) == pytest.approx(counts.sum() * 100, rel=1e-6)
     expected = (np.arange(1, keys.size + 1) * counts).sum() * 100
-    assert area_m2(soil.soc_stock_YX * soil.coverage_YX, grid) == pytest.approx(expected, rel=1e-6)
+    assert area_m2(soil.quantity("soc_stock") * soil.coverage_YX, grid) == pytest.approx(expected, rel=1e-6)
