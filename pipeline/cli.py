@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from pipeline.commands import aggregate, checkpoint, demo, export, fetch, ingest, init, plan, run, site, status
+from pipeline.commands import aggregate, checkpoint, demo, export, fetch, ingest, init, inputs, plan, run, site, status
 
 app = typer.Typer(
     name="agcarbon",
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command()(init.init)
 app.command()(fetch.fetch)
 app.command()(ingest.ingest)
+app.command()(inputs.inputs)
 app.command()(plan.plan)
 app.command()(run.run)
 app.command()(status.status)

@@ -20,6 +20,9 @@ from pipeline.job import Job
 from pipeline.plausible import faults, plausible
 from pipeline.spread import Spread
 
+# Products that may come with another one, or not: they are reported where they are, and never absent.
+COMPANIONS = {"gpp": ("gpp_uncertainty",)}
+
 Progress = Callable[[str, int, int], None]
 """Called with the product, its years done and its years in all."""
 
@@ -105,7 +108,12 @@ def report_inputs(job: Job, wanted: Wanted, *, progress: Progress = lambda *_: N
     view = open_inputs(job.run_file.stores.inputs)
     check_extent(view.root, extent_of(job.region), location=view.location)
     asked = list(wanted.product_years())
-    there = [(product, year) for product, year in asked if read_record(view.root, group_name(product, year))]
+    companions = [(name, year) for product, year in asked for name in COMPANIONS.get(product, ())]
+    there = [
+        (product, year)
+        for product, year in (*asked, *companions)
+        if read_record(view.root, group_name(product, year)) is not None
+    ]
     return InputsReport(
         job.region.title,
         view.location,

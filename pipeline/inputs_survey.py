@@ -166,7 +166,7 @@ def survey(
     if record is None:
         raise UserError(f"{view.location}: {name} is not ingested; run `{MADE_BY}`")
     group = store.subgroup(view.root, name)
-    windows = list(cell_windows(view, group, tiles=tiles, everything=everything))
+    windows = cell_windows(view, store.array(group, LEADING[product].name), tiles=tiles, everything=everything)
     parts = (_part(product, read_layers(view, group, product, window)) for window in windows)
     held = tile_digests(view.root, name)
     gridded = product != "climate"
@@ -184,33 +184,44 @@ def survey(
 def variables(group: zarr.Group) -> dict[str, store.Array]:
     """Return the arrays of a product-year over cells, by name: no coordinates, no digests."""
     arrays = dict(sorted(group.arrays()))
-    return {name: array for name, array in arrays.items() if _dimensions(array)[-2:] in (("y", "x"), ("lat", "lon"))}
+    return {name: array for name, array in arrays.items() if dimensions(array)[-2:] in (("y", "x"), ("lat", "lon"))}
 
 
-def _dimensions(array: store.Array) -> tuple[str | None, ...]:
+def dimensions(array: store.Array) -> tuple[str | None, ...]:
+    """Return the names of an array's dimensions."""
     return tuple(getattr(array.metadata, "dimension_names", None) or ())
 
 
 def _units(group: zarr.Group, product: str) -> dict[str, str]:
     stored = {name: str(array.attrs["units"]) for name, array in variables(group).items()}
-    return stored | {derived.name: derived.units for derived in DERIVED[product]}
+    return stored | {derived.name: derived.units for derived in DERIVED.get(product, ())}
 
 
-def cell_windows(view: InputsView, group: zarr.Group, *, tiles: tuple[Tile, ...], everything: bool) -> Iterator[Window]:
-    """Yield rows and columns of the store to read: chunks of the NLDAS-2 window, or one part of each tile."""
-    if "lat" in group:
-        window, (_, high, wide) = view.extent.window, store.array(group, LEADING["climate"].name).chunks
+def cell_windows(
+    view: InputsView, leading: store.Array, *, tiles: tuple[Tile, ...], everything: bool
+) -> Iterator[Window]:
+    """Yield rows and columns of the store to read: chunks of the NLDAS-2 window, or one part of each tile.
+
+    Parameters
+    ----------
+    leading
+        The product's leading variable: of daily series on the grid, a chunk of each tile is read.
+    everything
+        Read whole tiles of these, too.
+    """
+    *_, high, wide = leading.chunks
+    if "lat" in dimensions(leading):
+        window = view.extent.window
         for row in range(0, window.rows, high):
             yield from ((slice(row, row + high), slice(col, col + wide)) for col in range(0, window.cols, wide))
         return
+    sampled = "time" in dimensions(leading) and not everything
     for tile in tiles:
-        window_YX = view.grid.window(tile)
-        yield _middle(group, window_YX) if "gpp" in group and not everything else window_YX
+        yield middle(view.grid.window(tile), wide) if sampled else view.grid.window(tile)
 
 
-def _middle(group: zarr.Group, window: Window) -> Window:
-    """Return the chunk of daily GPP in the middle of a tile: the whole tile where that is one chunk."""
-    *_, edge = store.array(group, "gpp").chunks
+def middle(window: Window, edge: int) -> Window:
+    """Return the chunk of `edge` cells in the middle of a tile's window: all of it where the tile is one chunk."""
     row, col = (side.start + (side.stop - side.start) // edge // 2 * edge for side in window)
     return slice(row, row + edge), slice(col, col + edge)
 
@@ -226,7 +237,7 @@ def read_layers(view: InputsView, group: zarr.Group, product: str, window: Windo
         if values.dtype.kind != "f":
             layers[name] = np.where(absent_YX, np.float32(np.nan), values.astype(np.float32))
     known = layers | _crop_share(view, group, window) if product == "gpp" else layers
-    for derived in DERIVED[product]:
+    for derived in DERIVED.get(product, ()):
         if known.keys() >= set(derived.needs):
             layers[derived.name] = derived.of(*(known[name] for name in derived.needs))
     return layers

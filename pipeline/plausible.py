@@ -87,6 +87,10 @@ LIMITS: dict[str, tuple[Plausible, ...]] = {
         Plausible("dormant_days", "1", 0, 366, 0, 366, _DAYS, _FILL),
         Plausible("longest_gap_days", "1", 0, 366, 0, 366, _DAYS, _FILL),
     ),
+    "gpp_uncertainty": (
+        Plausible("gpp_uncertainty", "g m-2 d-1", 0, 40, 0, 15, "no more than GPP itself can be",
+                  "the scale of the layer, or a fill value that was read as data"),
+    ),
     "soil": (
         Plausible("tbkds", "Mg m-3", 0.02, 2.6, 0.6, 1.9, "[3]: peat to rock", "kg m-3 where Mg m-3 are expected"),
         Plausible("tsand", "g kg-1", 0, 1000, 15, 985, "[3]: a share of the fine earth",
@@ -110,6 +114,10 @@ LIMITS: dict[str, tuple[Plausible, ...]] = {
                   "kg m-2 or Mg ha-1 where g m-2 are expected"),
         Plausible("soil_depth", "cm", 0, 30, 5, 30, "the mean is over 0-30 cm", "metres or mm where cm are expected"),
         Plausible("soil_percent", "%", 0, 100, 5, 100, "a share of 100", "a share of 1 where per cent are expected"),
+        Plausible("soc_stock_200", "g m-2", 0, 1e6, 500, 4e5, "2 m of the densest peat have less",
+                  "kg m-2 or Mg ha-1 where g m-2 are expected"),
+        Plausible("soc_depth_200", "cm", 0, 200, 5, 200, "the stock is of 0-200 cm",
+                  "metres or mm where cm are expected"),
     ),
     "crop": (
         Plausible("corn_fraction", "1", 0, 1, 0, 1, _FRACTION, _PER_CENT),
@@ -117,12 +125,13 @@ LIMITS: dict[str, tuple[Plausible, ...]] = {
         Plausible("corn_and_soybean", "1", 0, 1, 0, 1, "shares of the same cell",
                   "one crop code counted as both crops; see the settings of [crop]"),
         Plausible("covered", "1", 0, 1, 0, 1, _FRACTION, _PER_CENT),
+        Plausible("crop_layer", "1", 0, 2, 0, 2, "there are two layers", _FILL),
     ),
 }  # fmt: skip
 
 
 def plausible(product: str, variable: str) -> Plausible | None:
-    """Return the limits of a variable, stored or derived, of climate, gpp, soil or crop; None if it has none."""
+    """Return the limits of a variable, stored or derived, of a product; None if it has none."""
     return next((limits for limits in LIMITS[product] if limits.name == variable), None)
 
 
