@@ -6,7 +6,6 @@ step that ends at midnight belongs to the day that it began in.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,8 +94,7 @@ def daily_fluxes(steps: Steps, columns: list[str], *, min_share: float = 1.0) ->
     """
     values = steps.values[columns]
     by_day = values.groupby(pd.DatetimeIndex(values.index).normalize())
-    needed = math.ceil(min_share * steps.per_day - 1e-9)  # 0.9 of 30 is 27, not 28
-    return by_day.mean().where(by_day.count() >= needed) * (GC_PER_UMOL * SECONDS_PER_DAY)
+    return by_day.mean().where(by_day.count() >= min_share * steps.per_day) * (GC_PER_UMOL * SECONDS_PER_DAY)
 
 
 def scale_notes(nee: pd.Series, *, per_day: int) -> tuple[str, ...]:

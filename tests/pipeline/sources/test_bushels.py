@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.sources.bushels import GRAINS, yield_bu_ac, yield_gc_m2
@@ -19,6 +19,7 @@ def test_a_bushel_is_carbon_by_weight_area_moisture_and_carbon_content() -> None
         assert 1 / GRAINS[code].gc_m2_per_bu_ac == pytest.approx(per_gc, rel=2e-6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(1, 300), st.sampled_from([1, 5])), min_size=1))
 def test_bushels_and_carbon_convert_both_ways(yields: list[tuple[float, int]]) -> None:
     bushels, crop = (pd.Series(column) for column in zip(*yields, strict=True))
