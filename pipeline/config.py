@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pipeline.errors import UserError
 from pipeline.sources.cropland import CropSettings
 from pipeline.sources.nldas2 import NldasSettings
-from pipeline.sources.slope import SlopeSettings
+from pipeline.sources.slope_settings import SlopeSettings
 from pipeline.sources.soil import SoilSettings
 
 
@@ -31,6 +31,10 @@ class ArchiveSettings(Section):
 
     nldas2: Path = Field(Path("archives/nldas2"), description="folder of NLDAS-2 granules, any depth")
     slope: Path = Field(Path("archives/slope"), description="folder of SLOPE GPP GeoTIFFs")
+    slope_extra: Path = Field(
+        Path("archives/slope-extra"),
+        description="folder in the same layout for years that are not public (2020 and later); may be absent",
+    )
     soil: Path = Field(
         Path("archives/gssurgo"),
         description="folder of gSSURGO or gNATSGO geodatabases and rasters, SoilGrids maps or POLARIS tiles",

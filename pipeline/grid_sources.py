@@ -19,7 +19,8 @@ from pipeline.inputs_store import digest_of
 from pipeline.sources import gssurgo, polaris, soilgrids
 from pipeline.sources.crop_layers import CropArchives, Product, YearLayers, compose
 from pipeline.sources.cropland import CropSettings
-from pipeline.sources.slope import SlopeSettings, fill_gaps, read_year
+from pipeline.sources.slope import SUMMER, Unused, fill_gaps, read_uncertainty, read_year
+from pipeline.sources.slope_settings import SlopeSettings
 from pipeline.sources.soil import QUANTITIES, GridSoil, SoilProduct
 from regions import load_region, zones
 
@@ -61,10 +62,10 @@ class GridSource(Protocol):
 
 @dataclass(frozen=True)
 class GppSource:
-    """SLOPE GPP of one year."""
+    """SLOPE GPP of one year; `folders` says which folder serves each MODIS tile."""
 
     files: FileSet
-    folder: Path
+    folders: Mapping[str, Path]
     year: int
     settings: SlopeSettings
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -72,13 +73,17 @@ class GppSource:
 
     @classmethod
     def find(cls, run_file: RunFile, year: int, *, tiles: Iterable[Tile]) -> GppSource:
-        """Find the GeoTIFFs of a year; raises `UserError` for a MODIS tile without any."""
-        folder, settings = run_file.archives.slope, run_file.slope
-        return cls(gpp_files(folder, year=year, tiles=tiles, settings=settings), folder, year, settings)
+        """Find the GeoTIFFs of a year; raises `UserError` for a MODIS tile without any, or with two folders' files."""
+        settings = run_file.slope
+        # So that configuring the uncertainty reads no GPP again.
+        read_with = settings.without_uncertainty
+        found = gpp_files(_gpp_folders(run_file), year=year, tiles=tiles, layer=settings.gpp, settings=read_with)
+        return cls(found.files, found.folders, year, settings, _served(found.folders))
 
     def read(self, grid: Grid) -> Layers:
         """Read and fill."""
-        observed = read_year(self.folder, year=self.year, grid=grid, settings=self.settings)
+        folder = self.folders[_modis_tile(grid)]
+        observed = read_year(folder, year=self.year, grid=grid, settings=self.settings)
         filled = fill_gaps(observed.gpp_TYX, settings=self.settings)
         missing = np.isnan(filled.gpp_TYX[0])
         arrays: dict[str, NDArray[Any]] = {
@@ -91,8 +96,67 @@ class GppSource:
             "days interpolated": int(filled.interpolated_YX[~missing].sum()),
             "dormant days set to 0": int(filled.dormant_YX[~missing].sum()),
             "tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
+            "cells with GPP 0 from June to August": int((filled.gpp_TYX[SUMMER].max(axis=0) == 0).sum()),
         }
-        return Layers(arrays, missing, counts)
+        return Layers(arrays, missing, counts | _unused_counts(observed.unused))
+
+
+@dataclass(frozen=True)
+class GppUncertaintySource:
+    """The uncertainty of SLOPE GPP in one year, as the product gives it: no network reads it, no gap is filled."""
+
+    files: FileSet
+    folders: Mapping[str, Path]
+    year: int
+    settings: SlopeSettings
+    notes: Mapping[str, str] = field(default_factory=dict)
+    product: str = "gpp_uncertainty"
+
+    @classmethod
+    def find(cls, run_file: RunFile, year: int, *, tiles: Iterable[Tile]) -> GppUncertaintySource:
+        """Find the GeoTIFFs of a year; raises `UserError` as `GppSource`."""
+        settings, layer = run_file.slope, run_file.slope.uncertainty
+        assert layer is not None, "asked for where it is configured"
+        found = gpp_files(_gpp_folders(run_file), year=year, tiles=tiles, layer=layer, settings=layer)
+        return cls(found.files, found.folders, year, settings, _served(found.folders))
+
+    def read(self, grid: Grid) -> Layers:
+        """Read; a cell without any day is missing."""
+        folder = self.folders[_modis_tile(grid)]
+        observed = read_uncertainty(folder, year=self.year, grid=grid, settings=self.settings)
+        missing_TYX = np.isnan(observed.values_TYX)
+        counts = {
+            "cell-days without uncertainty": int(missing_TYX.sum()),
+            "tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
+        }
+        arrays: dict[str, NDArray[Any]] = {"gpp_uncertainty": observed.values_TYX}
+        return Layers(arrays, np.asarray(missing_TYX.all(axis=0)), counts | _unused_counts(observed.unused))
+
+
+def _gpp_folders(run_file: RunFile) -> tuple[Path, ...]:
+    """The archive's folder and the user's, once if they are the same."""
+    return tuple(dict.fromkeys((run_file.archives.slope, run_file.archives.slope_extra)))
+
+
+def _served(folders: Mapping[str, Path]) -> dict[str, str]:
+    """The MODIS tiles that each folder served."""
+    return {
+        f"files of {folder}": ", ".join(modis for modis, its in folders.items() if its == folder)
+        for folder in dict.fromkeys(folders.values())
+    }
+
+
+def _modis_tile(grid: Grid) -> str:
+    return next(grid.tiles()).modis
+
+
+def _unused_counts(unused: Unused) -> dict[str, int]:
+    return {
+        "values equal to the missing value": unused.declared,
+        "values not a number": unused.not_a_number,
+        "values below 0": unused.negative,
+        "values from 32767 up": unused.high,
+    }
 
 
 @dataclass(frozen=True)

@@ -1,111 +1,75 @@
 """Archives -> inputs store: read in parallel what is new, commit each product-year whole.
 
 A product-year whose files changed is read again: its old data stay visible until the new ones are committed, together
-with their digests, in one transaction.
+with their digests, in one transaction. Months of climate are committed as they end, out of sight, so that none is read
+twice.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from operator import add
 
 import icechunk
-from rich.console import Group
-from rich.table import Table
 
 from pipeline import store
-from pipeline.errors import UserError
+from pipeline.climate_blocks import ClimateMonth, MonthRead, MonthRecord, MonthWork, read_month, settle, stage
 from pipeline.execute import Executor
 from pipeline.ingest_blocks import Summary, Work, Written, write_block
 from pipeline.ingest_plan import IngestPlan, ProductYear
-from pipeline.inputs_store import LEADING, Record, complete, create_group, digest_of, group_name, open_or_create
+from pipeline.ingest_report import IngestReport, ReportRow
+from pipeline.inputs_store import Record, complete, create_group, digest_of, group_name, open_or_create
+
+_NAMED = 10  # damaged files named in a record; all are counted
 
 Progress = Callable[[str, int, int], None]
-"""Called with the product, its blocks done and its blocks in all."""
-
-
-@dataclass(frozen=True)
-class ReportRow:
-    """One product-year of a report."""
-
-    product: str
-    year: int | None
-    record: Record
-    up_to_date: bool
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """What a table shows of it."""
-        record, leading = self.record, LEADING[self.product]
-        unit = "" if leading.units == "1" else f" {leading.units}"
-        span = "" if record.minimum is None else f"{record.minimum:.3g} to {record.maximum:.3g}"
-        return (
-            group_name(self.product, self.year),
-            f"{record.files:,}",
-            f"{record.missing / record.cells:.1%}",
-            f"{leading.name} {span}{unit}",
-            record.digest[:8],
-            "unchanged" if self.up_to_date else "ingested",
-        )
-
-    @property
-    def counted(self) -> str:
-        """Everything counted on the way that is not 0, in words; else empty."""
-        counts = [f"{count:,} {what}" for what, count in self.record.counts.items() if count]
-        return f"{group_name(self.product, self.year)}: {', '.join(counts)}" if counts else ""
-
-
-@dataclass(frozen=True)
-class IngestReport:
-    """What an ingest found and did, product-year by product-year."""
-
-    rows: tuple[ReportRow, ...]
-
-    def __rich__(self) -> Group:
-        """Return a table for the terminal, and what was counted below it."""
-        table = Table(title="Inputs store", box=None, pad_edge=False)
-        for heading in ("", "files", "missing", "range", "digest", ""):
-            table.add_column(heading, no_wrap=True)
-        for row in self.rows:
-            table.add_row(*row.cells)
-        return Group(table, *(row.counted for row in self.rows if row.counted))
+"""Called with the product, its parts done and its parts in all."""
 
 
 def ingest(plan: IngestPlan, *, executor: Executor, progress: Progress | None = None) -> IngestReport:
     """Bring the inputs store up to date with the archives.
 
+    What fails is in the report, with the reason: of such a product-year the store shows what it showed before.
+
     Raises
     ------
     UserError
-        If another process writes the store; or, after all else is done, naming what failed and why: of such a
-        product-year the store shows what it showed before.
+        If another process writes the store, or it is of another region.
     """
     with store.sole_writer(plan.location):
         repository = open_or_create(plan.location, plan.extent)
         with store.transaction(repository, "make room for inputs") as root:
             for wanted in plan.todo:
                 create_group(root, wanted.product, wanted.year)
-        failures, records = [], {}
-        for gathered in _gather(repository, plan.todo, executor=executor, progress=progress):
-            if gathered.errors:
-                failures.append(f"{gathered.of.group}: {'; '.join(dict.fromkeys(gathered.errors))}")
-            else:
-                records[gathered.of.group] = _commit(repository, gathered)
-        _refresh(repository, plan)
-    if failures:
-        raise UserError(" | ".join(failures))
-    rows = (_row(wanted, records.get(wanted.group)) for wanted in plan.product_years)
-    return IngestReport(tuple(rows))
+                for month in wanted.months:
+                    stage(root, month)
+        work = _Ingest(repository, executor, _Bars(plan, progress))
+        work.read_months(plan.todo)
+        work.write(plan.todo)
+    known = ((wanted, work.records.get(wanted.group, wanted.record)) for wanted in plan.product_years)
+    rows = (ReportRow(wanted, record, before=wanted.record) for wanted, record in known if record)
+    failures = (f"{group}: {'; '.join(dict.fromkeys(errors))}" for group, errors in work.errors.items())
+    return IngestReport(tuple(rows), plan.absent, tuple(failures))
 
 
-def _row(wanted: ProductYear, new: Record | None) -> ReportRow:
-    record = new or wanted.record
-    assert record is not None  # what is not new was there before
-    return ReportRow(wanted.product, wanted.year, record, up_to_date=new is None)
+@dataclass
+class _Bars:
+    """Parts of each product that are done."""
+
+    plan: IngestPlan
+    progress: Progress | None
+    done: Counter[str] = field(default_factory=Counter)
+
+    def step(self, product: str) -> None:
+        """Count one more."""
+        self.done[product] += 1
+        if self.progress:
+            parts = (len(one.months) + len(one.blocks) for one in self.plan.todo if one.product == product)
+            self.progress(product, self.done[product], sum(parts))
 
 
 @dataclass
@@ -114,42 +78,61 @@ class _Gathered:
 
     of: ProductYear
     written: list[Written] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
         return len(self.written) == len(self.of.blocks)
 
 
-def _gather(
-    repository: icechunk.Repository, todo: Sequence[ProductYear], *, executor: Executor, progress: Progress | None
-) -> Iterator[_Gathered]:
-    """Do all blocks; yield a product-year when its last block is written, and the failed ones at the end."""
-    gathered = {wanted.group: _Gathered(wanted) for wanted in todo}
-    # Forks come from a session that nothing was written to, and merge into a later one as long as arrays keep shape.
-    clean = repository.writable_session(store.BRANCH)
+@dataclass
+class _Ingest:
+    """One ingest: `records` of the product-years that were committed, `errors` of the others, by group."""
 
-    def works() -> Iterator[Work]:
-        for group in gathered.values():
+    repository: icechunk.Repository
+    executor: Executor
+    bars: _Bars
+    records: dict[str, Record] = field(default_factory=dict)
+    errors: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def read_months(self, todo: Sequence[ProductYear]) -> None:
+        """Read the months of climate that are new and commit each as it ends."""
+        clean = self.repository.writable_session(store.BRANCH)
+        works = (MonthWork(month, clean.fork()) for wanted in todo for month in wanted.months)
+        for outcome in self.executor.map(read_month, works):
+            month = outcome.item.month
+            self.bars.step("climate")
+            if outcome.result is None:
+                name = f"{month.year}-{month.month:02d}"
+                self.errors[group_name("climate", month.year)].append(f"{name}: {outcome.error}")
+            else:
+                self._commit_month(month, outcome.result)
+
+    def _commit_month(self, month: ClimateMonth, read: MonthRead) -> None:
+        session = self.repository.writable_session(store.BRANCH)
+        session.merge(read.fork)
+        store.subgroup(store.writable(session), month.group).attrs["month"] = asdict(read.record)
+        session.commit(f"read {month.group}")
+
+    def write(self, todo: Sequence[ProductYear]) -> None:
+        """Do all blocks; commit a product-year when its last block is written."""
+        gathered = {wanted.group: _Gathered(wanted) for wanted in todo if wanted.group not in self.errors}
+        # Forks come from a session without writes, and merge into a later one as long as arrays keep their shape.
+        clean = self.repository.writable_session(store.BRANCH)
+        for outcome in self.executor.map(write_block, self._works(gathered.values(), clean)):
+            group = gathered[outcome.item.block.group]
+            self.bars.step(group.of.product)
+            if outcome.result is None:
+                self.errors[group.of.group].append(outcome.error or "")
+                continue
+            group.written.append(outcome.result)
+            if group.finished:
+                self.records[group.of.group] = _commit(self.repository, group)
+
+    def _works(self, gathered: Iterable[_Gathered], clean: icechunk.Session) -> Iterator[Work]:
+        for group in gathered:
             for block in group.of.blocks:
-                if not group.errors:
+                if group.of.group not in self.errors:
                     yield Work(block, clean.fork())
-
-    done, total = Counter[str](), Counter[str]()
-    for wanted in todo:
-        total[wanted.product] += len(wanted.blocks)
-    for outcome in executor.map(write_block, works()):
-        group = gathered[outcome.item.block.group]
-        done[group.of.product] += 1
-        if progress:
-            progress(group.of.product, done[group.of.product], total[group.of.product])
-        if outcome.result is None:
-            group.errors.append(outcome.error or "")
-            continue
-        group.written.append(outcome.result)
-        if group.finished:
-            yield group
-    yield from (group for group in gathered.values() if group.errors)
 
 
 def _commit(repository: icechunk.Repository, gathered: _Gathered) -> Record:
@@ -159,10 +142,14 @@ def _commit(repository: icechunk.Repository, gathered: _Gathered) -> Record:
     digests = {name: content for part in parts for name, content in part.digests.items()}
     digests = dict(sorted(digests.items()))
     summary = reduce(add, (part.summary for part in parts), Summary())
-    record = _record(wanted, summary, digest=digest_of(digests))
     session = repository.writable_session(store.BRANCH)
     session.merge(*(written.fork for written in gathered.written))
-    complete(store.subgroup(store.writable(session), wanted.group), record, digests)
+    root = store.writable(session)
+    record = _record(wanted, summary, digest=digest_of(digests))
+    if wanted.product == "climate":
+        assert wanted.year is not None
+        record = _of_months(record, settle(root, wanted.year))
+    complete(store.subgroup(root, wanted.group), record, digests)
     session.commit(f"ingest {wanted.group}")
     return record
 
@@ -172,7 +159,6 @@ def _record(wanted: ProductYear, summary: Summary, *, digest: str) -> Record:
         files=wanted.files.count,
         size_bytes=wanted.files.size_bytes,
         fingerprint=wanted.files.fingerprint,
-        archive=wanted.archive,
         cells=summary.cells,
         missing=summary.missing,
         minimum=summary.minimum if math.isfinite(summary.minimum) else None,
@@ -183,10 +169,10 @@ def _record(wanted: ProductYear, summary: Summary, *, digest: str) -> Record:
     )
 
 
-def _refresh(repository: icechunk.Repository, plan: IngestPlan) -> None:
-    """Note that years read from other files of a changed archive were checked, so that the next plan is quick."""
-    with store.transaction(repository, "note unchanged archives") as root:
-        for wanted in plan.product_years:
-            if not wanted.blocks and wanted.record and wanted.record.archive != wanted.archive:
-                group = store.subgroup(root, wanted.group)
-                group.attrs["ingest"] = replace(wanted.record, archive=wanted.archive).as_json()
+def _of_months(record: Record, months: Sequence[MonthRecord]) -> Record:
+    """Add to a year's record what was counted month by month; hours beside a month's ends belong to two of them."""
+    damaged = sorted({name for month in months for name in month.damaged})
+    counts = {"duplicate hours": sum(month.duplicate_hours for month in months), "damaged files": len(damaged)}
+    more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+    notes = {"damaged": "; ".join(damaged[:_NAMED]) + more} if damaged else {}
+    return replace(record, counts=record.counts | counts, notes=record.notes | notes)

@@ -1,17 +1,16 @@
 """Blocks of ingest: read a part of an archive, write it to a fork of the inputs store, return what to commit.
 
-A block of gridded products is a strip of tiles, side by side in one MODIS tile; it owns their shards. A block of
-climate is a year: its digests cover whole series, and NLDAS-2 cells are few. No array travels between processes.
+A block of gridded products is a strip of tiles, side by side in one MODIS tile; it owns their shards. Those of climate
+are in `climate_blocks`. No array travels between processes.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import zarr
@@ -19,11 +18,9 @@ from icechunk.session import ForkSession
 from numpy.typing import NDArray
 
 from pipeline import store
-from pipeline.errors import UserError
 from pipeline.grid import Grid, Tile
 from pipeline.grid_sources import GridSource
-from pipeline.inputs_store import CLIMATE, DIGEST_BYTES, FILLED_HOURS, LEADING, ON_GRID, digest
-from pipeline.sources.nldas2 import DailyClimate, HourIndex, NldasSettings, Window, read_days
+from pipeline.inputs_store import LEADING, READ, digest
 
 STRIP_CELLS = 230_400  # wider strips share more of each file's decoding; a worker peaks at 1.5 GB for a year of GPP
 
@@ -73,23 +70,23 @@ class StripBlock:
     source: GridSource
 
     def write(self, root: zarr.Group) -> Part:
-        """Read the strip and write it with the digest of each tile."""
-        first, edge = self.tiles[0], self.grid.tile_cells
+        """Read the strip and write it with the digest of each tile: of what the network reads, in a fixed order."""
+        first, edge, product = self.tiles[0], self.grid.tile_cells, self.source.product
         width = edge * len(self.tiles)
         layers = self.source.read(Grid(first.first_row, first.first_col, edge, width, edge))
-        arrays = {variable.name: _stored(layers.arrays[variable.name]) for variable in ON_GRID[self.source.product]}
         rows, cols = self.grid.window(first)
         group = store.subgroup(root, self.group)
+        arrays = {name: canonical(values) for name, values in layers.arrays.items()}
         for name, values in arrays.items():
             store.array(group, name)[..., rows, cols.start : cols.start + width] = values
         of_tile = {
-            tile.name: digest(*(values[..., start : start + edge] for values in arrays.values()))
+            tile.name: digest(*(arrays[name][..., start : start + edge] for name in READ[product]))
             for tile, start in zip(self.tiles, range(0, width, edge), strict=True)
         }
-        return Part(of_tile, Summary.of(arrays[LEADING[self.source.product].name], layers.missing_YX, layers.counts))
+        return Part(of_tile, Summary.of(arrays[LEADING[product].name], layers.missing_YX, layers.counts))
 
 
-def _stored(values: NDArray[Any]) -> NDArray[Any]:
+def canonical(values: NDArray[Any]) -> NDArray[Any]:
     """Return values with one bit pattern for NaN and one for 0, so that equal content has equal digests."""
     if values.dtype.kind != "f":
         return values
@@ -107,66 +104,17 @@ def strips(tiles: Sequence[Tile]) -> Iterator[tuple[Tile, ...]]:
         yield from (tuple(strip[start : start + most]) for start in range(0, len(strip), most))
 
 
-@dataclass(frozen=True)
-class ClimateBlock:
-    """NLDAS-2 of one year on the store's window."""
+class Block(Protocol):
+    """Part of a product-year, written in one task."""
 
-    group: str
-    window: Window
-    year: int
-    hours: HourIndex
-    settings: NldasSettings
+    @property
+    def group(self) -> str:
+        """Group of the product-year in the store."""
+        ...
 
     def write(self, root: zarr.Group) -> Part:
-        """Read the year and write it with the digest of each cell."""
-        first, last = dt.date(self.year, 1, 1), dt.date(self.year, 12, 31)
-        daily = read_days(self.hours, first=first, last=last, window=self.window, settings=self.settings)
-        climate_FTYX = _stored(daily.climate_FTYX)
-        undefined_YX = np.isnan(climate_FTYX).all((0, 1))
-        _check_complete(daily, undefined_YX)
-        filled_YX = np.where(undefined_YX, 0, daily.missing_hours_TYX.sum(0)).astype(FILLED_HOURS.dtype)
-        digests_YXB = cell_digests(climate_FTYX, undefined_YX)
-        group = store.subgroup(root, self.group)
-        for variable, values in zip(CLIMATE, climate_FTYX, strict=True):
-            store.array(group, variable.name)[...] = values
-        store.array(group, FILLED_HOURS.name)[...] = filled_YX
-        store.array(group, "digest")[...] = digests_YXB
-        counts = {"hours filled": int(filled_YX.sum()), "duplicate hours": daily.duplicate_hours}
-        return Part({"cells": digest(digests_YXB)}, Summary.of(climate_FTYX[1], undefined_YX, counts))
-
-
-def cell_digests(climate_FTYX: NDArray[np.float32], undefined_YX: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return the digest (rows, cols, 16) of each cell's series; zeros where the cell is undefined."""
-    digests = np.zeros((*undefined_YX.shape, DIGEST_BYTES), np.uint8)
-    for row, col in np.argwhere(~undefined_YX):
-        digests[row, col] = np.frombuffer(bytes.fromhex(digest(climate_FTYX[:, :, row, col])), np.uint8)
-    return digests
-
-
-def _check_complete(daily: DailyClimate, undefined_YX: NDArray[np.bool_]) -> None:
-    """Refuse a year with a missing day.
-
-    NLDAS-2 has no gaps of its own: a missing day is a missing download. It lacks its rain too, which nothing around it
-    tells, so that interpolating the rest would still leave the year without an end.
-    """
-    missing_T = (np.isnan(daily.climate_FTYX).any(0) & ~undefined_YX).any((1, 2))
-    if missing_T.any() or undefined_YX.all():
-        days = [daily.first_day + dt.timedelta(int(day)) for day in np.flatnonzero(missing_T | undefined_YX.all())]
-        raise UserError(
-            f"NLDAS-2 {daily.first_day.year}: {len(days)} days are missing, or lack more hours than "
-            f"`max_missing_hours`: {_ranges(days)}; download them again"
-        )
-
-
-def _ranges(days: Sequence[dt.date]) -> str:
-    """`2012-03-04 to 2012-03-06, 2012-07-01`, cut after five."""
-    runs = groupby(enumerate(days), key=lambda item: item[1].toordinal() - item[0])
-    spans = [[day for _, day in run] for _, run in runs]
-    named = [f"{span[0]} to {span[-1]}" if len(span) > 1 else str(span[0]) for span in spans]
-    return ", ".join(named[:5]) + (f" and {len(named) - 5} more gaps" if len(named) > 5 else "")
-
-
-Block = StripBlock | ClimateBlock
+        """Write it."""
+        ...
 
 
 @dataclass(frozen=True)

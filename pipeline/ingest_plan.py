@@ -10,12 +10,13 @@ import numpy as np
 import zarr
 
 from pipeline import store
-from pipeline.archive_files import FileSet, climate_archive, file_set, hours_of_year
+from pipeline.archive_files import FileSet, file_set, holds_month, hours_of_month
+from pipeline.climate_blocks import MONTHS, ClimateMonth, ClimateYear, MonthRecord, kept, staged
 from pipeline.config import RunFile
 from pipeline.domain import Domain, domain_of
 from pipeline.errors import UserError
-from pipeline.grid_sources import CropSource, GppSource, GridSource, SoilSource
-from pipeline.ingest_blocks import Block, ClimateBlock, StripBlock, strips
+from pipeline.grid_sources import CropSource, GppSource, GppUncertaintySource, GridSource, SoilSource
+from pipeline.ingest_blocks import Block, StripBlock, strips
 from pipeline.inputs_store import PRODUCTS, Extent, Record, check_extent, group_name, read_record, tile_digests
 from pipeline.sources.nldas2 import HourIndex, Window, index_archive
 from regions import Region, load_region
@@ -29,21 +30,26 @@ class ProductYear:
 
     Attributes
     ----------
-    archive
-        Fingerprint that tells without opening a file that nothing changed; see `Record`.
+    blocks
+        Written together once `months` are read.
     record
         How it was ingested before.
     notes
         See `Record`.
+    months
+        Months of climate to read first.
+    kept_because
+        Why an ingested product-year could not be compared with its archive, such as that this is gone; else empty.
     """
 
     product: str
     year: int | None
     files: FileSet
-    archive: str
     blocks: tuple[Block, ...]
     record: Record | None
     notes: Mapping[str, str] = field(default_factory=dict)
+    months: tuple[ClimateMonth, ...] = ()
+    kept_because: str = ""
 
     @property
     def group(self) -> str:
@@ -58,6 +64,7 @@ class IngestPlan:
     location: str
     extent: Extent
     product_years: tuple[ProductYear, ...]
+    absent: tuple[Absent, ...] = ()
 
     @property
     def todo(self) -> tuple[ProductYear, ...]:
@@ -80,8 +87,8 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
     Raises
     ------
     UserError
-        Naming every year before the region's first and every archive that lacks something; or the difference, if the
-        store is of another region.
+        Naming every year before the region's first; why nothing that is wanted is in the archives; or the difference,
+        if the store is of another region.
     """
     region = load_region(run_file.region)
     wanted = sorted(set(years or region.years))
@@ -93,7 +100,12 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
         raise UserError("; ".join(faults))
     extent = extent_of(region)
     archives = _Archives(run_file, domain_of(region), extent, _root(run_file.stores.inputs, extent))
-    return IngestPlan(run_file.stores.inputs, extent, tuple(_compare(archives, products, wanted)))
+    found = tuple(_compare(archives, products, wanted))
+    absent = tuple(one for one in found if isinstance(one, Absent))
+    there = tuple(one for one in found if isinstance(one, ProductYear))
+    if not there:
+        raise UserError("; ".join(dict.fromkeys(one.reason for one in absent)))
+    return IngestPlan(run_file.stores.inputs, extent, there, absent)
 
 
 def extent_of(region: Region) -> Extent:
@@ -118,21 +130,51 @@ def _root(location: str, extent: Extent) -> zarr.Group | None:
     return root
 
 
-def _compare(archives: _Archives, products: Sequence[str], years: Sequence[int]) -> Iterator[ProductYear]:
-    """Yield all product-years, climate first since its blocks take longest; raise all faults at once at the end."""
+@dataclass(frozen=True)
+class Absent:
+    """A product-year that no archive holds, and why."""
+
+    product: str
+    year: int | None
+    reason: str
+
+    @property
+    def group(self) -> str:
+        """Its group in the store."""
+        return group_name(self.product, self.year)
+
+
+def _compare(archives: _Archives, products: Sequence[str], years: Sequence[int]) -> Iterator[ProductYear | Absent]:
+    """Yield all product-years, climate first since its blocks take longest.
+
+    One whose archive is gone, as users remove what is ingested, is kept as it is.
+    """
     yearly = {"climate": archives.climate, "gpp": archives.gpp, "crop": archives.crop}
-    asked: list[Callable[[], ProductYear]] = [
-        partial(of_year, year) for product, of_year in yearly.items() if product in products for year in years
+    if "gpp" in products and archives.run_file.slope.uncertainty:
+        yearly["gpp_uncertainty"] = archives.gpp_uncertainty
+        products = [*products, "gpp_uncertainty"]
+    asked: list[tuple[str, int | None, Callable[[], ProductYear]]] = [
+        (product, year, partial(of_year, year))
+        for product, of_year in yearly.items()
+        if product in products
+        for year in years
     ]
-    asked += [archives.soil] if "soil" in products else []
-    faults = []
-    for product_year in asked:
+    asked += [("soil", None, archives.soil)] if "soil" in products else []
+    for product, year, compare in asked:
         try:
-            yield product_year()
+            yield compare()
         except UserError as error:
-            faults.append(str(error))
-    if faults:
-        raise UserError("; ".join(dict.fromkeys(faults)))
+            record = archives.record(product, year)
+            if record is None:
+                yield Absent(product, year, str(error))
+            else:
+                files = FileSet(record.files, record.size_bytes, record.fingerprint)
+                yield ProductYear(product, year, files, (), record, kept_because=str(error))
+
+
+def _read_from(record: MonthRecord | None, month: ClimateMonth) -> bool:
+    """Say whether a month was read from the files that are there now."""
+    return record is not None and record.fingerprint == month.fingerprint
 
 
 @dataclass(frozen=True)
@@ -145,23 +187,36 @@ class _Archives:
     root: zarr.Group | None
 
     def climate(self, year: int) -> ProductYear:
-        """Compare the granules of a year; they are opened only if anything in the archive changed."""
-        record, archive = self._record("climate", year), self._granules.fingerprint
-        if record and record.archive == archive:
-            known = FileSet(record.files, record.size_bytes, record.fingerprint)
-            return ProductYear("climate", year, known, archive, (), record)
+        """Compare the granules of a year, month by month."""
         if isinstance(self._hours, UserError):
             raise self._hours
         folder, settings = self.run_file.archives.nldas2, self.run_file.nldas2
-        hours = hours_of_year(self._hours, year)
-        files = file_set(hours.files, root=folder, settings=settings)
-        block = ClimateBlock(group_name("climate", year), self.extent.window, year, hours, settings)
-        current = record is not None and record.fingerprint == files.fingerprint
-        return ProductYear("climate", year, files, archive, () if current else (block,), record)
+        hours = {month: hours_of_month(self._hours, year, month) for month in MONTHS}
+        if not any(holds_month(hours[month], year, month) for month in MONTHS):
+            count = len(self._hours.files)
+            raise UserError(f"NLDAS-2: none of {count} granules holds an hour of {year}; download that year")
+        files = {month: file_set(hours[month].files, root=folder, settings=settings) for month in MONTHS}
+        months = [
+            ClimateMonth(year, month, self.extent.window, hours[month], settings, files[month].fingerprint)
+            for month in MONTHS
+        ]
+        everything = {path for of_month in hours.values() for path in of_month.files}
+        return self._monthly(year, months, file_set(everything, root=folder, settings=settings))
 
-    @cached_property
-    def _granules(self) -> FileSet:
-        return climate_archive(self.run_file.archives.nldas2, settings=self.run_file.nldas2)
+    def _monthly(self, year: int, months: Sequence[ClimateMonth], files: FileSet) -> ProductYear:
+        """Compare the months of a year with those that it was made of, and with those that wait for it."""
+        record = self.record("climate", year)
+        old, waiting = ({}, {}) if self.root is None else (kept(self.root, year), staged(self.root, year))
+        changed = [month for month in months if not _read_from(old.get(month.month), month)]
+        block = ClimateYear(year, frozenset(month.month for month in changed))
+        return ProductYear(
+            "climate",
+            year,
+            files,
+            blocks=(block,) if changed else (),
+            record=record,
+            months=tuple(month for month in changed if not _read_from(waiting.get(month.month), month)),
+        )
 
     @cached_property
     def _hours(self) -> HourIndex | UserError:
@@ -175,6 +230,10 @@ class _Archives:
         """Compare the daily GeoTIFFs of a year."""
         return self._gridded(GppSource.find(self.run_file, year, tiles=self.domain.tiles), year)
 
+    def gpp_uncertainty(self, year: int) -> ProductYear:
+        """Compare the daily GeoTIFFs of its uncertainty, which is configured."""
+        return self._gridded(GppUncertaintySource.find(self.run_file, year, tiles=self.domain.tiles), year)
+
     def crop(self, year: int) -> ProductYear:
         """Compare the crop layer of a year."""
         return self._gridded(CropSource.find(self.run_file, year), year)
@@ -184,14 +243,13 @@ class _Archives:
         return self._gridded(SoilSource.find(self.run_file), None)
 
     def _gridded(self, source: GridSource, year: int | None) -> ProductYear:
-        record, group, files = self._record(source.product, year), group_name(source.product, year), source.files
+        record, group, files = self.record(source.product, year), group_name(source.product, year), source.files
         blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in strips(self.domain.tiles))
         current = record is not None and record.fingerprint == files.fingerprint and self._has_all_tiles(group)
-        return ProductYear(
-            source.product, year, files, files.fingerprint, () if current else blocks, record, source.notes
-        )
+        return ProductYear(source.product, year, files, () if current else blocks, record, source.notes)
 
-    def _record(self, product: str, year: int | None) -> Record | None:
+    def record(self, product: str, year: int | None) -> Record | None:
+        """Return how a product-year was ingested."""
         return None if self.root is None else read_record(self.root, group_name(product, year))
 
     def _has_all_tiles(self, group: str) -> bool:

@@ -1,7 +1,9 @@
 """The inputs store: analysis-ready inputs of a region in one Icechunk repository.
 
     climate/YYYY  seven daily series (time, lat, lon) on the region's NLDAS-2 window; digest of each cell
+    staging/...   months of climate that wait for the rest of their year
     gpp/YYYY      gpp (time, y, x), one shard per tile; days filled (y, x)
+    gpp_uncertainty/YYYY  the same for its uncertainty, where configured; no run reads it
     soil          nine features and their coverage (y, x)
     crop/YYYY     corn and soybean fraction, share covered (y, x)
 
@@ -31,7 +33,7 @@ from pipeline.grid import Grid
 from pipeline.sources.nldas2 import Window
 from pipeline.variables import ANNUAL, Variable
 
-FORMAT = "agcarbon-inputs-1"
+FORMAT = "agcarbon-inputs-2"
 DIGEST_BYTES = 16
 _CLIMATE_EDGE = 16  # NLDAS-2 cells of a chunk: a tile reads about 6 x 6 of them, all days
 
@@ -55,12 +57,16 @@ def _variable(feature: Feature) -> Variable:
 
 
 CLIMATE = tuple(map(_variable, FEATURES[CLIMATE_FEATURES]))
-FILLED_HOURS = Variable("filled_hours", "1", "missing hours of the year that were filled", dtype="uint16")
+FILLED_HOURS = Variable("filled_hours", "1", "missing hours of the month that were filled", dtype="uint16")
 GPP = (
     Variable("gpp", "g m-2 d-1", "gross primary production, carbon, gaps filled", cell_methods="time: mean area: mean"),
     Variable("filled_days", "1", "days interpolated in the growing season", dtype="uint16"),
     Variable("dormant_days", "1", "missing days of the dormant season, set to 0", dtype="uint16"),
     Variable("longest_gap_days", "1", "longest gap in the growing season", dtype="uint16"),
+)
+# A product of its own: it can come later, or not, without touching what runs read.
+GPP_UNCERTAINTY = (
+    Variable("gpp_uncertainty", "g m-2 d-1", "uncertainty of gross primary production, carbon, as released, gaps kept"),
 )
 SOIL_MEANS = tuple(map(_variable, FEATURES[SOIL_FEATURES]))
 SOIL = (
@@ -79,13 +85,27 @@ CROP = (
         "crop_layer", "1", "layer of the crops: 1 Cropland Data Layer, 2 Corn-Soy Data Layer, 0 none", dtype="uint8"
     ),
 )
-ON_GRID = {"gpp": GPP, "soil": SOIL, "crop": CROP}
+ON_GRID = {"gpp": GPP, "gpp_uncertainty": GPP_UNCERTAINTY, "soil": SOIL, "crop": CROP}
+# What the network or the quality layer reads of a gridded product: only this enters the digests of its tiles.
+READ = {
+    "gpp": ("gpp", "filled_days"),
+    "gpp_uncertainty": ("gpp_uncertainty",),  # of groups that no run reads
+    "soil": (*(variable.name for variable in SOIL_MEANS), "soil_coverage"),
+    "crop": ("corn_fraction", "soybean_fraction"),
+}
 # The variable whose range stands for the product in reports.
-LEADING = {"climate": CLIMATE[1], "gpp": GPP[0], "soil": SOIL_MEANS[6], "crop": CROP[0]}
+LEADING = {
+    "climate": CLIMATE[1],
+    "gpp": GPP[0],
+    "gpp_uncertainty": GPP_UNCERTAINTY[0],
+    "soil": SOIL_MEANS[6],
+    "crop": CROP[0],
+}
 
 _SOURCES = {
     "climate": "NLDAS-2 forcing, File A, doi:10.5067/THUF4J1RLSYG",
     "gpp": "SLOPE daily GPP, doi:10.3334/ORNLDAAC/1786",
+    "gpp_uncertainty": "SLOPE daily GPP, doi:10.3334/ORNLDAAC/1786",
     "soil": "gSSURGO, USDA-NRCS, mean of 0-30 cm",
     "crop": "Cropland Data Layer, USDA-NASS",
 }
@@ -119,8 +139,6 @@ class Record:
         Source files.
     fingerprint
         Of names, sizes and times of these files and of the settings they were read with.
-    archive
-        The same for the whole archive where telling a year's files takes opening them; else equal to `fingerprint`.
     cells, missing
         Cells of the product-year, and those without data.
     minimum, maximum
@@ -136,7 +154,6 @@ class Record:
     files: int
     size_bytes: int
     fingerprint: str
-    archive: str
     cells: int
     missing: int
     minimum: float | None
@@ -238,7 +255,7 @@ def create_group(root: zarr.Group, product: str, year: int | None) -> None:
         return
     cf.write_yx(group, extent.grid)
     maps = list(ON_GRID[product])
-    if product == "gpp":
+    if product in ("gpp", "gpp_uncertainty"):
         assert year is not None
         cf.write_time(group, year)
         cf.create(group, maps.pop(0), cf.Layout.daily(extent.grid, year))
@@ -254,7 +271,7 @@ def _create_climate(group: zarr.Group, window: Window, year: int) -> None:
     days = cf.days_in_year(year)
     for variable in CLIMATE:
         cf.create(group, variable, cf.Layout(("time", "lat", "lon"), (days, *shape), (days, *edges)))
-    cf.create(group, FILLED_HOURS, cf.Layout(("lat", "lon"), shape, shape))
+    cf.create(group, FILLED_HOURS, cf.Layout(("month", "lat", "lon"), (12, *shape), (12, *shape)))
     digests = Variable("digest", "1", "digest of the cell's seven series; zeros where undefined", dtype="uint8")
     cf.create(group, digests, cf.Layout(("lat", "lon", "byte"), (*shape, DIGEST_BYTES), (*shape, DIGEST_BYTES)))
 

@@ -18,6 +18,7 @@ from pipeline.ledger import Status
 from pipeline.plan import Plan
 from pipeline.products import AggregateReport
 from pipeline.run import RunReport
+from pipeline.years import spans
 
 
 def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
@@ -26,29 +27,18 @@ def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
     cells = sum(planned.cells for planned in plan.tiles)
     table.add_row("tiles", f"{len(plan.tiles)} of {job.grid.tile_cells} x {job.grid.tile_cells} cells")
     table.add_row("modelled cells", f"{cells:,}")
-    table.add_row("years", _spans(plan.years))
+    table.add_row("years", spans(plan.years))
     table.add_row("tile-years", ", ".join(f"{plan.count(status)} {status.value}" for status in Status))
     for year, products in plan.blocked.items():
         table.add_row(f"{year} waits", f"not ingested up to that year: {', '.join(products)}")
     table.add_row("to compute", f"{plan.cell_years:,} cell-years, spin-up included")
     table.add_row("reads, writes", f"{decimal(cost.bytes_read)}, {decimal(cost.bytes_written)} before compression")
-    table.add_row("restart data", f"{decimal(cost.restart_bytes)}, for {_spans(plan.restart_years) or 'no year'}")
+    table.add_row("restart data", f"{decimal(cost.restart_bytes)}, for {spans(plan.restart_years) or 'no year'}")
     limit = job.run_file.execution.memory_limit or "its share of the machine"
     table.add_row("memory of a worker", f"{decimal(cost.worker_bytes)} projected, limit {limit}")
     rate = f"{cost.rate.cell_years_per_second:,.0f} cell-years/s per worker ({cost.rate.source})"
     table.add_row("time", f"{cost.hours:.2f} h on {cost.workers} workers at {rate}")
     return table
-
-
-def _spans(years: tuple[int, ...] | list[int]) -> str:
-    """`2000-2004, 2010`."""
-    spans: list[list[int]] = []
-    for year in years:
-        if spans and year == spans[-1][-1] + 1:
-            spans[-1] = [spans[-1][0], year]
-        else:
-            spans.append([year])
-    return ", ".join("-".join(str(year) for year in span) for span in spans)
 
 
 def status_table(job: Job, plan: Plan) -> Table:
@@ -104,7 +94,7 @@ def _mean_residual(report: RunReport) -> float:
 
 def print_aggregates(console: Console, job: Job, report: AggregateReport) -> None:
     """Say what was aggregated, how far the routes to a regional total disagree, and the totals."""
-    console.print(f"aggregated: {_spans(report.done) or 'no year'}; up to date: {_spans(report.kept) or 'no year'}")
+    console.print(f"aggregated: {spans(report.done) or 'no year'}; up to date: {spans(report.kept) or 'no year'}")
     for year, lacking in report.incomplete.items():
         console.print(f"{year} left out: {lacking} tiles are missing; complete it with `agcarbon run {job.path}`")
     if report.done:

@@ -17,16 +17,29 @@ def ingest(
         list[str] | None, typer.Option(help="climate, gpp, crop or soil; may be repeated; absent: all")
     ] = None,
 ) -> None:
-    """Read the archives into the inputs store: only what is new or changed is read."""
+    """Read the archives into the inputs store: only what is new or changed is read.
+
+    Says what could not be found in the archives (exit code 1) and which finished tile-years became stale.
+    """
     from pipeline.commands.console import console, progress_bars
+    from pipeline.errors import UserError
     from pipeline.execute import open_executor
     from pipeline.ingest import ingest as ingest_archives
     from pipeline.ingest_plan import plan_ingest
     from pipeline.inputs_store import PRODUCTS
     from pipeline.job import Job
+    from pipeline.staleness import done_tile_years, made_stale
 
     job = Job.open(run_file)
     plan = plan_ingest(job.run_file, years=job.years(years), products=product or PRODUCTS)
+    before = done_tile_years(job) if plan.todo else frozenset()
     with progress_bars() as report, open_executor(job.run_file.execution) as executor:
         done = ingest_archives(plan, executor=executor, progress=report)
     console.print(done)
+    if before:
+        for sentence in made_stale(job, before=before).sentences():
+            console.print(sentence)
+    if done.failures:
+        raise UserError(" | ".join(done.failures))
+    if done.absent:
+        raise typer.Exit(1)

@@ -11,6 +11,7 @@ from pipeline.commands.console import console, progress_bars
 from pipeline.config import RunFile
 from pipeline.demo.archives import write_archives
 from pipeline.demo.site import site_inputs
+from pipeline.errors import UserError
 from pipeline.estimate import estimate, measured_rate
 from pipeline.execute import Executor, open_executor
 from pipeline.export import Selection, export_cogs
@@ -67,6 +68,8 @@ def _compute(job: Job, executor: Executor) -> None:
     with progress_bars() as report:
         ingested = ingest(plan_ingest(job.run_file, years=job.region.years), executor=executor, progress=report)
     console.print(ingested)
+    if ingested.failures or ingested.absent:
+        raise UserError(" | ".join([*ingested.failures, *(one.reason for one in ingested.absent)]))
     view = open_pinned_inputs(job)
     planned = plan_run(job, view, years=job.region.years)
     console.print(plan_table(job, planned, estimate(job, planned, measured_rate(job, context_of(job, view)))))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import netCDF4
@@ -53,13 +54,18 @@ def write_archives(folder: Path) -> RunFile:
         execution=ExecutionSettings(scheduler="serial"),
     )
     for year in YEARS:
-        write_granules(run_file.archives.nldas2, year)
-        write_crops(run_file.archives.crop, year)
-        for day in DAYS:
-            for modis in ("h11v04", "h11v05"):
-                write_gpp(run_file, dt.date(year, 1, 1) + dt.timedelta(day - 1), modis, gpp_of(run_file, modis))
+        write_year(run_file, year)
     write_soil(run_file.archives.soil)
     return run_file
+
+
+def write_year(run_file: RunFile, year: int) -> None:
+    """Write one year of climate, crops and GPP."""
+    write_granules(run_file.archives.nldas2, year)
+    write_crops(run_file.archives.crop, year)
+    for day in DAYS:
+        for modis in ("h11v04", "h11v05"):
+            write_gpp(run_file, dt.date(year, 1, 1) + dt.timedelta(day - 1), modis, gpp_of(run_file, modis))
 
 
 @cache
@@ -71,17 +77,32 @@ def write_granules(
     folder: Path, year: int, *, skip: slice = slice(0, 0), warmer: tuple[int, int] | None = None
 ) -> None:
     """Write a year of hours in one file, without the hours `skip`, and with the cell `warmer` 1 K warmer."""
-    folder.mkdir(exist_ok=True)
-    first = netCDF4.date2num(dt.datetime(year, 1, 1), "hours since 1979-01-01")
-    hours = np.delete(np.arange(24 * (dt.date(year + 1, 1, 1) - dt.date(year, 1, 1)).days), skip)
+    hours = np.delete(_hours(dt.date(year, 1, 1), dt.date(year + 1, 1, 1)), skip)
+    _write_hours(folder / f"NLDAS_FORA0125_H.A{year}.020.nc.SUB.nc4", hours, warmer=warmer)
+
+
+def write_months(folder: Path, year: int) -> None:
+    """Write the same year in one file a month."""
+    starts = [dt.date(year, month, 1) for month in range(1, 13)] + [dt.date(year + 1, 1, 1)]
+    for first, stop in pairwise(starts):
+        _write_hours(folder / f"NLDAS_FORA0125_H.A{first:%Y%m}.020.nc", _hours(first, stop))
+
+
+def _hours(first: dt.date, stop: dt.date) -> NDArray[np.int64]:
+    """Hours since 1979 of the days from `first` up to `stop`."""
+    return np.arange(*(24 * (day - dt.date(1979, 1, 1)).days for day in (first, stop)))
+
+
+def _write_hours(path: Path, hours: NDArray[np.int64], *, warmer: tuple[int, int] | None = None) -> None:
+    path.parent.mkdir(exist_ok=True)
     cell = np.arange(36.0).reshape(6, 6)
     if warmer:
         cell[warmer] += 10
     day = 5 * np.cos(2 * np.pi * (hours % 24 - 20) / 24)[:, None, None]
     values = {"Tair": 285 + day + cell / 10, "Qair": 0.006, "PSurf": 98000.0, "Wind_E": 3.0, "Wind_N": -4.0}
     values |= {"SWdown": 200.0, "Rainf": 0.1}
-    with netCDF4.Dataset(folder / f"NLDAS_FORA0125_H.A{year}.020.nc.SUB.nc4", "w") as file:
-        for name, coordinate in (("time", hours + first), ("lat", LATITUDES), ("lon", LONGITUDES)):
+    with netCDF4.Dataset(path, "w") as file:
+        for name, coordinate in (("time", hours.astype(float)), ("lat", LATITUDES), ("lon", LONGITUDES)):
             file.createDimension(name, coordinate.size)
             file.createVariable(name, "f8", (name,))[:] = coordinate
         file["time"].units = "hours since 1979-01-01"
