@@ -183,6 +183,7 @@ def test_steps_in_another_unit_are_refused_or_told(tmp_path: Path) -> None:
         return " ".join(read_tower(_write(tmp_path, rows, columns=STEP_COLUMNS)).reading)
 
     assert "unit" not in read(umol)
+    assert "unit" not in read(umol[: 19 * 24] * 0.044)  # too short a record to know a summer
     assert "Check the unit: 99 % of NEE_VUT_REF in June to August is within 1.1" in read(umol * 0.044)  # mg m-2 s-1
     with pytest.raises(UserError, match=r"of NEE_VUT_REF exceed 100 umol .* mg CO2 m-2 h-1"):
         read(umol * 158)
