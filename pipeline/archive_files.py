@@ -91,7 +91,7 @@ def gpp_files(
         Naming every MODIS tile without a file, or with files in both folders; and every file that is of no day of
         `year`, such as one that lies in another year's folder.
     """
-    paths: dict[Path, list[Path]] = {folder: [] for folder in folders}
+    paths: dict[Path, list[Path]] = {folder: [] for folder in folders}  # once, where both are the same
     served, faults = {}, []
     for modis in sorted({tile.modis for tile in tiles}):
         found = {folder: _of_year(folder, year=year, modis=modis, layer=layer) for folder in paths}
@@ -100,7 +100,7 @@ def gpp_files(
             served[modis] = serving[0]
             paths[serving[0]] += found[serving[0]]
         else:
-            faults.append(_unclear(serving or folders, year=year, modis=modis, layer=layer, twice=bool(serving)))
+            faults.append(_unclear(serving or list(paths), year=year, modis=modis, layer=layer, twice=bool(serving)))
     if faults:
         raise UserError("; ".join(faults))
     sets = [file_set(files, root=folder, settings=settings) for folder, files in paths.items()]

@@ -134,8 +134,7 @@ class GppUncertaintySource:
 
 
 def _gpp_folders(run_file: RunFile) -> tuple[Path, ...]:
-    """The archive's folder and the user's, once if they are the same."""
-    return tuple(dict.fromkeys((run_file.archives.slope, run_file.archives.slope_extra)))
+    return run_file.archives.slope, run_file.archives.slope_extra
 
 
 def _served(folders: Mapping[str, Path]) -> dict[str, str]:
