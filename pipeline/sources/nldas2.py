@@ -79,7 +79,7 @@ def read_days(
 ) -> DailyClimate:
     """Return the daily climate of `first` to `last` (inclusive); hourly values are held one month at a time.
 
-    That is 22 kB a cell: 0.5 GB for the 12 states of the Midwest.
+    That is 22 kB a cell: 0.5 GB for the 12 states of the Midwest, where memory peaks at 0.7 GB.
 
     Raises
     ------
