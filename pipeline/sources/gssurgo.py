@@ -190,8 +190,8 @@ class _Horizons(NamedTuple):
     overlapping: int
 
     def thickness_cm(self, depth_cm: int) -> Array:
-        """Thickness above a depth (H,) [cm]; 0 where top or bottom is missing, or the top is below the bottom."""
-        return np.nan_to_num(np.minimum(self.bottom_H, depth_cm) - self.top_H).clip(min=0)
+        """Thickness above a depth (H,) [cm]; not positive below it, nor where a depth is missing or both are swapped."""
+        return np.nan_to_num(np.minimum(self.bottom_H, depth_cm) - self.top_H)
 
 
 def _horizons(geodatabases: Sequence[Path]) -> _Horizons:

@@ -94,7 +94,7 @@ class Coding:
             )
         missing_values = self.missing if nodata is None else (*self.missing, nodata)
         values_YX = stored_YX.astype(np.float32)
-        values_YX[np.isin(stored_YX, missing_values)] = np.nan
+        values_YX[np.isin(stored_YX, missing_values) | ~np.isfinite(values_YX)] = np.nan
         self._check(values_YX[np.isfinite(values_YX)], file)
         if prop.logarithm:
             np.power(np.float32(10), values_YX, out=values_YX)

@@ -27,7 +27,7 @@ from pipeline.errors import UserError
 from pipeline.grid import Grid, lonlat
 from pipeline.sources.layer_stack import Coding, Depth, LayerFile, Property, open_stack
 from pipeline.sources.pedotransfer import FIELD_CAPACITY_KPA, VAN_GENUCHTEN, WILTING_POINT_KPA, RetentionCurve
-from pipeline.sources.soil import OM_PER_SOC, QUANTITIES, GridSoil, SoilSettings
+from pipeline.sources.soil import OM_PER_SOC, QUANTITIES, GridSoil, SoilSettings, fill_in
 from pipeline.sources.soil_layers import DEPTHS, TOPSOIL, Array, CellSums, Records, cell_sums, profile_quantities
 from pipeline.sources.soilgrids import cec_sums, find_layers, raster_files
 
@@ -113,7 +113,7 @@ class PolarisTiles:
         south, west = square
         place = {"south": south, "north": south + 1, "west": west, "east": west + 1}
         layer = {"variable": variable, "stat": self.settings.polaris_stat, "depth": f"{depth.top}_{depth.bottom}"}
-        return self.folder / self.settings.polaris_pattern.format(**layer, **place)
+        return self.folder / fill_in(self.settings.polaris_pattern, **layer, **place)
 
     def reader(self) -> Callable[[Grid], GridSoil]:
         """Return the function that reads the soil of a grid."""

@@ -36,6 +36,22 @@ _NOTHING = 1e-6
 Array = NDArray[np.float64]
 
 
+_LAYER = ("{variable}", "{depth}", "{stat}")  # parts of the name of a map
+
+
+def _check_parts(name: str, parts: tuple[str, ...]) -> None:
+    absent = [part for part in parts if part not in name]
+    if absent:
+        raise ValueError(f"{name} lacks {', '.join(absent)}")
+
+
+def fill_in(name: str, **parts: object) -> str:
+    """Return a name with its parts in braces replaced, such as {depth} by 0-5cm."""
+    for part, value in parts.items():
+        name = name.replace(f"{{{part}}}", str(value))
+    return name
+
+
 class SoilSettings(BaseModel, frozen=True, extra="forbid"):
     """Which soil product is read, how its files are named, and how it is averaged."""
 
@@ -74,15 +90,19 @@ class SoilSettings(BaseModel, frozen=True, extra="forbid"):
         (), description="POLARIS: tiles without land of the US, such as lat4950_lon-95-94, that it does not have"
     )
 
-    @field_validator("soilgrids_names", "polaris_pattern")
+    @field_validator("soilgrids_names")
     @classmethod
-    def _names_each_layer(cls, names: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    def _names_each_map(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         """A name without the depth would read one file for all depths."""
-        for name in (names,) if isinstance(names, str) else names:
-            absent = [part for part in ("{variable}", "{depth}", "{stat}") if part not in name]
-            if absent:
-                raise ValueError(f"{name} lacks {', '.join(absent)}")
+        for name in names:
+            _check_parts(name, _LAYER)
         return names
+
+    @field_validator("polaris_pattern")
+    @classmethod
+    def _names_each_tile(cls, pattern: str) -> str:
+        _check_parts(pattern, (*_LAYER, "{south}", "{west}"))
+        return pattern
 
 
 @dataclass(frozen=True)

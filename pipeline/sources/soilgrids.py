@@ -27,7 +27,7 @@ from pipeline.grid import Grid
 from pipeline.sources.layer_stack import Coding, Depth, LayerFile, LayerStack, Property, open_stack
 from pipeline.sources.pedotransfer import SAXTON_RAWLS, texture_water
 from pipeline.sources.raster import open_raster
-from pipeline.sources.soil import GridSoil, SoilSettings
+from pipeline.sources.soil import GridSoil, SoilSettings, fill_in
 from pipeline.sources.soil_layers import (
     DEPTHS,
     TOPSOIL,
@@ -136,7 +136,7 @@ def find_layers(folder: Path, wanted: Sequence[tuple[str, Depth]], *, settings: 
 
 def _file_name(name: str, variable: str, *, depth: Depth, settings: SoilSettings) -> str:
     span = f"{depth.top}-{depth.bottom}cm"
-    return name.format(variable=variable, depth=span, stat=settings.soilgrids_stat)
+    return fill_in(name, variable=variable, depth=span, stat=settings.soilgrids_stat)
 
 
 def raster_files(layers: Sequence[LayerFile], *, folder: Path) -> tuple[Path, ...]:

@@ -217,6 +217,7 @@ def test_depth_without_horizon_and_horizons_turned_round_are_depth_without_data(
     units = read_map_units([write_geodatabase(tmp_path / "a.gdb", components, layers)], settings=WEIGHTED)
     np.testing.assert_array_equal(units.quantity("soil_depth"), [18, 30, 10])
     np.testing.assert_array_equal(units.quantity("soc_depth_200"), [188, 50, 10])
+    assert units.overlapping_horizons == 0
     np.testing.assert_allclose(feature(units, "TCEC"), 20)
     np.testing.assert_allclose(units.quantity("soc_stock_200"), np.array([1.88, 0.5, 0.1]) * 1.3e6 * 0.03 / 1.724)
 

@@ -273,6 +273,28 @@ def test_a_region_beyond_the_maps_is_missing_there(tmp_path: Path) -> None:
     assert soil.values_QYX.shape[0] == len(QUANTITIES)
 
 
+@pytest.mark.parametrize(
+    "wkt",
+    [
+        'PROJCS["Homolosine",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],'
+        'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Interrupted_Goode_Homolosine"],'
+        'UNIT["Meter",1]]',
+        'PROJCS["Interrupted_Goode_Homolosine",GEOGCS["GCS_unnamed ellipse",DATUM["D_unknown",'
+        'SPHEROID["Unknown",6378137,298.257223563]],PRIMEM["Greenwich",0],UNIT["Degree",0.017453292519943295]],'
+        'PROJECTION["Interrupted_Goode_Homolosine"],UNIT["metre",1]]',
+    ],
+)
+def test_the_plane_is_known_by_its_points_however_it_is_spelled(tmp_path: Path, wkt: str) -> None:
+    write_soilgrids(tmp_path, GRID)
+    expected = read(tmp_path)
+    for path in tmp_path.rglob("*.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.crs = wkt
+    np.testing.assert_allclose(read(tmp_path).values_QYX, expected.values_QYX, rtol=1e-6)
+
+
 def test_names_without_the_depth_are_refused_as_a_setting() -> None:
     with pytest.raises(ValueError, match=r"lacks \{depth\}"):
         SoilSettings(soilgrids_names=("{variable}_{stat}.tif",))
+    with pytest.raises(ValueError, match=r"lacks \{south\}, \{west\}"):
+        SoilSettings(polaris_pattern="{variable}/{stat}/{depth}.tif")
