@@ -9,7 +9,7 @@ complete CDL nor the CSDL in the year.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -123,20 +123,19 @@ class CropArchives:
         """
         states = sorted({zone.state for zone in zones})
         wanted = {state: wanted_product(state, year, settings=self.settings) for state in states}
-        mosaic = self._csdl(year, zones=[zone for zone in zones if wanted[zone.state] is Product.CSDL])
-        national = self._national(year)
+        from_csdl = [zone for zone in zones if wanted[zone.state] is Product.CSDL]
+        mosaic, national = self._csdl(year, needed=bool(from_csdl)), self._national(year)
         layers = {state: national if national.files else self._of_state(year, state) for state in states}
         layers |= {state: mosaic for state in states if wanted[state] is Product.CSDL}
-        if absent := [state for state in states if wanted[state] is Product.CDL and not layers[state].files]:
-            raise UserError(
-                f"{self.cdl}: no crop layer of {year} for {', '.join(absent)} named {self._cdl_names(year)}; "
-                f"put it there, or say with `source` or `cdl_from` that the Corn-Soy Data Layer serves"
-            )
-        if not any(layer.files for layer in layers.values()):
-            raise UserError(
+        without_cdl = [state for state in states if wanted[state] is Product.CDL and not layers[state].files]
+        faults = [*self._csdl_faults(mosaic, zones=from_csdl), *self._cdl_faults(year, without_cdl)]
+        if not faults and not any(layer.files for layer in layers.values()):
+            faults.append(
                 f"{self.cdl}: no crop layer of {year} named {self._cdl_names(year)}, and the Corn-Soy Data Layer has "
                 f"{csdl.YEARS[0]} to {csdl.YEARS[-1]} of {', '.join(csdl.STATES)} only; take other years or `source`"
             )
+        if faults:
+            raise UserError("; ".join(faults))
         return YearLayers(tuple(StateLayer(state, layers[state]) for state in states), national)
 
     def _national(self, year: int) -> CropLayer:
@@ -152,18 +151,29 @@ class CropArchives:
         path = find_layer(self.cdl, year=year, settings=self.settings, state_fips=state_fips)
         return CropLayer(Product.CDL, year, (path,)) if path else CropLayer(Product.NONE, year)
 
-    def _csdl(self, year: int, *, zones: Sequence[Zone]) -> CropLayer:
-        """Return the CSDL of a year, none without `zones`; refuse it unless it is there for all of them."""
-        files = csdl.find_files(self.csdl, year=year, settings=self.settings) if zones else ()
-        absent = csdl.states_beyond(files, zones=zones) if files else sorted({zone.state for zone in zones})
-        if absent:
-            names = _of_year(self.settings.csdl_patterns, year)
-            raise UserError(
-                f"{self.csdl}: no Corn-Soy Data Layer of {year} for {', '.join(absent)} named {names}; download it "
-                f"from {csdl.DOWNLOAD} (`agcarbon fetch` prints the links), or say with `source` or `cdl_from` that "
-                f"the Cropland Data Layer serves, though it is complete there only later"
-            )
+    def _csdl(self, year: int, *, needed: bool) -> CropLayer:
+        files = csdl.find_files(self.csdl, year=year, settings=self.settings) if needed else ()
         return CropLayer(Product.CSDL if files else Product.NONE, year, files)
+
+    def _csdl_faults(self, mosaic: CropLayer, *, zones: Sequence[Zone]) -> Iterator[str]:
+        """Yield what is wrong unless the CSDL is there for all of `zones`."""
+        absent = sorted({zone.state for zone in zones})
+        if mosaic.files:
+            absent = list(csdl.states_beyond(mosaic.files, zones=zones))
+        if absent:
+            names = _of_year(self.settings.csdl_patterns, mosaic.year)
+            yield (
+                f"{self.csdl}: no Corn-Soy Data Layer of {mosaic.year} for {', '.join(absent)} named {names}; download "
+                f"it from {csdl.DOWNLOAD} (`agcarbon fetch` prints the links), or say with `source` or `cdl_from` that "
+                f"the Cropland Data Layer serves, complete or not"
+            )
+
+    def _cdl_faults(self, year: int, absent: Sequence[str]) -> Iterator[str]:
+        if absent:
+            yield (
+                f"{self.cdl}: no crop layer of {year} for {', '.join(absent)} named {self._cdl_names(year)}; "
+                f"put it there, or say with `source` or `cdl_from` that the Corn-Soy Data Layer serves"
+            )
 
     def _cdl_names(self, year: int) -> str:
         return _of_year((self.settings.pattern, self.settings.state_pattern), year)

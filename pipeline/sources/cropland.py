@@ -33,8 +33,8 @@ class CropSettings(BaseModel, frozen=True, extra="forbid"):
 
     source: Literal["auto", "cdl", "csdl"] = Field(
         "auto",
-        description='"cdl": Cropland Data Layer, "csdl": Corn-Soy Data Layer, "auto": in every state the CDL from its '
-        "first complete year on and the CSDL before",
+        description='"cdl": Cropland Data Layer; "csdl": Corn-Soy Data Layer; "auto": the CDL from the first year in '
+        "which it is complete in a state, the CSDL before",
     )
     cdl_from: int = Field(
         0, ge=0, description='with "auto": first year of the CDL in all states, such as 2008; 0 is each state\'s own'
@@ -144,12 +144,19 @@ def crops_on_grid(layer: Path, *, grid: Grid, settings: CropSettings) -> CropSha
     Raises
     ------
     UserError
-        If the layer is unreadable, truncated, or geographic (not in a plane).
+        If the layer is unreadable, truncated, geographic (not in a plane), or a stack of several bands.
     """
     with open_raster(raster_of(layer)) as source:
+        check_bands(source)
         tagged = (value for value in source.nodatavals if value is not None)
         codes = Codes(settings.corn_codes, settings.soybean_codes, (settings.background_code, *tagged))
         return shares_of(source, grid=grid, codes=codes)
+
+
+def check_bands(source: DatasetReader) -> None:
+    """Raise `UserError` for several bands: the first of a stack of years or classes is not the year's crops."""
+    if source.count != 1:
+        raise UserError(f"{source.name}: {source.count} bands where a crop layer has 1; split the stack by year")
 
 
 def shares_of(source: DatasetReader, *, grid: Grid, codes: Codes) -> CropShares:

@@ -35,7 +35,7 @@ from rasterio.windows import Window
 
 from pipeline.errors import UserError
 from pipeline.grid import Grid
-from pipeline.sources.cropland import Codes, CropSettings, CropShares, files_like, raster_of, shares_of
+from pipeline.sources.cropland import Codes, CropSettings, CropShares, check_bands, files_like, raster_of, shares_of
 from pipeline.sources.raster import open_raster
 from regions import Zone, counties
 
@@ -85,8 +85,8 @@ def csdl_on_grid(files: Sequence[Path], *, grid: Grid) -> CropShares:
     Raises
     ------
     UserError
-        If a file is unreadable, truncated, not in a plane or holds other codes; if files have different pixels or
-        contradict each other.
+        If a file is unreadable, truncated, not in a plane, a stack of bands or holds other codes; if files have
+        different pixels or contradict each other.
     """
     with _opened(files) as mosaic:
         return shares_of(mosaic, grid=grid, codes=Codes((CORN,), (SOYBEAN,), (_UNMAPPED,)))
@@ -95,7 +95,10 @@ def csdl_on_grid(files: Sequence[Path], *, grid: Grid) -> CropShares:
 @contextmanager
 def _opened(files: Sequence[Path]) -> Iterator[Mosaic]:
     with ExitStack() as stack:
-        yield Mosaic.of([stack.enter_context(open_raster(raster_of(path))) for path in files])
+        rasters = [stack.enter_context(open_raster(raster_of(path))) for path in files]
+        for raster in rasters:
+            check_bands(raster)
+        yield Mosaic.of(rasters)
 
 
 @dataclass(frozen=True)

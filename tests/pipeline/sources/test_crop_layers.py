@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+import zarr
 from affine import Affine
 from pyproj import Transformer
 
-from pipeline.config import ArchiveSettings, RunFile
+from pipeline import store
+from pipeline.config import ArchiveSettings, RunFile, StoreSettings
 from pipeline.domain import domain_of
 from pipeline.errors import UserError
+from pipeline.execute import Serial
 from pipeline.grid import Grid, sinusoidal
 from pipeline.grid_sources import CropSource
+from pipeline.ingest import ingest
+from pipeline.ingest_plan import plan_ingest
 from pipeline.sources import csdl
 from pipeline.sources.crop_layers import (
     CropArchives,
@@ -194,6 +199,7 @@ def test_an_absent_layer_is_refused_with_year_states_name_and_source(tmp_path: P
     message = str(error.value)
     for part in ("2005", "for MN, MO", "*CSDL*2005*.tif", "10.5281/zenodo.4110647", "agcarbon fetch", str(tmp_path)):
         assert part in message
+    assert "no crop layer of 2005 for IA named" in message  # all faults at once
     with pytest.raises(UserError, match=r"no crop layer of 2010 for IA, MN named 2010_\*m_cdls.tif or CDL_2010_"):
         layers_in(tmp_path, 2010, of(*IOWA_MINNESOTA))
     with pytest.raises(UserError, match=r"no crop layer of 1997 named .* Corn-Soy Data Layer has 1999 to 2018"):
@@ -225,7 +231,8 @@ def run_file_for(folder: Path, **crop: object) -> RunFile:
         "first_year = 2003\nlast_year = 2010\ntile_cells = 8\n".replace("'", '"')
     )
     archives = ArchiveSettings(crop=folder / "cdl", csdl=folder / "csdl")
-    return RunFile(region=str(folder / "border.toml"), archives=archives, crop=CropSettings(**crop))
+    stores = StoreSettings(inputs=str(folder / "inputs.icechunk"))
+    return RunFile(region=str(folder / "border.toml"), archives=archives, stores=stores, crop=CropSettings(**crop))
 
 
 def test_a_source_tells_where_every_cell_comes_from(tmp_path: Path) -> None:
@@ -263,3 +270,23 @@ def test_the_fingerprint_covers_what_serves_and_nothing_else(tmp_path: Path) -> 
     assert CropSource.find(run_file_for(tmp_path, cdl_from=2008), 2003).files.fingerprint != of_2003
     write(layer, border, CORN)
     assert CropSource.find(plain, 2003).files.fingerprint != of_2003
+
+
+def test_tiles_keep_their_digests_where_another_layer_has_the_same_crops(tmp_path: Path) -> None:
+    """Also: the map of layers reaches the store."""
+    layer = write(tmp_path / "cdl/2010_30m_cdls.tif", of(*IOWA_MINNESOTA), CORN)
+    (tmp_path / "csdl").mkdir()
+    from_cdl = ingested(run_file_for(tmp_path))
+    assert set(np.unique(from_cdl["crop_layer"][...])) <= {NONE, CDL}
+    layer.rename(tmp_path / "csdl/CSDL_2010.tif")
+    from_csdl = ingested(run_file_for(tmp_path, cdl_from=2011))
+    np.testing.assert_array_equal(from_csdl["crop_layer"][...] == CSDL, from_cdl["crop_layer"][...] == CDL)
+    assert (from_csdl["crop_layer"][...] == CSDL).any()
+    assert from_csdl.attrs["digests"] == from_cdl.attrs["digests"]
+
+
+def ingested(run_file: RunFile) -> zarr.Group:
+    """Ingest 2010 and return what the store has of it."""
+    ingest(plan_ingest(run_file, years=[2010], products=["crop"]), executor=Serial())
+    root = store.read(store.open_existing(run_file.stores.inputs, made_by="test"))
+    return store.subgroup(root, "crop/2010")

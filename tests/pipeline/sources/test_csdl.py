@@ -172,6 +172,18 @@ def test_another_products_codes_are_refused(tmp_path: Path) -> None:
         csdl_on_grid([layer], grid=grid_around(layer))
 
 
+def test_stacks_of_bands_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "CSDL_1999_2018.tif"
+    profile = {"height": 30, "width": 30, "count": 20, "dtype": "uint8", "crs": "EPSG:5070"}
+    with rasterio.open(path, "w", driver="GTiff", transform=Affine(30, 0, 0, 0, -30, 2e6), **profile) as file:
+        file.write(np.ones((20, 30, 30), np.uint8))
+    message = r"CSDL_1999_2018\.tif: 20 bands where a crop layer has 1"
+    with pytest.raises(UserError, match=message):
+        csdl_on_grid([path], grid=grid_around(path))
+    with pytest.raises(UserError, match=message):
+        crops_on_grid(path, grid=grid_around(path), settings=CropSettings())
+
+
 @pytest.mark.parametrize("crs", ["EPSG:4326", None])
 def test_geographic_and_unplaced_layers_are_refused(tmp_path: Path, crs: str | None) -> None:
     layer = write(tmp_path / "CSDL_2005.tif", np.ones((30, 30), np.uint8), crs=crs)
