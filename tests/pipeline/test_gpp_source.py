@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from pipeline import store
 from pipeline.archive_files import LayerFiles, gpp_files
-from pipeline.config import ArchiveSettings, RunFile
+from pipeline.config import ArchiveSettings, RunFile, StoreSettings
 from pipeline.errors import UserError
 from pipeline.grid import SINUSOIDAL, Grid
 from pipeline.grid_sources import GppSource, GppUncertaintySource
 from pipeline.ingest_blocks import Part, StripBlock
+from pipeline.ingest_plan import plan_ingest
 from pipeline.inputs_store import Extent, create_group, open_or_create
 from pipeline.sources.nldas2 import Window
 from pipeline.sources.slope import days_of
@@ -201,3 +202,31 @@ def test_the_uncertainty_has_a_fingerprint_of_its_own(run_file: RunFile) -> None
 def test_a_year_without_uncertainty_is_told_from_one_without_gpp(run_file: RunFile) -> None:
     with pytest.raises(UserError, match=r"SLOPE GPP uncertainty: no file of 2020 .*sd/\{YYYY\}"):
         GppUncertaintySource.find(run_file, 2020, tiles=NORTHERN)
+
+
+_REGION = """
+title = "Test: a few tiles around 40 N, 89.5 W"
+bbox = [-89.512, 39.988, -89.488, 40.012]
+first_year = 2011
+last_year = 2012
+tile_cells = 8
+"""
+
+
+def test_ingest_plans_the_uncertainty_where_it_is_configured_alone(tmp_path: Path) -> None:
+    for tile in ("h11v04", "h11v05"):
+        gpp = touch(tmp_path, 2011, tile)
+        (tmp_path / "sd/2011").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"sd/2011/20110701_{tile}.tif").write_bytes(gpp.read_bytes())
+    (tmp_path / "small.toml").write_text(_REGION)
+    run_file = RunFile(
+        region=str(tmp_path / "small.toml"),
+        archives=ArchiveSettings(slope=tmp_path),
+        stores=StoreSettings(inputs=str(tmp_path / "inputs.icechunk")),
+    )
+    with_uncertainty = run_file.model_copy(update={"slope": WITH_UNCERTAINTY})
+    groups = [
+        [wanted.group for wanted in plan_ingest(one, years=[2011], products=["gpp"]).todo]
+        for one in (run_file, with_uncertainty)
+    ]
+    assert groups == [["gpp/2011"], ["gpp/2011", "gpp_uncertainty/2011"]]
