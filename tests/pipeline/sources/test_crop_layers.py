@@ -157,6 +157,8 @@ def test_cells_outside_the_regions_states_take_the_cropland_data_layer_where_the
     np.testing.assert_array_equal(both.shares.soybean_YX[inside], 1)
     np.testing.assert_array_equal(both.shares.corn_YX[outside], 1)
     np.testing.assert_array_equal(both.layer_YX[outside], CDL)
+    only = layers_in(tmp_path, 2003, kansas, CropSettings(source="csdl"))
+    assert only.notes == {"KS": "CSDL 2003: CSDL_2003.tif", "elsewhere": "none"}
 
 
 def test_a_state_with_neither_takes_an_incomplete_layer_or_is_missing_and_counted(tmp_path: Path) -> None:
