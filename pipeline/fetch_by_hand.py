@@ -6,33 +6,25 @@ documents; none of them could be followed from where this was written.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
-
-import numpy as np
 
 from pipeline.config import RunFile
 from pipeline.domain import domain_of
 from pipeline.fetch_archives import SLOPE_YEARS
-from pipeline.grid import lonlat
+from pipeline.sources import csdl, soilgrids
+from pipeline.sources.polaris import PolarisTiles, Square, squares_of
+from pipeline.sources.soil_layers import DEPTHS, TOPSOIL
 from regions import Region
 
-CSDL_YEARS = range(1999, 2008)  # before the Cropland Data Layer covers all states of the Midwest
+CDL_NATIONAL = 2008
 
+_SSURGO = (
+    "https://www.nrcs.usda.gov/resources/data-and-reports/gridded-soil-survey-geographic-gssurgo-database (unconfirmed)"
+)
 _POLARIS = "http://hydrology.cee.duke.edu/POLARIS/PROPERTIES/v1.0"
 _SOILGRIDS = "https://files.isric.org/soilgrids/latest/data"
 _CDL = "https://www.nass.usda.gov/Research_and_Science/Cropland/Release/datasets"
-_TOP_CM = ((0, 5), (5, 15), (15, 30))
-_ALL_CM = (*_TOP_CM, (30, 60), (60, 100), (100, 200))
-_POLARIS_DEPTHS = {
-    **dict.fromkeys(("sand", "silt", "ph", "theta_r", "theta_s", "alpha", "n", "ksat"), _TOP_CM),
-    **dict.fromkeys(("bd", "om"), _ALL_CM),  # with which carbon to 200 cm is known
-}
-_SOILGRIDS_DEPTHS = {
-    **dict.fromkeys(("bdod", "sand", "silt", "soc", "phh2o", "cec"), _TOP_CM),
-    "ocd": _ALL_CM,
-}
 
 Listed = Literal["polaris", "soilgrids"]
 
@@ -48,74 +40,76 @@ def steps(product: str, *, run_file: RunFile, region: Region, years: Sequence[in
         return ()
     return (
         f"SLOPE GPP of {_listed(private)}: the public release ends in {SLOPE_YEARS[-1]}; ask the authors "
-        f"(doi:10.5194/essd-13-281-2021) and lay files of the same layout, {run_file.slope.pattern}, beside the others "
-        f"below {run_file.archives.slope}",
+        f"(doi:10.5194/essd-13-281-2021) and put their files, named {run_file.slope.pattern}, into "
+        f"{run_file.archives.slope_extra}",
     )
 
 
-def links(product: Listed, region: Region) -> Iterator[str]:
-    """Yield the addresses of all rasters that soil of `product` needs for a region.
+def links(product: Listed, *, run_file: RunFile, region: Region) -> Iterator[str]:
+    """Yield the addresses of all rasters that the reader of `product` asks for in a region, a depth of a variable each.
 
-    Each is a depth of a variable: of POLARIS a GeoTIFF per degree, of SoilGrids a virtual raster of the world.
+    Those of POLARIS are GeoTIFFs of a degree, those of SoilGrids virtual rasters of the world.
     """
     if product == "soilgrids":
-        for variable, depths in _SOILGRIDS_DEPTHS.items():
-            for top, bottom in depths:
-                yield f"{_SOILGRIDS}/{variable}/{variable}_{top}-{bottom}cm_mean.vrt"
+        for variable in soilgrids.PROPERTIES:
+            for top, bottom in DEPTHS if variable == "ocd" else TOPSOIL:
+                yield f"{_SOILGRIDS}/{variable}/{variable}_{top}-{bottom}cm_{run_file.soil.soilgrids_stat}.vrt"
         return
-    for south, west in degrees_of(region):
-        name = f"lat{south}{south + 1}_lon{west}{west + 1}.tif"
-        for variable, depths in _POLARIS_DEPTHS.items():
-            for top, bottom in depths:
-                yield f"{_POLARIS}/{variable}/mean/{top}_{bottom}/{name}"
+    settings, squares = run_file.soil, polaris_squares(run_file, region)
+    tiles = PolarisTiles(run_file.archives.soil, squares, (), settings)
+    for square in squares:
+        for variable, (top, bottom), _ in tiles.layers(square):
+            yield f"{_POLARIS}/{variable}/{settings.polaris_stat}/{top}_{bottom}/{square.name}.tif"
 
 
-def degrees_of(region: Region) -> list[tuple[int, int]]:
-    """Return southern and western edges of the squares of 1 degree into which the region's tiles reach, ascending."""
+def polaris_squares(run_file: RunFile, region: Region) -> tuple[Square, ...]:
+    """Return the squares of 1 degree that the region's tiles reach into and POLARIS has, ascending."""
     domain = domain_of(region)
-    squares: set[tuple[int, int]] = set()
-    for tile in domain.tiles:
-        of_tile = domain.grid.of(tile)
-        # Longitude and latitude of a tile are extreme at its corners.
-        corners = lonlat(*np.meshgrid(of_tile.x_edges_m[[0, -1]], of_tile.y_edges_m[[0, -1]]))
-        west, south = (math.floor(edges.min()) for edges in corners)
-        east, north = (math.ceil(edges.max()) for edges in corners)
-        squares.update((lat, lon) for lat in range(south, north) for lon in range(west, east))
-    return sorted(squares)
+    reached = {square for tile in domain.tiles for square in squares_of(domain.grid.of(tile))}
+    return tuple(sorted(square for square in reached if square.name not in run_file.soil.polaris_absent))
 
 
 def _soil_steps(run_file: RunFile, region: Region) -> tuple[str, ...]:
-    folder, squares = run_file.archives.soil, degrees_of(region)
-    # The meridians of its plane slant, so that a rectangle there must be wider than the region.
-    south, north = min(south for south, _ in squares) - 1, max(south for south, _ in squares) + 2
-    west, east = min(west for _, west in squares) - 2, max(west for _, west in squares) + 3
-    return (
-        f"gSSURGO or gNATSGO: take gSSURGO_XX.gdb (a state; folder or zip) from the NRCS Box folder "
-        f"'Soils Geospatial', linked at https://www.nrcs.usda.gov/resources/data-and-reports/"
-        f"gridded-soil-survey-geographic-gssurgo-database; export its raster MapunitRaster_10m (CONUS: "
-        f"MapunitRaster_30m) to MapunitRaster_XX.tif with a GIS, since GDAL's wheels cannot read it; both go into "
-        f"{folder}",
-        f"or POLARIS 1.0 (doi:10.1029/2018WR022797): {len(squares)} tiles of 1 degree, {_POLARIS}/VARIABLE/mean/DEPTH/"
-        f"lat4041_lon-89-88.tif; all links: `--list polaris`; keep VARIABLE/mean/DEPTH/NAME below {folder}; it has no "
-        f"cation exchange capacity: add SoilGrids' cec",
-        f"or SoilGrids 2.0 (doi:10.5194/soil-7-217-2021): {_SOILGRIDS}/VARIABLE/VARIABLE_DEPTH_mean.vrt; all links: "
-        f"`--list soilgrids`; cut the region out without resampling, such as gdal_translate -projwin_srs EPSG:4326 "
-        f"-projwin {west} {north} {east} {south} /vsicurl/LINK {folder}/sand_0-5cm_mean.tif",
-    )
+    folder, settings = run_file.archives.soil, run_file.soil
+    step_of = {
+        "gssurgo": f"gSSURGO or gNATSGO: take gSSURGO_XX.gdb of each state (folder or zip) from the NRCS Box folder "
+        f"'Soils Geospatial', {_SSURGO}; export its raster MapunitRaster_10m (of the conterminous US: "
+        f"MapunitRaster_30m) to a GeoTIFF with a GIS, which GDAL's wheels cannot do; into {folder}, named "
+        f"{' or '.join(settings.geodatabases)} and {settings.rasters}",
+        "polaris": f"POLARIS 1.0 (doi:10.1029/2018WR022797): {_POLARIS}/VARIABLE/{settings.polaris_stat}/DEPTH/"
+        f"lat4041_lon-89-88.tif, {len(polaris_squares(run_file, region))} squares; all links: `--list polaris`; into "
+        f"{folder / settings.polaris_pattern}; besides SoilGrids' cec, as POLARIS has none",
+        "soilgrids": f"SoilGrids 2.0 (doi:10.5194/soil-7-217-2021): {_SOILGRIDS}/VARIABLE/VARIABLE_DEPTH_"
+        f"{settings.soilgrids_stat}.vrt; all links: `--list soilgrids`; cut each out without resampling, such as "
+        f"gdal_translate -projwin_srs EPSG:4326 -projwin {_wide_box(region)} /vsicurl/LINK "
+        f"{folder}/sand_0-5cm_{settings.soilgrids_stat}.tif",
+    }
+    others = ", ".join(f'"{name}"' for name in step_of if name != settings.product)
+    return step_of[settings.product], f"or set soil.product to {others}: this command then tells their steps"
+
+
+def _wide_box(region: Region) -> str:
+    """West, north, east, south; meridians slant in the plane of SoilGrids, and a rectangle there must be wider."""
+    domain = domain_of(region)
+    squares = {square for tile in domain.tiles for square in squares_of(domain.grid.of(tile))}
+    south, north = min(square.south for square in squares) - 1, max(square.south for square in squares) + 2
+    west, east = min(square.west for square in squares) - 2, max(square.west for square in squares) + 3
+    return f"{west} {north} {east} {south}"
 
 
 def _crop_steps(run_file: RunFile, years: Sequence[int]) -> tuple[str, ...]:
-    folder = run_file.archives.crop
     layers = (
-        f"Cropland Data Layer of {_listed(years)}: {_CDL}/YEAR_30m_cdls.zip; unpack YEAR_30m_cdls.tif into {folder}"
+        f"Cropland Data Layer of {_listed(years)}: {_CDL}/YEAR_30m_cdls.zip, as it is or unpacked, into "
+        f"{run_file.archives.crop}"
     )
-    early = [year for year in years if year in CSDL_YEARS]
+    early = [year for year in years if year < CDL_NATIONAL and year in csdl.YEARS]
     if not early:
         return (layers,)
     return (
-        f"{layers}; it is national from 2008 on, and covers all of the Midwest's states then only",
-        f"Corn-Soy Data Layer of {_listed(early)}, for states that the former lacks: "
-        f"https://doi.org/10.5281/zenodo.4110647, GeoTIFFs of 13 Midwest states, 1999-2018",
+        f"{layers}; a national one is there from {CDL_NATIONAL} on, before that single states at "
+        f"https://nassgeodata.gmu.edu/CropScape (unconfirmed), named {run_file.crop.state_pattern}",
+        f"Corn-Soy Data Layer of {_listed(early)}, for states without a complete one of those: {csdl.DOWNLOAD}, "
+        f"GeoTIFFs, into {run_file.archives.csdl}, named {' or '.join(run_file.crop.csdl_patterns)}",
     )
 
 

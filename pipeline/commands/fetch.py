@@ -42,7 +42,7 @@ def fetch(
 
     job = Job.open(run_file)
     if list_links:
-        print("\n".join(links(list_links, job.region)))
+        print("\n".join(links(list_links, run_file=job.run_file, region=job.region)))
         return
     wanted = job.years(years)
     products = known_products(product)

@@ -137,12 +137,32 @@ def test_a_rest_is_asked_for_only_where_a_mixture_would_be_noticed(
     assert (server.ranges(URL)[1] is not None) == resumed
 
 
+def begun(folder: Path, content: bytes) -> Remote:
+    """A part that the server will go on with, of a file of which the catalogue tells nothing."""
+    (folder / f".{NAME}.part").write_bytes(content)
+    (folder / f".{NAME}.part.tag").write_text('"version-1"')
+    return replace(remote(algorithm=None), size=None)
+
+
+def rest(content: bytes, first: int) -> Answer:
+    where = f"bytes {first}-{first + len(content) - 1}/{len(CONTENT)}"
+    return Answer(206, content, {"Content-Range": where, "ETag": '"version-1"'})
+
+
 def test_another_part_than_asked_for_is_not_appended(
     server: EarthdataServer, downloader: Downloader, tmp_path: Path
 ) -> None:
-    wrong = Answer(206, CONTENT[7:], {"Content-Range": f"bytes 7-{len(CONTENT) - 1}/{len(CONTENT)}"})
-    server.plan(URL, Answer(ends_after=CUT), wrong)
-    downloader.download(remote(algorithm=None), tmp_path / NAME)
+    server.plan(URL, rest(CONTENT[993:-7], 993))  # as long as the rest, but not the rest
+    downloader.download(begun(tmp_path, CONTENT[:1000]), tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_a_rest_that_is_sent_in_pieces_is_asked_for_until_it_is_whole(
+    server: EarthdataServer, downloader: Downloader, tmp_path: Path
+) -> None:
+    server.plan(URL, rest(CONTENT[1000:1500], 1000))
+    downloader.download(begun(tmp_path, CONTENT[:1000]), tmp_path / NAME)
+    assert server.ranges(URL) == ["bytes=1000-", "bytes=1500-"]
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
@@ -156,8 +176,7 @@ def test_a_part_that_lacks_nothing_is_only_verified(
 
 
 def test_a_part_longer_than_the_file_is_begun_anew(downloader: Downloader, tmp_path: Path) -> None:
-    (tmp_path / f".{NAME}.part").write_bytes(CONTENT + b"more")
-    downloader.download(remote(), tmp_path / NAME)
+    downloader.download(begun(tmp_path, CONTENT + b"more"), tmp_path / NAME)
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
@@ -256,13 +275,22 @@ def test_pauses_double_up_to_a_cap(server: EarthdataServer, tmp_path: Path) -> N
         assert 0.75 * full_s <= pause_s <= full_s
 
 
-@pytest.mark.parametrize("wrong", [bytes(reversed(CONTENT)), CONTENT[:-1]])
+@pytest.mark.parametrize(
+    ("wrong", "algorithm", "why"),
+    [
+        (bytes(reversed(CONTENT)), "md5", "its md5"),
+        (CONTENT[:-1], None, "it has 81,936 bytes, the"),
+    ],
+)
 def test_a_damaged_file_is_asked_for_twice_then_named_and_not_kept(
-    server: EarthdataServer, downloader: Downloader, tmp_path: Path, wrong: bytes
+    server: EarthdataServer, tmp_path: Path, wrong: bytes, algorithm: str | None, why: str
 ) -> None:
     server.files[f"/data/{NAME}"] = wrong
-    with pytest.raises(UserError, match=f"{NAME}: its? (md5|has)"):
-        downloader.download(remote(), tmp_path / NAME)
+    with (
+        Downloader(server.open_session, patience=AT_ONCE) as downloader,
+        pytest.raises(UserError, match=f"{NAME}: {why}"),
+    ):
+        downloader.download(remote(algorithm=algorithm), tmp_path / NAME)
     assert len(server.asked) == 2
     assert not files(tmp_path)
 
@@ -301,6 +329,17 @@ def test_a_stopped_downloader_asks_for_nothing(server: EarthdataServer, download
     with pytest.raises(StoppedError):
         downloader.download(remote(), tmp_path / NAME)
     assert not server.asked
+
+
+def test_a_stop_ends_a_transfer_under_way_and_keeps_what_came(server: EarthdataServer, tmp_path: Path) -> None:
+    def open_session() -> requests.Session:
+        session = server.open_session()
+        session.hooks["response"].append(lambda *_, **__: downloader.stop.set())
+        return session
+
+    with Downloader(open_session) as downloader, pytest.raises(StoppedError):
+        downloader.download(remote(), tmp_path / NAME)
+    assert files(tmp_path) == {f".{NAME}.part", f".{NAME}.part.tag"}
 
 
 def test_the_archive_tells_the_size_without_the_file(downloader: Downloader) -> None:
