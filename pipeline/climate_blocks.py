@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline import store
 from pipeline.errors import UserError
-from pipeline.ingest_blocks import Part, Summary, canonical
+from pipeline.ingest_blocks import Part, Summary, canonical, check_plausible
 from pipeline.inputs_store import CLIMATE, DIGEST_BYTES, FILLED_HOURS, digest, group_name
 from pipeline.sources.nldas2 import DailyClimate, HourIndex, NldasSettings, Window, read_days
 
@@ -134,6 +134,8 @@ def read_month(work: MonthWork) -> MonthRead:
     daily = read_days(month.hours, first=first, last=last, window=month.window, settings=month.settings)
     undefined_YX = np.asarray(np.isnan(daily.climate_FTYX).all((0, 1)))
     _check_complete(daily, undefined_YX)
+    names = [variable.name for variable in CLIMATE]
+    check_plausible("climate", dict(zip(names, daily.climate_FTYX, strict=True)))
     store.array(group, "climate")[...] = canonical(daily.climate_FTYX)
     store.array(group, "filled_hours")[...] = np.where(undefined_YX, 0, daily.missing_hours_TYX.sum(0))
     return MonthRead(work.fork, MonthRecord(month.fingerprint, daily.duplicate_hours, daily.damaged))

@@ -18,9 +18,11 @@ from icechunk.session import ForkSession
 from numpy.typing import NDArray
 
 from pipeline import store
+from pipeline.errors import UserError
 from pipeline.grid import Grid, Tile
 from pipeline.grid_sources import GridSource
 from pipeline.inputs_store import LEADING, READ, digest
+from pipeline.plausible import faults
 
 STRIP_CELLS = 230_400  # wider strips share more of each file's decoding; a worker peaks at 1.5 GB for a year of GPP
 
@@ -77,6 +79,7 @@ class StripBlock:
         rows, cols = self.grid.window(first)
         group = store.subgroup(root, self.group)
         arrays = {name: canonical(values) for name, values in layers.arrays.items()}
+        check_plausible(product, arrays)
         for name, values in arrays.items():
             store.array(group, name)[..., rows, cols.start : cols.start + width] = values
         of_tile = {
@@ -84,6 +87,20 @@ class StripBlock:
             for tile, start in zip(self.tiles, range(0, width, edge), strict=True)
         }
         return Part(of_tile, Summary.of(arrays[LEADING[product].name], layers.missing_YX, layers.counts))
+
+
+def check_plausible(product: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Raise `UserError` naming every variable with values that none can have, and the likely cause."""
+    extremes = {name: (_extreme(np.fmin, values), _extreme(np.fmax, values)) for name, values in arrays.items()}
+    found = [faults(product, name, low, high) for name, (low, high) in extremes.items()]
+    if any(found):
+        raise UserError(f"{product}: implausible values: {'; '.join(fault for fault in found if fault)}")
+
+
+def _extreme(extreme: np.ufunc, values: NDArray[Any]) -> float | None:
+    """Smallest or largest value, or None where all are missing."""
+    value = float(extreme.reduce(values, axis=None))
+    return value if np.isfinite(value) else None
 
 
 def canonical(values: NDArray[Any]) -> NDArray[Any]:

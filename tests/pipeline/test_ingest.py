@@ -257,6 +257,17 @@ def test_missing_days_of_climate_are_refused_with_their_dates(copied: RunFile) -
     assert "2011-02-10 to 2011-02-11; download" in failure
 
 
+def test_values_that_no_weather_has_are_refused_with_the_likely_cause(copied: RunFile) -> None:
+    """Hour by hour 0 and 61 degC are possible; no cell has both in one day."""
+    granule = next(copied.archives.nldas2.glob("*2011*"))
+    with netCDF4.Dataset(granule, "a") as file:
+        file["Tair"][500:510] = 273.15
+        file["Tair"][510:520] = 334.15
+    failure = failure_of(copied, years=[2011], products=["climate"])
+    assert failure.startswith("climate/2011: 2011-01: climate: implausible values: tmax_air: maximum 61 is above 55")
+    assert "likely cause" in failure
+
+
 def test_granules_of_a_later_year_leave_earlier_ones_alone(copied: RunFile) -> None:
     small_archives.write_granules(copied.archives.nldas2, 2014)
     assert not plan_ingest(copied, products=["climate"]).todo
