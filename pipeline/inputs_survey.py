@@ -27,6 +27,8 @@ from pipeline.spread import Bounds, Spread
 
 MOSTLY_CROPS = 0.5  # corn + soybean share of a cell from which its GPP is called that of crops
 
+_SHARES = ("corn_fraction", "soybean_fraction")
+
 Window: TypeAlias = tuple[slice, slice]
 Layers: TypeAlias = dict[str, NDArray[Any]]
 """Variables on some cells, (rows, cols) or (days, rows, cols), by name."""
@@ -167,7 +169,8 @@ def survey(
         raise UserError(f"{view.location}: {name} is not ingested; run `{MADE_BY}`")
     group = store.subgroup(view.root, name)
     windows = cell_windows(view, store.array(group, LEADING[product].name), tiles=tiles, everything=everything)
-    parts = (_part(product, read_layers(view, group, product, window)) for window in windows)
+    arrays = variables(group) | (_crop_shares(view, group) if product == "gpp" else {})
+    parts = (_part(product, read_layers(product, arrays, window)) for window in windows)
     held = tile_digests(view.root, name)
     gridded = product != "climate"
     return Survey(
@@ -226,20 +229,27 @@ def middle(window: Window, edge: int) -> Window:
     return slice(row, row + edge), slice(col, col + edge)
 
 
-def read_layers(view: InputsView, group: zarr.Group, product: str, window: Window) -> Layers:
+def read_layers(product: str, arrays: Mapping[str, store.Array], window: Window) -> Layers:
     """Return all variables of a product-year in a window, as reals, and those derived from them.
 
     Counts are whole numbers and know no NaN: they get it where the product's leading variable has it.
+
+    Parameters
+    ----------
+    arrays
+        Of the product-year; those of the crop layer beside GPP only serve to derive.
     """
-    layers = {name: np.asarray(array[..., *window]) for name, array in variables(group).items()}
+    layers = {name: np.asarray(array[..., *window]) for name, array in arrays.items()}
     absent_YX = absent(layers[LEADING[product].name])
     for name, values in layers.items():
         if values.dtype.kind != "f":
             layers[name] = np.where(absent_YX, np.float32(np.nan), values.astype(np.float32))
-    known = layers | _crop_share(view, group, window) if product == "gpp" else layers
+    if product == "gpp" and set(_SHARES) <= layers.keys():
+        layers["crop_share"] = np.add(*(layers.pop(name) for name in _SHARES))
     for derived in DERIVED.get(product, ()):
-        if known.keys() >= set(derived.needs):
-            layers[derived.name] = derived.of(*(known[name] for name in derived.needs))
+        if layers.keys() >= set(derived.needs):
+            layers[derived.name] = derived.of(*(layers[name] for name in derived.needs))
+    layers.pop("crop_share", None)
     return layers
 
 
@@ -249,14 +259,12 @@ def absent(values: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(missing.all(axis=0) if values.ndim == 3 else missing)
 
 
-def _crop_share(view: InputsView, group: zarr.Group, window: Window) -> Layers:
-    """Corn and soybean share of the same cells, if the crop layer of that year is ingested."""
+def _crop_shares(view: InputsView, group: zarr.Group) -> dict[str, store.Array]:
+    """Corn and soybean fractions of the year of a group, if the crop layer of that year is ingested."""
     crop = group_name("crop", int(group.basename))
     if read_record(view.root, crop) is None:
         return {}
-    layers = store.subgroup(view.root, crop)
-    shares = (np.asarray(store.array(layers, f"{name}_fraction")[window]) for name in ("corn", "soybean"))
-    return {"crop_share": np.add(*shares)}
+    return {name: store.array(view.root, f"{crop}/{name}") for name in _SHARES}
 
 
 def _part(product: str, layers: Layers) -> Part:

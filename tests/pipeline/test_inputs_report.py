@@ -111,7 +111,7 @@ def test_spreads_are_those_of_the_arrays_on_the_region_s_tiles(job: Job, report:
         np.testing.assert_allclose(spread.mean, np.nanmean(values), rtol=1e-6)
         width = spread.bounds.width
         lower = np.nanpercentile(values, 99, method="inverted_cdf") - spread.percentile(99)
-        assert -1e-6 * width <= lower <= width * (1 + 1e-6)
+        assert -1e-3 <= lower / width <= 1.001
 
 
 def test_climate_is_that_of_all_cells_of_the_window(job: Job, report: InputsReport) -> None:
@@ -166,6 +166,22 @@ def test_years_that_are_not_ingested_are_named_by_product(job: Job) -> None:
     assert "gpp: 2013, 2014 not ingested" in printed(report)
 
 
+def test_the_uncertainty_of_gpp_is_reported_where_it_is_and_never_absent(copied: Job) -> None:
+    repository = store.open_existing(copied.run_file.stores.inputs, made_by="test")
+    with store.transaction(repository, "uncertainty of one year") as root:
+        create_group(root, "gpp_uncertainty", 2012)
+        attributes = store.subgroup(root, "gpp/2012").attrs.asdict()
+        store.subgroup(root, "gpp_uncertainty/2012").attrs.update(
+            {name: attributes[name] for name in ("digests", "ingest")}
+        )
+        store.array(root, "gpp_uncertainty/2012/gpp_uncertainty")[...] = 1.5
+    report = report_inputs(copied, Wanted((2011, 2012), ("gpp",)))
+    assert [survey.group for survey in report.surveys] == ["gpp/2011", "gpp/2012", "gpp_uncertainty/2012"]
+    assert of(report, "gpp_uncertainty/2012").found.spreads["gpp_uncertainty"].mean == 1.5
+    assert report.sound
+    assert "gpp_uncertainty [g m-2 d-1]" in printed(report)
+
+
 def test_an_unknown_product_is_refused() -> None:
     with pytest.raises(UserError, match="'npp': the products are climate, gpp, crop, soil"):
         Wanted((2012,), ("gpp", "npp"))
@@ -216,6 +232,19 @@ def test_a_product_without_any_data_is_flagged(copied: Job) -> None:
     survey = of(report_inputs(copied, Wanted((2012,), ("gpp",))), "gpp/2012")
     assert survey.coverage == 0
     assert "no cell has data" in survey_faults(survey)[0]
+
+
+def test_counts_of_cells_without_data_are_missing_not_zero(copied: Job) -> None:
+    def lose_a_cell(array: Array) -> None:
+        array[:, 3, 9] = np.nan
+
+    before = of(report_inputs(copied, Wanted((2011,), ("gpp",))), "gpp/2011").found.spreads["filled_days"]
+    change(copied, "gpp/2011/gpp", lose_a_cell)
+    survey = of(report_inputs(copied, Wanted((2011,), ("gpp",))), "gpp/2011")
+    after = survey.found.spreads["filled_days"]
+    assert (after.count, after.missing) == (before.count - 1, before.missing + 1)
+    assert survey.found.present == survey.found.cells - 1
+    assert survey.found.spreads["annual_gpp"].missing == 1
 
 
 def test_tiles_that_are_not_ingested_are_named(copied: Job) -> None:

