@@ -245,8 +245,8 @@ def states_of_cells(grid: Grid, states: Sequence[str]) -> NDArray[np.intp]:
     for index in np.sort(tree.query(around, predicate="intersects")):
         county = counties()[index]
         if county.state in states:
-            # A centre on the border of two counties is the first one's.
-            inside = (found_YX < 0) & shapely.intersects_xy(tree.geometries[index], longitude, latitude)
+            # The border belongs to both counties: a centre right on it is that of the higher FIPS code.
+            inside = shapely.intersects_xy(tree.geometries[index], longitude, latitude)
             found_YX[inside] = states.index(county.state)
     return found_YX
 
