@@ -228,6 +228,15 @@ def test_equal_duplicates_are_counted_and_contradicting_ones_refused(tmp_path: P
         read(tmp_path)
 
 
+def test_duplicates_are_counted_in_the_days_that_are_read_alone(tmp_path: Path) -> None:
+    values = weather(72)
+    write_granule(tmp_path / "NLDAS_FORA0125_H.1.nc", DAY - dt.timedelta(1), values)
+    again = {name: value[20:26] for name, value in values.items()}  # 20 to 23 UTC of the day before, 00 and 01
+    write_granule(tmp_path / "NLDAS_FORA0125_H.2.nc", DAY - dt.timedelta(hours=4), again)
+    assert read(tmp_path).duplicate_hours == 2
+    assert read(tmp_path, day_window="utc_hour_ending").duplicate_hours == 1
+
+
 def spoil(name: str, value: float) -> dict[str, NDArray[np.float32]]:
     values = weather(24)
     values[name][3, 1, 2] = value
