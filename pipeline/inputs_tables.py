@@ -37,7 +37,7 @@ def print_inputs(console: Console, report: InputsReport, *, by_year: bool = Fals
         for of_table in [[survey] for survey in surveys] if by_year else [surveys]:
             _wide(console, variable_table(of_table))
     for line in (*_remarks(report), *verdict(report)):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)  # notes may hold brackets
 
 
 def _wide(console: Console, table: Table) -> None:

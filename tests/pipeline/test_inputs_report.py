@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,13 @@ def test_the_tables_keep_all_columns_on_a_narrow_terminal(report: InputsReport) 
     assert "-50 to 55" in line
     assert f"{low:.3g} to {high:.3g}" in line
     assert text.splitlines()[-1] == "all wanted inputs are there and plausible"
+
+
+def test_notes_are_printed_as_they_are(report: InputsReport) -> None:
+    first = report.surveys[0]
+    noted = replace(first, record=replace(first.record, notes={"settings": "those of [crop]"}))
+    text = printed(InputsReport(**(vars(report) | {"surveys": (noted,)})))
+    assert "climate/2011: settings: those of [crop]" in text
 
 
 def test_by_year_shows_each_year_of_its_own(report: InputsReport) -> None:
