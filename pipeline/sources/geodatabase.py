@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyogrio
 from pandas.api.types import is_numeric_dtype
-from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError
+from pyogrio.errors import DataLayerError, DataSourceError
 
 from pipeline.errors import UserError
 
@@ -70,19 +70,19 @@ def _as_text(keys: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _rows(geodatabase: Path, table: Table, columns: list[str]) -> pd.DataFrame:
-    """All rows; a geodatabase whose index of rows is cut short tells fewer than its header without an error."""
+    """All rows, at least one unless the table is optional."""
     path = _gdal_path(geodatabase, table)
     try:
-        with warnings.catch_warnings(record=True) as warned:  # "could not be found. Trying to guess"
+        with warnings.catch_warnings(record=True) as warned:  # where an index is absent, GDAL guesses where rows are
             warnings.simplefilter("always", RuntimeWarning)
-            promised = pyogrio.read_info(path, layer=table.name, force_feature_count=False)["features"]
+            pyogrio.read_info(path, layer=table.name)  # raises where the index is cut short; reading would give no rows
             rows: pd.DataFrame = pyogrio.read_dataframe(path, layer=table.name, columns=columns, read_geometry=False)
-    except (DataSourceError, DataLayerError, FeatureError, CRSError) as error:
+    except (DataSourceError, DataLayerError) as error:
         raise _unreadable(geodatabase, table, str(error)) from error
     if warned:
         raise _unreadable(geodatabase, table, str(warned[0].message))
-    if len(rows) < promised or not (len(rows) or table.optional):
-        raise _unreadable(geodatabase, table, f"{len(rows)} of {promised} rows")
+    if rows.empty and not table.optional:
+        raise _unreadable(geodatabase, table, "no rows")
     return rows
 
 

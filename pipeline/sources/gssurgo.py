@@ -190,7 +190,7 @@ class _Horizons(NamedTuple):
     overlapping: int
 
     def thickness_cm(self, depth_cm: int) -> Array:
-        """Thickness above a depth (H,) [cm]; not positive below it, nor where a depth is missing or both are swapped."""
+        """Thickness above a depth (H,) [cm]; not positive below it, nor where a depth is missing or both swapped."""
         return np.nan_to_num(np.minimum(self.bottom_H, depth_cm) - self.top_H)
 
 
