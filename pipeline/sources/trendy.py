@@ -117,6 +117,7 @@ def read_trendy(
     """
     request = _Request(folder, model, (table or load_models()).of(model), tuple(years), window)
     fields = request.read(_FLUXES)
+    # Single cells may be below 0 where a flux is derived; a mean is so only where the sign is another.
     for name, flux_TYX in zip(_FLUXES, fields.mean_FTYX, strict=True):
         if (total := np.nansum(flux_TYX)) < 0:
             raise UserError(
@@ -184,6 +185,7 @@ class _Request:
                 variable: stack.enter_context(open_flux(self.folder, variable=variable, quirks=self.quirks))
                 for variable in dict.fromkeys(chain.from_iterable(terms))
             }
+            # A year at a time: a file is up to 2 GB, a year of its block some MB.
             reader = _Reader.of(files, terms=terms, window=self.window)
             fields = _Fields.joined([reader.read_year(year) for year in self.years])
         if np.isnan(fields.mean_FTYX).all():
@@ -219,6 +221,7 @@ class _Reader:
             if not _same_cells(first.cells, other.cells):
                 raise UserError(f"{first.path} and {other.path} have different cells; download them again")
         weights = Weights.between(first.cells, target=Cells.of(window))
+        # A window across the seam of the file's longitudes takes all columns: netCDF reads ranges.
         block = rows, cols = weights.needed()
         if rows.stop == 0 or cols.stop == 0:
             raise UserError(f"{first.path}: covers nothing of the window; use a global file or choose a window inside")
@@ -226,6 +229,7 @@ class _Reader:
 
     def read_year(self, year: int) -> _Fields:
         values = {variable: file.read_year(year, block=self.block) for variable, file in self.files.items()}
+        # Over the same area all, or reco and nee would add up fluxes of different places.
         fluxes_FTYX = np.stack([_difference([values[variable] for variable in group]) for group in self.terms])
         valid_FTYX = np.isfinite(fluxes_FTYX)
         whole_TYX = valid_FTYX.all(axis=0)

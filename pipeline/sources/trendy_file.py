@@ -171,6 +171,7 @@ def _months(dataset: netCDF4.Dataset, *, quirks: ModelQuirks) -> Months:
     if own not in _CALENDARS:
         raise UserError(f"{dataset.filepath()}: calendar {own!r} is none of {', '.join(_CALENDARS)}; correct the file")
     calendar = quirks.calendar or own
+    # The calendar counts even where the unit is of no use: it gives the months their days.
     if quirks.months == "counted":
         return _counted(dataset, quirks=quirks, calendar=calendar)
     number = _decoded(dataset, quirks=quirks, calendar=own)
@@ -201,6 +202,7 @@ def _decoded(dataset: netCDF4.Dataset, *, quirks: ModelQuirks, calendar: str) ->
     path, time = dataset.filepath(), _axis(dataset, quirks.time)
     attributes = dataset[quirks.time]
     bounds = getattr(attributes, "bounds", "")
+    # The middle of the bounds lies in the month wherever the stamp is put.
     stamps = _axis(dataset, bounds).mean(axis=-1) if bounds in dataset.variables else time
     if not (stamps.size and np.isfinite(stamps).all()):
         raise UserError(f"{path}: {quirks.time} has no or missing values; download the file again")
