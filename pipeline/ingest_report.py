@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.ingest_plan import Absent, ProductYear
 from pipeline.inputs_store import LEADING, Record
@@ -58,13 +59,15 @@ class ReportRow:
 
     @property
     def remarks(self) -> Iterator[str]:
-        """Everything counted on the way that is not 0, what the numbers can be traced to, and why it was kept."""
+        """What was counted on the way and what the numbers can be traced to, if it was read; why it was kept, if so."""
+        if self.wanted.kept_because:
+            yield f"{self.wanted.group}: kept as it was ingested, since {self.wanted.kept_because}"
+        if self.record is self.before:
+            return
         counts = [f"{count:,} {what}" for what, count in self.record.counts.items() if count]
         if counts:
             yield f"{self.wanted.group}: {', '.join(counts)}"
         yield from (f"{self.wanted.group}: {topic}: {note}" for topic, note in self.record.notes.items())
-        if self.wanted.kept_because:
-            yield f"{self.wanted.group}: kept as it was ingested, since {self.wanted.kept_because}"
 
 
 @dataclass(frozen=True)
@@ -82,5 +85,6 @@ class IngestReport:
             table.add_column(heading, no_wrap=True)
         for row in self.rows:
             table.add_row(*row.cells)
-        waiting = (f"{one.group} waits: {one.reason}" for one in self.absent)
-        return Group(table, *(remark for row in self.rows for remark in row.remarks), *waiting)
+        below = [remark for row in self.rows for remark in row.remarks]
+        below += [f"{one.group} waits: {one.reason}" for one in self.absent]
+        return Group(table, *map(Text, below))  # as they are: paths may hold brackets
