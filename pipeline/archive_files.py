@@ -21,7 +21,7 @@ from pipeline.sources.nldas2 import HourIndex
 from pipeline.sources.slope import days_of
 from pipeline.sources.slope_settings import LAST_RELEASED, Layer
 
-READERS_VERSION = 1  # raised when a reader gives other values for the same files: all is then read again
+READERS_VERSION = 2  # raised when a reader gives other values for the same files: all is then read again
 
 
 @dataclass(frozen=True)

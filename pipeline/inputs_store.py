@@ -106,8 +106,8 @@ _SOURCES = {
     "climate": "NLDAS-2 forcing, File A, doi:10.5067/THUF4J1RLSYG",
     "gpp": "SLOPE daily GPP, doi:10.3334/ORNLDAAC/1786",
     "gpp_uncertainty": "SLOPE daily GPP, doi:10.3334/ORNLDAAC/1786",
-    "soil": "gSSURGO, USDA-NRCS, mean of 0-30 cm",
-    "crop": "Cropland Data Layer, USDA-NASS",
+    "soil": "soil survey or soil map, mean of 0-30 cm; product and methods in the attribute `ingest`",
+    "crop": "Cropland Data Layer, USDA-NASS, or Corn-Soy Data Layer, by state and year: attribute `ingest`",
 }
 
 
