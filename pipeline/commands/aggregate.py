@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.commands.options import RunFilePath
+
 
 def aggregate(
-    run_file: Annotated[Path, typer.Argument(help="run file")],
+    run_file: RunFilePath,
     years: Annotated[
         str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all complete years if absent")
     ] = None,

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.commands.options import RunFilePath
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -17,7 +19,7 @@ def export() -> None:
 
 @app.command()
 def cog(
-    run_file: Annotated[Path, typer.Argument(help="run file")],
+    run_file: RunFilePath,
     *,
     years: Annotated[
         str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all that have results if absent")

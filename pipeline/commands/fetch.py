@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from pipeline.commands.options import Products, RunFilePath, Years
 
 if TYPE_CHECKING:
     from pipeline.fetch import Fetched, FetchPlan
@@ -13,14 +14,10 @@ if TYPE_CHECKING:
 
 
 def fetch(
-    run_file: Annotated[Path, typer.Argument(help="run file")],
+    run_file: RunFilePath,
     *,
-    years: Annotated[
-        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all of the region's if absent")
-    ] = None,
-    product: Annotated[
-        list[str] | None, typer.Option(help="climate, gpp, crop or soil; may be repeated; absent: all")
-    ] = None,
+    years: Years = None,
+    product: Products = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what is there and what lacks; no login")] = False,
     only: Annotated[str | None, typer.Option(help="names of SLOPE files, such as 'GPP.*.tif'; absent: *GPP*")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="read also files known to be whole, and compare")] = False,

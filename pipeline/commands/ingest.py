@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from pipeline.commands.options import Products, RunFilePath, Years
 
 
 def ingest(
-    run_file: Annotated[Path, typer.Argument(help="run file")],
-    years: Annotated[
-        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all of the region's if absent")
-    ] = None,
-    product: Annotated[
-        list[str] | None, typer.Option(help="climate, gpp, crop or soil; may be repeated; absent: all")
-    ] = None,
+    run_file: RunFilePath,
+    years: Years = None,
+    product: Products = None,
 ) -> None:
     """Read the archives into the inputs store: only what is new or changed is read.
 

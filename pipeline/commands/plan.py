@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
+from pipeline.commands.options import RunFilePath, Years
 
 
 def plan(
-    run_file: Annotated[Path, typer.Argument(help="run file")],
-    years: Annotated[
-        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all of the region's if absent")
-    ] = None,
+    run_file: RunFilePath,
+    years: Years = None,
 ) -> None:
     """Show what a run would do and what it would cost."""
     from pipeline.commands.console import console

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.commands.options import RunFilePath, Years
+
 
 def run(
-    run_file: Annotated[Path, typer.Argument(help="run file")],
-    years: Annotated[
-        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all of the region's if absent")
-    ] = None,
+    run_file: RunFilePath,
+    years: Years = None,
     tile: Annotated[list[str] | None, typer.Option(help="redo this tile, done or not; may be repeated")] = None,
     scheduler: Annotated[str | None, typer.Option(help="local, serial, or a Dask scheduler's address")] = None,
 ) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.commands.options import RunFilePath
+
 
 def status(
-    run_file: Annotated[Path, typer.Argument(help="run file")],
+    run_file: RunFilePath,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON: every tile-year that is not done")] = False,
 ) -> None:
     """Show which tile-years are done, stale (and why), failed (and why) or missing."""
