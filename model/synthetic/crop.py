@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.features import CORN
+from model.synthetic.decomposition import Litter
 from model.synthetic.weather import Array, Integers
 
 EMERGED_LEAF_AREA = 0.12
@@ -32,6 +33,8 @@ COLDEST, HEAT_RANGE = 5.0, 12.0
 """Mean temperature without photosynthesis, and the rise above the heat limit that stops it, degC."""
 STEM_ACTIVITY, GRAIN_ACTIVITY = 0.3, 0.2
 """Maintenance respiration of stems and roots, and of grain, relative to leaves."""
+SEED_DEPTH_M, ROOTING_DEPTH_M = 0.15, 1.7
+"""Depth of the roots at emergence, and from flowering on (FAO-56, table 22, corn), m."""
 EXUDATION = 0.06
 """Share of net growth that roots release to the soil (3 to 10 %: Pausch & Kuzyakov 2018, doi:10.1111/gcb.13850)."""
 Q10 = 2.0
@@ -74,7 +77,7 @@ CORN_SPECIES = Species(
     vegetative_share=0.45,
     light_use_efficiency=2.00,
     optimum_temperature=20.0,
-    heat_temperature=31.0,
+    heat_temperature=31.5,
     deficit_sensitivity=0.10,
     extinction=0.55,
     specific_leaf_area=0.045,
@@ -88,12 +91,12 @@ CORN_SPECIES = Species(
 )
 SOYBEAN_SPECIES = Species(
     base_temperature=8.0,
-    ceiling_temperature=32.0,
+    ceiling_temperature=33.0,
     emergence=90.0,
     vegetative_share=0.45,
     light_use_efficiency=1.39,
     optimum_temperature=19.0,
-    heat_temperature=30.0,
+    heat_temperature=32.0,
     deficit_sensitivity=0.14,
     extinction=0.60,
     specific_leaf_area=0.055,
@@ -148,13 +151,11 @@ class Season(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """A day of a crop, each (S,): fluxes and litter in gC m-2 d-1."""
+    """A day of a crop: autotrophic respiration (S,) and litter in gC m-2 d-1."""
 
     plant: Plant
-    gpp: Array
     ra: Array
-    litter: Array
-    exudates: Array
+    litter: Litter
 
 
 def bare(sites: int) -> Plant:
@@ -173,14 +174,16 @@ class Harvest(NamedTuple):
 
     plant: Plant
     yield_: Array
-    litter: Array
+    litter: Litter
 
 
 def harvest(plant: Plant, *, where: NDArray[np.bool_]) -> Harvest:
     """Take the grain of some fields and leave the rest as litter."""
     grain = where * plant.grain * (1 - GRAIN_LOSS)
     organs = [np.where(where, 0.0, organ) for organ in plant[2:]]
-    return Harvest(Plant(plant.thermal_time, plant.alive & ~where, *organs), grain, where * plant.carbon - grain)
+    root = where * plant.root
+    litter = Litter(where * plant.carbon - grain - root, root, np.zeros_like(root))
+    return Harvest(Plant(plant.thermal_time, plant.alive & ~where, *organs), grain, litter)
 
 
 def thermal_units(tmean: Array, *, species: Species) -> Array:
@@ -193,6 +196,12 @@ def development_stage(thermal_time: Array, *, season: Season) -> Array:
     share = (thermal_time - season.species.emergence) / season.requirement
     flowering = season.species.vegetative_share
     return np.where(share < flowering, share / flowering, 1 + (share - flowering) / (1 - flowering))
+
+
+def root_depth(plant: Plant, *, season: Season) -> Array:
+    """Depth that roots have reached, (S,), m: they grow from emergence to flowering."""
+    grown = np.clip(development_stage(plant.thermal_time, season=season), 0, 1)
+    return SEED_DEPTH_M + (ROOTING_DEPTH_M - SEED_DEPTH_M) * grown
 
 
 def light_interception(plant: Plant, *, season: Season) -> Array:
@@ -213,9 +222,8 @@ def photosynthesis(plant: Plant, *, season: Season, day: CropDay) -> Array:
     return efficiency * day.par * light_interception(plant, season=season)
 
 
-def grow(plant: Plant, *, season: Season, day: CropDay) -> Growth:
-    """Advance the crop by one day; GPP - Ra = change of its carbon + litter + exudates."""
-    gpp = photosynthesis(plant, season=season, day=day)
+def grow(plant: Plant, *, season: Season, day: CropDay, gpp: Array) -> Growth:
+    """Advance the crop by one day of gross primary production `gpp`; GPP - Ra = change of its carbon + litter."""
     maintained = plant.leaf + STEM_ACTIVITY * (plant.stem + plant.root) + GRAIN_ACTIVITY * plant.grain
     demand = plant.alive * season.species.maintenance * Q10 ** ((day.tmean - 25) / 10) * maintained
     reserves = plant.leaf + plant.stem + plant.root
@@ -230,8 +238,9 @@ def grow(plant: Plant, *, season: Season, day: CropDay) -> Growth:
     fed = _feed(plant, growth=assimilate * (1 - cost) * (1 - EXUDATION), to_grain=to_grain, shares=shares)
     starved = _consume(fed, share=np.maximum(maintenance - gpp, 0) / np.maximum(reserves, 1e-12))
     aged = _age(starved, stage=stage, season=season, day=day)
-    litter = starved.carbon - aged.carbon
-    return Growth(aged, gpp, maintenance + assimilate * cost, litter, assimilate * (1 - cost) * EXUDATION)
+    root = starved.root - aged.root
+    litter = Litter(starved.carbon - aged.carbon - root, root, assimilate * (1 - cost) * EXUDATION)
+    return Growth(aged, maintenance + assimilate * cost, litter)
 
 
 class _Shares(NamedTuple):

@@ -1,6 +1,8 @@
-"""Litter and soil organic carbon in five pools, after the CENTURY model, day by day.
+"""Litter and soil organic carbon in seven pools, after the CENTURY model, day by day.
 
-Carbon is in gC m-2, heterotrophic respiration in gC m-2 d-1 and positive.
+Litter lies on the ground, where it is moist only after rain, or in the soil; tillage buries it. The carbon of 0 to
+30 cm feels the temperature and moisture of its layers. Carbon is in gC m-2, heterotrophic respiration in gC m-2 d-1 and
+positive.
 
 References
 ----------
@@ -10,6 +12,8 @@ Parton, W. J. et al. (2001). DAYCENT: description and testing. In: Modeling Carb
     Management, CRC Press, 303-337 (effect of pH)
 Lloyd, J. & Taylor, J. A. (1994). Functional Ecology 8, 315-323. doi:10.2307/2389824 (temperature)
 Moyano, F. E. et al. (2013). Soil Biology & Biochemistry 59, 72-85. doi:10.1016/j.soilbio.2013.01.002 (moisture)
+Staricka, J. A. et al. (1991). Soil Science Society of America Journal 55, 808-813.
+    doi:10.2136/sssaj1991.03615995005500030030x (burial of residue by depth of tillage)
 """
 
 from __future__ import annotations
@@ -19,30 +23,50 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.synthetic.soil_climate import SoilClimate, topsoil_water
-from model.synthetic.soils import Soils
+from model.synthetic.soil_water import LAYER_M, RESIDUE_WATER_MM, SoilWater
+from model.synthetic.soils import DEPTH_M, Soils
 from model.synthetic.weather import Array
 
-METABOLIC, STRUCTURAL, ACTIVE, SLOW, PASSIVE = range(5)
-POOLS = 5
-RATES_PER_YEAR = np.array([18.5, 4.9, 7.3, 0.2, 0.0066])
+SURFACE_METABOLIC, SURFACE_STRUCTURAL, METABOLIC, STRUCTURAL, ACTIVE, SLOW, PASSIVE = range(7)
+POOLS = 7
+SURFACE = slice(SURFACE_METABOLIC, METABOLIC)
+BURIED = slice(METABOLIC, ACTIVE)
+RATES_PER_YEAR = np.array([14.8, 3.9, 18.5, 4.9, 7.3, 0.2, 0.0066])
 """Decomposition of each pool at 25 degC and the best moisture, yr-1."""
 STRUCTURAL_LIGNIN = 0.2
 """Share of structural litter that is lignin and enters the slow pool."""
 LARGEST_SLOW_POOL, HALF_SLOW_STOCK = 12000.0, 13000.0
 """Largest slow pool, and the stock of half of it: carbon-rich soils are rich in old, protected carbon, gC m-2."""
+DRY_RESIDUE = 0.15
+"""Decomposition of dry residue relative to wet residue: dew and the ground moisten it."""
+CARBON_SHARES = np.array([0.35, 0.40, 0.25])[:, None]
+"""Shares of the decomposing carbon of 0 to 30 cm in its three layers, (3, 1)."""
+BURIAL_DEPTH_M = 0.15
+"""Depth of tillage that buries two thirds of the residue, m."""
+TILLAGE_GAIN = 0.5
+"""Relative gain of decomposition where soil has just been tilled."""
+TILLAGE_MEMORY = 1 - 1 / 30
+"""Share of that gain left a day later."""
 
 
 @dataclass(frozen=True)
 class Turnover:
-    """Rates (5, S), d-1, and transfers between pools (5 from, 5 to, S) at S sites; the rest is respired."""
+    """Rates (7, S), d-1, and transfers between pools (7 from, 7 to, S) at S sites; the rest is respired."""
 
     rates: Array
     transfers: Array
 
 
+class Litter(NamedTuple):
+    """Litter of a day, each (S,), gC m-2 d-1: on the ground, in the soil, and what roots exude."""
+
+    shoot: Array
+    root: Array
+    exudates: Array
+
+
 class Decay(NamedTuple):
-    """Pools (5, S) after a day, and what was respired, (S,) gC m-2 d-1."""
+    """Pools (7, S) after a day, and what was respired, (S,) gC m-2 d-1."""
 
     pools: Array
     rh: Array
@@ -54,9 +78,9 @@ def turnover_of(soils: Soils) -> Turnover:
     rates = np.outer(RATES_PER_YEAR / 365, 0.56 + np.arctan(np.pi * 0.45 * (soils.ph - 5)) / np.pi)
     rates[ACTIVE] *= 1 - 0.75 * fine
     transfers = np.zeros((POOLS, POOLS, len(fine)))
-    transfers[METABOLIC, ACTIVE] = 0.45
-    transfers[STRUCTURAL, ACTIVE] = 0.50 * (1 - STRUCTURAL_LIGNIN)
-    transfers[STRUCTURAL, SLOW] = 0.70 * STRUCTURAL_LIGNIN
+    transfers[METABOLIC, ACTIVE] = transfers[SURFACE_METABOLIC, ACTIVE] = 0.45
+    transfers[STRUCTURAL, ACTIVE] = transfers[SURFACE_STRUCTURAL, ACTIVE] = 0.50 * (1 - STRUCTURAL_LIGNIN)
+    transfers[STRUCTURAL, SLOW] = transfers[SURFACE_STRUCTURAL, SLOW] = 0.70 * STRUCTURAL_LIGNIN
     transfers[ACTIVE, SLOW] = 1 - (0.85 - 0.68 * fine) - 0.004
     transfers[ACTIVE, PASSIVE] = 0.004
     transfers[SLOW, ACTIVE], transfers[SLOW, PASSIVE] = 0.42, 0.03
@@ -65,33 +89,68 @@ def turnover_of(soils: Soils) -> Turnover:
 
 
 def initial_pools(soils: Soils) -> Array:
-    """Carbon of the five pools, (5, S): the soil's organic carbon, without litter."""
+    """Carbon of the seven pools, (7, S): the soil's organic carbon, without litter."""
     stock = soils.carbon_stock
     slow = LARGEST_SLOW_POOL * stock / (stock + HALF_SLOW_STOCK)
     active = 0.05 * slow
     litter = np.zeros_like(stock)
-    return np.stack([litter, litter, active, slow, stock - active - slow])
+    return np.stack([litter, litter, litter, litter, active, slow, stock - active - slow])
 
 
-def add_litter(pools: Array, *, litter: Array, metabolic_share: Array | float) -> Array:
-    """Pools with new litter, divided into metabolic and structural."""
+def add_litter(pools: Array, *, litter: Litter, metabolic_share: Array | float) -> Array:
+    """Pools with new litter, divided into metabolic and structural; exudates are metabolic."""
     fresh = np.zeros_like(pools)
-    fresh[METABOLIC], fresh[STRUCTURAL] = litter * metabolic_share, litter * (1 - metabolic_share)
+    fresh[SURFACE_METABOLIC], fresh[SURFACE_STRUCTURAL] = (
+        litter.shoot * metabolic_share,
+        litter.shoot * (1 - metabolic_share),
+    )
+    fresh[METABOLIC] = litter.root * metabolic_share + litter.exudates
+    fresh[STRUCTURAL] = litter.root * (1 - metabolic_share)
     return pools + fresh
 
 
-def environment(climate: SoilClimate, *, soils: Soils) -> Array:
-    """Effect of the soil's temperature and moisture on decomposition, (S,), 1 at 25 degC and the best moisture."""
-    temperature = np.maximum(climate.temperature, -15.0)
-    warmth = np.exp(308.56 * (1 / 71.02 - 1 / (temperature + 46.02)))
-    saturation = topsoil_water(climate) / soils.porosity
+def bury(pools: Array, *, depth: Array) -> Array:
+    """Pools after tillage to a depth (S,), m: the deeper, the more litter of the ground comes into the soil."""
+    kept = np.exp(-depth / BURIAL_DEPTH_M)
+    tilled = pools.copy()
+    tilled[SURFACE] *= kept
+    tilled[BURIED] += pools[SURFACE] - tilled[SURFACE]
+    return tilled
+
+
+def disturb(disturbance: Array, *, depth: Array) -> Array:
+    """Relative gain of decomposition (S,) after tillage to a depth (S,), m, by the share of the topsoil tilled."""
+    stirred = TILLAGE_GAIN * np.minimum(depth / DEPTH_M, 1.0)
+    return np.maximum(disturbance * TILLAGE_MEMORY, stirred)
+
+
+def environment(water: SoilWater, *, temperature: Array, soils: Soils) -> Array:
+    """Effect of temperature (from the top down, S), degC, and moisture on each pool, (7, S), 1 in warm moist soil."""
+    topsoil = len(CARBON_SHARES)
+    warmth = warmth_effect(temperature[:topsoil])
+    saturation = water.layers[:topsoil] / (1000 * LAYER_M[:topsoil] * soils.porosity)
+    within = (CARBON_SHARES * warmth * moisture_effect(saturation)).sum(0)
+    effect = np.empty((POOLS, len(within)))
+    effect[:] = within
+    effect[SURFACE] = warmth[0] * (DRY_RESIDUE + (1 - DRY_RESIDUE) * water.residue / RESIDUE_WATER_MM)
+    return effect
+
+
+def warmth_effect(temperature: Array) -> Array:
+    """Effect of soil temperature in degC on decomposition, 1 at 25 degC (Lloyd & Taylor, equation 11)."""
+    bounded = np.maximum(temperature, -15.0)
+    return np.exp(308.56 * (1 / 71.02 - 1 / (bounded + 46.02)))
+
+
+def moisture_effect(saturation: Array) -> Array:
+    """Effect of the share of pores that hold water: rises to 0.65, falls where air is short."""
     dry = np.clip((saturation - 0.08) / 0.55, 0.05, 1)
-    waterlogged = np.clip(1 - (saturation - 0.75) / 0.5, 0.5, 1)
-    return warmth * dry * waterlogged
+    waterlogged = np.clip(1 - (saturation - 0.80) / 0.5, 0.6, 1)
+    return dry * waterlogged
 
 
 def decompose(pools: Array, *, turnover: Turnover, effect: Array) -> Decay:
-    """Decompose the pools for a day; what is not passed on is respired."""
+    """Decompose the pools for a day of effects (7, S); what is not passed on is respired."""
     lost = pools * (1 - np.exp(-turnover.rates * effect))
     gained = np.einsum("fs,fts->ts", lost, turnover.transfers)
     return Decay(pools - lost + gained, (lost - gained).sum(0))

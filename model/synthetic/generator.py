@@ -34,7 +34,7 @@ WET_DAY_MM = 0.254
 """Least precipitation of a wet day (0.01 inch), mm."""
 SHARED_VARIANCE = 0.6
 """Share of the variance of the growing-season anomaly that all sites have in common."""
-DROUGHT_PROBABILITY, DROUGHT_ANOMALY = 0.08, -2.2
+DROUGHT_PROBABILITY, DROUGHT_ANOMALY = 0.06, -2.6
 """Probability of a drought year, and its common anomaly in standard deviations."""
 
 HIGHEST_DEW_POINT = 27.0
@@ -180,8 +180,8 @@ def _growing_season_anomaly(rng: np.random.Generator, *, dates: Dates, sites: in
 
 def _precipitation(rng: np.random.Generator, *, normals: _Normals, anomaly: Array) -> Array:
     """Precipitation, mm d-1: Markov chain of wet days (persistence 0.2), gamma amounts (shape 0.7)."""
-    wet_share = normals.wet_probability() * np.exp(0.15 * anomaly)
-    amount = normals.daily_precipitation() / normals.wet_probability() * np.exp(0.20 * anomaly - 0.02)
+    wet_share = normals.wet_probability() * np.exp(0.10 * anomaly)
+    amount = normals.daily_precipitation() / normals.wet_probability() * np.exp(0.14 * anomaly)
     chance, wet, state = rng.random(anomaly.shape), np.zeros(anomaly.shape, bool), np.zeros(anomaly.shape[1], bool)
     for day, share in enumerate(wet_share):
         state = chance[day] < share * 0.8 + 0.2 * state

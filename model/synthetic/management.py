@@ -13,6 +13,11 @@ from model.synthetic.weather import Array, Integers, SyntheticInputError
 
 PLANTING = (date(2001, 4, 15).timetuple().tm_yday, date(2001, 6, 10).timetuple().tm_yday)
 HARVEST = (date(2001, 10, 31).timetuple().tm_yday, date(2001, 11, 20).timetuple().tm_yday)
+SEEDBED_DEPTH_M = 0.10
+"""Depth of the cultivation before sowing, m."""
+STUBBLE_DEPTH_M = {CORN: 0.20, SOYBEAN: 0.0}
+"""Depth of tillage after harvest, m: corn stubble is chiselled, soybean stubble left (the usual practice of the
+region)."""
 FERTILITY_SPREAD = (0.05, 0.04)
 """Standard deviation of the logarithm of light-use efficiency between sites, and between the years of a site."""
 
@@ -39,6 +44,11 @@ class Management:
             raise SyntheticInputError(f"crop code {unknown[0]} is neither {CORN} (corn) nor {SOYBEAN} (soybean)")
         if np.any(self.harvest <= self.planting) or np.any(self.harvest > 365) or np.any(self.planting < 1):
             raise SyntheticInputError("harvest must come after planting, both within days 1 to 365 of the year")
+
+    @property
+    def stubble_depth(self) -> Array:
+        """(Y, S) depth of the tillage after harvest, m."""
+        return np.where(self.crop == CORN, STUBBLE_DEPTH_M[CORN], STUBBLE_DEPTH_M[SOYBEAN])
 
 
 def draw_management(seed: int, *, years: Integers | Sequence[int], sites: int) -> Management:

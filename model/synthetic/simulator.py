@@ -20,16 +20,30 @@ from model.synthetic.crop import (
     grow,
     harvest,
     light_interception,
+    photosynthesis,
+    root_depth,
     sow,
     species_of,
     thermal_units,
 )
-from model.synthetic.decomposition import Turnover, add_litter, decompose, environment, initial_pools, turnover_of
-from model.synthetic.management import Management
-from model.synthetic.soil_climate import (
-    SoilClimate,
+from model.synthetic.decomposition import (
+    METABOLIC,
+    Litter,
+    Turnover,
+    add_litter,
+    bury,
+    decompose,
+    disturb,
+    environment,
+    initial_pools,
+    turnover_of,
+)
+from model.synthetic.management import SEEDBED_DEPTH_M, Management
+from model.synthetic.soil_temperature import THICKNESS_M, HeatDay, advance_temperature
+from model.synthetic.soil_water import (
+    SoilWater,
     WaterDay,
-    advance_soil_climate,
+    advance_water,
     moist,
     reference_evapotranspiration,
     water_limit,
@@ -47,8 +61,6 @@ REQUIREMENT_RANGE = (850.0, 2000.0)
 """Thermal time from emergence to maturity of the cultivars on the market, degC d."""
 GENETIC_GAIN = 0.004
 """Yearly relative gain of light-use efficiency by breeding, from 2010."""
-TILLAGE_GAIN, TILLAGE_MEMORY = 0.25, 1 - 1 / 30
-"""Relative gain of decomposition by tillage at sowing and harvest, and the share of it left a day later."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +99,10 @@ class Simulation:
 
 class _Ecosystem(NamedTuple):
     plant: Plant
-    climate: SoilClimate
-    pools: Array  # (5, S) litter and soil carbon, gC m-2
-    tillage: Array  # (S,) relative gain of decomposition
+    water: SoilWater
+    temperature: Array  # (H, S) of the thermal layers, degC
+    pools: Array  # (7, S) litter and soil carbon, gC m-2
+    disturbance: Array  # (S,) relative gain of decomposition by tillage
 
     @property
     def carbon(self) -> Array:
@@ -102,12 +115,14 @@ class _Forcing(NamedTuple):
 
     tmean: Array
     tmin: Array
-    par: Array
+    radn: Array
     deficit: Array
     precn: Array
     demand: Array
     sown: NDArray[np.bool_]
     harvested: NDArray[np.bool_]
+    tillage: Array  # depth, m
+    gpp: Array  # not a number where the crop's photosynthesis is simulated
 
 
 class _Step(NamedTuple):
@@ -118,17 +133,30 @@ class _Step(NamedTuple):
     yield_: Array
 
 
-def simulate(weather: Weather, *, soils: Soils, management: Management) -> Simulation:
+def simulate(weather: Weather, *, soils: Soils, management: Management, gpp: Array | None = None) -> Simulation:
     """Simulate the carbon of S sites over the years of the weather, from the state that a two-year spin-up leaves.
+
+    Parameters
+    ----------
+    weather, soils, management
+        Of the same sites and years.
+    gpp : (T, S)
+        Gross primary production to take in place of the simulated one, gC m-2 d-1, as the network takes it.
 
     Raises
     ------
     SyntheticInputError
-        If soils or management are not of the weather's sites and years.
+        If soils, management or production are not of the weather's sites and years.
     """
     _check(weather, soils=soils, management=management)
-    model = _Model.of(weather, soils=soils, management=management)
-    ecosystem = _Ecosystem(bare(weather.sites), moist(soils), initial_pools(soils), np.zeros(weather.sites))
+    given = np.full(weather.radn.shape, np.nan) if gpp is None else gpp
+    if given.shape != weather.radn.shape:
+        raise SyntheticInputError(f"production is of (days, sites) {given.shape}, the weather of {weather.radn.shape}")
+    return _run(_Model.of(weather, soils=soils, management=management, gpp=given), weather=weather)
+
+
+def _run(model: _Model, *, weather: Weather) -> Simulation:
+    ecosystem = _initial(weather, soils=model.soils)
     for t in range(int((model.year < SPIN_UP_YEARS).sum())):
         ecosystem = model.step(ecosystem, t).ecosystem
     gpp, ra, rh, carbon, grain = (np.empty(weather.radn.shape) for _ in range(5))
@@ -137,6 +165,12 @@ def simulate(weather: Weather, *, soils: Soils, management: Management) -> Simul
         ecosystem = step.ecosystem
         gpp[t], ra[t], rh[t], carbon[t], grain[t] = step.gpp, step.ra, step.rh, ecosystem.carbon, step.yield_
     return Simulation(weather.dates, gpp, ra, rh, carbon, annual_sum(grain, dates=weather.dates))
+
+
+def _initial(weather: Weather, *, soils: Soils) -> _Ecosystem:
+    """Bare moist soil at the mean temperature of the air."""
+    temperature = np.broadcast_to(weather.tmean_air.mean(0), (len(THICKNESS_M), weather.sites))
+    return _Ecosystem(bare(weather.sites), moist(soils), temperature, initial_pools(soils), np.zeros(weather.sites))
 
 
 def annual_sum(daily: Array, *, dates: Dates) -> Array:
@@ -164,43 +198,51 @@ class _Model:
     turnover: Turnover
 
     @classmethod
-    def of(cls, weather: Weather, *, soils: Soils, management: Management) -> _Model:
+    def of(cls, weather: Weather, *, soils: Soils, management: Management, gpp: Array) -> _Model:
         year = weather.calendar_year - weather.years[0]
         seasons = _seasons(weather, management=management)
-        return cls(year, _forcing(weather, management=management), seasons, soils, turnover_of(soils))
+        forcing = _forcing(weather, management=management, gpp=gpp)
+        return cls(year, forcing, seasons, soils, turnover_of(soils))
 
     def step(self, before: _Ecosystem, t: int) -> _Step:
-        """Advance by one day: crop, soil climate, field work, decomposition, in this order."""
+        """Advance by one day: sowing, soil climate, crop, harvest, tillage, decomposition, in this order."""
         day, season = _Forcing(*(values[t] for values in self.forcing)), self.seasons[self.year[t]]
         plant = sow(before.plant, where=day.sown)
-        cover = light_interception(plant, season=season)
-        limit = water_limit(before.climate, soils=self.soils)
-        growth = grow(plant, season=season, day=CropDay(day.tmean, day.tmin, day.par, day.deficit, limit))
-        water_day = WaterDay(day.tmean, day.precn, day.demand, cover)
-        climate = advance_soil_climate(before.climate, soils=self.soils, day=water_day)
+        cover, depth = light_interception(plant, season=season), root_depth(plant, season=season)
+        limit = water_limit(before.water, soils=self.soils, root_depth=depth)
+        felt = CropDay(day.tmean, day.tmin, PAR_SHARE * day.radn, day.deficit, limit)
+        simulated = photosynthesis(plant, season=season, day=felt)
+        gpp = np.where(np.isnan(day.gpp), simulated, day.gpp)
+        growth = grow(plant, season=season, day=felt, gpp=gpp)
         taken = harvest(growth.plant, where=day.harvested)
-        share = season.species.metabolic_share
-        pools = add_litter(before.pools, litter=growth.litter + taken.litter, metabolic_share=share)
-        pools = add_litter(pools, litter=growth.exudates, metabolic_share=1.0)
-        tillage = np.where(day.sown | day.harvested, TILLAGE_GAIN, before.tillage * TILLAGE_MEMORY)
-        effect = environment(climate, soils=self.soils) * (1 + tillage)
-        decay = decompose(pools, turnover=self.turnover, effect=effect)
-        return _Step(
-            _Ecosystem(taken.plant, climate, decay.pools, tillage), growth.gpp, growth.ra, decay.rh, taken.yield_
-        )
+        water_day = WaterDay(day.tmean, day.precn, day.demand, cover, depth)
+        water = advance_water(before.water, soils=self.soils, day=water_day).water
+        heat_day = HeatDay(day.tmean, day.radn, cover)
+        temperature = advance_temperature(before.temperature, water=water, soils=self.soils, day=heat_day)
+        effect = environment(water, temperature=temperature, soils=self.soils)
+        litter = Litter(*map(np.add, growth.litter, taken.litter))
+        pools = add_litter(before.pools, litter=litter, metabolic_share=season.species.metabolic_share)
+        disturbance = disturb(before.disturbance, depth=day.tillage)
+        effect[METABOLIC:] *= 1 + disturbance
+        decay = decompose(bury(pools, depth=day.tillage), turnover=self.turnover, effect=effect)
+        after = _Ecosystem(taken.plant, water, temperature, decay.pools, disturbance)
+        return _Step(after, gpp, growth.ra, decay.rh, taken.yield_)
 
 
-def _forcing(weather: Weather, *, management: Management) -> _Forcing:
+def _forcing(weather: Weather, *, management: Management, gpp: Array) -> _Forcing:
     year, day_of_year = weather.calendar_year - weather.years[0], weather.day_of_year[:, None]
+    sown, harvested = management.planting[year] == day_of_year, management.harvest[year] == day_of_year
     return _Forcing(
         tmean=weather.tmean_air,
         tmin=weather.tmax_air - weather.tdif_air,
-        par=PAR_SHARE * weather.radn,
+        radn=weather.radn,
         deficit=weather.vapour_pressure_deficit,
         precn=weather.precn,
         demand=reference_evapotranspiration(weather),
-        sown=management.planting[year] == day_of_year,
-        harvested=management.harvest[year] == day_of_year,
+        sown=sown,
+        harvested=harvested,
+        tillage=sown * SEEDBED_DEPTH_M + harvested * management.stubble_depth[year],
+        gpp=gpp,
     )
 
 

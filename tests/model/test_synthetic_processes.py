@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,14 +19,29 @@ from model.synthetic.crop import (
     grow,
     harvest,
     photosynthesis,
+    root_depth,
     sow,
     species_of,
 )
-from model.synthetic.decomposition import POOLS, add_litter, decompose, environment, initial_pools, turnover_of
-from model.synthetic.soil_climate import WaterDay, advance_soil_climate, available_share, moist
+from model.synthetic.decomposition import (
+    ACTIVE,
+    POOLS,
+    SURFACE,
+    Litter,
+    add_litter,
+    bury,
+    decompose,
+    disturb,
+    environment,
+    initial_pools,
+    turnover_of,
+    warmth_effect,
+)
+from model.synthetic.soil_water import moist
 
 BOTH = np.array([CORN, SOYBEAN])
 SEASON = Season(species_of(BOTH), requirement=np.array([1500.0, 1500.0]), efficiency=np.ones(2))
+LITTER = Litter(*(np.full(2, value) for value in (300.0, 100.0, 20.0)))
 MILD = CropDay(*(np.full(2, value) for value in (22.0, 16.0, 10.0, 1.0, 1.0)))
 
 
@@ -55,9 +72,18 @@ def test_photosynthesis_falls_with_cold_dry_air_and_drought() -> None:
 @pytest.mark.parametrize("par", [0.0, 10.0])
 def test_a_day_of_growth_conserves_carbon_at_every_stage_in_light_and_dark(thermal_time: float, par: float) -> None:
     before = plant(thermal_time)
-    after = grow(before, season=SEASON, day=MILD._replace(par=np.full(2, par)))
+    day = MILD._replace(par=np.full(2, par))
+    gpp = photosynthesis(before, season=SEASON, day=day)
+    after = grow(before, season=SEASON, day=day, gpp=gpp)
     change = after.plant.carbon - before.carbon
-    assert after.gpp - after.ra - after.litter - after.exudates == pytest.approx(change, abs=1e-10)
+    assert gpp - after.ra - sum(after.litter) == pytest.approx(change, abs=1e-10)
+
+
+def test_roots_grow_from_the_seed_to_the_bottom_of_the_soil_until_flowering() -> None:
+    emergence, flowering = CORN_SPECIES.emergence, CORN_SPECIES.vegetative_share * 1500
+    times = (0.0, emergence, emergence + flowering / 2, emergence + flowering, emergence + 1400)
+    depths = [root_depth(plant(time), season=SEASON)[0] for time in times]
+    assert depths == pytest.approx([0.15, 0.15, 0.925, 1.7, 1.7])
 
 
 def test_crops_flower_at_stage_one_and_ripen_at_stage_two() -> None:
@@ -70,14 +96,15 @@ def test_crops_flower_at_stage_one_and_ripen_at_stage_two() -> None:
 
 def test_frost_kills_a_flowering_crop_and_spares_a_seedling() -> None:
     frost = MILD._replace(tmin=np.full(2, -5.0))
-    assert not grow(plant(1000.0), season=SEASON, day=frost).plant.alive.any()
-    assert grow(plant(150.0), season=SEASON, day=frost).plant.alive.all()
+    assert not grow(plant(1000.0), season=SEASON, day=frost, gpp=np.zeros(2)).plant.alive.any()
+    assert grow(plant(150.0), season=SEASON, day=frost, gpp=np.zeros(2)).plant.alive.all()
 
 
 def test_harvest_takes_the_grain_and_leaves_the_rest_as_litter() -> None:
     taken = harvest(plant(1700.0), where=np.array([True, False]))
     assert taken.yield_ == pytest.approx([0.97 * 40.0, 0.0])
-    assert taken.yield_ + taken.litter == pytest.approx([300.0, 0.0])
+    assert taken.yield_ + sum(taken.litter) == pytest.approx([300.0, 0.0])
+    assert taken.litter.root == pytest.approx([60.0, 0.0])
     assert taken.plant.carbon == pytest.approx([0.0, 300.0])
 
 
@@ -87,8 +114,9 @@ def test_a_sown_field_is_bare_until_emergence() -> None:
 
 
 def test_decomposition_conserves_carbon_and_respires(soils: Soils) -> None:
-    pools = add_litter(initial_pools(soils), litter=np.full(2, 300.0), metabolic_share=0.4)
-    decay = decompose(pools, turnover=turnover_of(soils), effect=np.ones(2))
+    pools = add_litter(initial_pools(soils), litter=LITTER, metabolic_share=0.4)
+    assert pools.sum(0) - initial_pools(soils).sum(0) == pytest.approx(420.0)
+    decay = decompose(pools, turnover=turnover_of(soils), effect=np.ones((POOLS, 2)))
     assert decay.pools.sum(0) + decay.rh == pytest.approx(pools.sum(0), abs=1e-9)
     assert np.all(decay.rh > 0)
 
@@ -106,28 +134,53 @@ def test_transfers_between_pools_leave_a_share_to_respire(soils: Soils) -> None:
 
 
 def test_the_environment_is_best_in_warm_moist_soil(soils: Soils) -> None:
-    warm = moist(soils)._replace(temperature=np.full(2, 25.0))
-    cold, dry = warm._replace(temperature=np.full(2, 5.0)), warm._replace(topsoil=warm.topsoil * 0.3)
-    best = environment(warm, soils=soils)
-    assert np.all(environment(cold, soils=soils) < 0.3 * best)
-    assert np.all(environment(dry, soils=soils) < 0.7 * best)
+    wet = moist(soils)._replace(residue=np.full(2, 3.0))
+    best = environment(wet, temperature=np.full((7, 2), 25.0), soils=soils)
+    cold = environment(wet, temperature=np.full((7, 2), 5.0), soils=soils)
+    dry = wet._replace(layers=wet.layers * 0.3, residue=np.zeros(2))
+    assert np.all(cold < 0.3 * best)
+    assert np.all(environment(dry, temperature=np.full((7, 2), 25.0), soils=soils) < 0.7 * best)
 
 
-def test_rain_refills_a_dry_soil_and_a_crop_empties_it(soils: Soils) -> None:
-    dry = moist(soils)._replace(topsoil=soils.wilting_point * 300, subsoil=soils.wilting_point * 1400)
-    rainy = WaterDay(*(np.full(2, value) for value in (20.0, 15.0, 4.0, 0.9)))
-    climate = dry
-    for _ in range(60):
-        climate = advance_soil_climate(climate, soils=soils, day=rainy)
-    assert np.all(available_share(climate, soils=soils) > 0.95)
-    for _ in range(120):
-        climate = advance_soil_climate(climate, soils=soils, day=rainy._replace(precn=np.zeros(2)))
-    assert np.all(available_share(climate, soils=soils) < 0.2)
+def test_litter_on_the_ground_feels_its_own_rain_and_the_uppermost_layer_alone(soils: Soils) -> None:
+    warm_top = np.repeat([[25.0], [5.0], [5.0], [5.0], [5.0], [5.0], [5.0]], 2, axis=1)
+    wet = environment(moist(soils)._replace(residue=np.full(2, 3.0)), temperature=warm_top, soils=soils)
+    dry = environment(moist(soils), temperature=warm_top, soils=soils)
+    assert wet[SURFACE] == pytest.approx(1.0)
+    assert np.all(dry[SURFACE] < 0.3)
+    assert np.array_equal(wet[SURFACE.stop :], dry[SURFACE.stop :])
+    assert np.all(wet[SURFACE.stop :] < 0.6)
 
 
-def test_snow_lies_in_frost_and_melts_in_spring(soils: Soils) -> None:
-    winter = WaterDay(*(np.full(2, value) for value in (-8.0, 5.0, 0.5, 0.0)))
-    snowy = advance_soil_climate(moist(soils), soils=soils, day=winter)
-    assert snowy.snow.tolist() == [5.0, 5.0]
-    spring = winter._replace(tmean=np.full(2, 6.0), precn=np.zeros(2))
-    assert advance_soil_climate(snowy, soils=soils, day=spring).snow.tolist() == [0.0, 0.0]
+def test_warmth_doubles_to_quadruples_decomposition_from_5_to_15_degc_and_ends_it_in_deep_frost() -> None:
+    cold, cool, reference, frozen = warmth_effect(np.array([5.0, 15.0, 25.0, -30.0]))
+    assert 2 < cool / cold < 4
+    assert reference == pytest.approx(1.0)
+    assert frozen < 0.01
+
+
+def test_deeper_tillage_buries_more_litter_and_loses_none(soils: Soils) -> None:
+    pools = add_litter(initial_pools(soils), litter=LITTER, metabolic_share=0.4)
+    depths = (np.zeros(2), np.full(2, 0.1), np.full(2, 0.2))
+    on_ground = [bury(pools, depth=depth)[SURFACE].sum(0)[0] for depth in depths]
+    assert on_ground[0] == pytest.approx(300.0)
+    assert on_ground[0] > 1.5 * on_ground[1] > 1.5 * 1.5 * on_ground[2]
+    assert bury(pools, depth=depths[2]).sum(0) == pytest.approx(pools.sum(0), abs=1e-9)
+
+
+def test_deeper_tillage_speeds_decomposition_more_and_fades_in_weeks() -> None:
+    after = disturb(np.zeros(3), depth=np.array([0.0, 0.1, 0.2]))
+    assert after[0] == 0
+    assert after[2] == pytest.approx(2 * after[1])
+    for _ in range(30):
+        after = disturb(after, depth=np.zeros(3))
+    assert after[2] == pytest.approx(0.36 * 0.5 * 2 / 3, rel=0.02)
+
+
+def test_sandy_soil_respires_more_of_its_active_carbon_than_clay() -> None:
+    base = draw_soils(4, sites=2)
+    soils = replace(base, sand=np.array([850.0, 50.0]), silt=np.array([100.0, 350.0]), ph=np.full(2, 6.5))
+    pools = np.zeros((POOLS, 2))
+    pools[ACTIVE] = 100.0
+    rh = decompose(pools, turnover=turnover_of(soils), effect=np.ones((POOLS, 2))).rh
+    assert rh[0] > 2 * rh[1]
