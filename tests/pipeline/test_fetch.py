@@ -194,6 +194,17 @@ def test_a_file_damaged_on_the_disk_is_found_when_all_are_read_again(
     assert place(archive, hour).read_bytes() == content_of(hour)
 
 
+def test_a_file_that_lost_bytes_since_is_found_even_where_the_archive_rounds_sizes(
+    server: EarthdataServer, archive: Archive
+) -> None:
+    fetched(server, planned(server, archive))
+    place(archive, 4).write_bytes(content_of(4)[:-10])
+    plan = planned(server, archive)
+    assert states(plan)[4] is State.UNVERIFIED
+    assert fetched(server, plan).transferred == 1
+    assert place(archive, 4).read_bytes() == content_of(4)
+
+
 def test_what_was_begun_is_said_and_finished(server: EarthdataServer, archive: Archive) -> None:
     place(archive, 0).parent.mkdir(parents=True)
     place(archive, 0).with_name(f".{name_of(0)}.part").write_bytes(content_of(0)[:9_000])
