@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +44,16 @@ def file_set(paths: Iterable[Path], *, root: Path, settings: BaseModel) -> FileS
 
 
 def hours_of_month(index: HourIndex, year: int, month: int) -> HourIndex:
-    """Return the part of an index that a month can need: with a day before (filling) and two after (day windows)."""
+    """Return the part of an index that a month can need: with a day before (filling) and two after (day windows).
+
+    Damaged files whose hours nobody knows are left out: they belong to the archive, not to a month.
+    """
     first, last = _span(year, month)
     chosen = (index.hour_N >= first - 24) & (index.hour_N < last + 48)
     used, file_N = np.unique(index.file_N[chosen], return_inverse=True)
     files = tuple(index.files[number] for number in used)
-    return replace(index, files=files, hour_N=index.hour_N[chosen], file_N=file_N, position_N=index.position_N[chosen])
+    hour_N, position_N = index.hour_N[chosen], index.position_N[chosen]
+    return HourIndex(files, hour_N=hour_N, file_N=file_N, position_N=position_N)
 
 
 def holds_month(index: HourIndex, year: int, month: int) -> bool:

@@ -53,7 +53,7 @@ def ingest(plan: IngestPlan, *, executor: Executor, progress: Progress | None = 
     known = ((wanted, work.records.get(wanted.group, wanted.record)) for wanted in plan.product_years)
     rows = (ReportRow(wanted, record, before=wanted.record) for wanted, record in known if record)
     failures = (f"{group}: {'; '.join(dict.fromkeys(errors))}" for group, errors in work.errors.items())
-    return IngestReport(tuple(rows), plan.absent, tuple(failures))
+    return IngestReport(tuple(rows), plan.absent, plan.damaged, tuple(failures))
 
 
 @dataclass

@@ -59,12 +59,13 @@ class ProductYear:
 
 @dataclass(frozen=True)
 class IngestPlan:
-    """What to ingest into which store."""
+    """What to ingest into which store; `damaged` are files of which not even the year is known."""
 
     location: str
     extent: Extent
     product_years: tuple[ProductYear, ...]
     absent: tuple[Absent, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def todo(self) -> tuple[ProductYear, ...]:
@@ -105,7 +106,8 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
     there = tuple(one for one in found if isinstance(one, ProductYear))
     if not there:
         raise UserError("; ".join(dict.fromkeys(one.reason for one in absent)))
-    return IngestPlan(run_file.stores.inputs, extent, there, absent)
+    damaged = archives.damaged if "climate" in products else ()
+    return IngestPlan(run_file.stores.inputs, extent, there, absent, damaged)
 
 
 def extent_of(region: Region) -> Extent:
@@ -193,8 +195,11 @@ class _Archives:
         folder, settings = self.run_file.archives.nldas2, self.run_file.nldas2
         hours = {month: hours_of_month(self._hours, year, month) for month in MONTHS}
         if not any(holds_month(hours[month], year, month) for month in MONTHS):
-            count = len(self._hours.files)
-            raise UserError(f"NLDAS-2: none of {count} granules holds an hour of {year}; download that year")
+            count, damaged = len(self._hours.files), len(self._hours.damaged)
+            unreadable = f" ({damaged} more are damaged)" if damaged else ""
+            raise UserError(
+                f"NLDAS-2: none of {count} granules{unreadable} holds an hour of {year}; download that year"
+            )
         files = {month: file_set(hours[month].files, root=folder, settings=settings) for month in MONTHS}
         months = [
             ClimateMonth(year, month, self.extent.window, hours[month], settings, files[month].fingerprint)
@@ -217,6 +222,11 @@ class _Archives:
             record=record,
             months=tuple(month for month in changed if not _read_from(waiting.get(month.month), month)),
         )
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Granules that cannot be opened and whose names do not tell their hours."""
+        return () if isinstance(self._hours, UserError) else self._hours.damaged
 
     @cached_property
     def _hours(self) -> HourIndex | UserError:

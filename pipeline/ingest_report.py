@@ -72,10 +72,14 @@ class ReportRow:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest found and did: product-years in the store, those that no archive holds, and what failed."""
+    """What an ingest found and did: product-years in the store, those that no archive holds, and what failed.
+
+    `damaged` are files of the archives of which not even the year is known.
+    """
 
     rows: tuple[ReportRow, ...]
     absent: tuple[Absent, ...] = ()
+    damaged: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
 
     def __rich__(self) -> Group:
@@ -86,5 +90,6 @@ class IngestReport:
         for row in self.rows:
             table.add_row(*row.cells)
         below = [remark for row in self.rows for remark in row.remarks]
+        below += [f"left out: {damaged}" for damaged in self.damaged]
         below += [f"{one.group} waits: {one.reason}" for one in self.absent]
         return Group(table, *map(Text, below))  # as they are: paths may hold brackets

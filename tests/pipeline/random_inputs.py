@@ -98,8 +98,8 @@ def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
                 store.array(group, name)[...] = values
             digests = _digests(extent.grid, layers) if product != "climate" else {"all": "0"}
             record = Record(
-                files=0, size_bytes=0, fingerprint="", archive="", cells=1, missing=0, minimum=0.0, maximum=1.0,
-                counts={}, digest=inputs_store.digest_of(digests),
+                files=0, size_bytes=0, fingerprint="", cells=1, missing=0, minimum=0.0, maximum=1.0,
+                counts={}, digest=inputs_store.digest_of(digests), notes={},
             )  # fmt: skip
             inputs_store.complete(group, record, digests)
 
@@ -144,7 +144,7 @@ def _climate(year: int, extent: Extent, fields: Fields) -> dict[str, NDArray[np.
     noise = (rng.normal(0, 0.1, shape)[part] for _ in CLIMATE)
     series = {v.name: mean + extra for v, mean, extra in zip(CLIMATE, means, noise, strict=True)}
     digest = rng.integers(1, 255, (window.rows, window.cols, inputs_store.DIGEST_BYTES)).astype(np.uint8)
-    return series | {"digest": digest, "filled_hours": np.zeros((window.rows, window.cols), np.uint16)}
+    return series | {"digest": digest, "filled_hours": np.zeros((12, window.rows, window.cols), np.uint16)}
 
 
 def _season(year: int) -> NDArray[np.float64]:

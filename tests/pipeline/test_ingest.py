@@ -176,6 +176,31 @@ def values_of(run_file: RunFile, year: int) -> NDArray[np.float32]:
     return np.stack([store.values(group, variable.name) for variable in CLIMATE])
 
 
+def test_a_damaged_granule_is_named_counted_and_outlasted(copied: RunFile) -> None:
+    split_by_month(copied, 2011)
+    do(copied)
+    month = month_file(copied, 2011, 5)
+    month.with_name(month.name.replace("05.020", "05b.020")).write_bytes(month.read_bytes()[:5000])
+    report = do(copied)
+    assert [row.state for row in report.rows if row.wanted.group == "climate/2011"] == ["unchanged"]
+    assert len(report.damaged) == 1
+    assert "A201105b" in report.damaged[0]
+    console = Console(width=300, file=io.StringIO())
+    console.print(report)
+    assert "left out: " in console.file.getvalue()
+
+
+def test_a_damaged_hourly_granule_is_filled_named_and_counted(copied: RunFile) -> None:
+    """The hour of a file under the archive's name of one hour is known, though not its values."""
+    small_archives.write_granules(copied.archives.nldas2, 2011, skip=slice(5000, 5001))
+    (copied.archives.nldas2 / "NLDAS_FORA0125_H.A20110728.0800.020.nc").write_text("<!DOCTYPE html>")
+    report = do(copied, years=[2011], products=["climate"])
+    record = report.rows[0].record
+    assert record.counts["damaged files"] == 1
+    assert record.counts["hours filled"] == 15  # of the 16 cells, one is undefined
+    assert "A20110728.0800" in record.notes["damaged"]
+
+
 class Counting(Serial):
     """Notes what it was given, and ends as a killed process does once it did `last` items."""
 
