@@ -162,6 +162,17 @@ def test_a_file_that_is_not_the_archives_is_replaced(server: EarthdataServer, ar
     assert place(archive, hour).read_bytes() == content_of(hour)
 
 
+def test_a_wrong_file_in_another_folder_is_replaced_there_so_that_no_two_contradict(
+    server: EarthdataServer, archive: Archive
+) -> None:
+    elsewhere = archive.folder / "mine" / name_of(0)
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_bytes(LOGIN_PAGE)
+    fetched(server, planned(server, archive))
+    assert list(archive.folder.rglob(name_of(0))) == [elsewhere]
+    assert elsewhere.read_bytes() == content_of(0)
+
+
 def test_a_file_whose_size_is_wrong_is_said_to_be_replaced(server: EarthdataServer, archive: Archive) -> None:
     place(archive, 0).parent.mkdir(parents=True)
     place(archive, 0).write_bytes(LOGIN_PAGE)
