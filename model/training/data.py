@@ -1,4 +1,4 @@
-"""Synthetic sites as training sequences: normalised inputs and targets, and which of them are held out.
+"""Data sets of site sequences, normalised for the network, divided into training and validation.
 
 Shape legend: N sites, Y years, T 365 days, F 19 features.
 """
@@ -15,14 +15,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.checkpoint import Scalers
-from model.features import GPP, PUBLISHED_FEATURE_SCALERS, Scaler
-from model.synthetic import Management, Soils, Weather, draw_management, draw_soils, generate_weather, simulate
+from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, PUBLISHED_FEATURE_SCALERS, SOIL, YEAR, Scaler
+from model.synthetic import (
+    Management,
+    Simulation,
+    Soils,
+    Weather,
+    draw_management,
+    draw_soils,
+    generate_weather,
+    simulate,
+)
+from model.training.dataset import DAYS as DAYS
+from model.training.dataset import DataSetError, Floats, SiteSequences
 from model.training.recipe import DataRecipe
+from model.training.splits import SiteSplit, split_sites
 
-DAYS = 365
-"""Days of a training year, as published: 31 December of leap years is dropped."""
 LATITUDE, LONGITUDE = (37.5, 46.0), (-99.0, -82.0)
 """Extent of the synthetic sites, degrees."""
+SYNTHETIC = "synthetic: simulations of this project's own process model (model/synthetic)"
 
 
 @dataclass(frozen=True)
@@ -62,89 +73,131 @@ class DataSet(NamedTuple):
     validation_mask_NY: Tensor
     unseen_N: Tensor  # validation sites that training never sees
     scalers: Scalers
-
-
-class _Physical(NamedTuple):
-    """Arrays (N, Y, ...) in physical units and the network's signs."""
-
-    x: NDArray[np.float64]
-    fluxes: NDArray[np.float64]
-    yield_: NDArray[np.float64]
-    residue: NDArray[np.float64]
+    split: SiteSplit
+    digest: str  # of the sequences in physical units
 
 
 def synthetic_data(recipe: DataRecipe, *, seed: int) -> DataSet:
-    """Simulate the recipe's sites and divide them into training and validation.
+    """Simulate the recipe's sites and divide them into training and validation."""
+    years = np.arange(recipe.first_year, recipe.last_year + 1)
+    sequences = simulate_sites(seed, sites=recipe.sites + recipe.held_out_sites, years=years)
+    split = split_sites(
+        seed,
+        years=years,
+        sites=recipe.sites,
+        held_out_years=recipe.held_out_years,
+        held_out_sites=recipe.held_out_sites,
+    )
+    return divide(sequences, split=split)
 
-    Validation holds all years of the held-out sites, and the held-out years of as many training sites.
+
+def divide(sequences: SiteSequences, *, split: SiteSplit) -> DataSet:
+    """Normalise sequences and divide them.
+
+    Validation holds all years of the sites held out whole, and the held-out years of as many training sites, or of
+    every training site where none is held out whole.
+
+    Raises
+    ------
+    DataSetError
+        If the split is of other sites or years, or leaves nothing to train on or to validate with.
     """
-    total = recipe.sites + recipe.held_out_sites
-    physical = _simulate(recipe, seed=seed, sites=total)
-    scalers = _scalers(physical)
-    sequences = _normalise(physical, scalers=scalers)
-    unseen_N = torch.arange(total) >= recipe.sites
-    kept_NY = _training_years(recipe, seed=seed)
-    chosen_N = unseen_N | (torch.arange(total) < recipe.held_out_sites)
-    held_out_NY = torch.cat([~kept_NY, torch.ones(recipe.held_out_sites, sequences.years, dtype=torch.bool)])
+    training_NY, unseen_N = torch.from_numpy(split.training_NY), torch.from_numpy(split.unseen_N)
+    if split.training_NY.shape != (len(sequences), len(sequences.years)):
+        raise DataSetError(
+            f"the split is of {split.training_NY.shape} site-years, the data of {sequences.yield_NY.shape}"
+        )
+    if split.training_NY.all() or not split.training_NY.any():
+        raise DataSetError("the split holds out every site-year or none; training needs some and validation too")
+    scalers, unseen = output_scalers(sequences), int(unseen_N.sum())
+    normalised = normalise(sequences, scalers=scalers)
+    chosen_N = unseen_N | ((~unseen_N).cumsum(0) <= unseen) if unseen else ~unseen_N
     return DataSet(
-        sequences.at(~unseen_N), kept_NY, sequences.at(chosen_N), held_out_NY[chosen_N], unseen_N[chosen_N], scalers
+        training=normalised.at(~unseen_N),
+        training_mask_NY=training_NY[~unseen_N],
+        validation=normalised.at(chosen_N),
+        validation_mask_NY=~training_NY[chosen_N],
+        unseen_N=unseen_N[chosen_N],
+        scalers=scalers,
+        split=split,
+        digest=sequences.digest,
     )
 
 
-def _training_years(recipe: DataRecipe, *, seed: int) -> Tensor:
-    """Mask (N, Y) of training: each site keeps all but a few random years."""
-    years = recipe.last_year - recipe.first_year + 1
-    order = np.random.default_rng(seed).random((recipe.sites, years)).argsort(axis=1)
-    return torch.from_numpy(order >= recipe.held_out_years)
-
-
-def _simulate(recipe: DataRecipe, *, seed: int, sites: int) -> _Physical:
-    rng, years = np.random.default_rng(seed), range(recipe.first_year, recipe.last_year + 1)
+def simulate_sites(seed: int, *, sites: int, years: NDArray[np.int64]) -> SiteSequences:
+    """Simulate sites spread over the Midwest, each with its own weather, soil and management."""
+    rng = np.random.default_rng(seed)
     latitude, longitude = rng.uniform(*LATITUDE, sites), rng.uniform(*LONGITUDE, sites)
     weather = generate_weather(seed, latitude=latitude, longitude=longitude, years=years)
     soils = draw_soils(seed + 1, sites=sites)
     management = draw_management(seed + 2, years=years, sites=sites)
     simulation = simulate(weather, soils=soils, management=management)
-    x = _inputs(weather, gpp=simulation.gpp, soils=soils, management=management)
+    field = Field(weather, soils, management)
+    return simulated(simulation, field=field, sites=tuple(f"{site:05d}" for site in range(sites)))
+
+
+class Field(NamedTuple):
+    """What a simulation was driven with."""
+
+    weather: Weather
+    soils: Soils
+    management: Management
+
+
+def simulated(simulation: Simulation, *, field: Field, sites: tuple[str, ...]) -> SiteSequences:
+    """Return a simulation with its inputs as sequences of 365-day years.
+
+    The day that is dropped from leap years takes its carbon along: annual sums are of the days that remain.
+    """
+    weather, shape = field.weather, (len(sites), len(field.weather.years), DAYS)
+    x_NYTF = np.empty((*shape, len(FEATURES)), np.float32)
+    x_NYTF[..., CLIMATE] = by_year(weather.features(), weather=weather)
+    x_NYTF[..., CROP_TYPE] = field.management.crop.T[..., None]
+    x_NYTF[..., GPP] = by_year(simulation.gpp, weather=weather)
+    x_NYTF[..., YEAR] = weather.years[:, None]
+    x_NYTF[..., SOIL] = field.soils.features().T[:, None, None, :]
     fluxes = np.stack([-simulation.ra, -simulation.rh, simulation.nee], axis=-1)
-    return _Physical(x, _by_year(fluxes, weather=weather), simulation.yield_.T, simulation.residue.T)
+    fluxes_NYT3 = by_year(fluxes, weather=weather).astype(np.float32)
+    return SiteSequences(x_NYTF, fluxes_NYT3, simulation.yield_.T.astype(np.float32), weather.years, sites, SYNTHETIC)
 
 
-def _by_year(daily: NDArray[np.float64], *, weather: Weather) -> NDArray[np.float64]:
-    """Daily values (T, N, ...) as (N, Y, 365, ...)."""
+def by_year(daily: NDArray[np.float64], *, weather: Weather) -> NDArray[np.float64]:
+    """Return daily values (T, N, ...) of whole calendar years as (N, Y, 365, ...)."""
     kept = daily[weather.day_of_year <= DAYS]
     return np.moveaxis(kept.reshape(-1, DAYS, *kept.shape[1:]), 2, 0)
 
 
-def _inputs(weather: Weather, *, gpp: NDArray[np.float64], soils: Soils, management: Management) -> NDArray[np.float64]:
-    """The 19 features (N, Y, 365, 19), in the network's order."""
-    climate, gpp_NYT = _by_year(weather.features(), weather=weather), _by_year(gpp, weather=weather)
-    shape = gpp_NYT.shape
-    crop = np.broadcast_to(management.crop.T[:, :, None], shape)
-    year = np.broadcast_to(weather.years[None, :, None], shape)
-    soil = np.broadcast_to(soils.features().T[:, None, None, :], (*shape, 9))
-    return np.concatenate([climate, np.stack([crop, gpp_NYT, year], axis=-1), soil], axis=-1)
+def output_scalers(sequences: SiteSequences) -> Scalers:
+    """Return the published scalers of features and GPP, and mean and standard deviation of these targets."""
+    ra, rh, nee = (_scaler(sequences.fluxes_NYT3[..., i]) for i in range(3))
+    outputs = {"ra": ra, "rh": rh, "nee": nee}
+    annual = {"yield": _scaler(sequences.yield_NY), "residue": _scaler(sequences.residue_NY)}
+    features = PUBLISHED_FEATURE_SCALERS
+    return Scalers.parse({"features": features, "gpp": features[GPP], **outputs, **annual})
 
 
-def _scalers(physical: _Physical) -> Scalers:
-    """The published feature scalers, and output scalers of these simulations."""
-    ra, rh, nee = (_scaler(physical.fluxes[..., i]) for i in range(3))
-    outputs = {"ra": ra, "rh": rh, "nee": nee, "yield": _scaler(physical.yield_), "residue": _scaler(physical.residue)}
-    return Scalers.parse({"features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[GPP], **outputs})
+def _scaler(values: Floats) -> Scaler:
+    return Scaler(float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)))
 
 
-def _scaler(values: NDArray[np.float64]) -> Scaler:
-    return Scaler(float(values.mean()), float(values.std()))
-
-
-def _normalise(physical: _Physical, *, scalers: Scalers) -> Sequences:
+def normalise(sequences: SiteSequences, *, scalers: Scalers) -> Sequences:
+    """Return sequences in the network's normalised units."""
     outputs = scalers.outputs
-    fluxes = _z(physical.fluxes, scalers=[outputs[name] for name in ("ra", "rh", "nee")])
-    yield_ = _z(physical.yield_[..., None], scalers=[outputs["yield"]])[..., 0]
-    return Sequences(_z(physical.x, scalers=scalers.features), fluxes, yield_)
+    return Sequences(
+        normalised_inputs(sequences.x_NYTF, scalers=scalers),
+        _z(sequences.fluxes_NYT3, scalers=[outputs[name] for name in ("ra", "rh", "nee")]),
+        _z(sequences.yield_NY[..., None], scalers=[outputs["yield"]])[..., 0],
+    )
 
 
-def _z(values: NDArray[np.float64], *, scalers: Sequence[Scaler]) -> Tensor:
+def normalised_inputs(x_XF: Floats, *, scalers: Scalers) -> Tensor:
+    """Return physical inputs (..., 19) normalised."""
+    return _z(x_XF, scalers=scalers.features)
+
+
+def _z(values: Floats, *, scalers: Sequence[Scaler]) -> Tensor:
     """Normalised values; the last axis is that of the scalers."""
-    mean, std = np.array(scalers).T
-    return torch.from_numpy(((values - mean) / std).astype(np.float32))
+    result = np.empty(values.shape, np.float32)
+    for i, (mean, std) in enumerate(scalers):
+        result[..., i] = (values[..., i].astype(np.float64) - mean) / std
+    return torch.from_numpy(result)

@@ -80,12 +80,13 @@ class SiteSequences:
     def residue_NY(self) -> Floats:
         """(N, Y) carbon left in the field = max(0, sum GPP + sum Ra - yield) [g C m-2 yr-1], as the network has it."""
         season = (self.x_NYTF[..., GPP] + self.fluxes_NYT3[..., 0]).sum(-1, dtype=np.float64)
-        return np.maximum(season - self.yield_NY, 0.0).astype(np.float32)
+        residue: Floats = np.maximum(season - self.yield_NY, 0.0).astype(np.float32)
+        return residue
 
     @property
     def crop_NY(self) -> Integers:
         """(N, Y) crop code of each year, 1 corn or 5 soybean."""
-        return self.x_NYTF[:, :, 0, CROP_TYPE].astype(np.int64)
+        return np.rint(self.x_NYTF[:, :, 0, CROP_TYPE]).astype(np.int64)
 
     @property
     def digest(self) -> str:
