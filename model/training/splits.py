@@ -8,6 +8,7 @@ drawn with replacement, are validation; counties are permuted, the first 210 tes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,21 @@ def split_sites(
         kept_NY[:sites] = rng.random(shape).argsort(axis=1) >= held_out_years
     kept_NY[sites:] = False
     return SiteSplit(kept_NY, years, seed)
+
+
+def split_years(years: Integers, *, sites: int, held_out: Sequence[int]) -> SiteSplit:
+    """Hold out the same calendar years of all sites, where these share their weather; nothing is drawn.
+
+    Raises
+    ------
+    DataSetError
+        If a year is not among them, or none is left.
+    """
+    left = np.isin(years, list(held_out), invert=True)
+    absent = sorted(set(held_out) - set(years.tolist()))
+    if absent or not left.any():
+        raise DataSetError(f"held-out years {list(held_out)} of {years[0]}-{years[-1]}: hold out some of them, not all")
+    return SiteSplit(np.tile(left, (sites, 1)), years, 0)
 
 
 @dataclass(frozen=True)
