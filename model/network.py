@@ -65,7 +65,8 @@ class OutputScalers(NamedTuple):
     residue: Scaler
 
 
-def _head(last: nn.Module | None = None) -> nn.Sequential:
+def dense_head(last: nn.Module | None = None) -> nn.Sequential:
+    """Four dense layers from H to 1, as attention and yield have them, with `last` after them."""
     layers = [
         nn.Linear(HIDDEN, 64),
         nn.ReLU(),
@@ -106,8 +107,8 @@ class KGMLNetwork(nn.Module):
         self.densor_Ra = nn.Linear(HIDDEN, 1)
         self.densor_Rh = nn.Linear(HIDDEN, 1)
         self.densor_NEE = nn.Linear(HIDDEN, 1)
-        self.attn = _head(last=nn.Tanh())
-        self.densor_yield = _head()
+        self.attn = dense_head(last=nn.Tanh())
+        self.densor_yield = dense_head()
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.uniform_(module.weight, -0.1, 0.1)

@@ -1,0 +1,86 @@
+"""Networks without knowledge of the carbon cycle, which KGML-ag-Carbon must beat.
+
+Shape legend: B sites, T days of one year, F inputs, H 64 hidden units, O outputs.
+
+References
+----------
+Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5: a two-layer GRU with attention for
+yield, a multitask two-layer GRU of 64 units for fluxes; the same inputs, GPP among them, and squared errors alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model.features import FEATURES
+from model.network import DROPOUT, HIDDEN, State, YearResult, dense_head
+
+FLUXES = 3  # Ra, Rh, NEE
+
+
+class YieldBaseline(nn.Module):
+    """Yield of a year from a GRU and attention over its days: 62,146 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(len(FEATURES), HIDDEN, 2, batch_first=True, dropout=DROPOUT)
+        self.drop = nn.Dropout(DROPOUT)
+        self.attention = dense_head(last=nn.Tanh())
+        self.head = dense_head()
+        _initialise(self)
+
+    def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
+        """Run one calendar year; there are no fluxes in the result, and the state is `basis_LBH`."""
+        state = state or State.zeros(len(x_BTF), like=x_BTF)
+        hidden_BTH, end_LBH = self.gru(x_BTF, state.basis_LBH)
+        hidden_BTH = self.drop(hidden_BTH)
+        weight_BT1 = torch.softmax(self.attention(hidden_BTH), dim=1)
+        yield_B = self.head((weight_BT1 * hidden_BTH).sum(1))[:, 0]
+        return YearResult(x_BTF.new_empty(*x_BTF.shape[:2], 0), yield_B, state._replace(basis_LBH=end_LBH))
+
+
+class FluxBaseline(nn.Module):
+    """Daily fluxes from a GRU: 41,475 parameters for Ra, Rh and NEE.
+
+    Parameters
+    ----------
+    outputs
+        Number of fluxes.
+    """
+
+    def __init__(self, outputs: int = FLUXES) -> None:
+        super().__init__()
+        self.gru = nn.GRU(len(FEATURES), HIDDEN, 2, batch_first=True, dropout=DROPOUT)
+        self.drop = nn.Dropout(DROPOUT)
+        self.head = nn.Linear(HIDDEN, outputs)
+        _initialise(self)
+
+    def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
+        """Run one calendar year; the yield of the result is 0, the mean, and the state is `rh_LBH`."""
+        state = state or State.zeros(len(x_BTF), like=x_BTF)
+        hidden_BTH, end_LBH = self.gru(x_BTF, state.rh_LBH)
+        return YearResult(self.head(self.drop(hidden_BTH)), x_BTF.new_zeros(len(x_BTF)), state._replace(rh_LBH=end_LBH))
+
+
+class PureML(nn.Module):
+    """Both baselines side by side, called as `model.network.KGMLNetwork` is; nothing joins them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grain = YieldBaseline()
+        self.fluxes = FluxBaseline()
+
+    def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
+        """Run one calendar year, normalised as everywhere: Ra, Rh and NEE (B, T, 3), yield (B,)."""
+        grain = self.grain(x_BTF, state)
+        fluxes = self.fluxes(x_BTF, state)
+        return YearResult(fluxes.fluxes_BT3, grain.yield_B, grain.state._replace(rh_LBH=fluxes.state.rh_LBH))
+
+
+def _initialise(network: nn.Module) -> None:
+    """Draw weights as the published network does: dense ones small, GRUs as PyTorch has them."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.uniform_(module.weight, -0.1, 0.1)
+            nn.init.zeros_(module.bias)
