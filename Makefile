@@ -8,10 +8,22 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One thread per process: tests and workers run in parallel, and threads of NumPy and PyTorch would only contend.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow realdata check lint types clean
+.PHONY: demo train train-small test test-slow realdata check lint types clean
 
 demo: $(READY)
 	$(BIN)/agcarbon demo --folder demo
+
+# The shipped checkpoint and a small one; killed at any moment, the same command goes on. THREADS changes the last bits.
+THREADS ?= 1
+RECIPES := model/training/recipes
+
+train: $(READY)
+	mkdir -p build
+	$(BIN)/agcarbon train $(RECIPES)/shipped.toml -o build/agcarbon.safetensors --threads $(THREADS)
+
+train-small: $(READY)
+	mkdir -p build
+	$(BIN)/agcarbon train $(RECIPES)/small.toml -o build/small.safetensors --threads $(THREADS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal

@@ -1,7 +1,8 @@
-"""Knowledge-guided losses of KGML-ag-Carbon's pre-training.
+"""Knowledge-guided losses of KGML-ag-Carbon's five stages, one equation each.
 
-Shape legend: B samples (site-years), T days. Masks are 1 where a target counts and 0 elsewhere; means run over all
-elements, masked ones included, as published.
+Shape legend: B samples (site-years), T days, Y years, C counties, K 2 crops. Masks are 1 where a target counts and 0
+elsewhere; means run over all elements, masked ones included, as published. Losses on response curves are in
+`model.response_losses`.
 
 References
 ----------
@@ -16,6 +17,10 @@ from torch import Tensor
 
 BALANCE_TOLERANCE = 0.01
 """Imbalance that goes unpunished, relative to ecosystem respiration."""
+YIELD_LIMIT = 0.5
+"""Largest yield, relative to annual GPP, that goes unpunished."""
+GROWING_SEASON = slice(105, 300)
+"""0-based days on which crops respire; before and after, all respiration is heterotrophic."""
 
 
 def self_paced(error_B: Tensor, *, pace: float) -> Tensor:
@@ -52,7 +57,57 @@ def imbalance(gpp_BT: Tensor, *, fluxes_BT3: Tensor) -> Tensor:
     return gpp_BT + fluxes_BT3.sum(-1)
 
 
-def mass_balance(gpp_BT: Tensor, *, fluxes_BT3: Tensor, mask_BT: Tensor) -> Tensor:
+def mass_balance(
+    gpp_BT: Tensor, *, fluxes_BT3: Tensor, mask_BT: Tensor, tolerance: float = BALANCE_TOLERANCE
+) -> Tensor:
     """Mean imbalance beyond the tolerance [gC m-2 d-1]; arguments as in `imbalance`."""
-    allowed_BT = BALANCE_TOLERANCE * fluxes_BT3[..., :2].sum(-1).abs()
+    allowed_BT = tolerance * fluxes_BT3[..., :2].sum(-1).abs()
     return (mask_BT * torch.relu(imbalance(gpp_BT, fluxes_BT3=fluxes_BT3).abs() - allowed_BT)).mean()
+
+
+def annual_balance(gpp_BT: Tensor, *, fluxes_BT3: Tensor, mask_BT: Tensor) -> Tensor:
+    """Mean over site-years of the absolute mean imbalance [gC m-2 d-1]; arguments as in `imbalance`.
+
+    Not published. The tolerance of `mass_balance` lets a small imbalance of one sign pass on every day, and the change
+    of soil carbon is the sum of a year; this term sees what adds up.
+    """
+    return (mask_BT * imbalance(gpp_BT, fluxes_BT3=fluxes_BT3)).mean(1).abs().mean()
+
+
+def yield_bounds(yield_B: Tensor, *, gpp_B: Tensor, limit: float = YIELD_LIMIT) -> Tensor:
+    """Mean yield above its share of annual GPP plus mean yield below zero [gC m-2 yr-1], both physical."""
+    return torch.relu(yield_B - limit * gpp_B).mean() + torch.relu(-yield_B).mean()
+
+
+def county_yield_error(predicted_CK: Tensor, *, observed_CK: Tensor, pace: float) -> Tensor:
+    """Mean over corn and soybean of the self-paced mean squared error of county yields, normalised.
+
+    Parameters
+    ----------
+    predicted_CK, observed_CK
+        NaN where no point grows the crop, or where no yield was reported: those do not count.
+    pace
+        Errors at or above it do not count; infinite in validation. A crop of which none counts adds 0.
+    """
+    difference_CK = predicted_CK - observed_CK
+    kept_CK = difference_CK.detach() ** 2 < pace  # false for NaN
+    # Before the square: the gradient of a NaN's square is NaN, even times zero.
+    error_CK = torch.where(kept_CK, difference_CK, torch.zeros_like(difference_CK)) ** 2
+    return (error_CK.sum(0) / kept_CK.sum(0).clamp(min=1)).mean()
+
+
+def seasonal_respiration_error(respiration_YT2: Tensor, *, reco_YT: Tensor, mask_YT: Tensor) -> Tensor:
+    """Squared error of ecosystem respiration, winter apart, summed over years [(gC m-2 d-1)2].
+
+    Parameters
+    ----------
+    respiration_YT2
+        Ra and Rh, physical and positive. Outside the growing season Rh alone must explain what a tower sees.
+    reco_YT, mask_YT
+        Observed ecosystem respiration, positive, and the days that count.
+    """
+    winter_YT = squared_error(respiration_YT2[..., 1], target=reco_YT, mask=mask_YT)
+    season_YT = squared_error(respiration_YT2.sum(-1), target=reco_YT, mask=mask_YT)
+    first, last = GROWING_SEASON.start, GROWING_SEASON.stop
+    error_Y = winter_YT[:, :first].mean(1) + winter_YT[:, last:].mean(1) + season_YT[:, GROWING_SEASON].mean(1)
+    return error_Y.sum()

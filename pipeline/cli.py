@@ -7,7 +7,21 @@ from typing import NoReturn
 
 import typer
 
-from pipeline.commands import aggregate, checkpoint, demo, export, fetch, ingest, init, inputs, plan, run, site, status
+from pipeline.commands import (
+    aggregate,
+    checkpoint,
+    demo,
+    export,
+    fetch,
+    ingest,
+    init,
+    inputs,
+    plan,
+    run,
+    site,
+    status,
+    train,
+)
 
 app = typer.Typer(
     name="agcarbon",
@@ -29,6 +43,7 @@ app.add_typer(export.app, name="export", help="Write the maps of the cube for ot
 app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")
 app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them, end to end.")
 app.command()(site.site)
+app.command()(train.train)
 
 
 def main() -> NoReturn:
@@ -46,10 +61,12 @@ def main() -> NoReturn:
 def _is_users(error: Exception) -> bool:
     """Say whether the error names a fault that the user can mend: of the input, or of the disk it lies on."""
     from model.checkpoint import CheckpointError
+    from model.training.dataset import DataSetError
+    from model.training.recipe import RecipeError
     from pipeline.errors import UserError
     from regions import RegionError
 
-    return isinstance(error, (OSError, UserError, CheckpointError, RegionError))
+    return isinstance(error, (OSError, UserError, CheckpointError, DataSetError, RecipeError, RegionError))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,16 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from model.losses import BALANCE_TOLERANCE, YIELD_LIMIT
+from model.network import DROPOUT
+
 Record = TypeVar("Record")
+
+STEPS = (1, 2, 3, 4, 5)
 
 
 class RecipeError(ValueError):
@@ -26,11 +31,11 @@ class DataRecipe:
     sites
         Number of sites in training.
     held_out_sites
-        Number of sites kept for validation, all their years.
+        Number of sites kept for testing, all their years; with 0, held-out years of every site test, as published.
     first_year, last_year
         Calendar years, inclusive.
     held_out_years
-        Years of each training site kept for validation.
+        Years of each training site kept to choose the best epoch.
     """
 
     sites: int
@@ -40,8 +45,10 @@ class DataRecipe:
     held_out_years: int
 
     def __post_init__(self) -> None:
-        if self.sites < 1 or self.held_out_sites < 1:
-            raise RecipeError(f"recipe data: {self.sites} sites and {self.held_out_sites} held out; both at least 1")
+        if self.sites < 1 or self.held_out_sites < 0:
+            raise RecipeError(
+                f"recipe data: {self.sites} sites and {self.held_out_sites} held out; at least 1, and not below 0"
+            )
         if not 1 <= self.held_out_years <= self.last_year - self.first_year - 1:
             raise RecipeError(
                 f"recipe data: held_out_years {self.held_out_years} of {self.first_year}-{self.last_year}; "
@@ -50,8 +57,31 @@ class DataRecipe:
 
 
 @dataclass(frozen=True)
+class CheckRecipe:
+    """Size of the response checks; the published ones run all levels over all years.
+
+    Attributes
+    ----------
+    sites
+        Training sites whose inputs are moved.
+    level_stride
+        Every which level of the published grids is run.
+    years
+        First years of the sequences that are run, after a spin-up over the first two.
+    """
+
+    sites: int = 10
+    level_stride: int = 1
+    years: int = 18
+
+    def __post_init__(self) -> None:
+        if min(self.sites, self.level_stride, self.years) < 1:
+            raise RecipeError("recipe checks: sites, level_stride and years must be at least 1")
+
+
+@dataclass(frozen=True)
 class StageRecipe:
-    """One stage of training.
+    """One stage of training; what has a default is as in the published code.
 
     Attributes
     ----------
@@ -61,8 +91,27 @@ class StageRecipe:
         Most epochs, and epochs without a better validation score after which the stage ends.
     learning_rate, decay, decay_epochs
         Adam's rate, multiplied by `decay` every `decay_epochs` epochs.
-    pace, pace_growth
-        Self-paced limit of the first epoch, and its factor from epoch to epoch.
+    pace, pace_growth, pace_epochs
+        Self-paced limit of the first epoch, and its factor from epoch to epoch until `pace_epochs` (stages 1, 3).
+    basis_factor
+        Rate of the shared GRU relative to `learning_rate` (stage 3).
+    rh_factor
+        Rate of the Rh block relative to `learning_rate` (stage 5).
+    dropout
+        Share of units dropped in training.
+    balance_weight, balance_tolerance
+        Weight of the mass balance, and the imbalance that passes, relative to respiration (stages 2, 4, 5).
+    annual_balance_weight
+        Weight of the annual imbalance (stages 2, 4); not published.
+    response_weight
+        Weight of the response checks (stages 2 to 5); 0 leaves them out, with their cost.
+    yield_limit
+        Largest yield that passes, relative to GPP (stage 3).
+    average_decay
+        Share of the running mean of the weights that is kept at each step; its weights are then validated and kept
+        instead of the last ones. 0 takes the last ones.
+    stop_r2
+        Mean R2 of training above which the stage ends.
     """
 
     step: int
@@ -73,16 +122,34 @@ class StageRecipe:
     decay_epochs: int
     pace: float = 1.0
     pace_growth: float = 1.02
+    pace_epochs: int = 500
+    basis_factor: float = 0.2
+    rh_factor: float = 0.4
+    dropout: float = DROPOUT
+    balance_weight: float = 1.0
+    balance_tolerance: float = BALANCE_TOLERANCE
+    annual_balance_weight: float = 0.0
+    response_weight: float = 1.0
+    yield_limit: float = YIELD_LIMIT
+    average_decay: float = 0.0
+    stop_r2: float = 0.999
 
     def __post_init__(self) -> None:
+        if self.step not in STEPS:
+            raise RecipeError(f"recipe stage {self.step}: the published stages are 1 to 5")
         if self.epochs < 1 or self.patience < 1 or self.decay_epochs < 1:
             raise RecipeError(f"recipe stage {self.step}: epochs, patience and decay_epochs must be at least 1")
         if not (self.learning_rate > 0 and 0 < self.decay <= 1 and self.pace > 0):
             raise RecipeError(f"recipe stage {self.step}: learning_rate and pace above 0, decay in (0, 1]")
+        if not (0 <= self.dropout < 1 and 0 <= self.average_decay < 1):
+            raise RecipeError(f"recipe stage {self.step}: dropout and average_decay in [0, 1)")
+        weights = (self.balance_weight, self.annual_balance_weight, self.response_weight, self.balance_tolerance)
+        if min(weights) < 0:
+            raise RecipeError(f"recipe stage {self.step}: weights and balance_tolerance must be at least 0")
 
     def pace_of(self, epoch: int) -> float:
         """Return the self-paced limit of an epoch, counted from 0."""
-        return self.pace * self.pace_growth**epoch
+        return self.pace * self.pace_growth ** min(epoch, self.pace_epochs)
 
 
 @dataclass(frozen=True)
@@ -93,6 +160,36 @@ class Recipe:
     batch_sites: int
     data: DataRecipe
     stages: tuple[StageRecipe, ...]
+    checks: CheckRecipe = field(default_factory=CheckRecipe)
+
+    def __post_init__(self) -> None:
+        if self.batch_sites < 1:
+            raise RecipeError(f"recipe: batch_sites {self.batch_sites} must be at least 1")
+        steps = [stage.step for stage in self.stages]
+        if not steps or steps != sorted(set(steps)):
+            raise RecipeError(f"recipe: stages {steps} must be one or more of 1 to 5, each once and in order")
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Numbers of the stages, in order."""
+        return tuple(stage.step for stage in self.stages)
+
+    def stage(self, step: int) -> StageRecipe:
+        """Return the recipe of one stage.
+
+        Raises
+        ------
+        RecipeError
+            If the recipe does not have it.
+        """
+        for stage in self.stages:
+            if stage.step == step:
+                return stage
+        raise RecipeError(f"recipe: no stage {step}; it has {', '.join(map(str, self.steps))}")
+
+    def until(self, step: int) -> Recipe:
+        """Return the recipe without the stages after one: all that decides that stage's result."""
+        return replace(self, stages=tuple(stage for stage in self.stages if stage.step <= step))
 
     def as_json(self) -> dict[str, Any]:
         """Return the recipe as JSON values."""
@@ -119,10 +216,17 @@ def read_recipe(path: Path) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: not TOML ({error})") from error
     try:
-        stages = tuple(_record(StageRecipe, stage) for stage in raw.pop("stages", ()))
-        return _record(Recipe, {**raw, "data": _record(DataRecipe, raw.get("data", {})), "stages": stages})
+        return _recipe(raw)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from None
+
+
+def _recipe(raw: Mapping[str, Any]) -> Recipe:
+    sections: dict[str, Any] = {"data": _record(DataRecipe, raw.get("data", {}))}
+    if "checks" in raw:
+        sections["checks"] = _record(CheckRecipe, raw["checks"])
+    stages = tuple(_record(StageRecipe, stage) for stage in raw.get("stages", ()))
+    return _record(Recipe, {**raw, **sections, "stages": stages})
 
 
 def _record(kind: type[Record], raw: Mapping[str, Any]) -> Record:

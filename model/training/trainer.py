@@ -1,4 +1,4 @@
-"""The training loop: stages and epochs, the best network kept, and a run that goes on where it was killed."""
+"""The training loop of one stage: epochs, the best network kept, and a run that goes on where it was killed."""
 
 from __future__ import annotations
 
@@ -6,179 +6,232 @@ import copy
 import logging
 import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
 
-from model.checkpoint import Scalers
-from model.network import KGMLNetwork, OutputScalers, YearResult
-from model.training.data import DataSet, Sequences
-from model.training.recipe import Recipe, RecipeError, StageRecipe
-from model.training.sequence import predict, run_years
-from model.training.stages import STAGES, Stage, YearSample
+from model.network import KGMLNetwork
+from model.training.recipe import RecipeError, StageRecipe
+from model.training.stages import STAGES, set_dropout
 
 log = logging.getLogger(__name__)
+
+Learn = Callable[[Tensor], float]
+"""One step of the optimiser on a loss; returns the loss."""
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one pass over data gave.
+
+    Attributes
+    ----------
+    loss
+        Mean over the steps of training, or the score by which the best epoch is chosen.
+    r2
+        Of each output that the stage fits, over all that counted.
+    """
+
+    loss: float
+    r2: dict[str, float]
+
+    @property
+    def mean_r2(self) -> float:
+        """Mean over the outputs."""
+        return sum(self.r2.values()) / len(self.r2)
+
+    def __str__(self) -> str:
+        """Return loss and R2 in one line."""
+        skill = " ".join(f"{name} {value:.3f}" for name, value in self.r2.items())
+        return f"{self.loss:.4f} (R2 {skill})"
+
+
+class Task(Protocol):
+    """The data and the losses of a stage."""
+
+    def train(self, network: KGMLNetwork, *, learn: Learn, epoch: int) -> Outcome:
+        """Train one epoch, counted from 0; the network is in training mode."""
+
+    def validate(self, network: KGMLNetwork) -> Outcome:
+        """Score the network on held-out data; it is in evaluation mode and no gradient is kept."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of a learning curve; epochs count from 1."""
+
+    epoch: int
+    learning_rate: float
+    training: Outcome
+    validation: Outcome
 
 
 @dataclass
 class Progress:
-    """Where a run stands in its stage."""
+    """Where a stage stands."""
 
-    stage: int = 0  # index in the recipe
     epoch: int = 0  # finished epochs
     best_epoch: int = 0
     best_score: float = math.inf
-    best: dict[str, Tensor] = field(default_factory=dict)  # weights after the best epoch
-    history: list[dict[str, float]] = field(default_factory=list)  # of all stages
+    best: Weights = field(default_factory=dict)  # weights after the best epoch
+    average: Weights = field(default_factory=dict)  # running mean of the weights that learn
+    curve: list[Epoch] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ProgressFile:
+    """Where progress is kept, whose it is, and the seed of the stage's random numbers.
+
+    Attributes
+    ----------
+    path
+        Written whole after each epoch.
+    key
+        Hash of all that decides the stage's result: recipe, data, first weights.
+    seed
+        Of dropout and of the order of the batches.
+    """
+
+    path: Path
+    key: str
+    seed: int
 
 
 class Trainer:
-    """Trains a recipe on a data set, writing its progress after every epoch.
+    """Trains one stage of a network, in place.
 
     Parameters
     ----------
-    recipe, data
-        What to train, and on what.
-    progress_file
-        Written whole after each epoch; an existing one of the same recipe is continued, to the same weights.
+    network
+        Starts with the weights of the stage before, on its device.
+    task
+        Data and losses.
+    recipe
+        Of the stage.
+    file
+        Progress of the same key is continued, on the CPU to the same weights bit by bit.
 
     Raises
     ------
     RecipeError
-        If the progress file belongs to another recipe.
+        If the progress file belongs to another recipe, other data or other first weights.
     """
 
-    def __init__(self, recipe: Recipe, *, data: DataSet, progress_file: Path) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.data, self.progress_file = recipe, data, progress_file
-        self.network = new_network(data.scalers)
-        self._begin(stage=0, history=[])
-        if progress_file.exists():
+    def __init__(self, network: KGMLNetwork, *, task: Task, recipe: StageRecipe, file: ProgressFile) -> None:
+        self.network, self.task, self.recipe, self.file = network, task, recipe, file
+        stage = STAGES[recipe.step]
+        stage.freeze(network)
+        set_dropout(network, recipe.dropout)
+        self.optimizer = Adam(stage.parameter_groups(network, recipe=recipe))
+        self.schedule = StepLR(self.optimizer, recipe.decay_epochs, recipe.decay)
+        self.progress = Progress()
+        # Each stage has its own seed, so that it ends with the same weights alone as after the stages before it.
+        torch.manual_seed(file.seed)
+        if file.path.exists():
             self._resume()
 
-    @property
-    def stage_recipe(self) -> StageRecipe:
-        """The recipe of the present stage."""
-        return self.recipe.stages[self.progress.stage]
-
-    @property
-    def stage(self) -> Stage:
-        """The present stage."""
-        return STAGES[self.stage_recipe.step]
-
-    def run(self) -> None:
-        """Train what is left; the network ends with the best weights of the last stage."""
-        for stage in range(self.progress.stage, len(self.recipe.stages)):
-            if stage > self.progress.stage:
-                self._begin(stage=stage, history=self.progress.history)
-            while not self._ended():
-                self._epoch()
-                self._save()
-            self.network.load_state_dict(self.progress.best)
-
-    def _begin(self, *, stage: int, history: list[dict[str, float]]) -> None:
-        self.progress = Progress(stage=stage, history=history)
-        self.optimizer = Adam(self.stage.freeze(self.network), lr=self.stage_recipe.learning_rate)
-        self.schedule = StepLR(self.optimizer, self.stage_recipe.decay_epochs, self.stage_recipe.decay)
+    def run(self) -> list[Epoch]:
+        """Train what is left and return the learning curve; the network ends with its best weights."""
+        while not self._ended():
+            self._epoch()
+            self._save()
+        self.network.load_state_dict(self.progress.best)
+        self.network.eval()
+        return self.progress.curve
 
     def _ended(self) -> bool:
-        since_best = self.progress.epoch - self.progress.best_epoch
-        return self.progress.epoch >= self.stage_recipe.epochs or since_best >= self.stage_recipe.patience
+        progress, recipe = self.progress, self.recipe
+        fitted = bool(progress.curve) and progress.curve[-1].training.mean_r2 > recipe.stop_r2
+        stale = progress.epoch - progress.best_epoch >= recipe.patience
+        return progress.epoch >= recipe.epochs or stale or fitted
 
     def _epoch(self) -> None:
         started, progress = time.perf_counter(), self.progress
-        loss = self._train()
-        self.schedule.step()
-        score = self._validate()
-        progress.epoch += 1
-        if score < progress.best_score:
-            progress.best_epoch, progress.best_score = progress.epoch, score
-            progress.best = copy.deepcopy(self.network.state_dict())
-        step, seconds = self.stage_recipe.step, time.perf_counter() - started
-        progress.history.append({"step": step, "epoch": progress.epoch, "loss": loss, "validation": score})
-        log.info("step %d epoch %d loss %.4f validation %.4f, %.0f s", step, progress.epoch, loss, score, seconds)
-
-    def _train(self) -> float:
-        """Train an epoch; return its mean loss."""
+        rate = max(group["lr"] for group in self.optimizer.param_groups)
         self.network.train()
-        sequences, pace = self.data.training, self.stage_recipe.pace_of(self.progress.epoch)
-        batches = torch.split(torch.randperm(len(sequences)), self.recipe.batch_sites)
-        losses = [
-            self._learn(year_sample(result, target=batch, mask_NY=self.data.training_mask_NY[sites], year=year), pace)
-            for sites in batches
-            for batch in [sequences.at(sites)]
-            for year, result in enumerate(run_years(self.network, batch.x_NYTF))
-        ]
-        return sum(losses) / len(losses)
+        training = self.task.train(self.network, learn=self._learn, epoch=progress.epoch)
+        self.schedule.step()
+        weights, validation = self._validate()
+        progress.epoch += 1
+        if validation.loss < progress.best_score:
+            progress.best_epoch, progress.best_score, progress.best = progress.epoch, validation.loss, weights
+        progress.curve.append(Epoch(progress.epoch, rate, training, validation))
+        seconds = time.perf_counter() - started
+        message = "stage %d epoch %d: training %s, validation %s, %.0f s"
+        log.info(message, self.recipe.step, progress.epoch, training, validation, seconds)
 
-    def _learn(self, sample: YearSample, pace: float) -> float:
-        loss = self.stage.loss(sample, pace, self.data.scalers)
+    def _learn(self, loss: Tensor) -> float:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        if self.recipe.average_decay:
+            self._average()
         return float(loss.detach())
 
     @torch.no_grad()
-    def _validate(self) -> float:
-        """Return the loss over the held-out site-years."""
-        target, mask_NY = self.data.validation, self.data.validation_mask_NY
-        predicted = predict(self.network, target.x_NYTF)
-        sample = YearSample(
-            target.x_NYTF[mask_NY],
-            predicted.fluxes_NYT3[mask_NY],
-            predicted.yield_NY[mask_NY],
-            target.fluxes_NYT3[mask_NY],
-            target.yield_NY[mask_NY],
-            torch.ones(int(mask_NY.sum())),
-        )
-        return float(self.stage.loss(sample, math.inf, self.data.scalers))
+    def _average(self) -> None:
+        """Move the running mean of the weights towards them."""
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                mean = self.progress.average.setdefault(name, parameter.detach().clone())
+                mean.lerp_(parameter, 1 - self.recipe.average_decay)
+
+    def _validate(self) -> tuple[Weights, Outcome]:
+        """Return the weights that stand for this epoch, and their score."""
+        last = copy.deepcopy(self.network.state_dict())
+        weights = {**last, **{name: mean.clone() for name, mean in self.progress.average.items()}}
+        self.network.load_state_dict(weights)
+        self.network.eval()
+        with torch.no_grad():
+            outcome = self.task.validate(self.network)
+        self.network.load_state_dict(last)
+        return weights, outcome
 
     def _save(self) -> None:
-        partial = self.progress_file.with_name(f".{self.progress_file.name}.partial")
+        path, progress = self.file.path, self.progress
+        partial = path.with_name(f".{path.name}.partial")
         state = {
-            "recipe": self.recipe.digest,
-            "progress": {name: getattr(self.progress, name) for name in Progress.__dataclass_fields__},
+            "key": self.file.key,
+            "progress": {name: getattr(progress, name) for name in Progress.__dataclass_fields__ if name != "curve"},
+            "curve": [asdict(epoch) for epoch in progress.curve],
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "random": torch.get_rng_state(),
+            "random": _random_state(),
         }
         torch.save(state, partial)
-        partial.replace(self.progress_file)
+        partial.replace(path)
 
     def _resume(self) -> None:
-        state: dict[str, Any] = torch.load(self.progress_file, weights_only=True)
-        if state["recipe"] != self.recipe.digest:
+        device = next(self.network.parameters()).device
+        state: dict[str, Any] = torch.load(self.file.path, map_location=device, weights_only=True)
+        if state["key"] != self.file.key:
             raise RecipeError(
-                f"{self.progress_file} is the progress of another recipe; delete it, or write to another file"
+                f"{self.file.path} is the progress of another recipe, of other data or from other weights; "
+                f"delete it, or write to another file"
             )
         self.network.load_state_dict(state["network"])
-        self._begin(stage=state["progress"]["stage"], history=[])
-        self.progress = Progress(**state["progress"])
+        self.progress = Progress(**state["progress"], curve=[_epoch(row) for row in state["curve"]])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["random"])
-        log.info("resumed at step %d after epoch %d", self.stage_recipe.step, self.progress.epoch)
+        torch.set_rng_state(state["random"][0].cpu())
+        if len(state["random"]) > 1:
+            torch.cuda.set_rng_state(state["random"][1].cpu())
+        log.info("stage %d: goes on after epoch %d", self.recipe.step, self.progress.epoch)
 
 
-def new_network(scalers: Scalers) -> KGMLNetwork:
-    """Return an untrained network with these scalers, in training mode."""
-    outputs = scalers.outputs
-    return KGMLNetwork(OutputScalers(outputs["gpp"], outputs["ra"], outputs["yield"], outputs["residue"]))
+def _random_state() -> list[Tensor]:
+    """Return the state of the generators of the CPU and, where there is one, the GPU."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
 
 
-def year_sample(result: YearResult, *, target: Sequences, mask_NY: Tensor, year: int) -> YearSample:
-    """Return predictions and targets of one year, the mask as 0 and 1."""
-    return YearSample(
-        target.x_NYTF[:, year],
-        result.fluxes_BT3,
-        result.yield_B,
-        target.fluxes_NYT3[:, year],
-        target.yield_NY[:, year],
-        mask_NY[:, year].float(),
-    )
+def _epoch(row: dict[str, Any]) -> Epoch:
+    outcomes = {name: Outcome(**row[name]) for name in ("training", "validation")}
+    return Epoch(row["epoch"], row["learning_rate"], **outcomes)

@@ -1,0 +1,156 @@
+"""Stages 1, 2 and 4: training on site sequences, with the response checks of stages 2 and 4.
+
+Shape legend: N sites, Y years, B sites of a batch, T days, F features, O fluxes (3, or Ra alone in stage 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import Scalers
+from model.losses import annual_balance, flux_error, mass_balance, self_paced, squared_error
+from model.network import KGMLNetwork
+from model.response_losses import rise
+from model.training.data import DataSet, Sequences
+from model.training.meter import SkillMeter
+from model.training.recipe import Recipe, StageRecipe
+from model.training.responses import GRIDS, mean_respiration
+from model.training.sequence import Forward, Prediction, predict, run_years, yield_and_ra
+from model.training.stages import STAGES, physical_fluxes, physical_gpp
+from model.training.trainer import Learn, Outcome
+
+
+class YearSample(NamedTuple):
+    """One calendar year at B sites: inputs, predictions and targets, normalised, and which sites count (0 or 1)."""
+
+    x_BTF: Tensor
+    fluxes_BTO: Tensor
+    yield_B: Tensor
+    target_fluxes_BT3: Tensor
+    target_yield_B: Tensor
+    mask_B: Tensor
+
+    @property
+    def mask_BT(self) -> Tensor:
+        """The mask of each day."""
+        return self.mask_B[:, None].expand(self.x_BTF.shape[:2])
+
+
+def yield_and_ra_loss(sample: YearSample, *, pace: float) -> Tensor:
+    """Self-paced squared error of Ra and of yield (stage 1)."""
+    target_BT = sample.target_fluxes_BT3[..., 0]
+    ra = squared_error(sample.fluxes_BTO[..., 0], target=target_BT, mask=sample.mask_BT).mean(1)
+    yield_ = squared_error(sample.yield_B, target=sample.target_yield_B, mask=sample.mask_B)
+    return self_paced(ra, pace=pace) + self_paced(yield_, pace=pace)
+
+
+def flux_loss(sample: YearSample, *, recipe: StageRecipe, scalers: Scalers) -> Tensor:
+    """Squared error of Ra, Rh and NEE, and the mass balance (stages 2 and 4)."""
+    mask_BT = sample.mask_BT
+    error = flux_error(sample.fluxes_BTO, target_BT3=sample.target_fluxes_BT3, mask_BT=mask_BT)
+    fluxes = physical_fluxes(sample.fluxes_BTO, scalers=scalers)
+    gpp = physical_gpp(sample.x_BTF, scalers=scalers)
+    balance = mass_balance(gpp, fluxes_BT3=fluxes, mask_BT=mask_BT, tolerance=recipe.balance_tolerance)
+    annual = annual_balance(gpp, fluxes_BT3=fluxes, mask_BT=mask_BT)
+    return error + recipe.balance_weight * balance + recipe.annual_balance_weight * annual
+
+
+class Pretraining:
+    """The task of stages 1, 2 and 4.
+
+    Parameters
+    ----------
+    data
+        Site sequences; the best epoch is chosen on the held-out years of training sites, as published, so that sites
+        held out whole stay independent.
+    recipe
+        Of the whole run.
+    step
+        Number of the stage.
+    device
+        Where the network is.
+    """
+
+    def __init__(self, data: DataSet, *, recipe: Recipe, step: int, device: torch.device) -> None:
+        self.recipe, self.stage, self.scalers = recipe, recipe.stage(step), data.scalers
+        self.training, self.mask_NY, self.device = data.training, data.training_mask_NY, device
+        chosen_N = ~data.unseen_N
+        self.held_out, self.held_out_NY = data.validation.at(chosen_N), data.validation_mask_NY[chosen_N]
+        checks = recipe.checks
+        self.check_x_NYTF = self.training.x_NYTF[: checks.sites, : checks.years].to(device)
+        inputs = STAGES[step].rising_respiration if self.stage.response_weight else ()
+        self.grids = [GRIDS[feature].every(checks.level_stride) for feature in inputs]
+        self.outputs = ("yield", "ra") if step == 1 else ("ra", "rh", "nee")
+
+    def train(self, network: KGMLNetwork, *, learn: Learn, epoch: int) -> Outcome:
+        """Train one epoch: per batch the response checks (from the second epoch on), then its years in order."""
+        forward: Forward = yield_and_ra(network) if self.stage.step == 1 else network
+        meters, losses = {name: SkillMeter() for name in self.outputs}, []
+        for sites in batches(len(self.training), size=self.recipe.batch_sites):
+            if epoch > 0:
+                for i in range(len(self.grids)):
+                    learn(self.response_loss(network, i))
+            for sample in self._samples(forward, sites):
+                losses.append(learn(self._loss(sample, pace=self.stage.pace_of(epoch))))
+                _count(sample, meters)
+        return Outcome(sum(losses) / len(losses), {name: meter.r2 for name, meter in meters.items()})
+
+    def validate(self, network: KGMLNetwork) -> Outcome:
+        """Score the held-out years of training sites: the loss of the stage, over what is held out, and its checks."""
+        sample = _held_out(predict(network, self.held_out.x_NYTF), target=self.held_out, mask_NY=self.held_out_NY)
+        meters = {name: SkillMeter() for name in self.outputs}
+        _count(sample, meters)
+        checks = sum(float(self.response_loss(network, i)) for i in range(len(self.grids)))
+        loss = float(self._loss(sample, pace=math.inf)) + checks
+        return Outcome(loss, {name: meter.r2 for name, meter in meters.items()})
+
+    def response_loss(self, network: KGMLNetwork, check: int) -> Tensor:
+        """How much the magnitude of mean Rh falls along an input of the stage's checks."""
+        grid = self.grids[check]
+        curve_J = mean_respiration(network, self.check_x_NYTF, grid=grid, scalers=self.scalers)[:, 1]
+        return self.stage.response_weight * rise(curve_J, step=grid.step)
+
+    def _samples(self, forward: Forward, sites: Tensor) -> Iterator[YearSample]:
+        batch, mask_BY = self.training.at(sites), self.mask_NY[sites]
+        x_BYTF = batch.x_NYTF.to(self.device)
+        for year, result in enumerate(run_years(forward, x_BYTF)):
+            fluxes, yield_ = batch.fluxes_NYT3[:, year], batch.yield_NY[:, year]
+            target = fluxes.to(self.device), yield_.to(self.device), mask_BY[:, year].float().to(self.device)
+            yield YearSample(x_BYTF[:, year], result.fluxes_BT3, result.yield_B, *target)
+
+    def _loss(self, sample: YearSample, *, pace: float) -> Tensor:
+        if self.stage.step == 1:
+            return yield_and_ra_loss(sample, pace=pace)
+        return flux_loss(sample, recipe=self.stage, scalers=self.scalers)
+
+
+def batches(sites: int, *, size: int) -> list[Tensor]:
+    """Return all sites in random order, in batches of a size; the last one takes the remainder too, as published."""
+    order, count = torch.randperm(sites), max(sites // size, 1)
+    return [order[i * size : None if i + 1 == count else (i + 1) * size] for i in range(count)]
+
+
+def _held_out(predicted: Prediction, *, target: Sequences, mask_NY: Tensor) -> YearSample:
+    """Return the held-out site-years as one sample."""
+    return YearSample(
+        target.x_NYTF[mask_NY],
+        predicted.fluxes_NYT3[mask_NY],
+        predicted.yield_NY[mask_NY],
+        target.fluxes_NYT3[mask_NY],
+        target.yield_NY[mask_NY],
+        torch.ones(int(mask_NY.sum())),
+    )
+
+
+def _count(sample: YearSample, meters: dict[str, SkillMeter]) -> None:
+    for name, meter in meters.items():
+        if name == "yield":
+            meter.add(sample.yield_B, target=sample.target_yield_B, mask=sample.mask_B)
+            continue
+        i = ("ra", "rh", "nee").index(name)
+        meter.add(sample.fluxes_BTO[..., i], target=sample.target_fluxes_BT3[..., i], mask=sample.mask_BT)
