@@ -33,12 +33,16 @@ COLDEST, HEAT_RANGE = 5.0, 12.0
 """Mean temperature without photosynthesis, and the rise above the heat limit that stops it, degC."""
 STEM_ACTIVITY, GRAIN_ACTIVITY = 0.3, 0.2
 """Maintenance respiration of stems and roots, and of grain, relative to leaves."""
-SEED_DEPTH_M, ROOTING_DEPTH_M = 0.15, 1.7
-"""Depth of the roots at emergence, and from flowering on (FAO-56, table 22, corn), m."""
+SEED_DEPTH_M, ROOTING_DEPTH_M = 0.15, 1.5
+"""Depth of the roots at emergence, and from flowering on (FAO-56, table 22, corn: 1.0 to 1.7), m."""
 EXUDATION = 0.06
 """Share of net growth that roots release to the soil (3 to 10 %: Pausch & Kuzyakov 2018, doi:10.1111/gcb.13850)."""
 Q10 = 2.0
 """Factor of maintenance respiration over 10 degC."""
+HALF_CONDUCTANCE = 0.8
+"""Stomatal opening beyond which photosynthesis saturates: it falls less in drought than transpiration does."""
+REMOBILISATION = 0.007
+"""Share of the carbon of stems that moves to filling grain in a day (Penning de Vries et al. 1989)."""
 RESERVE_LOSS = 0.03
 """Largest share of leaves, stems and roots respired in a day without enough photosynthesis."""
 LITTER_FALL = 0.06
@@ -63,7 +67,8 @@ class Species:
     specific_leaf_area: float | Array  # m2 per gC of leaf
     largest_leaf_area: float | Array  # leaf area index of a full canopy
     grain_start: float | Array  # development stage at which grain begins to fill
-    grain_full: float | Array  # development stage from which all growth is grain
+    grain_full: float | Array  # development stage from which growth is mostly grain
+    grain_share: float | Array  # largest share of growth that is grain
     growth_cost: float | Array  # respired share of the growth of leaves, stems and roots
     grain_cost: float | Array  # respired share of the growth of grain
     maintenance: float | Array  # respiration of leaves at 25 degC, d-1
@@ -75,7 +80,7 @@ CORN_SPECIES = Species(
     ceiling_temperature=34.0,
     emergence=75.0,
     vegetative_share=0.45,
-    light_use_efficiency=2.00,
+    light_use_efficiency=1.97,
     optimum_temperature=20.0,
     heat_temperature=31.5,
     deficit_sensitivity=0.10,
@@ -83,10 +88,11 @@ CORN_SPECIES = Species(
     specific_leaf_area=0.045,
     largest_leaf_area=4.8,
     grain_start=1.0,
-    grain_full=1.2,
+    grain_full=1.3,
+    grain_share=0.83,
     growth_cost=0.28,
     grain_cost=0.27,
-    maintenance=0.026,
+    maintenance=0.025,
     metabolic_share=0.35,
 )
 SOYBEAN_SPECIES = Species(
@@ -103,9 +109,10 @@ SOYBEAN_SPECIES = Species(
     largest_leaf_area=5.0,
     grain_start=1.1,
     grain_full=1.5,
+    grain_share=0.64,
     growth_cost=0.30,
     grain_cost=0.38,
-    maintenance=0.023,
+    maintenance=0.025,
     metabolic_share=0.50,
 )
 
@@ -218,7 +225,8 @@ def photosynthesis(plant: Plant, *, season: Season, day: CropDay) -> Array:
     warmth = np.clip((day.tmean - COLDEST) / (species.optimum_temperature - COLDEST), 0, 1)
     heat = np.clip(1 - (day.tmean - species.heat_temperature) / HEAT_RANGE, 0, 1)
     dry_air = np.clip(1 - species.deficit_sensitivity * (day.deficit - 1.0), 0.3, 1)
-    efficiency = species.light_use_efficiency * season.efficiency * warmth * heat * dry_air * day.water_limit
+    moist_soil = day.water_limit * (1 + HALF_CONDUCTANCE) / (day.water_limit + HALF_CONDUCTANCE)
+    efficiency = species.light_use_efficiency * season.efficiency * warmth * heat * dry_air * moist_soil
     return efficiency * day.par * light_interception(plant, season=season)
 
 
@@ -229,18 +237,23 @@ def grow(plant: Plant, *, season: Season, day: CropDay, gpp: Array) -> Growth:
     reserves = plant.leaf + plant.stem + plant.root
     maintenance = np.minimum(demand, gpp + RESERVE_LOSS * reserves)
     stage = development_stage(plant.thermal_time, season=season)
-    to_grain = np.clip(
-        (stage - season.species.grain_start) / (season.species.grain_full - season.species.grain_start), 0, 1
-    )
+    to_grain = _grain_share(stage, species=season.species)
     cost = season.species.growth_cost * (1 - to_grain) + season.species.grain_cost * to_grain
     assimilate = np.maximum(gpp - maintenance, 0)
     shares = _partition(plant, stage=stage, species=season.species)
     fed = _feed(plant, growth=assimilate * (1 - cost) * (1 - EXUDATION), to_grain=to_grain, shares=shares)
     starved = _consume(fed, share=np.maximum(maintenance - gpp, 0) / np.maximum(reserves, 1e-12))
-    aged = _age(starved, stage=stage, season=season, day=day)
-    root = starved.root - aged.root
-    litter = Litter(starved.carbon - aged.carbon - root, root, assimilate * (1 - cost) * EXUDATION)
+    filled = _remobilise(starved, to_grain=to_grain)
+    aged = _age(filled, stage=stage, season=season, day=day)
+    root = filled.root - aged.root
+    litter = Litter(filled.carbon - aged.carbon - root, root, assimilate * (1 - cost) * EXUDATION)
     return Growth(aged, maintenance + assimilate * cost, litter)
+
+
+def _grain_share(stage: Array, *, species: Species) -> Array:
+    """Share of growth that is grain."""
+    filling = (stage - species.grain_start) / (species.grain_full - species.grain_start)
+    return species.grain_share * np.clip(filling, 0, 1)
 
 
 class _Shares(NamedTuple):
@@ -264,6 +277,12 @@ def _feed(plant: Plant, *, growth: Array, to_grain: Array, shares: _Shares) -> P
         stem=plant.stem + vegetative * (1 - shares.leaf - shares.root),
         grain=plant.grain + growth * to_grain,
     )
+
+
+def _remobilise(plant: Plant, *, to_grain: Array) -> Plant:
+    """Move reserves of the stem of living crops into their filling grain."""
+    moved = REMOBILISATION * to_grain * plant.alive * plant.stem
+    return plant._replace(stem=plant.stem - moved, grain=plant.grain + moved)
 
 
 def _consume(plant: Plant, *, share: Array) -> Plant:

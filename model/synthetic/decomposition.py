@@ -31,14 +31,16 @@ SURFACE_METABOLIC, SURFACE_STRUCTURAL, METABOLIC, STRUCTURAL, ACTIVE, SLOW, PASS
 POOLS = 7
 SURFACE = slice(SURFACE_METABOLIC, METABOLIC)
 BURIED = slice(METABOLIC, ACTIVE)
-RATES_PER_YEAR = np.array([14.8, 3.9, 18.5, 4.9, 7.3, 0.2, 0.0066])
+RATES_PER_YEAR = np.array([14.8, 3.9, 18.5, 4.9, 7.3, 0.32, 0.0066])
 """Decomposition of each pool at 25 degC and the best moisture, yr-1."""
 STRUCTURAL_LIGNIN = 0.2
 """Share of structural litter that is lignin and enters the slow pool."""
-LARGEST_SLOW_POOL, HALF_SLOW_STOCK = 12000.0, 13000.0
+LARGEST_SLOW_POOL, HALF_SLOW_STOCK = 8400.0, 7000.0
 """Largest slow pool, and the stock of half of it: carbon-rich soils are rich in old, protected carbon, gC m-2."""
-DRY_RESIDUE = 0.15
+DRY_RESIDUE = 0.05
 """Decomposition of dry residue relative to wet residue: dew and the ground moisten it."""
+OLD_LITTER = 100.0
+"""Structural litter at first, on the ground and again in the soil, gC m-2."""
 CARBON_SHARES = np.array([0.35, 0.40, 0.25])[:, None]
 """Shares of the decomposing carbon of 0 to 30 cm in its three layers, (3, 1)."""
 BURIAL_DEPTH_M = 0.15
@@ -89,12 +91,12 @@ def turnover_of(soils: Soils) -> Turnover:
 
 
 def initial_pools(soils: Soils) -> Array:
-    """Carbon of the seven pools, (7, S): the soil's organic carbon, without litter."""
+    """Carbon of the seven pools, (7, S): the soil's organic carbon, and the litter that crops before have left."""
     stock = soils.carbon_stock
     slow = LARGEST_SLOW_POOL * stock / (stock + HALF_SLOW_STOCK)
     active = 0.05 * slow
-    litter = np.zeros_like(stock)
-    return np.stack([litter, litter, litter, litter, active, slow, stock - active - slow])
+    zero, old = np.zeros_like(stock), np.full_like(stock, OLD_LITTER)
+    return np.stack([zero, old, zero, old, active, slow, stock - active - slow])
 
 
 def add_litter(pools: Array, *, litter: Litter, metabolic_share: Array | float) -> Array:
@@ -143,10 +145,11 @@ def warmth_effect(temperature: Array) -> Array:
 
 
 def moisture_effect(saturation: Array) -> Array:
-    """Effect of the share of pores that hold water: rises to 0.65, falls where air is short."""
-    dry = np.clip((saturation - 0.08) / 0.55, 0.05, 1)
-    waterlogged = np.clip(1 - (saturation - 0.80) / 0.5, 0.6, 1)
-    return dry * waterlogged
+    """Effect of the share of pores that hold water: rises to 0.74, falls where air is short."""
+    moist = np.clip((saturation - 0.34) / 0.40, 0.05, 1)
+    waterlogged = np.clip(1 - (saturation - 0.80) / 0.5, 0.85, 1)
+    effect: Array = moist * waterlogged
+    return effect
 
 
 def decompose(pools: Array, *, turnover: Turnover, effect: Array) -> Decay:

@@ -141,7 +141,8 @@ def simulate(weather: Weather, *, soils: Soils, management: Management, gpp: Arr
     weather, soils, management
         Of the same sites and years.
     gpp : (T, S)
-        Gross primary production to take in place of the simulated one, gC m-2 d-1, as the network takes it.
+        Gross primary production to take in place of the simulated one, gC m-2 d-1, as the network takes it; simulated
+        where it is not a number.
 
     Raises
     ------

@@ -35,9 +35,8 @@ EVAPORATION_SHARES = np.array([0.45, 0.15, 0.0, 0.0, 0.0, 0.0])[:, None]
 """Evaporation from moist layers beneath residue, relative to that of bare wet soil, (L, 1)."""
 MELT_MM = 3.0
 """Snow melt per degree above 0 degC, mm d-1."""
-DEPLETION_FRACTION = 0.62
-"""Share of the available water that a crop takes up without stress: 0.55 at a demand of 5 mm d-1, 0.04 more per mm
-less (FAO-56, table 22, corn)."""
+DEPLETION_FRACTION = 0.55
+"""Share of the available water that a crop takes up without stress (FAO-56, table 22: corn 0.55, soybean 0.50)."""
 DRAINAGE_MM_H = 4.0
 """Conductivity at which two thirds of the water above field capacity drain in a day, mm h-1."""
 DEEP_DRAINAGE = 0.03
@@ -97,7 +96,8 @@ def available_share(water: SoilWater, *, soils: Soils, root_depth: Array) -> Arr
     rooted = _rooted_share(root_depth)
     held = (rooted * np.maximum(water.layers - soils.wilting_point * 1000 * LAYER_M, 0)).sum(0)
     capacity = (rooted * LAYER_M).sum(0) * 1000 * (soils.field_capacity - soils.wilting_point)
-    return np.clip(held / capacity, 0, 1)
+    share: Array = np.clip(held / capacity, 0, 1)
+    return share
 
 
 def water_limit(water: SoilWater, *, soils: Soils, root_depth: Array) -> Array:

@@ -105,29 +105,35 @@ def test_a_site_alone_equals_the_same_site_among_others(midwest: Midwest) -> Non
     assert alone.nee == pytest.approx(midwest.simulation.nee[:, one], abs=1e-12)
 
 
-def respiration(midwest: Midwest, *, soils: Soils | None = None, fertility: float = 1.0) -> float:
-    management = replace(midwest.management, fertility=midwest.management.fertility * fertility)
-    run = simulate(midwest.weather, soils=soils or midwest.soils, management=management)
-    return float(run.annual(run.rh).mean())
-
-
-def test_heterotrophic_respiration_rises_with_soil_carbon_and_with_gpp(midwest: Midwest) -> None:
-    reference = respiration(midwest)
-    assert (
-        respiration(midwest, soils=replace(midwest.soils, organic_carbon=midwest.soils.organic_carbon * 2)) > reference
-    )
-    assert respiration(midwest, fertility=1.1) > reference
-
-
 def test_corn_stubble_feeds_the_respiration_of_the_next_spring(midwest: Midwest) -> None:
-    crop = np.full((6, SITES), CORN)
-    crop[0] = np.where(np.arange(SITES) < SITES // 2, CORN, SOYBEAN)
-    run = simulate(midwest.weather, soils=midwest.soils, management=replace(midwest.management, crop=crop))
-    corn_before = run.rh[365:480].sum(0)
-    run = simulate(midwest.weather, soils=midwest.soils, management=replace(midwest.management, crop=crop[:, ::-1]))
-    soybean_before = run.rh[365:480].sum(0)
-    half = slice(0, SITES // 2)
-    assert corn_before[half].mean() > soybean_before[half].mean()
+    corn_before = midwest.corn[1]
+    assert min(corn_before.sum(), (~corn_before).sum()) > SITES / 4
+    spring = midwest.simulation.rh[365 + 366 : 365 + 366 + 115].sum(0)
+    assert spring[corn_before].mean() > spring[~corn_before].mean()
+
+
+def test_given_production_is_taken_for_the_simulated_one(midwest: Midwest) -> None:
+    """Half of the sites are given their own production, and repeat themselves but for the spin-up; half none."""
+    given = midwest.simulation.gpp * (np.arange(SITES) % 2)
+    run = simulate(midwest.weather, soils=midwest.soils, management=midwest.management, gpp=given)
+    assert np.array_equal(run.gpp, given)
+    assert run.nee[-365:, 1::2] == pytest.approx(midwest.simulation.nee[-365:, 1::2], abs=0.02)
+    assert run.ra[:, ::2].max() == run.yield_[:, ::2].max() == 0
+    assert run.rh.min() > 0
+
+
+def test_production_of_other_days_is_refused(midwest: Midwest) -> None:
+    with pytest.raises(SyntheticInputError, match="production is of"):
+        simulate(midwest.weather, soils=midwest.soils, management=midwest.management, gpp=np.zeros((365, SITES)))
+
+
+def test_the_carbon_of_every_day_balances(midwest: Midwest) -> None:
+    """Between harvests the carbon of plants, litter and soil changes by minus NEE, day by day."""
+    run, weather = midwest.simulation, midwest.weather
+    harvested = midwest.management.harvest[weather.calendar_year - 2003] == weather.day_of_year[:, None]
+    residual = np.diff(run.carbon, axis=0) + run.nee[1:]
+    assert np.abs(residual[~harvested[1:]]).max() < 1e-6
+    assert residual[harvested[1:]].max() < 0
 
 
 def test_a_third_of_the_fields_grow_each_rotation() -> None:

@@ -75,7 +75,7 @@ def test_crops_feel_no_drought_until_most_of_the_available_water_is_used(soils: 
         water = moist(soils)._replace(layers=content * 1000 * LAYER_M)
         return float(water_limit(water, soils=soils, root_depth=DEEP)[0])
 
-    assert [limit(share) for share in (0.0, 0.19, 0.38, 0.7)] == pytest.approx([0.0, 0.5, 1.0, 1.0])
+    assert [limit(share) for share in (0.0, 0.225, 0.45, 0.7)] == pytest.approx([0.0, 0.5, 1.0, 1.0])
 
 
 def test_sand_drains_faster_than_clay(soils: Soils) -> None:
