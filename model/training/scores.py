@@ -5,12 +5,14 @@ Shape legend: N sites, Y years, T days.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
 
 from model.checkpoint import Scalers
+from model.evaluate import Score
+from model.evaluate import score as pair_score
 from model.features import GPP
 from model.losses import imbalance
 from model.training.data import Sequences
@@ -18,32 +20,9 @@ from model.training.sequence import Prediction
 from model.training.stages import physical_fluxes
 
 
-@dataclass(frozen=True)
-class Score:
-    """Skill of one output.
-
-    Attributes
-    ----------
-    r2
-        1 - MSE / variance of the target; None where the target does not vary.
-    rmse, bias
-        Of prediction - target, in the output's unit.
-    count
-        Number of pairs.
-    """
-
-    r2: float | None
-    rmse: float
-    bias: float
-    count: int
-
-
 def score(prediction: Tensor, *, target: Tensor) -> Score:
     """Return the skill over all elements."""
-    error = (prediction - target).double()
-    mse, variance = float((error**2).mean()), float(target.double().var(unbiased=False))
-    r2 = 1 - mse / variance if variance > 0 else None
-    return Score(r2, mse**0.5, float(error.mean()), error.numel())
+    return pair_score(prediction.detach().cpu().numpy(), target.detach().cpu().numpy())
 
 
 def held_out_scores(prediction: Prediction, *, target: Sequences, mask_NY: Tensor, scalers: Scalers) -> dict[str, Any]:
