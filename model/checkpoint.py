@@ -21,6 +21,7 @@ from model.network import RESIDUE_DAYS, KGMLNetwork, OutputScalers
 
 FORMAT = "agcarbon-checkpoint-1"
 DEFAULT_CHECKPOINT = Path(__file__).parent / "weights" / "agcarbon.safetensors"
+MEMBER = "member"  # before the number of an ensemble's member and the published tensor name
 OUTPUTS = ("gpp", "ra", "rh", "nee", "yield", "residue")
 
 
@@ -98,6 +99,24 @@ def expected_shapes() -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
+def _members(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], ...]:
+    """The tensors of each member, under their published names; one member bears no prefix."""
+    count = len({name.split(".")[0] for name in tensors if name.startswith(MEMBER)})
+    if not count:
+        return (dict(tensors),)
+    prefixes = [f"{MEMBER}{member}." for member in range(count)]
+    foreign = [name for name in tensors if not name.startswith(tuple(prefixes))]
+    if foreign or count == 1:
+        raise CheckpointError(
+            f"not an ensemble: tensor {(foreign or list(tensors))[0]}; the names of 2 or more members begin with "
+            f"{MEMBER}0., {MEMBER}1. and so on, of a single one with neither"
+        )
+    return tuple(
+        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        for prefix in prefixes
+    )
+
+
 def _check_tensors(tensors: Mapping[str, Any]) -> None:
     shapes = expected_shapes()
     faults = [f"missing tensor {name}" for name in shapes if name not in tensors]
@@ -118,12 +137,12 @@ def _check_tensors(tensors: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights with all that is needed to use them and to trace them.
+    """Weights with all that is needed to use them and to trace them: one network, or an ensemble of them.
 
     Attributes
     ----------
     tensors
-        The 46 published tensor names, float32.
+        The 46 published tensor names, float32; of an ensemble's members, each name behind `member0.`, `member1.`, ...
     scalers
         Normalisation of inputs and outputs.
     record
@@ -161,6 +180,41 @@ class Checkpoint:
         tensors = {name: state_dict[name].detach().to("cpu", torch.float32).contiguous() for name in sorted(state_dict)}
         return cls(tensors, Scalers.parse(scalers), record=dict(record or {}))
 
+    @classmethod
+    def ensemble(cls, members: Sequence[Checkpoint], *, record: Mapping[str, Any] | None = None) -> Checkpoint:
+        """Return one checkpoint of several, whose predictions are the mean over them.
+
+        Parameters
+        ----------
+        members
+            Two or more checkpoints of one network each, trained with the same scalers.
+        record
+            Provenance of the whole; the members' records and digests are kept under "members".
+
+        Raises
+        ------
+        CheckpointError
+            If there are fewer than two, one is an ensemble itself, or scalers or residue days differ.
+        """
+        if len(members) < 2 or any(len(member) > 1 for member in members):
+            raise CheckpointError(f"an ensemble is made of 2 or more single checkpoints, not of {len(members)}")
+        first = members[0]
+        for number, member in enumerate(members):
+            if (member.scalers, member.residue_days) != (first.scalers, first.residue_days):
+                raise CheckpointError(
+                    f"{MEMBER} {number} has other scalers or residue days than {MEMBER} 0; train all members on the "
+                    f"same data"
+                )
+        tensors = {
+            f"{MEMBER}{i}.{name}": tensor for i, member in enumerate(members) for name, tensor in member.tensors.items()
+        }
+        told = [{"sha256": member.sha256, "record": dict(member.record)} for member in members]
+        return cls(tensors, first.scalers, {**(record or {}), "members": told}, first.residue_days)
+
+    def __len__(self) -> int:
+        """Return the number of members: 1 but for ensembles."""
+        return len(_members(self.tensors))
+
     @property
     def sha256(self) -> str:
         """Digest of all that decides a prediction: tensors, scalers, residue days."""
@@ -176,12 +230,28 @@ class Checkpoint:
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     def network(self) -> KGMLNetwork:
-        """Return the reference network in eval mode, float32, on the CPU."""
+        """Return the reference network in eval mode, float32, on the CPU.
+
+        Raises
+        ------
+        CheckpointError
+            If this is an ensemble, which `networks` takes apart.
+        """
+        networks = self.networks()
+        if len(networks) > 1:
+            raise CheckpointError(f"an ensemble of {len(networks)} is no single network; use its members one by one")
+        return networks[0]
+
+    def networks(self) -> tuple[KGMLNetwork, ...]:
+        """Return the network of each member, as `network` does."""
         outputs = self.scalers.outputs
         scalers = OutputScalers(outputs["gpp"], outputs["ra"], outputs["yield"], outputs["residue"])
-        network = KGMLNetwork(scalers, self.residue_days)
-        network.load_state_dict(dict(self.tensors))
-        return network.eval()
+        networks = []
+        for tensors in _members(self.tensors):
+            network = KGMLNetwork(scalers, self.residue_days)
+            network.load_state_dict(tensors)
+            networks.append(network.eval())
+        return tuple(networks)
 
     def metadata(self) -> dict[str, Any]:
         """Return everything but the weights, as JSON values."""
@@ -237,7 +307,8 @@ class Checkpoint:
         if kind != FORMAT:
             raise CheckpointError(f"format {kind!r}, this version reads {FORMAT!r}")
         check_feature_order(features)
-        _check_tensors(tensors)
+        for member in _members(tensors):
+            _check_tensors(member)
         checkpoint = cls(dict(tensors), Scalers.parse(scalers), record, days)
         if checkpoint.sha256 != sha256:
             raise CheckpointError(f"altered: digest {checkpoint.sha256[:12]}, recorded {sha256[:12]}")

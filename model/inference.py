@@ -1,6 +1,9 @@
 """Batched prediction of one calendar year at many cells, physical units in and out.
 
-Shape legend: N cells, B cells of one batch, T days (365 or 366), C climate series, F 19 features, H 64 hidden units.
+An ensemble predicts with each of its members, which carry states of their own; its fluxes are their mean.
+
+Shape legend: M members of an ensemble, S = 6 M layers of state, N cells, B cells of one batch, T days (365 or 366),
+C climate series, F 19 features, H 64 hidden units.
 """
 
 from __future__ import annotations
@@ -15,11 +18,11 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint
 from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, SOIL, YEAR
-from model.network import HIDDEN, State
+from model.network import HIDDEN, State, YearResult
 
 Floats = NDArray[np.float32]
 
-STATE_LAYERS = 6  # of `State.pack`
+STATE_LAYERS = 6  # of `State.pack`, for each member
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ class YearFluxes:
     rh_TN: Floats
     nee_TN: Floats
     yield_N: Floats  # g C m-2 yr-1
-    state_6NH: Floats  # at the year's end
+    state_SNH: Floats  # at the year's end
+    members_M4N: NDArray[np.float64] | None = (
+        None  # annual Ra, Rh, NEE and yield of each [g C m-2 yr-1]; None if single
+    )
 
 
 def reported(fluxes_BT3: Tensor, checkpoint: Checkpoint) -> Tensor:
@@ -65,6 +71,17 @@ def reported(fluxes_BT3: Tensor, checkpoint: Checkpoint) -> Tensor:
     std = fluxes_BT3.new_tensor([scaler.std for scaler in scalers])
     mean = fluxes_BT3.new_tensor([scaler.mean for scaler in scalers])
     return (fluxes_BT3 * std + mean) * fluxes_BT3.new_tensor([-1.0, -1.0, 1.0])
+
+
+def _mean(members: list[Tensor]) -> Tensor:
+    return members[0] if len(members) == 1 else torch.stack(members).mean(0)
+
+
+def _annual(member: YearResult) -> NDArray[np.float64]:
+    """Annual Ra, Rh, NEE and yield (4, B)."""
+    sums_B3 = member.fluxes_BT3.sum(1, dtype=torch.float64)
+    annual: NDArray[np.float64] = torch.cat([sums_B3, member.yield_B[:, None].double()], 1).T.cpu().numpy()
+    return annual
 
 
 class Predictor:
@@ -84,26 +101,46 @@ class Predictor:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.batch_cells = batch_cells
-        self._network = checkpoint.network().to(self.device)
+        self._networks = [network.to(self.device) for network in checkpoint.networks()]
         scalers = torch.tensor(checkpoint.scalers.features, dtype=torch.float32, device=self.device)
         self._mean_F, self._std_F = scalers.unbind(1)
 
+    @property
+    def state_layers(self) -> int:
+        """Layers S of the state that is carried: those of all members."""
+        return STATE_LAYERS * len(self._networks)
+
     @torch.inference_mode()
-    def year(self, inputs: YearInputs, state_6NH: Floats | None = None) -> YearFluxes:
+    def year(self, inputs: YearInputs, state_SNH: Floats | None = None) -> YearFluxes:
         """Predict one year from the state at the end of the year before (zeros if None)."""
         days, cells = inputs.gpp_TN.shape
         fluxes_3TN = np.empty((3, days, cells), np.float32)
         yield_N = np.empty(cells, np.float32)
-        end_6NH = np.empty((STATE_LAYERS, cells, HIDDEN), np.float32)
-        yield_scaler = self.checkpoint.scalers.outputs["yield"]
+        end_SNH = np.empty((self.state_layers, cells, HIDDEN), np.float32)
+        members_M4N = np.empty((len(self._networks), 4, cells))
         for batch in self._batches(cells):
-            state = None if state_6NH is None else State.unpack(self._tensor(state_6NH[:, batch]))
-            result = self._network(self._features(inputs, batch), state)
-            fluxes_3TN[:, :, batch] = reported(result.fluxes_BT3, self.checkpoint).permute(2, 1, 0).cpu().numpy()
-            yield_N[batch] = (result.yield_B * yield_scaler.std + yield_scaler.mean).cpu().numpy()
-            end_6NH[:, batch] = result.state.pack().cpu().numpy()
+            start_SBH = None if state_SNH is None else self._tensor(state_SNH[:, batch])
+            members = self._members(self._features(inputs, batch), start_SBH)
+            fluxes_3TN[:, :, batch] = _mean([each.fluxes_BT3 for each in members]).permute(2, 1, 0).cpu().numpy()
+            yield_N[batch] = _mean([each.yield_B for each in members]).cpu().numpy()
+            end_SNH[:, batch] = torch.cat([each.state.pack() for each in members]).cpu().numpy()
+            if len(members) > 1:
+                members_M4N[:, :, batch] = np.stack([_annual(each) for each in members])
         ra_TN, rh_TN, nee_TN = fluxes_3TN
-        return YearFluxes(ra_TN, rh_TN, nee_TN, yield_N, end_6NH)
+        several = members_M4N if len(self._networks) > 1 else None
+        return YearFluxes(ra_TN, rh_TN, nee_TN, yield_N, end_SNH, several)
+
+    def _members(self, x_BTF: Tensor, state_SBH: Tensor | None) -> list[YearResult]:
+        """Each member's fluxes in reporting signs and its yield, physical, and its state."""
+        count = len(self._networks)
+        states = [None] * count if state_SBH is None else [State.unpack(part) for part in state_SBH.chunk(count)]
+        yield_scaler = self.checkpoint.scalers.outputs["yield"]
+        results = []
+        for network, state in zip(self._networks, states, strict=True):
+            result = network(x_BTF, state)
+            fluxes_BT3 = reported(result.fluxes_BT3, self.checkpoint)
+            results.append(YearResult(fluxes_BT3, result.yield_B * yield_scaler.std + yield_scaler.mean, result.state))
+        return results
 
     def _batches(self, cells: int) -> Iterator[slice]:
         return (slice(start, min(start + self.batch_cells, cells)) for start in range(0, cells, self.batch_cells))

@@ -2,7 +2,8 @@
 
     static        mask, first_crop (y, x); cell_area (y)
     daily/YYYY    ra, rh, nee (time, y, x), rounded to 10 mantissa bits; one shard = one tile
-    annual        fluxes, crop, quality, fractions (year, y, x); year 0 is the region's first
+    annual        fluxes, crop, quality, fractions (year, y, x); year 0 is the region's first; from ensembles also
+                  the spread of the fluxes
     restart/YYYY  carried state (layer, unit, y, x) and whether it is fresh, at the end of that year
     ledger        see pipeline.ledger
     aggregates    see pipeline.aggregate
@@ -30,7 +31,7 @@ from pipeline.errors import UserError
 from pipeline.grid import Grid, Tile
 from pipeline.simulate import CellState, TileResult
 from pipeline.store import array, attribute, subgroup, values
-from pipeline.variables import ANNUAL, DAILY, Variable, quality_attributes
+from pipeline.variables import ANNUAL, DAILY, SPREADS, Variable, quality_attributes
 
 FORMAT = "agcarbon-cube-1"
 KEEP_BITS = 10  # relative error at most 2^-11 = 4.9e-4, round half to even: no bias
@@ -171,10 +172,15 @@ def years(root: zarr.Group) -> list[int]:
     return [int(year) for year in values(root, "annual/year")]
 
 
-def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int]) -> None:
-    """Make room up to year `last`, and the daily groups of the years named."""
+def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int], spread: bool = False) -> None:
+    """Make room up to year `last`, the daily groups of the years named and, for ensembles, the layers of spread."""
     found = identity(root)
-    names = [variable.name for variable in ANNUAL]
+    if spread and not _spreads(root):
+        count = array(root, "annual/year").shape[0]
+        for variable in SPREADS.values():
+            layer = cf.create(subgroup(root, "annual"), variable, _annual_layout(found.grid))
+            layer.resize((count, *layer.shape[1:]))
+    names = [variable.name for variable in (*ANNUAL, *_spreads(root))]
     extend_years(subgroup(root, "annual"), names, first=found.first_year, last=last)
     for year in with_daily:
         if f"daily/{year}" not in root:
@@ -185,18 +191,31 @@ def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int]) -> None
                 cf.create(group, variable, cf.Layout.daily(found.grid, year))
 
 
-def add_restart(root: zarr.Group, year: int) -> None:
-    """Make room for the state at the end of `year`."""
+def _spreads(root: zarr.Group) -> tuple[Variable, ...]:
+    """The layers of spread, of a cube that an ensemble has written; else none."""
+    return tuple(variable for variable in SPREADS.values() if f"annual/{variable.name}" in root)
+
+
+def add_restart(root: zarr.Group, year: int, *, layers: int = STATE_LAYERS) -> bool:
+    """Make room for the state at the end of `year`; return whether one of other layers, which goes, was there.
+
+    Another number of layers is of a checkpoint with another number of members, which cannot go on from it.
+    """
+    replaced = False
     if f"restart/{year}" in root:
-        return
+        if array(root, f"restart/{year}/state").shape[0] == layers:
+            return False
+        del root[f"restart/{year}"]
+        replaced = True
     grid = identity(root).grid
     group = root.create_group(f"restart/{year}")
     cf.write_yx(group, grid)
     edge = cf.Layout.daily(grid, year).chunks[1]
-    shape = (STATE_LAYERS, HIDDEN, *grid.shape)
-    whole = (STATE_LAYERS, HIDDEN, grid.tile_cells, grid.tile_cells)
+    shape = (layers, HIDDEN, *grid.shape)
+    whole = (layers, HIDDEN, grid.tile_cells, grid.tile_cells)
     cf.create(group, _STATE, cf.Layout(("layer", "unit", "y", "x"), shape, (*whole[:2], edge, edge), whole))
     cf.create(group, _FRESH, cf.Layout.map(grid))
+    return replaced
 
 
 def _window(root: zarr.Group, tile: Tile) -> tuple[slice, slice]:
@@ -251,8 +270,10 @@ def write_tile_year(root: zarr.Group, tile: Tile, year: int, stored: StoredYear)
         daily = array(root, f"daily/{year}/{variable.name}")
         daily[:, rows, cols] = on_tile(stored.daily[variable.name], stored.mask, fill=np.nan)
     index = year - identity(root).first_year
-    for variable in ANNUAL:
-        layer = stored.annual[variable.name].astype(variable.dtype)
+    # Where an ensemble wrote before, a single network must leave no spread of its year.
+    none = {variable.name: np.full(stored.annual["nee"].shape, np.nan) for variable in _spreads(root)}
+    for variable in (*ANNUAL, *_spreads(root)):
+        layer = (none | stored.annual)[variable.name].astype(variable.dtype)
         array(root, f"annual/{variable.name}")[index, rows, cols] = on_tile(
             layer, stored.mask, fill=variable.fill_value
         )
@@ -274,11 +295,11 @@ class StoredYear:
 
     @property
     def checksum(self) -> str:
-        """Digest of the values of the modelled cells, in the order of `DAILY` and `ANNUAL`."""
+        """Digest of the values of the modelled cells, in the order of `DAILY`, `ANNUAL` and `SPREADS`."""
         digest = hashlib.blake2b(digest_size=16)
         for variable in DAILY:
             digest.update(np.ascontiguousarray(self.daily[variable.name]).tobytes())
-        for variable in ANNUAL:
+        for variable in (*ANNUAL, *(spread for spread in SPREADS.values() if spread.name in self.annual)):
             digest.update(self.annual[variable.name].astype(variable.dtype).tobytes())
         return digest.hexdigest()
 
@@ -287,7 +308,7 @@ def write_restart(root: zarr.Group, tile: Tile, year: int, *, state: CellState, 
     """Write the carried state of a tile at the end of `year`."""
     window = _window(root, tile)
     group = subgroup(root, f"restart/{year}")
-    array(group, "state")[:, :, *window] = on_tile(state.state_6NH.transpose(0, 2, 1), mask, fill=np.nan)
+    array(group, "state")[:, :, *window] = on_tile(state.state_SNH.transpose(0, 2, 1), mask, fill=np.nan)
     array(group, "fresh")[window] = on_tile(state.fresh_N.astype(np.uint8), mask, fill=0)
 
 
@@ -295,6 +316,6 @@ def read_restart(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bo
     """Return the carried state of a tile at the end of `year`."""
     window = _window(root, tile)
     group = subgroup(root, f"restart/{year}")
-    state_6HN = np.asarray(array(group, "state")[:, :, *window])[..., mask]
+    state_SHN = np.asarray(array(group, "state")[:, :, *window])[..., mask]
     fresh_N = np.asarray(array(group, "fresh")[window])[mask].astype(bool)
-    return CellState(np.ascontiguousarray(state_6HN.transpose(0, 2, 1)), fresh_N)
+    return CellState(np.ascontiguousarray(state_SHN.transpose(0, 2, 1)), fresh_N)

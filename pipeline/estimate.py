@@ -20,10 +20,9 @@ from pipeline.job import Job
 from pipeline.ledger import Ledger
 from pipeline.plan import Plan
 from pipeline.run import DEFAULT_BATCH
-from pipeline.variables import ANNUAL, DAILY
+from pipeline.variables import ANNUAL, DAILY, SPREADS
 
 REAL = 4  # bytes of a float32
-_STATE = STATE_LAYERS * HIDDEN * REAL
 _PROCESS = 600 * 2**20  # a worker that has imported PyTorch and Icechunk and done nothing yet
 _PROBE_CELLS = 256
 
@@ -79,13 +78,18 @@ def _probe(checkpoint: Checkpoint, context: Context) -> float:
     return _PROBE_CELLS / (time.perf_counter() - began)
 
 
+def _state_bytes(job: Job) -> int:
+    """Bytes of the state that a cell carries."""
+    return len(job.checkpoint) * STATE_LAYERS * HIDDEN * REAL
+
+
 def worker_bytes(job: Job, *, batch_cells: int) -> int:
     """Project the peak memory of a worker: one tile-year of inputs and results, a batch of features, the state."""
     cells = job.grid.tile_cells**2
     day_maps = 1 + 3 + 2  # GPP, three fluxes, and one variable whole and compressed while it is written
     features = 3 * len(FEATURES) + 4 * 3 * HIDDEN  # x and its copies; gates of the GRU layers
     batch = min(batch_cells, cells) * LEAP_DAYS * features * REAL
-    return _PROCESS + LEAP_DAYS * cells * day_maps * REAL + batch + 3 * cells * _STATE
+    return _PROCESS + LEAP_DAYS * cells * day_maps * REAL + batch + 3 * cells * _state_bytes(job)
 
 
 def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
@@ -93,10 +97,11 @@ def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
     blocks = [block for chain in plan.chains for block in chain]
     edge = job.grid.tile_cells**2
     stored = sum(len(block.years) for block in blocks)
-    restarts = sum(len(block.restarts) for block in blocks) * edge * _STATE
+    restarts = sum(len(block.restarts) for block in blocks) * edge * _state_bytes(job)
     computed = sum(len(block.computed) + 2 * block.spin_up for block in blocks)
     workers = job.run_file.execution.workers or os.cpu_count() or 1
-    annual = sum(np.dtype(variable.dtype).itemsize for variable in ANNUAL)
+    layers = (*ANNUAL, *SPREADS.values()) if len(job.checkpoint) > 1 else ANNUAL
+    annual = sum(np.dtype(variable.dtype).itemsize for variable in layers)
     return Estimate(
         bytes_read=computed * edge * LEAP_DAYS * REAL,
         bytes_written=stored * edge * (LEAP_DAYS * REAL * len(DAILY) + annual) + restarts,

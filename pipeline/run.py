@@ -19,6 +19,7 @@ import icechunk
 import torch
 import zarr
 
+from model.inference import STATE_LAYERS
 from pipeline import cube, ledger, store
 from pipeline.block import BlockDone, BlockTask, Context, MaskTask, make_mask, run_block, tile_mask
 from pipeline.cube import PlannedTile
@@ -201,9 +202,11 @@ def _begin(repository: icechunk.Repository, job: Job, context: Context, plan: Pl
     """Commit the structure that the plan writes into, and the record of the run; return the run's index."""
     stored = plan.stored_years
     with store.transaction(repository, f"make room for {stored[0]}-{stored[-1]}") as root:
-        cube.add_years(root, last=stored[-1], with_daily=stored)
+        members = len(job.checkpoint)
+        cube.add_years(root, last=stored[-1], with_daily=stored, spread=members > 1)
         for year in plan.restart_years:
-            cube.add_restart(root, year)
+            if cube.add_restart(root, year, layers=members * STATE_LAYERS):
+                ledger.forget_restarts(root, year)
         ledger.add_years(root, cube.years(root))
         return ledger.begin_run(root, run_record(job, context))
 

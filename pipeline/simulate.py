@@ -1,6 +1,7 @@
 """The block function: inputs of a tile's years in, fluxes and annual layers out. Eager arrays only, no files.
 
-Shape legend: N modelled cells of a tile, T days, S 384 state numbers as (6, N, 64).
+Shape legend: N modelled cells of a tile, T days, S layers of state of 64 numbers (6 for each member of the
+checkpoint), M members.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from model.features import CLIMATE, SOIL, training_range
 from model.inference import STATE_LAYERS, Floats, Predictor, YearFluxes, YearInputs
 from model.network import HIDDEN
-from pipeline.variables import Quality
+from pipeline.variables import SPREADS, Quality
 
 TRAINING_YEARS = range(2001, 2019)
 OUTSIDE_SHARE = 0.05  # of a cell's daily inputs beyond the training range before the year is flagged
@@ -46,24 +47,24 @@ class CellState:
     `fresh_N` says whether the state is that of the year just before (False after a missing year).
     """
 
-    state_6NH: Floats
+    state_SNH: Floats
     fresh_N: NDArray[np.bool_]
 
     @classmethod
-    def none(cls, cells: int) -> CellState:
+    def none(cls, cells: int, *, layers: int = STATE_LAYERS) -> CellState:
         """Return the state before any year."""
-        return cls(np.full((STATE_LAYERS, cells, HIDDEN), np.nan, np.float32), np.ones(cells, bool))
+        return cls(np.full((layers, cells, HIDDEN), np.nan, np.float32), np.ones(cells, bool))
 
     @property
     def started_N(self) -> NDArray[np.bool_]:
         """Cells that have been spun up."""
-        started: NDArray[np.bool_] = ~np.isnan(self.state_6NH[0, :, 0])
+        started: NDArray[np.bool_] = ~np.isnan(self.state_SNH[0, :, 0])
         return started
 
-    def advanced(self, chosen: NDArray[np.bool_], state_6NH: Floats) -> CellState:
+    def advanced(self, chosen: NDArray[np.bool_], state_SNH: Floats) -> CellState:
         """Return the state after a year that the `chosen` cells ran; it passes unchanged through the others."""
-        after = self.state_6NH.copy()
-        after[:, chosen] = state_6NH
+        after = self.state_SNH.copy()
+        after[:, chosen] = state_SNH
         return CellState(after, chosen | ~self.started_N)
 
 
@@ -85,7 +86,7 @@ def spin_up(predictor: Predictor, years: tuple[TileYear, TileYear]) -> CellState
     """
     first, second = years
     has_first, has_second = first.complete_N, second.complete_N
-    state = CellState.none(first.grown_N.size)
+    state = CellState.none(first.grown_N.size, layers=predictor.state_layers)
     for year, chosen in (
         (first, has_first),
         (second, has_second & ~has_first),
@@ -93,15 +94,15 @@ def spin_up(predictor: Predictor, years: tuple[TileYear, TileYear]) -> CellState
         (first, has_first & ~has_second),
     ):
         state = _passed(predictor, year, state, chosen)
-    return CellState(state.state_6NH, np.ones_like(state.fresh_N))
+    return CellState(state.state_SNH, np.ones_like(state.fresh_N))
 
 
 def _passed(predictor: Predictor, year: TileYear, state: CellState, chosen: NDArray[np.bool_]) -> CellState:
     """Return the state after the chosen cells ran a year; cells without a state start from zeros."""
     if not chosen.any():
         return state
-    start = np.nan_to_num(state.state_6NH[:, chosen])
-    return state.advanced(chosen, predictor.year(year.inputs.cells(chosen), start).state_6NH)
+    start = np.nan_to_num(state.state_SNH[:, chosen])
+    return state.advanced(chosen, predictor.year(year.inputs.cells(chosen), start).state_SNH)
 
 
 def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResult:
@@ -120,11 +121,11 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
     newcomers = complete & ~state.started_N
     before = _passed(predictor, year, _passed(predictor, year, state, newcomers), newcomers)
     if complete.any():
-        fluxes = predictor.year(year.inputs.cells(complete), before.state_6NH[:, complete])
-        after = before.advanced(complete, fluxes.state_6NH)
+        fluxes = predictor.year(year.inputs.cells(complete), before.state_SNH[:, complete])
+        after = before.advanced(complete, fluxes.state_SNH)
     else:
-        fluxes = _no_fluxes(year)
-        after = CellState(before.state_6NH, ~before.started_N)
+        fluxes = _no_fluxes(year, layers=predictor.state_layers)
+        after = CellState(before.state_SNH, ~before.started_N)
     ra_TN, rh_TN, nee_TN = (_scattered(flux, complete) for flux in (fluxes.ra_TN, fluxes.rh_TN, fluxes.nee_TN))
     annual = annual_sums(year.inputs.gpp_TN, fluxes, complete)
     annual |= {
@@ -136,9 +137,10 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
     return TileResult(ra_TN, rh_TN, nee_TN, annual, after)
 
 
-def _no_fluxes(year: TileYear) -> YearFluxes:
+def _no_fluxes(year: TileYear, *, layers: int) -> YearFluxes:
+    members = np.empty((layers // STATE_LAYERS, 4, 0)) if layers > STATE_LAYERS else None
     nothing = np.empty((year.inputs.gpp_TN.shape[0], 0), np.float32)
-    return YearFluxes(nothing, nothing, nothing, nothing[0], np.empty((STATE_LAYERS, 0, HIDDEN), np.float32))
+    return YearFluxes(nothing, nothing, nothing, nothing[0], np.empty((layers, 0, HIDDEN), np.float32), members)
 
 
 def _scattered(values: Floats, chosen: NDArray[np.bool_]) -> Floats:
@@ -151,12 +153,22 @@ def annual_sums(gpp_TN: Floats, fluxes: YearFluxes, complete_N: NDArray[np.bool_
     """Annual layers (N,) [g C m-2 yr-1] from unrounded daily fluxes of the complete cells, NaN elsewhere.
 
     dsoc = -nee - yield uses the predicted NEE; dsoc_balance = gpp - ra - rh - yield does not. Their difference is
-    balance_residual = ra + rh - gpp - nee.
+    balance_residual = ra + rh - gpp - nee. An ensemble's layers are those of its mean fluxes; each of `SPREADS` is the
+    standard deviation over its members' own budgets.
     """
     gpp = gpp_TN[:, complete_N].sum(0, dtype=np.float64)
     ra, rh, nee = (flux.sum(0, dtype=np.float64) for flux in (fluxes.ra_TN, fluxes.rh_TN, fluxes.nee_TN))
-    grain = fluxes.yield_N.astype(np.float64)
-    layers = {
+    layers = _budget(gpp, np.stack([ra, rh, nee, fluxes.yield_N.astype(np.float64)]))
+    if fluxes.members_M4N is not None:
+        members = _budget(gpp, np.moveaxis(fluxes.members_M4N, 1, 0))
+        layers |= {spread.name: members[name].std(axis=0, ddof=1) for name, spread in SPREADS.items()}
+    return {name: _scattered(layer.astype(np.float32), complete_N) for name, layer in layers.items()}
+
+
+def _budget(gpp: NDArray[np.float64], annual_4XN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """The carbon budget from annual Ra, Rh, NEE and yield, each (N,) or (M, N)."""
+    ra, rh, nee, grain = annual_4XN
+    return {
         "gpp": gpp,
         "ra": ra,
         "rh": rh,
@@ -168,7 +180,6 @@ def annual_sums(gpp_TN: Floats, fluxes: YearFluxes, complete_N: NDArray[np.bool_
         "dsoc_balance": gpp - ra - rh - grain,
         "balance_residual": ra + rh - gpp - nee,
     }
-    return {name: _scattered(layer.astype(np.float32), complete_N) for name, layer in layers.items()}
 
 
 def quality(year: TileYear, *, stale_N: NDArray[np.bool_]) -> NDArray[np.uint16]:

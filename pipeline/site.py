@@ -117,11 +117,11 @@ def run_site(checkpoint: Checkpoint, site: SiteInputs) -> SiteResult:
     years = [site.year(year) for year in site.years]
     state = None
     for year in (years * SPIN_UP_YEARS)[:SPIN_UP_YEARS]:
-        state = predictor.year(year, state).state_6NH
+        state = predictor.year(year, state).state_SNH
     fluxes: list[YearFluxes] = []
     for year in years:
         fluxes.append(predictor.year(year, state))
-        state = fluxes[-1].state_6NH
+        state = fluxes[-1].state_SNH
     ra, rh, nee = (
         np.concatenate([getattr(each, name)[:, 0] for each in fluxes]).astype(np.float64)
         for name in ("ra_TN", "rh_TN", "nee_TN")

@@ -6,7 +6,7 @@ dSOC = -NEE - yield, positive where the soil gains. "g m-2" is grams of carbon.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 
 import numpy as np
@@ -84,6 +84,17 @@ ANNUAL = (
     Variable("corn_fraction", "1", "share of the cell under corn"),
     Variable("soybean_fraction", "1", "share of the cell under soybean"),
 )
+
+# Of an ensemble's annual products, but the input GPP; by the name of the product.
+SPREADS = {
+    flux.name: replace(
+        flux,
+        name=f"{flux.name}_spread",
+        long_name=f"standard deviation over the ensemble's members (divisor: members - 1) of: {flux.long_name}",
+    )
+    for flux in FLUXES
+    if flux.name != "gpp"
+}
 
 
 def quality_attributes() -> dict[str, object]:

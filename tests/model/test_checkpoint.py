@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from model.checkpoint import OUTPUTS, Checkpoint, CheckpointError, Scalers, read_published
@@ -163,3 +165,70 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "page.sav").write_text("<!DOCTYPE html>")
     with pytest.raises(CheckpointError, match="refused"):
         read_published(tmp_path / "page.sav")
+
+
+def single(seed: int, scalers: dict[str, Any]) -> Checkpoint:
+    torch.manual_seed(seed)
+    unit = Scaler(0.0, 1.0)
+    weights = KGMLNetwork(OutputScalers(unit, unit, unit, unit)).state_dict()
+    return Checkpoint.from_published(weights, scalers, record={"seed": seed})
+
+
+def test_an_ensemble_returns_from_its_file_with_each_members_network(tmp_path: Path, scalers: dict[str, Any]) -> None:
+    members = [single(seed, scalers) for seed in range(3)]
+    ensemble = Checkpoint.ensemble(members, record={"origin": "synthetic test weights"})
+    ensemble.save(tmp_path / "a.safetensors")
+    loaded = Checkpoint.load(tmp_path / "a.safetensors")
+    assert len(loaded) == 3
+    assert loaded.sha256 == ensemble.sha256
+    assert loaded.parameters == 3 * 161_413
+    assert [each["record"]["seed"] for each in loaded.record["members"]] == [0, 1, 2]
+    assert [each["sha256"] for each in loaded.record["members"]] == [member.sha256 for member in members]
+    x_BTF = torch.randn(2, 365, 19)
+    for network, member in zip(loaded.networks(), members, strict=True):
+        assert not network.training
+        assert torch.equal(network(x_BTF).fluxes_BT3, member.network()(x_BTF).fluxes_BT3)
+    with pytest.raises(CheckpointError, match="ensemble of 3 is no single network"):
+        loaded.network()
+
+
+def test_the_digest_of_an_ensemble_covers_each_member_and_their_order(scalers: dict[str, Any]) -> None:
+    one, two, three = (single(seed, scalers) for seed in range(3))
+    digests = {Checkpoint.ensemble(list(members)).sha256 for members in ((one, two), (two, one), (one, three))}
+    assert len(digests | {one.sha256}) == 4
+
+
+def test_single_checkpoints_bear_no_members_name(scalers: dict[str, Any]) -> None:
+    checkpoint = single(0, scalers)
+    assert len(checkpoint) == 1
+    assert len(checkpoint.networks()) == 1
+    assert not any(name.startswith("member") for name in checkpoint.tensors)
+
+
+def test_an_ensemble_is_made_of_alike_single_checkpoints(scalers: dict[str, Any]) -> None:
+    one, two = single(0, scalers), single(1, scalers | {"ra": (0.5, 2.1)})
+    with pytest.raises(CheckpointError, match="member 1 has other scalers"):
+        Checkpoint.ensemble([one, two])
+    with pytest.raises(CheckpointError, match="2 or more single checkpoints, not of 1"):
+        Checkpoint.ensemble([one])
+    with pytest.raises(CheckpointError, match="2 or more single checkpoints"):
+        Checkpoint.ensemble([one, Checkpoint.ensemble([one, single(2, scalers)])])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda name: name.replace("member1.", "member2."), "not an ensemble: tensor member2"),
+        (lambda name: name.replace("member1.", ""), "not an ensemble: tensor"),
+        (lambda name: name.replace("member1.attn.0.bias", "member1.attn.1.bias"), "missing tensor attn.0.bias"),
+    ],
+)
+def test_a_file_whose_members_are_not_whole_is_refused(
+    tmp_path: Path, scalers: dict[str, Any], change: Callable[[str], str], message: str
+) -> None:
+    ensemble = Checkpoint.ensemble([single(0, scalers), single(1, scalers)])
+    renamed = {change(name): tensor for name, tensor in ensemble.tensors.items()}
+    metadata = {"agcarbon": json.dumps(ensemble.metadata())}
+    save_file(renamed, tmp_path / "a.safetensors", metadata)
+    with pytest.raises(CheckpointError, match=message):
+        Checkpoint.load(tmp_path / "a.safetensors")

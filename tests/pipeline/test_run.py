@@ -233,7 +233,7 @@ def _state_of(job: Job, year: int, checkpoint: Checkpoint, cell: tuple[int, int]
     )
     mask, predictor, state = cube.read_mask(root, tile), Predictor(checkpoint), None
     for past in [*job.region.spinup_years, *range(job.region.first_year, year + 1)]:
-        state = predictor.year(gather(job.region, view, tile, past, mask).inputs, state).state_6NH
+        state = predictor.year(gather(job.region, view, tile, past, mask).inputs, state).state_SNH
     return tile, state, mask
 
 
@@ -264,7 +264,7 @@ def test_a_missing_spin_up_year_is_replaced_by_a_complete_one(
     complete = [year for year in YEARS if year not in lacking]
     for year in [*spin_up, *complete]:
         fluxes = predictor.year(gather(gap.region, view, tile, year, mask).inputs.cells(chosen), state)
-        state = fluxes.state_6NH
+        state = fluxes.state_SNH
     np.testing.assert_allclose(found["daily/2013/rh"][(slice(None), *cell)], fluxes.rh_TN[:, 0], rtol=1e-3, atol=1e-4)
 
 

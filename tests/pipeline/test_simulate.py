@@ -137,5 +137,5 @@ def test_a_year_without_any_complete_cell_passes_all_states_on(predictor: Predic
     empty = replace(given, inputs=replace(given.inputs, gpp_TN=np.full_like(given.inputs.gpp_TN, np.nan)))
     result = simulate(predictor, empty, state)
     assert np.isnan(result.nee_TN).all()
-    np.testing.assert_array_equal(result.state.state_6NH, state.state_6NH)
+    np.testing.assert_array_equal(result.state.state_SNH, state.state_SNH)
     assert not result.state.fresh_N.any()
