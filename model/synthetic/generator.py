@@ -32,6 +32,12 @@ from model.synthetic.weather import (
 
 WET_DAY_MM = 0.254
 """Least precipitation of a wet day (0.01 inch), mm."""
+WET_PERSISTENCE, AMOUNT_SHAPE = 0.22, 0.65
+"""Chance of rain after a wet day less that after a dry day, and the shape of the gamma distribution of amounts: Mead
+2001-2006 has 0.41 - 0.18 = 0.23 and 0.59; the published spread of daily precipitation is between."""
+WETNESS_TO_DAYS, WETNESS_TO_AMOUNT, WETNESS_TO_COOLING = 0.10, 0.14, 0.8
+"""Effect of a standard deviation of a summer's wetness on the logarithms of rainy days and of amounts, and in degC:
+June to August of the region then vary by a sixth, and hot summers are dry ones (as 1988, 2002 and 2012 were)."""
 SHARED_VARIANCE = 0.6
 """Share of the variance of the growing-season anomaly that all sites have in common."""
 DROUGHT_PROBABILITY, DROUGHT_ANOMALY = 0.06, -2.6
@@ -149,7 +155,7 @@ def _draw(rng: np.random.Generator, *, normals: _Normals, dates: Dates) -> Weath
     precn = _precipitation(rng, normals=normals, anomaly=anomaly)
     wet, summer = precn > 0, np.maximum(normals.season(196), 0.0)
     z = _residuals(rng, shape=shape)
-    tmax = normals.tmax() - 1.2 * wet * summer - 0.8 * anomaly + normals.tmax_spread() * z["temperature"]
+    tmax = normals.tmax() - 1.2 * wet * summer - WETNESS_TO_COOLING * anomaly + normals.tmax_spread() * z["temperature"]
     tdif = np.clip(normals.temperature_range() * np.where(wet, 0.8, 1.0) * _lognormal(z["range"], 0.36), 0.5, 29.0)
     dew_point = tmax - tdif + normals.humidity_offset() + 1.2 * wet * summer + 2.8 * z["humidity"]
     hmax = saturation_pressure(np.minimum(dew_point, np.minimum(tmax, HIGHEST_DEW_POINT)))
@@ -179,14 +185,14 @@ def _growing_season_anomaly(rng: np.random.Generator, *, dates: Dates, sites: in
 
 
 def _precipitation(rng: np.random.Generator, *, normals: _Normals, anomaly: Array) -> Array:
-    """Precipitation, mm d-1: Markov chain of wet days (persistence 0.2), gamma amounts (shape 0.7)."""
-    wet_share = normals.wet_probability() * np.exp(0.10 * anomaly)
-    amount = normals.daily_precipitation() / normals.wet_probability() * np.exp(0.14 * anomaly)
+    """Precipitation, mm d-1: Markov chain of wet days, gamma amounts."""
+    wet_share = normals.wet_probability() * np.exp(WETNESS_TO_DAYS * anomaly)
+    amount = normals.daily_precipitation() / normals.wet_probability() * np.exp(WETNESS_TO_AMOUNT * anomaly)
     chance, wet, state = rng.random(anomaly.shape), np.zeros(anomaly.shape, bool), np.zeros(anomaly.shape[1], bool)
     for day, share in enumerate(wet_share):
-        state = chance[day] < share * 0.8 + 0.2 * state
+        state = chance[day] < share * (1 - WET_PERSISTENCE) + WET_PERSISTENCE * state
         wet[day] = state
-    return wet * np.maximum(rng.gamma(0.7, amount / 0.7), WET_DAY_MM)
+    return wet * np.maximum(rng.gamma(AMOUNT_SHAPE, amount / AMOUNT_SHAPE), WET_DAY_MM)
 
 
 def _residuals(rng: np.random.Generator, *, shape: tuple[int, int]) -> dict[str, Array]:
