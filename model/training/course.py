@@ -10,21 +10,26 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from model.checkpoint import Checkpoint, Scalers
+from model.features import FEATURES, Scaler
 from model.network import KGMLNetwork, OutputScalers
-from model.training.data import DAYS, DataSet
+from model.training.county_stage import CountyData, CountyStage
+from model.training.data import DAYS, DataSet, Sequences
 from model.training.pretraining import Pretraining
 from model.training.recipe import Recipe, RecipeError
 from model.training.records import StageRecord, git_revision, site_scores, torch_version
 from model.training.recurrence import write_out
+from model.training.responses import COARSE, Checks
 from model.training.stages import STAGES
+from model.training.tower_stage import TowerData, TowerStage
 from model.training.trainer import ProgressFile, Task, Trainer
 
 log = logging.getLogger(__name__)
@@ -33,7 +38,7 @@ ORIGIN = (
     "synthetic: pre-trained on simulations of this project's own process model (model/synthetic); "
     "not the authors' weights, and never fitted to an observation"
 )
-SITES = "synthetic sites"
+SITES, COUNTIES = "synthetic sites", "counties"
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,34 @@ class CourseData:
     Attributes
     ----------
     sites
-        Synthetic sites: stages 1, 2, 4 and the response checks of all.
+        Synthetic sites: stages 1, 2, 4, the response checks of all, and the scores of all.
+    counties
+        Counties: stage 3.
+    towers
+        Towers: stage 5.
     """
 
     sites: DataSet
+    counties: CountyData | None = None
+    towers: tuple[TowerData, ...] = ()
 
     def digests(self, step: int) -> dict[str, str]:
-        """Return the digest of each data set that decides a stage."""
-        del step
-        return {SITES: self.sites.digest}
+        """Return the digest of each data set that decides a stage or scores it."""
+        others = {COUNTIES: self.counties.counties.digest} if step == 3 and self.counties else {}
+        if step == 5:
+            others = {data.tower.site: data.tower.digest for data in self.towers}
+        return {SITES: self.sites.digest, **others}
+
+    def splits(self, step: int) -> dict[str, Any]:
+        """Return what is held out, under the names of the digests."""
+        others = {COUNTIES: self.counties.split.as_json()} if step == 3 and self.counties else {}
+        if step == 5:
+            others = {data.tower.site: data.as_json() for data in self.towers}
+        return {SITES: self.sites.split.as_json(), **others}
+
+    def restated(self, scalers: Scalers) -> CourseData:
+        """Return the data with sites normalised by other scalers: those of the checkpoint that a stage starts from."""
+        return self if scalers == self.sites.scalers else replace(self, sites=restated(self.sites, scalers))
 
 
 @dataclass(frozen=True)
@@ -62,18 +86,21 @@ class Course:
     ----------
     recipe
         What to train.
-    data
-        Returns the data; called once, when a stage has work to do.
+    make_data
+        Returns the data; called once.
     output
         FILE.safetensors: the last stage's checkpoint; the others lie beside it.
     device
         Torch device of the network.
+    start
+        Checkpoint that the recipe's first stage starts from; None for random weights.
     """
 
     recipe: Recipe
     make_data: Callable[[], CourseData]
     output: Path
     device: str = "cpu"
+    start: Path | None = None
 
     @cached_property
     def data(self) -> CourseData:
@@ -107,12 +134,13 @@ class Course:
         path = self.file(step)
         if path.exists():
             return _finished(path, step=step, key=key)
-        network = self._network(start)
+        network, data = self._network(start), self.data.restated(start.scalers) if start else self.data
         log.info("stage %d: %s", step, STAGES[step].name)
         file = ProgressFile(self.file(step, ".progress"), key, seed=self.recipe.seed * 10 + step)
-        trainer = Trainer(network, task=self._task(step), recipe=self.recipe.stage(step), file=file)
+        task = self._task(step, network, data)
+        trainer = Trainer(network, task=task, recipe=self.recipe.stage(step), file=file)
         trainer.run()
-        record = self._record(trainer, start)
+        record = self._record(trainer, data, start)
         checkpoint = self._checkpoint(network, record, start)
         record.write(self.file(step, ".json"))
         checkpoint.save(path)
@@ -121,17 +149,17 @@ class Course:
         return checkpoint
 
     def _start(self, step: int) -> Checkpoint | None:
-        """Return the checkpoint of the stage before, or None for the recipe's first stage."""
+        """Return the checkpoint of the stage before, or None for random weights."""
         before = [other for other in self.recipe.steps if other < step]
         if not before:
-            return None
+            return Checkpoint.load(self.start) if self.start else None
         path = self.file(before[-1])
         if not path.exists():
             raise RecipeError(f"{path}: stage {step} starts from it, and it is absent; train stage {before[-1]} first")
         return Checkpoint.load(path)
 
     def _key(self, step: int, start: Checkpoint | None) -> str:
-        parts = [self.recipe.until(step).digest, self.data.digests(step), start and start.sha256]
+        parts = [self.recipe.until(step).digest, self.data.digests(step), start.sha256 if start else None]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _network(self, start: Checkpoint | None) -> KGMLNetwork:
@@ -140,22 +168,39 @@ class Course:
         # cuDNN has its own recurrence.
         return network.to(self.device) if self.device != "cpu" else write_out(network)
 
-    def _task(self, step: int) -> Task:
-        return Pretraining(self.data.sites, recipe=self.recipe, step=step, device=torch.device(self.device))
+    def _task(self, step: int, network: KGMLNetwork, data: CourseData) -> Task:
+        """Return the data and losses of a stage, before it changes the network."""
+        stage, checks = self.recipe.stage(step), self._checks(step, data.sites)
+        if step == 3 and data.counties and self.recipe.counties:
+            scalers = data.sites.scalers
+            return CountyStage(data.counties, scalers=scalers, checks=checks, recipe=self.recipe.counties, stage=stage)
+        if step == 5 and data.towers:
+            return TowerStage(data.towers, network=network, scalers=data.sites.scalers, checks=checks, stage=stage)
+        if step in (3, 5):
+            raise RecipeError(f"stage {step} has no {'counties' if step == 3 else 'towers'} to learn from")
+        return Pretraining(data.sites, checks=checks, stage=stage, batch_sites=self.recipe.batch_sites)
 
-    def _record(self, trainer: Trainer, start: Checkpoint | None) -> StageRecord:
+    def _checks(self, step: int, sites: DataSet) -> Checks:
+        checks, stage = self.recipe.checks, STAGES[step]
+        x_NYTF = sites.training.x_NYTF[: checks.sites, : checks.years].to(self.device)
+        stride = COARSE if step == 5 else 1
+        inputs = tuple(range(len(FEATURES))) if step == 5 else (*stage.rising_respiration, *stage.rising_yield)
+        return Checks.of(x_NYTF, inputs, stride=max(stride, checks.level_stride))
+
+    def _record(self, trainer: Trainer, data: CourseData, start: Checkpoint | None) -> StageRecord:
         step = trainer.recipe.step
         return StageRecord(
             step=step,
             name=STAGES[step].name,
             key=trainer.file.key,
             settings=asdict(trainer.recipe),
-            data=self.data.digests(step),
-            split={SITES: self.data.sites.split.as_json()},
+            data=data.digests(step),
+            split=data.splits(step),
             start_sha256=start.sha256 if start else None,
             best_epoch=trainer.progress.best_epoch,
             curve=tuple(trainer.progress.curve),
-            scores=site_scores(trainer.network, data=self.data.sites),
+            scores=site_scores(trainer.network, data=data.sites),
+            towers=trainer.task.scores(trainer.network) if isinstance(trainer.task, TowerStage) else {},
             git_revision=git_revision(),
             torch=torch_version(),
             threads=torch.get_num_threads(),
@@ -164,16 +209,20 @@ class Course:
 
     def _checkpoint(self, network: KGMLNetwork, record: StageRecord, start: Checkpoint | None) -> Checkpoint:
         before: Mapping[str, Any] = start.record if start else {}
+        scores = {**before.get("scores", {}), f"stage{record.step}": record.as_json()["scores"]}
+        if record.towers:
+            scores["towers"] = record.as_json()["towers"]
         content = {
-            "origin": ORIGIN,
+            "origin": _origin(start, record),
             "recipe": self.recipe.as_json(),
             "calendar": f"{DAYS} days a year; 31 December of leap years is dropped",
             "git_revision": record.git_revision,
             "stages": [*before.get("stages", []), record.as_json()],
-            "scores": {**before.get("scores", {}), f"stage{record.step}": record.as_json()["scores"]},
+            "scores": scores,
         }
         weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-        return Checkpoint.from_published(weights, self.data.sites.scalers.as_json(), record=content)
+        scalers = start.scalers if start else self.data.sites.scalers
+        return Checkpoint.from_published(weights, scalers.as_json(), record=content)
 
 
 def _finished(path: Path, *, step: int, key: str) -> Checkpoint:
@@ -187,6 +236,32 @@ def _finished(path: Path, *, step: int, key: str) -> Checkpoint:
         )
     log.info("stage %d: done, %s", step, path)
     return checkpoint
+
+
+def _origin(start: Checkpoint | None, record: StageRecord) -> str:
+    """Return where the weights come from, in words."""
+    if record.step == 5:
+        before = str(start.record.get("origin", "unknown")) if start else "random weights"
+        return f"fine-tuned on the towers {', '.join(record.towers)}; before: {before}"
+    return ORIGIN if start is None else str(start.record.get("origin", ORIGIN))
+
+
+def restated(data: DataSet, scalers: Scalers) -> DataSet:
+    """Return a data set normalised by other scalers."""
+
+    def other(sequences: Sequences) -> Sequences:
+        pairs = zip(data.scalers.features, scalers.features, strict=True)
+        x_NYTF = torch.stack([_restated(sequences.x_NYTF[..., i], *pair) for i, pair in enumerate(pairs)], -1)
+        names = ("ra", "rh", "nee")
+        outputs = {name: (data.scalers.outputs[name], scalers.outputs[name]) for name in (*names, "yield")}
+        fluxes = [_restated(sequences.fluxes_NYT3[..., i], *outputs[name]) for i, name in enumerate(names)]
+        return Sequences(x_NYTF, torch.stack(fluxes, -1), _restated(sequences.yield_NY, *outputs["yield"]))
+
+    return data._replace(training=other(data.training), validation=other(data.validation), scalers=scalers)
+
+
+def _restated(values: Tensor, own: Scaler, other: Scaler) -> Tensor:
+    return values if own == other else (values * own.std + own.mean - other.mean) / other.std
 
 
 def new_network(scalers: Scalers) -> KGMLNetwork:

@@ -18,10 +18,10 @@ from model.network import KGMLNetwork
 from model.response_losses import rise
 from model.training.data import DataSet, Sequences
 from model.training.meter import SkillMeter
-from model.training.recipe import Recipe, StageRecipe
-from model.training.responses import GRIDS, mean_respiration
+from model.training.recipe import StageRecipe
+from model.training.responses import Checks, mean_respiration
 from model.training.sequence import Forward, Prediction, predict, run_years, yield_and_ra
-from model.training.stages import STAGES, physical_fluxes, physical_gpp
+from model.training.stages import physical_fluxes, physical_gpp
 from model.training.trainer import Learn, Outcome
 
 
@@ -68,30 +68,27 @@ class Pretraining:
     data
         Site sequences; the best epoch is chosen on the held-out years of training sites, as published, so that sites
         held out whole stay independent.
-    recipe
-        Of the whole run.
-    step
-        Number of the stage.
-    device
-        Where the network is.
+    checks
+        Of the responses of heterotrophic respiration, on the network's device.
+    stage
+        Of the stage.
+    batch_sites
+        Sites of a batch.
     """
 
-    def __init__(self, data: DataSet, *, recipe: Recipe, step: int, device: torch.device) -> None:
-        self.recipe, self.stage, self.scalers = recipe, recipe.stage(step), data.scalers
-        self.training, self.mask_NY, self.device = data.training, data.training_mask_NY, device
+    def __init__(self, data: DataSet, *, checks: Checks, stage: StageRecipe, batch_sites: int) -> None:
+        self.checks, self.stage, self.batch_sites, self.scalers = checks, stage, batch_sites, data.scalers
+        self.training, self.mask_NY, self.device = data.training, data.training_mask_NY, checks.x_NYTF.device
         chosen_N = ~data.unseen_N
         self.held_out, self.held_out_NY = data.validation.at(chosen_N), data.validation_mask_NY[chosen_N]
-        checks = recipe.checks
-        self.check_x_NYTF = self.training.x_NYTF[: checks.sites, : checks.years].to(device)
-        inputs = STAGES[step].rising_respiration if self.stage.response_weight else ()
-        self.grids = [GRIDS[feature].every(checks.level_stride) for feature in inputs]
-        self.outputs = ("yield", "ra") if step == 1 else ("ra", "rh", "nee")
+        self.grids = checks.grids if stage.response_weight else ()
+        self.outputs = ("yield", "ra") if stage.step == 1 else ("ra", "rh", "nee")
 
     def train(self, network: KGMLNetwork, *, learn: Learn, epoch: int) -> Outcome:
         """Train one epoch: per batch the response checks (from the second epoch on), then its years in order."""
         forward: Forward = yield_and_ra(network) if self.stage.step == 1 else network
         meters, losses = {name: SkillMeter() for name in self.outputs}, []
-        for sites in batches(len(self.training), size=self.recipe.batch_sites):
+        for sites in batches(len(self.training), size=self.batch_sites):
             if epoch > 0:
                 for i in range(len(self.grids)):
                     learn(self.response_loss(network, i))
@@ -112,7 +109,7 @@ class Pretraining:
     def response_loss(self, network: KGMLNetwork, check: int) -> Tensor:
         """How much the magnitude of mean Rh falls along an input of the stage's checks."""
         grid = self.grids[check]
-        curve_J = mean_respiration(network, self.check_x_NYTF, grid=grid, scalers=self.scalers)[:, 1]
+        curve_J = mean_respiration(network, self.checks.x_NYTF, grid=grid, scalers=self.scalers)[:, 1]
         return self.stage.response_weight * rise(curve_J, step=grid.step)
 
     def _samples(self, forward: Forward, sites: Tensor) -> Iterator[YearSample]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,6 +77,74 @@ class CheckRecipe:
     def __post_init__(self) -> None:
         if min(self.sites, self.level_stride, self.years) < 1:
             raise RecipeError("recipe checks: sites, level_stride and years must be at least 1")
+
+
+@dataclass(frozen=True)
+class CountyRecipe:
+    """Counties that stage 3 learns from, simulated.
+
+    Attributes
+    ----------
+    counties, points
+        Number of counties, and of points of each.
+    training_points
+        Largest number of a county's points that one epoch of training runs, drawn at random.
+    batch_counties
+        Counties of a batch.
+    first_year, last_year
+        Calendar years, inclusive.
+    """
+
+    counties: int = 630
+    points: int = 300
+    training_points: int = 200
+    batch_counties: int = 2
+    first_year: int = 2000
+    last_year: int = 2020
+
+    def __post_init__(self) -> None:
+        if min(self.counties, self.points, self.training_points, self.batch_counties) < 1:
+            raise RecipeError(
+                "recipe counties: counties, points, training_points and batch_counties must be at least 1"
+            )
+        if self.last_year <= self.first_year:
+            raise RecipeError(f"recipe counties: {self.first_year}-{self.last_year} are fewer than 2 years")
+
+
+@dataclass(frozen=True)
+class TowerRecipe:
+    """One flux tower that stage 5 learns from.
+
+    Attributes
+    ----------
+    weather, soil, tower
+        Files in the folder of tower data.
+    crop
+        "corn", or "2001=corn,2002=soybean".
+    years
+        Years to run, as "2001-2004".
+    training_years, validation_years, test_years
+        Years to learn from, to choose the best epoch with, and to score; none may be in two of them.
+    """
+
+    weather: str
+    soil: str
+    tower: str
+    crop: str
+    years: str
+    training_years: tuple[int, ...]
+    validation_years: tuple[int, ...]
+    test_years: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        # TOML has lists.
+        for name in ("training_years", "validation_years", "test_years"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        years = [*self.training_years, *self.validation_years, *self.test_years]
+        if not (self.training_years and self.validation_years) or len(set(years)) < len(years):
+            raise RecipeError(
+                f"recipe tower {self.tower}: training_years and validation_years need a year each, and no year twice"
+            )
 
 
 @dataclass(frozen=True)
@@ -154,13 +222,29 @@ class StageRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a training run."""
+    """All that decides a training run.
+
+    Attributes
+    ----------
+    seed
+        Of data, splits, first weights and order of the batches.
+    batch_sites
+        Sites of a batch (stages 1, 2, 4).
+    data, stages, checks
+        Synthetic sites; what is trained on them, and with which response checks.
+    counties
+        Counties of stage 3.
+    towers
+        Towers of stage 5.
+    """
 
     seed: int
     batch_sites: int
     data: DataRecipe
     stages: tuple[StageRecipe, ...]
     checks: CheckRecipe = field(default_factory=CheckRecipe)
+    counties: CountyRecipe | None = None
+    towers: tuple[TowerRecipe, ...] = ()
 
     def __post_init__(self) -> None:
         if self.batch_sites < 1:
@@ -168,6 +252,10 @@ class Recipe:
         steps = [stage.step for stage in self.stages]
         if not steps or steps != sorted(set(steps)):
             raise RecipeError(f"recipe: stages {steps} must be one or more of 1 to 5, each once and in order")
+        if 3 in steps and self.counties is None:
+            raise RecipeError("recipe: stage 3 learns from counties; add a section [counties]")
+        if 5 in steps and not self.towers:
+            raise RecipeError("recipe: stage 5 learns from towers; add a section [[towers]]")
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -188,8 +276,13 @@ class Recipe:
         raise RecipeError(f"recipe: no stage {step}; it has {', '.join(map(str, self.steps))}")
 
     def until(self, step: int) -> Recipe:
-        """Return the recipe without the stages after one: all that decides that stage's result."""
-        return replace(self, stages=tuple(stage for stage in self.stages if stage.step <= step))
+        """Return the recipe without the stages after one and their data: all that decides that stage's result."""
+        return replace(
+            self,
+            stages=tuple(stage for stage in self.stages if stage.step <= step),
+            counties=self.counties if step >= 3 else None,
+            towers=self.towers if step >= 5 else (),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the recipe as JSON values."""
@@ -197,8 +290,18 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Hash that changes with any value of the recipe."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+        """Hash that changes with any value of the recipe; settings that have their default leave it as it is.
+
+        So a run goes on where it was killed even if a later version knows more settings.
+        """
+        return hashlib.sha256(json.dumps(_set(self), sort_keys=True).encode()).hexdigest()
+
+
+def _set(value: Any) -> Any:
+    """Return what a record sets beside its defaults, as JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _set(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != f.default}
+    return [_set(item) for item in value] if isinstance(value, tuple) else value
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -225,8 +328,11 @@ def _recipe(raw: Mapping[str, Any]) -> Recipe:
     sections: dict[str, Any] = {"data": _record(DataRecipe, raw.get("data", {}))}
     if "checks" in raw:
         sections["checks"] = _record(CheckRecipe, raw["checks"])
-    stages = tuple(_record(StageRecipe, stage) for stage in raw.get("stages", ()))
-    return _record(Recipe, {**raw, **sections, "stages": stages})
+    if "counties" in raw:
+        sections["counties"] = _record(CountyRecipe, raw["counties"])
+    sections["towers"] = tuple(_record(TowerRecipe, tower) for tower in raw.get("towers", ()))
+    sections["stages"] = tuple(_record(StageRecipe, stage) for stage in raw.get("stages", ()))
+    return _record(Recipe, {**raw, **sections})
 
 
 def _record(kind: type[Record], raw: Mapping[str, Any]) -> Record:

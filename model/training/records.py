@@ -45,7 +45,9 @@ class StageRecord:
     curve
         Every epoch.
     scores
-        On held-out data, with the weights kept.
+        On held-out synthetic sites and years, with the weights kept.
+    towers
+        On the test years of towers, by site and year (stage 5).
     git_revision, torch, threads, device
         What it was trained with; other threads or devices change the last bits.
     """
@@ -60,6 +62,7 @@ class StageRecord:
     best_epoch: int
     curve: tuple[Epoch, ...]
     scores: Mapping[str, Any]
+    towers: Mapping[str, Any]
     git_revision: str
     torch: str
     threads: int

@@ -18,7 +18,7 @@ from torch import Tensor
 from model.checkpoint import Scalers
 from model.features import CROP_TYPE, FEATURES
 from model.network import KGMLNetwork, YearResult
-from model.training.sequence import run_years
+from model.training.sequence import Forward, run_years, yield_alone
 
 COARSE = 3
 """Levels that a coarse grid skips ahead by."""
@@ -55,6 +55,19 @@ GRIDS: tuple[Grid, ...] = tuple(Grid(i, *z) for i, z in enumerate(_Z_RANGES))
 assert len(GRIDS) == len(FEATURES)
 
 
+@dataclass(frozen=True)
+class Checks:
+    """Sequences, normalised, and the grids of inputs that the response checks move over them."""
+
+    x_NYTF: Tensor
+    grids: tuple[Grid, ...]
+
+    @classmethod
+    def of(cls, x_NYTF: Tensor, features: tuple[int, ...], *, stride: int) -> Checks:
+        """Return checks along inputs, at every which level."""
+        return cls(x_NYTF, tuple(GRIDS[feature].every(stride) for feature in features))
+
+
 def moved(x_NYTF: Tensor, *, grid: Grid) -> Tensor:
     """Return copies of normalised inputs, (J N, Y, T, F), level by level, with one input set to the level."""
     levels_J = x_NYTF.new_tensor(grid.levels)
@@ -73,9 +86,9 @@ def mean_respiration(network: KGMLNetwork, x_NYTF: Tensor, *, grid: Grid, scaler
 
 def mean_yield(network: KGMLNetwork, x_NYTF: Tensor, *, grid: Grid) -> Tensor:
     """Return the mean normalised yield at each level, (J,), with gradient."""
-    years = [result.yield_B for result in _run(network, x_NYTF, grid)]
+    years = [result.yield_B for result in _run(yield_alone(network), x_NYTF, grid)]
     return torch.stack(years).mean(0).reshape(len(grid.levels), -1).mean(1)
 
 
-def _run(network: KGMLNetwork, x_NYTF: Tensor, grid: Grid) -> Iterator[YearResult]:
+def _run(network: Forward, x_NYTF: Tensor, grid: Grid) -> Iterator[YearResult]:
     return run_years(network, moved(x_NYTF, grid=grid))

@@ -60,11 +60,26 @@ def yield_and_ra(network: KGMLNetwork) -> Forward:
 
     def forward(x_BTF: Tensor, state: State) -> YearResult:
         hidden_BTH, basis_LBH = network.gru_basic(x_BTF, state.basis_LBH)
-        dropped_BTH = network.drop(hidden_BTH)
-        weight_BT1 = torch.softmax(network.attn(dropped_BTH), dim=1)
-        yield_B = network.densor_yield((weight_BT1 * dropped_BTH).sum(1))[:, 0]
+        yield_B = _yield(network, network.drop(hidden_BTH))
         ra_BTH, ra_LBH = network.gru_Ra(torch.cat([network.drop(hidden_BTH), x_BTF], -1), state.ra_LBH)
         ra_BT1 = network.densor_Ra(network.drop(ra_BTH))
         return YearResult(ra_BT1, yield_B, state._replace(basis_LBH=basis_LBH, ra_LBH=ra_LBH))
 
     return forward
+
+
+def yield_alone(network: KGMLNetwork) -> Forward:
+    """Return the part of the network that predicts yield, as `yield_and_ra` does; it has no fluxes, (B, T, 0)."""
+
+    def forward(x_BTF: Tensor, state: State) -> YearResult:
+        hidden_BTH, basis_LBH = network.gru_basic(x_BTF, state.basis_LBH)
+        yield_B = _yield(network, network.drop(hidden_BTH))
+        return YearResult(x_BTF[..., :0], yield_B, state._replace(basis_LBH=basis_LBH))
+
+    return forward
+
+
+def _yield(network: KGMLNetwork, hidden_BTH: Tensor) -> Tensor:
+    weight_BT1 = torch.softmax(network.attn(hidden_BTH), dim=1)
+    yield_B1: Tensor = network.densor_yield((weight_BT1 * hidden_BTH).sum(1))
+    return yield_B1[:, 0]

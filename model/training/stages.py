@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Scalers
-from model.features import FEATURE_NAMES, GPP
+from model.features import FEATURE_NAMES, GPP, YEAR
 from model.network import KGMLNetwork
 from model.training.recipe import StageRecipe
 
@@ -37,11 +37,14 @@ class Stage:
         Modules that learn; all others are frozen.
     rising_respiration
         Inputs along which the magnitude of heterotrophic respiration must not fall.
+    rising_yield
+        Inputs along which yield must not fall.
     """
 
     name: str
     trainable: tuple[str, ...]
     rising_respiration: tuple[int, ...] = ()
+    rising_yield: tuple[int, ...] = ()
 
     def freeze(self, network: KGMLNetwork) -> None:
         """Let only this stage's modules learn."""
@@ -67,7 +70,7 @@ def _rate_factor(module: str, recipe: StageRecipe) -> float:
 STAGES: Mapping[int, Stage] = {
     1: Stage("yield and Ra, synthetic", (*BASIS, *YIELD_HEAD, *RA_HEAD)),
     2: Stage("Ra, Rh and NEE, synthetic", FLUX_HEADS, (SOIL_CARBON,)),
-    3: Stage("yield, counties", (*BASIS, *YIELD_HEAD)),
+    3: Stage("yield, counties", (*BASIS, *YIELD_HEAD), rising_yield=(GPP, YEAR, SOIL_CARBON)),
     4: Stage("Ra, Rh and NEE again, synthetic", FLUX_HEADS, (SOIL_CARBON, GPP)),
     5: Stage("Ra, Rh and NEE, towers", FLUX_HEADS),
 }

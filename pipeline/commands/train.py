@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from model.training.course import CourseData
-    from model.training.recipe import Recipe
+    pass
 
 
 def train(
@@ -19,6 +18,8 @@ def train(
     stage: Annotated[
         int | None, typer.Option(help="train only this stage, from the checkpoint of the one before")
     ] = None,
+    start: Annotated[Path | None, typer.Option(help="checkpoint that the first stage starts from")] = None,
+    towers: Annotated[Path | None, typer.Option(help="folder of the tower data that the recipe names")] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="threads of PyTorch; another number changes the last bits")] = 1,
 ) -> None:
@@ -31,19 +32,14 @@ def train(
     from model.training.course import Course
     from model.training.recipe import read_recipe
     from pipeline.errors import UserError
+    from pipeline.training_course import course_data
 
     if device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"device {device}: PyTorch finds no CUDA device; leave --device out to train on the CPU")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)
     plan = read_recipe(recipe)
-    course = Course(plan, lambda: _data(plan), output, device)
-    checkpoint = course.run(stage)
-    logging.getLogger(__name__).info("%s: sha256 %s", output, checkpoint.sha256[:12])
-
-
-def _data(recipe: Recipe) -> CourseData:
-    from model.training.course import CourseData
-    from model.training.data import synthetic_data
-
-    return CourseData(synthetic_data(recipe.data, seed=recipe.seed))
+    steps = plan.steps if stage is None else (plan.stage(stage).step,)
+    data = course_data(plan, steps=steps, towers=towers)
+    checkpoint = Course(plan, data, output, device, start).run(stage)
+    logging.getLogger(__name__).info("sha256 %s", checkpoint.sha256[:12])

@@ -1,0 +1,167 @@
+"""Stage 3: yield, from county yields and the points whose mean they are.
+
+Shape legend: C counties, P points, Y years, K 2 crops (corn, soybean), T days, F features, B points of a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import Scalers
+from model.losses import county_yield_error, yield_bounds
+from model.network import KGMLNetwork
+from model.response_losses import fall
+from model.training.data import normalised_inputs
+from model.training.dataset import CountySet
+from model.training.meter import SkillMeter
+from model.training.pretraining import batches
+from model.training.recipe import CountyRecipe, RecipeError, StageRecipe
+from model.training.responses import Checks, mean_yield
+from model.training.sequence import run_years, yield_alone
+from model.training.splits import CountySplit
+from model.training.stages import physical_gpp, physical_yield
+from model.training.trainer import Learn, Outcome
+
+CROP_NAMES = ("corn", "soybean")
+
+
+@dataclass(frozen=True)
+class CountyData:
+    """Counties, and which of them test, validate and train."""
+
+    counties: CountySet
+    split: CountySplit
+
+
+class CountyYear(NamedTuple):
+    """One calendar year of a batch of counties, normalised."""
+
+    x_BTF: Tensor
+    yield_B: Tensor
+    county_B: Tensor
+    mask_BK: Tensor
+    observed_CK: Tensor
+
+    @property
+    def predicted_CK(self) -> Tensor:
+        """Unweighted mean yield over the points of each crop; NaN where no point grows it."""
+        shape = self.observed_CK.shape
+        weight_BK = self.mask_BK.to(self.yield_B)
+        total_CK = self.yield_B.new_zeros(shape).index_add(0, self.county_B, self.yield_B[:, None] * weight_BK)
+        count_CK = self.yield_B.new_zeros(shape).index_add(0, self.county_B, weight_BK)
+        return torch.where(count_CK > 0, total_CK / count_CK.clamp(min=1), torch.nan)
+
+
+class CountyStage:
+    """The task of stage 3.
+
+    Parameters
+    ----------
+    data
+        Counties and their split.
+    scalers
+        Of the network.
+    checks
+        Of the yield's responses.
+    recipe
+        Of the counties.
+    stage
+        Of the stage.
+    """
+
+    def __init__(
+        self, data: CountyData, *, scalers: Scalers, checks: Checks, recipe: CountyRecipe, stage: StageRecipe
+    ) -> None:
+        self.scalers, self.checks, self.recipe, self.stage = scalers, checks, recipe, stage
+        self.device = checks.x_NYTF.device
+        self.training = _Normalised(data.counties.at(data.split.training), scalers)
+        self.held_out = _Normalised(data.counties.at(data.split.validation), scalers)
+
+    def train(self, network: KGMLNetwork, *, learn: Learn, epoch: int) -> Outcome:
+        """Train one epoch: per batch of counties the response checks (from the second epoch on), then its years."""
+        meters, losses, pace = _meters(), [], self.stage.pace_of(epoch)
+        for counties in batches(self.training.counties, size=self.recipe.batch_counties):
+            if epoch > 0 and self.stage.response_weight:
+                learn(self.response_loss(network))
+            points = self._draw(counties)
+            for year in self._years(network, self.training, points):
+                losses.append(learn(self._loss(year, pace=pace)))
+                _count(year, meters)
+        return Outcome(sum(losses) / len(losses), {name: meter.r2 for name, meter in meters.items()})
+
+    def validate(self, network: KGMLNetwork) -> Outcome:
+        """Score the validation counties: mean loss of the years, and the checks."""
+        meters, points = _meters(), torch.arange(len(self.held_out.x_PYTF))
+        losses = []
+        for year in self._years(network, self.held_out, points):
+            losses.append(float(self._loss(year, pace=math.inf)))
+            _count(year, meters)
+        checks = float(self.response_loss(network)) if self.stage.response_weight else 0.0
+        return Outcome(sum(losses) / len(losses) + checks, {name: meter.r2 for name, meter in meters.items()})
+
+    def response_loss(self, network: KGMLNetwork) -> Tensor:
+        """How much mean yield falls along the inputs of the checks."""
+        falls = [fall(mean_yield(network, self.checks.x_NYTF, grid=grid), step=grid.step) for grid in self.checks.grids]
+        return self.stage.response_weight * torch.stack(falls).sum()
+
+    def _draw(self, counties: Tensor) -> Tensor:
+        """Return points of the counties, at most so many of each as the recipe says, drawn anew each epoch."""
+        parts = []
+        for county in counties:
+            points = (self.training.county_P == county).nonzero()[:, 0]
+            parts.append(points[torch.randperm(len(points))[: self.recipe.training_points]])
+        return torch.cat(parts)
+
+    def _years(self, network: KGMLNetwork, data: _Normalised, points: Tensor) -> Iterator[CountyYear]:
+        x_BYTF = data.x_PYTF[points].to(self.device)
+        counties, county_B = torch.unique(data.county_P[points], return_inverse=True)
+        for year, result in enumerate(run_years(yield_alone(network), x_BYTF)):
+            yield CountyYear(
+                x_BYTF[:, year],
+                result.yield_B,
+                county_B.to(self.device),
+                data.mask_PYK[points, year].to(self.device),
+                data.observed_CYK[counties, year].to(self.device),
+            )
+
+    def _loss(self, year: CountyYear, *, pace: float) -> Tensor:
+        gpp_B = physical_gpp(year.x_BTF, scalers=self.scalers).sum(1)
+        yield_B, limit = physical_yield(year.yield_B, scalers=self.scalers), self.stage.yield_limit
+        bounds = [
+            yield_bounds(yield_B[chosen], gpp_B=gpp_B[chosen], limit=limit)
+            for county in range(len(year.observed_CK))
+            for chosen in [year.county_B == county]
+        ]
+        error = county_yield_error(year.predicted_CK, observed_CK=year.observed_CK, pace=pace)
+        return error + torch.stack(bounds).mean()
+
+
+class _Normalised:
+    """A county set as tensors, normalised with the network's scalers."""
+
+    def __init__(self, data: CountySet, scalers: Scalers) -> None:
+        scaler = scalers.outputs["yield"]
+        self.x_PYTF = normalised_inputs(data.points.x_NYTF, scalers=scalers)
+        self.county_P = torch.from_numpy(data.county_P)
+        self.mask_PYK = torch.from_numpy(data.mask_PYK)
+        self.observed_CYK = (torch.from_numpy(data.observed_CYK) - scaler.mean) / scaler.std
+        self.counties = len(data)
+        if bool(torch.isnan(self.observed_CYK).all()):
+            raise RecipeError(f"no county of {data.origin} has an observed yield; stage 3 has nothing to learn from")
+
+
+def _meters() -> dict[str, SkillMeter]:
+    return {name: SkillMeter() for name in CROP_NAMES}
+
+
+def _count(year: CountyYear, meters: dict[str, SkillMeter]) -> None:
+    predicted_CK, observed_CK = year.predicted_CK, year.observed_CK
+    known_CK = torch.isfinite(predicted_CK.detach() - observed_CK)
+    for k, meter in enumerate(meters.values()):
+        meter.add(predicted_CK[:, k], target=observed_CK[:, k], mask=known_CK[:, k])

@@ -1,0 +1,184 @@
+"""Stage 5: Ra, Rh and NEE, from flux towers, without losing the responses that were learned before.
+
+Shape legend: Y years, T days, F features, J levels of an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import Scalers
+from model.features import SOIL
+from model.losses import mass_balance, seasonal_respiration_error, squared_error
+from model.network import KGMLNetwork
+from model.response_losses import agreement_shortfall, correlation_shortfall
+from model.training.data import normalised_inputs
+from model.training.dataset import TowerSet
+from model.training.meter import SkillMeter
+from model.training.recipe import StageRecipe
+from model.training.responses import Checks, mean_respiration
+from model.training.scores import score
+from model.training.sequence import run_years
+from model.training.stages import SOIL_CARBON, physical_fluxes, physical_gpp
+from model.training.trainer import Learn, Outcome
+
+CORRELATION, SOIL_CORRELATION, SOIL_CARBON_R2 = 0.8, 0.9, 0.99
+"""How closely responses to weather, crop, GPP and year, to soil, and Rh's to soil carbon must keep to those before."""
+
+
+@dataclass(frozen=True)
+class TowerData:
+    """A tower, and which of its years train, validate and test."""
+
+    tower: TowerSet
+    training: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the split."""
+        return {name: list(getattr(self, name)) for name in ("training", "validation", "test")}
+
+
+@dataclass(frozen=True)
+class TowerRun:
+    """Predictions beside observations of one tower, physical, with the network's signs [g C m-2 d-1]."""
+
+    gpp_YT: Tensor
+    fluxes_YT3: Tensor
+    reco_YT: Tensor
+    nee_YT: Tensor
+    mask_YT: Tensor
+
+    @property
+    def predicted_reco_YT(self) -> Tensor:
+        """Ecosystem respiration, positive."""
+        return -self.fluxes_YT3[..., :2].sum(-1)
+
+    def at(self, chosen_Y: Tensor) -> TowerRun:
+        """Return some of the years."""
+        return TowerRun(*(getattr(self, name)[chosen_Y] for name in TowerRun.__dataclass_fields__))
+
+
+class TowerStage:
+    """The task of stage 5.
+
+    Parameters
+    ----------
+    towers
+        Towers and their splits.
+    network
+        As it comes from stage 4: its response curves are those to keep.
+    scalers
+        Of the network.
+    checks
+        Sequences and the grids of all inputs.
+    stage
+        Of the stage.
+    """
+
+    def __init__(
+        self,
+        towers: Sequence[TowerData],
+        *,
+        network: KGMLNetwork,
+        scalers: Scalers,
+        checks: Checks,
+        stage: StageRecipe,
+    ) -> None:
+        self.towers, self.scalers, self.checks, self.stage = tuple(towers), scalers, checks, stage
+        with torch.no_grad():
+            network.eval()
+            self.references_J2 = [self._curve(network, i) for i in range(len(checks.grids))]
+
+    def train(self, network: KGMLNetwork, *, learn: Learn, epoch: int) -> Outcome:
+        """Train one epoch: one step over all towers; from the second epoch on, one per input to keep its response."""
+        meters, losses = _meters(), []
+        for data in self.towers:
+            run = self._run(network, data.tower.observing(data.training))
+            losses.append(self._loss(run))
+            _count(run, meters)
+        loss = learn(torch.stack(losses).mean())
+        if epoch > 0 and self.stage.response_weight:
+            for i in range(len(self.checks.grids)):
+                learn(self.response_loss(network, i))
+        return Outcome(loss, {name: meter.r2 for name, meter in meters.items()})
+
+    def validate(self, network: KGMLNetwork) -> Outcome:
+        """Score the validation years: squared errors of Reco and NEE, winter not apart, and the mass balance."""
+        meters, losses = _meters(), []
+        for data in self.towers:
+            run = self._run(network, data.tower.observing(data.validation))
+            reco = squared_error(run.predicted_reco_YT, target=run.reco_YT, mask=run.mask_YT).mean()
+            losses.append(float(reco + self._nee_and_balance(run)))
+            _count(run, meters)
+        return Outcome(sum(losses) / len(losses), {name: meter.r2 for name, meter in meters.items()})
+
+    def response_loss(self, network: KGMLNetwork, check: int) -> Tensor:
+        """How far the responses of Ra and Rh to an input have moved from those before the stage."""
+        feature = self.checks.grids[check].feature
+        curve_J2, reference_J2 = self._curve(network, check), self.references_J2[check]
+        threshold = SOIL_CORRELATION if feature >= SOIL.start else CORRELATION
+        ra = correlation_shortfall(curve_J2[:, 0], reference_J=reference_J2[:, 0], threshold=threshold)
+        if feature == SOIL_CARBON:
+            rh = agreement_shortfall(curve_J2[:, 1], reference_J=reference_J2[:, 1], threshold=SOIL_CARBON_R2)
+        else:
+            rh = correlation_shortfall(curve_J2[:, 1], reference_J=reference_J2[:, 1], threshold=threshold)
+        return self.stage.response_weight * (ra + rh)
+
+    def scores(self, network: KGMLNetwork) -> dict[str, Any]:
+        """Return the daily skill of Reco and NEE in each tower's test years, by site and year."""
+        with torch.no_grad():
+            network.eval()
+            return {data.tower.site: self._test_scores(network, data) for data in self.towers}
+
+    def _test_scores(self, network: KGMLNetwork, data: TowerData) -> dict[str, Any]:
+        run = self._run(network, data.tower)
+        table = {}
+        for year in data.test:
+            of_year = run.at(torch.from_numpy(data.tower.years == year).to(run.mask_YT.device))
+            kept = of_year.mask_YT.bool()
+            pairs = {"reco": (of_year.predicted_reco_YT, of_year.reco_YT)}
+            pairs["nee"] = (of_year.fluxes_YT3[..., 2], of_year.nee_YT)
+            table[str(year)] = {name: asdict(score(p[kept], target=t[kept])) for name, (p, t) in pairs.items()}
+        return table
+
+    def _curve(self, network: KGMLNetwork, check: int) -> Tensor:
+        return mean_respiration(network, self.checks.x_NYTF, grid=self.checks.grids[check], scalers=self.scalers)
+
+    def _run(self, network: KGMLNetwork, tower: TowerSet) -> TowerRun:
+        device = self.checks.x_NYTF.device
+        x_YTF = normalised_inputs(tower.x_YTF, scalers=self.scalers).to(device)
+        fluxes_YT3 = torch.cat([result.fluxes_BT3 for result in run_years(network, x_YTF[None])])
+        observed = [torch.from_numpy(values).to(device) for values in (tower.reco_YT, tower.nee_YT, tower.mask_YT)]
+        return TowerRun(
+            physical_gpp(x_YTF, scalers=self.scalers),
+            physical_fluxes(fluxes_YT3, scalers=self.scalers),
+            observed[0],
+            observed[1],
+            observed[2].float(),
+        )
+
+    def _loss(self, run: TowerRun) -> Tensor:
+        reco = seasonal_respiration_error(-run.fluxes_YT3[..., :2], reco_YT=run.reco_YT, mask_YT=run.mask_YT)
+        return reco + self._nee_and_balance(run)
+
+    def _nee_and_balance(self, run: TowerRun) -> Tensor:
+        nee = squared_error(run.fluxes_YT3[..., 2], target=run.nee_YT, mask=run.mask_YT).mean()
+        tolerance = self.stage.balance_tolerance
+        balance = mass_balance(run.gpp_YT, fluxes_BT3=run.fluxes_YT3, mask_BT=run.mask_YT, tolerance=tolerance)
+        return nee + self.stage.balance_weight * balance
+
+
+def _meters() -> dict[str, SkillMeter]:
+    return {"reco": SkillMeter(), "nee": SkillMeter()}
+
+
+def _count(run: TowerRun, meters: dict[str, SkillMeter]) -> None:
+    meters["reco"].add(run.predicted_reco_YT, target=run.reco_YT, mask=run.mask_YT)
+    meters["nee"].add(run.fluxes_YT3[..., 2], target=run.nee_YT, mask=run.mask_YT)

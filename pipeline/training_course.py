@@ -1,0 +1,62 @@
+"""The data of a training recipe: simulated sites and counties, and the towers that a user has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from model.training.counties import CountyDraw, simulate_counties
+from model.training.county_stage import CountyData
+from model.training.course import CourseData
+from model.training.data import synthetic_data
+from model.training.recipe import CountyRecipe, Recipe, TowerRecipe
+from model.training.splits import split_counties
+from model.training.tower_stage import TowerData
+from pipeline.errors import UserError
+from pipeline.tower_site import TowerFiles
+from pipeline.training_data import read_tower_set
+
+
+def course_data(recipe: Recipe, *, steps: Sequence[int], towers: Path | None) -> Callable[[], CourseData]:
+    """Return what makes the data of some stages; files are read at once, so that a fault shows before hours of work.
+
+    Parameters
+    ----------
+    recipe, steps
+        What is trained.
+    towers
+        Folder of the files that the recipe's towers name.
+
+    Raises
+    ------
+    UserError
+        If stage 5 is among the stages and the folder is not given, or a file is not what it should be.
+    """
+    observed = tuple(_tower(tower, towers) for tower in recipe.towers) if 5 in steps else ()
+
+    def make() -> CourseData:
+        counties = _counties(recipe.counties, seed=recipe.seed) if recipe.counties and 3 in steps else None
+        return CourseData(synthetic_data(recipe.data, seed=recipe.seed), counties, observed)
+
+    return make
+
+
+def _counties(recipe: CountyRecipe, *, seed: int) -> CountyData:
+    # Another seed than the sites': counties must not repeat their weather and soils.
+    years = np.arange(recipe.first_year, recipe.last_year + 1)
+    counties = simulate_counties(seed + 1000, draw=CountyDraw(recipe.counties, recipe.points, years))
+    return CountyData(counties, split_counties(seed, counties=recipe.counties))
+
+
+def _tower(recipe: TowerRecipe, folder: Path | None) -> TowerData:
+    if folder is None:
+        raise UserError(f"stage 5 learns from {recipe.tower}; name the folder of tower data with --towers")
+    files = TowerFiles(folder / recipe.weather, folder / recipe.soil, folder / recipe.tower)
+    tower = read_tower_set(files, crop=recipe.crop, years=recipe.years)
+    wanted = {*recipe.training_years, *recipe.validation_years, *recipe.test_years}
+    absent = sorted(wanted - set(tower.years.tolist()))
+    if absent:
+        raise UserError(f"{recipe.tower}: the recipe uses {absent[0]}, its years are {recipe.years}")
+    return TowerData(tower, recipe.training_years, recipe.validation_years, recipe.test_years)
