@@ -11,6 +11,7 @@ from pipeline.commands import (
     aggregate,
     checkpoint,
     demo,
+    evaluate,
     export,
     fetch,
     ingest,
@@ -44,6 +45,7 @@ app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect traine
 app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them, end to end.")
 app.command()(site.site)
 app.command()(train.train)
+app.command()(evaluate.evaluate)
 
 
 def main() -> NoReturn:
