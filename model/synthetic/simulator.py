@@ -147,12 +147,16 @@ def simulate(weather: Weather, *, soils: Soils, management: Management, gpp: Arr
     Raises
     ------
     SyntheticInputError
-        If soils, management or production are not of the weather's sites and years.
+        If soils, management or production are not of the weather's sites and years, or production is negative.
     """
     _check(weather, soils=soils, management=management)
     given = np.full(weather.radn.shape, np.nan) if gpp is None else gpp
     if given.shape != weather.radn.shape:
         raise SyntheticInputError(f"production is of (days, sites) {given.shape}, the weather of {weather.radn.shape}")
+    if np.any(given < 0):
+        raise SyntheticInputError(
+            f"production of {np.nanmin(given):g} gC m-2 d-1 is negative; give 0 where a tower reports less"
+        )
     return _run(_Model.of(weather, soils=soils, management=management, gpp=given), weather=weather)
 
 

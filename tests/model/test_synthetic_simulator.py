@@ -127,6 +127,12 @@ def test_production_of_other_days_is_refused(midwest: Midwest) -> None:
         simulate(midwest.weather, soils=midwest.soils, management=midwest.management, gpp=np.zeros((365, SITES)))
 
 
+def test_negative_production_is_refused(midwest: Midwest) -> None:
+    gpp = np.where(midwest.simulation.gpp > 25, -0.4, midwest.simulation.gpp)
+    with pytest.raises(SyntheticInputError, match=r"production of -0\.4 .* is negative"):
+        simulate(midwest.weather, soils=midwest.soils, management=midwest.management, gpp=gpp)
+
+
 def test_the_carbon_of_every_day_balances(midwest: Midwest) -> None:
     """Between harvests the carbon of plants, litter and soil changes by minus NEE, day by day."""
     run, weather = midwest.simulation, midwest.weather

@@ -85,6 +85,13 @@ def test_sand_drains_faster_than_clay(soils: Soils) -> None:
     assert top[0] < 15.1 < 17 < top[1]
 
 
+def test_no_layer_holds_more_than_its_pores_after_a_downpour_on_a_tight_soil(soils: Soils) -> None:
+    tight = replace(soils, conductivity=np.full(2, 0.5))
+    flooded = advance_water(moist(tight), soils=tight, day=water_day(precn=800.0)).water.layers
+    assert np.all(flooded <= tight.porosity * 1000 * LAYER_M + 1e-9)
+    assert np.all(flooded > 0.9 * tight.porosity * 1000 * LAYER_M)
+
+
 def test_snow_lies_in_frost_and_melts_in_spring(soils: Soils) -> None:
     snowy = advance_water(moist(soils), soils=soils, day=water_day(-8.0, 5.0, 0.5, 0.0)).water
     assert snowy.snow.tolist() == [5.0, 5.0]
