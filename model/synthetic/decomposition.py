@@ -12,8 +12,8 @@ Parton, W. J. et al. (2001). DAYCENT: description and testing. In: Modeling Carb
     Management, CRC Press, 303-337 (effect of pH)
 Lloyd, J. & Taylor, J. A. (1994). Functional Ecology 8, 315-323. doi:10.2307/2389824 (temperature)
 Moyano, F. E. et al. (2013). Soil Biology & Biochemistry 59, 72-85. doi:10.1016/j.soilbio.2013.01.002 (moisture)
-Staricka, J. A. et al. (1991). Soil Science Society of America Journal 55, 808-813.
-    doi:10.2136/sssaj1991.03615995005500030030x (burial of residue by depth of tillage)
+Renard, K. G. et al. (1997). Predicting soil erosion by water (RUSLE). USDA Agriculture Handbook 703, chapter 5 (burial
+    of residue by tillage)
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ OLD_LITTER = 100.0
 CARBON_SHARES = np.array([0.35, 0.40, 0.25])[:, None]
 """Shares of the decomposing carbon of 0 to 30 cm in its three layers, (3, 1)."""
 BURIAL_DEPTH_M = 0.15
-"""Depth of tillage that buries two thirds of the residue, m."""
+"""Depth of tillage that buries two thirds of the residue, m: chisels of 0.2 m then bury three quarters, assumed."""
 TILLAGE_GAIN = 0.5
 """Relative gain of decomposition where soil has just been tilled."""
 TILLAGE_MEMORY = 1 - 1 / 30

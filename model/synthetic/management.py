@@ -16,8 +16,8 @@ HARVEST = (date(2001, 10, 31).timetuple().tm_yday, date(2001, 11, 20).timetuple(
 SEEDBED_DEPTH_M = 0.10
 """Depth of the cultivation before sowing, m."""
 STUBBLE_DEPTH_M = {CORN: 0.20, SOYBEAN: 0.0}
-"""Depth of tillage after harvest, m: corn stubble is chiselled, soybean stubble left (the usual practice of the
-region)."""
+"""Depth of tillage after harvest, m: corn stubble is chiselled, soybean stubble left: assumed for all fields,
+since no input of the network tells how a field is tilled."""
 FERTILITY_SPREAD = (0.05, 0.04)
 """Standard deviation of the logarithm of light-use efficiency between sites, and between the years of a site."""
 

@@ -5,8 +5,7 @@ Shape legend: L layers from the top down, S sites. Water is in mm, fluxes in mm 
 References
 ----------
 Allen, R. G. et al. (1998). FAO Irrigation and Drainage Paper 56 (FAO-56): reference evapotranspiration, water stress.
-Savabi, M. R. & Stott, D. E. (1994). Transactions of the ASAE 37, 1909-1915. doi:10.13031/2013.28282: rain that crop
-    residue holds.
+Savabi, M. R. & Stott, D. E. (1994). Transactions of the ASAE 37, 1093-1098: rain that crop residue holds.
 Ritchie, J. T. (1972). Water Resources Research 8, 1204-1213. doi:10.1029/WR008i005p01204: evaporation beneath a canopy.
 """
 
