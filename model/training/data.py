@@ -29,7 +29,7 @@ from model.synthetic import (
 from model.training.dataset import DAYS as DAYS
 from model.training.dataset import DataSetError, Floats, SiteSequences
 from model.training.recipe import DataRecipe
-from model.training.splits import SiteSplit, split_sites
+from model.training.splits import HeldOut, SiteSplit, split_sites
 
 LATITUDE, LONGITUDE = (37.5, 46.0), (-99.0, -82.0)
 """Extent of the synthetic sites, degrees."""
@@ -80,14 +80,9 @@ class DataSet(NamedTuple):
 def synthetic_data(recipe: DataRecipe, *, seed: int) -> DataSet:
     """Simulate the recipe's sites and divide them into training and validation."""
     years = np.arange(recipe.first_year, recipe.last_year + 1)
-    sequences = simulate_sites(seed, sites=recipe.sites + recipe.held_out_sites, years=years)
-    split = split_sites(
-        seed,
-        years=years,
-        sites=recipe.sites,
-        held_out_years=recipe.held_out_years,
-        held_out_sites=recipe.held_out_sites,
-    )
+    sites, held_out = recipe.sites + recipe.held_out_sites, HeldOut(recipe.held_out_years, recipe.held_out_sites)
+    sequences = simulate_sites(seed, sites=sites, years=years)
+    split = split_sites(seed, years=years, sites=sites, held_out=held_out)
     return divide(sequences, split=split)
 
 

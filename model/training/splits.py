@@ -54,10 +54,27 @@ class SiteSplit:
         }
 
 
-def split_sites(
-    seed: int, *, years: Integers, sites: int, held_out_years: int, held_out_sites: int, replace: bool = False
-) -> SiteSplit:
-    """Hold out the last `held_out_sites` of all sites, and random years of each other one.
+@dataclass(frozen=True)
+class HeldOut:
+    """What is kept from training.
+
+    Attributes
+    ----------
+    years
+        Number of years drawn from each site that trains.
+    sites
+        Number of sites kept whole.
+    replace
+        Whether years are drawn with replacement, as published, so that a site may lose fewer.
+    """
+
+    years: int
+    sites: int = 0
+    replace: bool = False
+
+
+def split_sites(seed: int, *, years: Integers, sites: int, held_out: HeldOut) -> SiteSplit:
+    """Hold out the last `held_out.sites` of N sites whole, and random years of the others.
 
     Parameters
     ----------
@@ -65,21 +82,19 @@ def split_sites(
         Of the random numbers.
     years
         (Y,) calendar years.
-    sites, held_out_sites
-        Number of sites that train, and of those held out whole, which come after them.
-    held_out_years
-        Years drawn from each training site.
-    replace
-        Draw them with replacement, as published, so that a site may lose fewer.
+    sites
+        Number of all sites, N.
+    held_out
+        How much is kept from training.
     """
-    rng, shape = np.random.default_rng(seed), (sites, len(years))
-    kept_NY = np.ones((sites + held_out_sites, len(years)), dtype=bool)
-    if replace:
-        drawn = rng.integers(len(years), size=(sites, held_out_years))
-        np.put_along_axis(kept_NY[:sites], drawn, values=False, axis=1)
+    rng, seen = np.random.default_rng(seed), sites - held_out.sites
+    kept_NY = np.zeros((sites, len(years)), dtype=bool)
+    if held_out.replace:
+        kept_NY[:seen] = True
+        drawn = rng.integers(len(years), size=(seen, held_out.years))
+        np.put_along_axis(kept_NY[:seen], drawn, values=False, axis=1)
     else:
-        kept_NY[:sites] = rng.random(shape).argsort(axis=1) >= held_out_years
-    kept_NY[sites:] = False
+        kept_NY[:seen] = rng.random((seen, len(years))).argsort(axis=1) >= held_out.years
     return SiteSplit(kept_NY, years, seed)
 
 

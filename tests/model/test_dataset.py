@@ -16,7 +16,7 @@ from model.features import CORN, CROP_TYPE, FEATURES, GPP, PUBLISHED_FEATURE_SCA
 from model.training.data import divide, simulate_sites
 from model.training.dataset import CountySet, DataSetError, SiteSequences, TowerSet
 from model.training.published_layout import DAILY_COLUMNS, GRAIN_DAY, read_published_layout, write_published_layout
-from model.training.splits import split_counties, split_sites
+from model.training.splits import HeldOut, split_counties, split_sites, split_years
 
 SITES, YEARS = 3, 2
 
@@ -258,13 +258,22 @@ def test_each_training_site_loses_its_years_and_no_others(
     seed: int, sites: int, count: int, unseen: int, replace: bool
 ) -> None:
     years = np.arange(2001, 2001 + count)
-    split = split_sites(seed, years=years, sites=sites, held_out_years=2, held_out_sites=unseen, replace=replace)
+    split = split_sites(seed, years=years, sites=sites + unseen, held_out=HeldOut(2, unseen, replace))
     lost = (~split.training_NY[:sites]).sum(1)
     assert np.all((lost == 2) | (replace & (lost == 1)))
     assert split.unseen_N.tolist() == [False] * sites + [True] * unseen
     told = split.as_json()
     assert told["held_out_sites"] == list(range(sites, sites + unseen))
     assert all(len(told["held_out_years"][str(site)]) == lost[site] for site in range(sites))
+
+
+def test_years_are_held_out_of_all_sites_alike() -> None:
+    split = split_years(np.arange(2001, 2007), sites=2, held_out=[2006, 2003])
+    assert split.training_NY.tolist() == [[True, True, False, True, True, False]] * 2
+    assert split.as_json()["held_out_years"] == {"0": [2003, 2006], "1": [2003, 2006]}
+    for impossible in ([2007], range(2001, 2007)):
+        with pytest.raises(DataSetError, match="hold out some of them, not all"):
+            split_years(np.arange(2001, 2007), sites=2, held_out=list(impossible))
 
 
 @given(st.integers(0, 2**31), st.integers(7, 700))
@@ -285,7 +294,7 @@ def test_either_origin_trains(tmp_path: Path) -> None:
     """What the simulator makes and what a file of it holds give the same normalised data."""
     own = simulate_sites(4, sites=3, years=np.arange(2003, 2006))
     write_published_layout(tmp_path / "a.safetensors", own)
-    split = split_sites(4, years=own.years, sites=2, held_out_years=1, held_out_sites=1)
+    split = split_sites(4, years=own.years, sites=3, held_out=HeldOut(1, 1))
     direct, read = (divide(each, split=split) for each in (own, read_published_layout(tmp_path / "a.safetensors")))
     assert torch.equal(direct.training_mask_NY, read.training_mask_NY)
     for name in ("x_NYTF", "fluxes_NYT3", "yield_NY"):
@@ -298,6 +307,6 @@ def test_either_origin_trains(tmp_path: Path) -> None:
 
 def test_a_split_of_other_data_is_refused(sequences: SiteSequences) -> None:
     with pytest.raises(DataSetError, match="split is of"):
-        divide(sequences, split=split_sites(1, years=sequences.years, sites=2, held_out_years=1, held_out_sites=0))
+        divide(sequences, split=split_sites(1, years=sequences.years, sites=2, held_out=HeldOut(1)))
     with pytest.raises(DataSetError, match="holds out every site-year or none"):
-        divide(sequences, split=split_sites(1, years=sequences.years, sites=3, held_out_years=0, held_out_sites=0))
+        divide(sequences, split=split_sites(1, years=sequences.years, sites=3, held_out=HeldOut(0)))
