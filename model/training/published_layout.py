@@ -79,7 +79,17 @@ class _Layout:
         ):
             if found != expected:
                 raise DataSetError(f"{name} has shape {found}, not {expected} as {sites} sites of X ask for")
+        layout._check_values()
         return layout
+
+    def _check_values(self) -> None:
+        gaps = [name for i, name in enumerate(DAILY_COLUMNS) if not np.isfinite(self.x[..., i]).all()]
+        if gaps:
+            raise DataSetError(f"X holds values of {', '.join(gaps)} that are not finite; sites with gaps must go")
+        for column in (RA, RH):
+            mean, std = self.x_scaler[column]
+            if self.x[..., column].mean(dtype=np.float64) * std + mean > 0:
+                raise DataSetError(f"{DAILY_COLUMNS[column]} is positive on average; respiration is negative here")
 
     @property
     def years(self) -> int:
@@ -124,8 +134,11 @@ def _scalers(raw: Mapping[str, Any], name: str) -> NDArray[np.float64]:
 
 def _names(raw: Any) -> tuple[str, ...]:
     """Site names: numbers are county codes of five digits."""
-    values = raw.tolist() if hasattr(raw, "tolist") else list(raw)
-    return tuple(value if isinstance(value, str) else f"{int(value):05d}" for value in values)
+    try:
+        values = raw.tolist() if hasattr(raw, "tolist") else list(raw)
+        return tuple(value if isinstance(value, str) else f"{int(value):05d}" for value in values)
+    except (TypeError, ValueError, OverflowError):
+        raise DataSetError("FIPS_ref is no list of county codes, one for each site") from None
 
 
 def _crops(crop_NYT: Floats) -> Floats:
@@ -171,8 +184,11 @@ def _read_ours(path: Path) -> SiteSequences:
         raise DataSetError(f"not readable ({error})") from None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise DataSetError(f"not of format {FORMAT!r}; write it with `write_published_layout`")
-    layout = _Layout.of(raw | {"FIPS_ref": metadata["sites"]})
-    return layout.sequences(int(metadata["first_year"]), metadata["origin"])
+    try:
+        sites, first_year, origin = metadata["sites"], int(metadata["first_year"]), str(metadata["origin"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataSetError(f"metadata is not complete ({error!r}); write it with `write_published_layout`") from None
+    return _Layout.of(raw | {"FIPS_ref": sites}).sequences(first_year, origin)
 
 
 def _unpickled(path: Path) -> Mapping[str, Any]:

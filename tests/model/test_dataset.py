@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from model.features import CORN, CROP_TYPE, FEATURES, GPP, PUBLISHED_FEATURE_SCALERS, SOIL, SOYBEAN, YEAR
 from model.training.data import divide, simulate_sites
@@ -137,6 +140,15 @@ def cut(raw: dict[str, Any], name: str, index: Any) -> dict[str, Any]:
         (lambda raw: raw | {"X": "many"}, "X is a str that holds no numbers"),
         (lambda raw: raw | {"X_scaler": raw["X_scaler"] + 1}, "Crop_Type holds"),
         (lambda raw: raw | {"Xsp": raw["Xsp"] * float("nan")}, "inputs .*TBKDS.* not finite"),
+        (lambda raw: raw | {"FIPS_ref": [None] * 3}, "FIPS_ref is no list of county codes"),
+        (
+            lambda raw: raw | {"X": torch.where(torch.arange(12) == 10, torch.nan, raw["X"])},
+            "X holds values of Rh",
+        ),
+        (
+            lambda raw: raw | {"X_scaler": np.where(np.eye(12, 2, -9), 3.0, raw["X_scaler"])},
+            "Ra is positive on average",
+        ),
         (lambda raw: list(raw.values()), "holds a list"),
     ],
 )
@@ -160,6 +172,21 @@ def test_absent_truncated_and_foreign_files_are_refused(tmp_path: Path, sequence
     (tmp_path / "a.sav").write_bytes((tmp_path / "a.sav").read_bytes()[:5000])
     with pytest.raises(DataSetError, match="refused"):
         read_published_layout(tmp_path / "a.sav")
+
+
+@pytest.mark.parametrize(("key", "message"), [("first_year", "metadata is not complete"), ("format", "not of format")])
+def test_a_file_of_ours_without_all_of_its_metadata_is_refused(
+    tmp_path: Path, sequences: SiteSequences, key: str, message: str
+) -> None:
+    path = tmp_path / "a.safetensors"
+    write_published_layout(path, sequences)
+    with safe_open(path, framework="pt") as file:
+        metadata = json.loads(file.metadata()["agcarbon"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+    del metadata[key]
+    save_file(tensors, path, {"agcarbon": json.dumps(metadata)})
+    with pytest.raises(DataSetError, match=message):
+        read_published_layout(path)
 
 
 def test_sequences_whose_balance_is_open_have_no_place_in_the_layout(tmp_path: Path, sequences: SiteSequences) -> None:
