@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline import config
 from pipeline.cli import app
+from pipeline.commands.console import console
 from pipeline.config import RunFile
 from pipeline.errors import UserError
 from pipeline.fetch_earthdata import EarthdataCatalogue
@@ -34,7 +35,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EarthdataServer]:
         for name in ("EARTHDATA_TOKEN", "EARTHDATA_USERNAME", "EARTHDATA_PASSWORD"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("NETRC", "/nonexistent")
-        monkeypatch.setenv("COLUMNS", "300")
+        monkeypatch.setattr(console, "width", 300)
         yield server
 
 
