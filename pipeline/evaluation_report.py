@@ -18,7 +18,7 @@ from model.checkpoint import Checkpoint
 from model.evaluate import ScoreRow
 from model.response_curves import ResponseCurve
 from pipeline.evaluation import Result
-from pipeline.evaluation_figures import agreement_figure, response_figure
+from pipeline.evaluation_figures import agreement_figure, observed_outputs, response_figure
 from pipeline.published import Published
 
 if TYPE_CHECKING:
@@ -92,6 +92,16 @@ def _null_rows(result: Result) -> Iterator[tuple[object, ...]]:
         for model, one in {"network, on the days of the nulls": each.network, **each.nulls}.items():
             key = (result.subject.name, model, each.flux, each.period, "pooled", "all")
             yield (*key, one.n, one.r2, one.rmse, one.bias, UNITS[each.period])
+
+
+def headline(results: Sequence[Result]) -> Iterator[str]:
+    """Yield one line per output that was observed: daily fluxes and annual yield, pooled."""
+    for result in results:
+        for output in observed_outputs(result):
+            row = result.evaluation.row(output, "annual" if output == "yield" else "daily")
+            assert row is not None
+            one = row.score
+            yield f"{result.subject.name}: {output} R² {_number(one.r2)}, RMSE {one.rmse:.3g}, n {one.count:,}"
 
 
 def beside_published(results: Sequence[Result], published: Published) -> pd.DataFrame:

@@ -1,16 +1,18 @@
-"""`agcarbon evaluate`: a checkpoint held against data, with the published figures beside."""
+"""`agcarbon evaluate`: a checkpoint held against data, beside published figures; and the paper's experiments."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+Experiment = Literal["sample-size", "ablation", "extreme-years"]
 
 
 def evaluate(
     subject: Annotated[
-        Path | None, typer.Argument(help="checkpoint, by default the one that ships; with --experiment, its recipe")
+        Path | None, typer.Argument(help="checkpoint, by default the one that ships; with --experiment, a recipe")
     ] = None,
     *,
     on: Annotated[
@@ -21,36 +23,73 @@ def evaluate(
     ),
     sites: Annotated[int, typer.Option(min=1, help="sites to simulate for --on synthetic")] = 24,
     curves: Annotated[bool, typer.Option(help="draw response curves, a minute's work")] = True,
+    figure: Annotated[
+        Literal["mead"] | None, typer.Option(help="draw mead.png alone: Mead observed, run and predicted")
+    ] = None,
+    experiment: Annotated[
+        Experiment | None, typer.Option(help="train the networks of one of the paper's experiments")
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for page, tables and figures")] = Path("evaluation"),
 ) -> None:
     """Score a checkpoint on simulated sites, on runs of ecosys, at a tower or on a file of sequences.
 
     Leaves index.html, which holds all figures, and scores.csv, responses.csv and evaluation.json beside it. Without
-    --on, simulated sites alone.
+    --on, simulated sites alone. An experiment leaves its table and a figure; killed, the same command goes on.
     """
+    if experiment is not None:
+        _experiment(experiment, subject, out)
+    elif figure is not None:
+        _mead(subject, data, out)
+    else:
+        _scores(subject, on or ["synthetic"], data=data, sites=sites, curves=curves, out=out)
+
+
+def _scores(subject: Path | None, on: list[str], *, data: Path, sites: int, curves: bool, out: Path) -> None:
     from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
     from pipeline.commands.console import console, progress_bars
     from pipeline.evaluation import evaluate_subject, read_subject
-    from pipeline.evaluation_report import Report, write_report
+    from pipeline.evaluation_report import Report, headline, write_report
     from pipeline.published import read_published
 
     path = subject or DEFAULT_CHECKPOINT
     checkpoint = Checkpoint.load(path)
-    subjects = [read_subject(name, data=data, sites=sites) for name in dict.fromkeys(on or ["synthetic"])]
+    subjects = [read_subject(name, data=data, sites=sites) for name in dict.fromkeys(on)]
     with progress_bars() as progress:
         # One set of response curves is enough: they are of the network.
-        results = [
+        results = tuple(
             evaluate_subject(checkpoint, each, curves=curves and not i, progress=progress)
             for i, each in enumerate(subjects)
-        ]
-    report = Report(checkpoint, path.name, tuple(results), read_published())
-    for result in results:
-        for output in ("yield", "ra", "rh", "reco", "nee"):
-            row = result.evaluation.row(output, "annual" if output == "yield" else "daily")
-            if row is not None:
-                r2 = "–" if row.score.r2 is None else f"{row.score.r2:.3f}"
-                console.print(
-                    f"{result.subject.name}: {output} R² {r2}, RMSE {row.score.rmse:.3g}, n {row.score.count:,}"
-                )
-    for written in write_report(report, out):
+        )
+    for line in headline(results):
+        console.print(line)
+    for written in write_report(Report(checkpoint, path.name, results, read_published()), out):
+        console.print(str(written), style="dim")
+
+
+def _mead(subject: Path | None, data: Path, out: Path) -> None:
+    from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+    from pipeline.commands.console import console
+    from pipeline.mead import mead_budget, mead_figure, read_mead
+
+    mead = read_mead(Checkpoint.load(subject or DEFAULT_CHECKPOINT), data=data)
+    out.mkdir(parents=True, exist_ok=True)
+    console.print(mead_budget(mead).to_string(float_format=lambda value: f"{value:.0f}"))
+    mead_figure(mead).savefig(out / "mead.png", dpi=110)
+    console.print(str(out / "mead.png"), style="dim")
+
+
+def _experiment(name: Experiment, subject: Path | None, out: Path) -> None:
+    from model.training.experiment_recipe import read_experiment_recipe
+    from model.training.experiments import run_experiment
+    from pipeline.commands.console import console, progress_bars
+    from pipeline.errors import UserError
+    from pipeline.experiment_figure import experiment_figure
+
+    if subject is None:
+        raise UserError(f"--experiment {name} needs a recipe, as model/training/experiment_recipes/small.toml")
+    recipe = read_experiment_recipe(subject)
+    with progress_bars() as progress:
+        rows = run_experiment(name, recipe, out, progress=progress)
+    experiment_figure(rows).savefig(out / f"{name}.png", dpi=110)
+    for written in (out / f"{name}.csv", out / f"{name}.png"):
         console.print(str(written), style="dim")

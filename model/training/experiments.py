@@ -1,0 +1,393 @@
+"""The paper's experiments at a small size: sample-size curves, a 2^4 ablation and extreme years.
+
+The observed world is the simulator with other rates and with errors of observation, so that pre-training helps and does
+not suffice. Networks see of it what towers and surveys see: Reco, NEE and yield.
+
+Shape legend: N sites, Y years, B sites of a batch, T days, F inputs.
+
+References
+----------
+Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from model.baseline import PureML
+from model.checkpoint import Scalers
+from model.evaluate import Balance, Carbon, annual_pair, balance, predicted_carbon, score
+from model.features import CORN, GPP, SOYBEAN
+from model.losses import mass_balance, yield_bounds
+from model.network import KGMLNetwork, OutputScalers, State, YearResult
+from model.training.baselines import FitData, FitSample, fit, flux_error, seen_error, yield_error
+from model.training.data import output_scalers, simulate_sites
+from model.training.dataset import Booleans, Floats, SiteSequences
+from model.training.experiment_recipe import ExperimentRecipe, WorldRecipe
+from model.training.recipe import RecipeError
+from model.training.stages import physical_fluxes, physical_gpp, physical_yield
+
+Experiment: TypeAlias = Literal["sample-size", "ablation", "extreme-years"]
+EXPERIMENTS: tuple[Experiment, ...] = get_args(Experiment)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a network is given.
+
+    Attributes
+    ----------
+    gpp
+        GPP among its inputs; without, its column holds the mean.
+    pretrained
+        Pre-training on the simulator.
+    structure
+        KGML-ag-Carbon's topology; without, the pure-ML networks.
+    knowledge
+        Mass balance and bounds of yield in the loss.
+    """
+
+    gpp: bool
+    pretrained: bool
+    structure: bool
+    knowledge: bool
+
+    @property
+    def name(self) -> str:
+        """Its parts in words."""
+        parts = {"GPP": self.gpp, "pre-training": self.pretrained, "structure": self.structure, "KG": self.knowledge}
+        return " + ".join(["ML", *(name for name, given in parts.items() if given)])
+
+
+KGML = Variant(gpp=True, pretrained=True, structure=True, knowledge=True)
+PURE_ML = Variant(gpp=True, pretrained=False, structure=False, knowledge=False)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run of a table: a network, the number of sites it sees, and which draw of them."""
+
+    variant: Variant
+    samples: int
+    repeat: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """Scores of a cell, on all test sites or on site-years that were held out.
+
+    Attributes
+    ----------
+    recipe
+        First digits of the recipe's digest.
+    variant, samples, repeat
+        Of the cell.
+    tested_on
+        "test sites", "extreme years" or "ordinary years".
+    yield_r2, reco_r2, nee_r2
+        Annual yield, daily Reco and NEE, against the world without errors of observation; NaN if they do not vary.
+    yield_rmse, nee_annual_rmse
+        g C m-2 yr-1.
+    imbalance, imbalance_annual
+        Mean absolute residual of the balance, g C m-2 d-1 and g C m-2 yr-1.
+    """
+
+    recipe: str
+    variant: str
+    samples: int
+    repeat: int
+    tested_on: str
+    yield_r2: float
+    reco_r2: float
+    nee_r2: float
+    yield_rmse: float
+    nee_annual_rmse: float
+    imbalance: float
+    imbalance_annual: float
+
+
+class WithoutGPP(nn.Module):
+    """A network whose GPP input is held at its mean; the rest of the world still knows it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
+        """Run one calendar year."""
+        blind_BTF = x_BTF.clone()
+        blind_BTF[..., GPP] = 0.0
+        result: YearResult = self.network(blind_BTF, state)
+        return result
+
+
+def cells(experiment: Experiment, recipe: ExperimentRecipe) -> tuple[Cell, ...]:
+    """Return the training runs of a table, in order."""
+    if experiment == "sample-size":
+        return tuple(
+            Cell(variant, size, repeat)
+            for size, repeat, variant in product(recipe.sample_sizes, range(recipe.repeats), (KGML, PURE_ML))
+        )
+    if experiment == "ablation":
+        variants = [Variant(*flags) for flags in product((False, True), repeat=4)]
+        return tuple(Cell(variant, size) for size, variant in product(recipe.ablation_sizes, variants))
+    return tuple(Cell(variant, recipe.pool_sites) for variant in (KGML, PURE_ML))
+
+
+def changed_world(simulated: SiteSequences, *, world: WorldRecipe) -> SiteSequences:
+    """Return what happens in a world of other rates, NEE closing the balance."""
+    ra, rh = world.ra * simulated.fluxes_NYT3[..., 0], world.rh * simulated.fluxes_NYT3[..., 1]
+    nee = -(simulated.x_NYTF[..., GPP] + ra + rh)
+    fluxes_NYT3 = np.stack([ra, rh, nee], -1).astype(np.float32)
+    return replace(simulated, fluxes_NYT3=fluxes_NYT3, yield_NY=np.float32(world.grain) * simulated.yield_NY)
+
+
+def observed(truth: SiteSequences, *, world: WorldRecipe, seed: int) -> SiteSequences:
+    """Return a world as towers and surveys see it: with errors, the same in Reco and in NEE."""
+    rng = np.random.default_rng(seed)
+    factor_NYT = _error(rng, truth.fluxes_NYT3.shape[:3], cv=world.flux_error)
+    ra, rh = (truth.fluxes_NYT3[..., i] * factor_NYT for i in (0, 1))
+    nee = -(truth.x_NYTF[..., GPP] + ra + rh)
+    grain = truth.yield_NY * _error(rng, truth.yield_NY.shape, cv=world.grain_error)
+    return replace(truth, fluxes_NYT3=np.stack([ra, rh, nee], -1).astype(np.float32), yield_NY=grain)
+
+
+def _error(rng: np.random.Generator, shape: tuple[int, ...], *, cv: float) -> Floats:
+    variance = np.log1p(cv**2)
+    return np.exp(rng.normal(-variance / 2, np.sqrt(variance), shape)).astype(np.float32)
+
+
+def extreme_years(truth: SiteSequences, *, deviations: float) -> Booleans:
+    """(N, Y) whether a yield lies beyond so many standard deviations from its crop's trend at its site.
+
+    The trend is linear over all sites of the crop, the level that of the site, the deviation that of the crop.
+    """
+    extreme_NY = np.zeros(truth.yield_NY.shape, dtype=bool)
+    for crop in (CORN, SOYBEAN):
+        grown_NY = truth.crop_NY == crop
+        if not grown_NY.any():
+            continue
+        values = np.where(grown_NY, truth.yield_NY.astype(np.float64), np.nan)
+        counts_N1 = np.maximum(grown_NY.sum(1, keepdims=True), 1)
+        anomaly_NY = values - np.where(grown_NY, values, 0.0).sum(1, keepdims=True) / counts_N1
+        years_NY = np.broadcast_to(truth.years - truth.years.mean(), values.shape)
+        residual = anomaly_NY[grown_NY] - np.polyval(
+            np.polyfit(years_NY[grown_NY], anomaly_NY[grown_NY], 1), years_NY[grown_NY]
+        )
+        extreme_NY[grown_NY] = np.abs(residual) > deviations * residual.std()
+    return extreme_NY
+
+
+def seen_loss(scalers: Scalers, *, knowledge: bool) -> Callable[[FitSample], Tensor]:
+    """Return the loss on what is observed: squared errors of Reco, NEE and yield, normalised.
+
+    With knowledge, mass balance and bounds of yield are added, as published.
+    """
+
+    def loss(sample: FitSample) -> Tensor:
+        fluxes, target = (
+            physical_fluxes(each, scalers=scalers) for each in (sample.fluxes_BTO, sample.target_fluxes_BTO)
+        )
+        reco = seen_error(fluxes[..., :2].sum(-1), target=target[..., :2].sum(-1)) / scalers.outputs["ra"].std ** 2
+        error = reco + seen_error(sample.fluxes_BTO[..., 2], target=sample.target_fluxes_BTO[..., 2])
+        return error + yield_error(sample) + (_knowledge(sample, scalers) if knowledge else 0.0)
+
+    return loss
+
+
+def simulated_loss(scalers: Scalers, *, knowledge: bool) -> Callable[[FitSample], Tensor]:
+    """Return the loss of pre-training, to which Ra and Rh are known apart."""
+
+    def loss(sample: FitSample) -> Tensor:
+        return flux_error(sample) + yield_error(sample) + (_knowledge(sample, scalers) if knowledge else 0.0)
+
+    return loss
+
+
+def _knowledge(sample: FitSample, scalers: Scalers) -> Tensor:
+    gpp_BT = physical_gpp(sample.x_BTF, scalers=scalers)
+    fluxes = physical_fluxes(sample.fluxes_BTO, scalers=scalers)
+    closed = mass_balance(gpp_BT, fluxes_BT3=fluxes, mask_BT=torch.ones_like(gpp_BT))
+    return closed + yield_bounds(physical_yield(sample.yield_B, scalers=scalers), gpp_B=gpp_BT.sum(1))
+
+
+class Laboratory:
+    """The data of a recipe, and the training runs on them.
+
+    Parameters
+    ----------
+    recipe
+        Of the experiments.
+    folder
+        Where pre-trained networks are kept for other cells.
+    """
+
+    def __init__(self, recipe: ExperimentRecipe, folder: Path) -> None:
+        self.recipe, self.folder = recipe, folder
+        self.years = np.arange(recipe.first_year, recipe.last_year + 1)
+        sites = recipe.pool_sites + recipe.validation_sites + recipe.test_sites
+        other = simulate_sites(recipe.seed + 1, sites=sites, years=self.years)
+        self.truth = changed_world(other, world=recipe.world)
+        self.seen = observed(self.truth, world=recipe.world, seed=recipe.seed + 2)
+
+    @cached_property
+    def source(self) -> SiteSequences:
+        """What pre-training learns from."""
+        sites = self.recipe.source_sites + self.recipe.validation_sites
+        return simulate_sites(self.recipe.seed, sites=sites, years=self.years)
+
+    @cached_property
+    def scalers(self) -> Scalers:
+        """Normalisation of all networks."""
+        return output_scalers(self.source)
+
+    def rows(self, cell: Cell, experiment: Experiment) -> list[Row]:
+        """Train a cell and score it."""
+        held_out = self.held_out() if experiment == "extreme-years" else {}
+        network = self.trained(cell, without_NY=np.logical_or.reduce([self._none(), *held_out.values()]))
+        predicted = predicted_carbon(network, self.truth.x_NYTF, scalers=self.scalers)
+        tests = held_out or {"test sites": self._sites(slice(-self.recipe.test_sites, None))}
+        return [self._row(cell, name, predicted, mask_NY) for name, mask_NY in tests.items() if mask_NY.any()]
+
+    def held_out(self) -> dict[str, Booleans]:
+        """Return the extreme site-years of the pool, and as many ordinary ones."""
+        pool_NY = self._sites(slice(0, self.recipe.pool_sites))
+        extreme_NY = extreme_years(self.truth, deviations=self.recipe.outlier) & pool_NY
+        others = np.argwhere(pool_NY & ~extreme_NY)
+        drawn = np.random.default_rng(self.recipe.seed).permutation(others)[: int(extreme_NY.sum())]
+        ordinary_NY = self._none()
+        ordinary_NY[drawn[:, 0], drawn[:, 1]] = True
+        return {"extreme years": extreme_NY, "ordinary years": ordinary_NY}
+
+    def trained(self, cell: Cell, *, without_NY: Booleans) -> nn.Module:
+        """Return the network of a cell, trained on its sample of sites without some site-years."""
+        recipe = self.recipe
+        # Of one repeat, smaller samples are part of larger ones, and all variants see the same sites.
+        order = np.random.default_rng([recipe.seed, cell.repeat]).permutation(recipe.pool_sites)
+        data = FitData.of(
+            self.seen,
+            scalers=self.scalers,
+            training_NY=self._sites(order[: cell.samples]) & ~without_NY,
+            validation_NY=self._sites(slice(recipe.pool_sites, recipe.pool_sites + recipe.validation_sites)),
+        )
+        network = self.pretrained(cell.variant) if cell.variant.pretrained else self.untrained(cell.variant)
+        length = recipe.training if cell.variant.pretrained else recipe.training.doubled
+        loss = seen_loss(self.scalers, knowledge=cell.variant.knowledge)
+        fit(network, data=data, loss=loss, recipe=length, seed=recipe.seed + cell.repeat)
+        return network
+
+    def untrained(self, variant: Variant) -> nn.Module:
+        """Return a variant's network with random weights."""
+        torch.manual_seed(self.recipe.seed)
+        outputs = self.scalers.outputs
+        scalers = OutputScalers(outputs["gpp"], outputs["ra"], outputs["yield"], outputs["residue"])
+        network = KGMLNetwork(scalers) if variant.structure else PureML()
+        return network if variant.gpp else WithoutGPP(network)
+
+    def pretrained(self, variant: Variant) -> nn.Module:
+        """Return a variant's network, pre-trained once and then read from the folder."""
+        network = self.untrained(variant)
+        path = self.folder / f"pretrained-{variant.name.replace(' + ', '-')}-{self.recipe.digest[:12]}.safetensors"
+        if not path.exists():
+            sites = np.arange(len(self.source)) < self.recipe.source_sites
+            training_NY = np.repeat(sites[:, None], len(self.years), axis=1)
+            data = FitData.of(self.source, scalers=self.scalers, training_NY=training_NY, validation_NY=~training_NY)
+            loss = simulated_loss(self.scalers, knowledge=variant.knowledge)
+            fit(network, data=data, loss=loss, recipe=self.recipe.pretraining, seed=self.recipe.seed)
+            partial = path.with_name(f".{path.name}.partial")
+            partial.write_bytes(safetensors.torch.save(network.state_dict()))
+            partial.replace(path)
+        network.load_state_dict(safetensors.torch.load(path.read_bytes()))
+        return network
+
+    def _sites(self, index: slice | np.ndarray) -> Booleans:
+        mask_NY = self._none()
+        mask_NY[index] = True
+        return mask_NY
+
+    def _none(self) -> Booleans:
+        return np.zeros(self.truth.yield_NY.shape, dtype=bool)
+
+    def _row(self, cell: Cell, tested_on: str, predicted: Carbon, mask_NY: Booleans) -> Row:
+        truth = Carbon.of_sites(self.truth)
+        grain = score(predicted.yield_NY[mask_NY], truth.yield_NY[mask_NY])
+        reco, nee = (score(predicted.daily(name)[mask_NY], truth.daily(name)[mask_NY]) for name in ("reco", "nee"))
+        annual = annual_pair(predicted, truth, output="nee")
+        open_: Balance = balance(Carbon(*(getattr(predicted, field.name)[mask_NY] for field in fields(Carbon))))
+        return Row(
+            self.recipe.digest[:12],
+            cell.variant.name,
+            cell.samples,
+            cell.repeat,
+            tested_on,
+            yield_r2=_or_nan(grain.r2),
+            reco_r2=_or_nan(reco.r2),
+            nee_r2=_or_nan(nee.r2),
+            yield_rmse=grain.rmse,
+            nee_annual_rmse=score(annual[0][mask_NY], annual[1][mask_NY]).rmse,
+            imbalance=open_.daily,
+            imbalance_annual=open_.annual,
+        )
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def run_experiment(
+    experiment: Experiment, recipe: ExperimentRecipe, folder: Path, *, progress: Progress = lambda *_: None
+) -> tuple[Row, ...]:
+    """Train the cells of a table that EXPERIMENT.csv in the folder does not hold yet, and return all its rows.
+
+    The table is written whole after each cell, so that the same call goes on where another was killed.
+
+    Raises
+    ------
+    RecipeError
+        If the table there is of another recipe.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{experiment}.csv"
+    rows = list(read_rows(path)) if path.exists() else []
+    if any(row.recipe != recipe.digest[:12] for row in rows):
+        raise RecipeError(f"{path} holds the table of another recipe; delete it, or name another folder")
+    done = {(row.variant, row.samples, row.repeat) for row in rows}
+    wanted = cells(experiment, recipe)
+    missing = [cell for cell in wanted if (cell.variant.name, cell.samples, cell.repeat) not in done]
+    laboratory = Laboratory(recipe, folder) if missing else None
+    for number, cell in enumerate(missing, start=1 + len(wanted) - len(missing)):
+        assert laboratory is not None
+        rows += laboratory.rows(cell, experiment)
+        write_rows(path, rows)
+        progress(experiment, number, len(wanted))
+    return tuple(rows)
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a table."""
+    kinds = {"int": int, "float": float, "str": str}
+    with path.open(encoding="utf-8", newline="") as file:
+        for raw in csv.DictReader(file):
+            yield Row(**{field.name: kinds[str(field.type)](raw[field.name]) for field in fields(Row)})
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write a table as CSV, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    partial.replace(path)
