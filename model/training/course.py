@@ -133,7 +133,9 @@ class Course:
         key = self._key(step, start)
         path = self.file(step)
         if path.exists():
-            return _finished(path, step=step, key=key)
+            done = _finished(path, step=step, key=key)
+            self.file(step, ".progress").unlink(missing_ok=True)  # of a run that was killed after it had saved
+            return done
         network, data = self._network(start), self.data.restated(start.scalers) if start else self.data
         log.info("stage %d: %s", step, STAGES[step].name)
         file = ProgressFile(self.file(step, ".progress"), key, seed=self.recipe.seed * 10 + step)

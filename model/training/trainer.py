@@ -138,7 +138,13 @@ class Trainer:
             self._resume()
 
     def run(self) -> list[Epoch]:
-        """Train what is left and return the learning curve; the network ends with its best weights."""
+        """Train what is left and return the learning curve; the network ends with its best weights.
+
+        Raises
+        ------
+        RecipeError
+            If training diverges.
+        """
         while not self._ended():
             self._epoch()
             self._save()
@@ -160,6 +166,11 @@ class Trainer:
         self.schedule.step()
         weights, validation = self._validate()
         progress.epoch += 1
+        if not math.isfinite(validation.loss):
+            raise RecipeError(
+                f"stage {self.recipe.step}, epoch {progress.epoch}: the validation score is {validation.loss}, "
+                f"training diverged at learning_rate {self.recipe.learning_rate:g}; lower it"
+            )
         if validation.loss < progress.best_score:
             progress.best_epoch, progress.best_score, progress.best = progress.epoch, validation.loss, weights
         progress.curve.append(Epoch(progress.epoch, rate, training, validation))

@@ -330,6 +330,10 @@ def test_a_stage_ends_when_training_fits_or_validation_no_longer_improves(data: 
     stage = fitted = trainer(data, replace(RECIPE, stages=(replace(STAGE, epochs=9),)), step=1, path=tmp_path / "b")
     fitted.task = Scripted(0.9995, [3.0, 1.0])
     assert len(fitted.run()) == 1
+    stage = diverged = trainer(data, replace(RECIPE, stages=(replace(STAGE, epochs=9),)), step=1, path=tmp_path / "c")
+    diverged.task = Scripted(0.5, [3.0, float("nan")])
+    with pytest.raises(RecipeError, match="stage 1, epoch 2: the validation score is nan"):
+        diverged.run()
 
 
 def test_the_running_mean_of_the_weights_is_validated_and_kept(data: DataSet, tmp_path: Path) -> None:
