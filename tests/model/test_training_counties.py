@@ -87,6 +87,7 @@ def test_yield_that_falls_as_gpp_year_or_soil_carbon_rise_is_punished_and_turned
         assert float(task.response_loss(network)) == pytest.approx(falls, rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_stage_3_learns_county_yields(data: CountyData) -> None:
     torch.manual_seed(0)
     network = new_network(output_scalers(data.counties.points))
