@@ -10,7 +10,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
@@ -18,8 +20,8 @@ from torch.optim.lr_scheduler import StepLR
 from model.baseline import FluxBaseline, PureML, YieldBaseline
 from model.checkpoint import Scalers
 from model.network import YearResult
-from model.training.data import normalise
-from model.training.dataset import Booleans, SiteSequences
+from model.training.data import normalise, normalised_inputs
+from model.training.dataset import Booleans, SiteSequences, TowerSet
 from model.training.recurrence import write_out
 from model.training.sequence import run_years
 
@@ -220,3 +222,43 @@ def train_baselines(data: FitData, *, recipe: FitRecipe, seed: int) -> PureML:
     for network, loss in parts:
         fit(network, data=data, loss=loss, recipe=recipe.doubled, seed=seed)
     return pure.eval()
+
+
+@dataclass(frozen=True)
+class TowerYears:
+    """Calendar years of a tower that train, and those that choose the best epoch."""
+
+    training: tuple[int, ...]
+    validation: tuple[int, ...]
+
+
+def tower_baseline(
+    tower: TowerSet, *, years: TowerYears, scalers: Scalers, recipe: FitRecipe, seed: int
+) -> NDArray[np.float32]:
+    """Return Reco and NEE (Y, 365, 2) [g C m-2 d-1] of a pure-ML network that knows this tower alone.
+
+    Parameters
+    ----------
+    tower
+        Its inputs of all years, its observations of the training and validation years.
+    years
+        Other years are predicted, never learned from.
+    scalers
+        Of the inputs; observations are normalised with mean and deviation of the training years.
+    recipe, seed
+        As `fit` takes them; the epochs are doubled, as for all networks that are not pre-trained.
+    """
+    masks = {name: np.isin(tower.years, chosen)[None] for name, chosen in vars(years).items()}
+    observed_YT2 = np.where(tower.mask_YT[..., None], np.stack([tower.reco_YT, tower.nee_YT], -1), np.nan)
+    known_X2 = observed_YT2[masks["training"][0]].reshape(-1, 2)
+    mean_2, std_2 = np.nanmean(known_X2, 0), np.nanstd(known_X2, 0)
+    target = torch.from_numpy(((observed_YT2 - mean_2) / std_2).astype(np.float32))[None]
+    x_NYTF = normalised_inputs(tower.x_YTF[None], scalers=scalers)
+    nothing = torch.full(target.shape[:2], torch.nan)
+    data = FitData(x_NYTF, target, nothing, *(torch.from_numpy(mask) for mask in masks.values()))
+    torch.manual_seed(seed)
+    network = FluxBaseline(outputs=2)
+    fit(network, data=data, loss=flux_error, recipe=recipe.doubled, seed=seed)
+    with torch.no_grad():
+        z_YT2 = torch.cat([year.fluxes_BT3 for year in run_years(network, x_NYTF)]).numpy()
+    return (z_YT2 * std_2 + mean_2).astype(np.float32)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from pipeline.evaluation import Subject
 
 Experiment = Literal["sample-size", "ablation", "extreme-years"]
 
@@ -41,19 +44,21 @@ def evaluate(
     elif figure is not None:
         _mead(subject, data, out)
     else:
-        _scores(subject, on or ["synthetic"], data=data, sites=sites, curves=curves, out=out)
+        from pipeline.evaluation import read_subject
+
+        subjects = [read_subject(name, data=data, sites=sites) for name in dict.fromkeys(on or ["synthetic"])]
+        _scores(subject, subjects, curves=curves, out=out)
 
 
-def _scores(subject: Path | None, on: list[str], *, data: Path, sites: int, curves: bool, out: Path) -> None:
+def _scores(path: Path | None, subjects: list[Subject], *, curves: bool, out: Path) -> None:
     from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
     from pipeline.commands.console import console, progress_bars
-    from pipeline.evaluation import evaluate_subject, read_subject
+    from pipeline.evaluation import evaluate_subject
     from pipeline.evaluation_report import Report, headline, write_report
     from pipeline.published import read_published
 
-    path = subject or DEFAULT_CHECKPOINT
+    path = path or DEFAULT_CHECKPOINT
     checkpoint = Checkpoint.load(path)
-    subjects = [read_subject(name, data=data, sites=sites) for name in dict.fromkeys(on)]
     with progress_bars() as progress:
         # One set of response curves is enough: they are of the network.
         results = tuple(

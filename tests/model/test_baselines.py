@@ -10,22 +10,32 @@ import torch
 from torch import Tensor
 
 from model.baseline import FluxBaseline, PureML, YieldBaseline
-from model.features import FEATURES, GPP
+from model.checkpoint import Scalers
+from model.features import FEATURES, GPP, PUBLISHED_FEATURE_SCALERS
 from model.network import State
 from model.training.baselines import (
     FitData,
     FitRecipe,
     FitSample,
+    TowerYears,
     fit,
     flux_error,
     seen_error,
+    tower_baseline,
     train_baselines,
     yield_error,
 )
+from model.training.dataset import DAYS as DATASET_DAYS
+from model.training.dataset import TowerSet
 from model.training.sequence import predict
 
 SITES, YEARS, DAYS = 16, 3, 8
 RECIPE = FitRecipe(epochs=20, patience=40, batch_sites=4, learning_rate=1e-2)
+
+SCALERS = Scalers.parse(
+    {"features": PUBLISHED_FEATURE_SCALERS}
+    | dict.fromkeys(("gpp", "ra", "rh", "nee", "yield", "residue"), PUBLISHED_FEATURE_SCALERS[GPP])
+)
 
 
 def parameters(network: torch.nn.Module) -> int:
@@ -84,6 +94,7 @@ def test_the_error_is_the_mean_over_what_was_seen() -> None:
     assert float(seen_error(predicted, target=torch.full((2, 2), torch.nan)).detach()) == 0
 
 
+@pytest.mark.slow
 def test_both_baselines_learn_a_toy_target_and_are_judged_on_years_they_never_saw() -> None:
     data = toy()
     pure = train_baselines(data, recipe=RECIPE, seed=3)
@@ -136,3 +147,20 @@ def test_networks_that_are_not_pre_trained_have_twice_the_epochs() -> None:
     data = replace(toy(), yield_NY=torch.full((SITES, YEARS), np.nan))
     network = YieldBaseline()
     assert len(fit(network, data=data, loss=yield_error, recipe=replace(RECIPE, epochs=2), seed=1).training) == 2
+
+
+@pytest.mark.slow
+def test_a_tower_baseline_learns_its_training_years_and_sees_no_other() -> None:
+    rng = np.random.default_rng(8)
+    x = np.zeros((3, DATASET_DAYS, len(FEATURES)), np.float32)
+    x[:] = np.array(PUBLISHED_FEATURE_SCALERS)[:, 0]
+    x[..., GPP] += rng.normal(0, 5, x.shape[:2])
+    reco = 2 + 0.3 * x[..., GPP]
+    mask = np.ones(x.shape[:2], bool)
+    mask[0, ::7] = False
+    tower = TowerSet("US-X", x, np.where(mask, reco, 0), np.where(mask, reco - 1, 0), mask, np.arange(2001, 2004))
+    years, quick = TowerYears((2001,), (2002,)), replace(RECIPE, epochs=10, learning_rate=2e-2)
+    found = tower_baseline(tower, years=years, scalers=SCALERS, recipe=quick, seed=1)
+    assert 1 - ((found[2, :, 0] - reco[2]) ** 2).mean() / reco[2].var() > 0.7
+    spoiled = replace(tower, reco_YT=tower.reco_YT + np.array([0, 0, 50], np.float32)[:, None])
+    np.testing.assert_array_equal(tower_baseline(spoiled, years=years, scalers=SCALERS, recipe=quick, seed=1), found)
