@@ -78,7 +78,7 @@ def _mead(subject: Path | None, data: Path, out: Path) -> None:
 
     mead = read_mead(Checkpoint.load(subject or DEFAULT_CHECKPOINT), data=data)
     out.mkdir(parents=True, exist_ok=True)
-    console.print(mead_budget(mead).to_string(float_format=lambda value: f"{value:.0f}"))
+    console.print(mead_budget(mead).to_string(float_format=lambda value: f"{value:.0f}"), soft_wrap=True)
     mead_figure(mead).savefig(out / "mead.png", dpi=110)
     console.print(str(out / "mead.png"), style="dim")
 

@@ -48,7 +48,7 @@ def sequences() -> SiteSequences:
     ra, rh = -0.5 * x[..., FEATURE_NAMES.index("GPP")], -rng.uniform(0.5, 1.5, x.shape[:3])
     fluxes = np.stack([ra, rh, -(x[..., FEATURE_NAMES.index("GPP")] + ra + rh)], -1).astype(np.float32)
     grain = rng.uniform(100, 300, (2, 2)).astype(np.float32)
-    return SiteSequences(x, fluxes, grain, np.array([2001, 2002]), ("17001", "17003"), "synthetic: dice <&>")
+    return SiteSequences(x, fluxes, grain, np.array([2001, 2002]), ("17001", "17003"), "synthetic: dice <i> & more")
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_the_page_is_whole_escaped_and_needs_no_other_file(report: Report, tmp_p
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in tags.sources)
     assert "http" not in text
     assert "a<b>.safetensors" in "".join(tags.text)
-    assert "synthetic: dice <&>." in "".join(tags.text)
+    assert "synthetic: dice <i> & more." in "".join(tags.text)
     assert {path.name for path in written} == {
         "index.html",
         "scores.csv",
