@@ -50,6 +50,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, name: str) -> None:
 
 def _draw_bars(axes: Axes, table: pd.DataFrame, name: str) -> None:
     several = table["tested_on"].nunique() > 1
+    colours = [f"C{i}" for i in range(table["tested_on"].nunique())] if several else COLOURS
     tests = list(table.groupby("tested_on" if several else "samples", sort=False))
     names = list(dict.fromkeys(table["variant"]))
     for i, (test, rows) in enumerate(tests):
@@ -58,7 +59,7 @@ def _draw_bars(axes: Axes, table: pd.DataFrame, name: str) -> None:
             values = values.clip(lower=0)  # a bar below nothing hides all others
         height = 0.8 / len(tests)
         label = str(test) if several else f"{test} sites"
-        axes.barh(np.arange(len(names)) + i * height, values, height, color=COLOURS[i % 2], label=label)
+        axes.barh(np.arange(len(names)) + i * height, values, height, color=colours[i % len(colours)], label=label)
     axes.set_yticks(np.arange(len(names)) + 0.4 - 0.4 / len(tests), names, fontsize=7)
     if name == "yield_r2":
         axes.legend(frameon=False, fontsize=7)

@@ -261,4 +261,5 @@ def tower_baseline(
     fit(network, data=data, loss=flux_error, recipe=recipe.doubled, seed=seed)
     with torch.no_grad():
         z_YT2 = torch.cat([year.fluxes_BT3 for year in run_years(network, x_NYTF)]).numpy()
-    return (z_YT2 * std_2 + mean_2).astype(np.float32)
+    physical_YT2: NDArray[np.float32] = (z_YT2 * std_2 + mean_2).astype(np.float32)
+    return physical_YT2

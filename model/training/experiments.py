@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -27,20 +27,33 @@ from torch import Tensor, nn
 
 from model.baseline import PureML
 from model.checkpoint import Scalers
-from model.evaluate import Balance, Carbon, annual_pair, balance, predicted_carbon, score
-from model.features import CORN, GPP, SOYBEAN
+from model.evaluate import (
+    Balance,
+    Carbon,
+    Fold,
+    annual_pair,
+    balance,
+    leave_sites_out,
+    leave_years_out,
+    predicted_carbon,
+    score,
+)
+from model.features import GPP
 from model.losses import mass_balance, yield_bounds
 from model.network import KGMLNetwork, OutputScalers, State, YearResult
 from model.training.baselines import FitData, FitSample, fit, flux_error, seen_error, yield_error
 from model.training.data import output_scalers, simulate_sites
-from model.training.dataset import Booleans, Floats, SiteSequences
-from model.training.experiment_recipe import ExperimentRecipe, WorldRecipe
+from model.training.dataset import Booleans, SiteSequences
+from model.training.experiment_recipe import ExperimentRecipe
+from model.training.observed_world import changed_world, extreme_years, observed
 from model.training.recipe import RecipeError
 from model.training.stages import physical_fluxes, physical_gpp, physical_yield
 
-Experiment: TypeAlias = Literal["sample-size", "ablation", "extreme-years"]
+Experiment: TypeAlias = Literal["sample-size", "ablation", "extreme-years", "leave-years-out", "leave-sites-out"]
 EXPERIMENTS: tuple[Experiment, ...] = get_args(Experiment)
 Progress = Callable[[str, int, int], None]
+FOLDS = 3
+"""Parts of the years, or of the sites of the pool, that are held out in turn."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ PURE_ML = Variant(gpp=True, pretrained=False, structure=False, knowledge=False)
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run of a table: a network, the number of sites it sees, and which draw of them."""
+    """One training run of a table: a network, the number of sites it sees, and which draw of them or which fold."""
 
     variant: Variant
     samples: int
@@ -95,7 +108,7 @@ class Row:
     variant, samples, repeat
         Of the cell.
     tested_on
-        "test sites", "extreme years" or "ordinary years".
+        "test sites", "extreme years", "ordinary years", or what a fold holds out.
     yield_r2, reco_r2, nee_r2
         Annual yield, daily Reco and NEE, against the world without errors of observation; NaN if they do not vary.
     yield_rmse, nee_annual_rmse
@@ -143,51 +156,18 @@ def cells(experiment: Experiment, recipe: ExperimentRecipe) -> tuple[Cell, ...]:
     if experiment == "ablation":
         variants = [Variant(*flags) for flags in product((False, True), repeat=4)]
         return tuple(Cell(variant, size) for size, variant in product(recipe.ablation_sizes, variants))
-    return tuple(Cell(variant, recipe.pool_sites) for variant in (KGML, PURE_ML))
+    repeats = 1 if experiment == "extreme-years" else len(folds(experiment, recipe))
+    return tuple(
+        Cell(variant, recipe.pool_sites, repeat) for repeat, variant in product(range(repeats), (KGML, PURE_ML))
+    )
 
 
-def changed_world(simulated: SiteSequences, *, world: WorldRecipe) -> SiteSequences:
-    """Return what happens in a world of other rates, NEE closing the balance."""
-    ra, rh = world.ra * simulated.fluxes_NYT3[..., 0], world.rh * simulated.fluxes_NYT3[..., 1]
-    nee = -(simulated.x_NYTF[..., GPP] + ra + rh)
-    fluxes_NYT3 = np.stack([ra, rh, nee], -1).astype(np.float32)
-    return replace(simulated, fluxes_NYT3=fluxes_NYT3, yield_NY=np.float32(world.grain) * simulated.yield_NY)
-
-
-def observed(truth: SiteSequences, *, world: WorldRecipe, seed: int) -> SiteSequences:
-    """Return a world as towers and surveys see it: with errors, the same in Reco and in NEE."""
-    rng = np.random.default_rng(seed)
-    factor_NYT = _error(rng, truth.fluxes_NYT3.shape[:3], cv=world.flux_error)
-    ra, rh = (truth.fluxes_NYT3[..., i] * factor_NYT for i in (0, 1))
-    nee = -(truth.x_NYTF[..., GPP] + ra + rh)
-    grain = truth.yield_NY * _error(rng, truth.yield_NY.shape, cv=world.grain_error)
-    return replace(truth, fluxes_NYT3=np.stack([ra, rh, nee], -1).astype(np.float32), yield_NY=grain)
-
-
-def _error(rng: np.random.Generator, shape: tuple[int, ...], *, cv: float) -> Floats:
-    variance = np.log1p(cv**2)
-    return np.exp(rng.normal(-variance / 2, np.sqrt(variance), shape)).astype(np.float32)
-
-
-def extreme_years(truth: SiteSequences, *, deviations: float) -> Booleans:
-    """(N, Y) whether a yield lies beyond so many standard deviations from its crop's trend at its site.
-
-    The trend is linear over all sites of the crop, the level that of the site, the deviation that of the crop.
-    """
-    extreme_NY = np.zeros(truth.yield_NY.shape, dtype=bool)
-    for crop in (CORN, SOYBEAN):
-        grown_NY = truth.crop_NY == crop
-        if not grown_NY.any():
-            continue
-        values = np.where(grown_NY, truth.yield_NY.astype(np.float64), np.nan)
-        counts_N1 = np.maximum(grown_NY.sum(1, keepdims=True), 1)
-        anomaly_NY = values - np.where(grown_NY, values, 0.0).sum(1, keepdims=True) / counts_N1
-        years_NY = np.broadcast_to(truth.years - truth.years.mean(), values.shape)
-        residual = anomaly_NY[grown_NY] - np.polyval(
-            np.polyfit(years_NY[grown_NY], anomaly_NY[grown_NY], 1), years_NY[grown_NY]
-        )
-        extreme_NY[grown_NY] = np.abs(residual) > deviations * residual.std()
-    return extreme_NY
+def folds(experiment: Experiment, recipe: ExperimentRecipe) -> tuple[Fold, ...]:
+    """Return what is held out of the pool in turn: runs of years, or groups of sites."""
+    years, pool = np.arange(recipe.first_year, recipe.last_year + 1), recipe.pool_sites
+    if experiment == "leave-years-out":
+        return leave_years_out(years, sites=pool, size=-(-len(years) // FOLDS))
+    return leave_sites_out([f"site group {site * FOLDS // pool + 1}" for site in range(pool)], years=len(years))
 
 
 def seen_loss(scalers: Scalers, *, knowledge: bool) -> Callable[[FitSample], Tensor]:
@@ -255,13 +235,23 @@ class Laboratory:
 
     def rows(self, cell: Cell, experiment: Experiment) -> list[Row]:
         """Train a cell and score it."""
-        held_out = self.held_out() if experiment == "extreme-years" else {}
+        held_out = self.held_out(cell, experiment)
         network = self.trained(cell, without_NY=np.logical_or.reduce([self._none(), *held_out.values()]))
         predicted = predicted_carbon(network, self.truth.x_NYTF, scalers=self.scalers)
         tests = held_out or {"test sites": self._sites(slice(-self.recipe.test_sites, None))}
         return [self._row(cell, name, predicted, mask_NY) for name, mask_NY in tests.items() if mask_NY.any()]
 
-    def held_out(self) -> dict[str, Booleans]:
+    def held_out(self, cell: Cell, experiment: Experiment) -> dict[str, Booleans]:
+        """Return the site-years of the pool that a cell does not train on, by what they are."""
+        if experiment in ("sample-size", "ablation"):
+            return {}
+        if experiment == "extreme-years":
+            return self.extremes()
+        fold, mask_NY = folds(experiment, self.recipe)[cell.repeat], self._none()
+        mask_NY[: self.recipe.pool_sites] = fold.test_NY
+        return {fold.name: mask_NY}
+
+    def extremes(self) -> dict[str, Booleans]:
         """Return the extreme site-years of the pool, and as many ordinary ones."""
         pool_NY = self._sites(slice(0, self.recipe.pool_sites))
         extreme_NY = extreme_years(self.truth, deviations=self.recipe.outlier) & pool_NY

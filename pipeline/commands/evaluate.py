@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from pipeline.evaluation import Subject
 
-Experiment = Literal["sample-size", "ablation", "extreme-years"]
+Experiment = Literal["sample-size", "ablation", "extreme-years", "leave-years-out", "leave-sites-out"]
 
 
 def evaluate(

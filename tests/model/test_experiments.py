@@ -24,13 +24,12 @@ from model.training.experiments import (
     Variant,
     WithoutGPP,
     cells,
-    changed_world,
-    extreme_years,
-    observed,
+    folds,
     read_rows,
     run_experiment,
     seen_loss,
 )
+from model.training.observed_world import changed_world, extreme_years, observed
 from model.training.recipe import RecipeError
 
 FOLDER = Path(experiments.__file__).parent / "experiment_recipes"
@@ -54,6 +53,8 @@ def test_committed_experiment_recipes_are_read(path: Path) -> None:
         2 * len(recipe.sample_sizes) * recipe.repeats,
         16 * len(recipe.ablation_sizes),
         2,
+        6,
+        2 * min(recipe.pool_sites, 3),
     ]
 
 
@@ -148,12 +149,20 @@ def test_a_network_without_gpp_answers_alike_for_any_gpp() -> None:
 
 def test_samples_grow_by_adding_sites_and_extreme_years_never_train(recipe: ExperimentRecipe, tmp_path: Path) -> None:
     laboratory = Laboratory(recipe, tmp_path)
-    held_out = laboratory.held_out()
+    held_out = laboratory.held_out(Cell(KGML, 2), "extreme-years")
     extreme, ordinary = held_out["extreme years"], held_out["ordinary years"]
     assert extreme.any()
     assert not (extreme & ordinary).any()
     assert extreme.sum() == ordinary.sum() or (extreme | ordinary)[: recipe.pool_sites].all()
     assert not (extreme | ordinary)[recipe.pool_sites :].any()
+    for experiment in ("leave-years-out", "leave-sites-out"):
+        parts = [
+            laboratory.held_out(Cell(KGML, 2, i), experiment)[fold.name]
+            for i, fold in enumerate(folds(experiment, recipe))
+        ]
+        assert (sum(part[: recipe.pool_sites].astype(int) for part in parts) == 1).all()
+        assert not any(part[recipe.pool_sites :].any() for part in parts)
+    assert laboratory.held_out(Cell(KGML, 2), "ablation") == {}
     masks = []
 
     def capture(*_: object, data: experiments.FitData, **__: object) -> None:
