@@ -3,8 +3,8 @@
 No constant is fitted to their fluxes. The response to drought was softened after the rainfed corn here had come out too
 weak, and the bounds below were set after the comparison was seen: they hold what was reached.
 
-ecosys ran its shipped example of the rainfed field US-Ne3, whose maize is too weak; the tower US-Ne1 stands in irrigated
-continuous maize, and the weather holds rain alone: irrigation is assumed.
+ecosys ran its shipped example of the rainfed field US-Ne3, whose maize is too weak; the tower US-Ne1 stands in
+irrigated continuous maize, and the weather holds rain alone: irrigation is assumed.
 """
 
 from __future__ import annotations
