@@ -53,6 +53,19 @@ def _damage_named(path: Path) -> Iterator[None]:
         ) from error
 
 
+_HOURS_PER_UNIT = {"seconds": 1 / 3600, "minutes": 1 / 60, "hours": 1.0, "days": 24.0}
+_CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
+
+
+def _hours_since_1970(stored: NDArray[np.generic], units: str, calendar: str) -> NDArray[np.float64]:
+    """Hours of values of a time axis. Units of one length are counted from the first value: dates are slow to make."""
+    length = _HOURS_PER_UNIT.get(units.split()[0].lower()) if calendar in _CALENDARS else None
+    decoded = stored if length is None else stored[:1]
+    dates = netCDF4.num2date(decoded, units, calendar)
+    hours = np.asarray(netCDF4.date2num(dates, "hours since 1970-01-01", "standard"), np.float64)
+    return hours if length is None else hours + (stored - stored[0]) * length
+
+
 @dataclass(frozen=True)
 class NetcdfGranule:
     """An open netCDF granule."""
@@ -70,8 +83,7 @@ class NetcdfGranule:
             stored = time[:]
         if not stored.size or np.ma.is_masked(stored):
             raise DamagedGranuleError(f"{self.path}: has no hours on its time axis; download it again")
-        dates = netCDF4.num2date(stored, time.units, getattr(time, "calendar", "standard"))
-        hours = np.asarray(netCDF4.date2num(dates, "hours since 1970-01-01", "standard"), np.float64)
+        hours = _hours_since_1970(np.asarray(stored), time.units, getattr(time, "calendar", "standard"))
         if (np.abs(hours - hours.round()) > 1e-3).any():
             raise UserError(f"{self.path}: time ({time.units}) is not in whole hours; NLDAS-2 File A is hourly")
         return hours.round().astype(np.int64)
