@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import netCDF4
 import numpy as np
@@ -57,7 +57,7 @@ _HOURS_PER_UNIT = {"seconds": 1 / 3600, "minutes": 1 / 60, "hours": 1.0, "days":
 _CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
 
 
-def _hours_since_1970(stored: NDArray[np.generic], units: str, calendar: str) -> NDArray[np.float64]:
+def _hours_since_1970(stored: NDArray[np.number[Any]], units: str, calendar: str) -> NDArray[np.float64]:
     """Hours of values of a time axis. Units of one length are counted from the first value: dates are slow to make."""
     length = _HOURS_PER_UNIT.get(units.split()[0].lower()) if calendar in _CALENDARS else None
     decoded = stored if length is None else stored[:1]
