@@ -92,9 +92,10 @@ def _write(path: Path, hourly: Hourly, *, cells: NldasCells) -> None:
         file.setncatts(GLOBAL_ATTRIBUTES)
         _write_axes(file, hourly.stamps, cells=cells)
         shape = len(hourly.stamps), *cells.shape
+        chunk = min(24, shape[0]), *cells.shape  # a month's neighbours are read for a day
         for name, values in hourly.variables().items():
             variable = file.createVariable(
-                name, "f4", ("time", "lat", "lon"), zlib=True, complevel=2, chunksizes=shape, fill_value=FILL_VALUE
+                name, "f4", ("time", "lat", "lon"), zlib=True, complevel=2, chunksizes=chunk, fill_value=FILL_VALUE
             )
             variable.setncatts(ATTRIBUTES[name]._asdict() | {"missing_value": FILL_VALUE})
             variable[:] = values.reshape(shape)
