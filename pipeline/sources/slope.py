@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -31,6 +32,8 @@ OFF_GRID = 0.02  # largest misfit of a pixel [pixel]: grids are printed with few
 SUMMER = slice(151, 243)  # June to August; in leap years a day earlier
 
 Indices = NDArray[np.int64]
+
+_AS_RELEASED = CRS.from_string(SINUSOIDAL)
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,8 @@ def _check_packing(source: DatasetReader, *, layer: Layer) -> None:
 
 
 def _check_plane(source: DatasetReader, *, assumed: str | None) -> None:
+    if source.crs == _AS_RELEASED:  # quicker than to spell it out for every file
+        return
     crs = source.crs.to_wkt() if source.crs else assumed
     if crs is None:
         raise UserError(f"{source.name}: has no coordinate system; give the one of such files as `crs`")
