@@ -93,17 +93,6 @@ def kept(root: zarr.Group, year: int) -> dict[int, MonthRecord]:
     return {int(month): MonthRecord.parse(record) for month, record in (raw or {}).items()}
 
 
-def settle(root: zarr.Group, year: int) -> tuple[MonthRecord, ...]:
-    """Note on a year which months it is made of, staged ones in the place of earlier ones, and clear these away."""
-    fresh = staged(root, year)
-    months = dict(sorted((kept(root, year) | fresh).items()))
-    group = store.subgroup(root, group_name("climate", year))
-    group.attrs["months"] = {str(month): asdict(record) for month, record in months.items()}
-    for month in fresh:
-        del root[staging_name(year, month)]
-    return tuple(months.values())
-
-
 @dataclass(frozen=True)
 class MonthWork:
     """A month and the fork of the inputs store that it is written to."""
@@ -150,7 +139,7 @@ def _check_complete(daily: DailyClimate, undefined_YX: NDArray[np.bool_]) -> Non
     missing_T = (np.isnan(daily.climate_FTYX).any(0) & ~undefined_YX).any((1, 2)) | undefined_YX.all()
     if missing_T.any():
         days = [daily.first_day + dt.timedelta(int(day)) for day in np.flatnonzero(missing_T)]
-        damaged = f"; damaged: {'; '.join(getattr(daily, 'damaged', ())[:5])}" if daily.damaged else ""
+        damaged = f"; damaged: {'; '.join(daily.damaged[:5])}" if daily.damaged else ""
         raise UserError(
             f"{len(days)} days are missing, or lack more hours than `max_missing_hours`: {_ranges(days)}; download "
             f"them again{damaged}"
@@ -210,6 +199,18 @@ class ClimateYear:
             climate_FTYX[:, first : first + days] = store.values(read, "climate")
             filled_MYX[month - 1] = store.values(read, "filled_hours")
         return climate_FTYX, filled_MYX
+
+
+def settle(root: zarr.Group, written: ClimateYear) -> tuple[MonthRecord, ...]:
+    """Note on a year which months it is made of, and clear away what was staged, also for files that are gone again."""
+    year, waiting = written.year, staged(root, written.year)
+    fresh = {month: record for month, record in waiting.items() if month in written.fresh}
+    months = dict(sorted((kept(root, year) | fresh).items()))
+    group = store.subgroup(root, written.group)
+    group.attrs["months"] = {str(month): asdict(record) for month, record in months.items()}
+    for month in waiting:
+        del root[staging_name(year, month)]
+    return tuple(months.values())
 
 
 def cell_digests(climate_FTYX: NDArray[np.float32], undefined_YX: NDArray[np.bool_]) -> NDArray[np.uint8]:

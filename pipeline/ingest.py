@@ -17,7 +17,16 @@ from operator import add
 import icechunk
 
 from pipeline import store
-from pipeline.climate_blocks import ClimateMonth, MonthRead, MonthRecord, MonthWork, read_month, settle, stage
+from pipeline.climate_blocks import (
+    ClimateMonth,
+    ClimateYear,
+    MonthRead,
+    MonthRecord,
+    MonthWork,
+    read_month,
+    settle,
+    stage,
+)
 from pipeline.execute import Executor
 from pipeline.ingest_blocks import Summary, Work, Written, write_block
 from pipeline.ingest_plan import IngestPlan, ProductYear
@@ -146,9 +155,9 @@ def _commit(repository: icechunk.Repository, gathered: _Gathered) -> Record:
     session.merge(*(written.fork for written in gathered.written))
     root = store.writable(session)
     record = _record(wanted, summary, digest=digest_of(digests))
-    if wanted.product == "climate":
-        assert wanted.year is not None
-        record = _of_months(record, settle(root, wanted.year))
+    for block in wanted.blocks:
+        if isinstance(block, ClimateYear):
+            record = _of_months(record, settle(root, block))
     complete(store.subgroup(root, wanted.group), record, digests)
     session.commit(f"ingest {wanted.group}")
     return record

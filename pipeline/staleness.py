@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline import store
+from pipeline.errors import UserError
 from pipeline.inputs import open_inputs
 from pipeline.job import Job
 from pipeline.ledger import Status
@@ -42,11 +43,18 @@ class MadeStale:
 
 
 def done_tile_years(job: Job) -> frozenset[tuple[str, int]]:
-    """Return tile name and year of all that the cube holds up to date with the inputs store of now; none without."""
+    """Return tile name and year of all that the cube holds up to date with the inputs store of now.
+
+    None where no run could be planned: without either store, with an inputs store that lacks a product, with a cube of
+    another region. `agcarbon run` says why; it must not keep an ingest from mending it.
+    """
     location, inputs = job.run_file.stores.cube, job.run_file.stores.inputs
     if not (store.exists(location) and store.exists(inputs)):
         return frozenset()
-    plan = plan_run(job, open_inputs(inputs), years=job.known_years())
+    try:
+        plan = plan_run(job, open_inputs(inputs), years=job.known_years())
+    except UserError:
+        return frozenset()
     return frozenset(key for key, state in plan.states.items() if state.status is Status.DONE)
 
 

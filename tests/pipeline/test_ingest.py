@@ -323,6 +323,27 @@ def test_a_month_is_read_again_if_its_files_changed_while_it_waited(copied: RunF
     assert second.months == [1, 2, 3, 6, 7, 8, 9, 10, 11, 12]  # its neighbours need its first and last hours
 
 
+def test_what_was_staged_for_files_that_are_gone_again_is_not_taken_for_the_year(copied: RunFile) -> None:
+    split_by_month(copied, 2011)
+    do(copied, products=["climate"], years=[2011])
+    original, changed = month_file(copied, 2011, 7), copied.archives.nldas2.parent / "july"
+    shutil.copy2(original, changed)
+    warm(changed, plus=1.0)
+    kept = original.rename(changed.with_name("july-before"))
+    shutil.copy2(changed, original)
+    with pytest.raises(KeyboardInterrupt):
+        do(copied, executor=Counting(last=3), products=["climate"], years=[2011])  # June, July, August are staged
+    shutil.copy2(kept, original)  # a change of mind
+    before = values_of(copied, 2011)
+    warm(month_file(copied, 2011, 2), plus=1.0)
+    do(copied, products=["climate"], years=[2011])
+    np.testing.assert_array_equal(values_of(copied, 2011)[:, 181:212], before[:, 181:212])
+    shutil.copy2(changed, original)
+    do(copied, products=["climate"], years=[2011])
+    warmer = values_of(copied, 2011)[1, 181:212] - before[1, 181:212]
+    assert np.nanmin(warmer) > 0.9
+
+
 def test_only_the_months_that_a_changed_file_touches_are_read_again(copied: RunFile) -> None:
     split_by_month(copied, 2011)
     do(copied, products=["climate"], years=[2011])

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import netCDF4
 import pytest
+from typer.testing import CliRunner
 
 from pipeline import config
+from pipeline.cli import app
 from pipeline.config import RunFile
 from pipeline.execute import Serial
 from pipeline.ingest import ingest
@@ -111,3 +113,24 @@ def test_the_same_values_in_other_files_make_nothing_stale(job: Job) -> None:
     small_archives.write_months(job.run_file.archives.nldas2, 2012)
     assert {wanted.group for wanted in plan_ingest(job.run_file).todo} >= {"climate/2012"}
     assert made_stale_by_ingest(job).count == 0
+
+
+def test_an_inputs_store_made_anew_is_ingested_product_by_product_beside_its_cube(job: Job) -> None:
+    """No run can be planned in between, which is no reason to refuse what would make it possible."""
+    shutil.rmtree(job.run_file.stores.inputs)
+    for product in ("climate", "gpp", "crop", "soil"):
+        result = CliRunner().invoke(app, ["ingest", str(job.path), "--product", product])
+        assert result.exit_code == 0, result.output
+    assert len(done_tile_years(job)) == len(job_tiles(job)) * len(YEARS)
+
+
+def test_a_cube_of_another_region_does_not_keep_inputs_out(job: Job) -> None:
+    region = Path(job.run_file.region)
+    region.write_text(region.read_text() + "\ncrop_threshold = 0.4\n")
+    brighten(job, dt.date(2013, 7, 16))
+    result = CliRunner().invoke(app, ["ingest", str(job.path)])
+    assert result.exit_code == 0, result.output
+
+
+def job_tiles(job: Job) -> set[str]:
+    return {tile for tile, _ in done_tile_years(job)}
