@@ -81,8 +81,8 @@ def years_of(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
 
 
 def _season_days(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    """Return the 0-based day of the year; day 366 shares day 365, which every year has."""
-    days: NDArray[np.int64] = (dates - dates.astype("datetime64[Y]")).astype(np.int64)
+    """Return the 0-based day of the year, whatever unit dates are in; day 366 shares day 365, which every year has."""
+    days: NDArray[np.int64] = (dates.astype("datetime64[D]") - dates.astype("datetime64[Y]")).astype(np.int64)
     return np.minimum(days, 364)
 
 

@@ -57,6 +57,14 @@ def test_the_cycle_is_smoothed_around_the_turn_of_the_year_and_skips_gaps() -> N
     assert np.isfinite(cycle[YEARS == 2002]).all()
 
 
+@pytest.mark.parametrize("unit", ["s", "us", "ns"])
+def test_the_cycle_does_not_depend_on_the_unit_of_the_dates(unit: str) -> None:
+    values = np.random.default_rng(1).normal(size=len(DATES))
+    expected = seasonal_cycle(values, dates=DATES, crop=CORN)
+    found = seasonal_cycle(values, dates=DATES.astype(f"datetime64[{unit}]"), crop=CORN)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_all_models_are_scored_on_the_same_days() -> None:
     observed, network, null = (np.random.default_rng(seed).normal(size=len(DATES)) for seed in range(3))
     observed[:10], network[5:20], null[15:30] = np.nan, np.nan, np.nan
