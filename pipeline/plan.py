@@ -6,8 +6,9 @@ reads the state that an earlier one left, or spins up; the blocks of different t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, zip_longest
 
 from pipeline.config import RestartSettings
@@ -67,6 +68,7 @@ class Plan:
     states: Mapping[tuple[str, int], TileYearState]
     chains: tuple[tuple[Block, ...], ...]
     blocked: Mapping[int, tuple[str, ...]]  # year: products that lack it
+    keep_stale: bool = False
 
     def waves(self) -> Iterator[list[Block]]:
         """Yield the first blocks of all chains, then the second ones, and so on."""
@@ -82,6 +84,15 @@ class Plan:
     def restart_years(self) -> list[int]:
         """Years whose final states are stored."""
         return sorted({year for chain in self.chains for block in chain for year in block.restarts})
+
+    @property
+    def kept_stale(self) -> dict[int, int]:
+        """Tile-years by year that are stale and stay so, by choice."""
+        if not self.keep_stale:
+            return {}
+        redone = {(block.tile.name, year) for chain in self.chains for block in chain for year in block.years}
+        stale = (key for key, state in self.states.items() if state.status is Status.STALE)
+        return dict(sorted(Counter(year for tile, year in stale if (tile, year) not in redone).items()))
 
     def count(self, status: Status) -> int:
         """Number of tile-years of this status."""
@@ -162,6 +173,27 @@ class Runnable:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What is chosen against the rule that everything stale, failed or missing is computed, and nothing else.
+
+    Attributes
+    ----------
+    redo
+        Names of tiles to run whether or not they are done; absent: all tiles that have something to do.
+    keep_stale
+        Leave stale tile-years as they are, those of `redo` excepted. Missing years are computed from states that are
+        up to date all the same, never from stale ones.
+    """
+
+    redo: frozenset[str] = frozenset()
+    keep_stale: bool = False
+
+    def wants(self, tile: str, status: Status) -> bool:
+        """Say whether a tile-year of this status is to be computed."""
+        return tile in self.redo or not (status is Status.DONE or (self.keep_stale and status is Status.STALE))
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What a run is asked for.
 
@@ -173,15 +205,15 @@ class Wanted:
         The region's first: where chains begin.
     block_years
         Longest block.
-    redo
-        Names of tiles to run whether or not they are done.
+    choice
+        What to redo and what to leave.
     """
 
     years: tuple[int, ...]
     first_year: int
     block_years: int
     restart: RestartSettings
-    redo: frozenset[str] = frozenset()
+    choice: Choice = Choice()
 
 
 def kept_restarts(settings: RestartSettings, years: Iterable[int], *, latest: int) -> set[int]:
@@ -216,12 +248,24 @@ def make_plan(
     chains = []
     for planned in tiles:
         name = planned.tile.name
-        of_tile = {year: _state(ledger, name, year, prints[name][year]) for year in wanted.years}
+        of_tile = _waiting({year: _state(ledger, name, year, prints[name][year]) for year in wanted.years})
         states |= {(name, year): state for year, state in of_tile.items()}
-        todo = [year for year, state in of_tile.items() if state.status is not Status.DONE or name in wanted.redo]
+        todo = [year for year, state in of_tile.items() if wanted.choice.wants(name, state.status)]
         if todo:
             chains.append(tuple(_chain(planned, todo, wanted=wanted, prints=prints[name], ledger=ledger)))
-    return Plan(tuple(tiles), wanted.years, states, tuple(chains), blocked)
+    return Plan(tuple(tiles), wanted.years, states, tuple(chains), blocked, wanted.choice.keep_stale)
+
+
+def _waiting(states: Mapping[int, TileYearState]) -> dict[int, TileYearState]:
+    """Add to the years of a tile that follow a failed one, and are not done, that they wait for it."""
+    failed = min((year for year, state in states.items() if state.status is Status.FAILED), default=None)
+
+    def of_year(year: int, state: TileYearState) -> TileYearState:
+        if failed is None or year <= failed or state.status in (Status.DONE, Status.FAILED):
+            return state
+        return replace(state, reason="; ".join(filter(None, (state.reason, f"waits for {failed}"))))
+
+    return {year: of_year(year, state) for year, state in states.items()}
 
 
 def _state(ledger: Ledger | None, tile: str, year: int, current: Fingerprint) -> TileYearState:

@@ -31,6 +31,8 @@ def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
     table.add_row("tile-years", ", ".join(f"{plan.count(status)} {status.value}" for status in Status))
     for year, products in plan.blocked.items():
         table.add_row(f"{year} waits", f"not ingested up to that year: {', '.join(products)}")
+    for year, count in plan.kept_stale.items():
+        table.add_row(f"{year} kept", f"{count} stale tile-years stay as they are")
     table.add_row("to compute", f"{plan.cell_years:,} cell-years, spin-up included")
     table.add_row("reads, writes", f"{decimal(cost.bytes_read)}, {decimal(cost.bytes_written)} before compression")
     table.add_row("restart data", f"{decimal(cost.restart_bytes)}, for {spans(plan.restart_years) or 'no year'}")
@@ -69,11 +71,13 @@ def status_json(plan: Plan) -> str:
 
 def print_run(console: Console, job: Job, report: RunReport) -> None:
     """Say what a run did and what it left undone."""
-    total = len(report.plan.states)
-    already = total - len(
-        {(block.tile.name, year) for chain in report.plan.chains for block in chain for year in block.years}
-    )
+    planned = {(block.tile.name, year) for chain in report.plan.chains for block in chain for year in block.years}
+    kept = report.plan.kept_stale
+    already = len(report.plan.states) - len(planned) - sum(kept.values())
     console.print(f"{len(report.rows)} tile-years computed in {report.seconds:.1f} s, {already} were done already")
+    if kept:
+        listed = ", ".join(f"{count} of {year}" for year, count in kept.items())
+        console.print(f"kept stale: {listed}; bring them up to date: agcarbon run {job.path}")
     for year, products in report.plan.blocked.items():
         console.print(f"{year} waits: not ingested up to that year: {', '.join(products)}")
     if report.rows:

@@ -29,9 +29,10 @@ from pipeline.grid import Tile
 from pipeline.inputs import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.ledger import Fingerprint, Ledger, Row
-from pipeline.plan import Block, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
+from pipeline.plan import Block, Choice, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
 
 YEARLY_PRODUCTS = ("climate", "gpp", "crop")
+_BY_RULE = Choice()
 DEFAULT_BATCH = {"cpu": 128, "cuda": 8192}
 
 Progress = Callable[[str, int, int], None]
@@ -89,7 +90,7 @@ def open_pinned_inputs(job: Job) -> InputsView:
     return view
 
 
-def plan_run(job: Job, view: InputsView, *, years: Sequence[int], redo: frozenset[str] = frozenset()) -> Plan:
+def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice = _BY_RULE) -> Plan:
     """Compare what is wanted with what the cube holds, and change nothing.
 
     Where there is no cube yet, the masks of the tiles are made in memory.
@@ -97,13 +98,15 @@ def plan_run(job: Job, view: InputsView, *, years: Sequence[int], redo: frozense
     Raises
     ------
     UserError
-        If no year that is wanted can be run, or a tile of `redo` has no modelled cells.
+        If no year that is wanted can be run, or a tile to redo has no modelled cells.
     """
     root = store.read(job.open_cube()) if store.exists(job.run_file.stores.cube) else None
     held = cube.tiles(root) if root is not None else None
     known = Ledger(root) if root is not None and held else None
-    tiles = [planned for planned in held or _decided_tiles(job, view) if not redo or planned.tile.name in redo]
-    if lacking := redo - {planned.tile.name for planned in tiles}:
+    tiles = [
+        planned for planned in held or _decided_tiles(job, view) if not choice.redo or planned.tile.name in choice.redo
+    ]
+    if lacking := choice.redo - {planned.tile.name for planned in tiles}:
         raise UserError(f"tile {', '.join(sorted(lacking))} has no modelled cells in region {job.region.name}")
     ingested = {product: view.ingested(product) for product in YEARLY_PRODUCTS}
     possible = runnable(years, ingested, first=job.region.first_year)
@@ -111,7 +114,7 @@ def plan_run(job: Job, view: InputsView, *, years: Sequence[int], redo: frozense
         blocked = ", ".join(f"{year} ({', '.join(products)})" for year, products in possible.blocked.items())
         raise UserError(f"no year can be run, not ingested: {blocked}; run `agcarbon ingest {job.path}`")
     execution, restart = job.run_file.execution, job.run_file.restart
-    wanted = Wanted(possible.years, job.region.first_year, execution.block_years, restart, redo)
+    wanted = Wanted(possible.years, job.region.first_year, execution.block_years, restart, choice)
     prints = _fingerprints(job, view, tiles, last=possible.years[-1])
     return make_plan(tiles, wanted=wanted, prints=prints, ledger=known, blocked=possible.blocked)
 
@@ -138,7 +141,7 @@ def run(
     executor: Executor,
     *,
     years: Sequence[int],
-    redo: frozenset[str] = frozenset(),
+    choice: Choice = _BY_RULE,
     progress: Progress = silent,
 ) -> RunReport:
     """Bring the wanted years of the cube up to date; see `agcarbon run`.
@@ -153,9 +156,9 @@ def run(
         view = open_pinned_inputs(job)
         context = context_of(job, view)
         repository = _complete_cube(job, context, executor, progress)
-        plan = plan_run(job, view, years=years, redo=redo)
+        plan = plan_run(job, view, years=years, choice=choice)
         coordinator = _Coordinator(repository, context, executor, job.run_file.execution.commit_seconds)
-        if plan.chains:
+        if plan.chains or plan.kept_stale:
             run_index = _begin(repository, job, context, plan)
             coordinator.execute(plan, run_index, progress)
         if not coordinator.failures:
@@ -201,17 +204,19 @@ def _make_masks(
 def _begin(repository: icechunk.Repository, job: Job, context: Context, plan: Plan) -> int:
     """Commit the structure that the plan writes into, and the record of the run; return the run's index."""
     stored = plan.stored_years
-    with store.transaction(repository, f"make room for {stored[0]}-{stored[-1]}") as root:
+    message = f"make room for {stored[0]}-{stored[-1]}" if stored else "keep what is stale"
+    with store.transaction(repository, message) as root:
         members = len(job.checkpoint)
-        cube.add_years(root, last=stored[-1], with_daily=stored, spread=members > 1)
+        if stored:
+            cube.add_years(root, last=stored[-1], with_daily=stored, spread=members > 1)
         for year in plan.restart_years:
             if cube.add_restart(root, year, layers=members * STATE_LAYERS):
                 ledger.forget_restarts(root, year)
         ledger.add_years(root, cube.years(root))
-        return ledger.begin_run(root, run_record(job, context))
+        return ledger.begin_run(root, run_record(job, context, plan))
 
 
-def run_record(job: Job, context: Context) -> dict[str, Any]:
+def run_record(job: Job, context: Context, plan: Plan) -> dict[str, Any]:
     """What a tile-year's numbers can be traced to, as JSON values."""
     packages = ("agcarbon", "torch", "numpy", "icechunk", "zarr", "xarray", "dask")
     return {
@@ -223,6 +228,8 @@ def run_record(job: Job, context: Context) -> dict[str, Any]:
         "device": context.device,
         "batch_cells": context.batch_cells,
         "threads": 1,
+        "keep_stale": plan.keep_stale,
+        "kept_stale": {str(year): count for year, count in plan.kept_stale.items()},
         "run_file": job.run_file.model_dump(mode="json"),
     }
 

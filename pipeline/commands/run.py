@@ -6,19 +6,21 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import RunFilePath, Years
+from pipeline.commands.options import KeepStale, RunFilePath, Years
 
 
 def run(
     run_file: RunFilePath,
     years: Years = None,
     tile: Annotated[list[str] | None, typer.Option(help="redo this tile, done or not; may be repeated")] = None,
+    keep_stale: KeepStale = False,
     scheduler: Annotated[str | None, typer.Option(help="local, serial, or a Dask scheduler's address")] = None,
 ) -> None:
-    """Bring the cube up to date: only what is missing or stale is computed."""
+    """Bring the cube up to date: only what is missing, failed or stale is computed."""
     from pipeline.commands.console import console, progress_bars
     from pipeline.execute import open_executor
     from pipeline.job import Job
+    from pipeline.plan import Choice
     from pipeline.plan_report import print_run
     from pipeline.run import run as run_job
 
@@ -26,8 +28,9 @@ def run(
     settings = job.run_file.execution
     if scheduler:
         settings = settings.model_copy(update={"scheduler": scheduler})
+    choice = Choice(frozenset(tile or ()), keep_stale)
     with progress_bars() as report, open_executor(settings) as executor:
-        done = run_job(job, executor, years=job.years(years), redo=frozenset(tile or ()), progress=report)
+        done = run_job(job, executor, years=job.years(years), choice=choice, progress=report)
     print_run(console, job, done)
     if done.failures:
         raise typer.Exit(1)

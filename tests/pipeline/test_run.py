@@ -28,6 +28,7 @@ from pipeline.execute import Serial, open_executor
 from pipeline.inputs import open_inputs
 from pipeline.job import Job
 from pipeline.ledger import Ledger, Status
+from pipeline.plan import Choice
 from pipeline.run import RunReport, open_pinned_inputs, plan_run, run
 from pipeline.variables import ANNUAL, DAILY, Quality
 from tests.pipeline.random_inputs import YEARS, Fields, Setting, make_job, write_inputs
@@ -45,8 +46,8 @@ def checkpoint() -> Checkpoint:
     return Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
 
 
-def do(job: Job, years: tuple[int, ...] = YEARS, redo: frozenset[str] = frozenset()) -> RunReport:
-    return run(job, Serial(), years=years, redo=redo)
+def do(job: Job, years: tuple[int, ...] = YEARS, choice: Choice | None = None) -> RunReport:
+    return run(job, Serial(), years=years, choice=choice or Choice())
 
 
 def content(job: Job) -> dict[str, np.ndarray]:
@@ -137,7 +138,7 @@ def test_a_later_year_alone_passes_through_the_earlier_ones(tmp_path: Path, job:
 def test_redoing_a_tile_gives_the_same_bits(job: Job) -> None:
     before = content(job)
     name = cube.tiles(store.read(job.open_cube()))[1].tile.name  # type: ignore[index]
-    report = do(job, redo=frozenset({name}))
+    report = do(job, choice=Choice(frozenset({name})))
     assert {row.tile for row in report.rows} == {name}
     assert len(report.rows) == len(YEARS)
     assert_same(content(job), before)
