@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +15,7 @@ import pandas as pd
 from model.checkpoint import Checkpoint
 from model.evaluate import ScoreRow
 from model.response_curves import ResponseCurve
+from pipeline import page
 from pipeline.evaluation import Result
 from pipeline.evaluation_figures import agreement_figure, observed_outputs, response_figure
 from pipeline.published import Published
@@ -27,13 +26,6 @@ if TYPE_CHECKING:
 UNITS = {"daily": "g C m-2 d-1", "annual": "g C m-2 yr-1"}
 COLUMNS = ["data", "model", "output", "period", "by", "group", "n", "r2", "rmse", "bias", "unit"]
 NETWORK = "network"
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 0.8rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.15rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left; }
-td:has(+ td:last-child), td:last-child { text-align: left; }
-img { max-width: 100%; } .note { color: #555; margin: 0.2rem 0; } .bad { color: #b00020; }
-"""
 
 
 @dataclass(frozen=True)
@@ -158,8 +150,8 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     if report.curves:
         written["responses.csv"] = response_table(report.curves).to_csv(index=False, float_format="%.6g")
     written["evaluation.json"] = json.dumps(report.as_json(), indent=1) + "\n"
-    images = {name: _png(drawing) for name, drawing in _figures(report)}
-    written["index.html"] = page(report, images)
+    images = {name: page.png_of(drawing) for name, drawing in _figures(report)}
+    written["index.html"] = evaluation_page(report, images)
     for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
     for name, image in images.items():
@@ -176,40 +168,31 @@ def _figures(report: Report) -> Iterator[tuple[str, Figure]]:
         yield "responses_yield.png", response_figure(report.curves, outputs=("grain",))
 
 
-def _png(drawing: Figure) -> bytes:
-    buffer = io.BytesIO()
-    drawing.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
-
-
-def page(report: Report, images: dict[str, bytes]) -> str:
+def evaluation_page(report: Report, images: dict[str, bytes]) -> str:
     """Return the HTML page, its figures inside."""
-    origin = html.escape(str(report.checkpoint.record.get("origin", "origin not recorded")))
-    title = f"Evaluation of {html.escape(report.checkpoint_name)}"
+    origin = report.checkpoint.record.get("origin", "origin not recorded")
     parts = [
-        f"<h1>{title}</h1>",
-        f'<p class="note">sha256 {report.checkpoint.sha256[:16]}; {origin}</p>',
+        page.note(f"sha256 {report.checkpoint.sha256[:16]}; {origin}"),
         "<h2>Beside the published figures</h2>",
-        _html_table(beside_published(report.results, report.published)),
-        '<p class="note">Theirs and ours are of different data; read them side by side, not as a contest.</p>',
+        page.table(beside_published(report.results, report.published)),
+        page.note("Theirs and ours are of different data; read them side by side, not as a contest."),
         *(part for result in report.results for part in _section(result, images)),
         *_response_section(report, images),
     ]
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+    return page.document(f"Evaluation of {report.checkpoint_name}", parts)
 
 
 def _section(result: Result, images: dict[str, bytes]) -> Iterator[str]:
     subject, evaluation = result.subject, result.evaluation
     yield f"<h2>{html.escape(subject.name)}, {subject.years[0]}–{subject.years[-1]}</h2>"
-    yield from (f'<p class="note">{html.escape(note)}</p>' for note in subject.notes)
-    yield _image(f"{subject.name}.png", images, f"Predicted and observed carbon, {subject.name}")
+    yield from map(page.note, subject.notes)
+    yield page.image(images[f"{subject.name}.png"], text=f"Predicted and observed carbon, {subject.name}")
     table = score_table([result]).drop(columns=["data"])
     for by in ("pooled", "season", "crop"):
         rows = table[table["by"] == by].drop(columns=["by"])
         if len(rows):
             yield f"<h3>Scores {'pooled' if by == 'pooled' else f'by {by}'}</h3>"
-            yield _html_table(rows)
+            yield page.table(rows)
     closed, bounds = evaluation.balance, evaluation.yield_bounds
     yield (
         f"<p>Mass balance: {closed.daily:.4f} g C m⁻² d⁻¹ mean absolute ({closed.daily_share:.2%} of GPP); annual "
@@ -223,19 +206,8 @@ def _response_section(report: Report, images: dict[str, bytes]) -> Iterator[str]
     if not report.curves:
         return
     yield "<h2>Responses</h2>"
-    yield '<p class="note">Means over all days, one input set to each level; squares are the published network\'s.</p>'
+    yield page.note("Means over all days, one input set to each level; squares are the published network's.")
     for fault in response_faults(report.curves) or ["Rh rises with TSOC and GPP, yield with GPP, at every level."]:
         yield f"<p>{html.escape(fault)}</p>"
-    yield _image("responses.png", images, "Responses of Ra and Rh")
-    yield _image("responses_yield.png", images, "Responses of yield")
-
-
-def _image(name: str, images: dict[str, bytes], text: str) -> str:
-    encoded = base64.b64encode(images[name]).decode()
-    return f'<img alt="{html.escape(text)}" src="data:image/png;base64,{encoded}">'
-
-
-def _html_table(table: pd.DataFrame) -> str:
-    if table.empty:
-        return "<p>None.</p>"
-    return str(table.to_html(index=False, border=0, na_rep="–", float_format=lambda value: f"{value:.3g}"))
+    yield page.image(images["responses.png"], text="Responses of Ra and Rh")
+    yield page.image(images["responses_yield.png"], text="Responses of yield")

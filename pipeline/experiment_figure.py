@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from model.training.experiments import Row
+from model.training.experiment_rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,8 @@ PANELS = {
     "yield_r2": "R² of yield",
     "reco_r2": "R² of daily Reco",
     "nee_r2": "R² of daily NEE",
-    "imbalance": "imbalance [g C m$^{-2}$ d$^{-1}$]",
+    "imbalance": "daily |imbalance| [g C m$^{-2}$ d$^{-1}$]",
+    "imbalance_annual": "annual |imbalance| [g C m$^{-2}$ yr$^{-1}$]",
 }
 COLOURS = ("#0072b2", "#d55e00")
 
@@ -29,7 +30,7 @@ def experiment_figure(rows: Sequence[Row]) -> Figure:
 
     table = pd.DataFrame(list(rows))
     curves = table["samples"].nunique() > 1 and table["variant"].nunique() <= len(COLOURS)
-    drawing = Figure(figsize=(13, 3.4 if curves else 5), layout="constrained")
+    drawing = Figure(figsize=(16, 3.4 if curves else 5), layout="constrained")
     for axes, (name, title) in zip(drawing.subplots(1, len(PANELS), sharey=not curves), PANELS.items(), strict=True):
         (_draw_curves if curves else _draw_bars)(axes, table, name)
         axes.set_title(title, fontsize=9)
@@ -42,8 +43,10 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, name: str) -> None:
         axes.plot(rows["samples"], rows[name], ".", color=colour, alpha=0.5)
         axes.plot(mean.index, mean, color=colour, label=str(variant))
     axes.set(xscale="log", xlabel="sites")
-    if name != "imbalance":
+    if name.endswith("r2"):
         axes.set_ylim(max(-0.5, float(table[name].min()) - 0.05), 1)
+    else:
+        axes.set_yscale("log")  # networks that know the balance close it better by an order of magnitude
     if name == "yield_r2":
         axes.legend(frameon=False, fontsize=7)
 
@@ -55,7 +58,7 @@ def _draw_bars(axes: Axes, table: pd.DataFrame, name: str) -> None:
     names = list(dict.fromkeys(table["variant"]))
     for i, (test, rows) in enumerate(tests):
         values = rows.groupby("variant")[name].mean().reindex(names)
-        if name != "imbalance":
+        if name.endswith("r2"):
             values = values.clip(lower=0)  # a bar below nothing hides all others
         height = 0.8 / len(tests)
         label = str(test) if several else f"{test} sites"

@@ -12,9 +12,8 @@ Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -45,6 +44,7 @@ from model.training.baselines import FitData, FitSample, fit, flux_error, seen_e
 from model.training.data import output_scalers, simulate_sites
 from model.training.dataset import Booleans, SiteSequences
 from model.training.experiment_recipe import ExperimentRecipe
+from model.training.experiment_rows import Row, read_rows, write_rows
 from model.training.observed_world import changed_world, extreme_years, observed
 from model.training.recipe import RecipeError
 from model.training.stages import physical_fluxes, physical_gpp, physical_yield
@@ -95,40 +95,6 @@ class Cell:
     variant: Variant
     samples: int
     repeat: int = 0
-
-
-@dataclass(frozen=True)
-class Row:
-    """Scores of a cell, on all test sites or on site-years that were held out.
-
-    Attributes
-    ----------
-    recipe
-        First digits of the recipe's digest.
-    variant, samples, repeat
-        Of the cell.
-    tested_on
-        "test sites", "extreme years", "ordinary years", or what a fold holds out.
-    yield_r2, reco_r2, nee_r2
-        Annual yield, daily Reco and NEE, against the world without errors of observation; NaN if they do not vary.
-    yield_rmse, nee_annual_rmse
-        g C m-2 yr-1.
-    imbalance, imbalance_annual
-        Mean absolute residual of the balance, g C m-2 d-1 and g C m-2 yr-1.
-    """
-
-    recipe: str
-    variant: str
-    samples: int
-    repeat: int
-    tested_on: str
-    yield_r2: float
-    reco_r2: float
-    nee_r2: float
-    yield_rmse: float
-    nee_annual_rmse: float
-    imbalance: float
-    imbalance_annual: float
 
 
 class WithoutGPP(nn.Module):
@@ -326,9 +292,13 @@ class Laboratory:
             reco_r2=_or_nan(reco.r2),
             nee_r2=_or_nan(nee.r2),
             yield_rmse=grain.rmse,
+            reco_rmse=reco.rmse,
+            nee_rmse=nee.rmse,
             nee_annual_rmse=score(annual[0][mask_NY], annual[1][mask_NY]).rmse,
             imbalance=open_.daily,
+            imbalance_share=open_.daily_share,
             imbalance_annual=open_.annual,
+            imbalance_annual_bias=open_.annual_bias,
         )
 
 
@@ -363,21 +333,3 @@ def run_experiment(
         write_rows(path, rows)
         progress(experiment, number, len(wanted))
     return tuple(rows)
-
-
-def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a table."""
-    kinds = {"int": int, "float": float, "str": str}
-    with path.open(encoding="utf-8", newline="") as file:
-        for raw in csv.DictReader(file):
-            yield Row(**{field.name: kinds[str(field.type)](raw[field.name]) for field in fields(Row)})
-
-
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write a table as CSV, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    partial.replace(path)

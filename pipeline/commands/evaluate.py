@@ -88,13 +88,14 @@ def _experiment(name: Experiment, subject: Path | None, out: Path) -> None:
     from model.training.experiments import run_experiment
     from pipeline.commands.console import console, progress_bars
     from pipeline.errors import UserError
-    from pipeline.experiment_figure import experiment_figure
+    from pipeline.experiment_report import comparison_table, verdicts, write_experiment
 
     if subject is None:
         raise UserError(f"--experiment {name} needs a recipe, as model/training/experiment_recipes/small.toml")
     recipe = read_experiment_recipe(subject)
     with progress_bars() as progress:
         rows = run_experiment(name, recipe, out, progress=progress)
-    experiment_figure(rows).savefig(out / f"{name}.png", dpi=110)
-    for written in (out / f"{name}.csv", out / f"{name}.png"):
+    for line in verdicts(comparison_table(rows)):
+        console.print(line)
+    for written in (out / f"{name}.csv", *write_experiment(name, rows, out)):
         console.print(str(written), style="dim")

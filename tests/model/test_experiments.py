@@ -16,6 +16,7 @@ from model.training.baselines import FitSample
 from model.training.data import output_scalers, simulate_sites
 from model.training.dataset import DAYS, SiteSequences
 from model.training.experiment_recipe import ExperimentRecipe, WorldRecipe, read_experiment_recipe
+from model.training.experiment_rows import read_rows
 from model.training.experiments import (
     KGML,
     PURE_ML,
@@ -25,7 +26,6 @@ from model.training.experiments import (
     WithoutGPP,
     cells,
     folds,
-    read_rows,
     run_experiment,
     seen_loss,
 )

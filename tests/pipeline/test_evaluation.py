@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-import model.training.experiments as experiments
 from model.checkpoint import Checkpoint
 from model.evaluate import Carbon, score
 from model.features import FEATURE_NAMES, FEATURES, training_range
@@ -31,7 +30,6 @@ from pipeline.evaluation_report import (
     score_table,
     write_report,
 )
-from pipeline.experiment_figure import experiment_figure
 from pipeline.published import PublishedScore, read_published
 
 VOID = {"meta", "img", "br", "hr", "link"}
@@ -230,39 +228,3 @@ def test_the_real_tower_and_the_real_run_are_read_and_scored(realdata: Path, net
     run = read_subject("ecosys", data=realdata)
     assert run.observed.rh_NYT.mean() > 0
     assert run.observed.yield_NY.shape == (2, 6)
-
-
-def test_an_experiment_needs_a_recipe_and_leaves_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    without = CliRunner().invoke(app, ["evaluate", "--experiment", "ablation"])
-    assert isinstance(without.exception, UserError)
-    assert "needs a recipe" in str(without.exception)
-
-    def table(name: str, _recipe: object, folder: Path, **_: object) -> tuple[experiments.Row, ...]:
-        rows = tuple(
-            experiments.Row("r", variant, size, 0, "test sites", 0.5, 0.6, 0.7, 1.0, 2.0, 0.1, 5.0)
-            for variant in ("ML", "ML + GPP", "ML + GPP + KG")
-            for size in (1, 2)
-        )
-        folder.mkdir()
-        experiments.write_rows(folder / f"{name}.csv", rows)
-        return rows
-
-    monkeypatch.setattr(experiments, "run_experiment", table)
-    recipe = Path(experiments.__file__).parent / "experiment_recipes" / "tiny.toml"
-    options = ["--experiment", "ablation", "-o", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, ["evaluate", str(recipe), *options])
-    assert result.exit_code == 0, result.output
-    assert (tmp_path / "out" / "ablation.png").read_bytes()[:4] == b"\x89PNG"
-
-
-@pytest.mark.parametrize(("samples", "lines"), [((1, 2, 4), True), ((4,), False)])
-def test_sample_sizes_are_drawn_as_curves_and_single_ones_as_bars(samples: tuple[int, ...], lines: bool) -> None:
-    rows = [
-        experiments.Row("r", variant, size, 0, test, 0.5, 0.6, 0.7, 1.0, 2.0, 0.1, 5.0)
-        for variant in ("ML", "ML + GPP")
-        for size in samples
-        for test in (("test sites",) if lines else ("extreme years", "ordinary years"))
-    ]
-    axes = experiment_figure(rows).axes[0]
-    assert bool(axes.lines) is lines
-    assert len(axes.patches) == (0 if lines else 4)
