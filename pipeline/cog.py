@@ -48,13 +48,12 @@ def nodata(variable: Variable) -> float:
 
 
 def write_cog(path: Path, raster: Raster) -> None:
-    """Write a layer as a Cloud-Optimized GeoTIFF; the file appears whole or not at all.
+    """Write a layer as a Cloud-Optimized GeoTIFF.
 
     Overviews average fluxes and take the commonest of codes and flags.
     """
     variable = raster.variable
     rows, cols = raster.values.shape
-    partial = path.with_name(f".{path.name}.partial")
     # GDAL's COG driver only copies, and descriptions and units survive best from a GeoTIFF that has them all.
     with MemoryFile() as memory:
         with memory.open(
@@ -75,7 +74,7 @@ def write_cog(path: Path, raster: Raster) -> None:
         with memory.open() as draft:
             rasterio.shutil.copy(
                 draft,
-                partial,
+                path,
                 driver="COG",
                 COMPRESS="DEFLATE",
                 PREDICTOR="YES",
@@ -83,4 +82,3 @@ def write_cog(path: Path, raster: Raster) -> None:
                 BLOCKSIZE=BLOCK,
                 OVERVIEW_RESAMPLING="AVERAGE" if np.issubdtype(variable.dtype, np.floating) else "MODE",
             )
-    partial.replace(path)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
+from pipeline import objects
 from pipeline.errors import UserError
 from pipeline.sources.cropland import CropSettings
 from pipeline.sources.nldas2 import NldasSettings
@@ -26,31 +28,47 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ArchiveSettings(Section):
-    """Where the downloaded archives are."""
+def _local(value: Any) -> Any:
+    if "://" in str(value):
+        raise PydanticCustomError("place", "archives are read from folders only; copy it there first")
+    return value
 
-    nldas2: Path = Field(Path("archives/nldas2"), description="folder of NLDAS-2 granules, any depth")
-    slope: Path = Field(Path("archives/slope"), description="folder of SLOPE GPP GeoTIFFs")
-    slope_extra: Path = Field(
+
+def _writable(value: str) -> str:
+    if fault := objects.fault(value):
+        raise PydanticCustomError("place", "{fault}", {"fault": fault})
+    return value
+
+
+Folder: TypeAlias = Annotated[Path, BeforeValidator(_local)]
+Location: TypeAlias = Annotated[str, AfterValidator(_writable)]
+
+
+class ArchiveSettings(Section):
+    """Where the downloaded archives are: folders."""
+
+    nldas2: Folder = Field(Path("archives/nldas2"), description="folder of NLDAS-2 granules, any depth")
+    slope: Folder = Field(Path("archives/slope"), description="folder of SLOPE GPP GeoTIFFs")
+    slope_extra: Folder = Field(
         Path("archives/slope-extra"),
         description="folder in the same layout for years that are not public (2020 and later); may be absent",
     )
-    soil: Path = Field(
+    soil: Folder = Field(
         Path("archives/gssurgo"),
         description="folder of gSSURGO or gNATSGO geodatabases and rasters, SoilGrids maps or POLARIS tiles",
     )
-    crop: Path = Field(Path("archives/cdl"), description="folder of yearly Cropland Data Layers")
-    csdl: Path = Field(
+    crop: Folder = Field(Path("archives/cdl"), description="folder of yearly Cropland Data Layers")
+    csdl: Folder = Field(
         Path("archives/csdl"), description="folder of yearly Corn-Soy Data Layers, for years before 2008; may be absent"
     )
 
 
 class StoreSettings(Section):
-    """Where results go: a folder, or s3://bucket/prefix."""
+    """Where results go: folders, or s3://bucket/prefix with the credentials of the environment."""
 
-    inputs: str = Field("inputs.icechunk", description="inputs store, analysis-ready")
-    cube: str = Field("cube.icechunk", description="cube of results")
-    exports: Path = Field(Path("exports"), description="folder of GeoTIFFs, tables and figures")
+    inputs: Location = Field("inputs.icechunk", description="inputs store, analysis-ready")
+    cube: Location = Field("cube.icechunk", description="cube of results")
+    exports: Location = Field("exports", description="GeoTIFFs, tables and figures")
 
 
 class ModelSettings(Section):
@@ -79,6 +97,12 @@ class ExecutionSettings(Section):
     )
     block_years: int = Field(5, ge=1, description="years of one tile in one task, at most")
     commit_seconds: float = Field(30.0, gt=0, description="a commit at least this often")
+    retries: int = Field(
+        5, ge=0, le=20, description="how often a read, write or commit is tried again after an error that may pass"
+    )
+    block_minutes: float = Field(
+        30.0, ge=0, description="a worker that ends no tile-year for this long is restarted; 0 is never"
+    )
     dashboard: bool = Field(False, description="serve Dask's dashboard (needs the extra `dashboard`)")
 
 
@@ -123,6 +147,8 @@ def _fault(detail: Any) -> str:
     place = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"{place}: unknown setting (`agcarbon init` writes all there are)"
+    if detail["type"] == "place":  # which may hold credentials
+        return f"{place}: {detail['msg']}"
     return f"{place} = {detail['input']!r}: {detail['msg']}"
 
 
@@ -137,9 +163,7 @@ def _absolute(run_file: RunFile, folder: Path) -> RunFile:
         update={
             "region": str(folder / run_file.region) if run_file.region.endswith(".toml") else run_file.region,
             "archives": ArchiveSettings(**archives),
-            "stores": StoreSettings(
-                inputs=local(stores.inputs), cube=local(stores.cube), exports=folder / stores.exports
-            ),
+            "stores": StoreSettings(**{name: local(location) for name, location in stores}),
             "model": run_file.model.model_copy(
                 update={"checkpoint": checkpoint if checkpoint == "default" else str(folder / checkpoint)}
             ),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import zarr
 
-from pipeline import store
+from pipeline import outputs, store
 from pipeline.cog import Raster, write_cog
 from pipeline.errors import UserError
 from pipeline.job import Job
@@ -96,8 +95,9 @@ class Selection:
 class ExportReport:
     """What was written, and what its user must know."""
 
-    files: tuple[Path, ...]
-    catalog: Path
+    files: tuple[str, ...]
+    size_bytes: int
+    catalog: str
     notes: tuple[str, ...]
 
 
@@ -131,8 +131,8 @@ class _Source:
         return Raster(found.values, found.transform, found.crs, layer.variable, prefixed)
 
 
-def export_cogs(job: Job, selection: Selection, folder: Path, *, progress: Progress = silent) -> ExportReport:
-    """Write one Cloud-Optimized GeoTIFF per variable and period, and the catalog of all in the folder.
+def export_cogs(job: Job, selection: Selection, folder: str, *, progress: Progress = silent) -> ExportReport:
+    """Write one Cloud-Optimized GeoTIFF per variable and period, and the catalog of all in the folder or bucket.
 
     Raises
     ------
@@ -149,14 +149,15 @@ def export_cogs(job: Job, selection: Selection, folder: Path, *, progress: Progr
     work = [(layer, record) for record in records.years for layer in selection.layers(record.year)]
     if not work:
         raise UserError(f"--dates {','.join(selection.dates)}: no such {selection.period} in the years chosen")
-    folder.mkdir(parents=True, exist_ok=True)
-    files = []
+    files, size_bytes = [], 0
     for layer, record in work:
         name = f"{job.region.name}_{layer.variable.name}_{layer.period.name}{selection.qualifiers}.tif"
-        write_cog(folder / name, source.raster(layer, selection, record))
-        files.append(folder / name)
+        with outputs.writing(outputs.join(folder, name)) as path:
+            write_cog(path, source.raster(layer, selection, record))
+            size_bytes += path.stat().st_size
+        files.append(outputs.join(folder, name))
         progress("GeoTIFFs", len(files), len(work))
-    return ExportReport(tuple(files), write_catalog(folder), tuple(records.notes()))
+    return ExportReport(tuple(files), size_bytes, write_catalog(folder), tuple(records.notes()))
 
 
 def _check_aggregated(job: Job, root: zarr.Group, grid: GridName, records: Records) -> None:

@@ -77,7 +77,7 @@ class Mapped:
 
 
 def write_figure(path: Path, job: Job, report: InputsReport, *, everything: bool = False) -> None:
-    """Draw what a report is of as a PNG, `PIXELS_WIDE` wide; a file that is there is replaced when it is whole.
+    """Draw what a report is of as a PNG, `PIXELS_WIDE` wide.
 
     Parameters
     ----------
@@ -88,10 +88,7 @@ def write_figure(path: Path, job: Job, report: InputsReport, *, everything: bool
     maps = {layer.name: read_map(view, job.domain.tiles, layer, year, everything=everything)
             for layer, year in _newest(report.surveys)}  # fmt: skip
     drawing = figure(report, maps, zones(job.region))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    drawing.savefig(partial, dpi=_DPI, format="png")
-    partial.replace(path)
+    drawing.savefig(path, dpi=_DPI, format="png")
 
 
 def _newest(surveys: Sequence[Survey]) -> Iterator[tuple[Layer, int | None]]:

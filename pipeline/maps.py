@@ -102,7 +102,7 @@ def write_map(path: Path, job: Job, *, year: int | None = None, note: str = "") 
     UserError
         If the cube has no result, or none of that year.
     """
-    figure(read_year(job, year=year, note=note)).savefig(path, dpi=110)
+    figure(read_year(job, year=year, note=note)).savefig(path, dpi=110, format="png")
 
 
 def read_year(job: Job, *, year: int | None = None, note: str = "") -> YearMap:

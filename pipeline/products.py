@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from io import BytesIO
 
 import icechunk
 import numpy as np
@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from pipeline import cf, cube, store
+from pipeline import cf, cube, outputs, store
 from pipeline.aggregate import BandYear, Frame, aggregate_annual, aggregate_daily
 from pipeline.errors import UserError
 from pipeline.job import Job
@@ -60,9 +60,9 @@ class AggregateReport:
     disagreement: float
 
 
-def tables_folder(job: Job) -> Path:
+def tables_location(job: Job) -> str:
     """Where counties.csv and region.csv are."""
-    return job.run_file.stores.exports / "tables"
+    return outputs.join(job.run_file.stores.exports, "tables")
 
 
 def aggregate_cube(job: Job, *, years: Sequence[int] | None = None, progress: Progress = silent) -> AggregateReport:
@@ -221,26 +221,24 @@ def _write_tables(job: Job, frame: Frame, totals: dict[int, _Totals]) -> None:
         "region": [regional_table(total.routes, year=year) for year, total in totals.items()],
     }
     for name, tables in new.items():
-        path = tables_folder(job) / f"{name}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        others = [table[~table["year"].isin(list(totals))] for table in _read_tables(path)]
+        others = [table[~table["year"].isin(list(totals))] for table in _read_tables(job, name)]
         whole = pd.concat([*others, *tables], ignore_index=True).sort_values("year", kind="stable")
-        partial = path.with_name(f".{path.name}.partial")
-        whole.to_csv(partial, index=False)
-        partial.replace(path)
+        with outputs.writing(outputs.join(tables_location(job), f"{name}.csv")) as path:
+            whole.to_csv(path, index=False)
 
 
-def _read_tables(path: Path) -> list[pd.DataFrame]:
-    return [pd.read_csv(path, dtype={"fips": str})] if path.exists() else []
+def _read_tables(job: Job, name: str) -> list[pd.DataFrame]:
+    content = outputs.read(outputs.join(tables_location(job), f"{name}.csv"))
+    return [] if content is None else [pd.read_csv(BytesIO(content), dtype={"fips": str})]
 
 
 def _untabled(job: Job, year: int) -> bool:
     """Say whether a table lacks the year: the exports folder is the user's, and may have been emptied."""
-    paths = (tables_folder(job) / f"{name}.csv" for name in ("counties", "region"))
-    return any(not any((table["year"] == year).any() for table in _read_tables(path)) for path in paths)
+    names = ("counties", "region")
+    return any(not any((table["year"] == year).any() for table in _read_tables(job, name)) for name in names)
 
 
 def read_region_table(job: Job) -> pd.DataFrame:
     """Return the regional table: one row per year, cover and route; empty before the first aggregate."""
-    tables = _read_tables(tables_folder(job) / "region.csv")
+    tables = _read_tables(job, "region")
     return tables[0] if tables else pd.DataFrame()

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from itertools import groupby
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pystac
@@ -26,6 +28,8 @@ import rasterio
 import shapely
 from pystac.layout import TemplateLayoutStrategy
 from rasterio.warp import transform_geom
+
+from pipeline import outputs
 
 TAG = "agcarbon_"  # begins the names of this project's metadata, in capitals in a GeoTIFF
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
@@ -39,15 +43,15 @@ _OF_FILE = ("variable", "title", "item", "region", "first_day", "last_day")
 class _File:
     """What a GeoTIFF says of itself."""
 
-    path: Path
     tags: dict[str, str]  # this project's, without their prefix
     projection: dict[str, Any]
     footprint: shapely.Polygon
     asset: pystac.Asset
 
     @classmethod
-    def read(cls, path: Path) -> _File:
-        with rasterio.open(path) as source:
+    def read(cls, location: str, *, beside: str) -> _File:
+        """Read the file at a location, of which catalogs in the folder `beside` will say that it is there too."""
+        with outputs.readable_by_gdal(location), rasterio.open(location) as source:
             prefix = TAG.upper()
             tags = {
                 name.removeprefix(prefix).lower(): value
@@ -61,13 +65,13 @@ class _File:
                 "proj:transform": list(source.transform)[:6],
             }
             asset = pystac.Asset(
-                str(path.resolve()),
+                outputs.join(beside, outputs.name_of(location)),
                 title=source.tags(1).get("long_name"),
                 media_type=pystac.MediaType.COG,
                 roles=["data"],
                 extra_fields=_band(source),
             )
-            return cls(path, tags, projection, _footprint(source), asset)
+            return cls(tags, projection, _footprint(source), asset)
 
 
 def _band(source: Any) -> dict[str, Any]:
@@ -93,18 +97,27 @@ def _footprint(source: Any) -> shapely.Polygon:
     return shapely.geometry.shape(transform_geom(source.crs, "EPSG:4326", shapely.geometry.mapping(dense), precision=6))
 
 
-def write_catalog(folder: Path) -> Path:
-    """Write the catalog of all GeoTIFFs that this project left in a folder; return the path of its root."""
-    files = [_File.read(path) for path in sorted(folder.glob("*.tif"))]
+def write_catalog(folder: str) -> str:
+    """Write the catalog of all GeoTIFFs that this project left in a folder or bucket; return where its root is."""
+    with TemporaryDirectory(prefix="agcarbon-") as draft:
+        files = [_File.read(location, beside=draft) for location in outputs.listed(folder, suffix=".tif")]
+        _draft_catalog(files, draft)
+        # The root comes last, so that it never leads to what is not there yet.
+        for path in sorted(Path(draft).rglob("*.json"), key=lambda path: -len(path.parts)):
+            with outputs.writing(outputs.join(folder, path.relative_to(draft).as_posix())) as final:
+                copyfile(path, final)
+    return outputs.join(folder, "catalog.json")
+
+
+def _draft_catalog(files: Sequence[_File], folder: str) -> None:
     catalog = pystac.Catalog("agcarbon", "Cropland carbon fluxes, yield and soil-carbon change", title="agcarbon")
     ours = sorted((file for file in files if "item" in file.tags), key=lambda file: (_region(file), file.tags["item"]))
     for region, of_region in groupby(ours, _region):
         catalog.add_child(_collection(region, list(of_region)))
     layout = TemplateLayoutStrategy(collection_template="${id}", item_template="")
-    catalog.normalize_hrefs(str(folder.resolve()), strategy=layout)
+    catalog.normalize_hrefs(folder, strategy=layout)
     catalog.make_all_asset_hrefs_relative()
     catalog.save(pystac.CatalogType.SELF_CONTAINED)
-    return folder / "catalog.json"
 
 
 def _region(file: _File) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +15,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from pipeline import objects
 from pipeline.errors import UserError
+from pipeline.lease import Lease
 
 BRANCH = "main"
 
@@ -23,10 +25,19 @@ Array: TypeAlias = "zarr.Array[Any]"
 
 
 def _storage(location: str) -> icechunk.Storage:
-    if location.startswith("s3://"):
-        bucket, _, prefix = location.removeprefix("s3://").partition("/")
-        return icechunk.s3_storage(bucket=bucket, prefix=prefix or None, from_env=True)
-    return icechunk.local_filesystem_storage(location)
+    if not objects.is_remote(location):
+        return icechunk.local_filesystem_storage(location)
+    objects.check(location)  # Icechunk tries for 20 seconds before it says that it reaches no server
+    place, service = objects.Place.parse(location), objects.Service.of_environment()
+    return icechunk.s3_storage(
+        bucket=place.bucket,
+        prefix=place.key,
+        region=service.region,
+        endpoint_url=service.endpoint,
+        allow_http=service.allow_http,
+        force_path_style=service.path_style,
+        from_env=True,  # every process asks its own environment: credentials travel to no worker
+    )
 
 
 def _config() -> icechunk.RepositoryConfig:
@@ -51,12 +62,27 @@ def exists(location: str) -> bool:
 
 
 def create(location: str) -> icechunk.Repository:
-    """Return an empty repository at `location`, where none with commits may be; see `exists`."""
-    if not location.startswith("s3://"):
-        Path(location).parent.mkdir(parents=True, exist_ok=True)
-    repository = icechunk.Repository.open_or_create(_storage(location), config=_config())
-    repository.save_config()
+    """Return an empty repository at `location`, where none with commits may be; see `exists`.
+
+    Raises
+    ------
+    UserError
+        If nothing can be written there.
+    """
+    try:
+        if not objects.is_remote(location):
+            Path(location).parent.mkdir(parents=True, exist_ok=True)
+        repository = icechunk.Repository.open_or_create(_storage(location), config=_config())
+        repository.save_config()
+    except (OSError, icechunk.IcechunkError) as error:
+        raise _unwritable(location, error) from None
     return repository
+
+
+def _unwritable(location: str, error: Exception) -> UserError:
+    # Icechunk ends the account of its error with what was at the bottom of it.
+    cause = str(error).strip().splitlines()[-1].lstrip(" |`->")
+    return UserError(f"{location}: nothing can be written there ({cause}); make it writable, or name another place")
 
 
 def open_existing(location: str, *, made_by: str) -> icechunk.Repository:
@@ -116,23 +142,40 @@ def transaction(repository: icechunk.Repository, message: str, **metadata: Any) 
 
 
 @contextmanager
-def sole_writer(location: str) -> Iterator[None]:
-    """Hold the store for one writing process.
+def sole_writer(location: str) -> Iterator[Callable[[], None]]:
+    """Hold the store for one writing process; give what raises `UserError` if it is no longer held.
 
-    The operating system drops the lock with the process that holds it, however that ends, so none is ever left behind.
-    Stores on S3 need none: there a commit is a compare-and-swap on the branch.
+    Of a folder the operating system keeps the lock, and drops it with the process that holds it, however that ends. In
+    an object store it is a lease, which a dead process leaves for a while; see `pipeline.lease`.
 
     Raises
     ------
     UserError
-        If another process holds it.
+        If another process holds it, or nothing can be written there.
     """
-    if location.startswith("s3://"):
-        yield
-        return
-    path = Path(f"{location.rstrip('/')}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    beside = f"{location.rstrip('/')}.lock"
+    with _leased(beside, location) if objects.is_remote(location) else _locked(Path(beside), location) as still_held:
+        yield still_held
+
+
+@contextmanager
+def _leased(beside: str, location: str) -> Iterator[Callable[[], None]]:
+    objects.check(location)
+    lease = Lease(beside, what=location)
+    try:
+        yield lease.verify
+    finally:
+        lease.release()
+
+
+@contextmanager
+def _locked(beside: Path, location: str) -> Iterator[Callable[[], None]]:
+    try:
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        file = beside.open("a+")
+    except OSError as error:
+        raise _unwritable(location, error) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -143,4 +186,8 @@ def sole_writer(location: str) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        yield _never_lost
+
+
+def _never_lost() -> None:
+    """An operating system takes no lock away from a process that runs."""

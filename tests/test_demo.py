@@ -17,7 +17,7 @@ from pipeline.execute import open_executor
 from pipeline.ingest import ingest
 from pipeline.ingest_plan import plan_ingest
 from pipeline.job import Job
-from pipeline.products import tables_folder
+from pipeline.products import tables_location
 from pipeline.run import run
 from pipeline.variables import ANNUAL, DAILY, Quality
 
@@ -44,7 +44,7 @@ def again(demo: Job, name: str, **changes: object) -> Job:
     """Write another run file on the demo's archives, with a cube of its own."""
     folder = demo.path.parent
     stores = StoreSettings(
-        inputs=str(changes.pop("inputs", "inputs.icechunk")), cube=f"{name}.icechunk", exports=folder / name
+        inputs=str(changes.pop("inputs", "inputs.icechunk")), cube=f"{name}.icechunk", exports=str(folder / name)
     )
     path = folder / f"{name}.toml"
     path.write_text(config.dump(RunFile(stores=stores, **changes)))  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ def test_a_tile_gives_the_same_map_whole_or_in_four(demo: Job) -> None:
 
 
 def test_regional_totals_agree_by_every_route(demo: Job) -> None:
-    region = pd.read_csv(tables_folder(demo) / "region.csv")
+    region = pd.read_csv(f"{tables_location(demo)}/region.csv")
     for _, of_cover in region.groupby(["year", "cover"]):
         assert set(of_cover["route"].astype(str)) == {"cells", "counties", "0.0025", "0.5"}
         totals = of_cover[[name for name in region if name.endswith("_g") or name == "area_m2"]].to_numpy()
@@ -101,7 +101,7 @@ def test_regional_totals_agree_by_every_route(demo: Job) -> None:
 
 
 def test_the_maps_have_the_levels_of_corn_and_soybean(demo: Job) -> None:
-    region = pd.read_csv(tables_folder(demo) / "region.csv").query("route == 'cells'")
+    region = pd.read_csv(f"{tables_location(demo)}/region.csv").query("route == 'cells'")
     corn, soybean = (region.query(f"cover == '{cover}'")["gpp_g_m2"] for cover in ("corn", "soybean"))
     assert corn.between(1200, 1600).all()
     assert soybean.between(700, 1050).all()
@@ -109,7 +109,7 @@ def test_the_maps_have_the_levels_of_corn_and_soybean(demo: Job) -> None:
 
 
 def test_every_geotiff_is_a_valid_cog(demo: Job) -> None:
-    files = sorted((demo.run_file.stores.exports / "cog").rglob("*.tif"))
+    files = sorted((Path(demo.run_file.stores.exports) / "cog").rglob("*.tif"))
     assert files
     for path in files:
         valid, errors, warnings = cog_validate(path, strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -35,13 +34,19 @@ def cog(
     mask: Annotated[
         Literal["region", "grown", "corn", "soybean"], typer.Option(help="cells that count; `grown`: either crop")
     ] = "region",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="folder; exports/cog if absent")] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; cog in the exports' if absent")
+    ] = None,
 ) -> None:
     """Write Cloud-Optimized GeoTIFFs, one per variable and period, with a STAC catalog."""
+    from pipeline import objects, outputs
     from pipeline.commands.console import console, progress_bars
+    from pipeline.errors import UserError
     from pipeline.export import Selection, export_cogs
     from pipeline.job import Job
 
+    if output and (fault := objects.fault(output)):
+        raise UserError(f"--output: {fault}")
     job = Job.open(run_file)
     selection = Selection(
         years=job.years(years) if years else (),
@@ -51,13 +56,12 @@ def cog(
         dates=_names(dates),
         mask=mask,
     )
-    folder = output or job.run_file.stores.exports / "cog"
+    folder = output or outputs.join(job.run_file.stores.exports, "cog")
     with progress_bars() as report:
         done = export_cogs(job, selection, folder, progress=report)
     for note in done.notes:
         console.print(f"note: {note}")
-    megabytes = sum(file.stat().st_size for file in done.files) / 1e6
-    console.print(f"{len(done.files)} GeoTIFFs, {megabytes:.1f} MB, in {folder}; catalog {done.catalog}")
+    console.print(f"{len(done.files)} GeoTIFFs, {done.size_bytes / 1e6:.1f} MB, in {folder}; catalog {done.catalog}")
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ def inputs(
     Exit code 0 if all that is wanted is there and plausible; 1 if years or tiles are not ingested, or values lie
     outside what is plausible.
     """
+    from pipeline import outputs
     from pipeline.commands.console import console, progress_bars
     from pipeline.errors import UserError
     from pipeline.inputs_figure import write_figure
@@ -42,7 +43,7 @@ def inputs(
     if png and no_png:
         raise UserError(f"--png {png} and --no-png contradict each other; give one of them")
     job = Job.open(run_file)
-    picture = png or job.run_file.stores.exports / "inputs.png"
+    picture = str(png) if png else outputs.join(job.run_file.stores.exports, "inputs.png")
     wanted = Wanted(job.years(years), tuple(product or PRODUCTS), everything=full)
     if as_json:
         report = report_inputs(job, wanted)
@@ -52,7 +53,8 @@ def inputs(
             report = report_inputs(job, wanted, progress=show)
         print_inputs(console, report, by_year=by_year)
     if not no_png:
-        write_figure(picture, job, report, everything=full)
+        with outputs.writing(picture) as path:
+            write_figure(path, job, report, everything=full)
         if not as_json:
             console.print(f"picture: {picture}", soft_wrap=True)
     if not report.sound:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import config
+from pipeline import config, outputs
 from pipeline.commands.console import console, progress_bars
 from pipeline.config import RunFile
 from pipeline.demo.archives import write_archives
@@ -20,7 +20,7 @@ from pipeline.ingest_plan import plan_ingest
 from pipeline.job import Job
 from pipeline.maps import write_map
 from pipeline.plan_report import plan_table, print_aggregates, print_run
-from pipeline.products import AggregateReport, aggregate_cube
+from pipeline.products import AggregateReport, aggregate_cube, tables_location
 from pipeline.run import context_of, open_pinned_inputs, plan_run, run
 
 
@@ -81,16 +81,17 @@ def _compute(job: Job, executor: Executor) -> None:
 def _products(job: Job) -> AggregateReport:
     with progress_bars() as report:
         aggregated = aggregate_cube(job, progress=report)
-        exported = export_cogs(job, Selection(), job.run_file.stores.exports / "cog", progress=report)
+        exported = export_cogs(job, Selection(), outputs.join(job.run_file.stores.exports, "cog"), progress=report)
     for note in exported.notes:
         console.print(note)
-    write_map(map_path(job), job, note="synthetic archives")
+    with outputs.writing(map_location(job)) as path:
+        write_map(path, job, note="synthetic archives")
     return aggregated
 
 
-def map_path(job: Job) -> Path:
+def map_location(job: Job) -> str:
     """Where the picture of the last year is."""
-    return job.run_file.stores.exports / "map.png"
+    return outputs.join(job.run_file.stores.exports, "map.png")
 
 
 def _say_where(job: Job, folder: Path, *, seconds: float) -> None:
@@ -103,9 +104,9 @@ def _say_where(job: Job, folder: Path, *, seconds: float) -> None:
         "archives": folder / "archives",
         "inputs store": stores.inputs,
         "cube": stores.cube,
-        "tables": stores.exports / "tables",
-        "GeoTIFFs": stores.exports / "cog",
-        "map": map_path(job),
+        "tables": tables_location(job),
+        "GeoTIFFs": outputs.join(stores.exports, "cog"),
+        "map": map_location(job),
         "site inputs": f"{site} (try: agcarbon site {site})",
     }.items():
         console.print(f"{what:<14}{where}")

@@ -49,7 +49,7 @@ def write_archives(folder: Path) -> RunFile:
             nldas2=folder / "nldas2", slope=folder / "slope", soil=folder / "gssurgo", crop=folder / "cdl"
         ),
         stores=StoreSettings(
-            inputs=str(folder / "inputs.icechunk"), cube=str(folder / "cube.icechunk"), exports=folder / "exports"
+            inputs=str(folder / "inputs.icechunk"), cube=str(folder / "cube.icechunk"), exports=str(folder / "exports")
         ),
         execution=ExecutionSettings(scheduler="serial"),
     )

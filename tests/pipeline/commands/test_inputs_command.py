@@ -77,14 +77,16 @@ def test_a_store_that_is_not_there_is_a_user_s_fault(run_file: Path) -> None:
 def test_a_picture_is_written_beside_the_exports_or_where_it_is_wanted(
     run_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written: list[Path] = []
-    monkeypatch.setattr(inputs_figure, "write_figure", lambda path, *_, **__: written.append(path))
+    monkeypatch.setattr(inputs_figure, "write_figure", lambda path, *_, **__: path.write_bytes(b"drawn"))
+    pictures = (tmp_path / "crops.png", Path(config.load(run_file).stores.exports) / "inputs.png")
     said = call(run_file, "--product", "crop", "--png", tmp_path / "crops.png").output
     assert f"picture: {tmp_path / 'crops.png'}" in said
     assert "picture" not in call(run_file, "--product", "crop", "--json").output
-    assert written == [tmp_path / "crops.png", config.load(run_file).stores.exports / "inputs.png"]
+    for picture in pictures:
+        assert picture.read_bytes() == b"drawn"
+        picture.unlink()
     call(run_file, "--product", "crop", "--no-png")
-    assert len(written) == 2
+    assert not any(picture.exists() for picture in pictures)
 
 
 def test_a_picture_both_wanted_and_not_is_refused(run_file: Path, tmp_path: Path) -> None:
