@@ -14,6 +14,7 @@ from pipeline.commands import (
     evaluate,
     export,
     fetch,
+    history,
     ingest,
     init,
     inputs,
@@ -39,6 +40,10 @@ app.command()(inputs.inputs)
 app.command()(plan.plan)
 app.command()(run.run)
 app.command()(status.status)
+app.command()(history.history)
+app.command()(history.tag)
+app.command()(history.rollback)
+app.command()(history.gc)
 app.command()(aggregate.aggregate)
 app.add_typer(export.app, name="export", help="Write the maps of the cube for other programs.")
 app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")

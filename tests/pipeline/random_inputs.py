@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, expected_shapes
+from model.features import PUBLISHED_FEATURE_SCALERS
 from pipeline import cf, inputs_store, store
 from pipeline.grid import Grid
 from pipeline.ingest_plan import extent_of
@@ -66,6 +68,17 @@ class Setting:
     name: str = "small"
     tile_cells: int = 24
     scheduler: str = "serial"
+
+
+def random_checkpoint() -> Checkpoint:
+    """Return random weights, larger than those of a fresh network, so that inputs matter."""
+    generator = torch.Generator().manual_seed(5)
+    scalers = {
+        "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
+        "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
+    }  # fmt: skip
+    tensors = {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
+    return Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
 
 
 def make_job(

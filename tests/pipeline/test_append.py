@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from model.checkpoint import Checkpoint, expected_shapes
-from model.features import PUBLISHED_FEATURE_SCALERS
+from model.checkpoint import Checkpoint
 from pipeline import cube, store
 from pipeline.execute import Serial
 from pipeline.job import Job
@@ -17,19 +15,13 @@ from pipeline.ledger import Ledger, Status
 from pipeline.plan import Choice
 from pipeline.run import RunReport, open_pinned_inputs, plan_run, run
 from pipeline.variables import ANNUAL, DAILY
-from tests.pipeline.random_inputs import YEARS, Fields, make_job, write_inputs
+from tests.pipeline.last_run import tile_years_of_last_run
+from tests.pipeline.random_inputs import YEARS, Fields, make_job, random_checkpoint, write_inputs
 
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    """Random weights, larger than those of a fresh network, so that inputs matter."""
-    generator = torch.Generator().manual_seed(5)
-    scalers = {
-        "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
-        "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
-    }  # fmt: skip
-    tensors = {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
-    return Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
+    return random_checkpoint()
 
 
 def do(job: Job, years: tuple[int, ...] = YEARS, choice: Choice | None = None) -> RunReport:
@@ -65,8 +57,8 @@ def test_stale_years_that_are_kept_stay_and_a_missing_one_after_them_is_built_on
     plan = plan_run(job, open_pinned_inputs(job), years=YEARS, choice=keep)
     assert plan.kept_stale == {2012: tiles}
     assert plan.stored_years == [2013]
-    report = do(job, choice=keep)
-    assert {row.year for row in report.rows} == {2013}
+    do(job, choice=keep)
+    assert {year for _, year in tile_years_of_last_run(job)} == {2013}
     for year, values in before.items():
         assert_same(of_year(job, year), values)
     record = Ledger(store.read(job.open_cube())).runs[-1]
@@ -83,14 +75,14 @@ def test_what_is_kept_is_recorded_where_nothing_else_is_to_do_and_a_plain_run_en
     job = make_job(tmp_path, checkpoint)
     do(job)
     write_inputs(job, Fields(gpp_factor={2013: 1.1}), years=(2013,))
-    assert do(job, choice=Choice(keep_stale=True)).rows == ()
+    assert do(job, choice=Choice(keep_stale=True)).tally.tile_years == 0
     known = Ledger(store.read(job.open_cube()))
     tiles = len(known.tiles)
     assert [record["kept_stale"] for record in known.runs] == [{}, {"2013": tiles}]
     plan = plan_run(job, open_pinned_inputs(job), years=YEARS)
     assert plan.count(Status.STALE) == tiles
     assert plan.kept_stale == {}
-    assert len(do(job).rows) == tiles
+    assert do(job).tally.tile_years == tiles
     assert plan_run(job, open_pinned_inputs(job), years=YEARS).count(Status.DONE) == len(plan.states)
 
 
@@ -100,5 +92,5 @@ def test_a_tile_that_is_redone_is_redone_where_stale_is_kept(tmp_path: Path, che
     write_inputs(job, Fields(gpp_factor={2013: 1.1}), years=(2013,))
     name = Ledger(store.read(job.open_cube())).tiles[0]
     report = do(job, choice=Choice(frozenset({name}), keep_stale=True))
-    assert {(row.tile, row.year) for row in report.rows} == {(name, year) for year in YEARS}
+    assert tile_years_of_last_run(job) == {(name, year) for year in YEARS}
     assert report.plan.kept_stale == {}
