@@ -6,9 +6,10 @@ The coordinator merges the forks and commits; arrays stay on the worker, which r
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import TypeVar
 
 import icechunk
 import numpy as np
@@ -17,7 +18,7 @@ import zarr
 
 from model.checkpoint import Checkpoint
 from model.inference import Predictor
-from pipeline import cube, store
+from pipeline import cube, pulse, store
 from pipeline.crops import crop_of_year, first_crop, modelled
 from pipeline.cube import StoredYear, TileMask
 from pipeline.errors import UserError
@@ -25,9 +26,12 @@ from pipeline.grid import Grid, Tile
 from pipeline.inputs import InputsView, open_inputs
 from pipeline.ledger import Row
 from pipeline.plan import Block
+from pipeline.retry import BY_DEFAULT, STORAGE_ERRORS, RetryPolicy, describe, is_fatal, retried
 from pipeline.simulate import CellState, TileResult, TileYear, simulate, spin_up
 from pipeline.zonal import coverage, outlines
 from regions import Region, zones
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Context:
     checkpoint_sha256: str
     device: str
     batch_cells: int
+    retry: RetryPolicy = BY_DEFAULT
 
 
 @dataclass(frozen=True)
@@ -92,54 +97,93 @@ def tile_mask(region: Region, view: InputsView, grid: Grid) -> TileMask:
 
 def make_mask(context: Context, task: MaskTask) -> MaskDone:
     """Decide which cells of a tile are modelled, and write that."""
-    view = open_inputs(context.inputs, context.snapshot)
-    decided = tile_mask(context.region, view, context.grid.of(task.tile))
-    cube.write_mask(store.writable(task.fork), task.tile, decided)
+    read = partial(_decided, context, task.tile)
+    decided = _read(context, f"tile {task.tile.name}", read)
+    retried(lambda: cube.write_mask(store.writable(task.fork), task.tile, decided), context.retry)
     return MaskDone(task.fork, decided.cells, decided.digest)
 
 
-def run_block(context: Context, task: BlockTask) -> BlockDone:
-    """Compute the years of a block and write those that it stores."""
-    root, block = store.writable(task.fork), task.block
+def _decided(context: Context, tile: Tile) -> TileMask:
     view = open_inputs(context.inputs, context.snapshot)
+    return tile_mask(context.region, view, context.grid.of(tile))
+
+
+def run_block(context: Context, task: BlockTask) -> BlockDone:
+    """Compute the years of a block and write those that it stores.
+
+    What storage refuses for a while is tried again. Writing a tile-year once more writes the same chunks.
+    """
+    block, again = task.block, context.retry
+    root = retried(lambda: store.writable(task.fork), again)
     predictor = _predictor(context.checkpoint, context.checkpoint_sha256, context.device, context.batch_cells)
-    mask = cube.read_mask(root, block.tile)
+    mask = retried(lambda: cube.read_mask(root, block.tile), again)
     state = _state_before(context, block, root=root, mask=mask, predictor=predictor)
     prints = dict(zip(block.years, block.fingerprints, strict=True))
     rows = []
     for year in block.computed:
         began = time.perf_counter()
-        tile_year = gather(context.region, view, block.tile, year, mask)
+        tile_year = _gathered(context, block.tile, year, mask)
         result = simulate(predictor, tile_year, state)
         state = result.state
-        if year not in prints:
-            continue
-        stored = StoredYear.of(result, mask.mask)
-        cube.write_tile_year(root, block.tile, year, stored)
-        if year in block.restarts:
-            cube.write_restart(root, block.tile, year, state=state, mask=mask.mask)
-        rows.append(
-            Row.of(
-                stored,
-                tile=block.tile.name,
-                year=year,
-                fingerprint=prints[year],
-                balance_residual=_daily_residual(tile_year, result),
-                seconds=time.perf_counter() - began,
-                restart=year in block.restarts,
+        if year in prints:
+            stored = StoredYear.of(result, mask.mask)
+            retried(partial(_write, root, block, year, stored=stored, state=state), again)
+            rows.append(
+                Row.of(
+                    stored,
+                    tile=block.tile.name,
+                    year=year,
+                    fingerprint=prints[year],
+                    balance_residual=_daily_residual(tile_year, result),
+                    seconds=time.perf_counter() - began,
+                    restart=year in block.restarts,
+                )
             )
-        )
+        pulse.beat()
     return BlockDone(task.fork, tuple(rows))
+
+
+def _write(root: zarr.Group, block: Block, year: int, *, stored: StoredYear, state: CellState) -> None:
+    cube.write_tile_year(root, block.tile, year, stored)
+    if year in block.restarts:
+        cube.write_restart(root, block.tile, year, state=state, mask=stored.mask)
 
 
 def _state_before(
     context: Context, block: Block, *, root: zarr.Group, mask: TileMask, predictor: Predictor
 ) -> CellState:
     if not block.spin_up:
-        return cube.read_restart(root, block.tile, block.first - 1, mask=mask.mask)
-    view = open_inputs(context.inputs, context.snapshot)
-    first, second = (gather(context.region, view, block.tile, year, mask) for year in context.region.spinup_years)
+        return retried(lambda: cube.read_restart(root, block.tile, block.first - 1, mask=mask.mask), context.retry)
+    first, second = (_gathered(context, block.tile, year, mask) for year in context.region.spinup_years)
     return spin_up(predictor, (first, second))
+
+
+def _gathered(context: Context, tile: Tile, year: int, mask: TileMask) -> TileYear:
+    """Gather a tile-year from the inputs store."""
+
+    def read() -> TileYear:
+        view = open_inputs(context.inputs, context.snapshot)
+        return gather(context.region, view, tile, year, mask)
+
+    return _read(context, f"tile {tile.name}, {year}", read)
+
+
+def _read(context: Context, what: str, read: Callable[[], Read]) -> Read:
+    """Return what is read from the inputs store, tried again where that may help.
+
+    Raises
+    ------
+    UserError
+        Naming the store, if the error stays.
+    """
+    try:
+        return retried(read, context.retry)
+    except STORAGE_ERRORS as error:
+        if is_fatal(error):
+            raise
+        raise UserError(
+            f"{context.inputs}: inputs of {what} cannot be read: {describe(error)}; mend the store or ingest again"
+        ) from error
 
 
 def gather(region: Region, view: InputsView, tile: Tile, year: int, mask: TileMask) -> TileYear:

@@ -1,26 +1,37 @@
 """Run one function over many frozen items: in this process, or on a Dask cluster. The only module that knows Dask's.
 
 Items are drawn lazily and at most a window of them is in flight, so that neither the scheduler nor memory grows with
-the region. Results come back in the order in which they end.
+the region. Results come back in the order in which they end, each once: what a worker sends that was given up is not
+heard any more.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from uuid import uuid4
 
 from icechunk import IcechunkError
 
+from pipeline import pulse
 from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
+from pipeline.retry import describe, is_fatal
+from pipeline.stop import Stop
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
+
+    Pending: TypeAlias = Future[Any]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,29 +42,40 @@ ITEM_ERRORS = (UserError, OSError, MemoryError, IcechunkError)
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Result]):
-    """What became of one item: a result, or the error that ended it."""
+    """What became of one item: a result, or the error that ended it, which other items may meet as well (`fatal`)."""
 
     item: Item
     result: Result | None = None
     error: str | None = None
+    fatal: bool = False
 
 
 class Executor(Protocol):
-    """Where work is done."""
+    """Where work is done, until `stop` is asked."""
+
+    @property
+    def stop(self) -> Stop:
+        """What ends the work early."""
+        ...
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Outcome[Item, Result]]:
-        """Yield an outcome for every item, in any order."""
+        """Yield an outcome, in any order, for every item or, once it is asked to stop, for those it has finished."""
         ...
 
 
 class Serial:
     """All in this process, one after the other: for debugging and tests."""
 
+    def __init__(self, stop: Stop | None = None) -> None:
+        self.stop = stop or Stop()
+
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Outcome[Item, Result]]:
         """Yield outcomes in the order of the items."""
         for item in items:
+            if self.stop.asked:
+                return
             attempt = _attempt(function, item)
-            yield Outcome(item, attempt.result, attempt.error)
+            yield Outcome(item, attempt.result, attempt.error, attempt.fatal)
 
 
 @dataclass(frozen=True)
@@ -62,6 +84,7 @@ class _Attempt(Generic[Result]):
 
     result: Result | None = None
     error: str | None = None
+    fatal: bool = False
 
 
 def _attempt(function: Callable[[Item], Result], item: Item) -> _Attempt[Result]:
@@ -69,57 +92,193 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> _Attempt[Result]
     try:
         return _Attempt(result=function(item))
     except ITEM_ERRORS as error:
-        return _Attempt(error=_describe(error))
+        message = str(error) if isinstance(error, UserError) else describe(error)
+        return _Attempt(error=message, fatal=is_fatal(error))
 
 
-def _describe(error: BaseException) -> str:
-    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+_BEATS = "agcarbon-beats"  # topic of the workers' signs of life
+
+
+def _attempt_on_worker(function: Callable[[Item], Result], item: Item) -> _Attempt[Result]:
+    """Do one item on a Dask worker, which says when it begins it and when it gets on."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    news = {"key": worker.get_current_task(), "worker": worker.address}
+    with pulse.heard_by(lambda: worker.log_event(_BEATS, news)):
+        pulse.beat()
+        return _attempt(function, item)
+
+
+@dataclass
+class _Sent(Generic[Item]):
+    """An item that a worker has, or will get."""
+
+    item: Item
+    future: Pending
+    worker: str = ""
+    heard: float = math.inf  # when the worker last gave a sign of life; infinite before it has begun
+    hangs: int = 0
+
+
+@dataclass
+class _Flight(Generic[Item, Result]):
+    """The items that were sent to a cluster and have not come back."""
+
+    client: Client
+    function: Callable[[Item], Result]
+    stop: Stop
+    silent_seconds: float
+    sent: dict[str, _Sent[Item]] = field(default_factory=dict)
+    ended: SimpleQueue[Pending] = field(default_factory=SimpleQueue)
+
+    def __post_init__(self) -> None:
+        self.client.subscribe_topic(_BEATS, self._heard)
+
+    def _heard(self, event: tuple[float, dict[str, str]]) -> None:
+        """Called in a thread of the client; our own clock counts, since the worker's may differ."""
+        sent = self.sent.get(event[1]["key"])
+        if sent:
+            sent.worker, sent.heard = event[1]["worker"], time.monotonic()
+
+    @property
+    def room(self) -> int:
+        """Items that can be sent: two in flight for each thread, and one even while a cluster has no worker yet."""
+        threads: int = sum(self.client.nthreads().values())
+        return max(2 * threads - len(self.sent), 0 if self.sent else 1)
+
+    def send(self, items: Iterable[Item]) -> None:
+        """Send items to the cluster."""
+        for item in items:
+            key = f"item-{uuid4().hex}"
+            future = self.client.submit(_attempt_on_worker, self.function, item, key=key, pure=False)
+            self.sent[key] = _Sent(item, future)
+            future.add_done_callback(self.ended.put)
+
+    def outcomes(self) -> Iterator[Outcome[Item, Result]]:
+        """Yield outcomes until nothing is in flight; more may be sent between two of them."""
+        while self.sent:
+            yield from self._give_up()
+            try:
+                future = self.ended.get(timeout=_TICK_SECONDS)
+            except Empty:
+                continue
+            outcome = self._settled(future)
+            if outcome:
+                yield outcome
+
+    def _settled(self, future: Pending) -> Outcome[Item, Result] | None:
+        """Return the outcome of a future that has ended, or None if that was given up or has to be done again."""
+        from distributed import KilledWorker
+
+        key = str(future.key)
+        if key not in self.sent:
+            return None
+        if future.status == "cancelled":
+            raise UserError(
+                "the connection to the Dask scheduler is lost, and with it the blocks in flight; what is committed "
+                "stays; start the same run again"
+            )
+        if future.status == "error":
+            error = future.exception()
+            if not isinstance(error, KilledWorker):
+                raise error.with_traceback(future.traceback())
+            return self._ended(key, _Attempt(error=_OF_DEATH.format(error.allowed_failures + 1)))
+        attempt = self._fetched(future)
+        if attempt is None:
+            future.add_done_callback(self.ended.put)
+            return None
+        return self._ended(key, attempt)
+
+    def _fetched(self, future: Pending) -> _Attempt[Result] | None:
+        """Return the result, or None if it was lost with its worker: Dask then does the item again."""
+        if future.status != "finished":
+            return None
+        try:
+            found: _Attempt[Result] = future.result(timeout=_FETCH_SECONDS)
+        except TimeoutError:
+            return None
+        return found
+
+    def _ended(self, key: str, attempt: _Attempt[Result]) -> Outcome[Item, Result]:
+        sent = self.sent.pop(key)
+        sent.future.release()
+        return Outcome(sent.item, attempt.result, attempt.error, attempt.fatal)
+
+    def _give_up(self) -> Iterator[Outcome[Item, Result]]:
+        """Drop what is not to be waited for, and yield what has failed by that."""
+        if self.stop.asked:
+            self._drop(key for key, sent in self.sent.items() if self.stop.overdue or math.isinf(sent.heard))
+        now = time.monotonic()
+        hung = [key for key, sent in self.sent.items() if now - sent.heard > self.silent_seconds]
+        for key in hung:
+            if not self._begin_again(self.sent[key]):
+                yield self._ended(key, _Attempt(error=_OF_HANGING.format(self.silent_seconds / 60)))
+
+    def _begin_again(self, sent: _Sent[Item]) -> bool:
+        """Restart the worker that hangs; return whether its item is done again, which it is once."""
+        sent.hangs, sent.heard = sent.hangs + 1, math.inf
+        last = sent.hangs > 1
+        if last:
+            sent.future.cancel()
+        if self.client.scheduler_info(n_workers=-1)["workers"].get(sent.worker, {}).get("nanny"):
+            # Dask gives the items of a worker that it restarts to others.
+            self.client.restart_workers([sent.worker], raise_for_error=False)
+            return not last
+        return False
+
+    def _drop(self, keys: Iterable[str]) -> None:
+        for key in list(keys):
+            self.sent.pop(key).future.cancel()
+
+
+_TICK_SECONDS = 0.5
+_FETCH_SECONDS = 60  # to bring a result, a few kilobytes, from its worker
+_OF_DEATH = (
+    "its worker died each of {} times, which is most often for want of memory: give fewer workers or a higher "
+    "execution.memory_limit, lower execution.batch_cells, or make a cube of smaller tiles (tile_cells of the region)"
+)
+_OF_HANGING = (
+    "its worker got no further for {:g} minutes, and nor did the next one; look at the storage, or raise "
+    "execution.block_minutes if a tile-year may take so long"
+)
 
 
 class OnDask:
     """On the workers of a Dask cluster, two items in flight for each worker thread.
 
+    A worker that dies, or gives no sign of life, has its items done again elsewhere.
+
     Parameters
     ----------
     connect
         Returns a client; called with the first item, so that a run with nothing to do starts no cluster.
+    stop
+        Ends the work early: items that no worker has begun are dropped at once, others after its time of grace.
+    silent_seconds
+        A worker that gives no sign of life for so long hangs.
     """
 
-    def __init__(self, connect: Callable[[], Client]) -> None:
+    def __init__(
+        self, connect: Callable[[], Client], *, stop: Stop | None = None, silent_seconds: float = math.inf
+    ) -> None:
         self._connect = cache(connect)
+        self.stop = stop or Stop()
+        self._silent_seconds = silent_seconds
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Outcome[Item, Result]]:
-        """Yield outcomes as they end; a worker that dies has its item done again elsewhere."""
-        from distributed import KilledWorker, as_completed
-
+        """Yield outcomes as they end."""
         waiting = iter(items)
         first = list(islice(waiting, 1))
-        if not first:
+        if not first or self.stop.asked:
             return
-        client, waiting = self._connect(), chain(first, waiting)
-        threads = sum(client.nthreads().values())
-        in_flight = {}
-        pool = as_completed()
-
-        def submit(count: int) -> None:
-            for item in islice(waiting, count):
-                future = client.submit(_attempt, function, item, pure=False)
-                in_flight[future] = item
-                pool.add(future)
-
-        submit(2 * threads)
-        for future in pool:
-            item = in_flight.pop(future)
-            error = future.exception()
-            if error is None:
-                attempt = future.result()
-                yield Outcome(item, attempt.result, attempt.error)
-            elif isinstance(error, KilledWorker):
-                yield Outcome(item, error=_describe(error))
-            else:
-                raise error.with_traceback(future.traceback())
-            future.release()
-            submit(1)
+        flight = _Flight[Item, Result](self._connect(), function, self.stop, self._silent_seconds)
+        flight.send(first)
+        flight.send(islice(waiting, flight.room))
+        for outcome in flight.outcomes():
+            yield outcome
+            if not self.stop.asked:
+                flight.send(islice(waiting, flight.room))
 
 
 _MALLOC = "distributed.nanny.pre-spawn-environ.MALLOC_"
@@ -134,10 +293,14 @@ _CLUSTER = {
 
 
 @contextmanager
-def open_executor(settings: ExecutionSettings) -> Iterator[Executor]:
+def open_executor(settings: ExecutionSettings, stop: Stop | None = None) -> Iterator[Executor]:
     """Give the executor that the run file asks for, and close its cluster, if one was started, at the end."""
     with ExitStack() as stack:
-        yield Serial() if settings.scheduler == "serial" else OnDask(lambda: _client(settings, stack))
+        if settings.scheduler == "serial":
+            yield Serial(stop)
+        else:
+            silent = 60 * settings.block_minutes or math.inf
+            yield OnDask(lambda: _client(settings, stack), stop=stop, silent_seconds=silent)
 
 
 def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
@@ -155,4 +318,10 @@ def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
         dashboard_address=":8787" if settings.dashboard else ":0",
     )
     client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
+    client.register_worker_callbacks(_leave_interrupts_to_the_coordinator)
     return client
+
+
+def _leave_interrupts_to_the_coordinator() -> None:
+    """Ctrl-C reaches all processes of the terminal; workers finish what they are at."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

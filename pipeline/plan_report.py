@@ -74,26 +74,22 @@ def print_run(console: Console, job: Job, report: RunReport) -> None:
     planned = {(block.tile.name, year) for chain in report.plan.chains for block in chain for year in block.years}
     kept = report.plan.kept_stale
     already = len(report.plan.states) - len(planned) - sum(kept.values())
-    console.print(f"{len(report.rows)} tile-years computed in {report.seconds:.1f} s, {already} were done already")
+    console.print(
+        f"{report.tally.tile_years} tile-years computed in {report.seconds:.1f} s, {already} were done already"
+    )
     if kept:
         listed = ", ".join(f"{count} of {year}" for year, count in kept.items())
         console.print(f"kept stale: {listed}; bring them up to date: agcarbon run {job.path}")
     for year, products in report.plan.blocked.items():
         console.print(f"{year} waits: not ingested up to that year: {', '.join(products)}")
-    if report.rows:
-        residual = _mean_residual(report)
+    if report.tally.tile_years:
+        residual, missing = report.tally.mean_residual, report.tally.missing_cell_years
         console.print(f"carbon balance: mean |ra + rh - gpp - nee| = {residual:.3f} g C m-2 d-1")
-        missing = sum(row.missing_cells for row in report.rows)
         console.print(f"cell-years without a result, for missing inputs: {missing}")
     for (tile, year), message in report.failures.items():
         console.print(f"failed: {tile} {year}: {message}; redo: agcarbon run {job.path} --tile {tile}")
-
-
-def _mean_residual(report: RunReport) -> float:
-    """Mean over the cell-years with a result."""
-    cells = [row.cells - row.missing_cells for row in report.rows]
-    total = sum(row.balance_residual * count for row, count in zip(report.rows, cells, strict=True) if count)
-    return total / max(sum(cells), 1)
+    if report.stopped:
+        console.print(f"stopped early: what is computed is committed; go on: agcarbon run {job.path}")
 
 
 def print_aggregates(console: Console, job: Job, report: AggregateReport) -> None:

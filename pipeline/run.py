@@ -9,38 +9,35 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import icechunk
 import torch
 import zarr
 
 from model.inference import STATE_LAYERS
 from pipeline import cube, ledger, store
-from pipeline.block import BlockDone, BlockTask, Context, MaskTask, make_mask, run_block, tile_mask
+from pipeline.block import Context, MaskDone, MaskTask, make_mask, tile_mask
+from pipeline.coordinator import Coordinator, Tally
 from pipeline.cube import PlannedTile
 from pipeline.errors import UserError
 from pipeline.execute import Executor
 from pipeline.grid import Tile
 from pipeline.inputs import InputsView, open_inputs
 from pipeline.job import Job
-from pipeline.ledger import Fingerprint, Ledger, Row
-from pipeline.plan import Block, Choice, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
+from pipeline.ledger import Fingerprint, Ledger
+from pipeline.plan import Choice, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
+from pipeline.progress import Progress as Progress
+from pipeline.progress import silent as silent
+from pipeline.publish import Publisher
+from pipeline.retry import RetryPolicy
 
 YEARLY_PRODUCTS = ("climate", "gpp", "crop")
 _BY_RULE = Choice()
 DEFAULT_BATCH = {"cpu": 128, "cuda": 8192}
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,10 @@ class RunReport:
     """What a run did."""
 
     plan: Plan
-    rows: tuple[Row, ...]
+    tally: Tally
     failures: Mapping[tuple[str, int], str]
     seconds: float
+    stopped: bool = False  # before all was done, because it was asked to
 
 
 def context_of(job: Job, view: InputsView) -> Context:
@@ -70,6 +68,7 @@ def context_of(job: Job, view: InputsView) -> Context:
         checkpoint_sha256=job.checkpoint.sha256,
         device=device,
         batch_cells=execution.batch_cells or DEFAULT_BATCH[device],
+        retry=RetryPolicy(execution.retries),
     )
 
 
@@ -152,61 +151,65 @@ def run(
         If another run writes the cube, the cube is of something else, or nothing that is wanted can be run.
     """
     began = time.monotonic()
-    with store.sole_writer(job.run_file.stores.cube):
+    with store.sole_writer(job.run_file.stores.cube) as still_held:
         view = open_pinned_inputs(job)
         context = context_of(job, view)
-        repository = _complete_cube(job, context, executor, progress)
+        publisher = _open_cube(job, context.retry, still_held)
+        if cube.tiles(store.read(publisher.repository)) is None:
+            _make_masks(publisher, job.domain.tiles, context=context, executor=executor, progress=progress)
         plan = plan_run(job, view, years=years, choice=choice)
-        coordinator = _Coordinator(repository, context, executor, job.run_file.execution.commit_seconds)
-        if plan.chains or plan.kept_stale:
-            run_index = _begin(repository, job, context, plan)
+        coordinator = Coordinator(publisher, context, executor, job.run_file.execution.commit_seconds)
+        if (plan.chains or plan.kept_stale) and not executor.stop.asked:
+            run_index = _begin(publisher, job, context, plan)
             coordinator.execute(plan, run_index, progress)
-        if not coordinator.failures:
-            _prune_restarts(repository, job)
-    return RunReport(plan, tuple(coordinator.rows), coordinator.failures, time.monotonic() - began)
+        if not coordinator.failures and not executor.stop.asked:
+            _prune_restarts(publisher, job)
+    tally, seconds = coordinator.tally, time.monotonic() - began
+    return RunReport(plan, tally, coordinator.failures, seconds, stopped=executor.stop.asked)
 
 
-def _complete_cube(job: Job, context: Context, executor: Executor, progress: Progress) -> icechunk.Repository:
-    """Open the cube, having created it, and the masks of its tiles, if need be."""
+def _open_cube(job: Job, policy: RetryPolicy, still_held: Callable[[], None]) -> Publisher:
+    """Open the cube for writing, having created it if need be."""
     location = job.run_file.stores.cube
     if not store.exists(location):
-        with store.transaction(store.create(location), "create cube") as root:
-            cube.create(root, job.identity)
-    repository = job.open_cube()
-    if cube.tiles(store.read(repository)) is None:
-        _make_masks(repository, job.domain.tiles, context, executor, progress)
-    return repository
+        publisher = Publisher(store.create(location), location, policy, still_held)
+        publisher.commit("create cube", lambda root: cube.create(root, job.identity))
+    return Publisher(job.open_cube(), location, policy, still_held)
 
 
 def _make_masks(
-    repository: icechunk.Repository, tiles: Sequence[Tile], context: Context, executor: Executor, progress: Progress
+    publisher: Publisher, tiles: Sequence[Tile], *, context: Context, executor: Executor, progress: Progress
 ) -> None:
-    base, session = repository.writable_session(store.BRANCH), repository.writable_session(store.BRANCH)
+    """Decide which cells are modelled, and commit that for all tiles together."""
+    base = publisher.repository.writable_session(store.BRANCH)
     tasks = (MaskTask(tile, base.fork()) for tile in tiles)
-    masks: dict[Tile, tuple[int, str]] = {}
+    masks: dict[Tile, MaskDone] = {}
     for outcome in executor.map(partial(make_mask, context), tasks):
         if outcome.result is None:
             raise UserError(f"mask of tile {outcome.item.tile.name}: {outcome.error}")
-        session.merge(outcome.result.fork)
-        masks[outcome.item.tile] = (outcome.result.cells, outcome.result.digest)
+        masks[outcome.item.tile] = outcome.result
         progress("mask", len(masks), len(tiles))
-    root = store.writable(session)
-    if not any(cells for cells, _ in masks.values()):
+    if len(masks) < len(tiles):  # stopped
+        return
+    if not any(done.cells for done in masks.values()):
         raise UserError(
             f"region {context.region.name}: no cell has corn + soybean >= {context.region.crop_threshold} on average "
             f"over {list(context.region.mask_years)}; check the crop layers, or lower crop_threshold"
         )
-    cube.set_tiles(root, masks)
-    ledger.create(root, [tile.name for tile, (cells, _) in sorted(masks.items()) if cells])
-    session.commit("decide which cells are modelled")
+
+    def record(root: zarr.Group) -> None:
+        cube.set_tiles(root, {tile: (done.cells, done.digest) for tile, done in masks.items()})
+        ledger.create(root, [tile.name for tile, done in sorted(masks.items()) if done.cells])
+
+    forks = [done.fork for done in masks.values()]
+    publisher.commit("decide which cells are modelled", record, forks=forks, tile_count=len(masks))
 
 
-def _begin(repository: icechunk.Repository, job: Job, context: Context, plan: Plan) -> int:
+def _begin(publisher: Publisher, job: Job, context: Context, plan: Plan) -> int:
     """Commit the structure that the plan writes into, and the record of the run; return the run's index."""
-    stored = plan.stored_years
-    message = f"make room for {stored[0]}-{stored[-1]}" if stored else "keep what is stale"
-    with store.transaction(repository, message) as root:
-        members = len(job.checkpoint)
+    stored, members = plan.stored_years, len(job.checkpoint)
+
+    def make_room(root: zarr.Group) -> int:
         if stored:
             cube.add_years(root, last=stored[-1], with_daily=stored, spread=members > 1)
         for year in plan.restart_years:
@@ -214,6 +217,9 @@ def _begin(repository: icechunk.Repository, job: Job, context: Context, plan: Pl
                 ledger.forget_restarts(root, year)
         ledger.add_years(root, cube.years(root))
         return ledger.begin_run(root, run_record(job, context, plan))
+
+    message = f"make room for {stored[0]}-{stored[-1]}" if stored else "keep what is stale"
+    return publisher.commit(message, make_room, years=stored)
 
 
 def run_record(job: Job, context: Context, plan: Plan) -> dict[str, Any]:
@@ -234,66 +240,18 @@ def run_record(job: Job, context: Context, plan: Plan) -> dict[str, Any]:
     }
 
 
-@dataclass
-class _Coordinator:
-    """Merges what workers wrote and commits it in batches with its ledger rows."""
-
-    repository: icechunk.Repository
-    context: Context
-    executor: Executor
-    commit_seconds: float
-    rows: list[Row] = field(default_factory=list)
-    failures: dict[tuple[str, int], str] = field(default_factory=dict)
-
-    def execute(self, plan: Plan, run_index: int, progress: Progress) -> None:
-        """Run the plan wave by wave: the next block of a chain reads the state that the last one committed."""
-        total = sum(len(block.years) for wave in plan.waves() for block in wave)
-        for wave in plan.waves():
-            failed_tiles = {tile for tile, _ in self.failures}
-            self._wave([block for block in wave if block.tile.name not in failed_tiles], run_index, total, progress)
-
-    def _wave(self, wave: Sequence[Block], run_index: int, total: int, progress: Progress) -> None:
-        base = self.repository.writable_session(store.BRANCH)
-        tasks = (BlockTask(block, base.fork()) for block in wave)
-        waiting: list[BlockDone] = []
-        failed: dict[tuple[str, int], str] = {}
-        last_commit = time.monotonic()
-        for outcome in self.executor.map(partial(run_block, self.context), tasks):
-            block = outcome.item.block
-            if outcome.result is None:
-                failed[block.tile.name, block.years[0]] = outcome.error or "unknown error"
-            else:
-                waiting.append(outcome.result)
-                self.rows += outcome.result.rows
-            if time.monotonic() - last_commit > self.commit_seconds:
-                self._commit(waiting, failed, run_index)
-                waiting, failed, last_commit = [], {}, time.monotonic()
-            progress("tile-years", len(self.rows), total)
-        self._commit(waiting, failed, run_index)
-
-    def _commit(self, blocks: Sequence[BlockDone], failed: Mapping[tuple[str, int], str], run_index: int) -> None:
-        if not blocks and not failed:
-            return
-        self.failures |= failed
-        rows = [row for block in blocks for row in block.rows]
-        session = self.repository.writable_session(store.BRANCH)
-        session.merge(*(block.fork for block in blocks))
-        ledger.record(store.writable(session), rows, run=run_index, failures=failed)
-        session.commit(f"{len(rows)} tile-years, {len(failed)} failed")
-
-
-def _prune_restarts(repository: icechunk.Repository, job: Job) -> None:
+def _prune_restarts(publisher: Publisher, job: Job) -> None:
     """Drop the states that the run file's policy no longer keeps."""
-    root = store.read(repository)
-    held = _restart_years(root)
-    if not held:
-        return
-    dropped = held - kept_restarts(job.run_file.restart, held, latest=max(held))
+    held = _restart_years(store.read(publisher.repository))
+    dropped = sorted(held - kept_restarts(job.run_file.restart, held, latest=max(held))) if held else []
+
+    def drop(root: zarr.Group) -> None:
+        for year in dropped:
+            del root[f"restart/{year}"]
+            ledger.forget_restarts(root, year)
+
     if dropped:
-        with store.transaction(repository, f"drop restart {sorted(dropped)}") as writable:
-            for year in dropped:
-                del writable[f"restart/{year}"]
-                ledger.forget_restarts(writable, year)
+        publisher.commit(f"drop restart {dropped}", drop, years=dropped)
 
 
 def _restart_years(root: zarr.Group) -> set[int]:

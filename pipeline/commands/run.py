@@ -23,14 +23,17 @@ def run(
     from pipeline.plan import Choice
     from pipeline.plan_report import print_run
     from pipeline.run import run as run_job
+    from pipeline.stop import EXIT_CODE, stop_on_signals
 
     job = Job.open(run_file)
     settings = job.run_file.execution
     if scheduler:
         settings = settings.model_copy(update={"scheduler": scheduler})
     choice = Choice(frozenset(tile or ()), keep_stale)
-    with progress_bars() as report, open_executor(settings) as executor:
+    with stop_on_signals() as stop, progress_bars() as report, open_executor(settings, stop) as executor:
         done = run_job(job, executor, years=job.years(years), choice=choice, progress=report)
     print_run(console, job, done)
+    if done.stopped:
+        raise typer.Exit(EXIT_CODE)
     if done.failures:
         raise typer.Exit(1)

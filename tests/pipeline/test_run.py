@@ -31,6 +31,7 @@ from pipeline.ledger import Ledger, Status
 from pipeline.plan import Choice
 from pipeline.run import RunReport, open_pinned_inputs, plan_run, run
 from pipeline.variables import ANNUAL, DAILY, Quality
+from tests.pipeline.last_run import tile_years_of_last_run
 from tests.pipeline.random_inputs import YEARS, Fields, Setting, make_job, write_inputs
 
 
@@ -113,14 +114,14 @@ def test_the_years_of_a_cell_equal_the_bare_network_spun_up_over_two_years(job: 
 def test_running_again_does_nothing(job: Job) -> None:
     before = store.tip(job.open_cube())
     report = do(job)
-    assert report.rows == ()
+    assert report.tally.tile_years == 0
     assert store.tip(job.open_cube()) == before
 
 
 def test_years_one_by_one_equal_years_together(tmp_path: Path, job: Job, checkpoint: Checkpoint) -> None:
     other = make_job(tmp_path, checkpoint)
     for year in YEARS:
-        assert len(do(other, (year,)).rows) == len(cube.tiles(store.read(other.open_cube())) or ())
+        assert do(other, (year,)).tally.tile_years == len(cube.tiles(store.read(other.open_cube())) or ())
     assert_same(content(other), content(job))
 
 
@@ -139,8 +140,8 @@ def test_redoing_a_tile_gives_the_same_bits(job: Job) -> None:
     before = content(job)
     name = cube.tiles(store.read(job.open_cube()))[1].tile.name  # type: ignore[index]
     report = do(job, choice=Choice(frozenset({name})))
-    assert {row.tile for row in report.rows} == {name}
-    assert len(report.rows) == len(YEARS)
+    assert tile_years_of_last_run(job) == {(name, year) for year in YEARS}
+    assert report.tally.tile_years == len(YEARS)
     assert_same(content(job), before)
 
 
@@ -330,7 +331,7 @@ def test_years_that_are_not_ingested_wait_and_the_others_run(tmp_path: Path, che
     job = make_job(tmp_path, checkpoint)
     report = do(job, (*YEARS, 2014))
     assert report.plan.blocked == {2014: ("climate", "crop", "gpp")}
-    assert {row.year for row in report.rows} == set(YEARS)
+    assert {year for _, year in tile_years_of_last_run(job)} == set(YEARS)
     with pytest.raises(UserError, match=r"not ingested: 2014 \(climate, crop, gpp\)"):
         do(job, (2014,))
 
@@ -350,7 +351,7 @@ def test_a_failed_tile_stops_no_other_and_is_redone(tmp_path: Path, job: Job, ch
     other = make_job(tmp_path, checkpoint)
     report = run(other, Flaky(), years=YEARS)
     assert report.failures
-    assert report.rows
+    assert report.tally.tile_years
     states = plan_run(other, open_pinned_inputs(other), years=YEARS).states.values()
     assert {state.status for state in states} == {Status.DONE, Status.FAILED, Status.MISSING}
     do(other)
@@ -376,7 +377,7 @@ def test_a_run_killed_half_way_and_started_again_gives_the_same_cube(
     total = len(YEARS) * len(cube.tiles(store.read(other.open_cube())) or ())
     assert 0 < done < total
     report = do(other)
-    assert len(report.rows) == total - done
+    assert report.tally.tile_years == total - done
     assert_same(content(other), content(job))
 
 
