@@ -9,6 +9,7 @@ import typer
 
 from pipeline.commands import (
     aggregate,
+    audit,
     checkpoint,
     demo,
     evaluate,
@@ -45,6 +46,7 @@ app.command()(history.tag)
 app.command()(history.rollback)
 app.command()(history.gc)
 app.command()(aggregate.aggregate)
+app.command()(audit.audit)
 app.add_typer(export.app, name="export", help="Write the maps of the cube for other programs.")
 app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")
 app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them, end to end.")
