@@ -33,6 +33,8 @@ ANNUAL_COVERAGE = 0.9
 """Share of a year's days that must be observed before its sum counts."""
 YIELD_SHARE = 0.5
 """Largest believable yield relative to GPP."""
+FAILED_SHARE = 0.02
+"""Yield relative to GPP below which a crop failed: drought or frost left next to no grain."""
 
 Period: TypeAlias = Literal["daily", "annual"]
 Reals: TypeAlias = NDArray[np.floating]
@@ -269,28 +271,47 @@ def balance(carbon: Carbon) -> Balance:
     """Return the mass-balance residual of predictions."""
     residual_NYT = carbon.gpp_NYT.astype(np.float64) - carbon.reco_NYT + carbon.nee_NYT
     annual_NY, daily = residual_NYT.sum(-1), float(np.abs(residual_NYT).mean())
-    return Balance(
-        daily, daily / float(carbon.gpp_NYT.mean()), float(np.abs(annual_NY).mean()), float(annual_NY.mean())
-    )
+    share = daily / float(carbon.gpp_NYT.mean(dtype=np.float64))
+    return Balance(daily, share, float(np.abs(annual_NY).mean()), float(annual_NY.mean()))
 
 
 @dataclass(frozen=True)
 class YieldBounds:
-    """Share of site-years whose yield is believable: above 0 and below `YIELD_SHARE` of GPP."""
+    """How many site-years have a believable yield: above 0 and below `YIELD_SHARE` of GPP.
+
+    Attributes
+    ----------
+    within
+        Share of them.
+    negative, above, count
+        Yields at or below 0, yields too high, and all.
+    failed, failed_outside
+        Site-years whose observed yield is below `FAILED_SHARE` of GPP, and those of them whose prediction is not
+        believable; 0 where yield was not observed.
+    """
 
     within: float
     negative: int
     above: int
     count: int
+    failed: int = 0
+    failed_outside: int = 0
 
 
-def yield_bounds(carbon: Carbon) -> YieldBounds:
-    """Return how many predicted yields are believable."""
-    limit_NY = YIELD_SHARE * carbon.gpp_NYT.sum(-1, dtype=np.float64)
-    negative, above = int((carbon.yield_NY <= 0).sum()), int((carbon.yield_NY >= limit_NY).sum())
-    count = carbon.yield_NY.size
-    within = float(((carbon.yield_NY > 0) & (carbon.yield_NY < limit_NY)).mean())
-    return YieldBounds(within, negative, above, count)
+def yield_bounds(carbon: Carbon, *, observed: Carbon | None = None) -> YieldBounds:
+    """Return how many predicted yields are believable, and how many of failed crops, if they were observed."""
+    gpp_NY = carbon.gpp_NYT.sum(-1, dtype=np.float64)
+    low_NY, high_NY = carbon.yield_NY <= 0, carbon.yield_NY >= YIELD_SHARE * gpp_NY
+    outside_NY = low_NY | high_NY
+    failed_NY = observed.yield_NY < FAILED_SHARE * gpp_NY if observed else np.zeros_like(outside_NY)
+    return YieldBounds(
+        within=float(((carbon.yield_NY > 0) & (carbon.yield_NY < YIELD_SHARE * gpp_NY)).mean()),
+        negative=int(low_NY.sum()),
+        above=int((high_NY & ~low_NY).sum()),
+        count=carbon.yield_NY.size,
+        failed=int(failed_NY.sum()),
+        failed_outside=int((failed_NY & outside_NY).sum()),
+    )
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from pipeline.config import RunFile
 from pipeline.domain import domain_of
 from pipeline.fetch_archives import SLOPE_YEARS
 from pipeline.sources import csdl, soilgrids
+from pipeline.sources.crop_layers import first_years
 from pipeline.sources.polaris import PolarisTiles, Square, squares_of
 from pipeline.sources.soil_layers import DEPTHS, TOPSOIL
 from regions import Region
-
-CDL_NATIONAL = 2008
 
 _SSURGO = (
     "https://www.nrcs.usda.gov/resources/data-and-reports/gridded-soil-survey-geographic-gssurgo-database (unconfirmed)"
@@ -102,11 +101,12 @@ def _crop_steps(run_file: RunFile, years: Sequence[int]) -> tuple[str, ...]:
         f"Cropland Data Layer of {_listed(years)}: {_CDL}/YEAR_30m_cdls.zip, as it is or unpacked, into "
         f"{run_file.archives.crop}"
     )
-    early = [year for year in years if year < CDL_NATIONAL and year in csdl.YEARS]
+    national = first_years().national
+    early = [year for year in years if year < national and year in csdl.YEARS]
     if not early:
         return (layers,)
     return (
-        f"{layers}; a national one is there from {CDL_NATIONAL} on, before that single states at "
+        f"{layers}; a national one is there from {national} on, before that single states at "
         f"https://nassgeodata.gmu.edu/CropScape (unconfirmed), named {run_file.crop.state_pattern}",
         f"Corn-Soy Data Layer of {_listed(early)}, for states without a complete one of those: {csdl.DOWNLOAD}, "
         f"GeoTIFFs, into {run_file.archives.csdl}, named {' or '.join(run_file.crop.csdl_patterns)}",

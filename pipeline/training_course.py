@@ -11,6 +11,7 @@ from model.training.counties import CountyDraw, simulate_counties
 from model.training.county_stage import CountyData
 from model.training.course import CourseData
 from model.training.data import synthetic_data
+from model.training.dataset import CountySet
 from model.training.recipe import CountyRecipe, Recipe, TowerRecipe
 from model.training.splits import split_counties
 from model.training.tower_stage import TowerData
@@ -33,27 +34,39 @@ def course_data(recipe: Recipe, *, steps: Sequence[int], towers: Path | None) ->
     ------
     UserError
         If stage 5 is among the stages and the folder is not given, or a file is not what it should be.
+    DataSetError
+        If the recipe's file of sequences cannot be read.
     """
-    observed = tuple(_tower(tower, towers) for tower in recipe.towers) if 5 in steps else ()
+    seed, observed = recipe.seed_of_data, tuple(_tower(tower, towers) for tower in recipe.towers) if 5 in steps else ()
+    of_file = synthetic_data(recipe.data, seed=seed) if recipe.data.file else None
 
     def make() -> CourseData:
-        counties = _counties(recipe.counties, seed=recipe.seed) if recipe.counties and 3 in steps else None
-        return CourseData(synthetic_data(recipe.data, seed=recipe.seed), counties, observed)
+        counties = _counties(recipe.counties, seed=seed) if recipe.counties and 3 in steps else None
+        return CourseData(of_file or synthetic_data(recipe.data, seed=seed), counties, observed)
 
     return make
 
 
 def _counties(recipe: CountyRecipe, *, seed: int) -> CountyData:
+    return CountyData(recipe_counties(recipe, seed=seed), split_counties(seed, counties=recipe.counties))
+
+
+def recipe_counties(recipe: CountyRecipe, *, seed: int) -> CountySet:
+    """Return the counties of a recipe, simulated."""
     # Another seed than the sites': counties must not repeat their weather and soils.
     years = np.arange(recipe.first_year, recipe.last_year + 1)
-    counties = simulate_counties(seed + 1000, draw=CountyDraw(recipe.counties, recipe.points, years))
-    return CountyData(counties, split_counties(seed, counties=recipe.counties))
+    return simulate_counties(seed + 1000, draw=CountyDraw(recipe.counties, recipe.points, years))
 
 
 def _tower(recipe: TowerRecipe, folder: Path | None) -> TowerData:
     if folder is None:
         raise UserError(f"stage 5 learns from {recipe.tower}; name the folder of tower data with --towers")
     files = TowerFiles(folder / recipe.weather, folder / recipe.soil, folder / recipe.tower)
+    lacking = [str(path) for path in files if not path.exists()]
+    if lacking:
+        raise UserError(
+            f"stage 5: missing {', '.join(lacking)}; put them there, or leave the tower's section out of the recipe"
+        )
     tower = read_tower_set(files, crop=recipe.crop, years=recipe.years)
     wanted = {*recipe.training_years, *recipe.validation_years, *recipe.test_years}
     absent = sorted(wanted - set(tower.years.tolist()))

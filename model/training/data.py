@@ -28,6 +28,7 @@ from model.synthetic import (
 )
 from model.training.dataset import DAYS as DAYS
 from model.training.dataset import DataSetError, Floats, SiteSequences
+from model.training.published_layout import read_published_layout
 from model.training.recipe import DataRecipe
 from model.training.splits import HeldOut, SiteSplit, split_sites
 
@@ -78,12 +79,36 @@ class DataSet(NamedTuple):
 
 
 def synthetic_data(recipe: DataRecipe, *, seed: int) -> DataSet:
-    """Simulate the recipe's sites and divide them into training and validation."""
+    """Return the recipe's sites divided into training and validation.
+
+    Raises
+    ------
+    DataSetError
+        If its file cannot be read, or lacks sites or years.
+    """
+    sequences = site_sequences(recipe, seed=seed)
+    held_out = HeldOut(recipe.held_out_years, recipe.held_out_sites)
+    return divide(sequences, split=split_sites(seed, years=sequences.years, sites=recipe.all_sites, held_out=held_out))
+
+
+def site_sequences(recipe: DataRecipe, *, seed: int) -> SiteSequences:
+    """Return the recipe's sites, the held-out ones last: the first ones of its file, or simulated ones.
+
+    Raises
+    ------
+    DataSetError
+        If the file cannot be read, has fewer sites or other years.
+    """
     years = np.arange(recipe.first_year, recipe.last_year + 1)
-    sites, held_out = recipe.sites + recipe.held_out_sites, HeldOut(recipe.held_out_years, recipe.held_out_sites)
-    sequences = simulate_sites(seed, sites=sites, years=years)
-    split = split_sites(seed, years=years, sites=sites, held_out=held_out)
-    return divide(sequences, split=split)
+    if recipe.file is None:
+        return simulate_sites(seed, sites=recipe.all_sites, years=years)
+    found = read_published_layout(recipe.file, first_year=recipe.first_year)
+    if len(found) < recipe.all_sites or not np.array_equal(found.years, years):
+        raise DataSetError(
+            f"{recipe.file} has {len(found)} sites of {found.years[0]}-{found.years[-1]}, and the recipe asks for "
+            f"{recipe.all_sites} of {years[0]}-{years[-1]}; set its sites and years to what the file has"
+        )
+    return found.at(slice(recipe.all_sites))
 
 
 def divide(sequences: SiteSequences, *, split: SiteSplit) -> DataSet:

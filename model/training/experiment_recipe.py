@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from model.training.baselines import FitRecipe
-from model.training.recipe import RecipeError
-
-Record = TypeVar("Record")
+from model.training.toml_records import RecipeError, read_toml, record
 
 
 @dataclass(frozen=True)
@@ -106,30 +103,14 @@ def read_experiment_recipe(path: Path) -> ExperimentRecipe:
     RecipeError
         If the file is absent, not TOML, or holds a missing, unknown or impossible value.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not TOML ({error})") from error
-    try:
-        sections = {
-            "world": _record(WorldRecipe, raw.get("world", {})),
-            "pretraining": _record(FitRecipe, raw.get("pretraining", {})),
-            "training": _record(FitRecipe, raw.get("training", {})),
-        }
-        lists: dict[str, Any] = {name: tuple(raw[name]) for name in ("sample_sizes", "ablation_sizes") if name in raw}
-        return _record(ExperimentRecipe, {**raw, **sections, **lists})
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from None
+    return read_toml(path, _recipe)
 
 
-def _record(kind: type[Record], raw: Mapping[str, Any]) -> Record:
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    unknown = set(raw) - known
-    if unknown:
-        raise RecipeError(f"unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(known))}")
-    try:
-        return kind(**raw)
-    except TypeError as error:
-        raise RecipeError(f"{kind.__name__}: {error}") from None
+def _recipe(raw: Mapping[str, Any]) -> ExperimentRecipe:
+    sections = {
+        "world": record(WorldRecipe, raw.get("world", {})),
+        "pretraining": record(FitRecipe, raw.get("pretraining", {})),
+        "training": record(FitRecipe, raw.get("training", {})),
+    }
+    lists: dict[str, Any] = {name: tuple(raw[name]) for name in ("sample_sizes", "ablation_sizes") if name in raw}
+    return record(ExperimentRecipe, {**raw, **sections, **lists})

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from model.losses import BALANCE_TOLERANCE, YIELD_LIMIT
 from model.network import DROPOUT
-
-Record = TypeVar("Record")
+from model.training.toml_records import RecipeError as RecipeError
+from model.training.toml_records import read_toml, record
 
 STEPS = (1, 2, 3, 4, 5)
 
 
-class RecipeError(ValueError):
-    """A recipe that cannot be trained; the message names the key."""
-
-
 @dataclass(frozen=True)
 class DataRecipe:
-    """Synthetic sites to simulate.
+    """Synthetic sites: to simulate, or those of a file.
 
     Attributes
     ----------
@@ -36,6 +31,9 @@ class DataRecipe:
         Calendar years, inclusive.
     held_out_years
         Years of each training site kept to choose the best epoch.
+    file
+        Sequences in the published layout (`model.training.published_layout`) that hold these sites, as many or more,
+        and these years; the path is as a shell would take it.
     """
 
     sites: int
@@ -43,6 +41,7 @@ class DataRecipe:
     first_year: int
     last_year: int
     held_out_years: int
+    file: str | None = None
 
     def __post_init__(self) -> None:
         if self.sites < 1 or self.held_out_sites < 0:
@@ -54,6 +53,11 @@ class DataRecipe:
                 f"recipe data: held_out_years {self.held_out_years} of {self.first_year}-{self.last_year}; "
                 f"hold out at least 1 and keep 2"
             )
+
+    @property
+    def all_sites(self) -> int:
+        """Number of sites, held out or not."""
+        return self.sites + self.held_out_sites
 
 
 @dataclass(frozen=True)
@@ -227,7 +231,7 @@ class Recipe:
     Attributes
     ----------
     seed
-        Of data, splits, first weights and order of the batches.
+        Of first weights, order of the batches and dropout; of data and splits too, without `data_seed`.
     batch_sites
         Sites of a batch (stages 1, 2, 4).
     data, stages, checks
@@ -236,6 +240,8 @@ class Recipe:
         Counties of stage 3.
     towers
         Towers of stage 5.
+    data_seed
+        Of data and splits; the members of an ensemble have one in common, and each a seed of its own.
     """
 
     seed: int
@@ -245,6 +251,7 @@ class Recipe:
     checks: CheckRecipe = field(default_factory=CheckRecipe)
     counties: CountyRecipe | None = None
     towers: tuple[TowerRecipe, ...] = ()
+    data_seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.batch_sites < 1:
@@ -256,6 +263,11 @@ class Recipe:
             raise RecipeError("recipe: stage 3 learns from counties; add a section [counties]")
         if 5 in steps and not self.towers:
             raise RecipeError("recipe: stage 5 learns from towers; add a section [[towers]]")
+
+    @property
+    def seed_of_data(self) -> int:
+        """The seed of data and splits."""
+        return self.seed if self.data_seed is None else self.data_seed
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -312,35 +324,15 @@ def read_recipe(path: Path) -> Recipe:
     RecipeError
         If the file is absent, not TOML, or holds a missing, unknown or impossible value.
     """
-    try:
-        raw = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not TOML ({error})") from error
-    try:
-        return _recipe(raw)
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from None
+    return read_toml(path, _recipe)
 
 
 def _recipe(raw: Mapping[str, Any]) -> Recipe:
-    sections: dict[str, Any] = {"data": _record(DataRecipe, raw.get("data", {}))}
+    sections: dict[str, Any] = {"data": record(DataRecipe, raw.get("data", {}))}
     if "checks" in raw:
-        sections["checks"] = _record(CheckRecipe, raw["checks"])
+        sections["checks"] = record(CheckRecipe, raw["checks"])
     if "counties" in raw:
-        sections["counties"] = _record(CountyRecipe, raw["counties"])
-    sections["towers"] = tuple(_record(TowerRecipe, tower) for tower in raw.get("towers", ()))
-    sections["stages"] = tuple(_record(StageRecipe, stage) for stage in raw.get("stages", ()))
-    return _record(Recipe, {**raw, **sections})
-
-
-def _record(kind: type[Record], raw: Mapping[str, Any]) -> Record:
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    unknown = set(raw) - known
-    if unknown:
-        raise RecipeError(f"unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(known))}")
-    try:
-        return kind(**raw)
-    except TypeError as error:
-        raise RecipeError(f"{kind.__name__}: {error}") from None
+        sections["counties"] = record(CountyRecipe, raw["counties"])
+    sections["towers"] = tuple(record(TowerRecipe, tower) for tower in raw.get("towers", ()))
+    sections["stages"] = tuple(record(StageRecipe, stage) for stage in raw.get("stages", ()))
+    return record(Recipe, {**raw, **sections})

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from model.checkpoint import Scalers
-from model.losses import imbalance
+from model.evaluate import Balance, Carbon, balance
 from model.network import KGMLNetwork
 from model.training.data import DataSet
 from model.training.scores import held_out_scores
@@ -80,34 +81,6 @@ class StageRecord:
         partial.replace(path)
 
 
-@dataclass(frozen=True)
-class BalanceScore:
-    """How well GPP + Ra + Rh + NEE = 0 holds.
-
-    Attributes
-    ----------
-    daily
-        Mean absolute residual [gC m-2 d-1].
-    daily_share
-        The same relative to mean GPP.
-    annual_bias, annual
-        Mean and mean absolute annual residual [gC m-2 yr-1].
-    """
-
-    daily: float
-    daily_share: float
-    annual_bias: float
-    annual: float
-
-
-def balance_score(gpp_NT: Tensor, *, fluxes_NT3: Tensor) -> BalanceScore:
-    """Return the balance of site-years; physical, with the network's signs."""
-    residual_NT = imbalance(gpp_NT, fluxes_BT3=fluxes_NT3).double()
-    daily, annual_N = float(residual_NT.abs().mean()), residual_NT.sum(1)
-    share = daily / float(gpp_NT.double().mean())
-    return BalanceScore(daily, share, float(annual_N.mean()), float(annual_N.abs().mean()))
-
-
 def site_scores(network: KGMLNetwork, *, data: DataSet) -> dict[str, Any]:
     """Return the scores on sites that training never saw and, under "held_out_years", on held-out years of others.
 
@@ -124,14 +97,21 @@ def site_scores(network: KGMLNetwork, *, data: DataSet) -> dict[str, Any]:
 def _scores(prediction: Prediction, *, data: DataSet, mask_NY: Tensor) -> dict[str, Any]:
     scalers: Scalers = data.scalers
     table = held_out_scores(prediction, target=data.validation, mask_NY=mask_NY, scalers=scalers)
-    gpp = physical_gpp(data.validation.x_NYTF[mask_NY], scalers=scalers)
-    balance = balance_score(gpp, fluxes_NT3=physical_fluxes(prediction.fluxes_NYT3[mask_NY], scalers=scalers))
+    gpp_NT = physical_gpp(data.validation.x_NYTF[mask_NY], scalers=scalers)
+    fluxes_NT3 = physical_fluxes(prediction.fluxes_NYT3[mask_NY], scalers=scalers)
     return {
         "yield": table["yield"],
         **{name: table[f"{name}_daily"] for name in ("ra", "rh", "nee")},
         "annual": {name: table[f"{name}_annual"] for name in ("ra", "rh", "nee", "dsoc")},
-        "balance": asdict(balance),
+        "balance": asdict(site_year_balance(gpp_NT, fluxes_NT3=fluxes_NT3)),
     }
+
+
+def site_year_balance(gpp_NT: Tensor, *, fluxes_NT3: Tensor) -> Balance:
+    """Return the balance of site-years; physical, with the network's signs."""
+    gpp, fluxes = (each.cpu().numpy()[:, None] for each in (gpp_NT, fluxes_NT3))
+    nothing = np.full(gpp.shape[:2], np.nan, np.float32)
+    return balance(Carbon.of_fluxes(gpp, fluxes_NYT3=fluxes, yield_NY=nothing))
 
 
 def git_revision() -> str:

@@ -13,11 +13,13 @@ from model.checkpoint import Checkpoint
 from model.features import FEATURE_NAMES, GPP
 from model.network import KGMLNetwork, OutputScalers, Scaler, State
 from model.training.course import Course, CourseData, new_network
-from model.training.data import DataSet, synthetic_data
+from model.training.data import DataSet, site_sequences, synthetic_data
+from model.training.dataset import DataSetError
 from model.training.meter import SkillMeter
 from model.training.pretraining import Pretraining, batches
+from model.training.published_layout import write_published_layout
 from model.training.recipe import CheckRecipe, DataRecipe, Recipe, RecipeError, StageRecipe, read_recipe
-from model.training.records import balance_score
+from model.training.records import site_year_balance
 from model.training.recurrence import write_out
 from model.training.responses import GRIDS, mean_respiration, mean_yield, moved
 from model.training.scores import held_out_scores, score
@@ -26,6 +28,7 @@ from model.training.stages import BASIS, RH_HEAD, STAGES, physical_fluxes, set_d
 from model.training.trainer import Learn, Outcome, ProgressFile, Trainer
 
 RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.toml"))
+PINNED = {"paper": "d3a01646dc69", "small": "8ba74a64934c"}
 STAGE = StageRecipe(step=1, epochs=2, patience=2, learning_rate=1e-3, decay=0.5, decay_epochs=1)
 RECIPE = Recipe(
     seed=5,
@@ -379,7 +382,7 @@ def test_r2_of_pieces_is_that_of_the_whole() -> None:
 def test_balance_scores_equal_their_definitions() -> None:
     gpp_NT, fluxes_NT3 = torch.tensor([[4.0, 6.0], [1.0, 1.0]]), torch.zeros(2, 2, 3)
     fluxes_NT3[..., 2] = torch.tensor([[-3.0, -7.0], [-1.0, 2.0]])  # residuals 1, -1; 0, 3
-    balance = balance_score(gpp_NT, fluxes_NT3=fluxes_NT3)
+    balance = site_year_balance(gpp_NT, fluxes_NT3=fluxes_NT3)
     assert balance.daily == pytest.approx(5 / 4)
     assert balance.daily_share == pytest.approx(5 / 4 / 3)
     assert balance.annual_bias == pytest.approx(1.5)
@@ -431,3 +434,34 @@ def test_a_stage_without_the_one_before_it_is_refused(data: DataSet, tmp_path: P
         course.run(2)
     with pytest.raises(RecipeError, match="no stage 3; it has 1, 2, 4"):
         course.run(3)
+
+
+def test_members_of_an_ensemble_share_data_and_differ_in_weights(tmp_path: Path) -> None:
+    text = RECIPE_TEXT.replace("seed = 5", "seed = 6\ndata_seed = 5", 1)
+    first, second = read_recipe(recipe_file(tmp_path)), read_recipe(recipe_file(tmp_path, text))
+    assert first.seed_of_data == second.seed_of_data == 5
+    assert first.digest != second.digest
+    assert replace(second, seed=5, data_seed=None).digest == first.digest
+
+
+def test_digests_of_committed_recipes_stay_as_they_are() -> None:
+    digests = {path.stem: read_recipe(path).until(4).digest[:12] for path in RECIPES if path.stem != "us-ne1"}
+    # A run that was killed goes on only under the digest with which it began.
+    assert {name: digests[name] for name in ("paper", "small")} == PINNED
+
+
+def test_the_sites_of_a_file_are_those_that_were_written(tmp_path: Path) -> None:
+    simulated = site_sequences(RECIPE.data, seed=5)
+    write_published_layout(tmp_path / "sites.safetensors", simulated)
+    recipe = replace(RECIPE.data, file=str(tmp_path / "sites.safetensors"))
+    found, expected = synthetic_data(recipe, seed=5), synthetic_data(RECIPE.data, seed=5)
+    assert torch.equal(found.training_mask_NY, expected.training_mask_NY)
+    assert torch.allclose(found.training.x_NYTF, expected.training.x_NYTF, atol=1e-4)
+    assert torch.allclose(found.validation.yield_NY, expected.validation.yield_NY, atol=1e-4)
+    fewer = synthetic_data(replace(recipe, sites=1), seed=5)
+    assert len(fewer.training) == 1
+    for changed in (replace(recipe, sites=3), replace(recipe, first_year=2002)):
+        with pytest.raises(DataSetError, match=r"sites\.safetensors has 3 sites of 2003-2005, and the recipe asks"):
+            synthetic_data(changed, seed=5)
+    with pytest.raises(DataSetError, match=r"no such file|not readable"):
+        synthetic_data(replace(recipe, file=str(tmp_path / "absent.safetensors")), seed=5)

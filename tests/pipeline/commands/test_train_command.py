@@ -71,6 +71,12 @@ def test_stage_5_without_towers_is_refused_before_anything_is_trained() -> None:
         course_data(recipe, steps=(5,), towers=None)
 
 
+def test_all_files_of_a_tower_that_are_absent_are_named(tmp_path: Path) -> None:
+    recipe = read_recipe(RECIPES / "paper.toml")
+    with pytest.raises(UserError, match=r"missing .*mead-weather, .*mesoil, .*FLX_US-Ne1.*csv; put them there"):
+        course_data(recipe, steps=(5,), towers=tmp_path)
+
+
 @pytest.mark.realdata
 def test_the_recipe_of_us_ne1_reads_its_files(realdata: Path) -> None:
     recipe = read_recipe(RECIPES / "us-ne1.toml")
