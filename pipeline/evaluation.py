@@ -14,12 +14,14 @@ import pandas as pd
 
 from model.checkpoint import Checkpoint
 from model.evaluate import Carbon, Evaluation, Groups, balance, predicted_carbon, score_rows, yield_bounds
-from model.features import CROP_TYPE
+from model.features import CROP_TYPE, FEATURE_NAMES
 from model.response_curves import response_curves
-from model.training.data import simulate_sites
+from model.training.data import simulate_sites, site_sequences
 from model.training.dataset import DAYS, Floats, Integers, SiteSequences, TowerSet
 from model.training.published_layout import read_published_layout
+from model.training.recipe import DataRecipe
 from model.training.responses import GRIDS
+from model.verdicts import MONOTONE
 from pipeline.errors import UserError
 from pipeline.skill import Comparison, compare, seasonal_cycle
 from pipeline.tower_site import TowerFiles
@@ -30,6 +32,8 @@ SITES, SEED = 24, 910_357
 YEARS = range(2001, 2019)
 CURVE_SITES, CURVE_YEARS, CURVE_STRIDE = 4, 4, 3
 """Sites and years in which inputs are moved, and every which published level: a minute's work on one core."""
+JUDGED = tuple(FEATURE_NAMES.index(name) for name in dict.fromkeys(name for name, _ in MONOTONE))
+"""Inputs moved to every published level: verdicts hang on their curves."""
 ECOSYS_FILES = ("ecosys/ecosys_USNe3_daily.csv", "ecosys/ecosys_USNe3_soil_0_30cm.csv")
 TOWER_FILES = ("fluxnet/FLX_US-Ne1_FLUXNET2015_SUBSET_DD_2001-2004.csv", "mead-weather", "mead-weather/mesoil")
 TOWER_CROP, TOWER_YEARS = "corn", "2001-2004"
@@ -46,7 +50,7 @@ class Subject:
     name
         For headings and files.
     kind
-        "synthetic", "ecosys", "tower" or "file"; published figures are known by it.
+        "synthetic", "training", "ecosys", "tower" or "file"; published figures are known by it.
     x_NYTF
         Physical inputs.
     observed
@@ -142,8 +146,25 @@ def read_subject(on: str, *, data: Path, sites: int = SITES) -> Subject:
         return of_tower(found, ("US-Ne1 is irrigated and its weather here holds rain only.",))
     path = Path(on)
     if not path.exists():
-        raise UserError(f"{on!r} is no file, and none of synthetic, ecosys, tower; name one of them")
+        raise UserError(f"{on!r} is no file, and none of synthetic, training, counties, ecosys, tower; name one")
     return of_sequences(read_published_layout(path), name=path.stem, kind="file")
+
+
+def training_subject(checkpoint: Checkpoint) -> Subject:
+    """Return the simulated sites that a checkpoint learned from and was tested on, by the recipe in its record.
+
+    Raises
+    ------
+    UserError
+        If the record has no recipe.
+    """
+    recipe = checkpoint.record.get("recipe")
+    if recipe is None:
+        raise UserError("the checkpoint's record holds no recipe, so that its training sites are not known")
+    seed = recipe["seed"] if recipe.get("data_seed") is None else recipe["data_seed"]
+    sequences = site_sequences(DataRecipe(**recipe["data"]), seed=seed)
+    note = "The sites that the network was trained on, and those held out; the simulator may have changed since."
+    return of_sequences(sequences, name="training", kind="training", notes=(note,))
 
 
 def _existing(folder: Path, names: tuple[str, ...]) -> list[Path]:
@@ -172,12 +193,12 @@ def evaluate_subject(
     """
     network, scalers = checkpoint.network(), checkpoint.scalers
     predicted = predicted_carbon(network, subject.x_NYTF, scalers=scalers)
-    grids = [grid.every(CURVE_STRIDE) for grid in GRIDS] if curves else []
+    grids = [grid if grid.feature in JUDGED else grid.every(CURVE_STRIDE) for grid in GRIDS] if curves else []
     few_NYTF = subject.x_NYTF[:CURVE_SITES, :CURVE_YEARS]
     evaluation = Evaluation(
         score_rows(predicted, subject.observed, groups=subject.groups),
         balance(predicted),
-        yield_bounds(predicted),
+        yield_bounds(predicted, observed=subject.observed),
         response_curves(network, few_NYTF, scalers=scalers, grids=grids, progress=progress),
     )
     nulls = tower_nulls(subject, predicted) if subject.kind == "tower" else ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluate import Score
+from model.evaluate import CROP_NAMES, Score
 from model.features import FEATURES
 from model.response_curves import ResponseCurve
 from pipeline.published import PublishedResponse
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pipeline.county_evaluation import CountyResult
     from pipeline.evaluation import Result
 
 PREDICTED, OBSERVED = "#0072b2", "#444444"
@@ -92,6 +93,21 @@ def _draw_annual(axes: Axes, result: Result) -> None:
     for carbon, colour in ((result.subject.observed, OBSERVED), (result.predicted, PREDICTED)):
         axes.plot(years, np.nanmean(carbon.yield_NY, axis=0), "o-", color=colour, markersize=3)
     axes.set(xlabel="year", ylabel=f"mean yield [{ANNUAL_UNIT}]", xticks=years[:: max(len(years) // 6, 1)])
+
+
+def county_figure(result: CountyResult) -> Figure:
+    """Return a panel per crop: predicted against observed county yields."""
+    from matplotlib.figure import Figure
+
+    crops = [row for row in result.rows if row.by == "crop"]
+    drawing = Figure(figsize=(4.2 * len(crops), 4), layout="constrained")
+    codes = {name: code for code, name in CROP_NAMES.items()}
+    for axes, row in zip(drawing.subplots(1, len(crops), squeeze=False)[0], crops, strict=True):
+        values = result.table[result.table["crop"] == codes[row.group]]
+        predicted, observed = (values[f"{name}_gc_m2"].to_numpy() for name in ("predicted", "observed"))
+        _draw_density(axes, predicted=predicted, observed=observed, score=row.score)
+        axes.set(xlabel=f"{row.group}, observed [{ANNUAL_UNIT}]", ylabel="predicted")
+    return drawing
 
 
 def response_figure(

@@ -5,19 +5,20 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from model.checkpoint import Checkpoint
-from model.evaluate import ScoreRow
+from model.evaluate import CROP_NAMES, ScoreRow
 from model.response_curves import ResponseCurve
-from pipeline import page
+from model.verdicts import Verdict, verdicts
+from pipeline import county_evaluation, page
+from pipeline.county_evaluation import CountyResult
 from pipeline.evaluation import Result
-from pipeline.evaluation_figures import agreement_figure, observed_outputs, response_figure
+from pipeline.evaluation_figures import agreement_figure, county_figure, observed_outputs, response_figure
 from pipeline.published import Published
 
 if TYPE_CHECKING:
@@ -36,11 +37,21 @@ class Report:
     checkpoint_name: str
     results: tuple[Result, ...]
     published: Published
+    counties: CountyResult | None = None
 
     @property
     def curves(self) -> tuple[ResponseCurve, ...]:
         """Response curves of the first result that has them."""
         return next((result.evaluation.responses for result in self.results if result.evaluation.responses), ())
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What is asked of the network, each once per data set that can tell."""
+        return tuple(
+            replace(verdict, check=f"{result.subject.name}: {verdict.check}")
+            for result in self.results
+            for verdict in verdicts(result.evaluation)
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON values, NaN as None."""
@@ -59,15 +70,23 @@ class Report:
             "checkpoint_sha256": self.checkpoint.sha256,
             "origin": self.checkpoint.record.get("origin"),
             "subjects": subjects,
-            "faults": response_faults(self.curves),
+            "counties": self._counties_as_json(),
+            "verdicts": [asdict(verdict) for verdict in self.verdicts],
         }
         decoded: dict[str, Any] = json.loads(json.dumps(values), parse_constant=lambda _: None)
         return decoded
 
+    def _counties_as_json(self) -> dict[str, Any] | None:
+        if self.counties is None:
+            return None
+        levels = self.counties.levels.to_dict(orient="records")
+        return {"rows": [asdict(row) for row in self.counties.rows], "levels": levels, "notes": self.counties.notes}
 
-def score_table(results: Sequence[Result]) -> pd.DataFrame:
+
+def score_table(results: Sequence[Result], *, counties: CountyResult | None = None) -> pd.DataFrame:
     """Return one row per score, of the network and, at towers, of each null model."""
     rows = [_row(result.subject.name, row) for result in results for row in result.evaluation.rows]
+    rows += [_row(county_evaluation.NAME, row) for row in (counties.rows if counties else ())]
     rows += [row for result in results for row in _null_rows(result)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -86,14 +105,19 @@ def _null_rows(result: Result) -> Iterator[tuple[object, ...]]:
             yield (*key, one.n, one.r2, one.rmse, one.bias, UNITS[each.period])
 
 
-def headline(results: Sequence[Result]) -> Iterator[str]:
-    """Yield one line per output that was observed: daily fluxes and annual yield, pooled."""
-    for result in results:
+def headline(report: Report) -> Iterator[str]:
+    """Yield one line per output that was observed, pooled, per crop of counties, and per verdict."""
+    for result in report.results:
         for output in observed_outputs(result):
             row = result.evaluation.row(output, "annual" if output == "yield" else "daily")
             assert row is not None
             one = row.score
             yield f"{result.subject.name}: {output} R² {_number(one.r2)}, RMSE {one.rmse:.3g}, n {one.count:,}"
+    for row in report.counties.rows if report.counties else ():
+        one = row.score
+        yield f"counties: yield, {row.group}, R² {_number(one.r2)}, RMSE {one.rmse:.3g}, n {one.count:,}"
+    for verdict in report.verdicts:
+        yield f"{'holds' if verdict.holds else 'FAILS'}: {verdict.check} ({verdict.found})"
 
 
 def beside_published(results: Sequence[Result], published: Published) -> pd.DataFrame:
@@ -126,29 +150,23 @@ def response_table(curves: Sequence[ResponseCurve]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["input", "level", "ra_gc_m2_d", "rh_gc_m2_d", "yield_gc_m2_yr"])
 
 
-def response_faults(curves: Sequence[ResponseCurve]) -> list[str]:
-    """Say in sentences which of the checks that training asks for the curves do not pass.
-
-    Rh must not fall as TSOC or GPP rises, yield must not fall as GPP rises.
-    """
-    wanted = {"TSOC": ("rh",), "GPP": ("rh", "grain")}
-    found = []
-    for curve in curves:
-        for output in wanted.get(curve.feature, ()):
-            values = getattr(curve, output)
-            fall = max((before - after for before, after in pairwise(values)), default=0.0)
-            if fall > 0:
-                name = "yield" if output == "grain" else "Rh"
-                found.append(f"Mean {name} falls by up to {fall:.3g} from one level of {curve.feature} to the next.")
-    return found
+def verdict_table(found: Sequence[Verdict]) -> pd.DataFrame:
+    """Return one row per verdict: what is asked, "holds" or "FAILS", and what was found."""
+    rows = [(one.check, "holds" if one.holds else "FAILS", one.found) for one in found]
+    return pd.DataFrame(rows, columns=["check", "verdict", "found"])
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
     """Write scores.csv, responses.csv (if drawn), evaluation.json, the figures and index.html; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = {"scores.csv": score_table(report.results).to_csv(index=False, float_format="%.6g")}
+    written = {
+        "scores.csv": score_table(report.results, counties=report.counties).to_csv(index=False, float_format="%.6g")
+    }
     if report.curves:
         written["responses.csv"] = response_table(report.curves).to_csv(index=False, float_format="%.6g")
+    if report.counties:
+        written["counties.csv"] = report.counties.table.to_csv(index=False, float_format="%.6g")
+        written["county_levels.csv"] = report.counties.levels.to_csv(index=False, float_format="%.6g")
     written["evaluation.json"] = json.dumps(report.as_json(), indent=1) + "\n"
     images = {name: page.png_of(drawing) for name, drawing in _figures(report)}
     written["index.html"] = evaluation_page(report, images)
@@ -162,6 +180,8 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 def _figures(report: Report) -> Iterator[tuple[str, Figure]]:
     for result in report.results:
         yield f"{result.subject.name}.png", agreement_figure(result)
+    if report.counties:
+        yield "counties.png", county_figure(report.counties)
     if report.curves:
         points = report.published.responses
         yield "responses.png", response_figure(report.curves, outputs=("ra", "rh"), published=points)
@@ -173,10 +193,13 @@ def evaluation_page(report: Report, images: dict[str, bytes]) -> str:
     origin = report.checkpoint.record.get("origin", "origin not recorded")
     parts = [
         page.note(f"sha256 {report.checkpoint.sha256[:16]}; {origin}"),
+        "<h2>What is asked of the network</h2>",
+        page.table(verdict_table(report.verdicts)),
         "<h2>Beside the published figures</h2>",
         page.table(beside_published(report.results, report.published)),
         page.note("Theirs and ours are of different data; read them side by side, not as a contest."),
         *(part for result in report.results for part in _section(result, images)),
+        *_county_section(report, images),
         *_response_section(report, images),
     ]
     return page.document(f"Evaluation of {report.checkpoint_name}", parts)
@@ -193,13 +216,22 @@ def _section(result: Result, images: dict[str, bytes]) -> Iterator[str]:
         if len(rows):
             yield f"<h3>Scores {'pooled' if by == 'pooled' else f'by {by}'}</h3>"
             yield page.table(rows)
-    closed, bounds = evaluation.balance, evaluation.yield_bounds
+    closed = evaluation.balance
     yield (
         f"<p>Mass balance: {closed.daily:.4f} g C m⁻² d⁻¹ mean absolute ({closed.daily_share:.2%} of GPP); annual "
-        f"{closed.annual:.2f} mean absolute, {closed.annual_bias:+.2f} mean g C m⁻² yr⁻¹. Yield lies between 0 and "
-        f"half of GPP in {bounds.within:.1%} of {bounds.count:,} site-years ({bounds.negative} below, {bounds.above} "
-        f"above).</p>"
+        f"{closed.annual:.2f} mean absolute, {closed.annual_bias:+.2f} mean g C m⁻² yr⁻¹.</p>"
     )
+
+
+def _county_section(report: Report, images: dict[str, bytes]) -> Iterator[str]:
+    if report.counties is None:
+        return
+    yield "<h2>County yields</h2>"
+    yield from map(page.note, report.counties.notes)
+    yield page.image(images["counties.png"], text="Predicted and observed county yields")
+    yield page.table(score_table((), counties=report.counties).drop(columns=["data", "model", "output", "period"]))
+    yield "<h3>Level and spread [g C m⁻² yr⁻¹]</h3>"
+    yield page.table(report.counties.levels.assign(crop=report.counties.levels["crop"].map(CROP_NAMES)))
 
 
 def _response_section(report: Report, images: dict[str, bytes]) -> Iterator[str]:
@@ -207,7 +239,5 @@ def _response_section(report: Report, images: dict[str, bytes]) -> Iterator[str]
         return
     yield "<h2>Responses</h2>"
     yield page.note("Means over all days, one input set to each level; squares are the published network's.")
-    for fault in response_faults(report.curves) or ["Rh rises with TSOC and GPP, yield with GPP, at every level."]:
-        yield f"<p>{html.escape(fault)}</p>"
     yield page.image(images["responses.png"], text="Responses of Ra and Rh")
     yield page.image(images["responses_yield.png"], text="Responses of yield")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.evaluation import Subject
+    from model.checkpoint import Checkpoint
+    from pipeline.county_evaluation import CountyResult
+    from pipeline.evaluation import Result
 
 Experiment = Literal["sample-size", "ablation", "extreme-years", "leave-years-out", "leave-sites-out"]
 
@@ -19,12 +23,13 @@ def evaluate(
     ] = None,
     *,
     on: Annotated[
-        list[str] | None, typer.Option(help="synthetic, ecosys, tower, or a file of sequences; may be repeated")
+        list[str] | None,
+        typer.Option(help="synthetic, training, counties, ecosys, tower, or a file of sequences; may be repeated"),
     ] = None,
-    data: Annotated[Path, typer.Option(help="folder of real files: ecosys/, fluxnet/, mead-weather/")] = Path(
+    data: Annotated[Path, typer.Option(help="folder of real files: ecosys/, fluxnet/, mead-weather/, nass/")] = Path(
         "realdata"
     ),
-    sites: Annotated[int, typer.Option(min=1, help="sites to simulate for --on synthetic")] = 24,
+    sites: Annotated[int, typer.Option(min=1, help="sites, or counties, to simulate")] = 24,
     curves: Annotated[bool, typer.Option(help="draw response curves, a minute's work")] = True,
     figure: Annotated[
         Literal["mead"] | None, typer.Option(help="draw mead.png alone: Mead observed, run and predicted")
@@ -32,43 +37,82 @@ def evaluate(
     experiment: Annotated[
         Experiment | None, typer.Option(help="train the networks of one of the paper's experiments")
     ] = None,
+    check: Annotated[bool, typer.Option("--check", help="exit with 1 if the network fails a check")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print evaluation.json")] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for page, tables and figures")] = Path("evaluation"),
 ) -> None:
-    """Score a checkpoint on simulated sites, on runs of ecosys, at a tower or on a file of sequences.
+    """Score a checkpoint on simulated sites or counties, on runs of ecosys, at a tower or on a file of sequences.
 
-    Leaves index.html, which holds all figures, and scores.csv, responses.csv and evaluation.json beside it. Without
-    --on, simulated sites alone. An experiment leaves its table and a figure; killed, the same command goes on.
+    Leaves index.html, which holds all figures, and scores.csv, responses.csv and evaluation.json beside it, and says
+    whether responses and yields are as they must be. Without --on, simulated sites alone. An experiment leaves its
+    table and a figure; killed, the same command goes on.
     """
     if experiment is not None:
         _experiment(experiment, subject, out)
     elif figure is not None:
         _mead(subject, data, out)
     else:
-        from pipeline.evaluation import read_subject
-
-        subjects = [read_subject(name, data=data, sites=sites) for name in dict.fromkeys(on or ["synthetic"])]
-        _scores(subject, subjects, curves=curves, out=out)
+        asked = Asked(tuple(dict.fromkeys(on or ["synthetic"])), data, sites, curves)
+        _scores(subject, asked, out=out, as_json=as_json, check=check)
 
 
-def _scores(path: Path | None, subjects: list[Subject], *, curves: bool, out: Path) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """What a checkpoint is to be held against."""
+
+    names: tuple[str, ...]
+    data: Path
+    sites: int
+    curves: bool
+
+
+def _scores(path: Path | None, asked: Asked, *, out: Path, as_json: bool, check: bool) -> None:
     from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
-    from pipeline.commands.console import console, progress_bars
-    from pipeline.evaluation import evaluate_subject
+    from pipeline.commands.console import console
     from pipeline.evaluation_report import Report, headline, write_report
     from pipeline.published import read_published
 
     path = path or DEFAULT_CHECKPOINT
     checkpoint = Checkpoint.load(path)
+    results, counties = _results(checkpoint, asked), _counties(checkpoint, asked)
+    report = Report(checkpoint, path.name, results, read_published(), counties)
+    written = write_report(report, out)
+    if as_json:
+        print(json.dumps(report.as_json(), indent=1))
+    else:
+        for line in headline(report):
+            console.print(line)
+        for file in written:
+            console.print(str(file), style="dim")
+    if check and not all(verdict.holds for verdict in report.verdicts):
+        raise typer.Exit(1)
+
+
+def _results(checkpoint: Checkpoint, asked: Asked) -> tuple[Result, ...]:
+    from pipeline.commands.console import progress_bars
+    from pipeline.evaluation import evaluate_subject, read_subject, training_subject
+
+    subjects = [
+        training_subject(checkpoint) if name == "training" else read_subject(name, data=asked.data, sites=asked.sites)
+        for name in asked.names
+        if name != "counties"
+    ]
     with progress_bars() as progress:
         # One set of response curves is enough: they are of the network.
-        results = tuple(
-            evaluate_subject(checkpoint, each, curves=curves and not i, progress=progress)
+        return tuple(
+            evaluate_subject(checkpoint, each, curves=asked.curves and not i, progress=progress)
             for i, each in enumerate(subjects)
         )
-    for line in headline(results):
-        console.print(line)
-    for written in write_report(Report(checkpoint, path.name, results, read_published()), out):
-        console.print(str(written), style="dim")
+
+
+def _counties(checkpoint: Checkpoint, asked: Asked) -> CountyResult | None:
+    from pipeline.county_evaluation import evaluate_counties, read_surveys, simulated_counties
+    from pipeline.evaluation import SEED, YEARS
+
+    if "counties" not in asked.names:
+        return None
+    counties = simulated_counties(SEED, counties=asked.sites, years=YEARS)
+    return evaluate_counties(checkpoint, counties, surveys=read_surveys(asked.data))
 
 
 def _mead(subject: Path | None, data: Path, out: Path) -> None:

@@ -11,21 +11,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from model.checkpoint import Checkpoint
 from model.evaluate import Carbon, score
 from model.features import FEATURE_NAMES, FEATURES, training_range
 from model.response_curves import ResponseCurve
+from model.training.data import normalised_inputs, synthetic_data
 from model.training.dataset import DAYS, SiteSequences, TowerSet
 from model.training.published_layout import write_published_layout
+from model.training.recipe import DataRecipe
 from pipeline.cli import app
 from pipeline.errors import UserError
-from pipeline.evaluation import Result, Subject, evaluate_subject, of_sequences, of_tower, read_subject
+from pipeline.evaluation import (
+    Result,
+    Subject,
+    evaluate_subject,
+    of_sequences,
+    of_tower,
+    read_subject,
+    training_subject,
+)
 from pipeline.evaluation_report import (
     Report,
     beside_published,
-    response_faults,
     response_table,
     score_table,
     write_report,
@@ -132,12 +142,7 @@ def test_published_figures_name_known_outputs_inputs_and_levels_of_theirs() -> N
     assert str(PublishedScore("tower", "nee", "daily", "w", r2=0.59, r2_to=0.88)) == "R² 0.59 to 0.88"
 
 
-def test_curves_that_fall_where_they_must_not_are_told() -> None:
-    assert response_faults([CURVE]) == ["Mean Rh falls by up to 0.1 from one level of GPP to the next."]
-    assert response_faults([replace(CURVE, rh=(0.5, 0.6, 0.6), feature="TSOC")]) == []
-    falling = replace(CURVE, rh=(0.1, 0.2, 0.3), grain=(10.0, 5.0, 20.0))
-    assert response_faults([falling]) == ["Mean yield falls by up to 5 from one level of GPP to the next."]
-    assert response_faults([replace(falling, feature="WIND")]) == []
+def test_curves_are_a_table() -> None:
     assert response_table([CURVE])["rh_gc_m2_d"].tolist() == [0.5, 0.7, 0.6]
 
 
@@ -215,6 +220,33 @@ def test_the_command_scores_a_file_of_sequences(sequences: SiteSequences, tmp_pa
     assert "dice: yield R²" in result.output
     assert (tmp_path / "out" / "index.html").exists()
     assert not (tmp_path / "out" / "responses.csv").exists()
+
+
+def test_checks_that_fail_are_told_as_json_and_by_the_exit_code(sequences: SiteSequences, tmp_path: Path) -> None:
+    nothing_grows = sequences.x_NYTF.copy()
+    nothing_grows[..., FEATURE_NAMES.index("GPP")] = 0
+    fluxes = sequences.fluxes_NYT3.copy()
+    fluxes[..., 2] = -fluxes[..., :2].sum(-1)
+    dead = replace(sequences, x_NYTF=nothing_grows, fluxes_NYT3=fluxes, yield_NY=np.zeros_like(sequences.yield_NY))
+    write_published_layout(tmp_path / "dead.safetensors", dead)
+    options = ["--on", str(tmp_path / "dead.safetensors"), "--no-curves", "--json", "-o", str(tmp_path / "out")]
+    told = CliRunner().invoke(app, ["evaluate", *options])
+    assert told.exit_code == 0, told.output
+    record = json.loads(told.stdout)
+    assert [(one["check"], one["holds"]) for one in record["verdicts"]] == [("dead: 0 < yield < 0.5 GPP", False)]
+    bounds = record["subjects"][0]["evaluation"]["yield_bounds"]
+    assert bounds["negative"] + bounds["above"] == bounds["count"] == 4
+    assert CliRunner().invoke(app, ["evaluate", *options, "--check"]).exit_code == 1
+
+
+def test_the_sites_of_training_are_those_of_the_recipe_in_the_record(network: Checkpoint) -> None:
+    data = {"sites": 2, "held_out_sites": 1, "first_year": 2003, "last_year": 2005, "held_out_years": 1}
+    subject = training_subject(replace(network, record={"recipe": {"seed": 5, "data": data}}))
+    expected = synthetic_data(DataRecipe(**data), seed=5)
+    trained = normalised_inputs(subject.x_NYTF, scalers=expected.scalers)[:2]
+    assert torch.equal(trained, expected.training.x_NYTF)
+    with pytest.raises(UserError, match="holds no recipe"):
+        training_subject(replace(network, record={}))
 
 
 @pytest.mark.realdata
