@@ -8,7 +8,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One thread per process: tests and workers run in parallel, and threads of NumPy and PyTorch would only contend.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo train train-small test test-slow realdata check lint types clean
+.PHONY: demo train train-small test test-slow faults realdata check lint types clean
 
 demo: $(READY)
 	$(BIN)/agcarbon demo --folder demo
@@ -30,6 +30,12 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# A randomised campaign of N injected faults; its seed is printed, and SEED repeats it.
+N ?= 200
+
+faults: $(READY)
+	$(BIN)/python -m tests.faults.campaign $(N) $(if $(SEED),--seed $(SEED))
 
 realdata: $(READY)
 	$(BIN)/python -m pytest -m realdata --strict-realdata

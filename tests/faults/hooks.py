@@ -1,0 +1,175 @@
+"""Faults at a step of a run: functions of the pipeline are wrapped, in the process that is to suffer alone."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import icechunk
+import numpy as np
+
+STEPS = {
+    "create": ("pipeline.store", "create"),
+    "mask": ("pipeline.cube", "write_mask"),
+    "room": ("pipeline.cube", "add_years"),
+    "read": ("pipeline.inputs", "InputsView.read_tile_year"),
+    "layer": ("pipeline.cube", "on_tile"),  # between the layers of a tile-year that is being written
+    "write": ("pipeline.cube", "write_tile_year"),
+    "restart": ("pipeline.cube", "write_restart"),
+    "merge": ("icechunk", "Session.merge"),
+    "record": ("pipeline.ledger", "record"),
+    "commit": ("icechunk", "Session.commit"),
+    "prune": ("pipeline.ledger", "forget_restarts"),
+}
+IN_WORKERS = ("read", "layer", "write", "restart")
+
+
+@dataclass(frozen=True)
+class Hook:
+    """What happens at which call of which step.
+
+    Attributes
+    ----------
+    step, when
+        A name of `STEPS`, and `before` or `after` it; after a commit, its acknowledgement is what is lost.
+    nth
+        The call of a process, from 1, at which it happens first.
+    times
+        How often in all processes together, in the calls that follow.
+    action
+        A name of `ACTIONS`.
+    """
+
+    step: str
+    when: str
+    nth: int
+    times: int
+    action: str
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_group() -> None:
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _interrupt() -> None:
+    os.killpg(os.getpgrp(), signal.SIGINT)  # as a terminal's Ctrl-C: to all processes of the foreground
+
+
+def _hang() -> None:
+    time.sleep(3600)
+
+
+def _take_memory() -> None:
+    held = [np.ones(2**25) for _ in range(32)]  # 8 GiB, every page of it touched
+    time.sleep(60)
+    held.clear()
+
+
+def _fail_reading() -> None:
+    raise OSError(errno.EIO, "injected: input/output error")
+
+
+def _fill_disk() -> None:
+    raise OSError(errno.ENOSPC, "injected: no space left on device")
+
+
+def _reset_connection() -> None:
+    raise icechunk.IcechunkError("injected: error sending request: connection reset by peer")
+
+
+ACTIONS: dict[str, Callable[[], None]] = {
+    "kill": _kill,
+    "kill group": _kill_group,
+    "SIGTERM": _terminate,
+    "SIGINT": _interrupt,
+    "hang": _hang,
+    "take memory": _take_memory,
+    "EIO": _fail_reading,
+    "ENOSPC": _fill_disk,
+    "connection reset": _reset_connection,
+}
+
+
+def install(hook: Hook, trace: Path) -> None:
+    """Wrap the step in this process and those that it forks; each time it happens leaves a file in `trace`."""
+    calls = 0
+
+    def happens() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls >= hook.nth and _claim(trace, hook.times)
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            now = happens()
+            if now and hook.when == "before":
+                ACTIONS[hook.action]()
+            result = function(*args, **kwargs)
+            if now and hook.when == "after":
+                ACTIONS[hook.action]()
+            return result
+
+        return wrapped
+
+    _replace(hook.step, wrap)
+
+
+def count_calls(into: Counter[str]) -> None:
+    """Count the calls of every step in this process."""
+
+    def counted(step: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(function)
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                into[step] += 1
+                return function(*args, **kwargs)
+
+            return wrapped
+
+        return wrap
+
+    for step in STEPS:
+        _replace(step, counted(step))
+
+
+def _replace(step: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    module, path = STEPS[step]
+    owner: Any = importlib.import_module(module)
+    *classes, name = path.split(".")
+    for each in classes:
+        owner = getattr(owner, each)
+    setattr(owner, name, wrap(getattr(owner, name)))
+
+
+def _claim(trace: Path, times: int) -> bool:
+    """Take one of the times that are left, whichever process of the trial asks; a killed one keeps what it took."""
+    for turn in range(times):
+        try:
+            os.close(os.open(trace / f"happened-{turn}", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            continue
+        return True
+    return False
+
+
+def happened(trace: Path) -> int:
+    """Return how often a hook with this trace did what it should."""
+    return len(list(trace.glob("happened-*")))

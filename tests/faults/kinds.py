@@ -1,0 +1,191 @@
+"""The faults of a campaign: drawn at random, each fully told by its fields."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tests.faults.hooks import IN_WORKERS, Hook
+from tests.faults.scenarios import Scenario
+
+SERIAL, DASK = "run.toml", "dask.toml"
+# A block that hangs or is killed is done again, a read that fails is tried again, at most so often (see the run file).
+PASSING = 2
+STAYING = 10_000
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A signal to the coordinator, or to all processes, some seconds after the start."""
+
+    number: int
+    after: float
+    group: bool
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault, in one scenario.
+
+    Attributes
+    ----------
+    run_file
+        With the serial executor, or with a cluster of two workers.
+    codes
+        Exit codes that are promised of the command that the fault strikes.
+    hook, signal, damage, disk, read_only, second
+        What happens: at a step; a signal; to a chunk of the inputs store; a disk of so many bytes more than are used
+        at the start; a folder that can't be written; a second run so many seconds after the first.
+    """
+
+    kind: str
+    scenario: str
+    run_file: str
+    codes: frozenset[int]
+    hook: Hook | None = None
+    signal: Signal | None = None
+    damage: str | None = None
+    disk: int | None = None
+    read_only: bool = False
+    second: float | None = None
+
+
+Draw = Callable[[random.Random, Scenario], Fault]
+KILLED, STOPPED, REFUSED, OPEN, DONE = -9, 130, 2, 1, 0
+
+
+def _hook(rng: random.Random, scenario: Scenario, steps: tuple[str, ...], **known: object) -> Hook:
+    """A call of one of the steps that the scenario makes, each call as likely as another of the same step."""
+    step = rng.choice([step for step in steps if scenario.calls[step]])
+    drawn = {"when": rng.choice(("before", "after")), "nth": rng.randint(1, scenario.calls[step]), "times": 1} | known
+    return Hook(step=step, **drawn)  # type: ignore[arg-type]
+
+
+_STEPS = ("create", "mask", "room", "read", "layer", "write", "restart", "merge", "record", "commit", "commit", "prune")
+
+
+def _kill_at_step(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _hook(rng, scenario, _STEPS, action="kill")
+    return Fault("SIGKILL at a step", scenario.name, SERIAL, frozenset({KILLED}), hook=hook)
+
+
+def _kill_any_time(rng: random.Random, scenario: Scenario) -> Fault:
+    when = Signal(9, rng.uniform(0, scenario.seconds), group=True)
+    return Fault("SIGKILL at any time", scenario.name, SERIAL, frozenset({KILLED}), signal=when)
+
+
+def _stop_at_step(rng: random.Random, scenario: Scenario) -> Fault:
+    action = rng.choice(("SIGTERM", "SIGINT"))
+    hook = _hook(rng, scenario, ("read", "layer", "write", "merge", "commit"), action=action)
+    return Fault(f"{action} at a step", scenario.name, SERIAL, frozenset({STOPPED, DONE}), hook=hook)
+
+
+def _lost_reply(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _hook(rng, scenario, ("commit",), when="after", action="connection reset")
+    return Fault("lost reply to a commit", scenario.name, SERIAL, frozenset({DONE}), hook=hook)
+
+
+def _failed_commit(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _hook(rng, scenario, ("commit",), when="before", action="connection reset", times=rng.randint(1, PASSING))
+    return Fault("commit that fails and then does not", scenario.name, SERIAL, frozenset({DONE}), hook=hook)
+
+
+def _passing_read_error(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _hook(rng, scenario, ("read",), when="before", action="EIO", times=rng.randint(1, PASSING))
+    return Fault("read error that goes away", scenario.name, SERIAL, frozenset({DONE}), hook=hook)
+
+
+def _staying_read_error(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _hook(rng, scenario, ("read",), when="before", action="EIO", times=STAYING)
+    return Fault("read error that stays", scenario.name, SERIAL, frozenset({OPEN}), hook=hook)
+
+
+def _damaged_input(rng: random.Random, scenario: Scenario) -> Fault:
+    damage = rng.choice(("truncated", "vanished", "flipped"))
+    return Fault(f"input {damage}", scenario.name, SERIAL, frozenset({OPEN, REFUSED}), damage=damage)
+
+
+def _full_disk(rng: random.Random, scenario: Scenario) -> Fault:
+    room = int(scenario.written * rng.uniform(0.02, 0.9))
+    return Fault("full disk", scenario.name, SERIAL, frozenset({REFUSED}), disk=room)
+
+
+def _full_disk_at_step(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _hook(rng, scenario, ("layer", "commit"), when="before", action="ENOSPC", times=STAYING)
+    return Fault("full disk at a step", scenario.name, SERIAL, frozenset({REFUSED}), hook=hook)
+
+
+def _read_only(_rng: random.Random, scenario: Scenario) -> Fault:
+    return Fault("read-only folder", scenario.name, SERIAL, frozenset({REFUSED}), read_only=True)
+
+
+def _two_runs(rng: random.Random, scenario: Scenario) -> Fault:
+    codes = frozenset({DONE, REFUSED})
+    return Fault("two runs at once", scenario.name, SERIAL, codes, second=rng.uniform(0, scenario.seconds))
+
+
+def _in_worker(rng: random.Random, scenario: Scenario, *, action: str, times: int = 1) -> Hook:
+    hook = _hook(rng, scenario, IN_WORKERS, action=action, times=times)
+    # Each of the two workers makes about half of the calls.
+    return Hook(hook.step, hook.when, max(1, hook.nth // 4), hook.times, hook.action)
+
+
+def _worker_killed(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _in_worker(rng, scenario, action="kill")
+    return Fault("SIGKILL of a worker", scenario.name, DASK, frozenset({DONE}), hook=hook)
+
+
+def _worker_out_of_memory(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _in_worker(rng, scenario, action="take memory")
+    return Fault("worker out of memory", scenario.name, DASK, frozenset({DONE}), hook=hook)
+
+
+def _worker_hangs(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _in_worker(rng, scenario, action="hang")
+    return Fault("worker that hangs", scenario.name, DASK, frozenset({DONE}), hook=hook)
+
+
+def _coordinator_killed(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _hook(rng, scenario, ("merge", "record", "commit"), action="kill")
+    return Fault("SIGKILL of the coordinator", scenario.name, DASK, frozenset({KILLED}), hook=hook)
+
+
+def _group_killed(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _hook(rng, scenario, ("merge", "record", "commit"), action="kill group")
+    return Fault("SIGKILL of all processes", scenario.name, DASK, frozenset({KILLED}), hook=hook)
+
+
+def _cluster_interrupted(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _hook(rng, scenario, ("merge", "commit"), action="SIGINT")
+    return Fault("Ctrl-C on a cluster", scenario.name, DASK, frozenset({STOPPED, DONE}), hook=hook)
+
+
+# Of each 100 faults, about so many.
+KINDS: Mapping[Draw, int] = {
+    _kill_at_step: 22,
+    _kill_any_time: 10,
+    _stop_at_step: 8,
+    _lost_reply: 6,
+    _failed_commit: 5,
+    _passing_read_error: 5,
+    _staying_read_error: 4,
+    _damaged_input: 8,
+    _full_disk: 6,
+    _full_disk_at_step: 2,
+    _read_only: 2,
+    _two_runs: 4,
+    _worker_killed: 5,
+    _worker_out_of_memory: 2,
+    _worker_hangs: 3,
+    _coordinator_killed: 3,
+    _group_killed: 3,
+    _cluster_interrupted: 2,
+}
+
+
+def draw(seed: int, trial: int, scenarios: Mapping[str, Scenario]) -> Fault:
+    """Return the fault of a trial: the same for the same seed and number."""
+    rng = random.Random(f"{seed}/{trial}")
+    (kind,) = rng.choices(list(KINDS), weights=list(KINDS.values()))
+    return kind(rng, rng.choice(list(scenarios.values())))

@@ -1,0 +1,124 @@
+"""A reader that looks at the cube while a trial goes on, and afterwards at every state that was ever committed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import icechunk
+import numpy as np
+
+from pipeline import store
+from tests.faults import snapshots
+from tests.faults.scenarios import Undisturbed
+from tests.faults.snapshots import Recorded, Snapshot
+
+PAUSE = 0.02  # seconds between looks
+
+
+@dataclass
+class Findings:
+    """What was wrong, in words, by kind; and how much was looked at.
+
+    lost
+        A state or a tile-year that had been committed is there no more.
+    torn
+        A reader could not read a state, or found values that its ledger does not speak of.
+    wrong_done
+        A tile-year is recorded as done with values other than those that its fingerprint stands for.
+    unequal
+        The cube in the end differs from that of an undisturbed run.
+    """
+
+    lost: list[str] = field(default_factory=list)
+    torn: list[str] = field(default_factory=list)
+    wrong_done: list[str] = field(default_factory=list)
+    unequal: list[str] = field(default_factory=list)
+    looks: int = 0
+    checksums: int = 0
+
+
+@dataclass
+class Witness:
+    """Looks at the cube at `location`, knowing the checksum of every fingerprint that may arise."""
+
+    location: str
+    checksums: Mapping[str, str]
+    findings: Findings = field(default_factory=Findings)
+    _seen: dict[str, None] = field(default_factory=dict)  # tips, in order
+    _held: dict[tuple[str, int], Recorded] = field(default_factory=dict)
+    _repository: icechunk.Repository | None = None
+
+    def look(self) -> None:
+        """Read the newest state, if it is new, as a user who opens the cube now."""
+        try:
+            if not (self._repository or store.exists(self.location)):
+                return
+            self._repository = self._repository or store.open_existing(self.location, made_by="agcarbon run")
+            tip = store.tip(self._repository)
+            if tip not in self._seen:
+                self._seen[tip] = None
+                self._held = self._hold(Snapshot(self._repository, tip), self._held)
+        except Exception as error:  # noqa: BLE001 (whatever a reader meets is a finding)
+            self.findings.torn.append(f"a reader met {type(error).__name__}: {error}")
+        self.findings.looks += 1
+
+    def _hold(
+        self, state: Snapshot, before: Mapping[tuple[str, int], Recorded], *, all_of_it: bool = False
+    ) -> dict[tuple[str, int], Recorded]:
+        """Hold what a state records against its values and against what it ought to be; return what it records."""
+        now = state.recorded()
+        for place, one in now.items():
+            if not all_of_it and before.get(place) == one:
+                continue
+            self.findings.checksums += 1
+            if state.checksum(one) != one.checksum:
+                self.findings.torn.append(f"{one.tile} {one.year}: other values than the ledger's checksum")
+            if self.checksums.get(one.key) != one.checksum:
+                self.findings.wrong_done.append(f"{one.tile} {one.year}: other values than its fingerprint stands for")
+        self.findings.lost += [f"{tile} {year} is recorded no more" for tile, year in before.keys() - now.keys()]
+        return now
+
+    def conclude(self, undisturbed: Undisturbed) -> Findings:
+        """Read every state that was ever committed, and hold the last one against the undisturbed cube."""
+        repository = store.open_existing(self.location, made_by="agcarbon run")
+        kept = list(snapshots.ancestry(repository))
+        self.findings.lost += [f"snapshot {tip} is no ancestor" for tip in self._seen if tip not in kept]
+        held: dict[tuple[str, int], Recorded] = {}
+        for snapshot in kept:
+            state, last = Snapshot(repository, snapshot), snapshot == kept[-1]
+            looked_at = snapshot in self._seen and not last
+            held = state.recorded() if looked_at else self._hold(state, held, all_of_it=last)
+        self.findings.unequal += _differences(state, undisturbed)
+        return self.findings
+
+
+def _differences(state: Snapshot, undisturbed: Undisturbed) -> list[str]:
+    found, wanted = state.arrays(), undisturbed.arrays
+    wrong = [f"{path} is in one cube only" for path in sorted(found.keys() ^ wanted.keys())]
+    for path in sorted(found.keys() & wanted.keys()):
+        if found[path].shape != wanted[path].shape:
+            wrong.append(f"{path} has shape {found[path].shape}, undisturbed {wanted[path].shape}")
+        elif found[path].tobytes() != wanted[path].tobytes():
+            same = np.isclose(found[path], wanted[path], rtol=0, atol=0, equal_nan=True)
+            wrong.append(f"{path} differs in {np.count_nonzero(~same)} values")
+    return wrong + [f"{place} is recorded as failed: {why}" for place, why in state.failures().items()]
+
+
+def watch(witness: Witness, *, until: Path, undisturbed: Undisturbed, report: Path) -> None:
+    """Look until the file `until` is there, conclude, and write the findings."""
+    while not until.exists():
+        witness.look()
+        time.sleep(PAUSE)
+    witness.look()
+    report.write_text(json.dumps(asdict(witness.conclude(undisturbed))))
+
+
+def read_findings(report: Path) -> Findings:
+    """Return what `watch` wrote."""
+    raw: dict[str, Any] = json.loads(report.read_text())
+    return Findings(**raw)
