@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 
 SCHEME = "s3://"
 
-_CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 5, 60, 3
+_CONNECT_SECONDS = 5
 _LOST_RACE = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _NO_SUCH_KEY = ("NoSuchKey", "404")
 _NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
@@ -52,6 +52,17 @@ def fault(location: str) -> str | None:
     if not bucket or not prefix.strip("/"):
         return "give a bucket and a prefix in it, as s3://bucket/prefix"
     return None
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a silent server is waited for, and how often it is asked."""
+
+    seconds: int
+    attempts: int
+
+
+WORKING, ASKING = Patience(60, 4), Patience(10, 2)
 
 
 @dataclass(frozen=True)
@@ -108,11 +119,11 @@ class Service:
 
 def client() -> Any:
     """Return a client for the service that the environment names; one for each service and process."""
-    return _client(Service.of_environment())
+    return _client(Service.of_environment(), WORKING)
 
 
-@lru_cache(maxsize=4)
-def _client(service: Service) -> Any:
+@lru_cache(maxsize=8)
+def _client(service: Service, patience: Patience) -> Any:
     try:
         import boto3
         from botocore.config import Config
@@ -120,14 +131,14 @@ def _client(service: Service) -> Any:
         raise UserError("s3:// needs the extra `s3`; install it with `pip install 'agcarbon[s3]'`") from None
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+        read_timeout=patience.seconds,
+        retries={"total_max_attempts": patience.attempts, "mode": "standard"},
         s3={"addressing_style": "path" if service.path_style else "auto"},
         # Compatible servers know no checksums in trailers, which AWS's clients send unless told otherwise.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    return boto3.client("s3", endpoint_url=service.endpoint, region_name=service.region, config=config)
+    return boto3.Session().client("s3", endpoint_url=service.endpoint, region_name=service.region, config=config)
 
 
 @contextmanager
@@ -161,7 +172,7 @@ def check(location: str) -> None:
 
 @lru_cache(maxsize=64)
 def _check(bucket: str, location: str, service: Service) -> None:
-    client = _client(service)
+    client = _client(service, ASKING)
     with explained(location):
         client.list_objects_v2(Bucket=bucket, Prefix=Place.parse(location).key, MaxKeys=1)
 

@@ -54,6 +54,8 @@ def exists(location: str) -> bool:
 
     One without commits is what a process leaves that was killed while it created the repository.
     """
+    if not objects.is_remote(location) and not Path(location).is_dir():
+        return False  # Icechunk would make the folder, and panics where it cannot
     storage = _storage(location)
     if not icechunk.Repository.exists(storage):
         return False
@@ -71,12 +73,19 @@ def create(location: str) -> icechunk.Repository:
     """
     try:
         if not objects.is_remote(location):
-            Path(location).parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(Path(location))
         repository = icechunk.Repository.open_or_create(_storage(location), config=_config())
         repository.save_config()
     except (OSError, icechunk.IcechunkError) as error:
         raise _unwritable(location, error) from None
     return repository
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder, or raise `OSError` if it can hold nothing, before Icechunk finds out and panics."""
+    path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise PermissionError("Permission denied")
 
 
 def _unwritable(location: str, error: Exception) -> UserError:
@@ -122,9 +131,22 @@ def subgroup(group: zarr.Group, path: str) -> zarr.Group:
     return found
 
 
+class DamagedError(OSError):
+    """A chunk that is not what was written."""
+
+
+def part(group: zarr.Group, path: str, selection: Any) -> NDArray[Any]:
+    """Read a part of an array; raises `DamagedError` if a chunk of it was altered where it lies."""
+    found = array(group, path)
+    try:
+        return np.asarray(found[selection])
+    except (RuntimeError, ValueError) as error:  # of the codecs: a checksum that differs, a stream that breaks off
+        raise DamagedError(f"array {found.path} is damaged where it is stored: {error}") from error
+
+
 def values(group: zarr.Group, path: str) -> NDArray[Any]:
-    """Read a whole array."""
-    return np.asarray(array(group, path)[...])
+    """Read a whole array; raises as `part`."""
+    return part(group, path, ...)
 
 
 def attribute(group: zarr.Group, name: str) -> Any:

@@ -35,6 +35,33 @@ def test_a_store_on_s3_stays_where_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            '[stores]\ncube = "s3://key:hush@bucket/cube"',
+            "stores.cube: a location must hold no credentials; set AWS_ACC",
+        ),
+        ('[stores]\nexports = "s3://bucket/maps?X-Amz-Signature=hush"', "stores.exports: a location must hold no cred"),
+        ('[stores]\ninputs = "s3://bucket/"', "stores.inputs: give a bucket and a prefix in it, as s3://bucket/prefix"),
+        ('[stores]\ncube = "gs://bucket/cube"', "stores.cube: only folders and s3://bucket/prefix can be written"),
+        ('[archives]\nslope = "s3://hush/slope"', "archives.slope: archives are read from folders only; copy it there"),
+    ],
+)
+def test_a_location_that_cannot_be_used_is_refused_and_not_repeated(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(UserError, match=message) as refusal:
+        config.load(tmp_path / "run.toml")
+    assert "hush" not in str(refusal.value)
+
+
+def test_exports_are_below_the_folder_of_the_run_file_or_on_s3(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text("")
+    assert config.load(tmp_path / "run.toml").stores.exports == str(tmp_path / "exports")
+    (tmp_path / "run.toml").write_text('[stores]\nexports = "s3://bucket/maps"\n')
+    assert config.load(tmp_path / "run.toml").stores.exports == "s3://bucket/maps"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
         ("reigon = 'demo'", "reigon: unknown setting"),
         ("[execution]\nblock_years = 0", r"execution.block_years = 0: Input should be greater than or equal to 1"),
         ("[execution]\ndevice = 'tpu'", "execution.device = 'tpu'"),

@@ -76,6 +76,28 @@ def test_the_lock_keeps_another_process_out_and_dies_with_its_holder(tmp_path: P
         pass
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A user who is nobody, in a folder that only its owner may write: root may write everywhere."""
+    tmp_path.chmod(0o555)
+    asking = f"""
+import os, sys
+from pipeline import store
+os.chdir({str(tmp_path)!r})
+if os.getuid() == 0:
+    os.setuid(65534)
+for ask in (store.create, lambda location: store.sole_writer(location).__enter__()):
+    try:
+        ask("cube")
+    except store.UserError as error:
+        print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True, check=True).stdout
+    tmp_path.chmod(0o755)
+    assert said.count("cube: nothing can be written there (") == 2, said
+    assert said.count("ermission denied") == 2
+    assert said.count("make it writable, or name another place") == 2
+
+
 @given(arrays(np.float32, st.integers(1, 50), elements=st.floats(-1000, 1000, width=32)))
 def test_rounding_errs_by_at_most_half_a_step_and_keeps_what_is_rounded(values: np.ndarray) -> None:
     once = rounded(values)
