@@ -18,7 +18,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from pyproj import CRS
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from pipeline.grid import SINUSOIDAL, Grid
 from pipeline.variables import Variable
@@ -61,6 +61,10 @@ class Layout:
         return cls(("y", "x"), grid.shape, (grid.tile_cells, grid.tile_cells))
 
 
+# Blosc gives back other numbers, and no error, for most bytes that change where they lie; the checksum finds them.
+_CODECS = (BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
+
+
 def create(group: zarr.Group, variable: Variable, layout: Layout, **attributes: Any) -> zarr.Array[Any]:
     """Create the array of `variable` in `group`, empty, with its CF attributes and any further `attributes`."""
     located = {"grid_mapping": GRID_MAPPING} if layout.dims[-2:] == ("y", "x") else {}
@@ -71,7 +75,7 @@ def create(group: zarr.Group, variable: Variable, layout: Layout, **attributes: 
         dtype=variable.dtype,
         chunks=layout.chunks,
         shards=layout.shards,
-        compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
+        compressors=_CODECS,
         fill_value=variable.fill_value,
         dimension_names=layout.dims,
         attributes=described,

@@ -30,7 +30,7 @@ from pipeline import cf
 from pipeline.errors import UserError
 from pipeline.grid import Grid, Tile
 from pipeline.simulate import CellState, TileResult
-from pipeline.store import array, attribute, subgroup, values
+from pipeline.store import array, attribute, part, subgroup, values
 from pipeline.variables import ANNUAL, DAILY, SPREADS, Variable, quality_attributes
 
 FORMAT = "agcarbon-cube-1"
@@ -232,8 +232,8 @@ def write_mask(root: zarr.Group, tile: Tile, tile_mask: TileMask) -> None:
 def read_mask(root: zarr.Group, tile: Tile) -> TileMask:
     """Return the modelled cells of a tile."""
     window = _window(root, tile)
-    mask = np.asarray(array(root, "static/mask")[window]).astype(bool)
-    return TileMask(mask, np.asarray(array(root, "static/first_crop")[window])[mask])
+    mask = part(root, "static/mask", window).astype(bool)
+    return TileMask(mask, part(root, "static/first_crop", window)[mask])
 
 
 def set_tiles(root: zarr.Group, masks: Mapping[Tile, tuple[int, str]]) -> None:
@@ -316,6 +316,6 @@ def read_restart(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bo
     """Return the carried state of a tile at the end of `year`."""
     window = _window(root, tile)
     group = subgroup(root, f"restart/{year}")
-    state_SHN = np.asarray(array(group, "state")[:, :, *window])[..., mask]
-    fresh_N = np.asarray(array(group, "fresh")[window])[mask].astype(bool)
+    state_SHN = part(group, "state", (slice(None), slice(None), *window))[..., mask]
+    fresh_N = part(group, "fresh", window)[mask].astype(bool)
     return CellState(np.ascontiguousarray(state_SHN.transpose(0, 2, 1)), fresh_N)

@@ -251,4 +251,4 @@ def _group(view: InputsView, product: str, year: int | None = None) -> zarr.Grou
 
 
 def _read(group: zarr.Group, name: str, selection: Any) -> NDArray[Any]:
-    return np.asarray(store.array(group, name)[selection])
+    return store.part(group, name, selection)

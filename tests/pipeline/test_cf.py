@@ -10,8 +10,10 @@ import rioxarray  # noqa: F401 (registers .rio)
 import xarray as xr
 import zarr
 from pyproj import Proj
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.storage import MemoryStore
 
-from pipeline import cf
+from pipeline import cf, store
 from pipeline.grid import Grid, sinusoidal
 from pipeline.variables import Variable
 
@@ -54,3 +56,23 @@ def test_chunks_divide_the_shard_that_is_one_tile(tile_cells: int) -> None:
     layout = cf.Layout.daily(Grid(0, 0, tile_cells, tile_cells, tile_cells), 2012)
     assert layout.shards == (366, tile_cells, tile_cells)
     assert all(shard % chunk == 0 for shard, chunk in zip(layout.shards, layout.chunks, strict=True))
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+def test_any_byte_that_changes_where_it_lies_is_noticed(sharded: bool) -> None:
+    grid = Grid(first_row=0, first_col=0, rows=8, cols=8, tile_cells=8)
+    layout = cf.Layout.daily(grid, 2011) if sharded else cf.Layout.map(grid)
+    memory: dict[str, Buffer] = {}
+    root = zarr.open_group(MemoryStore(memory), mode="w")
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=layout.shape).astype(np.float32)
+    cf.create(root, Variable("a", "1", "any"), layout)[...] = values
+    np.testing.assert_array_equal(store.part(root, "a", ...), values)
+    (chunk,) = (name for name in memory if "/c/" in name)
+    whole = memory[chunk].to_bytes()
+    for place in rng.choice(len(whole), 40, replace=False):
+        broken = bytearray(whole)
+        broken[place] ^= 1 << rng.integers(8)
+        memory[chunk] = default_buffer_prototype().buffer.from_bytes(bytes(broken))
+        with pytest.raises(store.DamagedError, match="array a is damaged"):
+            store.part(root, "a", ...)
