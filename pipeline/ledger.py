@@ -53,6 +53,7 @@ class Status(Enum):
     STALE = "stale"
     FAILED = "failed"
     MISSING = "missing"
+    UNCHECKED = "unchecked"  # computed, but there is nothing to compare it with: never counts as done either
 
 
 @dataclass(frozen=True)
@@ -186,16 +187,18 @@ class Ledger:
             return None
         return Fingerprint(tuple(part.tobytes().hex() for part in parts))
 
-    def state(self, tile: str, year: int, current: Fingerprint) -> TileYearState:
-        """Compare the recorded fingerprint with today's."""
+    def state(self, tile: str, year: int, current: Fingerprint | None) -> TileYearState:
+        """Compare the recorded fingerprint with today's, if that is known."""
         recorded = self.recorded(tile, year)
         failure = self.failures.get(_key(tile, year))
-        if recorded == current:
+        if recorded is not None and recorded == current:
             return TileYearState(Status.DONE)
         if failure is not None:
             return TileYearState(Status.FAILED, failure)
         if recorded is None:
             return TileYearState(Status.MISSING)
+        if current is None:
+            return TileYearState(Status.UNCHECKED)
         return TileYearState(Status.STALE, "changed: " + ", ".join(recorded.differs_in(current)))
 
     def year_digest(self, year: int) -> str:

@@ -1,9 +1,7 @@
-"""Plans, runs and states as tables for people and JSON for programs."""
+"""Plans, runs and aggregates as tables and sentences."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -20,6 +18,8 @@ from pipeline.products import AggregateReport
 from pipeline.run import RunReport
 from pipeline.years import spans
 
+_COMPARED = (Status.DONE, Status.STALE, Status.FAILED, Status.MISSING)
+
 
 def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
     """What a run would do and cost."""
@@ -28,7 +28,7 @@ def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
     table.add_row("tiles", f"{len(plan.tiles)} of {job.grid.tile_cells} x {job.grid.tile_cells} cells")
     table.add_row("modelled cells", f"{cells:,}")
     table.add_row("years", spans(plan.years))
-    table.add_row("tile-years", ", ".join(f"{plan.count(status)} {status.value}" for status in Status))
+    table.add_row("tile-years", ", ".join(f"{plan.count(status)} {status.value}" for status in _COMPARED))
     for year, products in plan.blocked.items():
         table.add_row(f"{year} waits", f"not ingested up to that year: {', '.join(products)}")
     for year, count in plan.kept_stale.items():
@@ -41,32 +41,6 @@ def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
     rate = f"{cost.rate.cell_years_per_second:,.0f} cell-years/s per worker ({cost.rate.source})"
     table.add_row("time", f"{cost.hours:.2f} h on {cost.workers} workers at {rate}")
     return table
-
-
-def status_table(job: Job, plan: Plan) -> Table:
-    """Tile-years of each year by status, and why they are not done."""
-    table = Table("year", *(status.value for status in Status), "why", title=f"Status: {job.region.title}")
-    for year in plan.years:
-        of_year = [state for (_, known), state in plan.states.items() if known == year]
-        count = Counter(state.status for state in of_year)
-        why = Counter(state.reason for state in of_year if state.reason)
-        reasons = "; ".join(f"{number} {reason}" for reason, number in why.most_common(3))
-        table.add_row(str(year), *(str(count[status] or "-") for status in Status), reasons)
-    for year, products in plan.blocked.items():
-        table.add_row(str(year), *["-"] * len(Status), f"not ingested: {', '.join(products)}")
-    return table
-
-
-def status_json(plan: Plan) -> str:
-    """Counts by status, and every tile-year that is not done with its reason."""
-    counts = {status.value: plan.count(status) for status in Status}
-    open_ = [
-        {"tile": tile, "year": year, "status": state.status.value, "reason": state.reason}
-        for (tile, year), state in plan.states.items()
-        if state.status is not Status.DONE
-    ]
-    blocked = {str(year): list(products) for year, products in plan.blocked.items()}
-    return json.dumps({"counts": counts, "open": open_, "blocked": blocked}, indent=2)
 
 
 def print_run(console: Console, job: Job, report: RunReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,17 +12,23 @@ from pipeline.commands.options import RunFilePath
 
 def status(
     run_file: RunFilePath,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON: every tile-year that is not done")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, with every tile-year that is not done")] = False,
+    figure: Annotated[Path | None, typer.Option(help="write a picture (PNG): a map of the tiles of each year")] = None,
 ) -> None:
     """Show which tile-years are done, stale (and why), failed (and why) or missing."""
     from pipeline.commands.console import console
     from pipeline.job import Job
-    from pipeline.plan_report import status_json, status_table
-    from pipeline.run import open_pinned_inputs, plan_run
+    from pipeline.status import standing
+    from pipeline.status_figure import write_figure
+    from pipeline.status_report import status_json, status_table
 
     job = Job.open(run_file)
-    planned = plan_run(job, open_pinned_inputs(job), years=job.known_years())
+    found = standing(job)
     if as_json:
-        print(status_json(planned))
+        print(status_json(job, found))
     else:
-        console.print(status_table(job, planned))
+        console.print(status_table(job, found))
+        for note in found.notes:
+            console.print(note)
+    if figure:
+        write_figure(job, found, figure)
