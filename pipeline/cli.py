@@ -24,6 +24,7 @@ from pipeline.commands import (
     site,
     status,
     train,
+    training_data,
 )
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect traine
 app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them, end to end.")
 app.command()(site.site)
 app.command()(train.train)
+app.command("training-data")(training_data.training_data)
 app.command()(evaluate.evaluate)
 
 

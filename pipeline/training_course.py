@@ -10,14 +10,15 @@ import numpy as np
 from model.training.counties import CountyDraw, simulate_counties
 from model.training.county_stage import CountyData
 from model.training.course import CourseData
-from model.training.data import synthetic_data
+from model.training.data import site_sequences, synthetic_data
 from model.training.dataset import CountySet
+from model.training.published_layout import write_published_layout
 from model.training.recipe import CountyRecipe, Recipe, TowerRecipe
 from model.training.splits import split_counties
 from model.training.tower_stage import TowerData
 from pipeline.errors import UserError
 from pipeline.tower_site import TowerFiles
-from pipeline.training_data import read_tower_set
+from pipeline.training_data import read_tower_set, write_county_yields
 
 
 def course_data(recipe: Recipe, *, steps: Sequence[int], towers: Path | None) -> Callable[[], CourseData]:
@@ -73,3 +74,23 @@ def _tower(recipe: TowerRecipe, folder: Path | None) -> TowerData:
     if absent:
         raise UserError(f"{recipe.tower}: the recipe uses {absent[0]}, its years are {recipe.years}")
     return TowerData(tower, recipe.training_years, recipe.validation_years, recipe.test_years)
+
+
+def write_training_data(recipe: Recipe, folder: Path) -> list[Path]:
+    """Write the recipe's sites and, where it has counties, their points and their yields; return the paths.
+
+    Raises
+    ------
+    DataSetError
+        If the recipe's file of sequences cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sites = folder / "sites.safetensors"
+    write_published_layout(sites, site_sequences(recipe.data, seed=recipe.seed_of_data))
+    if recipe.counties is None:
+        return [sites]
+    counties = recipe_counties(recipe.counties, seed=recipe.seed_of_data)
+    points, yields = folder / "county_points.safetensors", folder / "county_yields.csv"
+    write_published_layout(points, counties.points)
+    write_county_yields(yields, counties)
+    return [sites, points, yields]

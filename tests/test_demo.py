@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from rio_cogeo.cogeo import cog_validate
 
+from model.evaluate import YIELD_SHARE
 from pipeline import config, cube, store
 from pipeline.config import ExecutionSettings, RunFile, StoreSettings
 from pipeline.cube import KEEP_BITS
@@ -106,6 +107,15 @@ def test_the_maps_have_the_levels_of_corn_and_soybean(demo: Job) -> None:
     assert corn.between(1200, 1600).all()
     assert soybean.between(700, 1050).all()
     assert (region.query("cover != 'cells'").groupby("cover")["area_m2"].min() > 50e6).all()
+
+
+def test_every_cell_yields_more_than_nothing_and_less_than_half_of_its_gpp(demo: Job) -> None:
+    root = store.read(demo.open_cube())
+    gpp, grain, quality = (store.values(root, f"annual/{name}") for name in ("gpp", "yield", "quality"))
+    grown = np.isfinite(grain) & (quality & Quality.NOT_GROWN == 0)
+    assert grown.sum() > 20_000
+    assert (grain[grown] > 0).all()
+    assert (grain[grown] < YIELD_SHARE * gpp[grown]).all()
 
 
 def test_every_geotiff_is_a_valid_cog(demo: Job) -> None:
