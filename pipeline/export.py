@@ -27,6 +27,7 @@ from pipeline.layers import (
 from pipeline.provenance import Records, YearRecord, read_records
 from pipeline.run import Progress, silent
 from pipeline.stac import TAG, write_catalog
+from pipeline.variables import SPREADS
 
 # Written where none are named, as far as the grid and period have them.
 HEADLINE = ("gpp", "ra", "rh", "reco", "nee", "yield", "dsoc", "crop", "quality")
@@ -144,6 +145,7 @@ def export_cogs(job: Job, selection: Selection, folder: str, *, progress: Progre
     snapshot = store.tip(repository)
     source = _Source(job, snapshot, store.read(repository, snapshot=snapshot))
     records = read_records(job, source.root, years=selection.years)
+    _check_spreads(source.root, selection)
     if selection.grid != CELLS:
         _check_aggregated(job, source.root, selection.grid, records)
     work = [(layer, record) for record in records.years for layer in selection.layers(record.year)]
@@ -158,6 +160,15 @@ def export_cogs(job: Job, selection: Selection, folder: str, *, progress: Progre
         files.append(outputs.join(folder, name))
         progress("GeoTIFFs", len(files), len(work))
     return ExportReport(tuple(files), size_bytes, write_catalog(folder), tuple(records.notes()))
+
+
+def _check_spreads(root: zarr.Group, selection: Selection) -> None:
+    spreads = [spread.name for spread in SPREADS.values() if spread.name in selection.variables]
+    if absent := [name for name in spreads if f"annual/{name}" not in root]:
+        raise UserError(
+            f"--variables {','.join(absent)}: no ensemble has written this cube; join two or more checkpoints with "
+            f"`agcarbon checkpoint ensemble` and run it with those"
+        )
 
 
 def _check_aggregated(job: Job, root: zarr.Group, grid: GridName, records: Records) -> None:

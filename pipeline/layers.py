@@ -20,7 +20,7 @@ from pipeline.cog import nodata
 from pipeline.grid import SINUSOIDAL, Tile
 from pipeline.products import COARSE, FINE
 from pipeline.summaries import AREA, MISSING_AREA
-from pipeline.variables import ANNUAL, DAILY, FLUXES, Quality, Variable
+from pipeline.variables import ANNUAL, DAILY, FLUXES, SPREADS, Quality, Variable
 
 GridName: TypeAlias = Literal["250m", "0.0025", "0.5"]
 PeriodName: TypeAlias = Literal["annual", "month", "day"]
@@ -64,9 +64,13 @@ def periods(year: int, kind: PeriodName) -> Iterator[Period]:
 
 
 def variables(grid: GridName, kind: PeriodName) -> dict[str, Variable]:
-    """Return the variables that the cube has on a grid for a kind of period, by name; none where it has no such map."""
+    """Return the variables that a cube has on a grid for a kind of period, by name; none where it has no such map.
+
+    Layers of spread are there only if an ensemble wrote the cube, and only by the cell: the spread of a mean over cells
+    is not the mean of their spreads, for the members' errors are alike in neighbouring cells, nobody knows how much.
+    """
     found: Mapping[tuple[bool, PeriodName], Sequence[Variable]] = {
-        (True, "annual"): ANNUAL,
+        (True, "annual"): (*ANNUAL, *SPREADS.values()),
         (True, "month"): [_monthly(variable) for variable in DAILY],
         (True, "day"): DAILY,
         (False, "annual"): (*FLUXES, AREA, MISSING_AREA),

@@ -81,7 +81,7 @@ def _scores(path: Path | None, asked: Asked, *, out: Path, as_json: bool, check:
         print(json.dumps(report.as_json(), indent=1))
     else:
         for line in headline(report):
-            console.print(line)
+            console.print(line, soft_wrap=True)
         for file in written:
             console.print(str(file), style="dim")
     if check and not all(verdict.holds for verdict in report.verdicts):
@@ -140,6 +140,6 @@ def _experiment(name: Experiment, subject: Path | None, out: Path) -> None:
     with progress_bars() as progress:
         rows = run_experiment(name, recipe, out, progress=progress)
     for line in verdicts(comparison_table(rows)):
-        console.print(line)
+        console.print(line, soft_wrap=True)
     for written in (out / f"{name}.csv", *write_experiment(name, rows, out)):
         console.print(str(written), style="dim")

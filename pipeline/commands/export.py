@@ -23,7 +23,9 @@ def cog(
     years: Annotated[
         str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all that have results if absent")
     ] = None,
-    variables: Annotated[str | None, typer.Option(help="as gpp,nee,dsoc; the main ones if absent")] = None,
+    variables: Annotated[
+        str | None, typer.Option(help="as gpp,nee,dsoc, of ensembles dsoc_spread; the main ones if absent")
+    ] = None,
     grid: Annotated[
         Literal["250m", "0.0025", "0.5"], typer.Option(help="the cube's cells, or its aggregates in degrees")
     ] = "250m",

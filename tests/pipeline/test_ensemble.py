@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 from model.checkpoint import Checkpoint, expected_shapes
@@ -17,6 +18,7 @@ from model.inference import Predictor, YearInputs
 from pipeline import store
 from pipeline.estimate import worker_bytes
 from pipeline.execute import Outcome, Serial
+from pipeline.export import Selection, export_cogs
 from pipeline.job import Job
 from pipeline.ledger import Ledger
 from pipeline.run import run
@@ -141,6 +143,17 @@ def test_its_spread_is_the_standard_deviation_of_their_annual_products(
         expected = np.std([each[f"annual/{name}"].astype(np.float64) for each in singles], axis=0, ddof=1)
         assert np.nanmax(expected) > 1
         np.testing.assert_allclose(found[f"annual/{spread.name}"], expected, rtol=1e-3, atol=0.02, err_msg=name)
+
+
+@pytest.mark.slow
+def test_its_spread_is_exported_as_the_cube_has_it(job: Job, tmp_path: Path) -> None:
+    report = export_cogs(job, Selection(years=YEARS[-1:], variables=("dsoc_spread",)), str(tmp_path))
+    with rasterio.open(report.files[0]) as file:
+        exported = file.read(1, masked=True)
+        assert "standard deviation over the ensemble's members" in str(file.tags() | file.tags(1))
+    stored = layers(job)["annual/dsoc_spread"][-1]
+    assert exported.count() == np.isfinite(stored).sum() > 0
+    np.testing.assert_array_equal(exported.compressed(), stored[~np.ma.getmaskarray(exported)])
 
 
 @pytest.mark.slow

@@ -59,6 +59,14 @@ def test_an_annual_layer_holds_the_values_of_the_cube(filled: Filled, tmp_path: 
     assert exported.dtype == BY_NAME[name].dtype
 
 
+def test_spreads_are_exported_from_the_cube_of_an_ensemble_alone(filled: Filled, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--variables nee_spread: no ensemble has written this cube"):
+        _export(filled, tmp_path, years=(2011,), variables=("nee", "nee_spread"))
+    with pytest.raises(UserError, match=r"--variables nee_spread: annual layers on 0.5 are"):
+        _export(filled, tmp_path, years=(2011,), variables=("nee_spread",), grid="0.5")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_month_is_the_sum_of_its_days_and_a_day_is_itself(filled: Filled, tmp_path: Path) -> None:
     daily = _cube(filled, "daily/2012")["nee"].sel(time="2012-02")
     (month,) = _export(filled, tmp_path, variables=("nee",), period="month", dates=("2012-02",))
