@@ -59,6 +59,11 @@ class Score:
     bias: float
     count: int
 
+    @property
+    def r2_or_nan(self) -> float:
+        """R2, NaN where the observations do not vary."""
+        return np.nan if self.r2 is None else self.r2
+
 
 def score(predicted: Reals, observed: Reals) -> Score:
     """Return the skill over all pairs of which neither is NaN."""

@@ -102,7 +102,7 @@ def _null_rows(result: Result) -> Iterator[tuple[object, ...]]:
     for each in result.nulls:
         for model, one in {"network, on the days of the nulls": each.network, **each.nulls}.items():
             key = (result.subject.name, model, each.flux, each.period, "pooled", "all")
-            yield (*key, one.n, one.r2, one.rmse, one.bias, UNITS[each.period])
+            yield (*key, one.count, one.r2, one.rmse, one.bias, UNITS[each.period])
 
 
 def headline(report: Report) -> Iterator[str]:

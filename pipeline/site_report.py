@@ -32,14 +32,14 @@ PREDICTED, OBSERVED = "#0072b2", "#555555"
 
 def verdict(comparison: Comparison) -> str:
     """Return in one sentence whether the network knows more than the best null."""
-    subject = f"{comparison.flux}, {comparison.period}, n = {comparison.network.n}"
+    subject = f"{comparison.flux}, {comparison.period}, n = {comparison.network.count}"
     name = comparison.best_null
     if name is None:
         return f"{subject}: no null to compare with (it needs two observed years), so no skill is claimed."
     against = (
         f"RMSE {comparison.network.rmse:.3g} against {comparison.nulls[name].rmse:.3g}, skill {comparison.skill:+.2f}"
     )
-    if comparison.skill > 0 and comparison.network.n < MIN_PAIRS:
+    if comparison.skill > 0 and comparison.network.count < MIN_PAIRS:
         return f"{subject}: closer than the best null, {name} ({against}), on too few pairs to claim skill."
     if comparison.skill > 0:
         return f"{subject}: the network beats the best null, {name} ({against})."
@@ -49,7 +49,7 @@ def verdict(comparison: Comparison) -> str:
 def score_table(scores: Sequence[Comparison]) -> pd.DataFrame:
     """Return one row for the network and each null of every comparison; rmse and bias in `unit`."""
     rows = [
-        (each.flux, each.period, model, one.n, one.r2, one.rmse, one.bias, UNITS[each.period])
+        (each.flux, each.period, model, one.count, one.r2_or_nan, one.rmse, one.bias, UNITS[each.period])
         for each in scores
         for model, one in {"network": each.network, **each.nulls}.items()
     ]
@@ -67,7 +67,7 @@ class Report:
     @cached_property
     def scores(self) -> list[Comparison]:
         """Comparisons that have at least one pair."""
-        return [each for each in comparisons(self.result) if each.network.n]
+        return [each for each in comparisons(self.result) if each.network.count]
 
     @property
     def notes(self) -> list[str]:
@@ -186,8 +186,8 @@ def _draw_scatter(
     axes.set_xlabel(f"{scores.flux} observed", labelpad=2)
     axes.locator_params(nbins=5)
     network = scores.network
-    lines = [f"network: R² {network.r2:.3f}, RMSE {network.rmse:.2f}, bias {network.bias:+.2f}"]
-    lines += [f"null, {name}: R² {null.r2:.3f}" for name, null in scores.nulls.items()]
+    lines = [f"network: R² {network.r2_or_nan:.3f}, RMSE {network.rmse:.2f}, bias {network.bias:+.2f}"]
+    lines += [f"null, {name}: R² {null.r2_or_nan:.3f}" for name, null in scores.nulls.items()]
     axes.set_title("\n".join(lines), fontsize=8, loc="left")
 
 

@@ -13,33 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.evaluate import ANNUAL_COVERAGE, Score, score
+
 Floats = NDArray[np.float64]
 
 CYCLE_WINDOW_DAYS = 15  # a seasonal mean of few years is noise from day to day; smoothing makes it the harder null
-ANNUAL_COVERAGE = 0.9  # share of a year's days that must be scored before its sum counts
-
-
-@dataclass(frozen=True)
-class Score:
-    """Agreement of `n` pairs; rmse and bias (predicted - observed) in the unit of the flux."""
-
-    n: int
-    r2: float
-    rmse: float
-    bias: float
-
-
-def score(predicted: Floats, observed: Floats) -> Score:
-    """Return R2 = 1 - MSE / variance(observed), RMSE and mean(predicted - observed) of pairs without NaN.
-
-    R2 is NaN for fewer than two pairs or observations that do not vary.
-    """
-    pairs = np.isfinite(predicted) & np.isfinite(observed)
-    if not pairs.any():
-        return Score(0, np.nan, np.nan, np.nan)
-    error, variance = (predicted - observed)[pairs], float(np.var(observed[pairs]))
-    mse = float(np.mean(error**2))
-    return Score(int(pairs.sum()), 1 - mse / variance if variance > 0 else np.nan, mse**0.5, float(error.mean()))
 
 
 @dataclass(frozen=True)

@@ -142,8 +142,8 @@ def tower_table(course: TowerCourse) -> pd.DataFrame:
             {FINE_TUNED: scores[flux, period].network, **scores[flux, period].nulls} for period in ("daily", "annual")
         )
         rows += [
-            {"flux": flux, "model": model, "days": one.n, "r2": one.r2, "rmse": one.rmse, "bias": one.bias}
-            | {"years": annual[model].n, "annual_rmse": annual[model].rmse, "annual_bias": annual[model].bias}
+            {"flux": flux, "model": model, "days": one.count, "r2": one.r2_or_nan, "rmse": one.rmse, "bias": one.bias}
+            | {"years": annual[model].count, "annual_rmse": annual[model].rmse, "annual_bias": annual[model].bias}
             for model, one in daily.items()
         ]
     return pd.DataFrame(rows)

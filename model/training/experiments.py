@@ -288,9 +288,9 @@ class Laboratory:
             cell.samples,
             cell.repeat,
             tested_on,
-            yield_r2=_or_nan(grain.r2),
-            reco_r2=_or_nan(reco.r2),
-            nee_r2=_or_nan(nee.r2),
+            yield_r2=grain.r2_or_nan,
+            reco_r2=reco.r2_or_nan,
+            nee_r2=nee.r2_or_nan,
             yield_rmse=grain.rmse,
             reco_rmse=reco.rmse,
             nee_rmse=nee.rmse,
@@ -300,10 +300,6 @@ class Laboratory:
             imbalance_annual=open_.annual,
             imbalance_annual_bias=open_.annual_bias,
         )
-
-
-def _or_nan(value: float | None) -> float:
-    return np.nan if value is None else value
 
 
 def run_experiment(

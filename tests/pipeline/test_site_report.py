@@ -13,9 +13,10 @@ import pytest
 from rich.console import Console
 
 from model.checkpoint import Checkpoint
+from model.evaluate import Score
 from pipeline.site import run_site
 from pipeline.site_report import Report, print_report, verdict, write_report
-from pipeline.skill import Comparison, Score
+from pipeline.skill import Comparison
 from pipeline.sources.site_csv import site_inputs
 
 
@@ -26,15 +27,15 @@ def report(site_days: pd.DataFrame, untrained: Checkpoint) -> Report:
 
 
 def test_skill_is_claimed_only_above_the_best_null() -> None:
-    nulls = {"weak": Score(90, 0.1, 3.0, 0.0), "strong": Score(90, 0.9, 1.0, 0.0)}
-    better, worse = (Comparison("NEE", "daily", Score(90, 0.9, rmse, 0.0), nulls) for rmse in (0.5, 1.5))
+    nulls = {"weak": Score(0.1, 3.0, 0.0, 90), "strong": Score(0.9, 1.0, 0.0, 90)}
+    better, worse = (Comparison("NEE", "daily", Score(0.9, rmse, 0.0, 90), nulls) for rmse in (0.5, 1.5))
     assert verdict(better) == (
         "NEE, daily, n = 90: the network beats the best null, strong (RMSE 0.5 against 1, skill +0.75)."
     )
     assert "does not beat the best null, strong" in verdict(worse)
     assert "no skill is claimed" in verdict(worse)
     assert "no skill is claimed" in verdict(replace(better, nulls={}))
-    assert "too few pairs to claim skill" in verdict(replace(better, period="annual", network=Score(3, 0.9, 0.5, 0.0)))
+    assert "too few pairs to claim skill" in verdict(replace(better, period="annual", network=Score(0.9, 0.5, 0.0, 3)))
 
 
 def test_the_printed_report_holds_nulls_origin_and_caveats(report: Report) -> None:

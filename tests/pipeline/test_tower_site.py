@@ -95,5 +95,5 @@ def test_the_checkpoint_runs_at_mead_and_the_null_of_nee_is_as_strong_as_known(
     result = run_site(untrained, site)
     assert np.isfinite(result.reco).all()
     nee = comparisons(result)[2]
-    assert nee.network.n == 1096 - 49
+    assert nee.network.count == 1096 - 49
     assert nee.nulls["mean seasonal Reco - GPP"].r2 == pytest.approx(0.96, abs=0.015)
