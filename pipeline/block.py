@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import zarr
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, CheckpointError
 from model.inference import Predictor
 from pipeline import cube, pulse, store
 from pipeline.crops import crop_of_year, first_crop, modelled
@@ -221,7 +221,10 @@ def _daily_residual(year: TileYear, result: TileResult) -> float:
 def _predictor(path: str, sha256: str, device: str, batch_cells: int) -> Predictor:
     """Load the network once per worker process."""
     torch.set_num_threads(1)
-    checkpoint = Checkpoint.load(path)
+    try:
+        checkpoint = Checkpoint.load(path)
+    except CheckpointError as error:
+        raise UserError(f"{path}: the checkpoint was spoilt while the run was going on: {error}") from error
     if checkpoint.sha256 != sha256:
         raise UserError(f"{path}: the checkpoint changed while the run was going on; start the run again")
     return Predictor(checkpoint, device=device, batch_cells=batch_cells)

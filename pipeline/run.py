@@ -33,7 +33,7 @@ from pipeline.plan import Choice, Plan, Science, Wanted, fingerprints, kept_rest
 from pipeline.progress import Progress as Progress
 from pipeline.progress import silent as silent
 from pipeline.publish import Publisher
-from pipeline.retry import RetryPolicy
+from pipeline.retry import RetryPolicy, retried
 
 YEARLY_PRODUCTS = ("climate", "gpp", "crop")
 _BY_RULE = Choice()
@@ -152,12 +152,15 @@ def run(
     """
     began = time.monotonic()
     with store.sole_writer(job.run_file.stores.cube) as still_held:
-        view = open_pinned_inputs(job)
+        policy = RetryPolicy(job.run_file.execution.retries)
+        view = retried(lambda: open_pinned_inputs(job), policy)
         context = context_of(job, view)
-        publisher = _open_cube(job, context.retry, still_held)
+        publisher = _open_cube(job, policy, still_held)
         if cube.tiles(store.read(publisher.repository)) is None:
             _make_masks(publisher, job.domain.tiles, context=context, executor=executor, progress=progress)
-        plan = plan_run(job, view, years=years, choice=choice)
+        plan = Plan((), tuple(years), {}, (), {})
+        if not executor.stop.asked:
+            plan = retried(lambda: plan_run(job, view, years=years, choice=choice), policy)
         coordinator = Coordinator(publisher, context, executor, job.run_file.execution.commit_seconds)
         if (plan.chains or plan.kept_stale) and not executor.stop.asked:
             run_index = _begin(publisher, job, context, plan)
