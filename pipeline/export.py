@@ -10,6 +10,7 @@ import zarr
 from pipeline import outputs, store
 from pipeline.cog import Raster, write_cog
 from pipeline.errors import UserError
+from pipeline.history import RELEASE, resolve
 from pipeline.job import Job
 from pipeline.layers import (
     CELLS,
@@ -126,25 +127,30 @@ class _Source:
             "grid": selection.grid,
             "mask": selection.mask,
             "cube_snapshot": self.snapshot,
+            "release": (store.attribute(self.root, RELEASE) or {}).get("name", "none"),
             **record.tags(),
         }
         prefixed = {f"{TAG}{name}".upper(): value for name, value in tags.items()}
         return Raster(found.values, found.transform, found.crs, layer.variable, prefixed)
 
 
-def export_cogs(job: Job, selection: Selection, folder: str, *, progress: Progress = silent) -> ExportReport:
+def export_cogs(
+    job: Job, selection: Selection, folder: str, *, at: str | None = None, progress: Progress = silent
+) -> ExportReport:
     """Write one Cloud-Optimized GeoTIFF per variable and period, and the catalog of all in the folder or bucket.
+
+    They are of the cube as it is now, or as it was in the release or snapshot `at`.
 
     Raises
     ------
     UserError
-        If the cube has none of a year or of its aggregates, or has no such map.
+        If the cube has none of a year or of its aggregates, or has no such map, or was never in that state.
     """
     selection.check()
     repository = job.open_cube()
-    snapshot = store.tip(repository)
+    snapshot = resolve(repository, at) if at else store.tip(repository)
     source = _Source(job, snapshot, store.read(repository, snapshot=snapshot))
-    records = read_records(job, source.root, years=selection.years)
+    records = read_records(job, source.root, years=selection.years, newest=at is None)
     _check_spreads(source.root, selection)
     if selection.grid != CELLS:
         _check_aggregated(job, source.root, selection.grid, records)

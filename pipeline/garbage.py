@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 import icechunk
 
-from pipeline import store
+from pipeline import objects, store
 from pipeline.errors import UserError
 from pipeline.history import drop_beside
 from pipeline.job import Job
@@ -67,9 +67,13 @@ def collect_stores(job: Job, names: Sequence[str], *, retention: Retention, dry_
         raise UserError(f"{', '.join(stores[name] for name in names)}: no store here, so that there is nothing to free")
     with ExitStack() as held:
         # Of both: a run holds the cube's lock and reads the inputs.
-        for location in there.values():
-            held.enter_context(store.sole_writer(location))
-        return {location: collect(location, retention=retention, dry_run=dry_run) for location in chosen}
+        verify = [held.enter_context(store.sole_writer(location)) for location in there.values()]
+        freed = {}
+        for location in chosen:
+            for still_held in verify:
+                still_held()
+            freed[location] = collect(location, retention=retention, dry_run=dry_run)
+        return freed
 
 
 def collect(location: str, *, retention: Retention, dry_run: bool = False) -> Freed:
@@ -85,7 +89,7 @@ def collect(location: str, *, retention: Retention, dry_run: bool = False) -> Fr
         drop_beside(repository)
         if threshold and expired:
             repository.expire_snapshots(threshold)
-    age = _LEASED if location.startswith("s3://") else timedelta()
+    age = _LEASED if objects.is_remote(location) else timedelta()
     found = repository.garbage_collect(datetime.now(UTC) - age, dry_run=dry_run)
     others = found.manifests_deleted + found.snapshots_deleted
     others += found.transaction_logs_deleted + found.attributes_deleted

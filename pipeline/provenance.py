@@ -87,8 +87,10 @@ class Records:
             yield f"whether results are out of date is not known: {self.unknown}"
 
 
-def read_records(job: Job, root: zarr.Group, *, years: Sequence[int] = ()) -> Records:
+def read_records(job: Job, root: zarr.Group, *, years: Sequence[int] = (), newest: bool = True) -> Records:
     """Return the records of these years, or of all that have results.
+
+    Whether results are out of date is known of the newest state of the cube alone.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def read_records(job: Job, root: zarr.Group, *, years: Sequence[int] = ()) -> Re
         has = ", ".join(map(str, with_results)) or "none"
         raise UserError(f"the cube has no result of {named}, it has {has}; run `agcarbon run {job.path}`")
     chosen = tuple(years) or tuple(with_results)
-    current = _current(job, chosen)
+    current = _current(job, chosen) if newest else _Current({}, "an earlier state of the cube was asked for")
     names = [planned.tile.name for planned in tiles]
     records = (_record(ledger, year, held=held[year], names=names, current=current.states) for year in chosen)
     return Records(tuple(records), current.unknown)

@@ -36,6 +36,9 @@ def cog(
     mask: Annotated[
         Literal["region", "grown", "corn", "soybean"], typer.Option(help="cells that count; `grown`: either crop")
     ] = "region",
+    at: Annotated[
+        str | None, typer.Option(help="of the cube as it was: a release, or a snapshot; absent: as it is")
+    ] = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; cog in the exports' if absent")
     ] = None,
@@ -60,7 +63,7 @@ def cog(
     )
     folder = output or outputs.join(job.run_file.stores.exports, "cog")
     with progress_bars() as report:
-        done = export_cogs(job, selection, folder, progress=report)
+        done = export_cogs(job, selection, folder, at=at, progress=report)
     for note in done.notes:
         console.print(f"note: {note}")
     console.print(f"{len(done.files)} GeoTIFFs, {done.size_bytes / 1e6:.1f} MB, in {folder}; catalog {done.catalog}")

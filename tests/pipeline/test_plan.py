@@ -13,8 +13,8 @@ from pipeline.config import RestartSettings
 from pipeline.cube import PlannedTile
 from pipeline.grid import Tile
 from pipeline.inputs import TileDigests
-from pipeline.ledger import COMPONENTS, Fingerprint
-from pipeline.plan import Block, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
+from pipeline.ledger import COMPONENTS, Fingerprint, Status, TileYearState
+from pipeline.plan import Block, Choice, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
 
 TILE = PlannedTile(Tile(11, 4, 3, 7, 48), 100, "mask")
 FIRST = 2000
@@ -30,11 +30,14 @@ def prints_of(years: range, changed: int | None = None) -> dict[int, Fingerprint
     return fingerprints(TILE, years, science=SCIENCE, digests=digests, spin_up=(FIRST, FIRST + 1))
 
 
-def fake_ledger(done: dict[int, Fingerprint], restarts: set[int]) -> SimpleNamespace:
+def fake_ledger(
+    done: dict[int, Fingerprint], restarts: set[int], failed: frozenset[int] = frozenset()
+) -> SimpleNamespace:
     """What `make_plan` asks of a ledger."""
-    from pipeline.ledger import Status, TileYearState
 
     def state(_tile: str, year: int, current: Fingerprint) -> TileYearState:
+        if year in failed:
+            return TileYearState(Status.FAILED, "broken")
         if year not in done:
             return TileYearState(Status.MISSING)
         return TileYearState(Status.DONE if done[year] == current else Status.STALE)
@@ -153,3 +156,53 @@ def test_waves_hold_each_chain_once_and_in_order() -> None:
     assert all(len(wave) == 1 for wave in waves)
     assert plan.cell_years == 100 * (21 + 2)
     assert np.diff([wave[0].first for wave in waves]).min() > 0
+
+
+@given(
+    st.lists(st.sampled_from(["done", "stale", "failed", "missing"]), min_size=1, max_size=8),
+    st.booleans(),
+    st.booleans(),
+    st.sets(st.integers(FIRST, FIRST + 7)),
+)
+def test_what_is_computed_is_what_is_chosen_and_never_from_a_state_that_is_not_up_to_date(
+    statuses: list[str], keep_stale: bool, redo: bool, restarts: set[int]
+) -> None:
+    years = range(FIRST, FIRST + len(statuses))
+    today, before = prints_of(years), prints_of(years, changed=FIRST)  # of other spin-up years: all differ
+    of_year = dict(zip(years, statuses, strict=True))
+    recorded = {y: today[y] if of_year[y] == "done" else before[y] for y in years if of_year[y] in ("done", "stale")}
+    failed = frozenset(year for year in years if of_year[year] == "failed")
+    choice = Choice(frozenset({TILE.tile.name}) if redo else frozenset(), keep_stale)
+    plan = make_plan(
+        [TILE],
+        wanted=Wanted(tuple(years), FIRST, 3, RestartSettings(), choice),
+        prints={TILE.tile.name: today},
+        ledger=fake_ledger(recorded, restarts, failed),  # type: ignore[arg-type]
+        blocked={},
+    )
+    chosen = [
+        y for y in years if redo or of_year[y] in ("failed", "missing") or (of_year[y] == "stale" and not keep_stale)
+    ]
+    assert [year for each in blocks(plan) for year in each.years] == chosen
+    kept = [y for y in years if of_year[y] == "stale" and y not in chosen]
+    assert plan.kept_stale == dict.fromkeys(kept, 1)
+    usable = {year for year in restarts & set(years) if of_year[year] == "done"}
+    for each in blocks(plan):
+        assert each.spin_up or each.first - 1 in usable
+        usable |= set(each.restarts)
+
+
+def test_years_after_a_failed_one_say_that_they_wait_for_it() -> None:
+    years = range(FIRST, FIRST + 6)
+    today, before = prints_of(years), prints_of(years, changed=FIRST + 4)
+    done = {FIRST: today[FIRST], FIRST + 3: today[FIRST + 3], FIRST + 4: before[FIRST + 4]}
+    plan = make_plan(
+        [TILE],
+        wanted=Wanted(tuple(years), FIRST, 5, RestartSettings()),
+        prints={TILE.tile.name: today},
+        ledger=fake_ledger(done, set(), frozenset({FIRST + 1})),  # type: ignore[arg-type]
+        blocked={},
+    )
+    reasons = [plan.states[TILE.tile.name, year].reason for year in years]
+    waits = f"waits for {FIRST + 1}"
+    assert reasons == ["", "broken", waits, "", waits, waits]
