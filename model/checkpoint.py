@@ -329,7 +329,7 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except (pickle.UnpicklingError, safetensors.SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise CheckpointError(
             f"{path}: refused ({type(error).__name__}): it holds more than plain tensors; "
             "save the state dict alone, torch.save(network.state_dict(), FILE)"

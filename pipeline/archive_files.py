@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from pipeline.errors import UserError
 from pipeline.grid import Tile
+from pipeline.sources.containment import inside
 from pipeline.sources.nldas2 import HourIndex
 from pipeline.sources.slope import days_of
 from pipeline.sources.slope_settings import LAST_RELEASED, Layer
@@ -113,7 +114,7 @@ def gpp_files(
 
 def _of_year(folder: Path, *, year: int, modis: str, layer: Layer) -> list[Path]:
     expected = {folder / layer.file_name(day, tile=modis) for day in days_of(year)}
-    found = sorted(folder.glob(layer.wildcard(year, tile=modis)))
+    found = inside(folder, folder.glob(layer.wildcard(year, tile=modis)))
     strays = [path for path in found if path not in expected]
     if strays:
         raise UserError(

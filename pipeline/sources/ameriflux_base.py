@@ -27,7 +27,7 @@ import pandas as pd
 from pipeline.errors import UserError
 from pipeline.sources.half_hourly import STAMPS, Steps, daily_fluxes, daily_share, read_steps, scale_notes
 from pipeline.sources.tower_days import FluxNames, Tower
-from pipeline.sources.tower_file import TowerTable
+from pipeline.sources.tower_file import SITE_NAME, TowerTable
 
 # Of a day's steps that must be measured. Gaps are mostly calm nights, so that a mean over the rest leans towards
 # uptake: a higher share leaves fewer and truer days.
@@ -74,7 +74,15 @@ def read_base(table: TowerTable, *, min_share: float = MIN_SHARE) -> Tower:
         *steps.notes,
         *scale_notes(fluxes.values["nee"].rename(fluxes.nee), per_day=steps.per_day),
     )
-    return Tower(table.comment("Site") or table.file.site, names, days, reading)
+    return Tower(_site(table), names, days, reading)
+
+
+def _site(table: TowerTable) -> str:
+    """Name of the tower; reports are files of that name, so that none but the network's own form is taken."""
+    named = table.comment("Site")
+    if named and not SITE_NAME.fullmatch(named):
+        raise UserError(f"{table.file}: the comment `Site: {named[:40]}` names no tower in the form US-CRT; mend it")
+    return named or table.file.site
 
 
 def _positions(columns: tuple[str, ...], name: str) -> list[str]:

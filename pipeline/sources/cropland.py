@@ -23,6 +23,7 @@ from rasterio.io import DatasetReader
 
 from pipeline.errors import UserError
 from pipeline.grid import Grid
+from pipeline.sources.containment import check_member, inside
 from pipeline.sources.raster import cell_means, open_raster
 
 YearPattern = Annotated[str, Field(pattern=r"\{YYYY\}")]
@@ -92,9 +93,9 @@ class Codes:
 
 def files_like(folder: Path, pattern: str) -> list[Path]:
     """Return files at any depth whose names match, and zips named alike unless the same lies there unpacked."""
-    plain = sorted(path for path in folder.rglob(pattern) if path.is_file())
+    plain = inside(folder, (path for path in folder.rglob(pattern) if path.is_file()))
     unpacked = {path.stem for path in plain}
-    zips = sorted(folder.rglob(str(Path(pattern).with_suffix(".zip"))))
+    zips = inside(folder, folder.rglob(str(Path(pattern).with_suffix(".zip"))))
     return plain + [path for path in zips if path.stem not in unpacked]
 
 
@@ -134,6 +135,7 @@ def raster_of(path: Path) -> Path:
     if [Path(name).stem.lower() for name in rasters] != [path.stem.lower()]:
         found = ", ".join(rasters) or "no GeoTIFF"
         raise UserError(f"{path}: holds {found} where {path.stem}.tif alone should be; download it again or unpack it")
+    check_member(path, rasters[0])
     # Braces keep GDAL from guessing where the zip's path ends, and survive `Path`, which a double slash does not.
     return Path(f"/vsizip/{{{path.resolve()}}}/{rasters[0]}")
 

@@ -15,6 +15,7 @@ from pandas.api.types import is_numeric_dtype
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from pipeline.errors import UserError
+from pipeline.sources.containment import check_member
 
 FILE = "geodatabase"  # column of a row's geodatabase, counted from 0
 
@@ -102,7 +103,9 @@ def _gdal_path(geodatabase: Path, table: Table) -> str:
     folders = {name[: name.index(".gdb/") + 4] for name in names if ".gdb/" in name}
     if len(folders) != 1:
         raise UserError(f"{geodatabase}: holds {len(folders)} geodatabases (.gdb folders), not 1; unpack it")
-    return f"/vsizip/{geodatabase}/{folders.pop()}"
+    (held,) = folders
+    check_member(geodatabase, held)
+    return f"/vsizip/{geodatabase}/{held}"
 
 
 def _check_range(stored: pd.Series[float], name: str, *, column: Column, geodatabase: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.sources.containment import inside
 from pipeline.sources.granules import open_granule
 from pipeline.sources.nldas2_product import DamagedGranuleError, Granule, Hours, NldasSettings
 
@@ -47,7 +48,7 @@ class HourIndex:
 def find_granules(folder: Path, *, settings: NldasSettings) -> list[Path]:
     """Return the granules of both formats below `folder`, sorted; the archive's XML beside each is none."""
     found = {path for pattern in (settings.pattern, settings.grib_pattern) for path in folder.rglob(pattern)}
-    return sorted(path for path in found if path.suffix != ".xml")
+    return inside(folder, (path for path in found if path.suffix != ".xml"))
 
 
 def index_archive(folder: Path, *, settings: NldasSettings) -> HourIndex:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from model.features import SOIL_NAMES
 from pipeline.errors import UserError
 from pipeline.grid import Grid
+from pipeline.sources.containment import inside
 from pipeline.sources.geodatabase import FILE, Column, Table, read_table
 from pipeline.sources.raster import cell_means, open_raster
 from pipeline.sources.soil import OM_PER_SOC, PROFILE_CM, QUANTITIES, TOPSOIL_CM, GridSoil, SoilSettings
@@ -128,8 +129,9 @@ class MapUnits:
 
 def find_archive(folder: Path, *, settings: SoilSettings) -> SoilArchive:
     """Return the geodatabases and rasters below `folder`; raises `UserError` where one of the two is absent."""
-    geodatabases = sorted({path for pattern in settings.geodatabases for path in folder.rglob(pattern)})
-    rasters = sorted(folder.rglob(settings.rasters))
+    geodatabases = inside(folder, {path for pattern in settings.geodatabases for path in folder.rglob(pattern)})
+    inside(folder, (file for path in geodatabases if path.is_dir() for file in path.rglob("*")))
+    rasters = inside(folder, folder.rglob(settings.rasters))
     if not geodatabases:
         raise UserError(f"{folder}: no geodatabase named {' or '.join(settings.geodatabases)}; put gSSURGO there")
     if not rasters:

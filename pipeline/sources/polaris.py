@@ -25,6 +25,7 @@ import numpy as np
 from model.features import SOIL_NAMES
 from pipeline.errors import UserError
 from pipeline.grid import Grid, lonlat
+from pipeline.sources.containment import inside
 from pipeline.sources.layer_stack import Coding, Depth, LayerFile, Property, open_stack
 from pipeline.sources.pedotransfer import FIELD_CAPACITY_KPA, VAN_GENUCHTEN, WILTING_POINT_KPA, RetentionCurve
 from pipeline.sources.soil import OM_PER_SOC, QUANTITIES, GridSoil, SoilSettings, fill_in
@@ -156,7 +157,9 @@ def find_tiles(folder: Path, *, grids: Iterable[Grid], settings: SoilSettings) -
     except UserError as error:
         raise UserError(f"{error}: POLARIS has no cation exchange capacity, that of SoilGrids stands in") from None
     found = PolarisTiles(folder, tuple(sorted(squares)), cec, settings)
-    absent = [str(file.path) for square in found.squares for file in found.layers(square) if not file.path.is_file()]
+    paths = [file.path for square in found.squares for file in found.layers(square)]
+    inside(folder, paths)
+    absent = [str(path) for path in paths if not path.is_file()]
     if absent:
         raise UserError(
             f"{folder}: {len(absent)} rasters of POLARIS are absent: {', '.join(absent[:5])}"

@@ -22,6 +22,9 @@ from pipeline.overlap import Overlap, cell_areas
 
 _BLOCK_PIXELS = 400_000  # bounds the memory of one block: pixels x layers x 16 bytes
 
+# GDAL goes by content: a text named .tif could be a virtual raster, made of any file of this machine or any address.
+_DRIVERS = {".vrt": "VRT", ".img": "HFA"}
+
 Values = NDArray[np.generic]
 Array = NDArray[np.float64]
 
@@ -30,7 +33,7 @@ Array = NDArray[np.float64]
 def open_raster(path: Path) -> Iterator[DatasetReader]:
     """Open a raster; reading it inside the block too raises `UserError` with the path where the file is damaged."""
     try:
-        with rasterio.open(path) as source:
+        with rasterio.open(path, driver=_DRIVERS.get(path.suffix.lower(), "GTiff")) as source:
             yield source
     except RasterioError as error:
         reason = str(error.__cause__ or error)

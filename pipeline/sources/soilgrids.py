@@ -24,6 +24,7 @@ from pyproj.exceptions import CRSError
 
 from pipeline.errors import UserError
 from pipeline.grid import Grid
+from pipeline.sources.containment import inside
 from pipeline.sources.layer_stack import Coding, Depth, LayerFile, LayerStack, Property, open_stack
 from pipeline.sources.pedotransfer import SAXTON_RAWLS, texture_water
 from pipeline.sources.raster import open_raster
@@ -124,7 +125,7 @@ def find_layers(folder: Path, wanted: Sequence[tuple[str, Depth]], *, settings: 
     faults, layers = [], []
     for variable, depth in wanted:
         names = [_file_name(name, variable, depth=depth, settings=settings) for name in settings.soilgrids_names]
-        found = sorted(path for name in names for path in folder.rglob(name))
+        found = inside(folder, (path for name in names for path in folder.rglob(name)))
         if len(found) == 1:
             layers.append(LayerFile(variable, depth, found[0]))
         else:
@@ -145,12 +146,20 @@ def raster_files(layers: Sequence[LayerFile], *, folder: Path) -> tuple[Path, ..
 
 
 def _with_parts(path: Path, *, folder: Path) -> list[Path]:
-    if path.suffix != ".vrt":
-        return [path]
-    with open_raster(path) as source:
-        parts = [Path(name) for name in source.files]
-    # Those behind a web address cannot be looked at; changes of the released product are none.
-    return [part for part in parts if part.is_relative_to(folder) and part.is_file()]
+    found: list[Path] = []
+    waiting = [path]
+    while waiting:
+        part = waiting.pop()
+        if part in found:
+            continue
+        found.append(part)
+        if part.suffix == ".vrt":
+            with open_raster(part) as source:
+                parts = [Path(name) for name in source.files]
+            # Those behind a web address cannot be looked at; changes of the released product are none.
+            local = inside(folder, (each for each in parts if not str(each).startswith("/vsicurl/")))
+            waiting += [each for each in local if each.is_file()]
+    return found
 
 
 @contextmanager

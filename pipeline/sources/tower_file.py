@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 
 MISSING = -9999
+_LARGEST_BYTES = 4_000_000_000  # thirty years of half-hours in 250 columns have 1.5 GB
 DAY_DIGITS, STEP_DIGITS = 8, 12  # of YYYYMMDD and YYYYMMDDHHMM
 
 # Fluxes, not the archive's BIF, BIFVARINFO, AUX or ERA5 tables, some of which carry a resolution in their names too.
@@ -31,7 +32,8 @@ _FLUXES = re.compile(
     r"(?:FLUXNET(?:2015)?_(?P<kind>FULLSET|FLUXMET|SUBSET)|(?P<base>BASE))_(?P<step>HH|HR|DD|WW|MM|YY)_.+\.csv",
     re.IGNORECASE,
 )
-_SITE = re.compile(r"[A-Z0-9]+_([A-Z]{2}-\w{3})_")
+SITE_NAME = re.compile(r"[A-Z]{2}-\w{3}", re.ASCII)
+_SITE = re.compile(rf"[A-Z0-9]+_({SITE_NAME.pattern})_", re.ASCII)
 _COARSER = {4: "yearly", 6: "monthly", DAY_DIGITS: "weekly"}  # by digits of the stamp, where it is none of ours
 _BEST_FIRST = ("DD", "HH", "HR")  # days as the network made them before days that we make
 
@@ -87,6 +89,11 @@ def find_tower_file(path: Path) -> TowerFile:
     member = _best_member(path, members)
     if member.flag_bits & 1:
         raise UserError(f"{path}: {member.filename} is encrypted; unpack it and give the CSV file")
+    if member.file_size > _LARGEST_BYTES:  # `zipfile` stops at this size, whatever the member really holds
+        raise UserError(
+            f"{path}: {member.filename} unpacks to {member.file_size / 1e9:.0f} GB, more than any tower's "
+            f"{_LARGEST_BYTES / 1e9:.0f} GB; download it again"
+        )
     return TowerFile(path, member.filename)
 
 

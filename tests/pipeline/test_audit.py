@@ -163,7 +163,8 @@ def test_a_tile_that_is_shifted_as_a_whole_is_found_by_its_seams(tmp_path: Path)
     name, window, _ = tile_of(job, 1)
     with foreign(job) as root:
         change(root, "annual/ra", (0, *window), by=8)
-    assert failing(audit(job, Serial(), scope=Scope(years=frozenset({2011}))))["seams"] == {(name, 2011)}
+    # It has one neighbour in that year, so that either of the two may be the shifted one.
+    assert (name, 2011) in failing(audit(job, Serial(), scope=Scope(years=frozenset({2011}))))["seams"]
 
 
 def test_an_empty_cube_fails_since_nothing_was_measured(pristine: Job) -> None:

@@ -62,7 +62,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 
 def link(folder: Path, path: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / path.name).symlink_to(path)
+    (folder / path.name).hardlink_to(path)
 
 
 def test_grib_and_netcdf_of_the_same_hours_give_the_same_days_to_the_last_bit(tmp_path: Path, pool: Pool) -> None:
