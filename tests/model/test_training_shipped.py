@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
-from model.training.data import synthetic_data
+from model.evaluate import predicted_carbon, yield_bounds
+from model.features import FEATURE_NAMES
+from model.response_curves import response_curves
+from model.training.data import simulate_sites, site_sequences, synthetic_data
 from model.training.recipe import DataRecipe
+from model.training.responses import GRIDS
 from model.training.scores import held_out_scores
 from model.training.sequence import Prediction, predict
 from model.training.stages import physical_fluxes
+from model.verdicts import response_verdicts
+
+BATCH = 40  # sites predicted at a time
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +53,31 @@ def test_the_shipped_checkpoint_predicts_simulations_of_another_seed(checkpoint:
     # Rh: these weights learned an earlier simulator, whose soil had one layer; on that one it was 0.85 and more.
     assert all(r2[name] >= least for name, least in zip(r2, (0.9, 0.98, 0.7, 0.97), strict=True)), r2
     assert scores["imbalance_daily"] < 0.04
+
+
+@pytest.mark.slow
+def test_every_cell_that_was_trained_on_yields_more_than_nothing_and_less_than_half_of_its_gpp(
+    checkpoint: Checkpoint,
+) -> None:
+    torch.set_num_threads(1)
+    recipe = checkpoint.record["recipe"]
+    seed = recipe["seed"] if recipe.get("data_seed") is None else recipe["data_seed"]
+    sequences = site_sequences(DataRecipe(**recipe["data"]), seed=seed)
+    network, low, high = checkpoint.network(), 0, 0
+    for start in range(0, len(sequences), BATCH):
+        some = sequences.at(slice(start, start + BATCH))
+        bounds = yield_bounds(predicted_carbon(network, some.x_NYTF, scalers=checkpoint.scalers))
+        low, high = low + bounds.negative, high + bounds.above
+    assert len(sequences) >= 200
+    assert (low, high) == (0, 0)
+
+
+@pytest.mark.slow
+def test_respiration_rises_with_soil_carbon_and_yield_with_gpp(checkpoint: Checkpoint) -> None:
+    torch.set_num_threads(1)
+    x_NYTF = simulate_sites(98, sites=3, years=np.arange(2001, 2004)).x_NYTF
+    grids = [GRIDS[FEATURE_NAMES.index(name)] for name in ("TSOC", "GPP")]
+    curves = response_curves(checkpoint.network(), x_NYTF, scalers=checkpoint.scalers, grids=grids)
+    found = {verdict.check: verdict for verdict in response_verdicts(curves)}
+    for check in ("Rh does not fall as TSOC rises", "yield does not fall as GPP rises"):
+        assert found[check].holds, found[check].found
