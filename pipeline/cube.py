@@ -32,6 +32,7 @@ from pipeline.grid import Grid, Tile
 from pipeline.simulate import CellState, TileResult
 from pipeline.store import array, attribute, part, subgroup, values
 from pipeline.variables import ANNUAL, DAILY, SPREADS, Variable, quality_attributes
+from pipeline.years import spans
 
 FORMAT = "agcarbon-cube-1"
 KEEP_BITS = 10  # relative error at most 2^-11 = 4.9e-4, round half to even: no bias
@@ -61,6 +62,20 @@ class Identity:
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return asdict(self) | {"mask_years": list(self.mask_years)}
+
+    def in_words(self) -> dict[str, str]:
+        """Return each part as a person would say it."""
+        grid = self.grid
+        return {
+            "region": self.region,
+            "outline": f"of digest {self.boundary[:8]}",
+            "tile": f"{grid.tile_cells} x {grid.tile_cells} cells",
+            "grid": f"{grid.rows} x {grid.cols} cells from row {grid.first_row}, column {grid.first_col}",
+            "first_year": str(self.first_year),
+            "mask_years": spans(self.mask_years),
+            "crop_threshold": str(self.crop_threshold),
+            "precision": self.precision,
+        }
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> Identity:
@@ -161,10 +176,13 @@ def identity(root: zarr.Group) -> Identity:
 
 def check_identity(found: Identity, wanted: Identity) -> None:
     """Raise `UserError` listing every difference between the existing cube and what the run file asks for."""
-    old, new = found.as_json(), wanted.as_json()
-    different = [f"{key} is {old[key]!r} there and {new[key]!r} here" for key in new if old[key] != new[key]]
+    old, new = found.in_words(), wanted.in_words()
+    different = [f"{name} is {old[name]} there and {new[name]} here" for name in new if old[name] != new[name]]
     if different:
-        raise UserError(f"the cube is of something else: {'; '.join(different)}; give the new one another place")
+        raise UserError(
+            f"the cube is of something else: {'; '.join(different)}; set these back, or give the new cube another "
+            "place in stores.cube"
+        )
 
 
 def years(root: zarr.Group) -> list[int]:

@@ -171,9 +171,11 @@ class Ledger:
         self.failures: dict[str, str] = attribute(group, "failures")
         self.runs: list[dict[str, Any]] = attribute(group, "runs")
         self._columns = {name: values(group, name) for name in _COLUMNS}
+        self._year_index = {year: index for index, year in enumerate(self.years)}
+        self._tile_index = {tile: index for index, tile in enumerate(self.tiles)}
 
     def _place(self, tile: str, year: int) -> tuple[int, int] | None:
-        return (self.years.index(year), self.tiles.index(tile)) if year in self.years else None
+        return (self._year_index[year], self._tile_index[tile]) if year in self._year_index else None
 
     def column(self, name: str) -> NDArray[Any]:
         """A column (year, tile, ...)."""
@@ -222,14 +224,15 @@ def _key(tile: str, year: int) -> str:
 def record(root: zarr.Group, rows: Iterable[Row], *, run: int, failures: Mapping[tuple[str, int], str]) -> None:
     """Write rows and failures; call it in the transaction that holds their data."""
     group = subgroup(root, "ledger")
-    tiles, years = attribute(group, "tiles"), _years(group)
+    years = _years(group)
+    columns = {tile: index for index, tile in enumerate(attribute(group, "tiles"))}
     known: dict[str, str] = attribute(group, "failures")
     by_year: dict[int, list[Row]] = {}
     for row in rows:
         by_year.setdefault(row.year, []).append(row)
         known.pop(_key(row.tile, row.year), None)
     for year, of_year in by_year.items():
-        _write_rows(group, years.index(year), [tiles.index(row.tile) for row in of_year], of_year, run)
+        _write_rows(group, years.index(year), [columns[row.tile] for row in of_year], of_year, run)
     known |= {_key(tile, year): message for (tile, year), message in failures.items()}
     if known != attribute(group, "failures"):
         group.attrs["failures"] = known

@@ -202,6 +202,7 @@ def test_what_a_rollback_left_is_recorded_and_can_be_gone_back_to(job: Job) -> N
     assert run(job, Serial(), years=YEARS).tally.tile_years == 0
 
 
+@pytest.mark.slow
 def test_a_result_that_was_computed_again_from_other_inputs_is_dropped_and_its_first_one_brought_back(job: Job) -> None:
     before, tip = content(job), store.tip(job.open_cube())
     write_inputs(job, Fields(gpp_factor={2013: 1.2}), years=(2013,))
@@ -307,6 +308,7 @@ def test_the_state_that_was_the_newest_when_a_reader_came_is_not_forgotten(job: 
     assert then not in garbage.expirable(repository, threshold)
 
 
+@pytest.mark.slow
 def test_inputs_that_were_ingested_again_are_freed_when_their_states_are_forgotten(job: Job) -> None:
     write_inputs(job, Fields(gpp_factor={2013: 1.2}), years=(2013,))
     names, retention = ("cube", "inputs"), Retention(datetime.now(UTC), timedelta())
