@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, zip_longest
 
 from pipeline.config import RestartSettings
@@ -183,14 +183,19 @@ class Choice:
     keep_stale
         Leave stale tile-years as they are, those of `redo` excepted. Missing years are computed from states that are
         up to date all the same, never from stale ones.
+    since
+        The first year to redo, of tiles in `redo`: the years before are left as they are, whatever their status.
     """
 
     redo: frozenset[str] = frozenset()
     keep_stale: bool = False
+    since: Mapping[str, int] = field(default_factory=dict)
 
-    def wants(self, tile: str, status: Status) -> bool:
+    def wants(self, tile: str, year: int, status: Status) -> bool:
         """Say whether a tile-year of this status is to be computed."""
-        return tile in self.redo or not (status is Status.DONE or (self.keep_stale and status is Status.STALE))
+        if tile in self.redo:
+            return year >= self.since.get(tile, year)
+        return not (status is Status.DONE or (self.keep_stale and status is Status.STALE))
 
 
 @dataclass(frozen=True)
@@ -250,7 +255,7 @@ def make_plan(
         name = planned.tile.name
         of_tile = _waiting({year: _state(ledger, name, year, prints[name][year]) for year in wanted.years})
         states |= {(name, year): state for year, state in of_tile.items()}
-        todo = [year for year, state in of_tile.items() if wanted.choice.wants(name, state.status)]
+        todo = [year for year, state in of_tile.items() if wanted.choice.wants(name, year, state.status)]
         if todo:
             chains.append(tuple(_chain(planned, todo, wanted=wanted, prints=prints[name], ledger=ledger)))
     return Plan(tuple(tiles), wanted.years, states, tuple(chains), blocked, wanted.choice.keep_stale)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, TypeAlias
 
 import typer
 
 from pipeline.commands.options import KeepStale, RunFilePath, Years
+
+FromAudit: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="redo what `agcarbon audit --rerun FILE` lists, and the later years that go on from it"),
+]
 
 
 def run(
@@ -14,10 +20,13 @@ def run(
     years: Years = None,
     tile: Annotated[list[str] | None, typer.Option(help="redo this tile, done or not; may be repeated")] = None,
     keep_stale: KeepStale = False,
+    from_audit: FromAudit = None,
     scheduler: Annotated[str | None, typer.Option(help="local, serial, or a Dask scheduler's address")] = None,
 ) -> None:
     """Bring the cube up to date: only what is missing, failed or stale is computed."""
+    from pipeline.audit_report import read_rerun
     from pipeline.commands.console import console, progress_bars
+    from pipeline.errors import UserError
     from pipeline.execute import open_executor
     from pipeline.job import Job
     from pipeline.plan import Choice
@@ -29,9 +38,15 @@ def run(
     settings = job.run_file.execution
     if scheduler:
         settings = settings.model_copy(update={"scheduler": scheduler})
-    choice = Choice(frozenset(tile or ()), keep_stale)
+    choice, wanted = Choice(frozenset(tile or ()), keep_stale), job.years(years)
+    if from_audit:
+        if tile or years:
+            raise UserError("--from-audit names tiles and years itself; leave out --tile and --years")
+        first = read_rerun(from_audit)
+        choice = Choice(frozenset(first), keep_stale, first)
+        wanted = tuple(year for year in job.known_years() if year >= min(first.values()))
     with stop_on_signals() as stop, progress_bars() as report, open_executor(settings, stop) as executor:
-        done = run_job(job, executor, years=job.years(years), choice=choice, progress=report)
+        done = run_job(job, executor, years=wanted, choice=choice, progress=report)
     print_run(console, job, done)
     if done.stopped:
         raise typer.Exit(EXIT_CODE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,16 +10,19 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from typer.testing import CliRunner
 
 from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from pipeline import cube, store
 from pipeline.audit import Scope, audit
-from pipeline.audit_report import AuditReport
+from pipeline.audit_report import AuditReport, read_rerun
 from pipeline.audit_tile import stock_share
+from pipeline.cli import app
 from pipeline.errors import UserError
 from pipeline.execute import Serial
 from pipeline.job import Job
+from pipeline.ledger import Ledger
 from pipeline.products import aggregate_cube
 from pipeline.run import run
 from tests.pipeline.filled_cube import fill_cube
@@ -215,3 +219,54 @@ def test_the_share_of_the_stock_counts_cell_years_and_means_of_cells() -> None:
     dsoc = np.array([[60.0, 49.0, 0.0], [-60.0, np.nan, 0.0]])
     share = stock_share(dsoc, stock)
     assert (share.cell_years, share.cell_years_within, share.cells, share.cells_within) == (3, 1, 2, 2)
+
+
+def content(job: Job) -> dict[str, np.ndarray]:
+    """All values of the cube but those of its ledger, which tells of runs."""
+    root = store.read(job.open_cube())
+    found = {path: layer for path, layer in root.members(max_depth=None) if isinstance(layer, zarr.Array)}
+    return {path: np.asarray(layer[...]) for path, layer in found.items() if not path.startswith("ledger/")}
+
+
+def test_what_the_audit_lists_is_run_again_and_the_cube_is_as_it_was(job: Job, pristine: Job) -> None:
+    (name, window, _), other = tile_of(job), tile_of(job, 1)[0]
+    with foreign(job) as root:
+        change(root, "daily/2012/nee", (100, *window), by=1)
+        change(root, "restart/2012/state", (1, 3, *window), by=2)
+    damaged = job.path.parent / "rerun.json"
+    assert agcarbon("audit", str(job.path), "--rerun", str(damaged)) == 1
+    assert {entry["tile"]: entry["year"] for entry in json.loads(damaged.read_text())["tile_years"]} == {name: 2012}
+    assert agcarbon("run", str(job.path), "--from-audit", str(damaged)) == 0
+    known = Ledger(store.read(job.open_cube()))
+    runs = {(tile, year): int(known.column("run")[known.years.index(year), known.tiles.index(tile)])
+            for tile in (name, other) for year in YEARS}  # fmt: skip
+    assert {place for place, run_index in runs.items() if run_index} == {(name, 2012), (name, 2013)}
+    found, expected = content(job), content(pristine)
+    assert found.keys() == expected.keys()
+    for path, layer in expected.items():
+        np.testing.assert_array_equal(found[path], layer, err_msg=path)
+    assert audit(job, Serial()).ok
+
+
+def agcarbon(*arguments: str) -> int:
+    """Run a command in this process and return its exit code."""
+    return CliRunner().invoke(app, arguments).exit_code
+
+
+def test_the_command_prints_a_table_and_ends_with_the_verdict(pristine: Job, tmp_path: Path) -> None:
+    told = CliRunner().invoke(
+        app, ["audit", str(pristine.path), "--sample", "2", "--json", str(tmp_path / "audit.json")]
+    )
+    assert told.exit_code == 0
+    assert "continuity" in told.stdout
+    assert told.stdout.splitlines()[-1].startswith("audit ok: 2 tile-years, largest relative difference ")
+    written = json.loads((tmp_path / "audit.json").read_text())
+    assert written["line"] == told.stdout.splitlines()[-1]
+    assert written["checks"]["checksum"]["places"] == 2
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": "agcarbon-rerun-1", "tile_years": []}', '{"format": 1}', "[1]"])
+def test_something_else_than_a_rerun_list_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rerun.json").write_text(text)
+    with pytest.raises(UserError, match=r"rerun\.json"):
+        read_rerun(tmp_path / "rerun.json")
