@@ -37,6 +37,9 @@ def evaluate(
     experiment: Annotated[
         Experiment | None, typer.Option(help="train the networks of one of the paper's experiments")
     ] = None,
+    before: Annotated[
+        Path | None, typer.Option(help="table a tower's test years: SUBJECT, fine-tuned, this checkpoint, nulls")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="exit with 1 if the network fails a check")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print evaluation.json")] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for page, tables and figures")] = Path("evaluation"),
@@ -51,6 +54,8 @@ def evaluate(
         _experiment(experiment, subject, out)
     elif figure is not None:
         _mead(subject, data, out)
+    elif before is not None:
+        _tower(subject, before, data, out)
     else:
         asked = Asked(tuple(dict.fromkeys(on or ["synthetic"])), data, sites, curves)
         _scores(subject, asked, out=out, as_json=as_json, check=check)
@@ -125,6 +130,21 @@ def _mead(subject: Path | None, data: Path, out: Path) -> None:
     console.print(mead_budget(mead).to_string(float_format=lambda value: f"{value:.0f}"), soft_wrap=True)
     mead_figure(mead).savefig(out / "mead.png", dpi=110)
     console.print(str(out / "mead.png"), style="dim")
+
+
+def _tower(subject: Path | None, before: Path, data: Path, out: Path) -> None:
+    from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+    from pipeline.commands.console import console
+    from pipeline.tower_table import read_tower, tower_course, tower_recipe, tower_table
+
+    fine_tuned = Checkpoint.load(subject or DEFAULT_CHECKPOINT)
+    recipe = tower_recipe(fine_tuned)
+    course = tower_course(read_tower(recipe, data), recipe, fine_tuned=fine_tuned, before=Checkpoint.load(before))
+    table = tower_table(course)
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / "tower.csv", index=False, float_format="%.6g")
+    console.print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"), soft_wrap=True)
+    console.print(str(out / "tower.csv"), style="dim")
 
 
 def _experiment(name: Experiment, subject: Path | None, out: Path) -> None:
