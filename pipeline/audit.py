@@ -23,8 +23,9 @@ from pipeline.audit_aggregates import (
     audit_band,
     band_tasks,
     comparable_years,
+    county_difference,
 )
-from pipeline.audit_checks import READING, Measured
+from pipeline.audit_checks import AGGREGATES, READING, Measured
 from pipeline.audit_reading import recorded_rows
 from pipeline.audit_report import AuditReport
 from pipeline.audit_seams import Seams, next_tiles
@@ -35,6 +36,7 @@ from pipeline.inputs import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.ledger import Ledger, Row, Status
 from pipeline.plan import Science
+from pipeline.products import read_county_table
 from pipeline.run import YEARLY_PRODUCTS, Progress, silent
 from pipeline.years import spans
 from regions import Region
@@ -79,7 +81,8 @@ def audit(job: Job, executor: Executor, *, scope: Scope | None = None, progress:
     _audit_tiles(report, executor, snapshots, tasks, progress)
     if report.tile_years:
         years = _aggregated_years(report, root, known, scope)
-        _audit_aggregates(report, executor, snapshots, region=job.region, years=years)
+        counties = _audit_aggregates(report, executor, snapshots, region=job.region, years=years)
+        _audit_counties(report, job, counties)
     return report
 
 
@@ -195,12 +198,31 @@ def _band(snapshots: Snapshots, task: BandTask) -> BandDone:
 def _audit_aggregates(
     report: AuditReport, executor: Executor, snapshots: Snapshots, *, region: Region, years: Sequence[int]
 ) -> list[CountySums]:
-    """Make the aggregates of these years again; return the sums over counties by band and year."""
+    """Make the aggregates of these years again; return the sums over counties by band and year.
+
+    Bands that cannot be made have failed; the counties in them then differ as well.
+    """
     counties: list[CountySums] = []
     for outcome in executor.map(partial(_band, snapshots), band_tasks(region, tuple(years))):
         if outcome.result is None:
-            raise UserError(f"aggregates of band {outcome.item.band}: {outcome.error}")
+            unmade = Measured(AGGREGATES, float("inf"), 1, outcome.error or "unknown error")
+            for year in years:
+                report.add("", year, unmade)
+            continue
         counties += outcome.result.counties
         for year, measured in outcome.result.measured:
             report.add("", year, measured)
     return counties
+
+
+def _audit_counties(report: AuditReport, job: Job, counties: Sequence[CountySums]) -> None:
+    """Compare the table of counties beside the exports, which may have been removed."""
+    table = read_county_table(job)
+    by_year: dict[int, list[CountySums]] = {}
+    for part in counties:
+        by_year.setdefault(part.year, []).append(part)
+    for year, parts in by_year.items():
+        if table.empty or not (table["year"] == year).any():
+            report.notes.append(f"counties of {year}: not measured, counties.csv does not have that year")
+        else:
+            report.add("", year, county_difference(parts, table, region=job.region))

@@ -238,6 +238,12 @@ def _untabled(job: Job, year: int) -> bool:
     return any(not any((table["year"] == year).any() for table in _read_tables(job, name)) for name in names)
 
 
+def read_county_table(job: Job) -> pd.DataFrame:
+    """Return the table of counties: one row per county, year and cover; empty before the first aggregate."""
+    tables = _read_tables(job, "counties")
+    return tables[0] if tables else pd.DataFrame()
+
+
 def read_region_table(job: Job) -> pd.DataFrame:
     """Return the regional table: one row per year, cover and route; empty before the first aggregate."""
     tables = _read_tables(job, "region")

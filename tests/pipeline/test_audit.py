@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import zarr
@@ -189,6 +190,20 @@ def test_altered_aggregates_are_found(job: Job) -> None:
     with foreign(job) as root:
         change(root, "aggregates/0p5/nee", (1, 0), times=1 + 1e-6)
     assert failing(audit(job, Serial(), scope=Scope(years=frozenset({2011})))) == {"aggregates": {("", 2011)}}
+
+
+def test_an_altered_table_of_counties_is_found(job: Job) -> None:
+    path = Path(job.run_file.stores.exports) / "tables/counties.csv"
+    table = pd.read_csv(path, dtype={"fips": str})
+    table.loc[(table["year"] == 2012) & (table["gpp_g"] > 0), "gpp_g"] *= 1 + 1e-6
+    table.to_csv(path, index=False)
+    report = audit(job, Serial(), scope=Scope(years=frozenset({2012})))
+    assert [str(failure).split(":")[:2] for failure in report.failures] == [["aggregates", " 2012"]]
+    assert report.failures[0].why == "counties.csv: gpp_g"
+    path.unlink()
+    without = audit(job, Serial(), scope=Scope(years=frozenset({2012})))
+    assert without.ok
+    assert "counties of 2012: not measured" in " ".join(without.notes)
 
 
 def test_stale_tile_years_are_held_against_what_they_were_recorded_with(job: Job) -> None:
