@@ -139,6 +139,8 @@ def run_block(context: Context, task: BlockTask) -> BlockDone:
                     restart=year in block.restarts,
                 )
             )
+            del stored
+        del tile_year, result  # else they would lie beside the next year's at its peak
         pulse.beat()
     return BlockDone(task.fork, tuple(rows))
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from model.checkpoint import Checkpoint
-from model.features import FEATURES
 from model.inference import STATE_LAYERS, Predictor, YearInputs
 from model.network import HIDDEN
 from pipeline import store
@@ -18,12 +17,11 @@ from pipeline.block import Context
 from pipeline.cf import LEAP_DAYS
 from pipeline.job import Job
 from pipeline.ledger import Ledger
+from pipeline.memory import REAL
 from pipeline.plan import Plan
-from pipeline.run import DEFAULT_BATCH
+from pipeline.run import largest_block
 from pipeline.variables import ANNUAL, DAILY, SPREADS
 
-REAL = 4  # bytes of a float32
-_PROCESS = 600 * 2**20  # a worker that has imported PyTorch and Icechunk and done nothing yet
 _PROBE_CELLS = 256
 
 
@@ -83,15 +81,6 @@ def _state_bytes(job: Job) -> int:
     return len(job.checkpoint) * STATE_LAYERS * HIDDEN * REAL
 
 
-def worker_bytes(job: Job, *, batch_cells: int) -> int:
-    """Project the peak memory of a worker: one tile-year of inputs and results, a batch of features, the state."""
-    cells = job.grid.tile_cells**2
-    day_maps = 1 + 3 + 2  # GPP, three fluxes, and one variable whole and compressed while it is written
-    features = 3 * len(FEATURES) + 4 * 3 * HIDDEN  # x and its copies; gates of the GRU layers
-    batch = min(batch_cells, cells) * LEAP_DAYS * features * REAL
-    return _PROCESS + LEAP_DAYS * cells * day_maps * REAL + batch + 3 * cells * _state_bytes(job)
-
-
 def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
     """Return what the plan costs on the workers that the run file asks for."""
     blocks = [block for chain in plan.chains for block in chain]
@@ -106,7 +95,7 @@ def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
         bytes_read=computed * edge * LEAP_DAYS * REAL,
         bytes_written=stored * edge * (LEAP_DAYS * REAL * len(DAILY) + annual) + restarts,
         restart_bytes=restarts,
-        worker_bytes=worker_bytes(job, batch_cells=job.run_file.execution.batch_cells or DEFAULT_BATCH["cpu"]),
+        worker_bytes=largest_block(job, plan).worker_bytes,
         workers=workers,
         hours=plan.cell_years / rate.cell_years_per_second / workers / 3600,
         rate=rate,

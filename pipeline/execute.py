@@ -7,6 +7,7 @@ heard any more.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
@@ -301,6 +302,21 @@ def open_executor(settings: ExecutionSettings, stop: Stop | None = None) -> Iter
         else:
             silent = 60 * settings.block_minutes or math.inf
             yield OnDask(lambda: _client(settings, stack), stop=stop, silent_seconds=silent)
+
+
+def worker_memory(settings: ExecutionSettings) -> int | None:
+    """Return the bytes of a worker at which it is killed; None if only a scheduler elsewhere knows them."""
+    from dask.system import CPU_COUNT
+    from distributed.worker_memory import parse_memory_limit
+
+    if settings.scheduler not in ("local", "serial") and not settings.memory_limit:
+        return None
+    threads, wanted = CPU_COUNT if settings.scheduler == "serial" else 1, settings.memory_limit or "auto"
+    try:
+        found: int | None = parse_memory_limit(wanted, threads, logger=logging.getLogger(__name__))
+    except ValueError:
+        raise UserError(f"execution.memory_limit = {settings.memory_limit!r} is no size; give it as 4GiB") from None
+    return found
 
 
 def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:

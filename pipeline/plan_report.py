@@ -11,6 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from pipeline.estimate import Estimate
+from pipeline.execute import worker_memory
 from pipeline.job import Job
 from pipeline.ledger import Status
 from pipeline.plan import Plan
@@ -36,8 +37,9 @@ def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
     table.add_row("to compute", f"{plan.cell_years:,} cell-years, spin-up included")
     table.add_row("reads, writes", f"{decimal(cost.bytes_read)}, {decimal(cost.bytes_written)} before compression")
     table.add_row("restart data", f"{decimal(cost.restart_bytes)}, for {spans(plan.restart_years) or 'no year'}")
-    limit = job.run_file.execution.memory_limit or "its share of the machine"
-    table.add_row("memory of a worker", f"{decimal(cost.worker_bytes)} projected, limit {limit}")
+    limit = worker_memory(job.run_file.execution)
+    allowed = "of which the limit is the scheduler's" if limit is None else f"limit {decimal(limit)}"
+    table.add_row("memory of a worker", f"{decimal(cost.worker_bytes)} projected, {allowed}")
     rate = f"{cost.rate.cell_years_per_second:,.0f} cell-years/s per worker ({cost.rate.source})"
     table.add_row("time", f"{cost.hours:.2f} h on {cost.workers} workers at {rate}")
     return table

@@ -19,16 +19,17 @@ import torch
 import zarr
 
 from model.inference import STATE_LAYERS
-from pipeline import cube, ledger, store
+from pipeline import cube, ledger, memory, store
 from pipeline.block import Context, MaskDone, MaskTask, make_mask, tile_mask
 from pipeline.coordinator import Coordinator, Tally
 from pipeline.cube import PlannedTile
 from pipeline.errors import UserError
-from pipeline.execute import Executor
+from pipeline.execute import Executor, worker_memory
 from pipeline.grid import Tile
 from pipeline.inputs import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.ledger import Fingerprint, Ledger
+from pipeline.memory import BlockSize
 from pipeline.plan import Choice, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
 from pipeline.progress import Progress as Progress
 from pipeline.progress import silent as silent
@@ -70,6 +71,15 @@ def context_of(job: Job, view: InputsView) -> Context:
         batch_cells=execution.batch_cells or DEFAULT_BATCH[device],
         retry=RetryPolicy(execution.retries),
     )
+
+
+def largest_block(job: Job, plan: Plan) -> BlockSize:
+    """Return what the memory of a worker depends on: that of the block with most cells."""
+    cells = max((block.cells for chain in plan.chains for block in chain), default=0)
+    execution = job.run_file.execution
+    on_cpu = execution.device == "cpu" or not torch.cuda.is_available()
+    batch = execution.batch_cells or DEFAULT_BATCH["cpu"] if on_cpu else 0
+    return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch)
 
 
 def open_pinned_inputs(job: Job) -> InputsView:
@@ -161,6 +171,7 @@ def run(
         plan = Plan((), tuple(years), {}, (), {})
         if not executor.stop.asked:
             plan = retried(lambda: plan_run(job, view, years=years, choice=choice), policy)
+            memory.check(largest_block(job, plan), worker_memory(job.run_file.execution))
         coordinator = Coordinator(publisher, context, executor, job.run_file.execution.commit_seconds)
         if (plan.chains or plan.kept_stale) and not executor.stop.asked:
             run_index = _begin(publisher, job, context, plan)

@@ -16,12 +16,12 @@ from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor, YearInputs
 from pipeline import store
-from pipeline.estimate import worker_bytes
 from pipeline.execute import Outcome, Serial
 from pipeline.export import Selection, export_cogs
 from pipeline.job import Job
 from pipeline.ledger import Ledger
-from pipeline.run import run
+from pipeline.plan import Plan
+from pipeline.run import largest_block, run
 from pipeline.simulate import CellState, TileResult, TileYear, simulate, spin_up
 from pipeline.variables import ANNUAL, DAILY, SPREADS
 from tests.pipeline.random_inputs import YEARS, make_job
@@ -223,10 +223,5 @@ def test_states_of_another_number_of_members_are_forgotten_even_if_nothing_takes
     assert not Ledger(root).column("restart")[-1].any()
 
 
-@pytest.mark.slow
-def test_the_plan_counts_the_state_and_spread_of_all_members(
-    tmp_path: Path, members: tuple[Checkpoint, ...], job: Job
-) -> None:
-    single = make_job(tmp_path, members[0])
-    more = worker_bytes(job, batch_cells=8) - worker_bytes(single, batch_cells=8)
-    assert more == 3 * single.grid.tile_cells**2 * 6 * 64 * 4 * (MEMBERS - 1)
+def test_the_memory_of_a_worker_counts_all_members(job: Job) -> None:
+    assert largest_block(job, Plan((), (), {}, (), {})).members == MEMBERS

@@ -1,0 +1,253 @@
+"""Peak memory of a worker beside what `agcarbon plan` projects, each block in a process of its own.
+
+    python -m benchmarks.memory [--edge 48 120 240] [--batch 128] [--years 1 5] [--members 1 3] [--tiles 1]
+
+A block is run as a worker runs it: inputs from an inputs store, results into a fork of the cube, every cell of the
+tile modelled. The peak is VmHWM of the process, which holds PyTorch, Dask's worker and all else that a worker holds,
+under the settings of the C library that the run gives its workers. Blocks begin with the spin-up, or (`--go-on`) with
+the state of an earlier year, and store the state of their last year.
+
+The network runs in full on the first and the last batch of each year; the batches between take its result from a
+thousandth of the arithmetic, into arrays of the same size. `--in-full` runs it on all, at an hour for the largest tile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.inference import Predictor
+    from model.network import KGMLNetwork, State, YearResult
+
+FIRST_YEAR, LAST_YEAR = 2010, 2015
+INSIDE = (23890, 53410)  # row and column of the grid in the interior of tiles of every size
+
+REGION = """
+title = "Memory: one cell and the tile around it"
+bbox = [{west}, {south}, {east}, {north}]
+first_year = {first}
+last_year = {last}
+mask_years = [2010, 2011]
+tile_cells = {edge}
+"""
+RUN_FILE = """
+region = "region.toml"
+[stores]
+cube = "cube.icechunk"
+inputs = "inputs.icechunk"
+[model]
+checkpoint = "weights.safetensors"
+[execution]
+device = "cpu"
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A block to measure."""
+
+    edge: int
+    batch: int
+    years: int
+    members: int
+    tiles: int = 1
+    spin_up: bool = True
+    in_full: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Bytes projected before the block ran, and its process's peak."""
+
+    projected: int
+    peak: int
+
+    @property
+    def ratio(self) -> float:
+        """Projected for each byte measured."""
+        return self.projected / self.peak
+
+
+def measure(case: Case, folder: Path) -> Measured:
+    """Prepare a cube in a folder, unless it is there, and run one block, each in a process of its own."""
+    from pipeline.execute import _CLUSTER
+
+    of_workers = {name.rpartition(".")[2]: value for name, value in _CLUSTER.items() if ".MALLOC_" in name}
+    place = folder / f"edge{case.edge}-members{case.members}-tiles{case.tiles}"
+    environment = {**os.environ, **of_workers, "OMP_NUM_THREADS": "1", "ICECHUNK_LOG": "error"}
+    for step in ("prepare", "block"):
+        if step == "prepare" and (place / "ready").exists():
+            continue
+        command = [sys.executable, "-m", "benchmarks.memory", "--step", step, json.dumps(asdict(case)), str(place)]
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return Measured(**json.loads(done.stdout))
+
+
+def prepare(case: Case, folder: Path) -> None:
+    """Write weights, region, inputs and a cube of which every cell of the first tile is modelled."""
+    import numpy as np
+    import torch
+
+    from model.checkpoint import Checkpoint, expected_shapes
+    from model.features import PUBLISHED_FEATURE_SCALERS
+    from model.inference import STATE_LAYERS
+    from pipeline import cube, ledger, store
+    from pipeline.cube import TileMask
+    from pipeline.job import Job
+    from tests.pipeline.random_inputs import Fields, write_inputs
+
+    folder.mkdir(parents=True, exist_ok=True)
+    scalers = {
+        "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
+        "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
+    }  # fmt: skip
+    random = torch.Generator().manual_seed(5)
+    networks = [
+        Checkpoint.from_published(
+            {name: 0.1 * torch.randn(shape, generator=random) for name, shape in expected_shapes().items()},
+            scalers,
+            record={"origin": "random weights"},
+        )
+        for _ in range(case.members)
+    ]
+    (networks[0] if case.members == 1 else Checkpoint.ensemble(networks)).save(folder / "weights.safetensors")
+    (folder / "region.toml").write_text(_region(case))
+    (folder / "run.toml").write_text(RUN_FILE)
+    job = Job.open(folder / "run.toml")
+    years = tuple(range(FIRST_YEAR, LAST_YEAR + 1))
+    write_inputs(job, Fields(), years=years)
+    whole = np.ones((case.edge, case.edge), bool)
+    mask = TileMask(whole, np.ones(whole.size, np.uint8))
+    with store.transaction(store.create(job.run_file.stores.cube), "structure") as root:
+        cube.create(root, job.identity)
+        for tile in job.domain.tiles:
+            cube.write_mask(root, tile, mask)
+        cube.set_tiles(root, dict.fromkeys(job.domain.tiles, (mask.cells, mask.digest)))
+        ledger.create(root, [tile.name for tile in job.domain.tiles])
+        cube.add_years(root, last=LAST_YEAR, with_daily=years, spread=case.members > 1)
+        for year in years:
+            cube.add_restart(root, year, layers=case.members * STATE_LAYERS)
+    (folder / "ready").touch()
+
+
+def _region(case: Case) -> str:
+    """A box that meets a square of so many tiles."""
+    from pipeline.grid import Grid
+
+    beyond = (math.isqrt(case.tiles) - 1) * case.edge + 1
+    longitude, latitude = Grid(*INSIDE, beyond, beyond, 1).lonlat()
+    sides = {
+        "west": longitude[0, 0] - 1e-4,
+        "east": longitude[0, -1] + 1e-4,
+        "south": latitude[-1, 0] - 1e-4,
+        "north": latitude[0, 0] + 1e-4,
+    }
+    return REGION.format(first=FIRST_YEAR, last=LAST_YEAR, edge=case.edge, **sides)
+
+
+def run_one_block(case: Case, folder: Path) -> Measured:
+    """Run a block in this process, as a worker would."""
+    import distributed  # noqa: F401 (part of a worker)
+
+    from pipeline import store
+    from pipeline.block import BlockTask, run_block
+    from pipeline.inputs import open_inputs
+    from pipeline.job import Job
+    from pipeline.ledger import COMPONENTS, Fingerprint
+    from pipeline.memory import BlockSize
+    from pipeline.plan import Block
+    from pipeline.run import context_of
+
+    if not case.in_full:
+        _abridge()
+    job = Job.open(folder / "run.toml")
+    execution = job.run_file.execution.model_copy(update={"batch_cells": case.batch})
+    job = Job(job.path, job.run_file.model_copy(update={"execution": execution}), job.region)
+    context = context_of(job, open_inputs(job.run_file.stores.inputs))
+    first = FIRST_YEAR if case.spin_up else FIRST_YEAR + 1
+    years = tuple(range(first, first + case.years))
+    prints = (Fingerprint(("00" * 16,) * len(COMPONENTS)),) * case.years
+    session = job.open_cube().writable_session(store.BRANCH)
+    base = session.fork()
+    assert len(job.domain.tiles) >= case.tiles
+    for tile in job.domain.tiles[: case.tiles]:
+        block = Block(tile, case.edge**2, first, years, prints, years[-1:], case.spin_up)
+        run_block(context, BlockTask(block, base))
+    return Measured(BlockSize(case.edge, case.edge**2, case.members, case.batch).worker_bytes, _peak())
+
+
+def _abridge() -> None:
+    """Let the network run in full on the first and last batch of a year only."""
+    from model.inference import Predictor
+    from model.network import KGMLNetwork, State, YearResult
+
+    batches, forward = Predictor._batches, KGMLNetwork.forward
+    in_full = True
+
+    def marked(predictor: Predictor, cells: int) -> Iterator[slice]:
+        nonlocal in_full
+        for batch in batches(predictor, cells):
+            in_full = batch.start == 0 or batch.stop == cells
+            yield batch
+
+    def abridged(network: KGMLNetwork, x_BTF: Tensor, state: State | None = None) -> YearResult:
+        if in_full:
+            return forward(network, x_BTF, state)
+        return YearResult(x_BTF[..., :3].clone(), x_BTF[:, 0, 0].clone(), State.zeros(len(x_BTF), like=x_BTF))
+
+    Predictor._batches = marked  # type: ignore[method-assign]
+    KGMLNetwork.forward = abridged  # type: ignore[method-assign]
+
+
+def _peak() -> int:
+    """Largest resident size of this process so far; unlike `getrusage`, it begins with the program, not its parent."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def main() -> None:
+    """Measure all combinations, or take one step of one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
+    for name, default in (("edge", [48, 120, 240]), ("batch", [128]), ("years", [1, 5]), ("members", [1, 3])):
+        parser.add_argument(f"--{name}", type=int, nargs="+", default=default)
+    parser.add_argument("--tiles", type=int, default=1, help="run so many tiles, one after the other")
+    parser.add_argument("--go-on", action="store_true", help="from the state of an earlier year")
+    parser.add_argument("--in-full", action="store_true")
+    parser.add_argument("--folder", type=Path, help="keeps the inputs for another time")
+    given = parser.parse_args()
+    if given.step:
+        step, case, place = given.step
+        _take(step, Case(**json.loads(case)), Path(place))
+        return
+    folder = given.folder or Path(tempfile.mkdtemp(prefix="memory-"))
+    print("edge batch years members   projected    measured   ratio")
+    for edge, batch, years, members in product(given.edge, given.batch, given.years, given.members):
+        case = Case(edge, batch, years, members, given.tiles, not given.go_on, given.in_full)
+        found = measure(case, folder)
+        sizes = f"{found.projected / 2**20:7.0f} MiB {found.peak / 2**20:7.0f} MiB"
+        print(f"{edge:4} {batch:5} {years:5} {members:7} {sizes} {found.ratio:7.2f}", flush=True)
+
+
+def _take(step: str, case: Case, folder: Path) -> None:
+    if step == "prepare":
+        prepare(case, folder)
+    else:
+        print(json.dumps(asdict(run_one_block(case, folder))))
+
+
+if __name__ == "__main__":
+    main()
