@@ -51,6 +51,7 @@ def tag(
     name: Annotated[
         str | None, typer.Argument(help="name of the release to make; absent: list those there are")
     ] = None,
+    *,
     at: Annotated[str | None, typer.Option(help="snapshot (or its beginning) or release; absent: the newest")] = None,
     message: Annotated[str, typer.Option(help="what the release is")] = "",
     listed: Annotated[bool, typer.Option("--list", help="list the releases")] = False,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.config import RestartSettings
@@ -158,6 +158,7 @@ def test_waves_hold_each_chain_once_and_in_order() -> None:
     assert np.diff([wave[0].first for wave in waves]).min() > 0
 
 
+@example(statuses=["stale", "missing"], keep_stale=True, redo=False, restarts={FIRST})
 @given(
     st.lists(st.sampled_from(["done", "stale", "failed", "missing"]), min_size=1, max_size=8),
     st.booleans(),
