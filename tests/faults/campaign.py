@@ -41,7 +41,7 @@ class Tally:
     found: Counter[str] = field(default_factory=Counter)
     not_reached: int = 0
     codes_not_promised: list[int] = field(default_factory=list)  # trials
-    repeats: Counter[int] = field(default_factory=Counter)
+    repeats: Counter[int] = field(default_factory=Counter)  # that did not end well
     looks: int = 0
     checksums: int = 0
 
@@ -69,7 +69,7 @@ class Tally:
         self.kinds[fault.kind] += 1
         self.scenarios[fault.scenario] += 1
         self.found.update(name for name in FINDINGS if getattr(verdict.findings, name))
-        self.repeats[len(verdict.codes) - (2 if fault.second is not None else 1)] += 1
+        self.repeats[sum(map(bool, verdict.repeats))] += 1
         self.looks += verdict.findings.looks
         self.checksums += verdict.findings.checksums
         if not verdict.promised:
@@ -148,17 +148,23 @@ def _carry_out(asked: argparse.Namespace, seed: int, scenarios: dict[str, Scenar
 
 
 def _is_bad(verdict: Verdict) -> bool:
-    return not verdict.promised or any(getattr(verdict.findings, name) for name in FINDINGS)
+    return not verdict.promised or verdict.findings.any
 
 
 def _tell(trial: int, fault: Fault, verdict: Verdict, seconds: float) -> None:
-    outcome = "" if verdict.injected else "did not happen; "
-    print(f"{trial}: {fault.kind} ({fault.scenario}): {outcome}exit codes {verdict.codes}, {seconds:.1f} s", flush=True)
+    outcome = f"ended with {_spelled(verdict.struck)}, then {_spelled(verdict.repeats)}"
+    if not verdict.injected:
+        outcome = "did not happen"
+    print(f"{trial}: {fault.kind} ({fault.scenario}) {outcome}, {seconds:.1f} s", flush=True)
     if verdict.injected and _is_bad(verdict):
         print(f"   {fault}")
         for name in FINDINGS:
             for finding in getattr(verdict.findings, name):
                 print(f"   {name.replace('_', '-')}: {finding}", flush=True)
+
+
+def _spelled(codes: tuple[int, ...]) -> str:
+    return " ".join(map(str, codes))
 
 
 def _report(tally: Tally, seed: int, minutes: float) -> dict[str, Any]:
@@ -173,7 +179,9 @@ def _report(tally: Tally, seed: int, minutes: float) -> dict[str, Any]:
         "kinds": dict(sorted(tally.kinds.items())),
         "scenarios": dict(sorted(tally.scenarios.items())),
         "trials_whose_fault_did_not_happen": tally.not_reached,
-        "repeats_until_the_command_ended_well": {str(key): value for key, value in sorted(tally.repeats.items())},
+        "commands_after_the_fault_that_did_not_end_well": {
+            str(key): value for key, value in sorted(tally.repeats.items())
+        },
         "exit_codes_not_promised": tally.codes_not_promised,
         "looks_at_the_cube_meanwhile": tally.looks,
         "checksums_verified": tally.checksums,

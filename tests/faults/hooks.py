@@ -29,6 +29,9 @@ STEPS = {
     "record": ("pipeline.ledger", "record"),
     "commit": ("icechunk", "Session.commit"),
     "prune": ("pipeline.ledger", "forget_restarts"),
+    "collect": ("icechunk", "Repository.garbage_collect"),
+    "release": ("icechunk", "Repository.create_tag"),
+    "move the branch": ("icechunk", "Repository.reset_branch"),
 }
 IN_WORKERS = ("read", "layer", "write", "restart")
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tests.faults.hooks import IN_WORKERS, Hook
-from tests.faults.scenarios import Scenario
+from tests.faults.scenarios import RUN, Scenario
 
-SERIAL, DASK = "run.toml", "dask.toml"
-# A block that hangs or is killed is done again, a read that fails is tried again, at most so often (see the run file).
-PASSING = 2
+SERIAL, DASK, IMPATIENT = "run.toml", "dask.toml", "hang.toml"
+RUNS = ("fresh", "fresh, changed", "append", "resume", "reingest")
+PASSING = 2  # times that an error is met: as often as the run file has it tried again
 STAYING = 10_000
 
 
@@ -22,6 +22,14 @@ class Signal:
     number: int
     after: float
     group: bool
+
+
+@dataclass(frozen=True)
+class Second:
+    """Another command on the same stores, some seconds after the first."""
+
+    command: tuple[str, ...]
+    after: float
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Fault:
         Exit codes that are promised of the command that the fault strikes.
     hook, signal, damage, disk, read_only, second
         What happens: at a step; a signal; to a chunk of the inputs store; a disk of so many bytes more than are used
-        at the start; a folder that can't be written; a second run so many seconds after the first.
+        at the start; a folder that can't be written; a second command.
     """
 
     kind: str
@@ -48,7 +56,7 @@ class Fault:
     damage: str | None = None
     disk: int | None = None
     read_only: bool = False
-    second: float | None = None
+    second: Second | None = None
 
 
 Draw = Callable[[random.Random, Scenario], Fault]
@@ -62,7 +70,10 @@ def _hook(rng: random.Random, scenario: Scenario, steps: tuple[str, ...], **know
     return Hook(step=step, **drawn)  # type: ignore[arg-type]
 
 
-_STEPS = ("create", "mask", "room", "read", "layer", "write", "restart", "merge", "record", "commit", "commit", "prune")
+_STEPS = (
+    "create", "mask", "room", "read", "layer", "write", "restart", "merge", "record", "commit", "commit", "prune",
+    "collect", "release", "move the branch",
+)  # fmt: skip
 
 
 def _kill_at_step(rng: random.Random, scenario: Scenario) -> Fault:
@@ -121,8 +132,13 @@ def _read_only(_rng: random.Random, scenario: Scenario) -> Fault:
 
 
 def _two_runs(rng: random.Random, scenario: Scenario) -> Fault:
-    codes = frozenset({DONE, REFUSED})
-    return Fault("two runs at once", scenario.name, SERIAL, codes, second=rng.uniform(0, scenario.seconds))
+    second = Second(RUN, rng.uniform(0, scenario.seconds))
+    return Fault("two runs at once", scenario.name, SERIAL, frozenset({DONE, REFUSED}), second=second)
+
+
+def _gc_during_run(rng: random.Random, scenario: Scenario) -> Fault:
+    second = Second(("gc", "run.toml"), rng.uniform(0, scenario.seconds))
+    return Fault("gc during a run", scenario.name, SERIAL, frozenset({DONE, REFUSED}), second=second)
 
 
 def _in_worker(rng: random.Random, scenario: Scenario, *, action: str, times: int = 1) -> Hook:
@@ -143,7 +159,7 @@ def _worker_out_of_memory(rng: random.Random, scenario: Scenario) -> Fault:
 
 def _worker_hangs(rng: random.Random, scenario: Scenario) -> Fault:
     hook = _in_worker(rng, scenario, action="hang")
-    return Fault("worker that hangs", scenario.name, DASK, frozenset({DONE}), hook=hook)
+    return Fault("worker that hangs", scenario.name, IMPATIENT, frozenset({DONE}), hook=hook)
 
 
 def _coordinator_killed(rng: random.Random, scenario: Scenario) -> Fault:
@@ -161,31 +177,40 @@ def _cluster_interrupted(rng: random.Random, scenario: Scenario) -> Fault:
     return Fault("Ctrl-C on a cluster", scenario.name, DASK, frozenset({STOPPED, DONE}), hook=hook)
 
 
-# Of each 100 faults, about so many.
-KINDS: Mapping[Draw, int] = {
-    _kill_at_step: 22,
-    _kill_any_time: 10,
-    _stop_at_step: 8,
-    _lost_reply: 6,
-    _failed_commit: 5,
-    _passing_read_error: 5,
-    _staying_read_error: 4,
-    _damaged_input: 8,
-    _full_disk: 6,
-    _full_disk_at_step: 2,
-    _read_only: 2,
-    _two_runs: 4,
-    _worker_killed: 5,
-    _worker_out_of_memory: 2,
-    _worker_hangs: 3,
-    _coordinator_killed: 3,
-    _group_killed: 3,
-    _cluster_interrupted: 2,
-}
+@dataclass(frozen=True)
+class Kind:
+    """A kind of fault, how many of each 100 faults are of it, and whether it may strike any command or only runs."""
+
+    draw: Draw
+    weight: int
+    everywhere: bool = False
+
+
+KINDS = (
+    Kind(_kill_at_step, 26, everywhere=True),
+    Kind(_kill_any_time, 12, everywhere=True),
+    Kind(_stop_at_step, 8),
+    Kind(_lost_reply, 6),
+    Kind(_failed_commit, 5),
+    Kind(_passing_read_error, 5),
+    Kind(_staying_read_error, 3),
+    Kind(_damaged_input, 7),
+    Kind(_full_disk, 6),
+    Kind(_full_disk_at_step, 2),
+    Kind(_read_only, 2),
+    Kind(_two_runs, 3),
+    Kind(_gc_during_run, 2),
+    Kind(_worker_killed, 4),
+    Kind(_worker_out_of_memory, 2),
+    Kind(_worker_hangs, 2),
+    Kind(_coordinator_killed, 2),
+    Kind(_group_killed, 2),
+    Kind(_cluster_interrupted, 1),
+)
 
 
 def draw(seed: int, trial: int, scenarios: Mapping[str, Scenario]) -> Fault:
     """Return the fault of a trial: the same for the same seed and number."""
     rng = random.Random(f"{seed}/{trial}")
-    (kind,) = rng.choices(list(KINDS), weights=list(KINDS.values()))
-    return kind(rng, rng.choice(list(scenarios.values())))
+    (kind,) = rng.choices(KINDS, weights=[kind.weight for kind in KINDS])
+    return kind.draw(rng, scenarios[rng.choice(list(scenarios) if kind.everywhere else RUNS)])

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,24 @@ from model.features import PUBLISHED_FEATURE_SCALERS
 from pipeline.job import Job
 from tests.faults import hooks, processes, snapshots
 from tests.faults.hooks import Hook
-from tests.pipeline.random_inputs import REGION, YEARS, Fields, write_inputs
+from tests.pipeline import small_archives
+from tests.pipeline.random_inputs import REGION, Fields, write_inputs
 
-CHANGED = Fields(gpp_factor={2012: 1.1})
-RUN = ("run", "run.toml")
+YEARS = (2010, 2011, 2012)
+CHANGED_YEAR = 2012
+CHANGED = Fields(gpp_factor={CHANGED_YEAR: 1.1})
+RUN, INGEST = ("run", "run.toml"), ("ingest", "run.toml")
+CUBE = "cube/cube.icechunk"
+HANG_MINUTES = 0.2  # longer than any block takes on a busy machine
 LIMIT = 180.0  # seconds after which a command without fault is taken to be stuck
 
 RUN_FILE = """
 region = "small.toml"
+[archives]
+soil = "gssurgo"
+nldas2 = "nldas2"
+slope = "slope"
+crop = "cdl"
 [stores]
 cube = "cube/cube.icechunk"
 inputs = "inputs.icechunk"
@@ -39,9 +50,11 @@ last = 1
 [execution]
 scheduler = "{scheduler}"
 workers = 2
-memory_limit = "{memory_limit}"
+memory_limit = "2GiB"
 block_years = 2
 commit_seconds = 0.001
+retries = 2
+block_minutes = {minutes}
 """
 
 
@@ -61,8 +74,12 @@ class Scenario:
     ----------
     command
         Arguments of `agcarbon`.
+    finish
+        Commands that bring the work to its end, whatever became of the first.
+    keeps
+        Whether nothing that is committed may ever go: true of all but a rollback.
     undisturbed
-        The cube in the end.
+        The cube in the end; checksums also of what is there at the start.
     calls
         Of each step of `hooks.STEPS`, in one process.
     seconds, written
@@ -72,6 +89,8 @@ class Scenario:
     name: str
     folder: Path
     command: tuple[str, ...]
+    finish: tuple[tuple[str, ...], ...]
+    keeps: bool
     undisturbed: Undisturbed
     calls: Counter[str]
     seconds: float
@@ -80,21 +99,46 @@ class Scenario:
 
 def prepare(folder: Path) -> dict[str, Scenario]:
     """Make all scenarios in `folder`."""
-    base, changed = folder / "inputs", folder / "changed"
+    base, changed = folder / "fresh", folder / "fresh, changed"
     _succeed(lambda: _write_job(base))
-    shutil.copytree(base, changed)
-    _succeed(lambda: write_inputs(Job.open(changed / "run.toml"), CHANGED, years=(2012,)))
-    made = {"fresh": _rehearse("fresh", base), "fresh, changed": _rehearse("fresh, changed", changed)}
-
+    _change(_copied(base, changed))
+    made = [_rehearse(base), _rehearse(changed)]
     append = _copied(base, folder / "append")
     _command(append, ("run", "run.toml", "--years", f"{YEARS[0]}-{YEARS[-2]}"))
     resume = _copied(base, folder / "resume")
-    _command(resume, RUN, hook=Hook("commit", "after", made["fresh"].calls["commit"] // 2, 1, "kill"))
+    _command(resume, RUN, hook=Hook("commit", "after", made[0].calls["commit"] // 2, 1, "kill"))
     reingest = _copied(base, folder / "reingest")
     _command(reingest, RUN)
-    _succeed(lambda: write_inputs(Job.open(reingest / "run.toml"), CHANGED, years=(2012,)))
-    made |= {name: _rehearse(name, folder / name) for name in ("append", "resume", "reingest")}
-    return made
+    collect = _copied(resume, folder / "gc")
+    _command(collect, RUN)
+    release = _copied(append, folder / "tag")
+    _command(release, ("tag", "run.toml", "before"))
+    rollback = _copied(release, folder / "rollback")
+    _command(rollback, RUN)
+    ingest = folder / "ingest"
+    _succeed(lambda: _write_archives(ingest))
+    for command in (INGEST, RUN):
+        _command(ingest, command)
+    _succeed(lambda: _change_archives(ingest))
+    return {
+        scenario.name: scenario
+        for scenario in (
+            *made,
+            _rehearse(append),
+            _rehearse(resume),
+            _rehearse(_change(reingest)),
+            _rehearse(collect, ("gc", "run.toml")),
+            _rehearse(release, ("tag", "run.toml", "after")),
+            _rehearse(rollback, ("rollback", "run.toml", "before", "--yes"), keeps=False),
+            _rehearse(ingest, INGEST, finish=(INGEST, RUN)),
+        )
+    }
+
+
+def _change(folder: Path) -> Path:
+    """Write another year of GPP into the inputs store, as an ingest would."""
+    _succeed(lambda: write_inputs(Job.open(folder / "run.toml"), CHANGED, years=(CHANGED_YEAR,)))
+    return folder
 
 
 def _write_job(folder: Path) -> None:
@@ -107,11 +151,29 @@ def _write_job(folder: Path) -> None:
     }  # fmt: skip
     weights = Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
     weights.save(folder / "random.safetensors")
-    (folder / "small.toml").write_text(REGION.format(tile_cells=8))
-    (folder / "cube").mkdir()
-    for name, scheduler in (("run.toml", "serial"), ("dask.toml", "local")):
-        (folder / name).write_text(RUN_FILE.format(scheduler=scheduler, memory_limit="4GiB"))
+    (folder / "small.toml").write_text(REGION.format(tile_cells=8).replace("2013", str(YEARS[-1])))
+    _write_run_files(folder)
     write_inputs(Job.open(folder / "run.toml"), Fields(), years=YEARS)
+
+
+def _write_run_files(folder: Path) -> None:
+    (folder / "cube").mkdir()
+    for name, scheduler, minutes in (("run", "serial", 0), ("dask", "local", 0), ("hang", "local", HANG_MINUTES)):
+        (folder / f"{name}.toml").write_text(RUN_FILE.format(scheduler=scheduler, minutes=minutes))
+
+
+def _write_archives(folder: Path) -> None:
+    small_archives.write_archives(folder)
+    shutil.copy(folder.with_name("fresh") / "random.safetensors", folder)
+    _write_run_files(folder)
+
+
+def _change_archives(folder: Path) -> None:
+    """Write some days of GPP of the last year again, higher than they were."""
+    run_file, year = Job.open(folder / "run.toml").run_file, small_archives.YEARS[-1]
+    for day in small_archives.DAYS[:4]:
+        higher = small_archives.gpp_of(run_file, "h11v04") + np.int16(500)
+        small_archives.write_gpp(run_file, date(year, 1, 1) + timedelta(day - 1), "h11v04", higher)
 
 
 def _succeed(work: Callable[[], None], *, log: Path | None = None) -> None:
@@ -138,9 +200,15 @@ def _command(folder: Path, arguments: Sequence[str], *, hook: Hook | None = None
         trace.unlink()
 
 
-def _rehearse(name: str, folder: Path, command: tuple[str, ...] = RUN) -> Scenario:
-    """Do the command undisturbed in a copy of the folder, and count."""
-    copy = _copied(folder, folder.with_name(f"{folder.name}-done"))
+def _rehearse(
+    folder: Path,
+    command: tuple[str, ...] = RUN,
+    *,
+    finish: tuple[tuple[str, ...], ...] = (RUN,),
+    keeps: bool = True,
+) -> Scenario:
+    """Do the commands undisturbed in a copy of the folder, and count."""
+    copy = _copied(folder, folder.with_name(f"{folder.name}, undisturbed"))
 
     def work() -> None:
         calls: Counter[str] = Counter()
@@ -154,13 +222,30 @@ def _rehearse(name: str, folder: Path, command: tuple[str, ...] = RUN) -> Scenar
     began = time.monotonic()
     _succeed(work, log=copy / "rehearsal.log")
     seconds = time.monotonic() - began
-    _succeed(lambda: snapshots.save(copy / "cube" / "cube.icechunk", copy / "undisturbed"))
-    with np.load(copy / "undisturbed.npz") as arrays:
-        held = {path: arrays[path] for path in arrays.files}
-    undisturbed = Undisturbed(held, json.loads((copy / "undisturbed.json").read_text()))
-    calls = Counter(json.loads((copy / "calls.json").read_text()))
-    written = pages(copy / "cube") - pages(folder / "cube")
-    return Scenario(name, folder, command, undisturbed, calls, seconds, written)
+    for last in finish:
+        _command(copy, last)
+    return Scenario(
+        name=folder.name,
+        folder=folder,
+        command=command,
+        finish=finish,
+        keeps=keeps,
+        undisturbed=_undisturbed(copy, folder),
+        calls=Counter(json.loads((copy / "calls.json").read_text())),
+        seconds=seconds,
+        written=pages(copy / "cube") - pages(folder / "cube"),
+    )
+
+
+def _undisturbed(done: Path, start: Path) -> Undisturbed:
+    """Read the cube that was made, and the checksums of the one that was there."""
+    _succeed(lambda: snapshots.save(done / CUBE, done / "end"))
+    known = json.loads((done / "end.json").read_text())
+    if (start / CUBE).exists():
+        _succeed(lambda: snapshots.save(start / CUBE, done / "start"))
+        known |= json.loads((done / "start.json").read_text())
+    with np.load(done / "end.npz") as arrays:
+        return Undisturbed({path: arrays[path] for path in arrays.files}, known)
 
 
 def pages(folder: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults import disks, hooks, processes
-from tests.faults.kinds import DASK, Fault
+from tests.faults.kinds import SERIAL, Fault
 from tests.faults.processes import STUCK, Child
-from tests.faults.scenarios import Scenario
+from tests.faults.scenarios import CUBE, Scenario, pages
 from tests.faults.witness import Findings, Witness, read_findings, watch
 
-LIMIT = 120.0  # seconds for a command, with a fault or without
+LIMIT = 300.0  # seconds for a command, with a fault or without
 REPEATS = 3  # of the plain command after the fault
 
 
@@ -29,14 +30,17 @@ class Verdict:
     ----------
     injected
         Whether the fault happened: a hook may never be reached, a signal come too late.
-    codes
-        Exit codes: of the command that the fault struck (of both, if two ran), then of its repeats.
+    struck
+        Exit codes of the command that the fault struck, or of both, if two ran.
+    repeats
+        Exit codes of the commands that finished the work, each repeated until it ended well.
     promised
-        Whether the first of these are as promised.
+        Whether the first are as promised.
     """
 
     injected: bool
-    codes: tuple[int, ...]
+    struck: tuple[int, ...]
+    repeats: tuple[int, ...]
     promised: bool
     findings: Findings
 
@@ -47,8 +51,8 @@ def carry_out(fault: Fault, scenario: Scenario, *, folder: Path, checksums: dict
     cube = folder / "cube"
     with ExitStack() as stack:
         if fault.disk is not None and disks.can_mount():
-            stack.enter_context(disks.small_disk(cube, disks_size(cube, fault)))
-        witness = Witness(str(cube / "cube.icechunk"), checksums)
+            stack.enter_context(disks.small_disk(cube, pages(cube) + fault.disk))
+        witness = Witness(str(folder / CUBE), checksums, keeps=scenario.keeps)
         end, report = folder / "end", folder / "findings.json"
         watching = processes.start(
             lambda: watch(witness, until=end, undisturbed=scenario.undisturbed, report=report),
@@ -57,46 +61,42 @@ def carry_out(fault: Fault, scenario: Scenario, *, folder: Path, checksums: dict
         with _conditions(fault, folder):
             struck, sent = _strike(fault, scenario, folder)
         happened = _happened(fault, folder, struck, sent=sent)
-        repeats = _repeat(folder, scenario) if happened else ()
+        if not happened and not fault.damage:
+            watching.signal(signal.SIGKILL, group=True)
+            watching.wait(LIMIT)
+            return Verdict(False, struck, (), True, Findings())
+        repeats = tuple(code for command in scenario.finish for code in _repeat(folder, command))
         end.touch()
         ended = watching.wait(LIMIT)
-    findings = read_findings(report) if happened and not ended else Findings()
-    if happened and ended:
+    findings = Findings() if ended else read_findings(report)
+    if ended:
         findings.torn.append(f"the last reader ended with {ended}: {(folder / 'witness.log').read_text()[-500:]}")
-    if happened and repeats[-1]:
+    if repeats[-1]:
         findings.unequal.append(f"the plain command ended with {repeats} after the fault")
-    return Verdict(happened, (*struck, *repeats), set(struck) <= fault.codes, findings)
+    return Verdict(happened or findings.any, struck, repeats, set(struck) <= fault.codes, findings)
 
 
-def disks_size(cube: Path, fault: Fault) -> int:
-    """Bytes of the disk that is to fill up."""
-    from tests.faults.scenarios import pages
-
-    assert fault.disk is not None
-    return pages(cube) + fault.disk
-
-
-def _command(fault: Fault | None, scenario: Scenario, folder: Path) -> Child:
+def _command(folder: Path, command: tuple[str, ...], fault: Fault | None = None) -> Child:
     def work() -> None:
         if fault and fault.hook:
             hooks.install(fault.hook, folder)
-        if fault and fault.run_file == DASK:
+        if fault and fault.run_file != SERIAL:
             processes.fork_workers()
         if fault and fault.disk is not None and not disks.can_mount():
             disks.limit_files(max(1024, fault.disk % 20_000))
         os.chdir(folder)
         run_file = fault.run_file if fault else "run.toml"
-        processes.agcarbon([run_file if word == "run.toml" else word for word in scenario.command])
+        processes.agcarbon([run_file if word == "run.toml" else word for word in command])
 
     return processes.start(work, log=folder / ("struck.log" if fault else "repeats.log"))
 
 
 def _strike(fault: Fault, scenario: Scenario, folder: Path) -> tuple[tuple[int, ...], bool]:
     """Run the command with the fault; return its exit code, or those of both, and whether the signal found it alive."""
-    children, sent = [_command(fault, scenario, folder)], False
+    children, sent = [_command(folder, scenario.command, fault)], False
     if fault.second is not None:
-        time.sleep(fault.second)
-        children.append(_command(fault, scenario, folder))
+        time.sleep(fault.second.after)
+        children.append(_command(folder, fault.second.command, fault))
     if fault.signal is not None:
         time.sleep(fault.signal.after)
         sent = children[0].signal(fault.signal.number, group=fault.signal.group)
@@ -112,8 +112,7 @@ def _happened(fault: Fault, folder: Path, codes: tuple[int, ...], *, sent: bool)
         return sent
     if fault.second is not None:
         return 2 in codes
-    # A damaged chunk that no one reads, or a disk that is just large enough, is no fault.
-    return any(codes) or fault.damage == "flipped"
+    return any(codes)  # a damaged chunk that no one reads, or a disk that is just large enough, is no fault
 
 
 @contextmanager
@@ -152,9 +151,9 @@ def _damaged(inputs: Path, fault: Fault) -> Iterator[None]:
     chunk.write_bytes(whole)
 
 
-def _repeat(folder: Path, scenario: Scenario) -> tuple[int, ...]:
-    """Repeat the plain command until it ends well; return its exit codes."""
+def _repeat(folder: Path, command: tuple[str, ...]) -> tuple[int, ...]:
+    """Repeat a command until it ends well; return its exit codes."""
     codes: list[int] = []
     while len(codes) < REPEATS and (not codes or codes[-1]):
-        codes.append(_command(None, scenario, folder).wait(LIMIT))
+        codes.append(_command(folder, command).wait(LIMIT))
     return tuple(codes)
