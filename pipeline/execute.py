@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -106,8 +107,8 @@ def _attempt_on_worker(function: Callable[[Item], Result], item: Item) -> _Attem
 
     worker = get_worker()
     news = {"key": worker.get_current_task(), "worker": worker.address}
-    with pulse.heard_by(lambda: worker.log_event(_BEATS, news)):
-        pulse.beat()
+    worker.log_event(_BEATS, {**news, "begins": True})
+    with pulse.heard_by(lambda: worker.log_event(_BEATS, {**news, "begins": False})):
         return _attempt(function, item)
 
 
@@ -120,6 +121,8 @@ class _Sent(Generic[Item]):
     worker: str = ""
     heard: float = math.inf  # when the worker last gave a sign of life; infinite before it has begun
     hangs: int = 0
+    begun: int = 0
+    condemned: int = 0  # times that Dask took it for what kills workers
 
 
 @dataclass
@@ -136,25 +139,30 @@ class _Flight(Generic[Item, Result]):
     def __post_init__(self) -> None:
         self.client.subscribe_topic(_BEATS, self._heard)
 
-    def _heard(self, event: tuple[float, dict[str, str]]) -> None:
+    def _heard(self, event: tuple[float, dict[str, Any]]) -> None:
         """Called in a thread of the client; our own clock counts, since the worker's may differ."""
         sent = self.sent.get(event[1]["key"])
         if sent:
             sent.worker, sent.heard = event[1]["worker"], time.monotonic()
+            sent.begun += event[1]["begins"]
 
     @property
     def room(self) -> int:
-        """Items that can be sent: two in flight for each thread, and one even while a cluster has no worker yet."""
-        threads: int = sum(self.client.nthreads().values())
-        return max(2 * threads - len(self.sent), 0 if self.sent else 1)
+        """Items that can be sent: one for each thread, and one even while a cluster has no worker yet."""
+        with _reached():
+            threads: int = sum(self.client.nthreads().values())
+        return max(threads - len(self.sent), 0 if self.sent else 1)
 
     def send(self, items: Iterable[Item]) -> None:
         """Send items to the cluster."""
         for item in items:
             key = f"item-{uuid4().hex}"
-            future = self.client.submit(_attempt_on_worker, self.function, item, key=key, pure=False)
-            self.sent[key] = _Sent(item, future)
-            future.add_done_callback(self.ended.put)
+            self.sent[key] = _Sent(item, self._submitted(key, item))
+
+    def _submitted(self, key: str, item: Item) -> Pending:
+        future = self.client.submit(_attempt_on_worker, self.function, item, key=key, pure=False)
+        future.add_done_callback(self.ended.put)
+        return future
 
     def outcomes(self) -> Iterator[Outcome[Item, Result]]:
         """Yield outcomes until nothing is in flight; more may be sent between two of them."""
@@ -176,20 +184,31 @@ class _Flight(Generic[Item, Result]):
         if key not in self.sent:
             return None
         if future.status == "cancelled":
-            raise UserError(
-                "the connection to the Dask scheduler is lost, and with it the blocks in flight; what is committed "
-                "stays; start the same run again"
-            )
+            raise UserError(_LOST)
         if future.status == "error":
             error = future.exception()
             if not isinstance(error, KilledWorker):
                 raise error.with_traceback(future.traceback())
-            return self._ended(key, _Attempt(error=_OF_DEATH.format(error.allowed_failures + 1)))
+            return self._condemned(key, deaths=error.allowed_failures + 1)
         attempt = self._fetched(future)
         if attempt is None:
             future.add_done_callback(self.ended.put)
             return None
         return self._ended(key, attempt)
+
+    def _condemned(self, key: str, *, deaths: int) -> Outcome[Item, Result] | None:
+        """Give up an item whose workers died, unless Dask condemned it for what others did to the same workers."""
+        sent = self.sent[key]
+        sent.condemned += 1
+        if sent.begun < deaths and sent.condemned < _SENTENCES:
+            del self.sent[key]
+            sent.future.release()
+            again = f"item-{uuid4().hex}"
+            sent.future, sent.heard = self._submitted(again, sent.item), math.inf
+            self.sent[again] = sent
+            return None
+        message = _OF_HANGING if sent.hangs else _OF_DEATH.format(deaths)
+        return self._ended(key, _Attempt(error=message.format(self.silent_seconds / 60)))
 
     def _fetched(self, future: Pending) -> _Attempt[Result] | None:
         """Return the result, or None if it was lost with its worker: Dask then does the item again."""
@@ -197,7 +216,7 @@ class _Flight(Generic[Item, Result]):
             return None
         try:
             found: _Attempt[Result] = future.result(timeout=_FETCH_SECONDS)
-        except TimeoutError:
+        except (TimeoutError, CancelledError):
             return None
         return found
 
@@ -218,23 +237,41 @@ class _Flight(Generic[Item, Result]):
 
     def _begin_again(self, sent: _Sent[Item]) -> bool:
         """Restart the worker that hangs; return whether its item is done again, which it is once."""
-        sent.hangs, sent.heard = sent.hangs + 1, math.inf
-        last = sent.hangs > 1
-        if last:
-            sent.future.cancel()
-        if self.client.scheduler_info(n_workers=-1)["workers"].get(sent.worker, {}).get("nanny"):
+        sent.heard = math.inf
+        with _reached():
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            if sent.worker not in workers:  # it has died meanwhile, and its item waits for another
+                return True
+            sent.hangs += 1
+            if sent.hangs > 1:
+                sent.future.cancel()
+            if not workers[sent.worker].get("nanny"):  # nothing can end what it does
+                return False
             # Dask gives the items of a worker that it restarts to others.
             self.client.restart_workers([sent.worker], raise_for_error=False)
-            return not last
-        return False
+        return sent.hangs == 1
 
     def _drop(self, keys: Iterable[str]) -> None:
         for key in list(keys):
             self.sent.pop(key).future.cancel()
 
 
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Turn the errors of a client that no longer reaches its scheduler into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(_LOST) from error
+
+
 _TICK_SECONDS = 0.5
+_SENTENCES = 3
 _FETCH_SECONDS = 60  # to bring a result, a few kilobytes, from its worker
+_LOST = (
+    "the connection to the Dask scheduler is lost, and with it the blocks in flight; what is committed stays; start "
+    "the same run again"
+)
 _OF_DEATH = (
     "its worker died each of {} times, which is most often for want of memory: give fewer workers or a higher "
     "execution.memory_limit, lower execution.batch_cells, or make a cube of smaller tiles (tile_cells of the region)"
@@ -246,7 +283,7 @@ _OF_HANGING = (
 
 
 class OnDask:
-    """On the workers of a Dask cluster, two items in flight for each worker thread.
+    """On the workers of a Dask cluster, one item in flight for each worker thread.
 
     A worker that dies, or gives no sign of life, has its items done again elsewhere.
 

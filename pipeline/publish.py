@@ -159,6 +159,6 @@ class Publisher:
 def out_of_storage(place: str, cause: str) -> str:
     """Return what to say of an error that ends a run; see `pipeline.retry.is_fatal`."""
     return (
-        f"{place}: cannot be written any more: {cause}; what is committed stays; free space on its disk or make it "
-        "writable, then start the same run again"
+        f"{place}: cannot be written any more: {cause}; what is committed stays; free space on its disk (`agcarbon "
+        "gc` frees what no commit holds) or make it writable, then start the same run again"
     )
