@@ -93,8 +93,8 @@ def test_a_run_that_needs_more_than_its_workers_have_computes_nothing(tmp_path: 
         Case(edge=48, batch=128, years=1, members=1),
         Case(edge=96, batch=128, years=3, members=1),
         Case(edge=48, batch=64, years=1, members=3, spin_up=False),
-        Case(edge=24, batch=16, years=1, members=1, tiles=4),
-        Case(edge=24, batch=16, years=1, members=1, tiles=64),
+        Case(edge=12, batch=16, years=1, members=1, tiles=4),
+        Case(edge=12, batch=16, years=1, members=1, tiles=64),
     ],
     ids=str,
 )
