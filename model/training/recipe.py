@@ -324,10 +324,17 @@ def read_recipe(path: Path) -> Recipe:
     RecipeError
         If the file is absent, not TOML, or holds a missing, unknown or impossible value.
     """
-    return read_toml(path, _recipe)
+    return read_toml(path, parse_recipe)
 
 
-def _recipe(raw: Mapping[str, Any]) -> Recipe:
+def parse_recipe(raw: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that a TOML file or the record of a checkpoint holds.
+
+    Raises
+    ------
+    RecipeError
+        For a missing, unknown or impossible value.
+    """
     sections: dict[str, Any] = {"data": record(DataRecipe, raw.get("data", {}))}
     if "checks" in raw:
         sections["checks"] = record(CheckRecipe, raw["checks"])
