@@ -1,0 +1,77 @@
+"""Faults happen where, when and as often as they were drawn."""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pipeline import cube
+from tests.faults import hooks, kinds
+from tests.faults.hooks import STEPS, Hook
+from tests.faults.scenarios import RUN, Scenario, Undisturbed
+
+
+@pytest.fixture
+def scenarios() -> dict[str, Scenario]:
+    calls = Counter(dict.fromkeys(STEPS, 9))
+    nothing = Undisturbed({}, {})
+    return {
+        name: Scenario(name, Path(), RUN, (RUN,), True, nothing, calls, seconds=2.0, written=10_000)
+        for name in (*kinds.RUNS, "gc", "tag", "rollback", "ingest")
+    }
+
+
+def test_every_step_is_a_function_that_calls_can_be_counted_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: Counter[str] = Counter()
+    monkeypatch.setattr(hooks, "STEPS", {"layer": STEPS["layer"]})
+    monkeypatch.setattr(cube, "on_tile", lambda: "written")
+    hooks.count_calls(counted)
+    assert cube.on_tile() == "written"  # type: ignore[call-arg]
+    assert counted == {"layer": 1}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_is_a_function_of_the_pipeline(step: str) -> None:
+    module, path = STEPS[step]
+    owner: object = importlib.import_module(module)
+    for name in path.split("."):
+        owner = getattr(owner, name)
+    assert callable(owner)
+
+
+def _struck(hook: Hook, trace: Path, monkeypatch: pytest.MonkeyPatch, *, calls: int) -> list[bool]:
+    """Say of each of some calls, as in a process of their own, whether the fault happened."""
+    monkeypatch.setattr(cube, "on_tile", lambda: None)
+    hooks.install(hook, trace)
+    struck = []
+    for _ in range(calls):
+        before = hooks.happened(trace)
+        with suppress(OSError):
+            cube.on_tile()  # type: ignore[call-arg]
+        struck.append(hooks.happened(trace) > before)
+    return struck
+
+
+def test_a_fault_happens_from_its_call_on_as_often_as_it_should(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = Hook("layer", "before", nth=2, times=2, action="EIO")
+    assert _struck(hook, tmp_path, monkeypatch, calls=5) == [False, True, True, False, False]
+
+
+def test_the_times_are_shared_by_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = Hook("layer", "after", nth=2, times=1, action="EIO")
+    processes = [_struck(hook, tmp_path, monkeypatch, calls=2) for _ in range(3)]
+    assert processes == [[False, True], [False, False], [False, False]]
+
+
+def test_the_same_seed_and_number_draw_the_same_fault_and_all_kinds_come(scenarios: dict[str, Scenario]) -> None:
+    drawn = [kinds.draw(7, trial, scenarios) for trial in range(600)]
+    assert drawn == [kinds.draw(7, trial, scenarios) for trial in range(600)]
+    assert drawn != [kinds.draw(8, trial, scenarios) for trial in range(600)]
+    assert len({fault.kind for fault in drawn}) >= len(kinds.KINDS)
+    assert {fault.scenario for fault in drawn} == scenarios.keys()
