@@ -17,7 +17,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice
+from itertools import count, islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 from uuid import uuid4
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     Pending: TypeAlias = Future[Any]
+
+Key: TypeAlias = tuple[str, int]
+"""Of an item on a cluster: the name of its flight, by which Dask groups tasks, and its number."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -133,11 +136,17 @@ class _Flight(Generic[Item, Result]):
     function: Callable[[Item], Result]
     stop: Stop
     silent_seconds: float
-    sent: dict[str, _Sent[Item]] = field(default_factory=dict)
+    sent: dict[Key, _Sent[Item]] = field(default_factory=dict)
     ended: SimpleQueue[Pending] = field(default_factory=SimpleQueue)
+    name: str = field(default_factory=lambda: f"items-{uuid4().hex}")
+    numbers: Iterator[int] = field(default_factory=count)
+    anchor: Pending = field(init=False)
 
     def __post_init__(self) -> None:
         self.client.subscribe_topic(_BEATS, self._heard)
+        # Dask's scheduler keeps some kilobytes of every group of tasks for good, and begins another once all tasks of
+        # one are gone: hence all items are of one group, of which one task stays.
+        self.anchor = self.client.submit(bool, key=self._new_key(), pure=False)
 
     def _heard(self, event: tuple[float, dict[str, Any]]) -> None:
         """Called in a thread of the client; our own clock counts, since the worker's may differ."""
@@ -156,10 +165,13 @@ class _Flight(Generic[Item, Result]):
     def send(self, items: Iterable[Item]) -> None:
         """Send items to the cluster."""
         for item in items:
-            key = f"item-{uuid4().hex}"
+            key = self._new_key()
             self.sent[key] = _Sent(item, self._submitted(key, item))
 
-    def _submitted(self, key: str, item: Item) -> Pending:
+    def _new_key(self) -> Key:
+        return self.name, next(self.numbers)
+
+    def _submitted(self, key: Key, item: Item) -> Pending:
         future = self.client.submit(_attempt_on_worker, self.function, item, key=key, pure=False)
         future.add_done_callback(self.ended.put)
         return future
@@ -180,7 +192,7 @@ class _Flight(Generic[Item, Result]):
         """Return the outcome of a future that has ended, or None if that was given up or has to be done again."""
         from distributed import KilledWorker
 
-        key = str(future.key)
+        key = future.key
         if key not in self.sent:
             return None
         if future.status == "cancelled":
@@ -196,14 +208,14 @@ class _Flight(Generic[Item, Result]):
             return None
         return self._ended(key, attempt)
 
-    def _condemned(self, key: str, *, deaths: int) -> Outcome[Item, Result] | None:
+    def _condemned(self, key: Key, *, deaths: int) -> Outcome[Item, Result] | None:
         """Give up an item whose workers died, unless Dask condemned it for what others did to the same workers."""
         sent = self.sent[key]
         sent.condemned += 1
         if sent.begun < deaths and sent.condemned < _SENTENCES:
             del self.sent[key]
             sent.future.release()
-            again = f"item-{uuid4().hex}"
+            again = self._new_key()
             sent.future, sent.heard = self._submitted(again, sent.item), math.inf
             self.sent[again] = sent
             return None
@@ -220,7 +232,7 @@ class _Flight(Generic[Item, Result]):
             return None
         return found
 
-    def _ended(self, key: str, attempt: _Attempt[Result]) -> Outcome[Item, Result]:
+    def _ended(self, key: Key, attempt: _Attempt[Result]) -> Outcome[Item, Result]:
         sent = self.sent.pop(key)
         sent.future.release()
         return Outcome(sent.item, attempt.result, attempt.error, attempt.fatal)
@@ -251,7 +263,7 @@ class _Flight(Generic[Item, Result]):
             self.client.restart_workers([sent.worker], raise_for_error=False)
         return sent.hangs == 1
 
-    def _drop(self, keys: Iterable[str]) -> None:
+    def _drop(self, keys: Iterable[Key]) -> None:
         for key in list(keys):
             self.sent.pop(key).future.cancel()
 
