@@ -18,9 +18,10 @@ from torch import Tensor
 
 from model.features import FEATURE_NAMES, Scaler
 from model.network import RESIDUE_DAYS, KGMLNetwork, OutputScalers
+from model.shipped import DEFAULT, SHIPPED
 
 FORMAT = "agcarbon-checkpoint-1"
-DEFAULT_CHECKPOINT = Path(__file__).parent / "weights" / "agcarbon.safetensors"
+DEFAULT_CHECKPOINT = SHIPPED[DEFAULT]
 MEMBER = "member"  # before the number of an ensemble's member and the published tensor name
 OUTPUTS = ("gpp", "ra", "rh", "nee", "yield", "residue")
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from model.shipped import SHIPPED
 from pipeline import objects
 from pipeline.errors import UserError
 from pipeline.sources.cropland import CropSettings
@@ -74,7 +75,7 @@ class StoreSettings(Section):
 class ModelSettings(Section):
     """The network."""
 
-    checkpoint: str = Field("default", description='checkpoint file, or "default": the one that ships')
+    checkpoint: str = Field("default", description='checkpoint file, or one that ships: "default" or "us-ne1"')
     precision: Literal["fp32"] = Field("fp32", description="fixed when the cube is created")
 
 
@@ -165,7 +166,7 @@ def _absolute(run_file: RunFile, folder: Path) -> RunFile:
             "archives": ArchiveSettings(**archives),
             "stores": StoreSettings(**{name: local(location) for name, location in stores}),
             "model": run_file.model.model_copy(
-                update={"checkpoint": checkpoint if checkpoint == "default" else str(folder / checkpoint)}
+                update={"checkpoint": checkpoint if checkpoint in SHIPPED else str(folder / checkpoint)}
             ),
         }
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 import icechunk
 import shapely
 
-from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from model.checkpoint import Checkpoint
+from model.shipped import checkpoint_file
 from pipeline import config, cube, store
 from pipeline.config import RunFile
 from pipeline.domain import Domain, domain_of
@@ -46,8 +47,7 @@ class Job:
     @property
     def checkpoint_path(self) -> Path:
         """The checkpoint's file."""
-        chosen = self.run_file.model.checkpoint
-        return DEFAULT_CHECKPOINT if chosen == "default" else Path(chosen)
+        return checkpoint_file(self.run_file.model.checkpoint)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:

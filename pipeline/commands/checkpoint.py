@@ -59,10 +59,11 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="print all metadata as JSON")] = False,
 ) -> None:
     """Print what a checkpoint is and where it comes from."""
-    from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+    from model.checkpoint import Checkpoint
+    from model.shipped import checkpoint_file
     from pipeline.commands.console import console
 
-    path = file or DEFAULT_CHECKPOINT
+    path = checkpoint_file(file)
     checkpoint = Checkpoint.load(path)
     if as_json:
         scores = checkpoint.record.get("scores", {})

@@ -72,12 +72,13 @@ class Asked:
 
 
 def _scores(path: Path | None, asked: Asked, *, out: Path, as_json: bool, check: bool) -> None:
-    from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+    from model.checkpoint import Checkpoint
+    from model.shipped import checkpoint_file
     from pipeline.commands.console import console
     from pipeline.evaluation_report import Report, headline, write_report
     from pipeline.published import read_published
 
-    path = path or DEFAULT_CHECKPOINT
+    path = checkpoint_file(path)
     checkpoint = Checkpoint.load(path)
     results, counties = _results(checkpoint, asked), _counties(checkpoint, asked)
     report = Report(checkpoint, path.name, results, read_published(), counties)
@@ -121,11 +122,12 @@ def _counties(checkpoint: Checkpoint, asked: Asked) -> CountyResult | None:
 
 
 def _mead(subject: Path | None, data: Path, out: Path) -> None:
-    from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+    from model.checkpoint import Checkpoint
+    from model.shipped import checkpoint_file
     from pipeline.commands.console import console
     from pipeline.mead import mead_budget, mead_figure, read_mead
 
-    mead = read_mead(Checkpoint.load(subject or DEFAULT_CHECKPOINT), data=data)
+    mead = read_mead(Checkpoint.load(checkpoint_file(subject)), data=data)
     out.mkdir(parents=True, exist_ok=True)
     console.print(mead_budget(mead).to_string(float_format=lambda value: f"{value:.0f}"), soft_wrap=True)
     mead_figure(mead).savefig(out / "mead.png", dpi=110)
@@ -133,13 +135,16 @@ def _mead(subject: Path | None, data: Path, out: Path) -> None:
 
 
 def _tower(subject: Path | None, before: Path, data: Path, out: Path) -> None:
-    from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+    from model.checkpoint import Checkpoint
+    from model.shipped import checkpoint_file
     from pipeline.commands.console import console
     from pipeline.tower_table import read_tower, tower_course, tower_recipe, tower_table
 
-    fine_tuned = Checkpoint.load(subject or DEFAULT_CHECKPOINT)
+    fine_tuned = Checkpoint.load(checkpoint_file(subject))
     recipe = tower_recipe(fine_tuned)
-    course = tower_course(read_tower(recipe, data), recipe, fine_tuned=fine_tuned, before=Checkpoint.load(before))
+    course = tower_course(
+        read_tower(recipe, data), recipe, fine_tuned=fine_tuned, before=Checkpoint.load(checkpoint_file(before))
+    )
     table = tower_table(course)
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / "tower.csv", index=False, float_format="%.6g")

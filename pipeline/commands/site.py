@@ -36,7 +36,8 @@ def site(
     """
     from dataclasses import replace
 
-    from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+    from model.checkpoint import Checkpoint
+    from model.shipped import checkpoint_file
     from pipeline.commands.console import console
     from pipeline.errors import UserError
     from pipeline.site import run_site
@@ -65,7 +66,7 @@ def site(
         raise UserError(
             f"{', '.join(absent)} missing; give a CSV of daily inputs, or a tower's files with {', '.join(files)}"
         )
-    path = checkpoint or DEFAULT_CHECKPOINT
+    path = checkpoint_file(checkpoint)
     weights = Checkpoint.load(path)
     inputs = replace(inputs, notes=(*inputs.notes, *(note or ())))
     report = Report(run_site(weights, inputs), weights, path.name)
