@@ -176,7 +176,7 @@ def test_the_page_is_whole_escaped_and_needs_no_other_file(report: Report, tmp_p
     assert tags.open == []
     assert len(tags.sources) == 4
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in tags.sources)
-    assert "http" not in text
+    assert "http" not in re.sub('src="data:[^"]*"', "", text)  # the letters of a picture may spell anything
     assert "a<b>.safetensors" in "".join(tags.text)
     assert "synthetic: dice <i> & more." in "".join(tags.text)
     assert {path.name for path in written} == {

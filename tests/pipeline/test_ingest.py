@@ -205,6 +205,7 @@ class Counting(Serial):
     """Notes what it was given, and ends as a killed process does once it did `last` items."""
 
     def __init__(self, last: int = 10_000) -> None:
+        super().__init__()
         self.done: list[Any] = []
         self.last = last
 
