@@ -136,9 +136,10 @@ def _conditions(fault: Fault, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _damaged(inputs: Path, fault: Fault) -> Iterator[None]:
-    """Damage one chunk of the inputs store."""
+    """Damage one chunk of the inputs store, of the larger half: GPP and climate, which every run reads."""
     rng = random.Random(f"{fault}")
-    chunk = rng.choice(sorted((inputs / "chunks").iterdir()))
+    chunks = sorted((inputs / "chunks").iterdir(), key=lambda path: (path.stat().st_size, path.name))
+    chunk = rng.choice(chunks[len(chunks) // 2 :])
     whole = chunk.read_bytes()
     if fault.damage == "truncated":
         chunk.write_bytes(whole[: rng.randrange(len(whole))])

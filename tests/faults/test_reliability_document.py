@@ -1,0 +1,26 @@
+"""What docs/reliability.md says of tests and faults is so."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs/reliability.md").read_text()
+
+
+def test_every_test_that_holds_a_promise_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", TEXT))
+    sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    there = set(re.findall(r"^def (test_\w+)", sources, re.MULTILINE))
+    assert len(named) > 25
+    assert not named - there
+
+
+def test_the_figures_are_those_of_the_last_campaign() -> None:
+    report = json.loads((ROOT / "docs/faults.json").read_text())
+    assert report["line"] in TEXT
+    assert f"Seed {report['seed']}, {report['date']}" in TEXT
+    assert sum(report["kinds"].values()) == int(report["line"].split()[1]) >= 200
+    assert report["line"].endswith("lost 0 torn 0 wrong-done 0 unequal 0")
