@@ -29,7 +29,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 # A randomised campaign of N injected faults; its seed is printed, and SEED repeats it.
 N ?= 200
