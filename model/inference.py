@@ -9,6 +9,7 @@ C climate series, F 19 features, H 64 hidden units.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +113,13 @@ class Predictor:
 
     @torch.inference_mode()
     def year(self, inputs: YearInputs, state_SNH: Floats | None = None) -> YearFluxes:
-        """Predict one year from the state at the end of the year before (zeros if None)."""
+        """Predict one year from the state at the end of the year before (zeros if None).
+
+        Raises
+        ------
+        MemoryError
+            If the device cannot hold `batch_cells` cells at once.
+        """
         days, cells = inputs.gpp_TN.shape
         fluxes_3TN = np.empty((3, days, cells), np.float32)
         yield_N = np.empty(cells, np.float32)
@@ -120,7 +127,8 @@ class Predictor:
         members_M4N = np.empty((len(self._networks), 4, cells))
         for batch in self._batches(cells):
             start_SBH = None if state_SNH is None else self._tensor(state_SNH[:, batch])
-            members = self._members(self._features(inputs, batch), start_SBH)
+            with self._told_what_fits():
+                members = self._members(self._features(inputs, batch), start_SBH)
             fluxes_3TN[:, :, batch] = _mean([each.fluxes_BT3 for each in members]).permute(2, 1, 0).cpu().numpy()
             yield_N[batch] = _mean([each.yield_B for each in members]).cpu().numpy()
             end_SNH[:, batch] = torch.cat([each.state.pack() for each in members]).cpu().numpy()
@@ -141,6 +149,18 @@ class Predictor:
             fluxes_BT3 = reported(result.fluxes_BT3, self.checkpoint)
             results.append(YearResult(fluxes_BT3, result.yield_B * yield_scaler.std + yield_scaler.mean, result.state))
         return results
+
+    @contextmanager
+    def _told_what_fits(self) -> Iterator[None]:
+        """Turn PyTorch's errors for want of memory, of which that of the CPU has no type, into Python's own."""
+        try:
+            yield
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise MemoryError(
+                    f"batches of {self.batch_cells} cells are more than {self.device} can hold; set a lower batch_cells"
+                ) from error
+            raise
 
     def _batches(self, cells: int) -> Iterator[slice]:
         return (slice(start, min(start + self.batch_cells, cells)) for start in range(0, cells, self.batch_cells))

@@ -19,7 +19,7 @@ from pipeline.job import Job
 from pipeline.ledger import Ledger
 from pipeline.memory import REAL
 from pipeline.plan import Plan
-from pipeline.run import largest_block
+from pipeline.run import block_size
 from pipeline.variables import ANNUAL, DAILY, SPREADS
 
 _PROBE_CELLS = 256
@@ -95,7 +95,7 @@ def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
         bytes_read=computed * edge * LEAP_DAYS * REAL,
         bytes_written=stored * edge * (LEAP_DAYS * REAL * len(DAILY) + annual) + restarts,
         restart_bytes=restarts,
-        worker_bytes=largest_block(job, plan).worker_bytes,
+        worker_bytes=block_size(job, cells=plan.most_cells).worker_bytes,
         workers=workers,
         hours=plan.cell_years / rate.cell_years_per_second / workers / 3600,
         rate=rate,

@@ -102,6 +102,7 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> _Attempt[Result]
 
 
 _BEATS = "agcarbon-beats"  # topic of the workers' signs of life
+_BEAT_SECONDS = 1.0  # between two of them: an ingest beats at every file
 
 
 def _attempt_on_worker(function: Callable[[Item], Result], item: Item) -> _Attempt[Result]:
@@ -111,7 +112,7 @@ def _attempt_on_worker(function: Callable[[Item], Result], item: Item) -> _Attem
     worker = get_worker()
     news = {"key": worker.get_current_task(), "worker": worker.address}
     worker.log_event(_BEATS, {**news, "begins": True})
-    with pulse.heard_by(lambda: worker.log_event(_BEATS, {**news, "begins": False})):
+    with pulse.heard_by(lambda: worker.log_event(_BEATS, {**news, "begins": False}), seconds=_BEAT_SECONDS):
         return _attempt(function, item)
 
 

@@ -99,6 +99,11 @@ class Plan:
         return sum(state.status is status for state in self.states.values())
 
     @property
+    def most_cells(self) -> int:
+        """Modelled cells of the block that has most."""
+        return max((block.cells for chain in self.chains for block in chain), default=0)
+
+    @property
     def cell_years(self) -> int:
         """Cells x years to run, spin-up and passed years included."""
         blocks = [block for chain in self.chains for block in chain]

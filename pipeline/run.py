@@ -73,9 +73,13 @@ def context_of(job: Job, view: InputsView) -> Context:
     )
 
 
-def largest_block(job: Job, plan: Plan) -> BlockSize:
-    """Return what the memory of a worker depends on: that of the block with most cells."""
-    cells = max((block.cells for chain in plan.chains for block in chain), default=0)
+def check_memory(job: Job, *, cells: int) -> None:
+    """Raise `UserError` if a block with so many modelled cells needs more memory than a worker may take."""
+    memory.check(block_size(job, cells=cells), worker_memory(job.run_file.execution))
+
+
+def block_size(job: Job, *, cells: int) -> BlockSize:
+    """Return what the memory of a worker depends on, for blocks with so many modelled cells."""
     execution = job.run_file.execution
     on_cpu = execution.device == "cpu" or not torch.cuda.is_available()
     batch = execution.batch_cells or DEFAULT_BATCH["cpu"] if on_cpu else 0
@@ -165,13 +169,15 @@ def run(
         policy = RetryPolicy(job.run_file.execution.retries)
         view = retried(lambda: open_pinned_inputs(job), policy)
         context = context_of(job, view)
+        if not _has_masks(job):
+            _check_memory_of_new(job, view)
         publisher = _open_cube(job, policy, still_held)
-        if cube.tiles(store.read(publisher.repository)) is None:
+        if not _has_masks(job):
             _make_masks(publisher, job.domain.tiles, context=context, executor=executor, progress=progress)
         plan = Plan((), tuple(years), {}, (), {})
         if not executor.stop.asked:
             plan = retried(lambda: plan_run(job, view, years=years, choice=choice), policy)
-            memory.check(largest_block(job, plan), worker_memory(job.run_file.execution))
+            check_memory(job, cells=plan.most_cells)
         coordinator = Coordinator(publisher, context, executor, job.run_file.execution.commit_seconds)
         if (plan.chains or plan.kept_stale) and not executor.stop.asked:
             run_index = _begin(publisher, job, context, plan)
@@ -180,6 +186,18 @@ def run(
             _prune_restarts(publisher, job)
     tally, seconds = coordinator.tally, time.monotonic() - began
     return RunReport(plan, tally, coordinator.failures, seconds, stopped=executor.stop.asked)
+
+
+def _has_masks(job: Job) -> bool:
+    return store.exists(job.run_file.stores.cube) and cube.tiles(store.read(job.open_cube())) is not None
+
+
+def _check_memory_of_new(job: Job, view: InputsView) -> None:
+    """Refuse a cube whose tiles no worker can hold before it is made, since it would keep them."""
+    whole = block_size(job, cells=job.grid.tile_cells**2)
+    limit = worker_memory(job.run_file.execution)
+    if limit is not None and not whole.fits(limit):  # seldom: deciding here which cells are modelled takes a while
+        check_memory(job, cells=max((tile.cells for tile in _decided_tiles(job, view)), default=0))
 
 
 def _open_cube(job: Job, policy: RetryPolicy, still_held: Callable[[], None]) -> Publisher:

@@ -11,18 +11,16 @@ def plan(
     keep_stale: KeepStale = False,
 ) -> None:
     """Show what a run would do and what it would cost."""
-    from pipeline import memory
     from pipeline.commands.console import console
     from pipeline.estimate import estimate, measured_rate
-    from pipeline.execute import worker_memory
     from pipeline.job import Job
     from pipeline.plan import Choice
     from pipeline.plan_report import plan_table
-    from pipeline.run import context_of, largest_block, open_pinned_inputs, plan_run
+    from pipeline.run import check_memory, context_of, open_pinned_inputs, plan_run
 
     job = Job.open(run_file)
     view = open_pinned_inputs(job)
     planned = plan_run(job, view, years=job.years(years), choice=Choice(keep_stale=keep_stale))
     rate = measured_rate(job, context_of(job, view))
     console.print(plan_table(job, planned, estimate(job, planned, rate)))
-    memory.check(largest_block(job, planned), worker_memory(job.run_file.execution))
+    check_memory(job, cells=planned.most_cells)

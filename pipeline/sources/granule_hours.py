@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import pulse
 from pipeline.errors import UserError
 from pipeline.sources.granule_index import HourIndex, check_hours
 from pipeline.sources.granules import is_grib, open_granule
@@ -61,6 +62,7 @@ def gather_hours(index: HourIndex, *, span: range, window: Window) -> GatheredHo
     for of_file in sorted(entries, key=lambda of_file: of_file.grib):
         with gathering.noting_damage():
             gathering.add(of_file)
+        pulse.beat()
     return GatheredHours(gathering.values_VHYX, gathering.duplicates, frozenset(gathering.damaged))
 
 

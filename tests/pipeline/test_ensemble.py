@@ -20,8 +20,7 @@ from pipeline.execute import Outcome, Serial
 from pipeline.export import Selection, export_cogs
 from pipeline.job import Job
 from pipeline.ledger import Ledger
-from pipeline.plan import Plan
-from pipeline.run import largest_block, run
+from pipeline.run import block_size, run
 from pipeline.simulate import CellState, TileResult, TileYear, simulate, spin_up
 from pipeline.variables import ANNUAL, DAILY, SPREADS
 from tests.pipeline.random_inputs import YEARS, make_job
@@ -224,4 +223,4 @@ def test_states_of_another_number_of_members_are_forgotten_even_if_nothing_takes
 
 
 def test_the_memory_of_a_worker_counts_all_members(job: Job) -> None:
-    assert largest_block(job, Plan((), (), {}, (), {})).members == MEMBERS
+    assert block_size(job, cells=1).members == MEMBERS

@@ -103,6 +103,14 @@ def test_beats_are_heard_by_the_listener_of_their_block_alone() -> None:
     assert heard == ["outer", "inner", "outer"]
 
 
+def test_a_listener_that_wants_few_beats_hears_few() -> None:
+    heard: list[str] = []
+    with pulse.heard_by(lambda: heard.append("beat"), seconds=3600):
+        for _ in range(5):
+            pulse.beat()
+    assert heard == ["beat"]
+
+
 def test_a_fork_of_a_large_cube_is_small_to_send(tmp_path: Path) -> None:
     repository = store.create(str(tmp_path / "store"))
     with store.transaction(repository, "structure") as root:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rich.console import Console
 
-from pipeline import store
+from pipeline import pulse, store
 from pipeline.climate_blocks import MonthWork
 from pipeline.config import ExecutionSettings, RunFile
 from pipeline.domain import domain_of
@@ -91,6 +91,18 @@ def test_the_report_counts_what_the_archives_hold(ingested: RunFile) -> None:
     assert gpp.counts["dormant days set to 0"] == len(tiles) * 64 * (365 - 198)
     assert gpp.counts["tile-days without file"] == len(tiles) * (365 - len(small_archives.DAYS))
     assert 0 < rows["soil", None].record.missing < rows["soil", None].record.cells
+
+
+def test_an_ingest_gives_a_sign_of_life_at_every_file_of_climate_and_gpp(copied: RunFile) -> None:
+    shutil.rmtree(copied.stores.inputs)
+    beats: list[None] = []
+    with pulse.heard_by(lambda: beats.append(None)):
+        do(copied)
+    archives = copied.archives
+    assert archives.nldas2
+    assert archives.slope
+    files = [path for archive in (archives.nldas2, archives.slope) for path in Path(archive).rglob("*.*")]
+    assert len(beats) >= len(files) > 10
 
 
 def test_the_report_prints(ingested: RunFile) -> None:

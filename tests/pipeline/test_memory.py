@@ -16,7 +16,6 @@ from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
 from pipeline.execute import Serial, worker_memory
 from pipeline.job import Job
-from pipeline.ledger import Ledger
 from pipeline.memory import BlockSize
 from pipeline.run import run
 from tests.pipeline.random_inputs import YEARS, make_job
@@ -83,7 +82,12 @@ def test_a_run_that_needs_more_than_its_workers_have_computes_nothing(tmp_path: 
     refusal = r"tiles of 24 x 24 cells, \d+ of them modelled, need \d+MiB of a worker, which may take 400MiB; set exec"
     with pytest.raises(UserError, match=refusal):
         run(poor, Serial(), years=YEARS)
-    assert not Ledger(store.read(job.open_cube())).years
+    assert not store.exists(job.run_file.stores.cube)
+    run(job, Serial(), years=YEARS[:1])
+    before = store.tip(job.open_cube())
+    with pytest.raises(UserError, match=refusal):
+        run(poor, Serial(), years=YEARS)
+    assert store.tip(job.open_cube()) == before
 
 
 @pytest.mark.slow

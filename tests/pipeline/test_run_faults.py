@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import icechunk
 import pytest
+import torch
 
 from model.checkpoint import Checkpoint
+from model.inference import Predictor
 from pipeline import block, cube, store
 from pipeline.errors import UserError
 from pipeline.execute import Outcome, Serial
@@ -157,6 +160,25 @@ def test_a_damaged_input_fails_its_tile_and_is_mended(
     assert job.run_file.stores.inputs in message
     assert report.tally.tile_years > 0
     chunk.write_bytes(intact)
+    assert_ends_well(job, whole)
+
+
+def test_a_batch_that_memory_cannot_hold_fails_its_tile_with_the_remedy_and_stops_no_other(
+    tmp_path: Path, whole: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = whole.copy(tmp_path)
+    real, calls = Predictor._members, count()
+
+    def members(self: Predictor, *args: Any) -> Any:
+        if next(calls) == 0:
+            torch.empty(2**55)
+        return real(self, *args)
+
+    monkeypatch.setattr(Predictor, "_members", members)
+    report = go(job)
+    assert len({tile for tile, _ in report.failures}) == 1
+    assert all("set a lower batch_cells" in message for message in report.failures.values())
+    assert report.tally.tile_years > 0
     assert_ends_well(job, whole)
 
 
