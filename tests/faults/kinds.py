@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tests.faults.hooks import IN_WORKERS, Hook
 from tests.faults.scenarios import RUN, Scenario
@@ -86,8 +87,7 @@ def _kill_any_time(rng: random.Random, scenario: Scenario) -> Fault:
     return Fault("SIGKILL at any time", scenario.name, SERIAL, frozenset({KILLED}), signal=when)
 
 
-def _stop_at_step(rng: random.Random, scenario: Scenario) -> Fault:
-    action = rng.choice(("SIGTERM", "SIGINT"))
+def _stop_at_step(rng: random.Random, scenario: Scenario, *, action: str) -> Fault:
     hook = _hook(rng, scenario, ("read", "layer", "write", "merge", "commit"), action=action)
     return Fault(f"{action} at a step", scenario.name, SERIAL, frozenset({STOPPED, DONE}), hook=hook)
 
@@ -112,8 +112,7 @@ def _staying_read_error(rng: random.Random, scenario: Scenario) -> Fault:
     return Fault("read error that stays", scenario.name, SERIAL, frozenset({OPEN}), hook=hook)
 
 
-def _damaged_input(rng: random.Random, scenario: Scenario) -> Fault:
-    damage = rng.choice(("truncated", "vanished", "flipped"))
+def _damaged_input(_rng: random.Random, scenario: Scenario, *, damage: str) -> Fault:
     return Fault(f"input {damage}", scenario.name, SERIAL, frozenset({OPEN, REFUSED}), damage=damage)
 
 
@@ -179,7 +178,7 @@ def _cluster_interrupted(rng: random.Random, scenario: Scenario) -> Fault:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault, how many of each 100 faults are of it, and whether it may strike any command or only runs."""
+    """A kind of fault, how many of each 100 trials are of it, and whether it may strike any command or only runs."""
 
     draw: Draw
     weight: int
@@ -187,14 +186,17 @@ class Kind:
 
 
 KINDS = (
-    Kind(_kill_at_step, 26, everywhere=True),
-    Kind(_kill_any_time, 12, everywhere=True),
-    Kind(_stop_at_step, 8),
+    Kind(_kill_at_step, 24, everywhere=True),
+    Kind(_kill_any_time, 10, everywhere=True),
+    Kind(partial(_stop_at_step, action="SIGTERM"), 3),
+    Kind(partial(_stop_at_step, action="SIGINT"), 4),
     Kind(_lost_reply, 6),
     Kind(_failed_commit, 5),
     Kind(_passing_read_error, 5),
     Kind(_staying_read_error, 3),
-    Kind(_damaged_input, 7),
+    Kind(partial(_damaged_input, damage="truncated"), 4),
+    Kind(partial(_damaged_input, damage="vanished"), 4),
+    Kind(partial(_damaged_input, damage="flipped"), 3),
     Kind(_full_disk, 6),
     Kind(_full_disk_at_step, 2),
     Kind(_read_only, 2),
@@ -205,12 +207,14 @@ KINDS = (
     Kind(_worker_hangs, 2),
     Kind(_coordinator_killed, 2),
     Kind(_group_killed, 2),
-    Kind(_cluster_interrupted, 1),
+    Kind(_cluster_interrupted, 2),
 )
 
 
 def draw(seed: int, trial: int, scenarios: Mapping[str, Scenario]) -> Fault:
-    """Return the fault of a trial: the same for the same seed and number."""
+    """Return the fault of a trial: the same for the same seed and number; of each 100, each kind has its share."""
     rng = random.Random(f"{seed}/{trial}")
-    (kind,) = rng.choices(KINDS, weights=[kind.weight for kind in KINDS])
+    deck = [kind for kind in KINDS for _ in range(kind.weight)]
+    random.Random(f"{seed}/deck {trial // len(deck)}").shuffle(deck)
+    kind = deck[trial % len(deck)]
     return kind.draw(rng, scenarios[rng.choice(list(scenarios) if kind.everywhere else RUNS)])

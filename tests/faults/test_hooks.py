@@ -70,8 +70,8 @@ def test_the_times_are_shared_by_all_processes(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_same_seed_and_number_draw_the_same_fault_and_all_kinds_come(scenarios: dict[str, Scenario]) -> None:
-    drawn = [kinds.draw(7, trial, scenarios) for trial in range(600)]
-    assert drawn == [kinds.draw(7, trial, scenarios) for trial in range(600)]
-    assert drawn != [kinds.draw(8, trial, scenarios) for trial in range(600)]
-    assert len({fault.kind for fault in drawn}) >= len(kinds.KINDS)
+    drawn = [kinds.draw(7, trial, scenarios) for trial in range(100)]
+    assert drawn == [kinds.draw(7, trial, scenarios) for trial in range(100)]
+    assert drawn != [kinds.draw(8, trial, scenarios) for trial in range(100)]
+    assert len({fault.kind for fault in drawn}) == len(kinds.KINDS)
     assert {fault.scenario for fault in drawn} == scenarios.keys()
