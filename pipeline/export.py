@@ -25,8 +25,8 @@ from pipeline.layers import (
     read_latlon,
     variables,
 )
+from pipeline.progress import Progress, silent
 from pipeline.provenance import Records, YearRecord, read_records
-from pipeline.run import Progress, silent
 from pipeline.stac import TAG, write_catalog
 from pipeline.variables import SPREADS
 

@@ -26,7 +26,7 @@ from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.latlon import LatLonGrid
 from pipeline.ledger import Ledger
-from pipeline.run import Progress, silent
+from pipeline.progress import Progress, silent
 from pipeline.summaries import AREA, MISSING_AREA, ROUTES, annual_map, county_table, disagreement, regional_table
 from pipeline.sums import COVERS, Sums
 from pipeline.variables import DAILY, FLUXES

@@ -31,8 +31,7 @@ from pipeline.job import Job
 from pipeline.ledger import Fingerprint, Ledger
 from pipeline.memory import BlockSize
 from pipeline.plan import Choice, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
-from pipeline.progress import Progress as Progress
-from pipeline.progress import silent as silent
+from pipeline.progress import Progress, silent
 from pipeline.publish import Publisher
 from pipeline.retry import RetryPolicy, retried
 
@@ -141,12 +140,16 @@ def _fingerprints(
     job: Job, view: InputsView, tiles: Sequence[PlannedTile], *, last: int
 ) -> dict[str, dict[int, Fingerprint]]:
     """Return today's fingerprints by tile and year, from the region's first year to `last`."""
-    science = Science(ledger.digest(job.identity.as_json()), job.checkpoint.sha256, job.identity.precision)
-    chain, spin_up = range(job.region.first_year, last + 1), job.region.spinup_years
+    science, chain, spin_up = science_of(job), range(job.region.first_year, last + 1), job.region.spinup_years
     return {
         planned.tile.name: fingerprints(planned, chain, science=science, digests=view.tile_digests, spin_up=spin_up)
         for planned in tiles
     }
+
+
+def science_of(job: Job) -> Science:
+    """Return what of a fingerprint is the same for all tile-years of a run file."""
+    return Science(ledger.digest(job.identity.as_json()), job.checkpoint.sha256, job.identity.precision)
 
 
 def run(

@@ -22,6 +22,7 @@ from pipeline.audit_tile import stock_share
 from pipeline.cli import app
 from pipeline.errors import UserError
 from pipeline.execute import Serial
+from pipeline.history import make_release
 from pipeline.job import Job
 from pipeline.ledger import Ledger
 from pipeline.products import aggregate_cube
@@ -278,6 +279,23 @@ def test_the_command_prints_a_table_and_ends_with_the_verdict(pristine: Job, tmp
     written = json.loads((tmp_path / "audit.json").read_text())
     assert written["line"] == told.stdout.splitlines()[-1]
     assert written["checks"]["checksum"]["places"] == 2
+
+
+def test_a_release_is_audited_whatever_became_of_the_cube(job: Job, tmp_path: Path) -> None:
+    def told(*options: str) -> str:
+        arguments = ["audit", str(job.path), "--years", "2011", *options]
+        return CliRunner().invoke(app, arguments, catch_exceptions=False).output.splitlines()[-1]
+
+    make_release(job.open_cube(), "v1")
+    with foreign(job) as root:
+        change(root, "annual/yield", (1, *job.grid.window((cube.tiles(root) or ())[0].tile)), by=1)
+    assert told().startswith("audit failed: ")
+    assert told("--at", "v1").startswith("audit ok: ")
+    with pytest.raises(UserError, match="v2"):
+        told("--at", "v2")
+    with pytest.raises(UserError, match="audit without --at"):
+        told("--at", "v1", "--rerun", str(tmp_path / "bad.json"))
+    assert not (tmp_path / "bad.json").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": "agcarbon-rerun-1", "tile_years": []}', '{"format": 1}', "[1]"])
