@@ -21,7 +21,8 @@ PANELS = {
     "imbalance": "daily |imbalance| [g C m$^{-2}$ d$^{-1}$]",
     "imbalance_annual": "annual |imbalance| [g C m$^{-2}$ yr$^{-1}$]",
 }
-COLOURS = ("#0072b2", "#d55e00")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # of Okabe and Ito: told apart by all
+CURVES = 2  # networks beyond which curves would hide each other
 
 
 def experiment_figure(rows: Sequence[Row]) -> Figure:
@@ -29,11 +30,16 @@ def experiment_figure(rows: Sequence[Row]) -> Figure:
     from matplotlib.figure import Figure
 
     table = pd.DataFrame(list(rows))
-    curves = table["samples"].nunique() > 1 and table["variant"].nunique() <= len(COLOURS)
+    curves = table["samples"].nunique() > 1 and table["variant"].nunique() <= CURVES
     drawing = Figure(figsize=(16, 3.4 if curves else 5), layout="constrained")
-    for axes, (name, title) in zip(drawing.subplots(1, len(PANELS), sharey=not curves), PANELS.items(), strict=True):
+    panels = drawing.subplots(1, len(PANELS), sharey=not curves)
+    for axes, (name, title) in zip(panels, PANELS.items(), strict=True):
         (_draw_curves if curves else _draw_bars)(axes, table, name)
         axes.set_title(title, fontsize=9)
+    if not curves:
+        panels[0].invert_yaxis()  # as a table is read
+    handles, labels = panels[0].get_legend_handles_labels()
+    drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8)
     return drawing
 
 
@@ -47,13 +53,10 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, name: str) -> None:
         axes.set_ylim(max(-0.5, float(table[name].min()) - 0.05), 1)
     else:
         axes.set_yscale("log")  # networks that know the balance close it better by an order of magnitude
-    if name == "yield_r2":
-        axes.legend(frameon=False, fontsize=7)
 
 
 def _draw_bars(axes: Axes, table: pd.DataFrame, name: str) -> None:
     several = table["tested_on"].nunique() > 1
-    colours = [f"C{i}" for i in range(table["tested_on"].nunique())] if several else COLOURS
     tests = list(table.groupby("tested_on" if several else "samples", sort=False))
     names = list(dict.fromkeys(table["variant"]))
     for i, (test, rows) in enumerate(tests):
@@ -62,7 +65,5 @@ def _draw_bars(axes: Axes, table: pd.DataFrame, name: str) -> None:
             values = values.clip(lower=0)  # a bar below nothing hides all others
         height = 0.8 / len(tests)
         label = str(test) if several else f"{test} sites"
-        axes.barh(np.arange(len(names)) + i * height, values, height, color=colours[i % len(colours)], label=label)
+        axes.barh(np.arange(len(names)) + i * height, values, height, color=COLOURS[i % len(COLOURS)], label=label)
     axes.set_yticks(np.arange(len(names)) + 0.4 - 0.4 / len(tests), names, fontsize=7)
-    if name == "yield_r2":
-        axes.legend(frameon=False, fontsize=7)
