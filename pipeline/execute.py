@@ -340,6 +340,9 @@ _CLUSTER = {
     # then spends a third of its time in page faults.
     f"{_MALLOC}TRIM_THRESHOLD_": str(2**30),
     f"{_MALLOC}MMAP_THRESHOLD_": str(2**25),
+    # So a worker keeps what a block has freed. Dask would give one that holds four fifths of its limit no other block
+    # and wait, for ever, until it holds less; whether a block fits is known before the run.
+    "distributed.worker.memory.pause": False,
 }
 
 

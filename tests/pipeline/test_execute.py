@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 
 from pipeline import pulse, store
@@ -124,6 +126,28 @@ def test_a_fork_of_a_large_cube_is_small_to_send(tmp_path: Path) -> None:
         store.array(root, "a")[...] = range(300)
     assert size() <= empty + 100
     assert empty < 2000
+
+
+_held: list[np.ndarray[tuple[int], np.dtype[np.uint8]]] = []
+
+
+def keep(item: tuple[int, float]) -> int:
+    """Have the process hold so many bytes, as the C library does with what was freed, and wait."""
+    held, seconds = item
+    lacking = held - psutil.Process().memory_info().rss
+    if lacking > 0:
+        _held.append(np.ones(lacking, np.uint8))
+    time.sleep(seconds)
+    return psutil.Process().memory_info().rss
+
+
+@pytest.mark.slow
+def test_a_worker_that_keeps_most_of_its_memory_after_an_item_gets_the_next_one() -> None:
+    """By default Dask gives none to a worker above four fifths of its limit, and would wait for ever."""
+    with open_executor(ExecutionSettings(workers=1, memory_limit="1GiB")) as executor:
+        held = [outcome.result or 0 for outcome in executor.map(keep, [(int(0.87 * 2**30), 3.0)] * 3)]
+    assert len(held) == 3
+    assert all(0.82 * 2**30 < each < 0.93 * 2**30 for each in held)
 
 
 @pytest.fixture
