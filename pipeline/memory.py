@@ -17,7 +17,7 @@ from pipeline.grid import MODIS_TILE_CELLS
 
 REAL = 4  # bytes of a float32
 
-_PROCESS = 480 * 2**20  # PyTorch, Dask, Icechunk and what they take at their first use, beside a block
+_PROCESS = 500 * 2**20  # PyTorch, Dask, Icechunk and what they take at their first use, beside a block
 _USABLE = 0.95  # of its limit, at which Dask kills a worker
 
 
