@@ -1,6 +1,6 @@
 """What a run costs beside computing: a hundred thousand tile-years of the Midwest, each of which takes next to nothing.
 
-    python benchmarks/scale.py [--tiles 770] [--years 130] [--serial] [--commit-seconds 10] [--folder FOLDER]
+    python -m benchmarks.scale [--tiles 770] [--years 130] [--serial] [--commit-seconds 10] [--folder FOLDER]
 
 Region, plan, ledger, forks, commits, scheduler and coordinator are those of `agcarbon run`; the block function writes
 one small layer and its ledger rows and computes nothing. Printed at every twentieth of the way: the memory of the
@@ -271,4 +271,7 @@ def measure(job: Job, asked: argparse.Namespace, *, executor: Executor, state: C
 
 
 if __name__ == "__main__":
-    main()
+    # By name, as a run's blocks do: functions of `__main__` would travel to the workers as code, with every block.
+    from benchmarks import scale
+
+    scale.main()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE
 from rich.table import Table
 
 from pipeline.audit_checks import CHECKS, Check, Measured
@@ -123,14 +124,15 @@ class AuditReport:
 
     def table(self) -> Table:
         """One row per check."""
-        table = Table("check", "what", "places", "values", "worst", "limit", "verdict", title=f"Audit: {self.cube}")
+        table = Table(title=f"Audit: {self.cube}", box=SIMPLE)
+        table.add_column("check")
+        for heading in ("values", "worst", "limit", "verdict"):
+            table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True)
         for tally in self.tallies.values():
-            unit = "" if tally.check.unit in ("relative", "ratio") else f" {tally.check.unit}"
-            worst = f"{tally.worst:.3g}" if tally.places else "-"
-            table.add_row(
-                tally.check.name, tally.check.what, f"{tally.places:,}", f"{tally.values:,}", worst,
-                f"{tally.check.limit:.3g}{unit}", tally.verdict,
-            )  # fmt: skip
+            check, worst = tally.check, f"{tally.worst:.3g}" if tally.places else "-"
+            unit = "" if check.unit in ("relative", "ratio") else f" ({check.unit})"
+            what = f"{check.name}: {check.what}{unit}"
+            table.add_row(what, f"{tally.values:,}", worst, f"{check.limit:.3g}", tally.verdict)
         return table
 
     def remarks(self) -> Iterator[str]:

@@ -22,7 +22,9 @@ _YEAR = 4  # digits
 
 def history_table(location: str, commits: Sequence[Commit]) -> Table:
     """What each commit changed, newest first, and the releases made of its state."""
-    table = Table("time (UTC)", "snapshot", "what", "written", "releases", title=f"History: {location}", box=SIMPLE)
+    table = Table(title=f"History: {location}", box=SIMPLE)
+    for heading in ("time (UTC)", "snapshot", "what", "written", "releases"):
+        table.add_column(heading, no_wrap=heading in ("time (UTC)", "snapshot"), overflow="fold")
     for commit in commits:
         table.add_row(
             f"{commit.written_at:%Y-%m-%d %H:%M:%S}",

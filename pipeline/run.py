@@ -172,10 +172,11 @@ def run(
         policy = RetryPolicy(job.run_file.execution.retries)
         view = retried(lambda: open_pinned_inputs(job), policy)
         context = context_of(job, view)
-        if not _has_masks(job):
-            _check_memory_of_new(job, view)
+        masked = retried(lambda: _has_masks(job), policy)
+        if not masked:
+            retried(lambda: _check_memory_of_new(job, view), policy)
         publisher = _open_cube(job, policy, still_held)
-        if not _has_masks(job):
+        if not masked:
             _make_masks(publisher, job.domain.tiles, context=context, executor=executor, progress=progress)
         plan = Plan((), tuple(years), {}, (), {})
         if not executor.stop.asked:
