@@ -15,9 +15,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from model.checkpoint import Checkpoint
 from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor, YearInputs
+from model.shipped import checkpoint_file
 
 DAYS = 365
 BASELINE_CELLS = 16
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    checkpoint = Checkpoint.load(DEFAULT_CHECKPOINT)
+    checkpoint = Checkpoint.load(checkpoint_file())
     one_by_one = Predictor(checkpoint, device=chosen.device, batch_cells=1)
     few = random_inputs(BASELINE_CELLS)
     baseline = BASELINE_CELLS / seconds(lambda: one_by_one.year(few), chosen.repeats)

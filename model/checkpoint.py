@@ -18,10 +18,8 @@ from torch import Tensor
 
 from model.features import FEATURE_NAMES, Scaler
 from model.network import RESIDUE_DAYS, KGMLNetwork, OutputScalers
-from model.shipped import DEFAULT, SHIPPED
 
 FORMAT = "agcarbon-checkpoint-1"
-DEFAULT_CHECKPOINT = SHIPPED[DEFAULT]
 MEMBER = "member"  # before the number of an ensemble's member and the published tensor name
 OUTPUTS = ("gpp", "ra", "rh", "nee", "yield", "residue")
 

@@ -126,8 +126,8 @@ class Predictor:
         end_SNH = np.empty((self.state_layers, cells, HIDDEN), np.float32)
         members_M4N = np.empty((len(self._networks), 4, cells))
         for batch in self._batches(cells):
-            start_SBH = None if state_SNH is None else self._tensor(state_SNH[:, batch])
-            with self._told_what_fits():
+            with self._naming_the_batch():
+                start_SBH = None if state_SNH is None else self._tensor(state_SNH[:, batch])
                 members = self._members(self._features(inputs, batch), start_SBH)
             fluxes_3TN[:, :, batch] = _mean([each.fluxes_BT3 for each in members]).permute(2, 1, 0).cpu().numpy()
             yield_N[batch] = _mean([each.yield_B for each in members]).cpu().numpy()
@@ -151,8 +151,8 @@ class Predictor:
         return results
 
     @contextmanager
-    def _told_what_fits(self) -> Iterator[None]:
-        """Turn PyTorch's errors for want of memory, of which that of the CPU has no type, into Python's own."""
+    def _naming_the_batch(self) -> Iterator[None]:
+        """Turn PyTorch's want of memory, which on the CPU has no type of its own, into `MemoryError`."""
         try:
             yield
         except RuntimeError as error:

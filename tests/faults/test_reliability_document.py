@@ -1,21 +1,12 @@
-"""What docs/reliability.md says of tests and faults is so."""
+"""What docs/reliability.md says of the campaign is so."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/reliability.md").read_text()
-
-
-def test_every_test_that_holds_a_promise_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", TEXT))
-    sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    there = set(re.findall(r"^def (test_\w+)", sources, re.MULTILINE))
-    assert len(named) > 25
-    assert not named - there
 
 
 def test_the_figures_are_those_of_the_last_campaign() -> None:

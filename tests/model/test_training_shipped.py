@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from model.checkpoint import Checkpoint
 from model.evaluate import predicted_carbon, yield_bounds
 from model.features import FEATURE_NAMES
 from model.response_curves import response_curves
+from model.shipped import checkpoint_file
 from model.training.data import simulate_sites, site_sequences, synthetic_data
 from model.training.recipe import DataRecipe, parse_recipe, read_recipe
 from model.training.responses import GRIDS
@@ -26,7 +27,7 @@ BATCH = 40  # sites predicted at a time
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    return Checkpoint.load(DEFAULT_CHECKPOINT)
+    return Checkpoint.load(checkpoint_file())
 
 
 def test_the_shipped_checkpoint_says_that_it_is_synthetic(checkpoint: Checkpoint) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from model.checkpoint import Checkpoint
 from model.evaluate import predicted_carbon
 from model.features import CORN, SOYBEAN
+from model.shipped import checkpoint_file
 from model.training.dataset import CountySet
 from pipeline.county_evaluation import CountyResult, evaluate_counties, read_surveys, simulated_counties
 from pipeline.evaluation_report import Report, headline, write_report
@@ -26,7 +27,7 @@ def counties() -> CountySet:
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    return Checkpoint.load(DEFAULT_CHECKPOINT)
+    return Checkpoint.load(checkpoint_file())
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from model.checkpoint import Checkpoint
 from model.evaluate import Carbon
+from model.shipped import checkpoint_file
 from model.training.data import simulate_sites
 from model.training.dataset import DAYS
 from pipeline.errors import UserError
@@ -53,12 +54,12 @@ def test_the_budget_is_of_the_days_that_are_observed() -> None:
 
 def test_absent_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="mesoil"):
-        read_mead(Checkpoint.load(DEFAULT_CHECKPOINT), data=tmp_path)
+        read_mead(Checkpoint.load(checkpoint_file()), data=tmp_path)
 
 
 @pytest.mark.realdata
 def test_the_real_records_have_the_carbon_that_they_are_known_for(realdata: Path) -> None:
-    budget = mead_budget(read_mead(Checkpoint.load(DEFAULT_CHECKPOINT), data=realdata))
+    budget = mead_budget(read_mead(Checkpoint.load(checkpoint_file()), data=realdata))
     tower = budget.xs("tower", level="source").iloc[0]
     assert tower["nee"] == pytest.approx(-436, abs=5)
     run = budget.xs("ecosys", level="source").iloc[0]

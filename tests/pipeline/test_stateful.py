@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from model.checkpoint import Checkpoint
 from model.inference import Predictor
+from model.shipped import checkpoint_file
 from pipeline import store
 from pipeline.block import gather, tile_mask
 from pipeline.cube import StoredYear
@@ -237,7 +238,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     patch = pytest.MonkeyPatch()
     patch.setattr(random_inputs, "YEARS", FIRST)
     patch.setattr(Predictor, "year", cheap_network.year)
-    job = make_job(folder, Checkpoint.load(DEFAULT_CHECKPOINT))
+    job = make_job(folder, Checkpoint.load(checkpoint_file()))
     shutil.copytree(job.run_file.stores.inputs, folder / "prepared")
     truth = Truth(job)
     yield lambda: Archive(job, folder / "prepared", truth)

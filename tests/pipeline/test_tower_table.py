@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import pipeline.tower_table as tower_table
-from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from model.checkpoint import Checkpoint
+from model.shipped import checkpoint_file
 from model.training.baselines import FitRecipe
 from model.training.data import simulate_sites
 from model.training.dataset import TowerSet
@@ -21,7 +22,7 @@ YEARS = TowerRecipe("w", "s", "t", "corn", "2003-2005", (2003,), (2004,), (2005,
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    return Checkpoint.load(DEFAULT_CHECKPOINT)
+    return Checkpoint.load(checkpoint_file())
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from pipeline import cli, store
+from pipeline.commands.console import console
 from pipeline.history import commits
 from pipeline.job import Job
 from tests.pipeline.filled_cube import FIRST, LAST, Filled, fill_cube
@@ -30,8 +31,13 @@ def job(base: Filled, tmp_path: Path) -> Job:
     return Job.open(tmp_path / base.job.path.name)
 
 
+@pytest.fixture(autouse=True)
+def _wide_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", 200)
+
+
 def call(job: Job, command: str, *arguments: str, answer: str | None = None) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, [command, str(job.path), *arguments], input=answer)
+    return CliRunner().invoke(cli.app, [command, str(job.path), *arguments], input=answer)
 
 
 def tip(job: Job) -> str:
@@ -46,8 +52,7 @@ def test_history_lists_commits_newest_first_with_releases(job: Job) -> None:
     assert len(lines) == 1
     assert "results" in lines[0]
     assert "v1" in lines[0]
-    assert "daily" in lines[0]
-    assert f"{FIRST}-{LAST}" in said.output  # on the same line where the console is wide enough
+    assert f"daily {FIRST}-{LAST}" in lines[0]
     assert said.output.index("results") < said.output.index("structure")
     found = json.loads(call(job, "history", "--json", "--limit", "1").output)
     (newest,) = found["commits"]
