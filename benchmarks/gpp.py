@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
-from pipeline import store
 from pipeline.config import ArchiveSettings, RunFile
-from pipeline.grid import SINUSOIDAL, Grid, Tile
-from pipeline.grid_sources import GppSource
-from pipeline.ingest_blocks import StripBlock
-from pipeline.inputs_store import Extent, create_group, group_name, open_or_create
-from pipeline.sources.nldas2 import Window as NldasWindow
-from pipeline.sources.slope import days_of
+from pipeline.grid.sinusoidal import SINUSOIDAL, Grid, Tile
+from pipeline.ingest.sources import GppSource
+from pipeline.ingest.strips import StripBlock
+from pipeline.inputs.layout import Extent, create_group, group_name, open_or_create
+from pipeline.sources.nldas2.daily import Window as NldasWindow
+from pipeline.sources.slope.reader import days_of
+from pipeline.storage import repository as store
 
 TILE_CELLS = 240
 STRIPS = {"tiled": False, "blockysize": 1}

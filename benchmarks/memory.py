@@ -83,7 +83,7 @@ class Measured:
 
 def measure(case: Case, folder: Path) -> Measured:
     """Prepare a cube in a folder, unless it is there, and run one block, each in a process of its own."""
-    from pipeline.execute import _CLUSTER
+    from pipeline.cluster.executor import _CLUSTER
 
     of_workers = {name.rpartition(".")[2]: value for name, value in _CLUSTER.items() if ".MALLOC_" in name}
     place = folder / f"edge{case.edge}-members{case.members}-tiles{case.tiles}"
@@ -104,10 +104,11 @@ def prepare(case: Case, folder: Path) -> None:
     from model.checkpoint import Checkpoint, expected_shapes
     from model.features import PUBLISHED_FEATURE_SCALERS
     from model.inference import STATE_LAYERS
-    from pipeline import cube, ledger, store
-    from pipeline.cube import TileMask
+    from pipeline.cube import layout, ledger
+    from pipeline.cube.layout import TileMask
     from pipeline.job import Job
-    from tests.pipeline.random_inputs import Fields, write_inputs
+    from pipeline.storage import repository
+    from tests.helpers.random_inputs import Fields, write_inputs
 
     folder.mkdir(parents=True, exist_ok=True)
     scalers = {
@@ -131,21 +132,21 @@ def prepare(case: Case, folder: Path) -> None:
     write_inputs(job, Fields(), years=years)
     whole = np.ones((case.edge, case.edge), bool)
     mask = TileMask(whole, np.ones(whole.size, np.uint8))
-    with store.transaction(store.create(job.run_file.stores.cube), "structure") as root:
-        cube.create(root, job.identity)
+    with repository.transaction(repository.create(job.run_file.stores.cube), "structure") as root:
+        layout.create(root, job.identity)
         for tile in job.domain.tiles:
-            cube.write_mask(root, tile, mask)
-        cube.set_tiles(root, dict.fromkeys(job.domain.tiles, (mask.cells, mask.digest)))
+            layout.write_mask(root, tile, mask)
+        layout.set_tiles(root, dict.fromkeys(job.domain.tiles, (mask.cells, mask.digest)))
         ledger.create(root, [tile.name for tile in job.domain.tiles])
-        cube.add_years(root, last=LAST_YEAR, with_daily=years, spread=case.members > 1)
+        layout.add_years(root, last=LAST_YEAR, with_daily=years, spread=case.members > 1)
         for year in years:
-            cube.add_restart(root, year, layers=case.members * STATE_LAYERS)
+            layout.add_restart(root, year, layers=case.members * STATE_LAYERS)
     (folder / "ready").touch()
 
 
 def _region(case: Case) -> str:
     """A box that meets a square of so many tiles."""
-    from pipeline.grid import Grid
+    from pipeline.grid.sinusoidal import Grid
 
     beyond = (math.isqrt(case.tiles) - 1) * case.edge + 1
     longitude, latitude = Grid(*INSIDE, beyond, beyond, 1).lonlat()
@@ -162,14 +163,14 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     """Run a block in this process, as a worker would."""
     import distributed  # noqa: F401 (part of a worker)
 
-    from pipeline import store
-    from pipeline.block import BlockTask, run_block
-    from pipeline.inputs import open_inputs
+    from pipeline.cube.ledger import COMPONENTS, Fingerprint
+    from pipeline.inputs.view import open_inputs
     from pipeline.job import Job
-    from pipeline.ledger import COMPONENTS, Fingerprint
-    from pipeline.memory import BlockSize
-    from pipeline.plan import Block
-    from pipeline.run import context_of
+    from pipeline.run.block import BlockTask, run_block
+    from pipeline.run.memory import BlockSize
+    from pipeline.run.plan import Block
+    from pipeline.run.run import context_of
+    from pipeline.storage import repository
 
     if not case.in_full:
         _abridge()
@@ -180,7 +181,7 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     first = FIRST_YEAR if case.spin_up else FIRST_YEAR + 1
     years = tuple(range(first, first + case.years))
     prints = (Fingerprint(("00" * 16,) * len(COMPONENTS)),) * case.years
-    session = job.open_cube().writable_session(store.BRANCH)
+    session = job.open_cube().writable_session(repository.BRANCH)
     base = session.fork()
     assert len(job.domain.tiles) >= case.tiles
     for tile in job.domain.tiles[: case.tiles]:

@@ -31,19 +31,20 @@ from distributed import Client
 from rich.console import Console
 from rich.table import Table
 
-import pipeline.coordinator
-from pipeline import cube, ledger, store
-from pipeline.block import BlockDone, BlockTask, Context
+import pipeline.run.coordinator
+from pipeline.cluster.executor import Executor, OnDask, Serial
 from pipeline.config import RestartSettings
-from pipeline.coordinator import Coordinator
-from pipeline.cube import PlannedTile
-from pipeline.execute import Executor, OnDask, Serial
-from pipeline.grid import Tile
-from pipeline.inputs import TileDigests
+from pipeline.cube import layout, ledger
+from pipeline.cube.layout import PlannedTile
+from pipeline.cube.ledger import Ledger, Row
+from pipeline.grid.sinusoidal import Tile
+from pipeline.inputs.view import TileDigests
 from pipeline.job import Job
-from pipeline.ledger import Ledger, Row
-from pipeline.plan import Choice, Plan, Science, Wanted, fingerprints, make_plan
-from pipeline.publish import Publisher
+from pipeline.run.block import BlockDone, BlockTask, Context
+from pipeline.run.coordinator import Coordinator
+from pipeline.run.plan import Choice, Plan, Science, Wanted, fingerprints, make_plan
+from pipeline.storage import repository as store
+from pipeline.storage.commit import Publisher
 
 CELLS = 40_000
 STEPS = ("fork", "submit", "merge", "record", "commit")
@@ -123,10 +124,10 @@ def make_cube(job: Job, tiles: Sequence[PlannedTile], years: Sequence[int]) -> i
     """A cube of the region with room for the years, without masks."""
     repository = store.create(job.run_file.stores.cube)
     with store.transaction(repository, "structure") as root:
-        cube.create(root, job.identity)
-        cube.set_tiles(root, {planned.tile: (planned.cells, planned.mask) for planned in tiles})
+        layout.create(root, job.identity)
+        layout.set_tiles(root, {planned.tile: (planned.cells, planned.mask) for planned in tiles})
         ledger.create(root, [planned.tile.name for planned in tiles])
-        cube.add_years(root, last=years[-1], with_daily=())
+        layout.add_years(root, last=years[-1], with_daily=())
         ledger.add_years(root, years)
         ledger.begin_run(root, {"benchmark": True})
     return repository
@@ -256,7 +257,7 @@ def measure(job: Job, asked: argparse.Namespace, *, executor: Executor, state: C
     )  # fmt: skip
     stopwatch = Stopwatch()
     stopwatch.watch()
-    pipeline.coordinator.run_block = trivial_block
+    pipeline.run.coordinator.run_block = trivial_block
     publisher = Publisher(repository, job.run_file.stores.cube)
     coordinator = Coordinator(publisher, context, executor, asked.commit_seconds)
     samples = execute(coordinator, planned, stopwatch, state)

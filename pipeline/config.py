@@ -15,12 +15,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from model.shipped import SHIPPED
-from pipeline import objects
 from pipeline.errors import UserError
-from pipeline.sources.cropland import CropSettings
-from pipeline.sources.nldas2 import NldasSettings
-from pipeline.sources.slope_settings import SlopeSettings
-from pipeline.sources.soil import SoilSettings
+from pipeline.sources.crops.cdl import CropSettings
+from pipeline.sources.nldas2.daily import NldasSettings
+from pipeline.sources.slope.settings import SlopeSettings
+from pipeline.sources.soil.product import SoilSettings
+from pipeline.storage import s3
 
 
 class Section(BaseModel):
@@ -36,7 +36,7 @@ def _local(value: Any) -> Any:
 
 
 def _writable(value: str) -> str:
-    if fault := objects.fault(value):
+    if fault := s3.fault(value):
         raise PydanticCustomError("place", "{fault}", {"fault": fault})
     return value
 

@@ -12,11 +12,13 @@ import shapely
 
 from model.checkpoint import Checkpoint
 from model.shipped import checkpoint_file
-from pipeline import config, cube, store
+from pipeline import config
 from pipeline.config import RunFile
-from pipeline.domain import Domain, domain_of
+from pipeline.cube import layout
 from pipeline.errors import UserError
-from pipeline.grid import Grid
+from pipeline.grid.domain import Domain, domain_of
+from pipeline.grid.sinusoidal import Grid
+from pipeline.storage import repository as store
 from regions import Region, load_region, zones
 
 
@@ -55,13 +57,13 @@ class Job:
         return Checkpoint.load(self.checkpoint_path)
 
     @cached_property
-    def identity(self) -> cube.Identity:
+    def identity(self) -> layout.Identity:
         """What a cube of this run file is of."""
         region = self.region
         outline = hashlib.blake2b(digest_size=16)
         for zone in zones(region):
             outline.update(zone.fips.encode() + shapely.to_wkb(zone.geometry))
-        return cube.Identity(
+        return layout.Identity(
             region=region.name,
             boundary=outline.hexdigest(),
             grid=self.grid,
@@ -74,13 +76,13 @@ class Job:
     def open_cube(self) -> icechunk.Repository:
         """Open the cube of this run file; raises `UserError` if there is none, or one of something else."""
         repository = store.open_existing(self.run_file.stores.cube, made_by=f"agcarbon run {self.path}")
-        cube.check_identity(cube.identity(store.read(repository)), self.identity)
+        layout.check_identity(layout.identity(store.read(repository)), self.identity)
         return repository
 
     def known_years(self) -> tuple[int, ...]:
         """Return the region's years and those that the cube holds beyond them."""
         location = self.run_file.stores.cube
-        held = cube.years(store.read(self.open_cube())) if store.exists(location) else []
+        held = layout.years(store.read(self.open_cube())) if store.exists(location) else []
         return tuple(sorted({*self.region.years, *held}))
 
     def years(self, text: str | None) -> tuple[int, ...]:

@@ -9,17 +9,19 @@ import pandas as pd
 import pytest
 from rio_cogeo.cogeo import cog_validate
 
-from model.evaluate import YIELD_SHARE
-from pipeline import config, cube, store
+from model.evaluation.scores import YIELD_SHARE
+from pipeline import config
+from pipeline.aggregate.write import tables_location
+from pipeline.cli.tour import take_tour
+from pipeline.cluster.executor import open_executor
 from pipeline.config import ExecutionSettings, RunFile, StoreSettings
-from pipeline.cube import KEEP_BITS
-from pipeline.demo.tour import take_tour
-from pipeline.execute import open_executor
-from pipeline.ingest import ingest
-from pipeline.ingest_plan import plan_ingest
+from pipeline.cube import layout
+from pipeline.cube.layout import KEEP_BITS
+from pipeline.ingest.plan import plan_ingest
+from pipeline.ingest.run import ingest
 from pipeline.job import Job
-from pipeline.products import tables_location
-from pipeline.run import run
+from pipeline.run.run import run
+from pipeline.storage import repository
 from pipeline.variables import ANNUAL, DAILY, Quality
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # sockets of the cluster
@@ -60,10 +62,10 @@ def compute(job: Job) -> None:
 
 
 def layers(job: Job) -> dict[str, np.ndarray]:
-    root = store.read(job.open_cube())
-    found = {f"annual/{variable.name}": store.values(root, f"annual/{variable.name}") for variable in ANNUAL}
-    for year in cube.years(root):
-        found |= {f"daily/{year}/{v.name}": store.values(root, f"daily/{year}/{v.name}") for v in DAILY}
+    root = repository.read(job.open_cube())
+    found = {f"annual/{variable.name}": repository.values(root, f"annual/{variable.name}") for variable in ANNUAL}
+    for year in layout.years(root):
+        found |= {f"daily/{year}/{v.name}": repository.values(root, f"daily/{year}/{v.name}") for v in DAILY}
     return found
 
 
@@ -110,8 +112,8 @@ def test_the_maps_have_the_levels_of_corn_and_soybean(demo: Job) -> None:
 
 
 def test_every_cell_yields_more_than_nothing_and_less_than_half_of_its_gpp(demo: Job) -> None:
-    root = store.read(demo.open_cube())
-    gpp, grain, quality = (store.values(root, f"annual/{name}") for name in ("gpp", "yield", "quality"))
+    root = repository.read(demo.open_cube())
+    gpp, grain, quality = (repository.values(root, f"annual/{name}") for name in ("gpp", "yield", "quality"))
     grown = np.isfinite(grain) & (quality & Quality.NOT_GROWN == 0)
     assert grown.sum() > 20_000
     assert (grain[grown] > 0).all()

@@ -22,18 +22,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.checkpoint import Checkpoint, CheckpointError, read_published
-from pipeline import fetch_manifest
 from pipeline.errors import UserError
-from pipeline.fetch_archives import ClimateArchive, GppArchive
-from pipeline.fetch_catalogue import Checksum, Remote, files_of
-from pipeline.grid import Tile
-from pipeline.sources.containment import check_member, inside
-from pipeline.sources.cropland import CropSettings, files_like, raster_of
-from pipeline.sources.geodatabase import Table, read_table
-from pipeline.sources.layer_stack import Depth, LayerFile
+from pipeline.fetch import manifest
+from pipeline.fetch.catalogue import Checksum, Remote, files_of
+from pipeline.fetch.needs import ClimateArchive, GppArchive
+from pipeline.grid.sinusoidal import Tile
+from pipeline.sources.archive_paths import check_member, inside
+from pipeline.sources.crops.cdl import CropSettings, files_like, raster_of
 from pipeline.sources.raster import open_raster
-from pipeline.sources.soilgrids import raster_files
-from pipeline.sources.tower_file import SITE_NAME, find_tower_file
+from pipeline.sources.soil.geodatabase import Table, read_table
+from pipeline.sources.soil.layer_stack import Depth, LayerFile
+from pipeline.sources.soil.soilgrids import raster_files
+from pipeline.sources.towers.tables import SITE_NAME, find_tower_file
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for package in ("model", "pipeline", "regions") for path in sorted((ROOT / package).rglob("*.py"))]
@@ -271,7 +271,7 @@ def test_files_of_a_catalogue_stay_below_the_archive_whatever_they_are_called(na
 
 
 def test_the_manifest_of_a_download_keeps_neither_login_nor_signature() -> None:
-    entry = fetch_manifest.entry_of(
+    entry = manifest.entry_of(
         "a.nc",
         url="https://me:word@x.nasa.gov/a.nc?token=abc&X-Amz-Signature=1#f",
         size_bytes=1,

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Scalers
+from model.data.records import CountySet
+from model.data.run_years import run_years, yield_alone
+from model.data.sites import normalised_inputs
+from model.data.splits import CountySplit
+from model.evaluation.responses import Checks, mean_yield
 from model.losses import county_yield_error, yield_bounds
 from model.network import KGMLNetwork
+from model.recipe.training import CountyRecipe, RecipeError, StageRecipe
 from model.response_losses import fall
-from model.training.data import normalised_inputs
-from model.training.dataset import CountySet
 from model.training.meter import SkillMeter
 from model.training.pretraining import batches
-from model.training.recipe import CountyRecipe, RecipeError, StageRecipe
-from model.training.responses import Checks, mean_yield
-from model.training.sequence import run_years, yield_alone
-from model.training.splits import CountySplit
 from model.training.stages import physical_gpp, physical_yield
 from model.training.trainer import Learn, Outcome
 

@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, Scalers
+from model.data.sites import DAYS, DataSet, Sequences
+from model.evaluation.responses import COARSE, Checks
 from model.features import FEATURES, Scaler
 from model.network import KGMLNetwork, OutputScalers
+from model.recipe.training import Recipe, RecipeError
 from model.training.county_stage import CountyData, CountyStage
-from model.training.data import DAYS, DataSet, Sequences
 from model.training.pretraining import Pretraining
-from model.training.recipe import Recipe, RecipeError
-from model.training.records import StageRecord, git_revision, site_scores, torch_version
 from model.training.recurrence import write_out
-from model.training.responses import COARSE, Checks
+from model.training.stage_record import StageRecord, git_revision, site_scores, torch_version
 from model.training.stages import STAGES
 from model.training.tower_stage import TowerData, TowerStage
 from model.training.trainer import ProgressFile, Task, Trainer

@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from model.checkpoint import Scalers
-from model.evaluate import Score
-from model.evaluate import score as pair_score
+from model.data.run_years import Prediction
+from model.data.sites import Sequences
+from model.evaluation.scores import Score
+from model.evaluation.scores import score as pair_score
 from model.features import GPP
 from model.losses import imbalance
-from model.training.data import Sequences
-from model.training.sequence import Prediction
 from model.training.stages import physical_fluxes
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from model.checkpoint import Scalers
 from model.features import FEATURE_NAMES, GPP, YEAR
 from model.network import KGMLNetwork
-from model.training.recipe import StageRecipe
+from model.recipe.training import StageRecipe
 
 BASIS = ("gru_basic",)
 YIELD_HEAD = ("attn", "densor_yield")

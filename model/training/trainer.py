@@ -17,7 +17,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
 
 from model.network import KGMLNetwork
-from model.training.recipe import RecipeError, StageRecipe
+from model.recipe.training import RecipeError, StageRecipe
 from model.training.stages import STAGES, set_dropout
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from pipeline.grid import Grid, lonlat, sinusoidal
-from pipeline.sources.nldas2 import CELL_DEGREE, Window
+from pipeline.grid.sinusoidal import Grid, lonlat, sinusoidal
+from pipeline.sources.nldas2.daily import CELL_DEGREE, Window
 from regions import load_region
 
 Array = NDArray[np.float64]

@@ -35,7 +35,7 @@ from pipeline.demo.landscape import (
     Landscape,
 )
 from pipeline.demo.weather import sites_of
-from pipeline.grid import CELL_M, lonlat
+from pipeline.grid.sinusoidal import CELL_M, lonlat
 
 Cube = NDArray[np.float32]
 

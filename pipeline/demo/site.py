@@ -15,7 +15,7 @@ from pipeline.demo.hours import daily_weather
 from pipeline.demo.landscape import IPAVA
 from pipeline.demo.soils import survey_soils, survey_tables
 from pipeline.demo.weather import draw_hourly
-from pipeline.sources.site_csv import write_site_csv
+from pipeline.site.table import write_site_csv
 
 CORN_SOYBEAN, USUAL_PLANTING = 0, 1
 """Rotation and planting class of the field."""

@@ -17,7 +17,7 @@ from scipy.signal import lfilter
 from model.synthetic import Weather
 from pipeline.demo.area import Bools, demo_grid
 from pipeline.demo.gpp import Cube
-from pipeline.grid import MODIS_TILE_CELLS, SINUSOIDAL, Grid
+from pipeline.grid.sinusoidal import MODIS_TILE_CELLS, SINUSOIDAL, Grid
 
 SCALE = 0.001
 NODATA = -9999

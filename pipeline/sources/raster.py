@@ -17,8 +17,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from pipeline.errors import UserError
-from pipeline.grid import CELL_M, RADIUS_M, Grid, lonlat
-from pipeline.overlap import Overlap, cell_areas
+from pipeline.grid.pixel_overlap import Overlap, cell_areas
+from pipeline.grid.sinusoidal import CELL_M, RADIUS_M, Grid, lonlat
 
 _BLOCK_PIXELS = 400_000  # bounds the memory of one block: pixels x layers x 16 bytes
 

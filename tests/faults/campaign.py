@@ -118,7 +118,13 @@ def _folder(chosen: Path | None) -> Iterator[Path]:
 
 def _prepared(folder: Path) -> dict[str, Scenario]:
     """Import all that a trial needs, so that forked children need not, and prepare the scenarios."""
-    for name in ("distributed", "pipeline.cli", "pipeline.execute", "pipeline.plan_report", "pipeline.run"):
+    for name in (
+        "distributed",
+        "pipeline.cli.main",
+        "pipeline.cluster.executor",
+        "pipeline.run.report",
+        "pipeline.run.run",
+    ):
         importlib.import_module(name)
     from regions.boundaries import counties
     from tests.faults import cheap_network, scenarios

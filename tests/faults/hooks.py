@@ -18,17 +18,17 @@ import icechunk
 import numpy as np
 
 STEPS = {
-    "create": ("pipeline.store", "create"),
-    "mask": ("pipeline.cube", "write_mask"),
-    "room": ("pipeline.cube", "add_years"),
-    "read": ("pipeline.inputs", "InputsView.read_tile_year"),
-    "layer": ("pipeline.cube", "on_tile"),  # between the layers of a tile-year that is being written
-    "write": ("pipeline.cube", "write_tile_year"),
-    "restart": ("pipeline.cube", "write_restart"),
+    "create": ("pipeline.storage.repository", "create"),
+    "mask": ("pipeline.cube.layout", "write_mask"),
+    "room": ("pipeline.cube.layout", "add_years"),
+    "read": ("pipeline.inputs.view", "InputsView.read_tile_year"),
+    "layer": ("pipeline.cube.layout", "on_tile"),  # between the layers of a tile-year that is being written
+    "write": ("pipeline.cube.layout", "write_tile_year"),
+    "restart": ("pipeline.cube.layout", "write_restart"),
     "merge": ("icechunk", "Session.merge"),
-    "record": ("pipeline.ledger", "record"),
+    "record": ("pipeline.cube.ledger", "record"),
     "commit": ("icechunk", "Session.commit"),
-    "prune": ("pipeline.ledger", "forget_restarts"),
+    "prune": ("pipeline.cube.ledger", "forget_restarts"),
     "collect": ("icechunk", "Repository.garbage_collect"),
     "release": ("icechunk", "Repository.create_tag"),
     "move the branch": ("icechunk", "Repository.reset_branch"),

@@ -87,7 +87,7 @@ def _do(work: Callable[[], None], log: Path | None) -> int:
 
 def agcarbon(arguments: Sequence[str]) -> None:
     """Do what the command line does."""
-    from pipeline.cli import main
+    from pipeline.cli.main import main
 
     sys.argv = ["agcarbon", *arguments]
     main()

@@ -21,8 +21,8 @@ from model.features import PUBLISHED_FEATURE_SCALERS
 from pipeline.job import Job
 from tests.faults import hooks, processes, snapshots
 from tests.faults.hooks import Hook
-from tests.pipeline import small_archives
-from tests.pipeline.random_inputs import REGION, Fields, write_inputs
+from tests.helpers import small_archives
+from tests.helpers.random_inputs import REGION, Fields, write_inputs
 
 YEARS = (2010, 2011, 2012)
 CHANGED_YEAR = 2012

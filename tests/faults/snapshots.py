@@ -13,9 +13,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pipeline import cube, store
-from pipeline.cube import Identity, StoredYear
-from pipeline.grid import Tile
+from pipeline.cube import layout
+from pipeline.cube.layout import Identity, StoredYear
+from pipeline.grid.sinusoidal import Tile
+from pipeline.storage import repository as store
 from pipeline.variables import ANNUAL, DAILY
 
 _OF_A_RUN = ("ledger/seconds", "ledger/run")  # true of a run, not of its results
@@ -79,7 +80,7 @@ class Snapshot:
 
     @cached_property
     def _identity(self) -> Identity:
-        return cube.identity(self.root)
+        return layout.identity(self.root)
 
     def failures(self) -> dict[str, str]:
         """Return the failures that the ledger records."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cube
+from pipeline.cube import layout
 from tests.faults import hooks, kinds
 from tests.faults.hooks import STEPS, Hook
 from tests.faults.scenarios import RUN, Scenario, Undisturbed
@@ -28,9 +28,9 @@ def scenarios() -> dict[str, Scenario]:
 def test_every_step_is_a_function_that_calls_can_be_counted_of(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: Counter[str] = Counter()
     monkeypatch.setattr(hooks, "STEPS", {"layer": STEPS["layer"]})
-    monkeypatch.setattr(cube, "on_tile", lambda: "written")
+    monkeypatch.setattr(layout, "on_tile", lambda: "written")
     hooks.count_calls(counted)
-    assert cube.on_tile() == "written"  # type: ignore[call-arg]
+    assert layout.on_tile() == "written"  # type: ignore[call-arg]
     assert counted == {"layer": 1}
 
 
@@ -45,13 +45,13 @@ def test_every_step_is_a_function_of_the_pipeline(step: str) -> None:
 
 def _struck(hook: Hook, trace: Path, monkeypatch: pytest.MonkeyPatch, *, calls: int) -> list[bool]:
     """Say of each of some calls, as in a process of their own, whether the fault happened."""
-    monkeypatch.setattr(cube, "on_tile", lambda: None)
+    monkeypatch.setattr(layout, "on_tile", lambda: None)
     hooks.install(hook, trace)
     struck = []
     for _ in range(calls):
         before = hooks.happened(trace)
         with suppress(OSError):
-            cube.on_tile()  # type: ignore[call-arg]
+            layout.on_tile()  # type: ignore[call-arg]
         struck.append(hooks.happened(trace) > before)
     return struck
 

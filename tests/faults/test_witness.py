@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import store
+from pipeline.storage import repository as store
 from tests.faults.scenarios import Undisturbed
 from tests.faults.snapshots import Snapshot
 from tests.faults.witness import Witness
-from tests.pipeline import filled_cube, random_inputs
-from tests.pipeline.filled_cube import FIRST, LAST, Filled
+from tests.helpers import filled_cube, random_inputs
+from tests.helpers.filled_cube import FIRST, LAST, Filled
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import icechunk
 import numpy as np
 
-from pipeline import store
+from pipeline.storage import repository as store
 from tests.faults import snapshots
 from tests.faults.scenarios import Undisturbed
 from tests.faults.snapshots import Recorded, Snapshot

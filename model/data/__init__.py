@@ -1,0 +1,1 @@
+"""Training data: sites, counties, towers, and their splits."""

@@ -1,0 +1,110 @@
+"""The simulator's own counties: points with weather alike and soils of their own, and the yield a survey would find.
+
+They stand in for county yields paired with satellite GPP, which no open archive holds in one piece. Real yields are
+never paired with simulated GPP: that would teach the network that yield does not depend on its inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.data.records import CROPS, Booleans, CountySet, DataSetError, Floats, Integers, SiteSequences
+from model.data.sites import LATITUDE, LONGITUDE, SYNTHETIC, Field, simulated
+from model.features import CORN, SOYBEAN
+from model.synthetic import Weather, draw_management, draw_soils, generate_weather, simulate
+
+SURVEY_CV = 0.04
+"""Median coefficient of variation that NASS states for county yields of corn, 2018-2021 (3,140 counties and years)."""
+LOCAL_RAIN_SPREAD = 0.3
+"""Standard deviation of the logarithm of a wet day's rain between the points of a county: showers are small."""
+LOCAL_TEMPERATURE_SPREAD = 0.3
+"""Standard deviation of mean temperature between the points of a county, degC."""
+COUNTY_FERTILITY_SPREAD = 0.15
+"""Standard deviation of the logarithm of light-use efficiency between counties, beyond that between fields: it shows in
+GPP, which the network is given. Without it, county means of corn spread a fifth as widely as those of NASS."""
+UNASSIGNED_STATE = "43"
+"""State code that no state bears, so that no one can take these counties for real ones."""
+_MOST_COUNTIES = 840  # the highest county code there is
+
+
+@dataclass(frozen=True)
+class CountyDraw:
+    """How many counties are simulated, how many points of each, and which years."""
+
+    counties: int
+    points: int
+    years: Integers
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.counties <= _MOST_COUNTIES or self.points < 1:
+            raise DataSetError(f"{self.counties} counties of {self.points} points: 1 to {_MOST_COUNTIES}, at least 1")
+
+
+def simulate_counties(seed: int, *, draw: CountyDraw) -> CountySet:
+    """Simulate counties; the observed yield of a crop is the mean over its points, times the survey's error.
+
+    The error is lognormal with mean 1 and a coefficient of variation of `SURVEY_CV`, independent from year to year. A
+    crop that no point grows, or that failed on all of them, has no observation, as in the survey.
+    """
+    rng, total = np.random.default_rng(seed), draw.counties * draw.points
+    county_P = np.repeat(np.arange(draw.counties), draw.points)
+    weather = local_weather(rng, county_weather=_county_weather(seed, draw=draw), county_P=county_P)
+    management = draw_management(seed + 2, years=draw.years, sites=total)
+    county_fertility = np.exp(rng.normal(0, COUNTY_FERTILITY_SPREAD, draw.counties))
+    management = replace(management, fertility=management.fertility * county_fertility[county_P])
+    field = Field(weather, draw_soils(seed + 1, sites=total), management)
+    simulation = simulate(weather, soils=field.soils, management=management)
+    fips = tuple(f"{UNASSIGNED_STATE}{county + 1:03d}" for county in range(draw.counties))
+    points = simulated(simulation, field=field, sites=tuple(fips[county] for county in county_P))
+    return surveyed(rng, points=points, county_P=county_P, fips=fips)
+
+
+def _county_weather(seed: int, *, draw: CountyDraw) -> Weather:
+    rng = np.random.default_rng(seed + 3)
+    latitude, longitude = rng.uniform(*LATITUDE, draw.counties), rng.uniform(*LONGITUDE, draw.counties)
+    return generate_weather(seed, latitude=latitude, longitude=longitude, years=draw.years)
+
+
+def local_weather(rng: np.random.Generator, *, county_weather: Weather, county_P: NDArray[np.int64]) -> Weather:
+    """Return the weather of points: their county's, a little warmer or colder, and with showers of their own."""
+    repeated = {
+        name: getattr(county_weather, name)[:, county_P]
+        for name in ("radn", "tmax_air", "tdif_air", "hmax_air", "hdif_air", "wind", "precn")
+    }
+    shower = np.exp(LOCAL_RAIN_SPREAD * rng.standard_normal(repeated["precn"].shape) - LOCAL_RAIN_SPREAD**2 / 2)
+    repeated["tmax_air"] = repeated["tmax_air"] + rng.normal(0, LOCAL_TEMPERATURE_SPREAD, len(county_P))
+    return Weather(county_weather.dates, **repeated | {"precn": repeated["precn"] * shower})
+
+
+def surveyed(
+    rng: np.random.Generator, *, points: SiteSequences, county_P: Integers, fips: tuple[str, ...]
+) -> CountySet:
+    """Return a county set whose observations are the points' own mean yields with the survey's error."""
+    corn_PY, soybean_PY = points.crop_NY == CORN, points.crop_NY == SOYBEAN
+    exact = CountySet(
+        points=points,
+        county_P=county_P,
+        corn_PY=corn_PY,
+        soybean_PY=soybean_PY,
+        observed_CYK=np.full((len(fips), len(points.years), len(CROPS)), np.nan, np.float32),
+        fips=fips,
+        origin=f"{SYNTHETIC}; county yields are means over points with a survey error of {SURVEY_CV:.0%}",
+    )
+    mean_CYK = county_means(points.yield_NY, counties=exact)
+    error = np.exp(rng.normal(-np.log1p(SURVEY_CV**2) / 2, np.sqrt(np.log1p(SURVEY_CV**2)), mean_CYK.shape))
+    observed = np.where(mean_CYK > 0, mean_CYK * error, np.nan).astype(np.float32)
+    return replace(exact, observed_CYK=observed)
+
+
+def county_means(values_PY: Floats, *, counties: CountySet) -> NDArray[np.float64]:
+    """Return the unweighted mean (C, Y, 2) of annual values over the points of each crop; NaN where none grows it."""
+    weight_PYK: Booleans = counties.mask_PYK
+    shape = (len(counties), len(counties.years), len(CROPS))
+    total, count = np.zeros(shape), np.zeros(shape)
+    np.add.at(total, counties.county_P, np.where(weight_PYK, values_PY[..., None].astype(np.float64), 0.0))
+    np.add.at(count, counties.county_P, weight_PYK)
+    mean_CYK: NDArray[np.float64] = np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
+    return mean_CYK

@@ -1,0 +1,223 @@
+"""Data sets of site sequences, normalised for the network, divided into training and validation.
+
+Shape legend: N sites, Y years, T 365 days, F 19 features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.checkpoint import Scalers
+from model.data.published_layout import read_published_layout
+from model.data.records import DAYS as DAYS
+from model.data.records import DataSetError, Floats, SiteSequences
+from model.data.splits import HeldOut, SiteSplit, split_sites
+from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, PUBLISHED_FEATURE_SCALERS, SOIL, YEAR, Scaler
+from model.recipe.training import DataRecipe
+from model.synthetic import (
+    Management,
+    Simulation,
+    Soils,
+    Weather,
+    draw_management,
+    draw_soils,
+    generate_weather,
+    simulate,
+)
+
+LATITUDE, LONGITUDE = (37.5, 46.0), (-99.0, -82.0)
+"""Extent of the synthetic sites, degrees."""
+SYNTHETIC = "synthetic: simulations of this project's own process model (model/synthetic)"
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Years of daily inputs and targets at sites, normalised, in the network's signs.
+
+    Attributes
+    ----------
+    x_NYTF, fluxes_NYT3, yield_NY
+        Inputs; Ra, Rh, NEE; grain carbon.
+    """
+
+    x_NYTF: Tensor
+    fluxes_NYT3: Tensor
+    yield_NY: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of sites."""
+        return len(self.x_NYTF)
+
+    @property
+    def years(self) -> int:
+        """Number of years."""
+        return self.x_NYTF.shape[1]
+
+    def at(self, sites: Tensor) -> Sequences:
+        """Return the sequences of some sites."""
+        return Sequences(self.x_NYTF[sites], self.fluxes_NYT3[sites], self.yield_NY[sites])
+
+
+class DataSet(NamedTuple):
+    """Sequences to train on and to validate with, each with the mask (N, Y) of the site-years that count."""
+
+    training: Sequences
+    training_mask_NY: Tensor
+    validation: Sequences
+    validation_mask_NY: Tensor
+    unseen_N: Tensor  # validation sites that training never sees
+    scalers: Scalers
+    split: SiteSplit
+    digest: str  # of the sequences in physical units
+
+
+def synthetic_data(recipe: DataRecipe, *, seed: int) -> DataSet:
+    """Return the recipe's sites divided into training and validation.
+
+    Raises
+    ------
+    DataSetError
+        If its file cannot be read, or lacks sites or years.
+    """
+    sequences = site_sequences(recipe, seed=seed)
+    held_out = HeldOut(recipe.held_out_years, recipe.held_out_sites)
+    return divide(sequences, split=split_sites(seed, years=sequences.years, sites=recipe.all_sites, held_out=held_out))
+
+
+def site_sequences(recipe: DataRecipe, *, seed: int) -> SiteSequences:
+    """Return the recipe's sites, the held-out ones last: the first ones of its file, or simulated ones.
+
+    Raises
+    ------
+    DataSetError
+        If the file cannot be read, has fewer sites or other years.
+    """
+    years = np.arange(recipe.first_year, recipe.last_year + 1)
+    if recipe.file is None:
+        return simulate_sites(seed, sites=recipe.all_sites, years=years)
+    found = read_published_layout(recipe.file, first_year=recipe.first_year)
+    if len(found) < recipe.all_sites or not np.array_equal(found.years, years):
+        raise DataSetError(
+            f"{recipe.file} has {len(found)} sites of {found.years[0]}-{found.years[-1]}, and the recipe asks for "
+            f"{recipe.all_sites} of {years[0]}-{years[-1]}; set its sites and years to what the file has"
+        )
+    return found.at(slice(recipe.all_sites))
+
+
+def divide(sequences: SiteSequences, *, split: SiteSplit) -> DataSet:
+    """Normalise sequences and divide them.
+
+    Validation holds all years of the sites held out whole, and the held-out years of as many training sites, or of
+    every training site where none is held out whole.
+
+    Raises
+    ------
+    DataSetError
+        If the split is of other sites or years, or leaves nothing to train on or to validate with.
+    """
+    training_NY, unseen_N = torch.from_numpy(split.training_NY), torch.from_numpy(split.unseen_N)
+    if split.training_NY.shape != (len(sequences), len(sequences.years)):
+        raise DataSetError(
+            f"the split is of {split.training_NY.shape} site-years, the data of {sequences.yield_NY.shape}"
+        )
+    if split.training_NY.all() or not split.training_NY.any():
+        raise DataSetError("the split holds out every site-year or none; training needs some and validation too")
+    scalers, unseen = output_scalers(sequences), int(unseen_N.sum())
+    normalised = normalise(sequences, scalers=scalers)
+    chosen_N = unseen_N | ((~unseen_N).cumsum(0) <= unseen) if unseen else ~unseen_N
+    return DataSet(
+        training=normalised.at(~unseen_N),
+        training_mask_NY=training_NY[~unseen_N],
+        validation=normalised.at(chosen_N),
+        validation_mask_NY=~training_NY[chosen_N],
+        unseen_N=unseen_N[chosen_N],
+        scalers=scalers,
+        split=split,
+        digest=sequences.digest,
+    )
+
+
+def simulate_sites(seed: int, *, sites: int, years: NDArray[np.int64]) -> SiteSequences:
+    """Simulate sites spread over the Midwest, each with its own weather, soil and management."""
+    rng = np.random.default_rng(seed)
+    latitude, longitude = rng.uniform(*LATITUDE, sites), rng.uniform(*LONGITUDE, sites)
+    weather = generate_weather(seed, latitude=latitude, longitude=longitude, years=years)
+    soils = draw_soils(seed + 1, sites=sites)
+    management = draw_management(seed + 2, years=years, sites=sites)
+    simulation = simulate(weather, soils=soils, management=management)
+    field = Field(weather, soils, management)
+    return simulated(simulation, field=field, sites=tuple(f"{site:05d}" for site in range(sites)))
+
+
+class Field(NamedTuple):
+    """What a simulation was driven with."""
+
+    weather: Weather
+    soils: Soils
+    management: Management
+
+
+def simulated(simulation: Simulation, *, field: Field, sites: tuple[str, ...]) -> SiteSequences:
+    """Return a simulation with its inputs as sequences of 365-day years.
+
+    The day that is dropped from leap years takes its carbon along: annual sums are of the days that remain.
+    """
+    weather, shape = field.weather, (len(sites), len(field.weather.years), DAYS)
+    x_NYTF = np.empty((*shape, len(FEATURES)), np.float32)
+    x_NYTF[..., CLIMATE] = by_year(weather.features(), weather=weather)
+    x_NYTF[..., CROP_TYPE] = field.management.crop.T[..., None]
+    x_NYTF[..., GPP] = by_year(simulation.gpp, weather=weather)
+    x_NYTF[..., YEAR] = weather.years[:, None]
+    x_NYTF[..., SOIL] = field.soils.features().T[:, None, None, :]
+    fluxes = np.stack([-simulation.ra, -simulation.rh, simulation.nee], axis=-1)
+    fluxes_NYT3 = by_year(fluxes, weather=weather).astype(np.float32)
+    return SiteSequences(x_NYTF, fluxes_NYT3, simulation.yield_.T.astype(np.float32), weather.years, sites, SYNTHETIC)
+
+
+def by_year(daily: NDArray[np.float64], *, weather: Weather) -> NDArray[np.float64]:
+    """Return daily values (T, N, ...) of whole calendar years as (N, Y, 365, ...)."""
+    kept = daily[weather.day_of_year <= DAYS]
+    return np.moveaxis(kept.reshape(-1, DAYS, *kept.shape[1:]), 2, 0)
+
+
+def output_scalers(sequences: SiteSequences) -> Scalers:
+    """Return the published scalers of features and GPP, and mean and standard deviation of these targets."""
+    ra, rh, nee = (_scaler(sequences.fluxes_NYT3[..., i]) for i in range(3))
+    outputs = {"ra": ra, "rh": rh, "nee": nee}
+    annual = {"yield": _scaler(sequences.yield_NY), "residue": _scaler(sequences.residue_NY)}
+    features = PUBLISHED_FEATURE_SCALERS
+    return Scalers.parse({"features": features, "gpp": features[GPP], **outputs, **annual})
+
+
+def _scaler(values: Floats) -> Scaler:
+    return Scaler(float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)))
+
+
+def normalise(sequences: SiteSequences, *, scalers: Scalers) -> Sequences:
+    """Return sequences in the network's normalised units."""
+    outputs = scalers.outputs
+    return Sequences(
+        normalised_inputs(sequences.x_NYTF, scalers=scalers),
+        _z(sequences.fluxes_NYT3, scalers=[outputs[name] for name in ("ra", "rh", "nee")]),
+        _z(sequences.yield_NY[..., None], scalers=[outputs["yield"]])[..., 0],
+    )
+
+
+def normalised_inputs(x_XF: Floats, *, scalers: Scalers) -> Tensor:
+    """Return physical inputs (..., 19) normalised."""
+    return _z(x_XF, scalers=scalers.features)
+
+
+def _z(values: Floats, *, scalers: Sequence[Scaler]) -> Tensor:
+    """Normalised values; the last axis is that of the scalers."""
+    result = np.empty(values.shape, np.float32)
+    for i, (mean, std) in enumerate(scalers):
+        result[..., i] = (values[..., i].astype(np.float64) - mean) / std
+    return torch.from_numpy(result)

@@ -1,0 +1,145 @@
+"""Which sites, years and counties train, validate and test: drawn from a seed, stored with the run.
+
+References
+----------
+Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5: two random years of each simulation,
+drawn with replacement, are validation; counties are permuted, the first 210 test, 100 validate and 320 train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from model.data.records import Booleans, DataSetError, Integers
+
+PUBLISHED_COUNTIES = (210, 100, 320)
+"""Counties that test, validate and train."""
+
+
+@dataclass(frozen=True)
+class SiteSplit:
+    """Site-years that train; all others are held out.
+
+    Attributes
+    ----------
+    training_NY
+        (N, Y) whether the site-year trains; False in all years of sites held out whole.
+    years
+        (Y,) calendar years.
+    seed
+        Of the draw.
+    """
+
+    training_NY: Booleans
+    years: Integers
+    seed: int
+
+    @property
+    def unseen_N(self) -> Booleans:
+        """(N,) sites that training never sees."""
+        unseen: Booleans = np.logical_not(self.training_NY.any(axis=1))
+        return unseen
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the seed, the indices of sites held out whole and the held-out years of each other site."""
+        seen = np.flatnonzero(~self.unseen_N)
+        return {
+            "seed": self.seed,
+            "held_out_sites": np.flatnonzero(self.unseen_N).tolist(),
+            "held_out_years": {str(site): self.years[~self.training_NY[site]].tolist() for site in seen},
+        }
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is kept from training.
+
+    Attributes
+    ----------
+    years
+        Number of years drawn from each site that trains.
+    sites
+        Number of sites kept whole.
+    replace
+        Whether years are drawn with replacement, as published, so that a site may lose fewer.
+    """
+
+    years: int
+    sites: int = 0
+    replace: bool = False
+
+
+def split_sites(seed: int, *, years: Integers, sites: int, held_out: HeldOut) -> SiteSplit:
+    """Hold out the last `held_out.sites` of N sites whole, and random years of the others.
+
+    Parameters
+    ----------
+    seed
+        Of the random numbers.
+    years
+        (Y,) calendar years.
+    sites
+        Number of all sites, N.
+    held_out
+        How much is kept from training.
+    """
+    rng, seen = np.random.default_rng(seed), sites - held_out.sites
+    kept_NY = np.zeros((sites, len(years)), dtype=bool)
+    if held_out.replace:
+        kept_NY[:seen] = True
+        drawn = rng.integers(len(years), size=(seen, held_out.years))
+        np.put_along_axis(kept_NY[:seen], drawn, values=False, axis=1)
+    else:
+        kept_NY[:seen] = rng.random((seen, len(years))).argsort(axis=1) >= held_out.years
+    return SiteSplit(kept_NY, years, seed)
+
+
+def split_years(years: Integers, *, sites: int, held_out: Sequence[int]) -> SiteSplit:
+    """Hold out the same calendar years of all sites, where these share their weather; nothing is drawn.
+
+    Raises
+    ------
+    DataSetError
+        If a year is not among them, or none is left.
+    """
+    left = np.isin(years, list(held_out), invert=True)
+    absent = sorted(set(held_out) - set(years.tolist()))
+    if absent or not left.any():
+        raise DataSetError(f"held-out years {list(held_out)} of {years[0]}-{years[-1]}: hold out some of them, not all")
+    return SiteSplit(np.tile(left, (sites, 1)), years, 0)
+
+
+@dataclass(frozen=True)
+class CountySplit:
+    """Indices of the counties that test, validate and train."""
+
+    test: tuple[int, ...]
+    validation: tuple[int, ...]
+    training: tuple[int, ...]
+    seed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the seed and the indices."""
+        groups = {name: list(getattr(self, name)) for name in ("test", "validation", "training")}
+        return {"seed": self.seed, **groups}
+
+
+def split_counties(seed: int, *, counties: int, shares: tuple[int, int, int] = PUBLISHED_COUNTIES) -> CountySplit:
+    """Permute counties at random and cut them in the proportion of `shares`: test, validation, training.
+
+    Raises
+    ------
+    DataSetError
+        If there are so few that one of the three would be empty.
+    """
+    ends = np.cumsum(shares) * counties / sum(shares)
+    test, validation, training = np.split(
+        np.random.default_rng(seed).permutation(counties), np.rint(ends[:2]).astype(int)
+    )
+    if not (len(test) and len(validation) and len(training)):
+        raise DataSetError(f"{counties} counties are too few to test, validate and train in the shares {shares}")
+    return CountySplit(tuple(test.tolist()), tuple(validation.tolist()), tuple(training.tolist()), seed)

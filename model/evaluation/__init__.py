@@ -1,0 +1,1 @@
+"""Scores, responses and checks of a checkpoint."""

@@ -1,0 +1,1 @@
+"""The paper's experiments: ablation, sample size, extreme years, leave-out."""

@@ -1,0 +1,331 @@
+"""The paper's experiments at a small size: sample-size curves, a 2^4 ablation and extreme years.
+
+The observed world is the simulator with other rates and with errors of observation, so that pre-training helps and does
+not suffice. Networks see of it what towers and surveys see: Reco, NEE and yield.
+
+Shape legend: N sites, Y years, B sites of a batch, T days, F inputs.
+
+References
+----------
+Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint import Scalers
+from model.data.records import Booleans, SiteSequences
+from model.data.sites import output_scalers, simulate_sites
+from model.evaluation.scores import (
+    Balance,
+    Carbon,
+    Fold,
+    annual_pair,
+    balance,
+    leave_sites_out,
+    leave_years_out,
+    predicted_carbon,
+    score,
+)
+from model.experiments.baselines import FitData, FitSample, fit, flux_error, seen_error, yield_error
+from model.experiments.observed_world import changed_world, extreme_years, observed
+from model.experiments.pure_ml import PureML
+from model.experiments.recipe import ExperimentRecipe
+from model.experiments.rows import Row, read_rows, write_rows
+from model.features import GPP
+from model.losses import mass_balance, yield_bounds
+from model.network import KGMLNetwork, OutputScalers, State, YearResult
+from model.recipe.training import RecipeError
+from model.training.stages import physical_fluxes, physical_gpp, physical_yield
+
+Experiment: TypeAlias = Literal["sample-size", "ablation", "extreme-years", "leave-years-out", "leave-sites-out"]
+EXPERIMENTS: tuple[Experiment, ...] = get_args(Experiment)
+Progress = Callable[[str, int, int], None]
+FOLDS = 3
+"""Parts of the years, or of the sites of the pool, that are held out in turn."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a network is given.
+
+    Attributes
+    ----------
+    gpp
+        GPP among its inputs; without, its column holds the mean.
+    pretrained
+        Pre-training on the simulator.
+    structure
+        KGML-ag-Carbon's topology; without, the pure-ML networks.
+    knowledge
+        Mass balance and bounds of yield in the loss.
+    """
+
+    gpp: bool
+    pretrained: bool
+    structure: bool
+    knowledge: bool
+
+    @property
+    def name(self) -> str:
+        """Its parts in words."""
+        parts = {"GPP": self.gpp, "pre-training": self.pretrained, "structure": self.structure, "KG": self.knowledge}
+        return " + ".join(["ML", *(name for name, given in parts.items() if given)])
+
+
+KGML = Variant(gpp=True, pretrained=True, structure=True, knowledge=True)
+PURE_ML = Variant(gpp=True, pretrained=False, structure=False, knowledge=False)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run of a table: a network, the number of sites it sees, and which draw of them or which fold."""
+
+    variant: Variant
+    samples: int
+    repeat: int = 0
+
+
+class WithoutGPP(nn.Module):
+    """A network whose GPP input is held at its mean; the rest of the world still knows it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
+        """Run one calendar year."""
+        blind_BTF = x_BTF.clone()
+        blind_BTF[..., GPP] = 0.0
+        result: YearResult = self.network(blind_BTF, state)
+        return result
+
+
+def cells(experiment: Experiment, recipe: ExperimentRecipe) -> tuple[Cell, ...]:
+    """Return the training runs of a table, in order."""
+    if experiment == "sample-size":
+        return tuple(
+            Cell(variant, size, repeat)
+            for size, repeat, variant in product(recipe.sample_sizes, range(recipe.repeats), (KGML, PURE_ML))
+        )
+    if experiment == "ablation":
+        variants = [Variant(*flags) for flags in product((False, True), repeat=4)]
+        return tuple(Cell(variant, size) for size, variant in product(recipe.ablation_sizes, variants))
+    repeats = 1 if experiment == "extreme-years" else len(folds(experiment, recipe))
+    return tuple(
+        Cell(variant, recipe.pool_sites, repeat) for repeat, variant in product(range(repeats), (KGML, PURE_ML))
+    )
+
+
+def folds(experiment: Experiment, recipe: ExperimentRecipe) -> tuple[Fold, ...]:
+    """Return what is held out of the pool in turn: runs of years, or groups of sites."""
+    years, pool = np.arange(recipe.first_year, recipe.last_year + 1), recipe.pool_sites
+    if experiment == "leave-years-out":
+        return leave_years_out(years, sites=pool, size=-(-len(years) // FOLDS))
+    return leave_sites_out([f"site group {site * FOLDS // pool + 1}" for site in range(pool)], years=len(years))
+
+
+def seen_loss(scalers: Scalers, *, knowledge: bool) -> Callable[[FitSample], Tensor]:
+    """Return the loss on what is observed: squared errors of Reco, NEE and yield, normalised.
+
+    With knowledge, mass balance and bounds of yield are added, as published.
+    """
+
+    def loss(sample: FitSample) -> Tensor:
+        fluxes, target = (
+            physical_fluxes(each, scalers=scalers) for each in (sample.fluxes_BTO, sample.target_fluxes_BTO)
+        )
+        reco = seen_error(fluxes[..., :2].sum(-1), target=target[..., :2].sum(-1)) / scalers.outputs["ra"].std ** 2
+        error = reco + seen_error(sample.fluxes_BTO[..., 2], target=sample.target_fluxes_BTO[..., 2])
+        return error + yield_error(sample) + (_knowledge(sample, scalers) if knowledge else 0.0)
+
+    return loss
+
+
+def simulated_loss(scalers: Scalers, *, knowledge: bool) -> Callable[[FitSample], Tensor]:
+    """Return the loss of pre-training, to which Ra and Rh are known apart."""
+
+    def loss(sample: FitSample) -> Tensor:
+        return flux_error(sample) + yield_error(sample) + (_knowledge(sample, scalers) if knowledge else 0.0)
+
+    return loss
+
+
+def _knowledge(sample: FitSample, scalers: Scalers) -> Tensor:
+    gpp_BT = physical_gpp(sample.x_BTF, scalers=scalers)
+    fluxes = physical_fluxes(sample.fluxes_BTO, scalers=scalers)
+    closed = mass_balance(gpp_BT, fluxes_BT3=fluxes, mask_BT=torch.ones_like(gpp_BT))
+    return closed + yield_bounds(physical_yield(sample.yield_B, scalers=scalers), gpp_B=gpp_BT.sum(1))
+
+
+class Laboratory:
+    """The data of a recipe, and the training runs on them.
+
+    Parameters
+    ----------
+    recipe
+        Of the experiments.
+    folder
+        Where pre-trained networks are kept for other cells.
+    """
+
+    def __init__(self, recipe: ExperimentRecipe, folder: Path) -> None:
+        self.recipe, self.folder = recipe, folder
+        self.years = np.arange(recipe.first_year, recipe.last_year + 1)
+        sites = recipe.pool_sites + recipe.validation_sites + recipe.test_sites
+        other = simulate_sites(recipe.seed + 1, sites=sites, years=self.years)
+        self.truth = changed_world(other, world=recipe.world)
+        self.seen = observed(self.truth, world=recipe.world, seed=recipe.seed + 2)
+
+    @cached_property
+    def source(self) -> SiteSequences:
+        """What pre-training learns from."""
+        sites = self.recipe.source_sites + self.recipe.validation_sites
+        return simulate_sites(self.recipe.seed, sites=sites, years=self.years)
+
+    @cached_property
+    def scalers(self) -> Scalers:
+        """Normalisation of all networks."""
+        return output_scalers(self.source)
+
+    def rows(self, cell: Cell, experiment: Experiment) -> list[Row]:
+        """Train a cell and score it."""
+        held_out = self.held_out(cell, experiment)
+        network = self.trained(cell, without_NY=np.logical_or.reduce([self._none(), *held_out.values()]))
+        predicted = predicted_carbon(network, self.truth.x_NYTF, scalers=self.scalers)
+        tests = held_out or {"test sites": self._sites(slice(-self.recipe.test_sites, None))}
+        return [self._row(cell, name, predicted, mask_NY) for name, mask_NY in tests.items() if mask_NY.any()]
+
+    def held_out(self, cell: Cell, experiment: Experiment) -> dict[str, Booleans]:
+        """Return the site-years of the pool that a cell does not train on, by what they are."""
+        if experiment in ("sample-size", "ablation"):
+            return {}
+        if experiment == "extreme-years":
+            return self.extremes()
+        fold, mask_NY = folds(experiment, self.recipe)[cell.repeat], self._none()
+        mask_NY[: self.recipe.pool_sites] = fold.test_NY
+        return {fold.name: mask_NY}
+
+    def extremes(self) -> dict[str, Booleans]:
+        """Return the extreme site-years of the pool, and as many ordinary ones."""
+        pool_NY = self._sites(slice(0, self.recipe.pool_sites))
+        extreme_NY = extreme_years(self.truth, deviations=self.recipe.outlier) & pool_NY
+        others = np.argwhere(pool_NY & ~extreme_NY)
+        drawn = np.random.default_rng(self.recipe.seed).permutation(others)[: int(extreme_NY.sum())]
+        ordinary_NY = self._none()
+        ordinary_NY[drawn[:, 0], drawn[:, 1]] = True
+        return {"extreme years": extreme_NY, "ordinary years": ordinary_NY}
+
+    def trained(self, cell: Cell, *, without_NY: Booleans) -> nn.Module:
+        """Return the network of a cell, trained on its sample of sites without some site-years."""
+        recipe = self.recipe
+        # Of one repeat, smaller samples are part of larger ones, and all variants see the same sites.
+        order = np.random.default_rng([recipe.seed, cell.repeat]).permutation(recipe.pool_sites)
+        data = FitData.of(
+            self.seen,
+            scalers=self.scalers,
+            training_NY=self._sites(order[: cell.samples]) & ~without_NY,
+            validation_NY=self._sites(slice(recipe.pool_sites, recipe.pool_sites + recipe.validation_sites)),
+        )
+        network = self.pretrained(cell.variant) if cell.variant.pretrained else self.untrained(cell.variant)
+        length = recipe.training if cell.variant.pretrained else recipe.training.doubled
+        loss = seen_loss(self.scalers, knowledge=cell.variant.knowledge)
+        fit(network, data=data, loss=loss, recipe=length, seed=recipe.seed + cell.repeat)
+        return network
+
+    def untrained(self, variant: Variant) -> nn.Module:
+        """Return a variant's network with random weights."""
+        torch.manual_seed(self.recipe.seed)
+        outputs = self.scalers.outputs
+        scalers = OutputScalers(outputs["gpp"], outputs["ra"], outputs["yield"], outputs["residue"])
+        network = KGMLNetwork(scalers) if variant.structure else PureML()
+        return network if variant.gpp else WithoutGPP(network)
+
+    def pretrained(self, variant: Variant) -> nn.Module:
+        """Return a variant's network, pre-trained once and then read from the folder."""
+        network = self.untrained(variant)
+        path = self.folder / f"pretrained-{variant.name.replace(' + ', '-')}-{self.recipe.digest[:12]}.safetensors"
+        if not path.exists():
+            sites = np.arange(len(self.source)) < self.recipe.source_sites
+            training_NY = np.repeat(sites[:, None], len(self.years), axis=1)
+            data = FitData.of(self.source, scalers=self.scalers, training_NY=training_NY, validation_NY=~training_NY)
+            loss = simulated_loss(self.scalers, knowledge=variant.knowledge)
+            fit(network, data=data, loss=loss, recipe=self.recipe.pretraining, seed=self.recipe.seed)
+            partial = path.with_name(f".{path.name}.partial")
+            partial.write_bytes(safetensors.torch.save(network.state_dict()))
+            partial.replace(path)
+        network.load_state_dict(safetensors.torch.load(path.read_bytes()))
+        return network
+
+    def _sites(self, index: slice | np.ndarray) -> Booleans:
+        mask_NY = self._none()
+        mask_NY[index] = True
+        return mask_NY
+
+    def _none(self) -> Booleans:
+        return np.zeros(self.truth.yield_NY.shape, dtype=bool)
+
+    def _row(self, cell: Cell, tested_on: str, predicted: Carbon, mask_NY: Booleans) -> Row:
+        truth = Carbon.of_sites(self.truth)
+        grain = score(predicted.yield_NY[mask_NY], truth.yield_NY[mask_NY])
+        reco, nee = (score(predicted.daily(name)[mask_NY], truth.daily(name)[mask_NY]) for name in ("reco", "nee"))
+        annual = annual_pair(predicted, truth, output="nee")
+        open_: Balance = balance(Carbon(*(getattr(predicted, field.name)[mask_NY] for field in fields(Carbon))))
+        return Row(
+            self.recipe.digest[:12],
+            cell.variant.name,
+            cell.samples,
+            cell.repeat,
+            tested_on,
+            yield_r2=grain.r2_or_nan,
+            reco_r2=reco.r2_or_nan,
+            nee_r2=nee.r2_or_nan,
+            yield_rmse=grain.rmse,
+            reco_rmse=reco.rmse,
+            nee_rmse=nee.rmse,
+            nee_annual_rmse=score(annual[0][mask_NY], annual[1][mask_NY]).rmse,
+            imbalance=open_.daily,
+            imbalance_share=open_.daily_share,
+            imbalance_annual=open_.annual,
+            imbalance_annual_bias=open_.annual_bias,
+        )
+
+
+def run_experiment(
+    experiment: Experiment, recipe: ExperimentRecipe, folder: Path, *, progress: Progress = lambda *_: None
+) -> tuple[Row, ...]:
+    """Train the cells of a table that EXPERIMENT.csv in the folder does not hold yet, and return all its rows.
+
+    The table is written whole after each cell, so that the same call goes on where another was killed.
+
+    Raises
+    ------
+    RecipeError
+        If the table there is of another recipe.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{experiment}.csv"
+    rows = list(read_rows(path)) if path.exists() else []
+    if any(row.recipe != recipe.digest[:12] for row in rows):
+        raise RecipeError(f"{path} holds the table of another recipe; delete it, or name another folder")
+    done = {(row.variant, row.samples, row.repeat) for row in rows}
+    wanted = cells(experiment, recipe)
+    missing = [cell for cell in wanted if (cell.variant.name, cell.samples, cell.repeat) not in done]
+    laboratory = Laboratory(recipe, folder) if missing else None
+    for number, cell in enumerate(missing, start=1 + len(wanted) - len(missing)):
+        assert laboratory is not None
+        rows += laboratory.rows(cell, experiment)
+        write_rows(path, rows)
+        progress(experiment, number, len(wanted))
+    return tuple(rows)

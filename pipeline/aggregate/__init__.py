@@ -1,0 +1,1 @@
+"""Cube to area-weighted means and totals."""

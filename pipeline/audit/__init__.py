@@ -1,0 +1,1 @@
+"""The cube compared with its ledger and its inputs."""

@@ -1,0 +1,238 @@
+"""The audit: every tile-year that the ledger records, read from the cube and held against all that must be true of it.
+
+It reads one snapshot and changes nothing. Tiles are independent tasks, whose results are a few numbers a year; steps
+at borders are judged once all tiles are there.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+
+import zarr
+
+from model.checkpoint import CheckpointError
+from pipeline.aggregate.write import read_county_table
+from pipeline.audit.aggregates import (
+    BandDone,
+    BandTask,
+    CountySums,
+    audit_band,
+    band_tasks,
+    comparable_years,
+    county_difference,
+)
+from pipeline.audit.checks import AGGREGATES, READING, Measured
+from pipeline.audit.reading import recorded_rows
+from pipeline.audit.report import AuditReport
+from pipeline.audit.seams import Seams, next_tiles
+from pipeline.audit.tile import Snapshots, TileDone, TileTask, audit_tile
+from pipeline.cluster.executor import Executor
+from pipeline.cube import layout
+from pipeline.cube.history import resolve
+from pipeline.cube.ledger import Ledger, Row, Status
+from pipeline.errors import UserError
+from pipeline.inputs.view import InputsView, open_inputs
+from pipeline.job import Job
+from pipeline.progress import Progress, silent
+from pipeline.run.plan import Science
+from pipeline.run.run import YEARLY_PRODUCTS, science_of
+from pipeline.storage import repository as store
+from pipeline.years import spans
+from regions import Region
+
+_SEED = 0  # a sample is the same each time, so that a failure can be looked at again
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What of the cube is audited: all that the ledger records where nothing is named.
+
+    Attributes
+    ----------
+    years, tiles
+        Only these.
+    sample
+        So many tile-years of them, drawn at random, the same ones each time.
+    at
+        The release or snapshot of the cube that is audited; as it is now if None.
+    """
+
+    years: frozenset[int] | None = None
+    tiles: frozenset[str] | None = None
+    sample: int | None = None
+    at: str | None = None
+
+
+def audit(job: Job, executor: Executor, *, scope: Scope | None = None, progress: Progress = silent) -> AuditReport:
+    """Audit the cube of a run file.
+
+    Raises
+    ------
+    UserError
+        If there is no cube, it was never in the state named, or a tile of `scope` has no modelled cells.
+    """
+    scope = scope or Scope()
+    repository = job.open_cube()
+    snapshot = resolve(repository, scope.at) if scope.at else store.tip(repository)
+    report = AuditReport(job.run_file.stores.cube, snapshot)
+    root = store.read(repository, snapshot=report.snapshot)
+    if "ledger" not in root:
+        return report
+    known = Ledger(root)
+    snapshots = _snapshots(job, report.snapshot, last=max(known.years, default=0))
+    tasks = _tile_tasks(root, known, scope)
+    _audit_tiles(report, executor, snapshots, tasks, progress)
+    if report.tile_years:
+        years = _aggregated_years(report, root, known, scope)
+        counties = _audit_aggregates(report, executor, snapshots, region=job.region, years=years)
+        if scope.at is None:
+            _audit_counties(report, job, counties)
+        else:
+            report.notes.append("counties: not measured, since counties.csv is of the cube as it is now")
+    return report
+
+
+def _aggregated_years(report: AuditReport, root: zarr.Group, known: Ledger, scope: Scope) -> tuple[int, ...]:
+    """Years whose aggregates can be made again; notes why others cannot."""
+    if scope.tiles is not None or scope.sample is not None:
+        report.notes.append("aggregates: not measured, since they need all tiles")
+        return ()
+    wanted = [year for year in known.years if scope.years is None or year in scope.years]
+    years = comparable_years(root, {year: known.year_digest(year) for year in wanted})
+    if left := sorted(set(wanted) - set(years)):
+        report.notes.append(
+            f"aggregates of {spans(left)}: not measured, since there are none of what the cube holds now"
+        )
+    return years
+
+
+def _snapshots(job: Job, cube_snapshot: str, *, last: int) -> Snapshots:
+    location, region = job.run_file.stores.inputs, job.region
+    view = open_inputs(location) if store.exists(location) else None
+    return Snapshots(
+        cube=job.run_file.stores.cube,
+        cube_snapshot=cube_snapshot,
+        inputs=location if view else None,
+        inputs_snapshot=view.snapshot if view else None,
+        years=_chain(view, region.first_year, last, region.spinup_years) if view else (),
+        spin_up=region.spinup_years,
+        science=_science(job),
+    )
+
+
+def _chain(view: InputsView, first: int, last: int, spin_up: tuple[int, int]) -> tuple[int, ...]:
+    """Years from the first that are ingested without a gap; none without spin-up years or soil."""
+    ingested = frozenset.intersection(*(view.ingested(product) for product in YEARLY_PRODUCTS))
+    if not view.has_soil or not set(spin_up) <= ingested:
+        return ()
+    return tuple(takewhile(ingested.__contains__, range(first, last + 1)))
+
+
+def _science(job: Job) -> Science | None:
+    """Today's science; None without its checkpoint, which the audit of what is stored does not need."""
+    try:
+        return science_of(job)
+    except (CheckpointError, OSError):
+        return None
+
+
+def _tile_tasks(root: zarr.Group, known: Ledger, scope: Scope) -> list[TileTask]:
+    tiles = {planned.tile.name: planned for planned in layout.tiles(root) or ()}
+    if lacking := (scope.tiles or frozenset()) - tiles.keys():
+        raise UserError(f"tile {', '.join(sorted(lacking))} has no modelled cells in this cube; see `agcarbon plan`")
+    rows = {name: recorded_rows(known, name) for name in tiles}
+    chosen = _chosen(rows, scope)
+    years = {planned.tile: frozenset(rows[name]) for name, planned in tiles.items()}
+    grid = layout.identity(root).grid
+    return [
+        TileTask(
+            planned,
+            rows=tuple(row for year, row in rows[name].items() if (name, year) in chosen),
+            recorded=frozenset(rows[name]),
+            beside={tile: years[tile] for tile in next_tiles(planned.tile, grid) if tile in years},
+        )
+        for name, planned in tiles.items()
+        if any((name, year) in chosen for year in rows[name])
+    ]
+
+
+def _chosen(rows: dict[str, dict[int, Row]], scope: Scope) -> frozenset[tuple[str, int]]:
+    """Tile-years to audit."""
+    possible = [
+        (tile, year)
+        for tile, of_tile in sorted(rows.items())
+        for year in of_tile
+        if (scope.tiles is None or tile in scope.tiles) and (scope.years is None or year in scope.years)
+    ]
+    if scope.sample is None or scope.sample >= len(possible):
+        return frozenset(possible)
+    return frozenset(random.Random(_SEED).sample(possible, scope.sample))
+
+
+def _audit_tiles(
+    report: AuditReport, executor: Executor, snapshots: Snapshots, tasks: list[TileTask], progress: Progress
+) -> None:
+    seams, total = Seams(), sum(len(task.rows) for task in tasks)
+    for outcome in executor.map(partial(audit_tile, snapshots), tasks):
+        if outcome.result is None:
+            unread = Measured(READING, 1, 1, outcome.error or "unknown error")
+            for row in outcome.item.rows:
+                report.add(row.tile, row.year, unread)
+        else:
+            _take(report, seams, outcome.result)
+        report.tile_years += len(outcome.item.rows)
+        progress("tile-years", report.tile_years, total)
+    for tile, year, measured in seams.judge():
+        report.add(tile, year, measured)
+
+
+def _take(report: AuditReport, seams: Seams, done: TileDone) -> None:
+    report.stock += done.stock
+    for of_year in done.years:
+        report.stale += of_year.state is Status.STALE
+        report.unknown += of_year.state is None
+        if of_year.steps:
+            seams.add(of_year.steps)
+        for measured in of_year.measured:
+            report.add(done.tile, of_year.year, measured)
+
+
+def _band(snapshots: Snapshots, task: BandTask) -> BandDone:
+    return audit_band(snapshots.root(), task)
+
+
+def _audit_aggregates(
+    report: AuditReport, executor: Executor, snapshots: Snapshots, *, region: Region, years: Sequence[int]
+) -> list[CountySums]:
+    """Make the aggregates of these years again; return the sums over counties by band and year.
+
+    Bands that cannot be made have failed; the counties in them then differ as well.
+    """
+    counties: list[CountySums] = []
+    for outcome in executor.map(partial(_band, snapshots), band_tasks(region, tuple(years))):
+        if outcome.result is None:
+            unmade = Measured(AGGREGATES, float("inf"), 1, outcome.error or "unknown error")
+            for year in years:
+                report.add("", year, unmade)
+            continue
+        counties += outcome.result.counties
+        for year, measured in outcome.result.measured:
+            report.add("", year, measured)
+    return counties
+
+
+def _audit_counties(report: AuditReport, job: Job, counties: Sequence[CountySums]) -> None:
+    """Compare the table of counties beside the exports, which may have been removed."""
+    table = read_county_table(job)
+    by_year: dict[int, list[CountySums]] = {}
+    for part in counties:
+        by_year.setdefault(part.year, []).append(part)
+    for year, parts in by_year.items():
+        if table.empty or not (table["year"] == year).any():
+            report.notes.append(f"counties of {year}: not measured, counties.csv does not have that year")
+        else:
+            report.add("", year, county_difference(parts, table, region=job.region))

@@ -1,0 +1,127 @@
+"""What the audit reads: a tile-year as it lies in the cube, and what the ledger says of it.
+
+Shape legend: N modelled cells of a tile, T days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from icechunk import IcechunkError
+from numpy.typing import NDArray
+
+from model.inference import Floats
+from pipeline.cube import layout
+from pipeline.cube.layout import StoredYear
+from pipeline.cube.ledger import Fingerprint, Ledger, Row
+from pipeline.grid.sinusoidal import Tile
+from pipeline.inputs.view import InputsView
+from pipeline.storage.repository import array
+from pipeline.variables import ANNUAL, DAILY, SPREADS, Variable
+
+# What a damaged or missing chunk raises on the way through Icechunk, Zarr's sharding and Blosc.
+UNREADABLE = (IcechunkError, OSError, KeyError, ValueError, RuntimeError)
+
+_FIELDS = ("cells", "missing_cells", "outside_share", "balance_residual", "seconds", "restart")
+
+
+@dataclass(frozen=True)
+class AuditedYear:
+    """A tile-year as stored, and the row that the ledger has of it.
+
+    Attributes
+    ----------
+    stored
+        Values on the cells of the mask.
+    row
+        What was recorded with them.
+    outside
+        Values outside the mask that are not empty.
+    gpp_TN
+        Daily input GPP [g m-2 d-1], where the inputs store still has what the tile-year was computed from.
+    """
+
+    stored: StoredYear
+    row: Row
+    outside: int
+    gpp_TN: Floats | None = None
+
+    def daily(self, name: str) -> Floats:
+        """A daily flux (T, N) [g m-2 d-1]."""
+        return self.stored.daily[name]
+
+    def annual(self, name: str) -> NDArray[Any]:
+        """An annual layer (N,), reals in double precision."""
+        layer = self.stored.annual[name]
+        return layer.astype(np.float64) if np.issubdtype(layer.dtype, np.floating) else layer
+
+
+def recorded_rows(known: Ledger, tile: str) -> dict[int, Row]:
+    """Return the ledger's row of every year that it records of a tile."""
+    prints = {year: known.recorded(tile, year) for year in known.years}
+    return {year: _row(known, tile, year, fingerprint=found) for year, found in prints.items() if found}
+
+
+def _row(known: Ledger, tile: str, year: int, *, fingerprint: Fingerprint) -> Row:
+    place = known.years.index(year), known.tiles.index(tile)
+    facts: dict[str, Any] = {name: known.column(name)[place].item() for name in _FIELDS}
+    facts |= {name: tuple(known.column(name)[place].tolist()) for name in ("minimum", "maximum")}
+    checksum = known.column("checksum")[place].tobytes().hex()
+    return Row(tile=tile, year=year, fingerprint=fingerprint, checksum=checksum, **facts)
+
+
+def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.bool_]) -> AuditedYear:
+    """Read a tile-year from the cube; raises one of `UNREADABLE` where that fails."""
+    window, index = layout.identity(root).grid.window(tile), row.year - layout.identity(root).first_year
+    daily, annual, outside = {}, {}, 0
+    for variable in DAILY:
+        whole = np.asarray(array(root, f"daily/{row.year}/{variable.name}")[:, *window])
+        daily[variable.name] = whole[:, mask]
+        outside += _filled(whole, mask, variable)
+    for variable in (*ANNUAL, *(spread for spread in SPREADS.values() if f"annual/{spread.name}" in root)):
+        whole = np.asarray(array(root, f"annual/{variable.name}")[index, *window])
+        annual[variable.name] = whole[mask]
+        outside += _filled(whole, mask, variable)
+    return AuditedYear(_as_written(StoredYear(mask, daily, annual)), row, outside)
+
+
+def _filled(whole: NDArray[Any], mask: NDArray[np.bool_], variable: Variable) -> int:
+    """Count values outside the mask that are not the fill value."""
+    beyond = whole[..., ~mask]
+    empty = np.isnan(beyond) if np.isnan(variable.fill_value) else beyond == variable.fill_value
+    return int(beyond.size - np.count_nonzero(empty))
+
+
+def _as_written(stored: StoredYear) -> StoredYear:
+    """Leave out the layers of spread where a single network wrote: it leaves them empty where there are results."""
+    spreads = [spread.name for spread in SPREADS.values() if spread.name in stored.annual]
+    if not np.isfinite(stored.annual["nee"]).any() or any(np.isfinite(stored.annual[name]).any() for name in spreads):
+        return stored
+    kept: dict[str, NDArray[np.generic]] = {n: layer for n, layer in stored.annual.items() if n not in spreads}
+    return StoredYear(stored.mask, stored.daily, kept)
+
+
+def read_days(root: zarr.Group, tile: Tile, year: int, *, days: slice, mask: NDArray[np.bool_]) -> Mapping[str, Floats]:
+    """Return the daily fluxes (T, N) of some days of a year by name."""
+    window = layout.identity(root).grid.window(tile)
+    return {v.name: np.asarray(array(root, f"daily/{year}/{v.name}")[days, *window])[:, mask] for v in DAILY}
+
+
+def read_gpp(view: InputsView, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
+    """Return the daily GPP (T, N) [g m-2 d-1] of the inputs store; NaN in all days of a missing cell-year."""
+    return np.asarray(array(view.root, f"gpp/{year}/gpp")[:, *view.grid.window(tile)])[:, mask]
+
+
+def read_soc_stock(view: InputsView, tile: Tile, *, mask: NDArray[np.bool_]) -> Floats:
+    """Return soil organic carbon, 0-200 cm, (N,) [g m-2]; NaN where the soil product does not tell."""
+    return np.asarray(array(view.root, "soil/soc_stock_200")[view.grid.window(tile)])[mask]
+
+
+def told(error: Exception) -> str:
+    """Return an error in a line."""
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

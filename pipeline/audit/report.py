@@ -1,0 +1,198 @@
+"""What an audit found: a table for people, JSON for programs, and the list that `agcarbon run --from-audit` takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE
+from rich.table import Table
+
+from pipeline.audit.checks import CHECKS, Check, Measured
+from pipeline.audit.tile import StockShare
+from pipeline.errors import UserError
+
+FORMAT = "agcarbon-rerun-1"
+PAPER_SHARE = 0.86  # of pixels within 0.5 % a year, 21-year means: Liu et al. 2024, doi:10.1038/s41467-023-43860-5
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A check that a tile-year does not pass; `tile` is empty for what is of a whole year."""
+
+    check: str
+    tile: str
+    year: int
+    worst: float
+    why: str
+    rerun: bool
+
+    def __str__(self) -> str:
+        place = f"{self.tile} {self.year}".strip()
+        return f"{self.check}: {place}: {self.worst:.3g}" + (f" ({self.why})" if self.why else "")
+
+
+@dataclass
+class Tally:
+    """The results of one check so far."""
+
+    check: Check
+    places: int = 0
+    values: int = 0
+    worst: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, tile: str, year: int, measured: Measured) -> None:
+        """Take one more result; what measured no value tells nothing."""
+        if not measured.values:
+            return
+        self.places += 1
+        self.values += measured.values
+        self.worst = float(np.maximum(self.worst, measured.worst))  # NaN stays
+        if not measured.passes:
+            check = self.check
+            self.failures.append(Failure(check.name, tile, year, measured.worst, measured.why, check.rerun))
+
+    @property
+    def verdict(self) -> str:
+        """`ok`, `failed`, or that nothing was measured."""
+        if not self.places:
+            return "not measured"
+        return f"{len(self.failures)} failed" if self.failures else "ok"
+
+
+@dataclass
+class AuditReport:
+    """What an audit found.
+
+    Attributes
+    ----------
+    tile_years
+        How many were audited.
+    stale
+        How many of these today's inputs or weights would give otherwise; they are held against what they were
+        recorded with. `unknown`: how many cannot be told, for want of inputs or weights.
+    notes
+        What was not measured, and why.
+    """
+
+    cube: str
+    snapshot: str
+    tile_years: int = 0
+    stale: int = 0
+    unknown: int = 0
+    stock: StockShare = field(default_factory=StockShare)
+    notes: list[str] = field(default_factory=list)
+    tallies: dict[str, Tally] = field(default_factory=lambda: {check.name: Tally(check) for check in CHECKS})
+
+    def add(self, tile: str, year: int, measured: Measured) -> None:
+        """Take one more result."""
+        self.tallies[measured.check.name].add(tile, year, measured)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """All that does not pass, by tile and year."""
+        found = [failure for tally in self.tallies.values() for failure in tally.failures]
+        return sorted(found, key=lambda failure: (failure.tile, failure.year))
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was measured and all of it passes."""
+        return self.tile_years > 0 and not self.failures
+
+    @property
+    def largest_relative(self) -> float:
+        """Largest relative difference between what is stored and what was computed again."""
+        return float(np.max([tally.worst for tally in self.tallies.values() if tally.check.relative]))
+
+    def last_line(self) -> str:
+        """The verdict in a line."""
+        if not self.tile_years:
+            return "audit failed: nothing was measured, the cube records no such tile-year"
+        if self.ok:
+            return f"audit ok: {self.tile_years} tile-years, largest relative difference {self.largest_relative:.2e}"
+        failures = self.failures
+        places = {(failure.tile, failure.year) for failure in failures}
+        names = sorted({failure.check for failure in failures})
+        return (
+            f"audit failed: {len(places)} of {self.tile_years} tile-years by {', '.join(names)}; first: {failures[0]}"
+        )
+
+    def table(self) -> Table:
+        """One row per check."""
+        table = Table(title=f"Audit: {self.cube}", box=SIMPLE)
+        table.add_column("check")
+        for heading in ("values", "worst", "limit", "verdict"):
+            table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True)
+        for tally in self.tallies.values():
+            check, worst = tally.check, f"{tally.worst:.3g}" if tally.places else "-"
+            unit = "" if check.unit in ("relative", "ratio") else f" ({check.unit})"
+            what = f"{check.name}: {check.what}{unit}"
+            table.add_row(what, f"{tally.values:,}", worst, f"{check.limit:.3g}", tally.verdict)
+        return table
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what the table does not say, a line each."""
+        yield f"snapshot {self.snapshot}; stale tile-years among the audited: {self.stale}"
+        if self.unknown:
+            yield f"{self.unknown} tile-years could not be compared with today's inputs or weights"
+        yield from self.notes
+        stock = self.stock
+        if stock.cell_years:
+            of_years, of_cells = stock.cell_years_within / stock.cell_years, stock.cells_within / stock.cells
+            yield (
+                f"|dSOC| within 0.5 % of the 0-200 cm stock a year: {of_years:.1%} of {stock.cell_years:,} cell-years, "
+                f"{of_cells:.1%} of {stock.cells:,} cells by their mean over the audited years; the paper: "
+                f"{PAPER_SHARE:.0%} of pixels by 21-year means"
+            )
+        else:
+            yield "|dSOC| against the 0-200 cm stock: not measured, the inputs store holds no such stock"
+
+    def as_json(self) -> str:
+        """All of it, for programs."""
+        checks = {
+            name: {**asdict(tally.check), "places": tally.places, "values": tally.values, "worst": tally.worst}
+            | {"verdict": tally.verdict}
+            for name, tally in self.tallies.items()
+        }
+        whole = {
+            "ok": self.ok, "line": self.last_line(), "cube": self.cube, "snapshot": self.snapshot,
+            "tile_years": self.tile_years, "stale": self.stale, "unknown": self.unknown, "notes": self.notes,
+            "stock": asdict(self.stock), "checks": checks, "failures": [asdict(failure) for failure in self.failures],
+        }  # fmt: skip
+        return json.dumps(whole, indent=2)
+
+    def rerun_json(self) -> str:
+        """The tile-years that computing again can mend, each with why, as `read_rerun` takes them."""
+        why: dict[tuple[str, int], list[str]] = {}
+        for failure in self.failures:
+            if failure.rerun:
+                why.setdefault((failure.tile, failure.year), []).append(failure.check)
+        listed = [{"tile": tile, "year": year, "why": ", ".join(names)} for (tile, year), names in why.items()]
+        return json.dumps(
+            {"format": FORMAT, "cube": self.cube, "snapshot": self.snapshot, "tile_years": listed}, indent=2
+        )
+
+
+def read_rerun(path: Path) -> dict[str, int]:
+    """Return the tiles of a rerun list, each with the first year to compute again: later ones go on from it.
+
+    Raises
+    ------
+    UserError
+        If the file is not such a list, or names no tile-year.
+    """
+    try:
+        raw: Any = json.loads(path.read_text())
+        if raw["format"] != FORMAT:
+            raise ValueError(f"format {raw['format']!r}")
+        listed = [(str(entry["tile"]), int(entry["year"])) for entry in raw["tile_years"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no rerun list of `agcarbon audit --rerun` ({error})") from None
+    if not listed:
+        raise UserError(f"{path}: lists no tile-year, so that there is nothing to compute again")
+    return {tile: min(year for name, year in listed if name == tile) for tile, _ in listed}

@@ -1,0 +1,259 @@
+"""What a worker audits: the recorded years of one tile, read one after the other.
+
+Shape legend: N modelled cells of a tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from pipeline.audit.checks import READING, Measured, check_new_year, check_restart, check_year
+from pipeline.audit.reading import (
+    UNREADABLE,
+    AuditedYear,
+    read_days,
+    read_gpp,
+    read_soc_stock,
+    read_tile_year,
+    told,
+)
+from pipeline.audit.seams import Steps, steps_of
+from pipeline.cube import layout as cube
+from pipeline.cube.layout import PlannedTile
+from pipeline.cube.ledger import Fingerprint, Row, Status
+from pipeline.grid.sinusoidal import Tile
+from pipeline.inputs.view import InputsView, open_inputs
+from pipeline.run.plan import Science, fingerprints
+from pipeline.storage import repository
+from pipeline.variables import DAILY, Quality
+
+WITHIN = 0.005  # of the stock a year
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """The cube, and the inputs where there are any, each at one snapshot; small, and sent with each task.
+
+    Attributes
+    ----------
+    years
+        Years of the chain that are ingested without a gap, from the region's first.
+    science
+        Of today's run file; None where its checkpoint cannot be read.
+    """
+
+    cube: str
+    cube_snapshot: str
+    inputs: str | None
+    inputs_snapshot: str | None
+    years: tuple[int, ...]
+    spin_up: tuple[int, int]
+    science: Science | None
+
+    def root(self) -> zarr.Group:
+        """Open the cube."""
+        return _root(self.cube, self.cube_snapshot)
+
+    def view(self) -> InputsView | None:
+        """Open the inputs store, if there is one."""
+        return open_inputs(self.inputs, self.inputs_snapshot) if self.inputs else None
+
+
+@lru_cache(maxsize=2)
+def _root(location: str, snapshot: str) -> zarr.Group:
+    return repository.read(repository.open_existing(location, made_by="agcarbon run"), snapshot=snapshot)
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """A tile and what the ledger records of it.
+
+    Attributes
+    ----------
+    rows
+        Of the years to audit, in order.
+    recorded
+        All years that it has results of.
+    beside
+        The next tiles in the east and south, with the years that they have results of.
+    """
+
+    planned: PlannedTile
+    rows: tuple[Row, ...]
+    recorded: frozenset[int]
+    beside: Mapping[Tile, frozenset[int]]
+
+
+@dataclass(frozen=True)
+class StockShare:
+    """How many cell-years, and cells by their mean over all audited years, keep within 0.5 % of the stock a year.
+
+    The stock is that of 0-200 cm; cells whose soil product does not tell it are left out.
+    """
+
+    cell_years: int = 0
+    cell_years_within: int = 0
+    cells: int = 0
+    cells_within: int = 0
+
+    def __add__(self, other: StockShare) -> StockShare:
+        return StockShare(
+            self.cell_years + other.cell_years,
+            self.cell_years_within + other.cell_years_within,
+            self.cells + other.cells,
+            self.cells_within + other.cells_within,
+        )
+
+
+@dataclass(frozen=True)
+class YearDone:
+    """What the audit of a tile-year found.
+
+    Attributes
+    ----------
+    state
+        Done or stale by today's inputs and weights; None where that cannot be told.
+    """
+
+    year: int
+    measured: tuple[Measured, ...]
+    state: Status | None
+    steps: Steps | None
+
+
+@dataclass(frozen=True)
+class TileDone:
+    """What the audit of a tile found."""
+
+    tile: str
+    years: tuple[YearDone, ...]
+    stock: StockShare
+
+
+def audit_tile(snapshots: Snapshots, task: TileTask) -> TileDone:
+    """Audit the years of a tile; whatever cannot be read is a finding, and the rest goes on."""
+    return _TileAudit.of(snapshots, task).run()
+
+
+@dataclass(frozen=True)
+class _TileAudit:
+    """What the years of a tile share.
+
+    Attributes
+    ----------
+    today
+        Fingerprints that today's inputs and weights give, of the years that are ingested.
+    stock_N
+        Soil organic carbon, 0-200 cm [g m-2]; NaN where unknown.
+    """
+
+    root: zarr.Group
+    view: InputsView | None
+    task: TileTask
+    mask: NDArray[np.bool_]
+    today: Mapping[int, Fingerprint]
+    stock_N: NDArray[np.floating]
+
+    @classmethod
+    def of(cls, snapshots: Snapshots, task: TileTask) -> _TileAudit:
+        root, view, tile = snapshots.root(), snapshots.view(), task.planned.tile
+        mask = cube.read_mask(root, tile).mask
+        stock_N = read_soc_stock(view, tile, mask=mask) if view and view.has_soil else np.full(mask.sum(), np.nan)
+        return cls(root, view, task, mask, _todays(snapshots, view, task), stock_N)
+
+    def run(self) -> TileDone:
+        """Audit all years."""
+        done, shares, dsoc_YN = [], StockShare(), []
+        for row in self.task.rows:
+            try:
+                year = self._read(row)
+            except UNREADABLE as error:
+                done.append(YearDone(row.year, (_unreadable(error),), self._state(row), None))
+                continue
+            measured = (Measured(READING, 0, len(year.stored.daily) + len(year.stored.annual)), *self._checks(year))
+            done.append(YearDone(row.year, measured, self._state(row), self._steps(row.year)))
+            dsoc_YN.append(year.annual("dsoc"))
+        if dsoc_YN:
+            shares += stock_share(np.stack(dsoc_YN), self.stock_N)
+        return TileDone(self.task.planned.tile.name, tuple(done), shares)
+
+    def _state(self, row: Row) -> Status | None:
+        current = self.today.get(row.year)
+        return None if current is None else (Status.DONE if current == row.fingerprint else Status.STALE)
+
+    def _read(self, row: Row) -> AuditedYear:
+        tile, current = self.task.planned.tile, self.today.get(row.year)
+        year = read_tile_year(self.root, tile, row, mask=self.mask)
+        if self.view is None or current is None or "gpp" in row.fingerprint.differs_in(current):
+            return year
+        return replace(year, gpp_TN=read_gpp(self.view, tile, row.year, mask=self.mask))
+
+    def _checks(self, year: AuditedYear) -> tuple[Measured, ...]:
+        found = [*check_year(year)]
+        for check in (self._restart, self._new_year):
+            try:
+                found += check(year)
+            except UNREADABLE as error:
+                found.append(_unreadable(error))
+        return tuple(found)
+
+    def _restart(self, year: AuditedYear) -> Iterator[Measured]:
+        """Check the state at the year's end, layer by layer: whole, it is the largest array of all."""
+        if not year.row.restart:
+            return
+        window = cube.identity(self.root).grid.window(self.task.planned.tile)
+        state = repository.array(self.root, f"restart/{year.row.year}/state")
+        ran = np.zeros(self.mask.shape, bool)
+        ran[self.mask] = (year.annual("quality") & Quality.MISSING) == 0
+        yield check_restart(lambda layer: np.asarray(state[layer, :, *window]), state.shape[0], ran)
+
+    def _new_year(self, year: AuditedYear) -> Iterator[Measured]:
+        before, tile = year.row.year - 1, self.task.planned.tile
+        if before in self.task.recorded:
+            december = read_days(self.root, tile, before, days=slice(-_WINTER_DAYS, None), mask=self.mask)
+            january = {variable.name: year.daily(variable.name)[:_WINTER_DAYS] for variable in DAILY}
+            yield check_new_year(december, january)
+
+    def _steps(self, year: int) -> Steps:
+        beside = [tile for tile, years in self.task.beside.items() if year in years]
+        return steps_of(self.root, self.task.planned.tile, year, beside=beside)
+
+
+_WINTER_DAYS = 31
+
+
+def _unreadable(error: Exception) -> Measured:
+    return Measured(READING, 1, 1, told(error))
+
+
+def _todays(snapshots: Snapshots, view: InputsView | None, task: TileTask) -> dict[int, Fingerprint]:
+    years = [year for year in snapshots.years if year <= max(task.recorded)]
+    if view is None or snapshots.science is None or not years:
+        return {}
+    science, spin_up = snapshots.science, snapshots.spin_up
+    return fingerprints(task.planned, years, science=science, digests=view.tile_digests, spin_up=spin_up)
+
+
+def stock_share(dsoc_YN: NDArray[np.floating], stock_N: NDArray[np.floating]) -> StockShare:
+    """Count cell-years, and cells by their mean, whose |dSOC| is at most 0.5 % of the stock a year.
+
+    Parameters
+    ----------
+    dsoc_YN
+        Soil carbon change by year and cell [g m-2 yr-1], NaN where there is no result.
+    stock_N
+        Soil organic carbon, 0-200 cm [g m-2], NaN where it is unknown.
+    """
+    share_YN = np.abs(dsoc_YN) / np.where(stock_N > 0, stock_N, np.nan)
+    count_N = np.isfinite(share_YN).sum(axis=0)
+    total_N = np.abs(np.nansum(dsoc_YN, axis=0)) / np.where(count_N > 0, stock_N, np.nan)
+    within_N = total_N <= WITHIN * count_N
+    return StockShare(
+        int(count_N.sum()), int((share_YN <= WITHIN).sum()), int((count_N > 0).sum()), int(within_N.sum())
+    )

@@ -1,0 +1,102 @@
+"""`agcarbon checkpoint import`, `ensemble` and `inspect`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from model.checkpoint import Checkpoint
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="the authors' .sav or .pth file")],
+    scalers: Annotated[Path, typer.Option(help="JSON: features (19 x [mean, std]), gpp, ra, rh, nee, yield, residue")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="checkpoint to write")],
+) -> None:
+    """Turn published weights into a checkpoint; nothing in the file is run."""
+    from model.checkpoint import Checkpoint, CheckpointError, read_published
+    from pipeline.console import console
+
+    try:
+        raw = json.loads(scalers.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{scalers}: not a readable JSON file of scalers ({error})") from None
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{scalers}: holds a {type(raw).__name__}, not an object with features, gpp, ra, ...")
+    record = {"origin": f"imported from {file.name}"}
+    checkpoint = Checkpoint.from_published(read_published(file), raw, record=record)
+    checkpoint.save(output)
+    console.print(f"{output}: {checkpoint.parameters:,} weights, sha256 {checkpoint.sha256[:12]}")
+
+
+@app.command()
+def ensemble(
+    files: Annotated[list[Path], typer.Argument(help="2 or more checkpoints, trained on the same data")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="checkpoint to write")],
+) -> None:
+    """Join checkpoints to one, which maps their mean and the spread of the annual products."""
+    from model.checkpoint import Checkpoint
+    from pipeline.console import console
+
+    members = [Checkpoint.load(file) for file in files]
+    origins = sorted({str(member.record.get("origin", "origin not recorded")) for member in members})
+    joined = Checkpoint.ensemble(members, record={"origin": f"{'; '.join(origins)} (ensemble of {len(members)})"})
+    joined.save(output)
+    console.print(f"{output}: {len(joined)} members, {joined.parameters:,} weights, sha256 {joined.sha256[:12]}")
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path | None, typer.Argument(help="checkpoint; the one that ships if absent")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print all metadata as JSON")] = False,
+) -> None:
+    """Print what a checkpoint is and where it comes from."""
+    from model.checkpoint import Checkpoint
+    from model.shipped import checkpoint_file
+    from pipeline.console import console
+
+    path = checkpoint_file(file)
+    checkpoint = Checkpoint.load(path)
+    if as_json:
+        scores = checkpoint.record.get("scores", {})
+        print(json.dumps(checkpoint.metadata() | {"parameters": checkpoint.parameters, "scores": scores}, indent=2))
+    else:
+        console.print(_table(path, checkpoint))
+
+
+def _table(path: Path, checkpoint: Checkpoint) -> Any:
+    from rich.table import Table
+
+    table = Table("", "", title=str(path), show_header=False)
+    table.columns[1].overflow = "fold"
+    members = f", {len(checkpoint)} members" if len(checkpoint) > 1 else ""
+    size = f"{checkpoint.parameters:,} weights in {len(checkpoint.tensors)} tensors"
+    table.add_row("network", f"KGML-ag-Carbon, {size}{members}")
+    table.add_row("sha256", checkpoint.sha256)
+    table.add_row("residue pulse", f"days {', '.join(str(day + 1) for day in checkpoint.residue_days)} of the year")
+    for name, scaler in checkpoint.scalers.outputs.items():
+        table.add_row(f"scaler {name}", f"mean {scaler.mean:.4f}, std {scaler.std:.4f}")
+    stages = checkpoint.record.get("stages", [])
+    for stage in stages:
+        table.add_row(f"stage {stage['step']}", _stage_line(stage))
+    told = ("stages", "recipe", "scores") if stages else ()  # in the lines above, and in full as JSON
+    for key, value in checkpoint.record.items():
+        if key not in told:
+            table.add_row(key, value if isinstance(value, str) else json.dumps(value))
+    return table
+
+
+def _stage_line(stage: Mapping[str, Any]) -> str:
+    """Say in a line how a stage was trained and how well it does on synthetic sites held out."""
+    scores = stage["scores"]
+    known = {name: scores[name]["r2"] for name in ("yield", "ra", "rh", "nee")}
+    skill = ", ".join(f"{name} {'-' if r2 is None else format(r2, '.3f')}" for name, r2 in known.items())
+    return f"{stage['name']}: epoch {stage['best_epoch']} of {len(stage['curve'])}; R2 {skill}"

@@ -1,0 +1,73 @@
+"""`agcarbon export`: the cube's maps for other programs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.cli.options import RunFilePath
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def export() -> None:
+    """Write the cube's maps for other programs."""
+
+
+@app.command()
+def cog(
+    run_file: RunFilePath,
+    *,
+    years: Annotated[
+        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all that have results if absent")
+    ] = None,
+    variables: Annotated[
+        str | None, typer.Option(help="as gpp,nee,dsoc, of ensembles dsoc_spread; the main ones if absent")
+    ] = None,
+    grid: Annotated[
+        Literal["250m", "0.0025", "0.5"], typer.Option(help="the cube's cells, or its aggregates in degrees")
+    ] = "250m",
+    period: Annotated[
+        Literal["annual", "month", "day"], typer.Option(help="annual layers; monthly sums or days of ra, rh, nee")
+    ] = "annual",
+    dates: Annotated[str | None, typer.Option(help="only these months or days: 2012-07,2012-08-15")] = None,
+    mask: Annotated[
+        Literal["region", "grown", "corn", "soybean"], typer.Option(help="cells that count; `grown`: either crop")
+    ] = "region",
+    at: Annotated[
+        str | None, typer.Option(help="of the cube as it was: a release, or a snapshot; absent: as it is")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; cog in the exports' if absent")
+    ] = None,
+) -> None:
+    """Write Cloud-Optimized GeoTIFFs, one per variable and period, with a STAC catalog."""
+    from pipeline.console import console, progress_bars
+    from pipeline.errors import UserError
+    from pipeline.export.geotiffs import Selection, export_cogs
+    from pipeline.job import Job
+    from pipeline.storage import files, s3
+
+    if output and (fault := s3.fault(output)):
+        raise UserError(f"--output: {fault}")
+    job = Job.open(run_file)
+    selection = Selection(
+        years=job.years(years) if years else (),
+        variables=_names(variables),
+        grid=grid,
+        period=period,
+        dates=_names(dates),
+        mask=mask,
+    )
+    folder = output or files.join(job.run_file.stores.exports, "cog")
+    with progress_bars() as report:
+        done = export_cogs(job, selection, folder, at=at, progress=report)
+    for note in done.notes:
+        console.print(f"note: {note}")
+    console.print(f"{len(done.files)} GeoTIFFs, {done.size_bytes / 1e6:.1f} MB, in {folder}; catalog {done.catalog}")
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()

@@ -1,0 +1,96 @@
+"""`agcarbon fetch`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pipeline.cli.options import Products, RunFilePath, Years
+
+if TYPE_CHECKING:
+    from pipeline.fetch.needs import Archive
+    from pipeline.fetch.run import Fetched, FetchPlan
+
+
+def fetch(
+    run_file: RunFilePath,
+    *,
+    years: Years = None,
+    product: Products = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what is there and what lacks; no login")] = False,
+    only: Annotated[str | None, typer.Option(help="names of SLOPE files, such as 'GPP.*.tif'; absent: *GPP*")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="read also files known to be whole, and compare")] = False,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="files at a time")] = 4,
+    list_links: Annotated[
+        Literal["polaris", "soilgrids"] | None, typer.Option("--list", help="only print the links of these soil maps")
+    ] = None,
+) -> None:
+    """Download NLDAS-2 and SLOPE GPP of the region from NASA; say how to come by the other archives.
+
+    A transfer that ended, for whatever reason, goes on where it stopped when the command is given again. Files are
+    verified by size and checksum, and listed in fetched.jsonl beside them. Tested against generated responses only.
+    """
+    from pipeline.console import console
+    from pipeline.fetch.manual import links, steps
+    from pipeline.fetch.needs import FETCHED, archive_of, known_products
+    from pipeline.fetch.report import plan_table, print_fetched
+    from pipeline.job import Job
+
+    job = Job.open(run_file)
+    if list_links:
+        print("\n".join(links(list_links, run_file=job.run_file, region=job.region)))
+        return
+    wanted = job.years(years)
+    products = known_products(product)
+    for name in products:
+        for step in steps(name, run_file=job.run_file, region=job.region, years=wanted):
+            console.print(f"by hand, {name}: {step}", soft_wrap=True, markup=False)
+    archives = [
+        archive_of(name, run_file=job.run_file, region=job.region, years=wanted, only=only)
+        for name in products
+        if name in FETCHED
+    ]
+    plans = _plan(archives, recheck=verify)
+    for plan in plans:
+        console.print(plan_table(plan))
+    if dry_run or not plans:
+        return
+    done = _fetch([plan for plan in plans if plan.todo], parallel=parallel)
+    print_fetched(console, done)
+    if any(fetched.failures for fetched in done):
+        raise typer.Exit(1)
+
+
+def _plan(archives: list[Archive], *, recheck: bool) -> list[FetchPlan]:
+    if not archives:
+        return []
+    _need_earthaccess()
+    from pipeline.console import progress_bars
+    from pipeline.fetch.earthdata import EarthdataCatalogue
+    from pipeline.fetch.run import plan_fetch
+
+    with progress_bars() as report:
+        return [plan_fetch(archive, EarthdataCatalogue(), recheck=recheck, progress=report) for archive in archives]
+
+
+def _fetch(plans: list[FetchPlan], *, parallel: int) -> list[Fetched]:
+    if not plans:
+        return []
+    from pipeline.console import progress_bars
+    from pipeline.fetch.download import Downloader
+    from pipeline.fetch.earthdata import log_in
+    from pipeline.fetch.run import fetch as fetch_plan
+
+    auth = log_in()
+    with progress_bars() as report, Downloader(auth.get_session) as downloader:
+        return [fetch_plan(plan, downloader, parallel=parallel, progress=report) for plan in plans]
+
+
+def _need_earthaccess() -> None:
+    from importlib.util import find_spec
+
+    from pipeline.errors import UserError
+
+    if find_spec("earthaccess") is None:
+        raise UserError("downloading needs the package earthaccess; install it with pip install 'agcarbon[download]'")

@@ -1,0 +1,140 @@
+"""`agcarbon history`, `tag`, `rollback` and `gc`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+from pipeline.cli.options import RunFilePath
+
+if TYPE_CHECKING:
+    import icechunk
+
+    from pipeline.job import Job
+
+StoreName: TypeAlias = Literal["cube", "inputs"]
+
+
+def history(
+    run_file: RunFilePath,
+    store: Annotated[StoreName, typer.Option(help="which of the stores")] = "cube",
+    limit: Annotated[int, typer.Option(min=1, help="this many of the newest commits")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, with what each commit recorded")] = False,
+) -> None:
+    """Show the commits of the cube, newest first: what each changed, and the releases made of it."""
+    from pipeline.console import console
+    from pipeline.cube.history import commits
+    from pipeline.cube.history_report import history_json, history_table
+    from pipeline.job import Job
+
+    job = Job.open(run_file)
+    location = job.run_file.stores.cube if store == "cube" else job.run_file.stores.inputs
+    found = commits(_open(job, store), limit=limit)
+    if as_json:
+        print(history_json(location, found))
+    else:
+        console.print(history_table(location, found))
+
+
+def _open(job: Job, name: StoreName) -> icechunk.Repository:
+    from pipeline.storage import repository as store
+
+    if name == "cube":
+        return job.open_cube()
+    return store.open_existing(job.run_file.stores.inputs, made_by=f"agcarbon ingest {job.path}")
+
+
+def tag(
+    run_file: RunFilePath,
+    name: Annotated[
+        str | None, typer.Argument(help="name of the release to make; absent: list those there are")
+    ] = None,
+    *,
+    at: Annotated[str | None, typer.Option(help="snapshot (or its beginning) or release; absent: the newest")] = None,
+    message: Annotated[str, typer.Option(help="what the release is")] = "",
+    listed: Annotated[bool, typer.Option("--list", help="list the releases")] = False,
+    delete: Annotated[str | None, typer.Option(help="delete this release; its name can't be used again")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="list them as JSON")] = False,
+) -> None:
+    """Make, list or delete releases of the cube: names for states that nothing changes and gc never touches."""
+    from pipeline.console import console
+    from pipeline.cube.history import delete_release, make_release, releases, short
+    from pipeline.cube.history_report import releases_json, releases_table
+    from pipeline.job import Job
+    from pipeline.storage import repository as store
+
+    if (name is not None) + (delete is not None) + (listed or as_json) > 1:
+        raise typer.BadParameter("give one of a name to make, --delete and --list")
+    job = Job.open(run_file)
+    location, repository = job.run_file.stores.cube, job.open_cube()
+    if name is not None:
+        with store.sole_writer(location):
+            made = make_release(repository, name, at=at, message=message)
+        console.print(f"release {name}: snapshot {short(made.of)}")
+    elif delete is not None:
+        with store.sole_writer(location):
+            delete_release(repository, delete)
+        console.print(f"release {delete} deleted; gc may now free what it alone held")
+    elif as_json:
+        print(releases_json(location, releases(repository)))
+    else:
+        console.print(releases_table(location, releases(repository)))
+
+
+def rollback(
+    run_file: RunFilePath,
+    to: Annotated[str, typer.Argument(help="release, snapshot, or the beginning of a snapshot's name")],
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Bring the cube back to an earlier state; what is left can be gone back to until gc frees it."""
+    from pipeline.console import console
+    from pipeline.cube.history import short
+    from pipeline.cube.history_report import rollback_sentences
+    from pipeline.cube.rollback import plan_rollback, roll_back
+    from pipeline.job import Job
+    from pipeline.storage import repository as store
+
+    job = Job.open(run_file)
+    with store.sole_writer(job.run_file.stores.cube):
+        repository = job.open_cube()
+        wanted = plan_rollback(repository, to)
+        for sentence in rollback_sentences(wanted):
+            console.print(sentence)
+        if not yes:
+            typer.confirm("roll back?", abort=True)
+        made = roll_back(repository, wanted)
+    console.print(
+        f"the cube is at {short(made)}; until gc frees it, the state left can be had again: "
+        f"agcarbon rollback {job.path} {short(wanted.left)}"
+    )
+
+
+def gc(
+    run_file: RunFilePath,
+    store: Annotated[Literal["both", "cube", "inputs"], typer.Option(help="which of the stores")] = "both",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be freed, and free nothing")] = False,
+    expire_before: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="forget states written before this day (UTC), releases excepted"),
+    ] = None,
+    keep_days: Annotated[
+        float | None, typer.Option(min=0, help="forget states older than this many days, releases excepted")
+    ] = None,
+) -> None:
+    """Free what no state of the stores holds: leavings of runs that died, states rolled back, history forgotten."""
+    from pipeline.console import console
+    from pipeline.cube.garbage import Retention, collect_stores
+    from pipeline.cube.history_report import freed_sentence
+    from pipeline.job import Job
+
+    if expire_before is not None and keep_days is not None:
+        raise typer.BadParameter("give one of --expire-before and --keep-days")
+    since = expire_before.replace(tzinfo=UTC) if expire_before else None
+    if keep_days is not None:
+        since = datetime.now(UTC) - timedelta(days=keep_days)
+    job = Job.open(run_file)
+    names = ("cube", "inputs") if store == "both" else (store,)
+    for location, freed in collect_stores(job, names, retention=Retention(since), dry_run=dry_run).items():
+        console.print(freed_sentence(location, freed, dry_run=dry_run))

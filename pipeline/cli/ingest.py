@@ -1,0 +1,40 @@
+"""`agcarbon ingest`."""
+
+from __future__ import annotations
+
+import typer
+
+from pipeline.cli.options import Products, RunFilePath, Years
+
+
+def ingest(
+    run_file: RunFilePath,
+    years: Years = None,
+    product: Products = None,
+) -> None:
+    """Read the archives into the inputs store: only what is new or changed is read.
+
+    Says what could not be found in the archives (exit code 1) and which finished tile-years became stale.
+    """
+    from pipeline.cluster.executor import open_executor
+    from pipeline.console import console, progress_bars
+    from pipeline.errors import UserError
+    from pipeline.ingest.plan import plan_ingest
+    from pipeline.ingest.run import ingest as ingest_archives
+    from pipeline.inputs.layout import PRODUCTS
+    from pipeline.job import Job
+    from pipeline.run.staleness import done_tile_years, made_stale
+
+    job = Job.open(run_file)
+    plan = plan_ingest(job.run_file, years=job.years(years), products=product or PRODUCTS)
+    before = done_tile_years(job) if plan.todo else frozenset()
+    with progress_bars() as report, open_executor(job.run_file.execution) as executor:
+        done = ingest_archives(plan, executor=executor, progress=report)
+    console.print(done)
+    if before:
+        for sentence in made_stale(job, before=before).sentences():
+            console.print(sentence)
+    if done.failures:
+        raise UserError(" | ".join(done.failures))
+    if done.absent:
+        raise typer.Exit(1)

@@ -1,0 +1,61 @@
+"""`agcarbon inputs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import Products, RunFilePath, Years
+
+
+def inputs(
+    run_file: RunFilePath,
+    years: Years = None,
+    product: Products = None,
+    by_year: Annotated[
+        bool, typer.Option("--by-year", help="every variable of every year, not of all years together")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="read all cells of daily GPP, not a square in each tile")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON: every variable of every year")] = False,
+    png: Annotated[
+        Path | None, typer.Option(help="picture to write; inputs.png in the exports' folder if absent")
+    ] = None,
+    no_png: Annotated[bool, typer.Option("--no-png", help="write no picture")] = False,
+) -> None:
+    """Show what is in the inputs store, beside what is plausible and what the network was trained on.
+
+    Exit code 0 if all that is wanted is there and plausible; 1 if years or tiles are not ingested, or values lie
+    outside what is plausible.
+    """
+    from pipeline.console import console, progress_bars
+    from pipeline.errors import UserError
+    from pipeline.inputs.layout import PRODUCTS
+    from pipeline.inputs.report import Wanted, report_inputs
+    from pipeline.inputs.report_figure import write_figure
+    from pipeline.inputs.report_tables import print_inputs
+    from pipeline.job import Job
+    from pipeline.storage import files
+
+    if png and no_png:
+        raise UserError(f"--png {png} and --no-png contradict each other; give one of them")
+    job = Job.open(run_file)
+    picture = str(png) if png else files.join(job.run_file.stores.exports, "inputs.png")
+    wanted = Wanted(job.years(years), tuple(product or PRODUCTS), everything=full)
+    if as_json:
+        report = report_inputs(job, wanted)
+        print(report.dumps())
+    else:
+        with progress_bars() as show:
+            report = report_inputs(job, wanted, progress=show)
+        print_inputs(console, report, by_year=by_year)
+    if not no_png:
+        with files.writing(picture) as path:
+            write_figure(path, job, report, everything=full)
+        if not as_json:
+            console.print(f"picture: {picture}", soft_wrap=True)
+    if not report.sound:
+        raise typer.Exit(1)

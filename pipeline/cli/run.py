@@ -1,0 +1,54 @@
+"""`agcarbon run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from pipeline.cli.options import KeepStale, RunFilePath, Years
+
+FromAudit: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="redo what `agcarbon audit --rerun FILE` lists, and the later years that go on from it"),
+]
+
+
+def run(
+    run_file: RunFilePath,
+    years: Years = None,
+    tile: Annotated[list[str] | None, typer.Option(help="redo this tile, done or not; may be repeated")] = None,
+    keep_stale: KeepStale = False,
+    from_audit: FromAudit = None,
+    scheduler: Annotated[str | None, typer.Option(help="local, serial, or a Dask scheduler's address")] = None,
+) -> None:
+    """Bring the cube up to date: only what is missing, failed or stale is computed."""
+    from pipeline.audit.report import read_rerun
+    from pipeline.cluster.executor import open_executor
+    from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
+    from pipeline.console import console, progress_bars
+    from pipeline.errors import UserError
+    from pipeline.job import Job
+    from pipeline.run.plan import Choice
+    from pipeline.run.report import print_run
+    from pipeline.run.run import run as run_job
+
+    job = Job.open(run_file)
+    settings = job.run_file.execution
+    if scheduler:
+        settings = settings.model_copy(update={"scheduler": scheduler})
+    choice, wanted = Choice(frozenset(tile or ()), keep_stale), job.years(years)
+    if from_audit:
+        if tile or years:
+            raise UserError("--from-audit names tiles and years itself; leave out --tile and --years")
+        first = read_rerun(from_audit)
+        choice = Choice(frozenset(first), keep_stale, first)
+        wanted = tuple(year for year in job.known_years() if year >= min(first.values()))
+    with stop_on_signals() as stop, progress_bars() as report, open_executor(settings, stop) as executor:
+        done = run_job(job, executor, years=wanted, choice=choice, progress=report)
+    print_run(console, job, done)
+    if done.stopped:
+        raise typer.Exit(EXIT_CODE)
+    if done.failures:
+        raise typer.Exit(1)

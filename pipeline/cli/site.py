@@ -1,0 +1,75 @@
+"""`agcarbon site`: the checkpoint at one point, from a table or from a flux tower's own files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def site(
+    table: Annotated[Path | None, typer.Argument(help="CSV of daily inputs; --template writes an empty one")] = None,
+    *,
+    template: Annotated[
+        Path | None, typer.Option(help="write an empty CSV with a legend of its columns, and stop")
+    ] = None,
+    weather: Annotated[Path | None, typer.Option(help="folder of hourly weather, ecosys layout, *w.csv")] = None,
+    soil: Annotated[Path | None, typer.Option(help="soil layers, ecosys layout")] = None,
+    tower: Annotated[Path | None, typer.Option(help="FLUXNET (DD, HH, HR) or AmeriFlux BASE file, or its zip")] = None,
+    crop: Annotated[str | None, typer.Option(help='"corn", "soybean", or by year: "2002=corn,2003=soybean"')] = None,
+    years: Annotated[str | None, typer.Option(help='as "2002-2004"; default: all whole years of the tower')] = None,
+    partitioning: Annotated[Literal["NT", "DT"], typer.Option(help="Reco from night-time or day-time fluxes")] = "NT",
+    min_qc: Annotated[float, typer.Option(min=0, max=1, help="days of lower NEE quality are not scored")] = 0.75,
+    checkpoint: Annotated[Path | None, typer.Option(help="default: the checkpoint that ships")] = None,
+    note: Annotated[list[str] | None, typer.Option(help="a caveat to print beside the scores; may be repeated")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for tables and figure")] = Path("site"),
+) -> None:
+    """Run the checkpoint at one point and score it where Reco and NEE were observed.
+
+    Inputs are a CSV of daily values, or a tower's files: --weather, --soil, --tower and --crop. Scores of Reco and
+    NEE, daily and annual, always stand beside null models that need no network: the input GPP of a tower is
+    Reco - NEE, so that NEE is nearly given, and only what exceeds the nulls is skill.
+    """
+    from dataclasses import replace
+
+    from model.checkpoint import Checkpoint
+    from model.shipped import checkpoint_file
+    from pipeline.console import console
+    from pipeline.errors import UserError
+    from pipeline.site.point import run_site
+    from pipeline.site.report import Report, print_report, write_report
+    from pipeline.site.table import read_site_csv, write_template
+    from pipeline.site.tower import TowerFiles, read_tower_site
+
+    if template is not None:
+        write_template(template)
+        console.print(f"Wrote {template}: fill it and run `agcarbon site {template}`.")
+        return
+    files = {"--weather": weather, "--soil": soil, "--tower": tower, "--crop": crop}
+    if table is not None:
+        given = [name for name, value in {**files, "--years": years}.items() if value is not None]
+        if given:
+            raise UserError(
+                f"{table} and {', '.join(given)} were both given; give a CSV of daily inputs or a tower's files"
+            )
+        inputs = read_site_csv(table)
+    elif weather and soil and tower and crop:
+        inputs = read_tower_site(
+            TowerFiles(weather, soil, tower), crop=crop, years=years, partitioning=partitioning, min_qc=min_qc
+        )
+    else:
+        absent = [name for name, value in files.items() if value is None]
+        raise UserError(
+            f"{', '.join(absent)} missing; give a CSV of daily inputs, or a tower's files with {', '.join(files)}"
+        )
+    path = checkpoint_file(checkpoint)
+    weights = Checkpoint.load(path)
+    inputs = replace(inputs, notes=(*inputs.notes, *(note or ())))
+    report = Report(run_site(weights, inputs), weights, path.name)
+    print_report(report, console)
+    for written in write_report(report, out):
+        console.print(str(written), style="dim")

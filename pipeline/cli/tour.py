@@ -1,0 +1,114 @@
+"""`agcarbon demo`: every step of the main job on synthetic archives, as a user would take them one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline import config
+from pipeline.aggregate.write import AggregateReport, aggregate_cube, tables_location
+from pipeline.cluster.executor import Executor, open_executor
+from pipeline.config import RunFile
+from pipeline.console import console, progress_bars
+from pipeline.demo.archives import write_archives
+from pipeline.demo.site import site_inputs
+from pipeline.errors import UserError
+from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.year_map import write_map
+from pipeline.ingest.plan import plan_ingest
+from pipeline.ingest.run import ingest
+from pipeline.job import Job
+from pipeline.run.estimate import estimate, measured_rate
+from pipeline.run.report import plan_table, print_aggregates, print_run
+from pipeline.run.run import context_of, open_pinned_inputs, plan_run, run
+from pipeline.storage import files
+
+
+def take_tour(folder: Path) -> None:
+    """Run all steps in `folder`; steps that are done already are left as they are."""
+    began = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    run_file = folder / "run.toml"
+    if not run_file.exists():
+        run_file.write_text(config.dump(RunFile(region="demo")))
+    console.print(
+        "Everything in this demo is synthetic: weather, GPP, soil and crops are drawn and simulated, and the network\n"
+        "was trained on the project's own simulator; it has not the authors' weights."
+    )
+    _archives(folder / "archives")
+    job = Job.open(run_file)
+    with open_executor(job.run_file.execution) as executor:
+        _compute(job, executor)
+    aggregated = _products(job)
+    print_aggregates(console, job, aggregated)
+    _say_where(job, folder, seconds=time.monotonic() - began)
+
+
+def _archives(folder: Path) -> None:
+    """Write the archives under another name first, so that a folder that is there is whole."""
+    if folder.exists():
+        console.print(f"[archives] {folder} is there already")
+        return
+    partial = folder.with_name(f".{folder.name}.partial")
+    with progress_bars() as report:
+        write_archives(partial, progress=percent(report))
+    partial.rename(folder)
+
+
+def percent(report: Callable[[str, int, int], None]) -> Callable[[str, float], None]:
+    """Show shares of 1 as per cent."""
+
+    def show(what: str, share: float) -> None:
+        report(what, round(100 * share), 100)
+
+    return show
+
+
+def _compute(job: Job, executor: Executor) -> None:
+    with progress_bars() as report:
+        ingested = ingest(plan_ingest(job.run_file, years=job.region.years), executor=executor, progress=report)
+    console.print(ingested)
+    if ingested.failures or ingested.absent:
+        raise UserError(" | ".join([*ingested.failures, *(one.reason for one in ingested.absent)]))
+    view = open_pinned_inputs(job)
+    planned = plan_run(job, view, years=job.region.years)
+    console.print(plan_table(job, planned, estimate(job, planned, measured_rate(job, context_of(job, view)))))
+    with progress_bars() as report:
+        done = run(job, executor, years=job.region.years, progress=report)
+    print_run(console, job, done)
+
+
+def _products(job: Job) -> AggregateReport:
+    with progress_bars() as report:
+        aggregated = aggregate_cube(job, progress=report)
+        exported = export_cogs(job, Selection(), files.join(job.run_file.stores.exports, "cog"), progress=report)
+    for note in exported.notes:
+        console.print(note)
+    with files.writing(map_location(job)) as path:
+        write_map(path, job, note="synthetic archives")
+    return aggregated
+
+
+def map_location(job: Job) -> str:
+    """Where the picture of the last year is."""
+    return files.join(job.run_file.stores.exports, "map.png")
+
+
+def _say_where(job: Job, folder: Path, *, seconds: float) -> None:
+    stores = job.run_file.stores
+    site = folder / "site.csv"
+    if not site.exists():
+        site_inputs(site)
+    for what, where in {
+        "run file": folder / "run.toml",
+        "archives": folder / "archives",
+        "inputs store": stores.inputs,
+        "cube": stores.cube,
+        "tables": tables_location(job),
+        "GeoTIFFs": files.join(stores.exports, "cog"),
+        "map": map_location(job),
+        "site inputs": f"{site} (try: agcarbon site {site})",
+    }.items():
+        console.print(f"{what:<14}{where}")
+    console.print(f"done in {seconds:.0f} s")

@@ -1,0 +1,1 @@
+"""The product of record: layout, what was computed from what, its states."""

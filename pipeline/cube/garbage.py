@@ -1,0 +1,114 @@
+"""Freeing what no state of a store holds: leavings of runs that died, states that were rolled back, expired history.
+
+Nothing of the newest state is touched, and nothing of a release. What workers have written and the coordinator has not
+committed looks like garbage, and a commit would succeed without it: hence the lock of the store, which every writer
+holds as long as it may still commit. What is left by one that died is never committed by anyone, and is freed at any
+age. In an object store the lock is a lease, which a process that was cut off may outlive unknowingly: there only
+objects older than a day are freed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import icechunk
+
+from pipeline.cube.history import drop_beside
+from pipeline.errors import UserError
+from pipeline.job import Job
+from pipeline.storage import repository as store
+from pipeline.storage import s3 as objects
+
+# What was the newest state within this time may be being read, by a run that pinned it for one.
+READING = timedelta(days=1)
+_LEASED = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What history is kept.
+
+    Attributes
+    ----------
+    since
+        States written before this are forgotten, but for releases and the newest; None: none is.
+    reading
+        What was the newest state within this time is kept.
+    """
+
+    since: datetime | None = None
+    reading: timedelta = READING
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What was freed, or would be: states forgotten, objects, bytes."""
+
+    expired: int
+    chunks: int
+    objects: int  # chunks among them
+    size_bytes: int
+
+
+def collect_stores(job: Job, names: Sequence[str], *, retention: Retention, dry_run: bool) -> dict[str, Freed]:
+    """Free, or say what would be freed, of the stores `cube` and `inputs` as far as they are named; by location.
+
+    Raises
+    ------
+    UserError
+        If a run or an ingest writes either store, or none of those named is there.
+    """
+    stores = {"cube": job.run_file.stores.cube, "inputs": job.run_file.stores.inputs}
+    there = {name: location for name, location in stores.items() if store.exists(location)}
+    chosen = [there[name] for name in names if name in there]
+    if not chosen:
+        raise UserError(f"{', '.join(stores[name] for name in names)}: no store here, so that there is nothing to free")
+    with ExitStack() as held:
+        # Of both: a run holds the cube's lock and reads the inputs.
+        verify = [held.enter_context(store.sole_writer(location)) for location in there.values()]
+        freed = {}
+        for location in chosen:
+            for still_held in verify:
+                still_held()
+            freed[location] = collect(location, retention=retention, dry_run=dry_run)
+        return freed
+
+
+def collect(location: str, *, retention: Retention, dry_run: bool = False) -> Freed:
+    """Free what no state of the store holds, or say what would be freed; hold the store's lock.
+
+    Of a dry run, the objects and bytes are those that are garbage already: what the states to be forgotten hold alone
+    is known only once they are.
+    """
+    repository = store.open_existing(location, made_by="agcarbon")
+    threshold = expiry(repository, retention)
+    expired = len(expirable(repository, threshold)) if threshold else 0
+    if not dry_run:
+        drop_beside(repository)
+        if threshold and expired:
+            repository.expire_snapshots(threshold)
+    age = _LEASED if objects.is_remote(location) else timedelta()
+    found = repository.garbage_collect(datetime.now(UTC) - age, dry_run=dry_run)
+    others = found.manifests_deleted + found.snapshots_deleted
+    others += found.transaction_logs_deleted + found.attributes_deleted
+    return Freed(expired, found.chunks_deleted, found.chunks_deleted + others, found.bytes_deleted)
+
+
+def expiry(repository: icechunk.Repository, retention: Retention) -> datetime | None:
+    """Return the time before which states are forgotten: the one asked for, or earlier if a reader may need it."""
+    if not retention.since:
+        return None
+    then = datetime.now(UTC) - retention.reading
+    newest_then = next((i.written_at for i in repository.ancestry(branch=store.BRANCH) if i.written_at <= then), then)
+    return min(retention.since, newest_then)
+
+
+def expirable(repository: icechunk.Repository, threshold: datetime) -> set[str]:
+    """Return the snapshots that are older, and neither a release nor the newest nor the empty one."""
+    tags = list(repository.list_tags())
+    ends = {store.tip(repository), *map(repository.lookup_tag, tags)}
+    reached = [*repository.ancestry(branch=store.BRANCH), *(i for tag in tags for i in repository.ancestry(tag=tag))]
+    return {i.id for i in reached if i.parent_id and i.written_at < threshold and i.id not in ends}

@@ -1,0 +1,234 @@
+"""The history of a store: its commits with what they changed, its releases (tags), and names for its states.
+
+A release is a tag of Icechunk, which nothing moves and which keeps what it names from being collected. It names a
+commit of its own beside the history: one with the same arrays as the state released, and with the release's name, time
+and message as attribute `release`, so that a copy of the store knows which release it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import icechunk
+
+from pipeline.errors import UserError
+from pipeline.storage import repository as store
+
+RELEASE, ROLLBACK = "release", "rollback"  # attributes of the root, and keys of metadata
+_BESIDE = "beside"  # branch that is there only while a commit is made that is on no branch
+_SHORT, _ID = 8, 20  # characters of a snapshot's name: shown, and in all
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LEAST_PREFIX = 4
+_ABSENT = ("not found", "NoSuchKey")  # what folders and S3 say of an object that is not there
+
+
+def short(snapshot: str) -> str:
+    """Return enough of a snapshot's name to be told from others."""
+    return snapshot[:_SHORT]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A state of the store and how it came about.
+
+    Attributes
+    ----------
+    metadata
+        What the program that made it recorded: as JSON values.
+    changed
+        Chunks written by group (`daily/2012`, `annual`), those of arrays made or removed not counted, but named.
+    releases
+        Names of the tags of this state.
+    """
+
+    snapshot: str
+    parent: str | None
+    written_at: datetime
+    message: str
+    metadata: Mapping[str, Any]
+    changed: Mapping[str, int]
+    releases: tuple[str, ...]
+
+    @property
+    def dropped(self) -> str | None:
+        """The tip that a rollback left behind, for one that is a rollback."""
+        return self.metadata.get(ROLLBACK)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A tag: its name, the snapshot it names, the state this was made of, when and why."""
+
+    name: str
+    snapshot: str
+    of: str
+    written_at: datetime
+    message: str
+
+
+def commits(repository: icechunk.Repository, *, limit: int | None = None) -> tuple[Commit, ...]:
+    """Return the newest commits of the store, newest first; the empty one that every store begins with is none."""
+    tags: dict[str, list[str]] = {}
+    for release in releases(repository):
+        for snapshot in {release.snapshot, release.of}:
+            tags.setdefault(snapshot, []).append(release.name)
+    made = (info for info in repository.ancestry(branch=store.BRANCH) if info.parent_id)
+    return tuple(
+        Commit(
+            snapshot=info.id,
+            parent=info.parent_id,
+            written_at=info.written_at,
+            message=info.message,
+            metadata=info.metadata,
+            changed=changed_groups(repository, info),
+            releases=tuple(tags.get(info.id, ())),
+        )
+        for info in islice(made, limit)
+    )
+
+
+def changed_groups(repository: icechunk.Repository, info: icechunk.SnapshotInfo) -> dict[str, int]:
+    """Return the chunks that a commit wrote, by group; 0 for a group of which only the structure changed."""
+    assert info.parent_id is not None
+    diff = repository.diff(from_snapshot_id=info.parent_id, to_snapshot_id=info.id)
+    count: Counter[str] = Counter()
+    for group in (*diff.new_groups, *diff.updated_groups, *diff.deleted_groups):
+        count[group.strip("/")] += 0
+    for array in (*diff.new_arrays, *diff.updated_arrays, *diff.deleted_arrays):
+        count[_group_of(array)] += 0
+    for array, chunks in diff.updated_chunks.items():
+        count[_group_of(array)] += len(chunks)
+    return {group or "root": number for group, number in sorted(count.items())}
+
+
+def _group_of(array: str) -> str:
+    return array.strip("/").rpartition("/")[0]
+
+
+def releases(repository: icechunk.Repository) -> tuple[Release, ...]:
+    """Return the releases by time. A tag that another program made is one of the state that it names."""
+
+    def of_tag(name: str) -> Release:
+        snapshot = repository.lookup_tag(name)
+        info = repository.lookup_snapshot(snapshot)
+        made: Mapping[str, str] = info.metadata.get(RELEASE) or {}
+        return Release(name, snapshot, made.get("of", snapshot), info.written_at, made.get("message", ""))
+
+    return tuple(sorted(map(of_tag, repository.list_tags()), key=lambda release: (release.written_at, release.name)))
+
+
+def resolve(repository: icechunk.Repository, name: str) -> str:
+    """Return the snapshot that a release, a snapshot's name, or the beginning of one stands for.
+
+    States that a rollback dropped are found too, until they are collected.
+
+    Raises
+    ------
+    UserError
+        If there is none, or more than one.
+    """
+    if name in repository.list_tags():
+        return repository.lookup_tag(name)
+    wanted = name.upper()
+    found = {info.id for info in known_states(repository) if len(name) >= _LEAST_PREFIX and info.id.startswith(wanted)}
+    if len(found) == 1:
+        return found.pop()
+    if found:
+        raise UserError(f"{name}: {len(found)} snapshots begin so ({', '.join(sorted(found))}); give more of its name")
+    raise UserError(f"{name}: no release and no snapshot of the store; `agcarbon history` shows what there is")
+
+
+def known_states(repository: icechunk.Repository) -> Iterator[icechunk.SnapshotInfo]:
+    """Yield every state but the empty one: of the history, of releases, and those dropped by rollbacks; some twice."""
+    seen: set[str] = set()
+    ends = [store.tip(repository), *map(repository.lookup_tag, repository.list_tags())]
+    while ends:
+        for info in _ancestry(repository, ends.pop()):
+            if info.id in seen:
+                break
+            seen.add(info.id)
+            if dropped := info.metadata.get(ROLLBACK):
+                ends.append(dropped)
+            if info.parent_id:
+                yield info
+
+
+def _ancestry(repository: icechunk.Repository, snapshot: str) -> Iterator[icechunk.SnapshotInfo]:
+    """Yield a state and those before it; none if it was collected."""
+    try:
+        yield from repository.ancestry(snapshot_id=snapshot)
+    except icechunk.IcechunkError as error:
+        if not any(mark in str(error) for mark in _ABSENT):
+            raise
+
+
+def check_name(name: str) -> None:
+    """Raise `UserError` unless a release can be called so: not like a snapshot, and a file's name anywhere."""
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"release {name!r}: give 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first"
+        )
+    if len(name) == _ID and name.isalnum() and name.isupper():
+        raise UserError(f"release {name!r}: that could be a snapshot's name; give another one")
+
+
+def make_release(repository: icechunk.Repository, name: str, *, at: str | None = None, message: str = "") -> Release:
+    """Tag a state of the store, the newest if `at` names none; hold the store's lock.
+
+    Raises
+    ------
+    UserError
+        If the name is no name or taken, or was that of a release since deleted, or there is no such state.
+    """
+    check_name(name)
+    of = resolve(repository, at) if at else store.tip(repository)
+    if name in repository.list_tags():
+        raise UserError(f"release {name}: there is one of that name, and releases never change; give another name")
+    made = {"name": name, "of": of, "message": message, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+    text = f"release {name}: {message}" if message else f"release {name}"
+    snapshot = commit_beside(repository, of, text, attributes={RELEASE: made, ROLLBACK: None})
+    try:
+        repository.create_tag(name, snapshot)
+    except icechunk.IcechunkError as error:
+        if "immutable" not in str(error):
+            raise
+        raise UserError(f"release {name}: that was the name of one that was deleted; give another name") from None
+    return Release(name, snapshot, of, repository.lookup_snapshot(snapshot).written_at, message)
+
+
+def delete_release(repository: icechunk.Repository, name: str) -> None:
+    """Delete a release, whose name can then never be used again; raises `UserError` if there is none."""
+    if name not in repository.list_tags():
+        known = ", ".join(sorted(repository.list_tags())) or "none"
+        raise UserError(f"release {name}: there is none of that name; there are: {known}")
+    repository.delete_tag(name)
+
+
+def commit_beside(repository: icechunk.Repository, parent: str, message: str, *, attributes: Mapping[str, Any]) -> str:
+    """Return a new state like `parent` but for attributes of its root, None to remove one; no branch leads to it.
+
+    The attributes are the commit's metadata too. Hold the store's lock.
+    """
+    drop_beside(repository)
+    repository.create_branch(_BESIDE, parent)
+    session = repository.writable_session(_BESIDE)
+    root = store.writable(session)
+    kept = {name: value for name, value in root.attrs.asdict().items() if name not in attributes}
+    root.attrs.put(kept | {name: value for name, value in attributes.items() if value is not None})
+    snapshot = session.commit(message, metadata={**attributes, "host": socket.gethostname(), "pid": os.getpid()})
+    drop_beside(repository)
+    return snapshot
+
+
+def drop_beside(repository: icechunk.Repository) -> None:
+    """Remove what a process left that was killed while it made a commit beside the history."""
+    if _BESIDE in repository.list_branches():
+        repository.delete_branch(_BESIDE)

@@ -1,0 +1,95 @@
+"""The history of a store, what a rollback changes and what was freed: as tables and sentences, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.filesize import decimal
+from rich.table import Table
+
+from pipeline.cube.garbage import Freed
+from pipeline.cube.history import Commit, Release, short
+from pipeline.cube.rollback import Rollback
+from pipeline.years import spans
+
+_YEAR = 4  # digits
+
+
+def history_table(location: str, commits: Sequence[Commit]) -> Table:
+    """What each commit changed, newest first, and the releases made of its state."""
+    table = Table(title=f"History: {location}", box=SIMPLE)
+    for heading in ("time (UTC)", "snapshot", "what", "written", "releases"):
+        table.add_column(heading, no_wrap=heading in ("time (UTC)", "snapshot"), overflow="fold")
+    for commit in commits:
+        table.add_row(
+            f"{commit.written_at:%Y-%m-%d %H:%M:%S}",
+            short(commit.snapshot),
+            commit.message,
+            changes(commit.changed),
+            ", ".join(commit.releases),
+        )
+    return table
+
+
+def changes(changed: Mapping[str, int]) -> str:
+    """Return `annual 4, daily 2011-2012 24`: chunks written by group, years of one kind together."""
+    chunks: defaultdict[str, int] = defaultdict(int)
+    years: defaultdict[str, list[int]] = defaultdict(list)
+    for group, count in changed.items():
+        kind, _, year = group.rpartition("/")
+        of_year = len(year) == _YEAR and year.isdigit()
+        name = kind if of_year else group
+        chunks[name] += count
+        years[name] += [int(year)] if of_year else []
+    return ", ".join(" ".join(filter(None, (name, spans(years[name]), str(chunks[name])))) for name in sorted(chunks))
+
+
+def history_json(location: str, commits: Sequence[Commit]) -> str:
+    """Return `store`, and under `commits` the fields of `Commit`, newest first."""
+    return json.dumps({"store": location, "commits": [_plain(commit) for commit in commits]}, indent=2)
+
+
+def releases_json(location: str, releases: Sequence[Release]) -> str:
+    """Return `store`, and under `releases` the fields of `Release`, oldest first."""
+    return json.dumps({"store": location, "releases": [_plain(release) for release in releases]}, indent=2)
+
+
+def _plain(record: Commit | Release) -> dict[str, Any]:
+    return asdict(record) | {"written_at": record.written_at.isoformat(timespec="seconds")}
+
+
+def releases_table(location: str, releases: Sequence[Release]) -> Table:
+    """Releases, oldest first."""
+    table = Table("release", "made (UTC)", "of snapshot", "message", title=f"Releases: {location}", box=SIMPLE)
+    for release in releases:
+        table.add_row(release.name, f"{release.written_at:%Y-%m-%d %H:%M:%S}", short(release.of), release.message)
+    return table
+
+
+def rollback_sentences(wanted: Rollback) -> Iterator[str]:
+    """Say what a rollback changes."""
+    yield f"from {short(wanted.left)} to {short(wanted.target)}"
+    yield f"drops {_by_year(wanted.drops)}"
+    if wanted.restores:
+        yield f"brings back {_by_year(wanted.restores)}"
+
+
+def _by_year(count: Mapping[int, int]) -> str:
+    by_year = ", ".join(f"{number} of {year}" for year, number in count.items())
+    return f"{sum(count.values())} tile-years: {by_year}" if count else "no tile-year"
+
+
+def freed_sentence(location: str, freed: Freed, *, dry_run: bool) -> str:
+    """Say what was freed, or would be."""
+    verb = "would free" if dry_run else "freed"
+    text = f"{location}: {verb} {decimal(freed.size_bytes)} in {freed.objects} objects, {freed.chunks} of them chunks"
+    if not freed.expired:
+        return text
+    if dry_run:
+        return f"{text}; and would forget {freed.expired} states, and free what they alone hold"
+    return f"{text}; forgot {freed.expired} states"

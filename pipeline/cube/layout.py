@@ -1,0 +1,339 @@
+"""The cube: its groups, and reading and writing one tile of them.
+
+    static        mask, first_crop (y, x); cell_area (y)
+    daily/YYYY    ra, rh, nee (time, y, x), rounded to 10 mantissa bits; one shard = one tile
+    annual        fluxes, crop, quality, fractions (year, y, x); year 0 is the region's first; from ensembles also
+                  the spread of the fluxes
+    restart/YYYY  carried state (layer, unit, y, x) and whether it is fresh, at the end of that year
+    ledger        see pipeline.cube.ledger
+    aggregates    see pipeline.aggregate.bands
+
+Structure (groups, a longer `annual`) is committed before workers write: merging into a session that itself resized
+fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from numcodecs import BitRound
+from numpy.typing import NDArray
+
+from model.inference import STATE_LAYERS
+from model.network import HIDDEN
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import Grid, Tile
+from pipeline.simulate.tile_year import CellState, TileResult
+from pipeline.storage import cf
+from pipeline.storage.repository import array, attribute, part, subgroup, values
+from pipeline.variables import ANNUAL, DAILY, SPREADS, Variable, quality_attributes
+from pipeline.years import spans
+
+FORMAT = "agcarbon-cube-1"
+KEEP_BITS = 10  # relative error at most 2^-11 = 4.9e-4, round half to even: no bias
+
+_MASK = Variable("mask", "1", "modelled cells: 1", dtype="uint8")
+_FIRST_CROP = Variable("first_crop", "1", "crop type before the first year with corn or soybean", dtype="uint8")
+_CELL_AREA = Variable(
+    "cell_area", "m2", "area of a cell of this row on WGS84", dtype="float64", standard_name="cell_area"
+)
+_STATE = Variable("state", "1", "hidden states of the four GRUs at the end of the year")
+_FRESH = Variable("fresh", "1", "the state is of this year: 1; of an earlier one: 0", dtype="uint8")
+_ROUND = BitRound(keepbits=KEEP_BITS)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a cube is of. None of it can change once the cube exists: another one needs another cube."""
+
+    region: str
+    boundary: str  # digest of the region's outline
+    grid: Grid
+    first_year: int
+    mask_years: tuple[int, ...]
+    crop_threshold: float
+    precision: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self) | {"mask_years": list(self.mask_years)}
+
+    def in_words(self) -> dict[str, str]:
+        """Return each part as a person would say it."""
+        grid = self.grid
+        return {
+            "region": self.region,
+            "outline": f"of digest {self.boundary[:8]}",
+            "tile": f"{grid.tile_cells} x {grid.tile_cells} cells",
+            "grid": f"{grid.rows} x {grid.cols} cells from row {grid.first_row}, column {grid.first_col}",
+            "first_year": str(self.first_year),
+            "mask_years": spans(self.mask_years),
+            "crop_threshold": str(self.crop_threshold),
+            "precision": self.precision,
+        }
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any]) -> Identity:
+        """Return what `as_json` wrote."""
+        return cls(**{**raw, "grid": Grid(**raw["grid"]), "mask_years": tuple(raw["mask_years"])})
+
+
+@dataclass(frozen=True)
+class PlannedTile:
+    """A tile with modelled cells, their number, and the digest of its mask."""
+
+    tile: Tile
+    cells: int
+    mask: str
+
+
+@dataclass(frozen=True)
+class TileMask:
+    """Modelled cells of a tile (rows, cols), and the crop that each is given before its first known one (N,)."""
+
+    mask: NDArray[np.bool_]
+    first_crop_N: NDArray[np.uint8]
+
+    @property
+    def cells(self) -> int:
+        """Number of modelled cells N."""
+        return int(self.mask.sum())
+
+    @property
+    def digest(self) -> str:
+        """Content digest."""
+        return hashlib.blake2b(self.mask.tobytes() + self.first_crop_N.tobytes(), digest_size=16).hexdigest()
+
+
+def create(root: zarr.Group, identity: Identity) -> None:
+    """Write the structure of a cube without years."""
+    root.attrs.update(
+        {
+            "Conventions": cf.CONVENTIONS,
+            "format": FORMAT,
+            "title": f"Cropland carbon fluxes, yield and soil-carbon change: {identity.region}",
+            "source": "KGML-ag-Carbon (Liu et al. 2024, doi:10.1038/s41467-023-43860-5) run by agcarbon",
+            "identity": identity.as_json(),
+        }
+    )
+    grid = identity.grid
+    static = root.create_group("static")
+    cf.write_yx(static, grid)
+    for variable in (_MASK, _FIRST_CROP):
+        cf.create(static, variable, cf.Layout.map(grid))
+    area = cf.create(static, _CELL_AREA, cf.Layout(("y",), (grid.rows,), (grid.rows,)))
+    area[...] = grid.cell_area_m2()
+    annual = root.create_group("annual")
+    cf.write_yx(annual, grid)
+    create_year_axis(annual)
+    for variable in ANNUAL:
+        flags = quality_attributes() if variable.name == "quality" else {}
+        cf.create(annual, variable, _annual_layout(grid), **flags)
+
+
+def _annual_layout(grid: Grid) -> cf.Layout:
+    edge = grid.tile_cells
+    return cf.Layout(("year", "y", "x"), (0, *grid.shape), (1, edge, edge))
+
+
+def create_year_axis(group: zarr.Group) -> None:
+    """Write the coordinate `year`, empty."""
+    group.create_array(
+        "year",
+        shape=(0,),
+        dtype="int32",
+        chunks=(64,),
+        fill_value=0,
+        dimension_names=("year",),
+        attributes={"long_name": "calendar year", "units": "1", "axis": "T"},
+    )
+
+
+def extend_years(group: zarr.Group, names: Iterable[str], *, first: int, last: int) -> None:
+    """Make the year axis of a group, and its arrays `names`, reach from `first` to `last`; never shorter."""
+    axis = array(group, "year")
+    count = last - first + 1
+    if count > axis.shape[0]:
+        for name in names:
+            layer = array(group, name)
+            layer.resize((count, *layer.shape[1:]))
+        axis.resize((count,))
+        axis[...] = np.arange(first, last + 1, dtype=np.int32)
+
+
+def identity(root: zarr.Group) -> Identity:
+    """Return what the cube is of; raises `UserError` for a store that is no cube of this version."""
+    kind = attribute(root, "format")
+    if kind != FORMAT:
+        raise UserError(f"the store is of format {kind!r}, not {FORMAT!r}; give the cube another place")
+    return Identity.parse(attribute(root, "identity"))
+
+
+def check_identity(found: Identity, wanted: Identity) -> None:
+    """Raise `UserError` listing every difference between the existing cube and what the run file asks for."""
+    old, new = found.in_words(), wanted.in_words()
+    different = [f"{name} is {old[name]} there and {new[name]} here" for name in new if old[name] != new[name]]
+    if different:
+        raise UserError(
+            f"the cube is of something else: {'; '.join(different)}; set these back, or give the new cube another "
+            "place in stores.cube"
+        )
+
+
+def years(root: zarr.Group) -> list[int]:
+    """Years for which the cube has a place, in order."""
+    return [int(year) for year in values(root, "annual/year")]
+
+
+def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int], spread: bool = False) -> None:
+    """Make room up to year `last`, the daily groups of the years named and, for ensembles, the layers of spread."""
+    found = identity(root)
+    if spread and not _spreads(root):
+        count = array(root, "annual/year").shape[0]
+        for variable in SPREADS.values():
+            layer = cf.create(subgroup(root, "annual"), variable, _annual_layout(found.grid))
+            layer.resize((count, *layer.shape[1:]))
+    names = [variable.name for variable in (*ANNUAL, *_spreads(root))]
+    extend_years(subgroup(root, "annual"), names, first=found.first_year, last=last)
+    for year in with_daily:
+        if f"daily/{year}" not in root:
+            group = root.create_group(f"daily/{year}")
+            cf.write_time(group, year)
+            cf.write_yx(group, found.grid)
+            for variable in DAILY:
+                cf.create(group, variable, cf.Layout.daily(found.grid, year))
+
+
+def _spreads(root: zarr.Group) -> tuple[Variable, ...]:
+    """The layers of spread, of a cube that an ensemble has written; else none."""
+    return tuple(variable for variable in SPREADS.values() if f"annual/{variable.name}" in root)
+
+
+def add_restart(root: zarr.Group, year: int, *, layers: int = STATE_LAYERS) -> bool:
+    """Make room for the state at the end of `year`; return whether one of other layers, which goes, was there.
+
+    Another number of layers is of a checkpoint with another number of members, which cannot go on from it.
+    """
+    replaced = False
+    if f"restart/{year}" in root:
+        if array(root, f"restart/{year}/state").shape[0] == layers:
+            return False
+        del root[f"restart/{year}"]
+        replaced = True
+    grid = identity(root).grid
+    group = root.create_group(f"restart/{year}")
+    cf.write_yx(group, grid)
+    edge = cf.Layout.daily(grid, year).chunks[1]
+    shape = (layers, HIDDEN, *grid.shape)
+    whole = (layers, HIDDEN, grid.tile_cells, grid.tile_cells)
+    cf.create(group, _STATE, cf.Layout(("layer", "unit", "y", "x"), shape, (*whole[:2], edge, edge), whole))
+    cf.create(group, _FRESH, cf.Layout.map(grid))
+    return replaced
+
+
+def _window(root: zarr.Group, tile: Tile) -> tuple[slice, slice]:
+    return identity(root).grid.window(tile)
+
+
+def write_mask(root: zarr.Group, tile: Tile, tile_mask: TileMask) -> None:
+    """Write the modelled cells of a tile."""
+    window = _window(root, tile)
+    array(root, "static/mask")[window] = tile_mask.mask.astype(np.uint8)
+    array(root, "static/first_crop")[window] = on_tile(tile_mask.first_crop_N, tile_mask.mask, fill=0)
+
+
+def read_mask(root: zarr.Group, tile: Tile) -> TileMask:
+    """Return the modelled cells of a tile."""
+    window = _window(root, tile)
+    mask = part(root, "static/mask", window).astype(bool)
+    return TileMask(mask, part(root, "static/first_crop", window)[mask])
+
+
+def set_tiles(root: zarr.Group, masks: Mapping[Tile, tuple[int, str]]) -> None:
+    """Record the tiles with modelled cells: number of cells and digest of the mask; the cube is then complete."""
+    known: Any = {tile.name: [cells, digest] for tile, (cells, digest) in sorted(masks.items()) if cells}
+    subgroup(root, "static").attrs["tiles"] = known
+
+
+def tiles(root: zarr.Group) -> tuple[PlannedTile, ...] | None:
+    """Return the tiles with modelled cells, or None if their masks were never completed."""
+    known = attribute(subgroup(root, "static"), "tiles")
+    if known is None:
+        return None
+    edge = identity(root).grid.tile_cells
+    return tuple(PlannedTile(Tile.parse(name, cells=edge), *entry) for name, entry in known.items())
+
+
+def on_tile(values_XN: NDArray[Any], mask: NDArray[np.bool_], *, fill: float) -> NDArray[Any]:
+    """Spread values (..., N) of the modelled cells over the tile (..., rows, cols)."""
+    out = np.full((*values_XN.shape[:-1], *mask.shape), fill, values_XN.dtype)
+    out[..., mask] = values_XN
+    return out
+
+
+def rounded(flux: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round to the mantissa bits that are stored."""
+    return np.asarray(_ROUND.encode(np.ascontiguousarray(flux))).view(np.float32).reshape(flux.shape)
+
+
+def write_tile_year(root: zarr.Group, tile: Tile, year: int, stored: StoredYear) -> None:
+    """Write the results of a tile-year into its shards."""
+    rows, cols = _window(root, tile)
+    for variable in DAILY:
+        daily = array(root, f"daily/{year}/{variable.name}")
+        daily[:, rows, cols] = on_tile(stored.daily[variable.name], stored.mask, fill=np.nan)
+    index = year - identity(root).first_year
+    # Where an ensemble wrote before, a single network must leave no spread of its year.
+    none = {variable.name: np.full(stored.annual["nee"].shape, np.nan) for variable in _spreads(root)}
+    for variable in (*ANNUAL, *_spreads(root)):
+        layer = (none | stored.annual)[variable.name].astype(variable.dtype)
+        array(root, f"annual/{variable.name}")[index, rows, cols] = on_tile(
+            layer, stored.mask, fill=variable.fill_value
+        )
+
+
+@dataclass(frozen=True)
+class StoredYear:
+    """A tile-year as it is stored: rounded daily fluxes (T, N), annual layers (N,), on the cells of the mask."""
+
+    mask: NDArray[np.bool_]
+    daily: dict[str, NDArray[np.float32]]
+    annual: dict[str, NDArray[np.generic]]
+
+    @classmethod
+    def of(cls, result: TileResult, mask: NDArray[np.bool_]) -> StoredYear:
+        """Round what is stored rounded."""
+        fluxes = {"ra": result.ra_TN, "rh": result.rh_TN, "nee": result.nee_TN}
+        return cls(mask, {name: rounded(flux) for name, flux in fluxes.items()}, result.annual)
+
+    @property
+    def checksum(self) -> str:
+        """Digest of the values of the modelled cells, in the order of `DAILY`, `ANNUAL` and `SPREADS`."""
+        digest = hashlib.blake2b(digest_size=16)
+        for variable in DAILY:
+            digest.update(np.ascontiguousarray(self.daily[variable.name]).tobytes())
+        for variable in (*ANNUAL, *(spread for spread in SPREADS.values() if spread.name in self.annual)):
+            digest.update(self.annual[variable.name].astype(variable.dtype).tobytes())
+        return digest.hexdigest()
+
+
+def write_restart(root: zarr.Group, tile: Tile, year: int, *, state: CellState, mask: NDArray[np.bool_]) -> None:
+    """Write the carried state of a tile at the end of `year`."""
+    window = _window(root, tile)
+    group = subgroup(root, f"restart/{year}")
+    array(group, "state")[:, :, *window] = on_tile(state.state_SNH.transpose(0, 2, 1), mask, fill=np.nan)
+    array(group, "fresh")[window] = on_tile(state.fresh_N.astype(np.uint8), mask, fill=0)
+
+
+def read_restart(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> CellState:
+    """Return the carried state of a tile at the end of `year`."""
+    window = _window(root, tile)
+    group = subgroup(root, f"restart/{year}")
+    state_SHN = part(group, "state", (slice(None), slice(None), *window))[..., mask]
+    fresh_N = part(group, "fresh", window)[mask].astype(bool)
+    return CellState(np.ascontiguousarray(state_SHN.transpose(0, 2, 1)), fresh_N)

@@ -1,0 +1,254 @@
+"""The ledger: what was computed from what, per tile-year, committed in the transaction of the data it speaks of.
+
+A tile-year is *done* if the fingerprint recorded with it equals the one that today's inputs, weights and code give; it
+is *stale* if they differ, *failed* if its last attempt ended in an error, else *missing*. Stale never counts as done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from pipeline.cube.layout import StoredYear
+from pipeline.storage.repository import array, attribute, subgroup, values
+from pipeline.variables import DAILY, FLUXES, Quality
+
+# Raised when the same inputs and weights would give other numbers; a golden test holds it.
+SCIENCE_VERSION = 1
+
+COMPONENTS = ("region", "mask", "science", "checkpoint", "climate", "gpp", "soil", "crop")
+RANGES = tuple(f"daily_{variable.name}" for variable in DAILY) + tuple(variable.name for variable in FLUXES)
+_DIGEST_BYTES = 16
+
+
+def digest(*parts: object) -> str:
+    """Return a 128-bit digest of JSON values."""
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Digests of everything that decides a tile-year, one for each of `COMPONENTS`, in hex."""
+
+    parts: tuple[str, ...]
+
+    def differs_in(self, other: Fingerprint) -> tuple[str, ...]:
+        """Names of the components that differ."""
+        pairs = zip(COMPONENTS, self.parts, other.parts, strict=True)
+        return tuple(name for name, mine, theirs in pairs if mine != theirs)
+
+
+class Status(Enum):
+    """What is known of a tile-year."""
+
+    DONE = "done"
+    STALE = "stale"
+    FAILED = "failed"
+    MISSING = "missing"
+    UNCHECKED = "unchecked"  # computed, but there is nothing to compare it with: never counts as done either
+
+
+@dataclass(frozen=True)
+class TileYearState:
+    """Status of a tile-year and why it is not done."""
+
+    status: Status
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the ledger records of one tile-year."""
+
+    tile: str
+    year: int
+    fingerprint: Fingerprint
+    checksum: str
+    cells: int
+    missing_cells: int
+    outside_share: float  # of cells with inputs beyond the training range
+    balance_residual: float  # mean absolute daily |ra + rh - gpp - nee| [g C m-2 d-1]
+    minimum: tuple[float, ...]  # of RANGES
+    maximum: tuple[float, ...]
+    seconds: float
+    restart: bool
+
+    @classmethod
+    def of(cls, stored: StoredYear, **known: Any) -> Row:
+        """Summarise a stored tile-year; `known` gives the fields that its values do not tell."""
+        flags = stored.annual["quality"].astype(np.uint16)
+        layers = [stored.daily[variable.name] for variable in DAILY]
+        layers += [stored.annual[variable.name] for variable in FLUXES]  # type: ignore[misc]
+        return cls(
+            checksum=stored.checksum,
+            cells=flags.size,
+            missing_cells=int(np.count_nonzero(flags & Quality.MISSING)),
+            outside_share=float(np.mean(flags & Quality.OUTSIDE_TRAINING > 0)),
+            minimum=tuple(_extreme(np.fmin, layer) for layer in layers),
+            maximum=tuple(_extreme(np.fmax, layer) for layer in layers),
+            **known,
+        )
+
+
+def _extreme(function: np.ufunc, layer: NDArray[Any]) -> float:
+    return float(function.reduce(layer, axis=None)) if layer.size else float("nan")
+
+
+_COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
+    "fingerprint": ("uint8", (len(COMPONENTS), _DIGEST_BYTES), "digests of what decides the tile-year"),
+    "checksum": ("uint8", (_DIGEST_BYTES,), "digest of the stored values"),
+    "cells": ("int32", (), "modelled cells"),
+    "missing_cells": ("int32", (), "modelled cells without a result"),
+    "outside_share": ("float64", (), "share of cells with inputs beyond the training range"),
+    "balance_residual": ("float64", (), "mean absolute daily carbon balance residual [g m-2 d-1]"),
+    "minimum": ("float64", (len(RANGES),), "smallest value of each layer"),
+    "maximum": ("float64", (len(RANGES),), "largest value of each layer"),
+    "seconds": ("float64", (), "time taken [s]"),
+    "restart": ("uint8", (), "the state at the end of the year is kept"),
+    "run": ("int32", (), "index into the attribute `runs`"),
+}
+_DIMENSIONS: dict[str, tuple[str, ...]] = {
+    "fingerprint": ("component", "byte"),
+    "checksum": ("byte",),
+    "minimum": ("range",),
+    "maximum": ("range",),
+}
+
+
+def create(root: zarr.Group, tiles: Sequence[str]) -> None:
+    """Write an empty ledger for these tiles."""
+    group = root.create_group("ledger")
+    group.attrs.update(
+        {"tiles": list(tiles), "components": list(COMPONENTS), "ranges": list(RANGES), "runs": [], "failures": {}}
+    )
+    group.create_array("year", shape=(0,), dtype="int32", chunks=(64,), dimension_names=("year",))
+    for name, (dtype, shape, meaning) in _COLUMNS.items():
+        group.create_array(
+            name,
+            shape=(0, len(tiles), *shape),
+            chunks=(1, len(tiles), *shape),
+            dtype=dtype,
+            fill_value=0,
+            dimension_names=("year", "tile", *_DIMENSIONS.get(name, ())),
+            attributes={"long_name": meaning},
+        )
+
+
+def add_years(root: zarr.Group, years: Sequence[int]) -> None:
+    """Make room for these years, which begin with the ones that the ledger has."""
+    group = subgroup(root, "ledger")
+    if len(years) > array(group, "year").shape[0]:
+        for name in _COLUMNS:
+            column = array(group, name)
+            column.resize((len(years), *column.shape[1:]))
+        array(group, "year").resize((len(years),))
+        array(group, "year")[...] = np.asarray(years, np.int32)
+
+
+def begin_run(root: zarr.Group, record: Mapping[str, Any]) -> int:
+    """Append the record of a run and return its index."""
+    group = subgroup(root, "ledger")
+    runs = [*attribute(group, "runs"), dict(record)]
+    group.attrs["runs"] = runs
+    return len(runs) - 1
+
+
+class Ledger:
+    """The ledger as it was when read: recorded fingerprints and failures, kept in memory (a few MB for the Midwest)."""
+
+    def __init__(self, root: zarr.Group) -> None:
+        group = subgroup(root, "ledger")
+        self.tiles: list[str] = attribute(group, "tiles")
+        self.years = _years(group)
+        self.failures: dict[str, str] = attribute(group, "failures")
+        self.runs: list[dict[str, Any]] = attribute(group, "runs")
+        self._columns = {name: values(group, name) for name in _COLUMNS}
+        self._year_index = {year: index for index, year in enumerate(self.years)}
+        self._tile_index = {tile: index for index, tile in enumerate(self.tiles)}
+
+    def _place(self, tile: str, year: int) -> tuple[int, int] | None:
+        return (self._year_index[year], self._tile_index[tile]) if year in self._year_index else None
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column (year, tile, ...)."""
+        return self._columns[name]
+
+    def recorded(self, tile: str, year: int) -> Fingerprint | None:
+        """Fingerprint under which the tile-year was computed, or None if it never was."""
+        place = self._place(tile, year)
+        parts = self._columns["fingerprint"][place] if place else None
+        if parts is None or not parts.any():
+            return None
+        return Fingerprint(tuple(part.tobytes().hex() for part in parts))
+
+    def state(self, tile: str, year: int, current: Fingerprint | None) -> TileYearState:
+        """Compare the recorded fingerprint with today's, if that is known."""
+        recorded = self.recorded(tile, year)
+        failure = self.failures.get(_key(tile, year))
+        if recorded is not None and recorded == current:
+            return TileYearState(Status.DONE)
+        if failure is not None:
+            return TileYearState(Status.FAILED, failure)
+        if recorded is None:
+            return TileYearState(Status.MISSING)
+        if current is None:
+            return TileYearState(Status.UNCHECKED)
+        return TileYearState(Status.STALE, "changed: " + ", ".join(recorded.differs_in(current)))
+
+    def year_digest(self, year: int) -> str:
+        """Digest over the checksums of all tiles of a year; any new result of the year changes it."""
+        return digest(self._columns["checksum"][self.years.index(year)].tobytes().hex())
+
+    def has_restart(self, tile: str, year: int) -> bool:
+        """Say whether the state at the end of that tile-year is kept."""
+        place = self._place(tile, year)
+        return bool(place and self._columns["restart"][place])
+
+
+def _years(group: zarr.Group) -> list[int]:
+    return [int(year) for year in values(group, "year")]
+
+
+def _key(tile: str, year: int) -> str:
+    return f"{tile}/{year}"
+
+
+def record(root: zarr.Group, rows: Iterable[Row], *, run: int, failures: Mapping[tuple[str, int], str]) -> None:
+    """Write rows and failures; call it in the transaction that holds their data."""
+    group = subgroup(root, "ledger")
+    years = _years(group)
+    columns = {tile: index for index, tile in enumerate(attribute(group, "tiles"))}
+    known: dict[str, str] = attribute(group, "failures")
+    by_year: dict[int, list[Row]] = {}
+    for row in rows:
+        by_year.setdefault(row.year, []).append(row)
+        known.pop(_key(row.tile, row.year), None)
+    for year, of_year in by_year.items():
+        _write_rows(group, years.index(year), [columns[row.tile] for row in of_year], of_year, run)
+    known |= {_key(tile, year): message for (tile, year), message in failures.items()}
+    if known != attribute(group, "failures"):
+        group.attrs["failures"] = known
+
+
+def _write_rows(group: zarr.Group, year: int, tiles: list[int], rows: list[Row], run: int) -> None:
+    columns = {name: [getattr(row, name, run) for row in rows] for name in _COLUMNS}
+    columns["fingerprint"] = [[list(bytes.fromhex(part)) for part in row.fingerprint.parts] for row in rows]
+    columns["checksum"] = [list(bytes.fromhex(row.checksum)) for row in rows]
+    for name, column in columns.items():
+        whole = np.asarray(array(group, name)[year])
+        whole[tiles] = np.asarray(column, whole.dtype)
+        array(group, name)[year] = whole
+
+
+def forget_restarts(root: zarr.Group, year: int) -> None:
+    """Record that the states at the end of `year` are no longer kept."""
+    group = subgroup(root, "ledger")
+    array(group, "restart")[_years(group).index(year)] = 0

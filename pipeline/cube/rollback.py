@@ -1,0 +1,88 @@
+"""Going back to an earlier state of the cube, or forward again to one that was left.
+
+One compare-and-swap moves the branch from the state it is at to a new one that equals the state asked for and records
+what was left. What was left stays in the store, and can be gone back to, until it is collected.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import icechunk
+import zarr
+
+from pipeline.cube.history import RELEASE, ROLLBACK, commit_beside, resolve, short
+from pipeline.cube.ledger import Ledger
+from pipeline.errors import UserError
+from pipeline.storage import repository as store
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A move of the cube from one state to another.
+
+    Attributes
+    ----------
+    drops
+        Tile-years by year whose results of now are not those of the other state, or not in it.
+    restores
+        Tile-years by year whose results of the other state are not those of now.
+    """
+
+    left: str
+    target: str
+    drops: Mapping[int, int]
+    restores: Mapping[int, int]
+
+
+def plan_rollback(repository: icechunk.Repository, name: str) -> Rollback:
+    """Say what a rollback to a release or snapshot would change, and change nothing.
+
+    Raises
+    ------
+    UserError
+        If there is no such state, or the cube is in it.
+    """
+    left, target = store.tip(repository), resolve(repository, name)
+    if target == left:
+        raise UserError(f"{name}: the cube is in that state; `agcarbon history` shows earlier ones")
+    now, then = (store.read(repository, snapshot=snapshot) for snapshot in (left, target))
+    results_now, results_then = _results(now), _results(then)
+    return Rollback(left, target, drops=_only(results_now, results_then), restores=_only(results_then, results_now))
+
+
+def roll_back(repository: icechunk.Repository, wanted: Rollback) -> str:
+    """Move the cube, and return the snapshot that it is at then; hold the store's lock.
+
+    Raises
+    ------
+    UserError
+        If the cube has changed since the rollback was planned.
+    """
+    message = f"roll back to {short(wanted.target)} from {short(wanted.left)}"
+    made = commit_beside(repository, wanted.target, message, attributes={ROLLBACK: wanted.left, RELEASE: None})
+    if store.tip(repository) != wanted.left:
+        raise UserError(f"the cube changed while it was looked at: it was at {short(wanted.left)}; roll back again")
+    repository.reset_branch(store.BRANCH, made, from_snapshot_id=wanted.left)
+    return made
+
+
+def _results(root: zarr.Group) -> dict[tuple[str, int], bytes]:
+    """Return what identifies the result of each tile-year that has one."""
+    if "ledger" not in root:
+        return {}
+    ledger = Ledger(root)
+    checksums, prints = ledger.column("checksum"), ledger.column("fingerprint")
+    return {
+        (tile, year): checksums[i, j].tobytes() + prints[i, j].tobytes()
+        for i, year in enumerate(ledger.years)
+        for j, tile in enumerate(ledger.tiles)
+        if prints[i, j].any()
+    }
+
+
+def _only(these: Mapping[tuple[str, int], bytes], others: Mapping[tuple[str, int], bytes]) -> dict[int, int]:
+    """Count by year what is in the first alone, or other than in the second."""
+    return dict(sorted(Counter(key[1] for key, result in these.items() if others.get(key) != result).items()))

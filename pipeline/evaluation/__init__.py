@@ -1,0 +1,1 @@
+"""A checkpoint compared with towers, counties and published figures."""

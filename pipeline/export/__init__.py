@@ -1,0 +1,1 @@
+"""Cube to GeoTIFFs, STAC and maps."""

@@ -1,0 +1,160 @@
+"""The cube's maps, one at a time: a variable of a year, month or day on one of its grids."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import zarr
+from affine import Affine
+from numpy.typing import NDArray
+
+from model.features import CORN, SOYBEAN
+from pipeline.aggregate.bands import COARSE_PER_DEGREE, FINE_PER_DEGREE
+from pipeline.aggregate.tables import AREA, MISSING_AREA
+from pipeline.aggregate.write import COARSE, FINE
+from pipeline.cube import layout
+from pipeline.export.cog import nodata
+from pipeline.grid.sinusoidal import SINUSOIDAL, Tile
+from pipeline.storage import repository
+from pipeline.variables import ANNUAL, DAILY, FLUXES, SPREADS, Quality, Variable
+
+GridName: TypeAlias = Literal["250m", "0.0025", "0.5"]
+PeriodName: TypeAlias = Literal["annual", "month", "day"]
+MaskName: TypeAlias = Literal["region", "grown", "corn", "soybean"]
+Window: TypeAlias = tuple[slice, slice]
+
+CELLS: GridName = "250m"
+# A grid in longitude and latitude holds sums over three sets of cells; `region` is called `cells` there.
+COVERS: Mapping[MaskName, str] = {"region": "cells", "corn": "corn", "soybean": "soybean"}
+
+_CELLS_PER_DEGREE: Mapping[GridName, int] = {"0.0025": FINE_PER_DEGREE, "0.5": COARSE_PER_DEGREE}
+_GROUPS: Mapping[GridName, str] = {"0.0025": FINE, "0.5": COARSE}
+_CROPS: Mapping[MaskName, int] = {"corn": CORN, "soybean": SOYBEAN}
+
+
+@dataclass(frozen=True)
+class Period:
+    """A year, month or day: its name (2012, 2012-07, 2012-07-15), first and last day."""
+
+    name: str
+    first: date
+    last: date
+
+    @property
+    def days(self) -> slice:
+        """Its days in arrays over the days of the year."""
+        return slice(self.first.timetuple().tm_yday - 1, self.last.timetuple().tm_yday)
+
+
+def periods(year: int, kind: PeriodName) -> Iterator[Period]:
+    """Yield the year, its months or its days."""
+    if kind == "annual":
+        yield Period(f"{year}", date(year, 1, 1), date(year, 12, 31))
+        return
+    for month in range(1, 13):
+        days = [date(year, month, day + 1) for day in range(calendar.monthrange(year, month)[1])]
+        if kind == "month":
+            yield Period(f"{year}-{month:02d}", days[0], days[-1])
+        else:
+            yield from (Period(day.isoformat(), day, day) for day in days)
+
+
+def variables(grid: GridName, kind: PeriodName) -> dict[str, Variable]:
+    """Return the variables that a cube has on a grid for a kind of period, by name; none where it has no such map.
+
+    Layers of spread are there only if an ensemble wrote the cube, and only by the cell: the spread of a mean over cells
+    is not the mean of their spreads, for the members' errors are alike in neighbouring cells, nobody knows how much.
+    """
+    found: Mapping[tuple[bool, PeriodName], Sequence[Variable]] = {
+        (True, "annual"): (*ANNUAL, *SPREADS.values()),
+        (True, "month"): [_monthly(variable) for variable in DAILY],
+        (True, "day"): DAILY,
+        (False, "annual"): (*FLUXES, AREA, MISSING_AREA),
+    }
+    return {variable.name: variable for variable in found.get((grid == CELLS, kind), ())}
+
+
+def _monthly(variable: Variable) -> Variable:
+    # Not "month-1": UDUNITS takes a month for a twelfth of a year.
+    return replace(variable, units="g m-2", long_name=f"{variable.long_name}, sum over the month")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Which map: a variable, a period, and the cells that count."""
+
+    variable: Variable
+    period: Period
+    mask: MaskName = "region"
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """Values (rows, cols), north first, with `export.cog.nodata` where there is nothing, and where they lie."""
+
+    values: NDArray[Any]
+    transform: Affine
+    crs: str
+
+
+def read_cells(root: zarr.Group, layer: Layer, *, tiles: Sequence[Tile]) -> Map:
+    """Read a map of 250 m cells: of these tiles, the cells that count; all others are nodata.
+
+    Sums over a month are of fluxes as stored, rounded to 10 mantissa bits.
+    """
+    grid = layout.identity(root).grid
+    read, choose = _reader(root, layer), _chooser(root, layer)
+    values = np.full(grid.shape, nodata(layer.variable), layer.variable.dtype)
+    for tile in tiles:
+        window = grid.window(tile)
+        np.copyto(values[window], read(window), where=choose(window), casting="same_kind")
+    return Map(values, grid.transform, SINUSOIDAL)
+
+
+def _reader(root: zarr.Group, layer: Layer) -> Callable[[Window], NDArray[Any]]:
+    """Return a function that reads the layer's values in a window."""
+    year, name = layer.period.first.year, layer.variable.name
+    if layer.period.name == f"{year}":
+        annual, index = repository.array(root, f"annual/{name}"), year - layout.identity(root).first_year
+        return lambda window: np.asarray(annual[index, *window])
+    daily = repository.array(root, f"daily/{year}/{name}")
+    return lambda window: np.asarray(daily[layer.period.days, *window]).sum(axis=0, dtype=np.float64)
+
+
+def _chooser(root: zarr.Group, layer: Layer) -> Callable[[Window], NDArray[np.bool_]]:
+    """Return a function that says which cells in a window count."""
+    mask, quality, crop = (repository.array(root, path) for path in ("static/mask", "annual/quality", "annual/crop"))
+    index = layer.period.first.year - layout.identity(root).first_year
+
+    def choose(window: Window) -> NDArray[np.bool_]:
+        chosen = np.asarray(mask[window]).astype(bool)
+        if layer.mask != "region":
+            chosen &= (np.asarray(quality[index, *window]) & Quality.NOT_GROWN) == 0
+        if layer.mask in _CROPS:
+            chosen &= np.asarray(crop[index, *window]) == _CROPS[layer.mask]
+        return chosen
+
+    return choose
+
+
+def aggregated(root: zarr.Group, grid: GridName) -> dict[int, str]:
+    """Return the years with aggregates on a grid in longitude and latitude, and the digest of what each is made of."""
+    path = _GROUPS[grid]
+    made_of = repository.attribute(repository.subgroup(root, path), "sources") if path in root else {}
+    return {int(year): digest for year, digest in made_of.items()}
+
+
+def read_latlon(root: zarr.Group, layer: Layer, grid: GridName) -> Map:
+    """Read a map of annual means on a grid in longitude and latitude."""
+    group = repository.subgroup(root, _GROUPS[grid])
+    year = repository.values(group, "year").tolist().index(layer.period.first.year)
+    cover = [str(name) for name in repository.values(group, "cover")].index(COVERS[layer.mask])
+    values = np.asarray(repository.array(group, layer.variable.name)[year, cover])
+    step = 1 / _CELLS_PER_DEGREE[grid]
+    west, north = repository.values(group, "lon")[0] - step / 2, repository.values(group, "lat")[0] + step / 2
+    return Map(values, Affine(step, 0.0, float(west), 0.0, -step, float(north)), "EPSG:4326")

@@ -1,0 +1,172 @@
+"""A STAC catalog of the GeoTIFFs in a folder: read off the files, self-contained, links relative.
+
+    catalog.json
+    REGION/collection.json
+    REGION/REGION_2012.json     one item per period, grid and mask; one asset per variable
+
+The catalog is a function of the folder: writing it again after more files came, or went, brings it up to date.
+
+References
+----------
+SpatioTemporal Asset Catalogs 1.1, https://stacspec.org, with the fields of the projection extension 2.0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from itertools import groupby
+from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pystac
+import rasterio
+import shapely
+from pystac.layout import TemplateLayoutStrategy
+from rasterio.warp import transform_geom
+
+from pipeline.storage import files as outputs
+
+TAG = "agcarbon_"  # begins the names of this project's metadata, in capitals in a GeoTIFF
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+
+# The sides of the sinusoidal grid are curves in longitude and latitude: their points, and what simplifying may cost.
+_FOOTPRINT_POINTS, _FOOTPRINT_DEGREE = 16, 0.001
+_OF_FILE = ("variable", "title", "item", "region", "first_day", "last_day")
+
+
+@dataclass(frozen=True)
+class _File:
+    """What a GeoTIFF says of itself."""
+
+    tags: dict[str, str]  # this project's, without their prefix
+    projection: dict[str, Any]
+    footprint: shapely.Polygon
+    asset: pystac.Asset
+
+    @classmethod
+    def read(cls, location: str, *, beside: str) -> _File:
+        """Read the file at a location, of which catalogs in the folder `beside` will say that it is there too."""
+        with outputs.readable_by_gdal(location), rasterio.open(location) as source:
+            prefix = TAG.upper()
+            tags = {
+                name.removeprefix(prefix).lower(): value
+                for name, value in source.tags().items()
+                if name.startswith(prefix)
+            }
+            projection = {
+                "proj:code": f"EPSG:{code}" if (code := source.crs.to_epsg()) else None,
+                "proj:wkt2": source.crs.to_wkt(version="WKT2_2019"),
+                "proj:shape": list(source.shape),
+                "proj:transform": list(source.transform)[:6],
+            }
+            asset = pystac.Asset(
+                outputs.join(beside, outputs.name_of(location)),
+                title=source.tags(1).get("long_name"),
+                media_type=pystac.MediaType.COG,
+                roles=["data"],
+                extra_fields=_band(source),
+            )
+            return cls(tags, projection, _footprint(source), asset)
+
+
+def _band(source: Any) -> dict[str, Any]:
+    """Return STAC's common fields of a band."""
+    prefix = "STATISTICS_"
+    statistics = {
+        name.removeprefix(prefix).lower(): float(value)
+        for name, value in source.tags(1).items()
+        if name.startswith(prefix)
+    }
+    nodata = source.nodata
+    return {
+        "data_type": source.dtypes[0],
+        "unit": source.units[0],
+        "nodata": "nan" if math.isnan(nodata) else int(nodata),
+        "statistics": statistics,
+    }
+
+
+def _footprint(source: Any) -> shapely.Polygon:
+    box = shapely.box(*source.bounds)
+    dense = shapely.segmentize(box, max(source.width, source.height) * source.res[0] / _FOOTPRINT_POINTS)
+    return shapely.geometry.shape(transform_geom(source.crs, "EPSG:4326", shapely.geometry.mapping(dense), precision=6))
+
+
+def write_catalog(folder: str) -> str:
+    """Write the catalog of all GeoTIFFs that this project left in a folder or bucket; return where its root is."""
+    with TemporaryDirectory(prefix="agcarbon-") as draft:
+        files = [_File.read(location, beside=draft) for location in outputs.listed(folder, suffix=".tif")]
+        _draft_catalog(files, draft)
+        # The root comes last, so that it never leads to what is not there yet.
+        for path in sorted(Path(draft).rglob("*.json"), key=lambda path: -len(path.parts)):
+            with outputs.writing(outputs.join(folder, path.relative_to(draft).as_posix())) as final:
+                copyfile(path, final)
+    return outputs.join(folder, "catalog.json")
+
+
+def _draft_catalog(files: Sequence[_File], folder: str) -> None:
+    catalog = pystac.Catalog("agcarbon", "Cropland carbon fluxes, yield and soil-carbon change", title="agcarbon")
+    ours = sorted((file for file in files if "item" in file.tags), key=lambda file: (_region(file), file.tags["item"]))
+    for region, of_region in groupby(ours, _region):
+        catalog.add_child(_collection(region, list(of_region)))
+    layout = TemplateLayoutStrategy(collection_template="${id}", item_template="")
+    catalog.normalize_hrefs(folder, strategy=layout)
+    catalog.make_all_asset_hrefs_relative()
+    catalog.save(pystac.CatalogType.SELF_CONTAINED)
+
+
+def _region(file: _File) -> str:
+    return file.tags["region"]
+
+
+def _collection(region: str, files: Sequence[_File]) -> pystac.Collection:
+    """Return the collection of one region's files, which are in the order of their items."""
+    items = list(_items(files))
+    bounds = shapely.union_all([file.footprint for file in files]).bounds
+    days = [_stamps(file) for file in files]
+    extent = pystac.Extent(
+        pystac.SpatialExtent([list(bounds)]),
+        pystac.TemporalExtent([[min(first for first, _ in days), max(last for _, last in days)]]),
+    )
+    collection = pystac.Collection(
+        region,
+        "Maps by KGML-ag-Carbon (Liu et al. 2024, doi:10.1038/s41467-023-43860-5), run by agcarbon. "
+        "GPP and respiration are positive, NEE is positive to the atmosphere, soil carbon change is -NEE - yield.",
+        extent,
+        title=files[0].tags["title"],
+        license="other",
+    )
+    collection.add_items(items)
+    return collection
+
+
+def _items(files: Sequence[_File]) -> Iterator[pystac.Item]:
+    for name, group in groupby(files, lambda file: file.tags["item"]):
+        of_item = list(group)
+        first = of_item[0]
+        start, end = _stamps(first)
+        provenance = {f"{TAG.rstrip('_')}:{tag}": value for tag, value in first.tags.items() if tag not in _OF_FILE}
+        item = pystac.Item(
+            name,
+            shapely.geometry.mapping(first.footprint),
+            list(first.footprint.bounds),
+            datetime=None,
+            start_datetime=start,
+            end_datetime=end,
+            properties={**first.projection, **provenance},
+            stac_extensions=[PROJECTION],
+        )
+        for file in of_item:
+            item.add_asset(file.tags["variable"], file.asset)
+        yield item
+
+
+def _stamps(file: _File) -> tuple[datetime, datetime]:
+    """Return the beginning of the first day and the end of the last one [UTC]."""
+    first, last = (datetime.fromisoformat(file.tags[name]).date() for name in ("first_day", "last_day"))
+    return datetime.combine(first, time.min, UTC), datetime.combine(last, time(23, 59, 59), UTC)

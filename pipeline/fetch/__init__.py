@@ -1,0 +1,1 @@
+"""Archives downloaded from the data centres."""

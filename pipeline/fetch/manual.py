@@ -1,0 +1,119 @@
+"""Archives that are not fetched: where they are, under which names, and into which folder their files go.
+
+They need a choice on a web page, a request to the authors, or a program of their own. Links are those of the producers'
+documents; none of them could be followed from where this was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from pipeline.config import RunFile
+from pipeline.fetch.needs import SLOPE_YEARS
+from pipeline.grid.domain import domain_of
+from pipeline.sources.crops import csdl
+from pipeline.sources.crops.layers import first_years
+from pipeline.sources.soil import soilgrids
+from pipeline.sources.soil.depth_layers import DEPTHS, TOPSOIL
+from pipeline.sources.soil.polaris import PolarisTiles, Square, squares_of
+from regions import Region
+
+_SSURGO = (
+    "https://www.nrcs.usda.gov/resources/data-and-reports/gridded-soil-survey-geographic-gssurgo-database (unconfirmed)"
+)
+_POLARIS = "http://hydrology.cee.duke.edu/POLARIS/PROPERTIES/v1.0"
+_SOILGRIDS = "https://files.isric.org/soilgrids/latest/data"
+_CDL = "https://www.nass.usda.gov/Research_and_Science/Cropland/Release/datasets"
+
+Listed = Literal["polaris", "soilgrids"]
+
+
+def steps(product: str, *, run_file: RunFile, region: Region, years: Sequence[int]) -> tuple[str, ...]:
+    """Return what to do by hand for a product (climate, gpp, crop or soil) of some years; nothing for climate."""
+    if product == "soil":
+        return _soil_steps(run_file, region)
+    if product == "crop":
+        return _crop_steps(run_file, years)
+    private = [year for year in years if year not in SLOPE_YEARS]
+    if product == "climate" or not private:
+        return ()
+    return (
+        f"SLOPE GPP of {_listed(private)}: the public release ends in {SLOPE_YEARS[-1]}; ask the authors "
+        f"(doi:10.5194/essd-13-281-2021) and put their files, named {run_file.slope.pattern}, into "
+        f"{run_file.archives.slope_extra}",
+    )
+
+
+def links(product: Listed, *, run_file: RunFile, region: Region) -> Iterator[str]:
+    """Yield the addresses of all rasters that the reader of `product` asks for in a region, a depth of a variable each.
+
+    Those of POLARIS are GeoTIFFs of a degree, those of SoilGrids virtual rasters of the world.
+    """
+    if product == "soilgrids":
+        for variable in soilgrids.PROPERTIES:
+            for top, bottom in DEPTHS if variable == "ocd" else TOPSOIL:
+                yield f"{_SOILGRIDS}/{variable}/{variable}_{top}-{bottom}cm_{run_file.soil.soilgrids_stat}.vrt"
+        return
+    settings, squares = run_file.soil, polaris_squares(run_file, region)
+    tiles = PolarisTiles(run_file.archives.soil, squares, (), settings)
+    for square in squares:
+        for variable, (top, bottom), _ in tiles.layers(square):
+            yield f"{_POLARIS}/{variable}/{settings.polaris_stat}/{top}_{bottom}/{square.name}.tif"
+
+
+def polaris_squares(run_file: RunFile, region: Region) -> tuple[Square, ...]:
+    """Return the squares of 1 degree that the region's tiles reach into and POLARIS has, ascending."""
+    domain = domain_of(region)
+    reached = {square for tile in domain.tiles for square in squares_of(domain.grid.of(tile))}
+    return tuple(sorted(square for square in reached if square.name not in run_file.soil.polaris_absent))
+
+
+def _soil_steps(run_file: RunFile, region: Region) -> tuple[str, ...]:
+    folder, settings = run_file.archives.soil, run_file.soil
+    step_of = {
+        "gssurgo": f"gSSURGO or gNATSGO: take gSSURGO_XX.gdb of each state (folder or zip) from the NRCS Box folder "
+        f"'Soils Geospatial', {_SSURGO}; export its raster MapunitRaster_10m (of the conterminous US: "
+        f"MapunitRaster_30m) to a GeoTIFF with a GIS, which GDAL's wheels cannot do; into {folder}, named "
+        f"{' or '.join(settings.geodatabases)} and {settings.rasters}",
+        "polaris": f"POLARIS 1.0 (doi:10.1029/2018WR022797): {_POLARIS}/VARIABLE/{settings.polaris_stat}/DEPTH/"
+        f"lat4041_lon-89-88.tif, {len(polaris_squares(run_file, region))} squares; all links: `--list polaris`; into "
+        f"{folder / settings.polaris_pattern}; besides SoilGrids' cec, as POLARIS has none",
+        "soilgrids": f"SoilGrids 2.0 (doi:10.5194/soil-7-217-2021): {_SOILGRIDS}/VARIABLE/VARIABLE_DEPTH_"
+        f"{settings.soilgrids_stat}.vrt; all links: `--list soilgrids`; cut each out without resampling, such as "
+        f"gdal_translate -projwin_srs EPSG:4326 -projwin {_wide_box(region)} /vsicurl/LINK "
+        f"{folder}/sand_0-5cm_{settings.soilgrids_stat}.tif",
+    }
+    others = ", ".join(f'"{name}"' for name in step_of if name != settings.product)
+    return step_of[settings.product], f"or set soil.product to {others}: this command then tells their steps"
+
+
+def _wide_box(region: Region) -> str:
+    """West, north, east, south; meridians slant in the plane of SoilGrids, and a rectangle there must be wider."""
+    domain = domain_of(region)
+    squares = {square for tile in domain.tiles for square in squares_of(domain.grid.of(tile))}
+    south, north = min(square.south for square in squares) - 1, max(square.south for square in squares) + 2
+    west, east = min(square.west for square in squares) - 2, max(square.west for square in squares) + 3
+    return f"{west} {north} {east} {south}"
+
+
+def _crop_steps(run_file: RunFile, years: Sequence[int]) -> tuple[str, ...]:
+    layers = (
+        f"Cropland Data Layer of {_listed(years)}: {_CDL}/YEAR_30m_cdls.zip, as it is or unpacked, into "
+        f"{run_file.archives.crop}"
+    )
+    national = first_years().national
+    early = [year for year in years if year < national and year in csdl.YEARS]
+    if not early:
+        return (layers,)
+    return (
+        f"{layers}; a national one is there from {national} on, before that single states at "
+        f"https://nassgeodata.gmu.edu/CropScape (unconfirmed), named {run_file.crop.state_pattern}",
+        f"Corn-Soy Data Layer of {_listed(early)}, for states without a complete one of those: {csdl.DOWNLOAD}, "
+        f"GeoTIFFs, into {run_file.archives.csdl}, named {' or '.join(run_file.crop.csdl_patterns)}",
+    )
+
+
+def _listed(years: Sequence[int]) -> str:
+    """`2012`, or `2008-2012` for the first and the last."""
+    return f"{min(years)}" if len(set(years)) == 1 else f"{min(years)}-{max(years)}"

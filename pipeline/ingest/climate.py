@@ -1,0 +1,225 @@
+"""NLDAS-2 on its way into the inputs store: months, read in parallel and kept as they end; then years made of them.
+
+A month that was read stays in the group `staging` until its year is whole, so that an ingest that was killed goes on
+with the next month. Where a few files of a year changed, only their months are read again.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import zarr
+from icechunk.session import ForkSession
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.ingest.strips import Part, Summary, canonical, check_plausible
+from pipeline.inputs.layout import CLIMATE, DIGEST_BYTES, FILLED_HOURS, digest, group_name
+from pipeline.sources.nldas2.daily import DailyClimate, HourIndex, NldasSettings, Window, read_days
+from pipeline.storage import repository
+
+STAGING = "staging"
+MONTHS = range(1, 13)
+
+
+@dataclass(frozen=True)
+class MonthRecord:
+    """How a month was read: the fingerprint of its files, stamps that several files hold, files that are damaged."""
+
+    fingerprint: str
+    duplicate_hours: int
+    damaged: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, raw: Any) -> MonthRecord:
+        """Return what `asdict` gave, after a way through JSON."""
+        return cls(raw["fingerprint"], raw["duplicate_hours"], tuple(raw["damaged"]))
+
+
+@dataclass(frozen=True)
+class ClimateMonth:
+    """NLDAS-2 of one month on the store's window; `hours` are those that it may need."""
+
+    year: int
+    month: int
+    window: Window
+    hours: HourIndex
+    settings: NldasSettings
+    fingerprint: str
+
+    @property
+    def group(self) -> str:
+        """Where it is staged."""
+        return staging_name(self.year, self.month)
+
+    @property
+    def days(self) -> int:
+        """Days of the month."""
+        return calendar.monthrange(self.year, self.month)[1]
+
+
+def staging_name(year: int, month: int) -> str:
+    """`staging/2012-03`."""
+    return f"{STAGING}/{year}-{month:02d}"
+
+
+def stage(root: zarr.Group, month: ClimateMonth) -> None:
+    """Make the empty arrays of a month, in the place of any that were there for other files."""
+    if month.group in root:
+        del root[month.group]
+    group, area = root.create_group(month.group), (month.window.rows, month.window.cols)
+    shape = (len(CLIMATE), month.days, *area)
+    group.create_array("climate", shape=shape, chunks=(1, *shape[1:]), dtype="float32", fill_value=np.nan)
+    group.create_array("filled_hours", shape=area, chunks=area, dtype=FILLED_HOURS.dtype, fill_value=0)
+
+
+def staged(root: zarr.Group, year: int) -> dict[int, MonthRecord]:
+    """Return the months of a year that were read and wait for the others."""
+    groups = ((month, staging_name(year, month)) for month in MONTHS)
+    records = (
+        (month, repository.attribute(repository.subgroup(root, name), "month"))
+        for month, name in groups
+        if name in root
+    )
+    return {month: MonthRecord.parse(raw) for month, raw in records if raw}
+
+
+def kept(root: zarr.Group, year: int) -> dict[int, MonthRecord]:
+    """Return the months that an ingested year was made of."""
+    name = group_name("climate", year)
+    raw = repository.attribute(repository.subgroup(root, name), "months") if name in root else None
+    return {int(month): MonthRecord.parse(record) for month, record in (raw or {}).items()}
+
+
+@dataclass(frozen=True)
+class MonthWork:
+    """A month and the fork of the inputs store that it is written to."""
+
+    month: ClimateMonth
+    fork: ForkSession
+
+
+@dataclass(frozen=True)
+class MonthRead:
+    """A fork with a month in it, to be merged and committed with its record."""
+
+    fork: ForkSession
+    record: MonthRecord
+
+
+def read_month(work: MonthWork) -> MonthRead:
+    """Read one month and stage it: a function that executors map.
+
+    Raises
+    ------
+    UserError
+        If a day is missing, or a file contradicts another or the product.
+    """
+    month, group = work.month, repository.subgroup(repository.writable(work.fork), work.month.group)
+    first = dt.date(month.year, month.month, 1)
+    last = first.replace(day=month.days)
+    daily = read_days(month.hours, first=first, last=last, window=month.window, settings=month.settings)
+    undefined_YX = np.asarray(np.isnan(daily.climate_FTYX).all((0, 1)))
+    _check_complete(daily, undefined_YX)
+    names = [variable.name for variable in CLIMATE]
+    check_plausible("climate", dict(zip(names, daily.climate_FTYX, strict=True)))
+    repository.array(group, "climate")[...] = canonical(daily.climate_FTYX)
+    repository.array(group, "filled_hours")[...] = np.where(undefined_YX, 0, daily.missing_hours_TYX.sum(0))
+    return MonthRead(work.fork, MonthRecord(month.fingerprint, daily.duplicate_hours, daily.damaged))
+
+
+def _check_complete(daily: DailyClimate, undefined_YX: NDArray[np.bool_]) -> None:
+    """Refuse a month with a missing day.
+
+    NLDAS-2 has no gaps of its own: a missing day is a missing download. It lacks its rain too, which nothing around it
+    tells, so that interpolating the rest would still leave the year without an end.
+    """
+    missing_T = (np.isnan(daily.climate_FTYX).any(0) & ~undefined_YX).any((1, 2)) | undefined_YX.all()
+    if missing_T.any():
+        days = [daily.first_day + dt.timedelta(int(day)) for day in np.flatnonzero(missing_T)]
+        damaged = f"; damaged: {'; '.join(daily.damaged[:5])}" if daily.damaged else ""
+        raise UserError(
+            f"{len(days)} days are missing, or lack more hours than `max_missing_hours`: {_ranges(days)}; download "
+            f"them again{damaged}"
+        )
+
+
+def _ranges(days: Sequence[dt.date]) -> str:
+    """`2012-03-04 to 2012-03-06, 2012-07-01`, cut after five."""
+    runs = groupby(enumerate(days), key=lambda item: item[1].toordinal() - item[0])
+    spans = [[day for _, day in run] for _, run in runs]
+    named = [f"{span[0]} to {span[-1]}" if len(span) > 1 else str(span[0]) for span in spans]
+    return ", ".join(named[:5]) + (f" and {len(named) - 5} more gaps" if len(named) > 5 else "")
+
+
+@dataclass(frozen=True)
+class ClimateYear:
+    """A year put together of its staged months and, for the others, of what the store has of it."""
+
+    year: int
+    fresh: frozenset[int]
+
+    @property
+    def group(self) -> str:
+        """Its group in the store."""
+        return group_name("climate", self.year)
+
+    def write(self, root: zarr.Group) -> Part:
+        """Write the year with the digest of each cell."""
+        group = repository.subgroup(root, self.group)
+        climate_FTYX, filled_MYX = self._read(root, group)
+        undefined_YX = np.asarray(np.isnan(climate_FTYX).all((0, 1)))
+        if (np.isnan(climate_FTYX).any((0, 1)) & ~undefined_YX).any():
+            raise UserError(
+                f"NLDAS-2 {self.year}: cells that have values in one month have none in another, so that files of "
+                f"different products or land masks are mixed; take one product"
+            )
+        digests_YXB = cell_digests(climate_FTYX, undefined_YX)
+        for variable, values in zip(CLIMATE, climate_FTYX, strict=True):
+            repository.array(group, variable.name)[...] = values
+        repository.array(group, FILLED_HOURS.name)[...] = filled_MYX
+        repository.array(group, "digest")[...] = digests_YXB
+        counts = {"hours filled": int(filled_MYX.sum())}
+        return Part({"cells": digest(digests_YXB)}, Summary.of(climate_FTYX[1], undefined_YX, counts))
+
+    def _read(self, root: zarr.Group, group: zarr.Group) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+        """Series (7, days, rows, cols) and hours filled (12, rows, cols); 0.25 GB for the Midwest."""
+        series = [repository.array(group, variable.name) for variable in CLIMATE]
+        climate_FTYX = np.empty((len(series), *series[0].shape), np.float32)
+        filled_MYX = repository.values(group, FILLED_HOURS.name)
+        if len(self.fresh) < len(MONTHS):
+            for values_TYX, array in zip(climate_FTYX, series, strict=True):
+                values_TYX[:] = array[...]
+        for month in self.fresh:
+            read = repository.subgroup(root, staging_name(self.year, month))
+            first = dt.date(self.year, month, 1).timetuple().tm_yday - 1
+            days = calendar.monthrange(self.year, month)[1]
+            climate_FTYX[:, first : first + days] = repository.values(read, "climate")
+            filled_MYX[month - 1] = repository.values(read, "filled_hours")
+        return climate_FTYX, filled_MYX
+
+
+def settle(root: zarr.Group, written: ClimateYear) -> tuple[MonthRecord, ...]:
+    """Note on a year which months it is made of, and clear away what was staged, also for files that are gone again."""
+    year, waiting = written.year, staged(root, written.year)
+    fresh = {month: record for month, record in waiting.items() if month in written.fresh}
+    months = dict(sorted((kept(root, year) | fresh).items()))
+    group = repository.subgroup(root, written.group)
+    group.attrs["months"] = {str(month): asdict(record) for month, record in months.items()}
+    for month in waiting:
+        del root[staging_name(year, month)]
+    return tuple(months.values())
+
+
+def cell_digests(climate_FTYX: NDArray[np.float32], undefined_YX: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the digest (rows, cols, 16) of each cell's series; zeros where the cell is undefined."""
+    digests = np.zeros((*undefined_YX.shape, DIGEST_BYTES), np.uint8)
+    for row, col in np.argwhere(~undefined_YX):
+        digests[row, col] = np.frombuffer(bytes.fromhex(digest(climate_FTYX[:, :, row, col])), np.uint8)
+    return digests

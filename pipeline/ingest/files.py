@@ -1,0 +1,144 @@
+"""Which files of the archives make a product-year, and whether they are those that were ingested.
+
+A fingerprint covers names, sizes and times of files and the settings they are read with; it decides whether a
+product-year is read again. What a run depends on are digests of content, which are another thing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel
+
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import Tile
+from pipeline.sources.archive_paths import inside
+from pipeline.sources.nldas2.daily import HourIndex
+from pipeline.sources.slope.reader import days_of
+from pipeline.sources.slope.settings import LAST_RELEASED, Layer
+
+READERS_VERSION = 2  # raised when a reader gives other values for the same files: all is then read again
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """Files of a product-year."""
+
+    count: int
+    size_bytes: int
+    fingerprint: str
+
+
+def file_set(paths: Iterable[Path], *, root: Path, settings: BaseModel) -> FileSet:
+    """Return number, size and fingerprint of files below `root`; of a folder among them, of all files in it."""
+    found = sorted(file for path in paths for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file())
+    stats = ((str(file.relative_to(root)), file.stat()) for file in found)
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    content = json.dumps([READERS_VERSION, settings.model_dump(mode="json"), facts])
+    fingerprint = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    return FileSet(len(facts), sum(size for _, size, _ in facts), fingerprint)
+
+
+def hours_of_month(index: HourIndex, year: int, month: int) -> HourIndex:
+    """Return the part of an index that a month can need: with a day before (filling) and two after (day windows).
+
+    Damaged files whose hours nobody knows are left out: they belong to the archive, not to a month.
+    """
+    first, last = _span(year, month)
+    chosen = (index.hour_N >= first - 24) & (index.hour_N < last + 48)
+    used, file_N = np.unique(index.file_N[chosen], return_inverse=True)
+    files = tuple(index.files[number] for number in used)
+    hour_N, position_N = index.hour_N[chosen], index.position_N[chosen]
+    return HourIndex(files, hour_N=hour_N, file_N=file_N, position_N=position_N)
+
+
+def holds_month(index: HourIndex, year: int, month: int) -> bool:
+    """Say whether an index has any hour of a month."""
+    first, last = _span(year, month)
+    return bool(((index.hour_N >= first) & (index.hour_N < last)).any())
+
+
+def _span(year: int, month: int) -> tuple[int, int]:
+    """First hour of a month and of the next one, since 1970."""
+    start = np.datetime64(f"{year}-{month:02d}", "M")
+    first, last = (int(bound.astype("datetime64[h]").astype(np.int64)) for bound in (start, start + 1))
+    return first, last
+
+
+@dataclass(frozen=True)
+class LayerFiles:
+    """The GeoTIFFs of a SLOPE layer in one year, and which folder serves each MODIS tile."""
+
+    files: FileSet
+    folders: Mapping[str, Path]
+
+
+def gpp_files(
+    folders: Sequence[Path], *, year: int, tiles: Iterable[Tile], layer: Layer, settings: BaseModel
+) -> LayerFiles:
+    """Return the files of `layer` in the MODIS tiles of `tiles`, each tile's from the one folder that has any.
+
+    Parameters
+    ----------
+    folders
+        The archive's, then the one for what a user adds; in the same layout.
+    settings
+        All that the files are read with.
+
+    Raises
+    ------
+    UserError
+        Naming every MODIS tile without a file, or with files in both folders; and every file that is of no day of
+        `year`, such as one that lies in another year's folder.
+    """
+    paths: dict[Path, list[Path]] = {folder: [] for folder in folders}  # once, where both are the same
+    served, faults = {}, []
+    for modis in sorted({tile.modis for tile in tiles}):
+        found = {folder: _of_year(folder, year=year, modis=modis, layer=layer) for folder in paths}
+        serving = [folder for folder, files in found.items() if files]
+        if len(serving) == 1:
+            served[modis] = serving[0]
+            paths[serving[0]] += found[serving[0]]
+        else:
+            faults.append(_unclear(serving or list(paths), year=year, modis=modis, layer=layer, twice=bool(serving)))
+    if faults:
+        raise UserError("; ".join(faults))
+    sets = [file_set(files, root=folder, settings=settings) for folder, files in paths.items()]
+    return LayerFiles(_together(sets), served)
+
+
+def _of_year(folder: Path, *, year: int, modis: str, layer: Layer) -> list[Path]:
+    expected = {folder / layer.file_name(day, tile=modis) for day in days_of(year)}
+    found = inside(folder, folder.glob(layer.wildcard(year, tile=modis)))
+    strays = [path for path in found if path not in expected]
+    if strays:
+        raise UserError(
+            f"{strays[0]}: is of no day of {year}{f', as {len(strays) - 1} others' if strays[1:] else ''}; move it to "
+            f"the folder of its year or remove it"
+        )
+    return found
+
+
+def _unclear(folders: Sequence[Path], *, year: int, modis: str, layer: Layer, twice: bool) -> str:
+    if twice:
+        places = " and ".join(map(str, folders))
+        return f"SLOPE {layer.quantity}: MODIS tile {modis} has files of {year} in both {places}; keep those of one"
+    places = " nor ".join(str(folder / layer.pattern) for folder in folders)
+    remedy = "download that year into `archives.slope`"
+    if year > LAST_RELEASED:
+        remedy = (
+            f"the public release ends in {LAST_RELEASED}: put files of your own in the same layout into "
+            f"`archives.slope_extra`"
+        )
+    return f"SLOPE {layer.quantity}: no file of {year} for MODIS tile {modis} matches {places}; {remedy}"
+
+
+def _together(parts: Sequence[FileSet]) -> FileSet:
+    """Several sets as one."""
+    fingerprint = hashlib.blake2b(json.dumps([part.fingerprint for part in parts]).encode(), digest_size=16).hexdigest()
+    return FileSet(sum(part.count for part in parts), sum(part.size_bytes for part in parts), fingerprint)

@@ -1,0 +1,269 @@
+"""What to ingest: the product-years whose files are not those that were ingested, cut into blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+import numpy as np
+import zarr
+
+from pipeline.config import RunFile
+from pipeline.errors import UserError
+from pipeline.grid.domain import Domain, domain_of
+from pipeline.ingest.climate import MONTHS, ClimateMonth, ClimateYear, MonthRecord, kept, staged
+from pipeline.ingest.files import FileSet, file_set, holds_month, hours_of_month
+from pipeline.ingest.sources import CropSource, GppSource, GppUncertaintySource, GridSource, SoilSource
+from pipeline.ingest.strips import Block, StripBlock, strips
+from pipeline.inputs.layout import PRODUCTS, Extent, Record, check_extent, group_name, read_record, tile_digests
+from pipeline.sources.nldas2.daily import HourIndex, Window, index_archive
+from pipeline.storage import repository
+from regions import Region, load_region
+
+WINDOW_MARGIN = 1  # NLDAS-2 cells around the region's own, so that an undefined one at its edge has neighbours
+
+
+@dataclass(frozen=True)
+class ProductYear:
+    """One product of one year (no year: soil), its files, and the blocks to do: none if it is up to date.
+
+    Attributes
+    ----------
+    blocks
+        Written together once `months` are read.
+    record
+        How it was ingested before.
+    notes
+        See `Record`.
+    months
+        Months of climate to read first.
+    kept_because
+        Why an ingested product-year could not be compared with its archive, such as that this is gone; else empty.
+    """
+
+    product: str
+    year: int | None
+    files: FileSet
+    blocks: tuple[Block, ...]
+    record: Record | None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    months: tuple[ClimateMonth, ...] = ()
+    kept_because: str = ""
+
+    @property
+    def group(self) -> str:
+        """Its group in the store."""
+        return group_name(self.product, self.year)
+
+
+@dataclass(frozen=True)
+class IngestPlan:
+    """What to ingest into which store; `damaged` are files of which not even the year is known."""
+
+    location: str
+    extent: Extent
+    product_years: tuple[ProductYear, ...]
+    absent: tuple[Absent, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def todo(self) -> tuple[ProductYear, ...]:
+        """Product-years that are not up to date."""
+        return tuple(wanted for wanted in self.product_years if wanted.blocks)
+
+
+def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Sequence[str] = PRODUCTS) -> IngestPlan:
+    """Compare the archives with the inputs store; writes nothing.
+
+    Parameters
+    ----------
+    run_file
+        With absolute paths.
+    years
+        Years to ingest; those of the region if empty.
+    products
+        Some of climate, gpp, crop, soil.
+
+    Raises
+    ------
+    UserError
+        Naming every year before the region's first; why nothing that is wanted is in the archives; or the difference,
+        if the store is of another region.
+    """
+    region = load_region(run_file.region)
+    wanted = sorted(set(years or region.years))
+    faults = [f"{year} is before region {region.name} begins, {region.first_year}" for year in wanted
+              if year < region.first_year]  # fmt: skip
+    faults += [f"{product!r} is not one of the products {', '.join(PRODUCTS)}" for product in products
+               if product not in PRODUCTS]  # fmt: skip
+    if faults:
+        raise UserError("; ".join(faults))
+    extent = extent_of(region)
+    archives = _Archives(run_file, domain_of(region), extent, _root(run_file.stores.inputs, extent))
+    found = tuple(_compare(archives, products, wanted))
+    absent = tuple(one for one in found if isinstance(one, Absent))
+    there = tuple(one for one in found if isinstance(one, ProductYear))
+    if not there:
+        raise UserError("; ".join(dict.fromkeys(one.reason for one in absent)))
+    damaged = archives.damaged if "climate" in products else ()
+    return IngestPlan(run_file.stores.inputs, extent, there, absent, damaged)
+
+
+def extent_of(region: Region) -> Extent:
+    """Return the grid and the NLDAS-2 window of a region's inputs store."""
+    domain = domain_of(region)
+    return Extent(region.name, domain.grid, _window(domain))
+
+
+def _window(domain: Domain) -> Window:
+    """Return the NLDAS-2 cells that the tiles read: longitude and latitude are extreme at their corner cells."""
+    corners = np.ix_([0, -1], [0, -1])
+    places = np.array([[axis[corners] for axis in domain.grid.of(tile).lonlat()] for tile in domain.tiles])
+    longitude, latitude = places.swapaxes(0, 1).reshape(2, -1)
+    return Window.around(longitude, latitude, margin=WINDOW_MARGIN)
+
+
+def _root(location: str, extent: Extent) -> zarr.Group | None:
+    if not repository.exists(location):
+        return None
+    root = repository.read(repository.open_existing(location, made_by="agcarbon ingest"))
+    check_extent(root, extent, location=location)
+    return root
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A product-year that no archive holds, and why."""
+
+    product: str
+    year: int | None
+    reason: str
+
+    @property
+    def group(self) -> str:
+        """Its group in the store."""
+        return group_name(self.product, self.year)
+
+
+def _compare(archives: _Archives, products: Sequence[str], years: Sequence[int]) -> Iterator[ProductYear | Absent]:
+    """Yield all product-years, climate first since its blocks take longest.
+
+    One whose archive is gone, as users remove what is ingested, is kept as it is.
+    """
+    yearly = {"climate": archives.climate, "gpp": archives.gpp, "crop": archives.crop}
+    if "gpp" in products and archives.run_file.slope.uncertainty:
+        yearly["gpp_uncertainty"] = archives.gpp_uncertainty
+        products = [*products, "gpp_uncertainty"]
+    asked: list[tuple[str, int | None, Callable[[], ProductYear]]] = [
+        (product, year, partial(of_year, year))
+        for product, of_year in yearly.items()
+        if product in products
+        for year in years
+    ]
+    asked += [("soil", None, archives.soil)] if "soil" in products else []
+    for product, year, compare in asked:
+        try:
+            yield compare()
+        except UserError as error:
+            record = archives.record(product, year)
+            if record is None:
+                yield Absent(product, year, str(error))
+            else:
+                files = FileSet(record.files, record.size_bytes, record.fingerprint)
+                yield ProductYear(product, year, files, (), record, kept_because=str(error))
+
+
+def _read_from(record: MonthRecord | None, month: ClimateMonth) -> bool:
+    """Say whether a month was read from the files that are there now."""
+    return record is not None and record.fingerprint == month.fingerprint
+
+
+@dataclass(frozen=True)
+class _Archives:
+    """The archives of a run file beside what the store has of them; `root` is None before the first ingest."""
+
+    run_file: RunFile
+    domain: Domain
+    extent: Extent
+    root: zarr.Group | None
+
+    def climate(self, year: int) -> ProductYear:
+        """Compare the granules of a year, month by month."""
+        if isinstance(self._hours, UserError):
+            raise self._hours
+        folder, settings = self.run_file.archives.nldas2, self.run_file.nldas2
+        hours = {month: hours_of_month(self._hours, year, month) for month in MONTHS}
+        if not any(holds_month(hours[month], year, month) for month in MONTHS):
+            count, damaged = len(self._hours.files), len(self._hours.damaged)
+            unreadable = f" ({damaged} more are damaged)" if damaged else ""
+            raise UserError(
+                f"NLDAS-2: none of {count} granules{unreadable} holds an hour of {year}; download that year"
+            )
+        files = {month: file_set(hours[month].files, root=folder, settings=settings) for month in MONTHS}
+        months = [
+            ClimateMonth(year, month, self.extent.window, hours[month], settings, files[month].fingerprint)
+            for month in MONTHS
+        ]
+        everything = {path for of_month in hours.values() for path in of_month.files}
+        return self._monthly(year, months, file_set(everything, root=folder, settings=settings))
+
+    def _monthly(self, year: int, months: Sequence[ClimateMonth], files: FileSet) -> ProductYear:
+        """Compare the months of a year with those that it was made of, and with those that wait for it."""
+        record = self.record("climate", year)
+        old, waiting = ({}, {}) if self.root is None else (kept(self.root, year), staged(self.root, year))
+        changed = [month for month in months if not _read_from(old.get(month.month), month)]
+        block = ClimateYear(year, frozenset(month.month for month in changed))
+        return ProductYear(
+            "climate",
+            year,
+            files,
+            blocks=(block,) if changed else (),
+            record=record,
+            months=tuple(month for month in changed if not _read_from(waiting.get(month.month), month)),
+        )
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Granules that cannot be opened and whose names do not tell their hours."""
+        return () if isinstance(self._hours, UserError) else self._hours.damaged
+
+    @cached_property
+    def _hours(self) -> HourIndex | UserError:
+        """The hours of all granules, or why they cannot be told: found out once, not for every year."""
+        try:
+            return index_archive(self.run_file.archives.nldas2, settings=self.run_file.nldas2)
+        except UserError as error:
+            return error
+
+    def gpp(self, year: int) -> ProductYear:
+        """Compare the daily GeoTIFFs of a year."""
+        return self._gridded(GppSource.find(self.run_file, year, tiles=self.domain.tiles), year)
+
+    def gpp_uncertainty(self, year: int) -> ProductYear:
+        """Compare the daily GeoTIFFs of its uncertainty, which is configured."""
+        return self._gridded(GppUncertaintySource.find(self.run_file, year, tiles=self.domain.tiles), year)
+
+    def crop(self, year: int) -> ProductYear:
+        """Compare the crop layer of a year."""
+        return self._gridded(CropSource.find(self.run_file, year), year)
+
+    def soil(self) -> ProductYear:
+        """Compare geodatabases and rasters."""
+        return self._gridded(SoilSource.find(self.run_file), None)
+
+    def _gridded(self, source: GridSource, year: int | None) -> ProductYear:
+        record, group, files = self.record(source.product, year), group_name(source.product, year), source.files
+        blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in strips(self.domain.tiles))
+        current = record is not None and record.fingerprint == files.fingerprint and self._has_all_tiles(group)
+        return ProductYear(source.product, year, files, () if current else blocks, record, source.notes)
+
+    def record(self, product: str, year: int | None) -> Record | None:
+        """Return how a product-year was ingested."""
+        return None if self.root is None else read_record(self.root, group_name(product, year))
+
+    def _has_all_tiles(self, group: str) -> bool:
+        """Whether the region, which may have grown since, is in the store whole."""
+        return (
+            self.root is not None and {tile.name for tile in self.domain.tiles} <= tile_digests(self.root, group).keys()
+        )

@@ -1,0 +1,244 @@
+"""Gridded products as ingest sees them: files found in an archive, read on any rectangle of cells, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import RunFile
+from pipeline.grid.domain import domain_of
+from pipeline.grid.sinusoidal import Grid, Tile
+from pipeline.ingest.files import FileSet, file_set, gpp_files
+from pipeline.inputs.layout import digest_of
+from pipeline.sources.crops.cdl import CropSettings
+from pipeline.sources.crops.layers import CropArchives, Product, YearLayers, compose
+from pipeline.sources.slope.reader import SUMMER, Unused, fill_gaps, read_uncertainty, read_year
+from pipeline.sources.slope.settings import SlopeSettings
+from pipeline.sources.soil import gssurgo, polaris, soilgrids
+from pipeline.sources.soil.product import QUANTITIES, GridSoil, SoilProduct
+from regions import load_region, zones
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A product on a rectangle of cells, by variable name, (rows, cols) or (days, rows, cols).
+
+    `missing_YX` are cells without data, `counts` what else is to be reported.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    missing_YX: NDArray[np.bool_]
+    counts: dict[str, int]
+
+
+class GridSource(Protocol):
+    """A gridded product of a year, found in its archive."""
+
+    @property
+    def product(self) -> str:
+        """Name of the product."""
+        ...
+
+    @property
+    def files(self) -> FileSet:
+        """The files it is read from."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What its numbers can be traced to beyond its files, by topic: layers by state, methods."""
+        ...
+
+    def read(self, grid: Grid) -> Layers:
+        """Return its variables on `grid`, which lies inside one MODIS tile."""
+        ...
+
+
+@dataclass(frozen=True)
+class GppSource:
+    """SLOPE GPP of one year; `folders` says which folder serves each MODIS tile."""
+
+    files: FileSet
+    folders: Mapping[str, Path]
+    year: int
+    settings: SlopeSettings
+    notes: Mapping[str, str] = field(default_factory=dict)
+    product: str = "gpp"
+
+    @classmethod
+    def find(cls, run_file: RunFile, year: int, *, tiles: Iterable[Tile]) -> GppSource:
+        """Find the GeoTIFFs of a year; raises `UserError` for a MODIS tile without any, or with two folders' files."""
+        settings = run_file.slope
+        # So that configuring the uncertainty reads no GPP again.
+        read_with = settings.without_uncertainty
+        found = gpp_files(_gpp_folders(run_file), year=year, tiles=tiles, layer=settings.gpp, settings=read_with)
+        return cls(found.files, found.folders, year, settings, _served(found.folders))
+
+    def read(self, grid: Grid) -> Layers:
+        """Read and fill."""
+        folder = self.folders[_modis_tile(grid)]
+        observed = read_year(folder, year=self.year, grid=grid, settings=self.settings)
+        filled = fill_gaps(observed.gpp_TYX, settings=self.settings)
+        missing = np.isnan(filled.gpp_TYX[0])
+        arrays: dict[str, NDArray[Any]] = {
+            "gpp": filled.gpp_TYX,
+            "filled_days": filled.interpolated_YX,
+            "dormant_days": filled.dormant_YX,
+            "longest_gap_days": filled.longest_gap_YX,
+        }
+        counts = {
+            "days interpolated": int(filled.interpolated_YX[~missing].sum()),
+            "dormant days set to 0": int(filled.dormant_YX[~missing].sum()),
+            "tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
+            "cells with GPP 0 from June to August": int((filled.gpp_TYX[SUMMER].max(axis=0) == 0).sum()),
+        }
+        return Layers(arrays, missing, counts | _unused_counts(observed.unused))
+
+
+@dataclass(frozen=True)
+class GppUncertaintySource:
+    """The uncertainty of SLOPE GPP in one year, as the product gives it: no network reads it, no gap is filled."""
+
+    files: FileSet
+    folders: Mapping[str, Path]
+    year: int
+    settings: SlopeSettings
+    notes: Mapping[str, str] = field(default_factory=dict)
+    product: str = "gpp_uncertainty"
+
+    @classmethod
+    def find(cls, run_file: RunFile, year: int, *, tiles: Iterable[Tile]) -> GppUncertaintySource:
+        """Find the GeoTIFFs of a year; raises `UserError` as `GppSource`."""
+        settings, layer = run_file.slope, run_file.slope.uncertainty
+        assert layer is not None, "asked for where it is configured"
+        found = gpp_files(_gpp_folders(run_file), year=year, tiles=tiles, layer=layer, settings=layer)
+        return cls(found.files, found.folders, year, settings, _served(found.folders))
+
+    def read(self, grid: Grid) -> Layers:
+        """Read; a cell without any day is missing."""
+        folder = self.folders[_modis_tile(grid)]
+        observed = read_uncertainty(folder, year=self.year, grid=grid, settings=self.settings)
+        missing_TYX = np.isnan(observed.values_TYX)
+        counts = {
+            "cell-days without uncertainty": int(missing_TYX.sum()),
+            "tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
+        }
+        arrays: dict[str, NDArray[Any]] = {"gpp_uncertainty": observed.values_TYX}
+        return Layers(arrays, np.asarray(missing_TYX.all(axis=0)), counts | _unused_counts(observed.unused))
+
+
+def _gpp_folders(run_file: RunFile) -> tuple[Path, ...]:
+    return run_file.archives.slope, run_file.archives.slope_extra
+
+
+def _served(folders: Mapping[str, Path]) -> dict[str, str]:
+    """The MODIS tiles that each folder served."""
+    return {
+        f"files of {folder}": ", ".join(modis for modis, its in folders.items() if its == folder)
+        for folder in dict.fromkeys(folders.values())
+    }
+
+
+def _modis_tile(grid: Grid) -> str:
+    return next(grid.tiles()).modis
+
+
+def _unused_counts(unused: Unused) -> dict[str, int]:
+    return {
+        "values equal to the missing value": unused.declared,
+        "values not a number": unused.not_a_number,
+        "values below 0": unused.negative,
+        "values from 32767 up": unused.high,
+    }
+
+
+@dataclass(frozen=True)
+class SoilSource:
+    """Soil of the product that is chosen; the fingerprint of its files stands for their content in the cache."""
+
+    files: FileSet
+    found: SoilProduct
+    notes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    product: str = "soil"
+
+    @classmethod
+    def find(cls, run_file: RunFile) -> SoilSource:
+        """Find the files of the product; raises `UserError` where some are absent."""
+        folder, settings = run_file.archives.soil, run_file.soil
+        found = _find_soil(run_file)
+        return cls(file_set(found.files, root=folder, settings=settings), found, found.notes)
+
+    def read(self, grid: Grid) -> Layers:
+        """Average the soil over the cells."""
+        soil = _soil_reader(self)(grid)
+        arrays: dict[str, NDArray[Any]] = dict(zip(QUANTITIES, soil.values_QYX, strict=True))
+        missing = np.asarray(np.isnan(soil.features_FYX).any(axis=0))
+        partial = (soil.coverage_YX < 1) & ~missing
+        counts = {"cells partly covered": int(partial.sum()), "unknown map units": len(soil.unknown_mukeys)}
+        return Layers(arrays | {"soil_coverage": soil.coverage_YX}, missing, counts)
+
+
+def _find_soil(run_file: RunFile) -> SoilProduct:
+    folder, settings = run_file.archives.soil, run_file.soil
+    if settings.product == "soilgrids":
+        return soilgrids.find_maps(folder, settings=settings)
+    if settings.product == "polaris":
+        domain = domain_of(load_region(run_file.region))
+        return polaris.find_tiles(folder, grids=map(domain.grid.of, domain.tiles), settings=settings)
+    return gssurgo.find_archive(folder, settings=settings)
+
+
+@lru_cache(maxsize=1)
+def _soil_reader(source: SoilSource) -> Callable[[Grid], GridSoil]:
+    return source.found.reader()
+
+
+@dataclass(frozen=True)
+class CropSource:
+    """The crop layers of one year: which serves which state, and their shares put together."""
+
+    files: FileSet
+    layers: YearLayers
+    settings: CropSettings
+    notes: Mapping[str, str] = field(default_factory=dict)
+    product: str = "crop"
+
+    @classmethod
+    def find(cls, run_file: RunFile, year: int) -> CropSource:
+        """Find the layers of a year; raises `UserError` for a state without the one it needs, or with several."""
+        settings = run_file.crop
+        folders = {Product.CDL: run_file.archives.crop, Product.CSDL: run_file.archives.csdl}
+        archives = CropArchives(folders[Product.CDL], folders[Product.CSDL], settings)
+        layers = archives.layers_of_year(year, zones=zones(load_region(run_file.region)))
+        sets = {
+            product.name: file_set(layers.files_of(product), root=folder, settings=settings.decoding)
+            for product, folder in folders.items()
+        }
+        # Which layer serves a state decides as much as what is in it.
+        fingerprint = digest_of({name: files.fingerprint for name, files in sets.items()} | layers.notes)
+        count = sum(files.count for files in sets.values())
+        size_bytes = sum(files.size_bytes for files in sets.values())
+        return cls(FileSet(count, size_bytes, fingerprint), layers, settings, layers.notes)
+
+    def read(self, grid: Grid) -> Layers:
+        """Overlap with the cells."""
+        crops = compose(self.layers, grid=grid, settings=self.settings)
+        shares = crops.shares
+        arrays: dict[str, NDArray[Any]] = {
+            "corn_fraction": shares.corn_YX,
+            "soybean_fraction": shares.soybean_YX,
+            "covered": shares.covered_YX,
+            "crop_layer": crops.layer_YX,
+        }
+        missing = np.isnan(shares.corn_YX)
+        counts = {
+            "cells partly covered": int(((shares.covered_YX < 1) & ~missing).sum()),
+            "cells of states without a crop layer": crops.unserved_cells,
+        }
+        return Layers(arrays, missing, counts)

@@ -1,0 +1,155 @@
+"""Blocks of ingest: read a part of an archive, write it to a fork of the inputs store, return what to commit.
+
+A block of gridded products is a strip of tiles, side by side in one MODIS tile; it owns their shards. Those of climate
+are in `climate_blocks`. No array travels between processes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Protocol
+
+import numpy as np
+import zarr
+from icechunk.session import ForkSession
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import Grid, Tile
+from pipeline.ingest.sources import GridSource
+from pipeline.inputs.layout import LEADING, READ, digest
+from pipeline.inputs.limits import faults
+from pipeline.storage import repository
+
+STRIP_CELLS = 230_400  # wider strips share more of each file's decoding; a worker peaks at 1.5 GB for a year of GPP
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is reported of a part of a product-year; parts add up."""
+
+    cells: int = 0
+    missing: int = 0
+    minimum: float = np.inf
+    maximum: float = -np.inf
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __add__(self, other: Summary) -> Summary:
+        return Summary(
+            self.cells + other.cells,
+            self.missing + other.missing,
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+            self.counts + other.counts,
+        )
+
+    @classmethod
+    def of(cls, leading: NDArray[Any], missing: NDArray[Any], counts: Mapping[str, int]) -> Summary:
+        """Summarise a part: the range of its leading variable, the cells that lack data, what else was counted."""
+        low = np.fmin.reduce(leading, axis=None, initial=np.inf)
+        high = np.fmax.reduce(leading, axis=None, initial=-np.inf)
+        return cls(missing.size, int(missing.sum()), float(low), float(high), Counter(counts))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a block contributes to a product-year: digests of content by name, and what is reported."""
+
+    digests: dict[str, str]
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class StripBlock:
+    """A gridded product on a strip of tiles; `grid` is the store's."""
+
+    group: str
+    grid: Grid
+    tiles: tuple[Tile, ...]
+    source: GridSource
+
+    def write(self, root: zarr.Group) -> Part:
+        """Read the strip and write it with the digest of each tile: of what the network reads, in a fixed order."""
+        first, edge, product = self.tiles[0], self.grid.tile_cells, self.source.product
+        width = edge * len(self.tiles)
+        layers = self.source.read(Grid(first.first_row, first.first_col, edge, width, edge))
+        rows, cols = self.grid.window(first)
+        group = repository.subgroup(root, self.group)
+        arrays = {name: canonical(values) for name, values in layers.arrays.items()}
+        check_plausible(product, arrays)
+        for name, values in arrays.items():
+            repository.array(group, name)[..., rows, cols.start : cols.start + width] = values
+        of_tile = {
+            tile.name: digest(*(arrays[name][..., start : start + edge] for name in READ[product]))
+            for tile, start in zip(self.tiles, range(0, width, edge), strict=True)
+        }
+        return Part(of_tile, Summary.of(arrays[LEADING[product].name], layers.missing_YX, layers.counts))
+
+
+def check_plausible(product: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Raise `UserError` naming every variable with values that none can have, and the likely cause."""
+    extremes = {name: (_extreme(np.fmin, values), _extreme(np.fmax, values)) for name, values in arrays.items()}
+    found = [faults(product, name, low, high) for name, (low, high) in extremes.items()]
+    if any(found):
+        raise UserError(f"{product}: implausible values: {'; '.join(fault for fault in found if fault)}")
+
+
+def _extreme(extreme: np.ufunc, values: NDArray[Any]) -> float | None:
+    """Smallest or largest value, or None where all are missing."""
+    value = float(extreme.reduce(values, axis=None))
+    return value if np.isfinite(value) else None
+
+
+def canonical(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values with one bit pattern for NaN and one for 0, so that equal content has equal digests."""
+    if values.dtype.kind != "f":
+        return values
+    stored: NDArray[Any] = np.where(np.isnan(values), values.dtype.type(np.nan), values + values.dtype.type(0))
+    return stored
+
+
+def strips(tiles: Sequence[Tile]) -> Iterator[tuple[Tile, ...]]:
+    """Yield the tiles in runs of neighbours in one row of one MODIS tile, none of more than `STRIP_CELLS` cells."""
+    ordered = sorted(tiles, key=lambda tile: (tile.h, tile.v, tile.row, tile.col))
+    runs = groupby(enumerate(ordered), key=lambda item: (item[1].h, item[1].v, item[1].row, item[1].col - item[0]))
+    for _, run in runs:
+        strip = [tile for _, tile in run]
+        most = max(1, STRIP_CELLS // strip[0].cells ** 2)
+        yield from (tuple(strip[start : start + most]) for start in range(0, len(strip), most))
+
+
+class Block(Protocol):
+    """Part of a product-year, written in one task."""
+
+    @property
+    def group(self) -> str:
+        """Group of the product-year in the store."""
+        ...
+
+    def write(self, root: zarr.Group) -> Part:
+        """Write it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """A block and the fork of the inputs store that it writes to."""
+
+    block: Block
+    fork: ForkSession
+
+
+@dataclass(frozen=True)
+class Written:
+    """A fork with what a block wrote to it, to be merged and committed."""
+
+    fork: ForkSession
+    part: Part
+
+
+def write_block(work: Work) -> Written:
+    """Read and write one block: the function that executors map."""
+    return Written(work.fork, work.block.write(repository.writable(work.fork)))

@@ -1,0 +1,1 @@
+"""The inputs store: layout, reading, and what is in it."""

@@ -1,0 +1,282 @@
+"""The inputs store: analysis-ready inputs of a region in one Icechunk repository.
+
+    climate/YYYY  seven daily series (time, lat, lon) on the region's NLDAS-2 window; digest of each cell
+    staging/...   months of climate that wait for the rest of their year
+    gpp/YYYY      gpp (time, y, x), one shard per tile; days filled (y, x)
+    gpp_uncertainty/YYYY  the same for its uncertainty, where configured; no run reads it
+    soil          nine features and their coverage (y, x)
+    crop/YYYY     corn and soybean fraction, share covered (y, x)
+
+Data, digests and record of a product-year are committed together: a group without the attribute `ingest` is not
+ingested, whatever arrays it has. Digests cover the arrays as stored, never files, formats or times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import icechunk
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from model.features import CLIMATE as CLIMATE_FEATURES
+from model.features import FEATURES, Feature
+from model.features import SOIL as SOIL_FEATURES
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import Grid
+from pipeline.sources.nldas2.daily import Window
+from pipeline.storage import cf
+from pipeline.storage import repository as store
+from pipeline.variables import ANNUAL, Variable
+
+FORMAT = "agcarbon-inputs-2"
+DIGEST_BYTES = 16
+_CLIMATE_EDGE = 16  # NLDAS-2 cells of a chunk: a tile reads about 6 x 6 of them, all days
+
+YEARLY = ("climate", "gpp", "crop")
+PRODUCTS = (*YEARLY, "soil")
+
+_CELL_METHODS = {
+    "RADN": "time: mean",
+    "TMAX_AIR": "time: maximum",
+    "TDIF_AIR": "time: range",
+    "HMAX_AIR": "time: maximum",
+    "HDIF_AIR": "time: range",
+    "WIND": "time: mean",
+    "PRECN": "time: sum",
+}
+
+
+def _variable(feature: Feature) -> Variable:
+    method = _CELL_METHODS.get(feature.name, "")
+    return Variable(feature.name.lower(), feature.unit, feature.meaning, cell_methods=method)
+
+
+CLIMATE = tuple(map(_variable, FEATURES[CLIMATE_FEATURES]))
+FILLED_HOURS = Variable("filled_hours", "1", "missing hours of the month that were filled", dtype="uint16")
+GPP = (
+    Variable("gpp", "g m-2 d-1", "gross primary production, carbon, gaps filled", cell_methods="time: mean area: mean"),
+    Variable("filled_days", "1", "days interpolated in the growing season", dtype="uint16"),
+    Variable("dormant_days", "1", "missing days of the dormant season, set to 0", dtype="uint16"),
+    Variable("longest_gap_days", "1", "longest gap in the growing season", dtype="uint16"),
+)
+# A product of its own: it can come later, or not, without touching what runs read.
+GPP_UNCERTAINTY = (
+    Variable("gpp_uncertainty", "g m-2 d-1", "uncertainty of gross primary production, carbon, as released, gaps kept"),
+)
+SOIL_MEANS = tuple(map(_variable, FEATURES[SOIL_FEATURES]))
+SOIL = (
+    *SOIL_MEANS,
+    Variable("soil_coverage", "1", "share of the cell with soil data"),
+    Variable("soc_stock", "g m-2", "soil organic carbon, 0-30 cm, without rock fragments"),
+    Variable("soil_depth", "cm", "depth with data, of 0-30 cm"),
+    Variable("soil_percent", "%", "percentage of map unit components with data; 100 for products without components"),
+    Variable("soc_stock_200", "g m-2", "soil organic carbon, 0-200 cm, without rock fragments"),
+    Variable("soc_depth_200", "cm", "depth that soc_stock_200 is the carbon of, of 0-200 cm"),
+)
+CROP = (
+    *(variable for variable in ANNUAL if variable.name in ("corn_fraction", "soybean_fraction")),
+    Variable("covered", "1", "share of the cell that the crop layer covers"),
+    Variable(
+        "crop_layer", "1", "layer of the crops: 1 Cropland Data Layer, 2 Corn-Soy Data Layer, 0 none", dtype="uint8"
+    ),
+)
+ON_GRID = {"gpp": GPP, "gpp_uncertainty": GPP_UNCERTAINTY, "soil": SOIL, "crop": CROP}
+# What the network or the quality layer reads of a gridded product: only this enters the digests of its tiles.
+READ = {
+    "gpp": ("gpp", "filled_days"),
+    "gpp_uncertainty": ("gpp_uncertainty",),  # of groups that no run reads
+    "soil": (*(variable.name for variable in SOIL_MEANS), "soil_coverage"),
+    "crop": ("corn_fraction", "soybean_fraction"),
+}
+# The variable whose range stands for the product in reports.
+LEADING = {
+    "climate": CLIMATE[1],
+    "gpp": GPP[0],
+    "gpp_uncertainty": GPP_UNCERTAINTY[0],
+    "soil": SOIL_MEANS[6],
+    "crop": CROP[0],
+}
+
+_SOURCES = {
+    "climate": "NLDAS-2 forcing, File A, doi:10.5067/THUF4J1RLSYG",
+    "gpp": "SLOPE daily GPP, doi:10.3334/ORNLDAAC/1786",
+    "gpp_uncertainty": "SLOPE daily GPP, doi:10.3334/ORNLDAAC/1786",
+    "soil": "soil survey or soil map, mean of 0-30 cm; product and methods in the attribute `ingest`",
+    "crop": "Cropland Data Layer, USDA-NASS, or Corn-Soy Data Layer, by state and year: attribute `ingest`",
+}
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a store is of: the region's grid and its window of NLDAS-2 cells. Another one needs another store."""
+
+    region: str
+    grid: Grid
+    window: Window
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, raw: Any) -> Extent:
+        """Return what `as_json` wrote."""
+        return cls(raw["region"], Grid(**raw["grid"]), Window(**raw["window"]))
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a product-year was ingested: the files it came from, what was counted, the range of its leading variable.
+
+    Attributes
+    ----------
+    files, size_bytes
+        Source files.
+    fingerprint
+        Of names, sizes and times of these files and of the settings they were read with.
+    cells, missing
+        Cells of the product-year, and those without data.
+    minimum, maximum
+        Of the product's leading variable, in its units; None where all is missing.
+    counts
+        Whatever else was counted, such as days filled, by name.
+    digest
+        Of the content.
+    notes
+        What the numbers can be traced to beyond the files, by topic: which layer served which state, methods.
+    """
+
+    files: int
+    size_bytes: int
+    fingerprint: str
+    cells: int
+    missing: int
+    minimum: float | None
+    maximum: float | None
+    counts: dict[str, int]
+    digest: str
+    notes: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+
+def group_name(product: str, year: int | None) -> str:
+    """`gpp/2012`, or `soil`."""
+    return product if year is None else f"{product}/{year}"
+
+
+def digest(*arrays: NDArray[Any]) -> str:
+    """Return the 128-bit digest of arrays, in hex."""
+    content = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for array in arrays:
+        content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()
+
+
+def digest_of(digests: Mapping[str, str]) -> str:
+    """Return the digest of named digests."""
+    return hashlib.blake2b(json.dumps(digests, sort_keys=True).encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def open_or_create(location: str, extent: Extent) -> icechunk.Repository:
+    """Return the inputs store of `extent`, created where there is none.
+
+    Raises
+    ------
+    UserError
+        If a store of another extent, or something else, is there.
+    """
+    if not store.exists(location):
+        repository = store.create(location)
+        with store.transaction(repository, "create inputs store") as root:
+            title = f"Inputs of KGML-ag-Carbon: {extent.region}"
+            root.attrs.update({"Conventions": cf.CONVENTIONS, "title": title, "format": FORMAT})
+            root.attrs["extent"] = extent.as_json()
+        return repository
+    repository = store.open_existing(location, made_by="agcarbon ingest")
+    check_extent(store.read(repository), extent, location=location)
+    return repository
+
+
+def read_extent(root: zarr.Group) -> Extent:
+    """Return what a store is of; raises `UserError` if it is no inputs store of this version."""
+    if store.attribute(root, "format") != FORMAT:
+        found = store.attribute(root, "format")
+        raise UserError(f"the store is of format {found!r}, not {FORMAT!r}; give the inputs another place")
+    return Extent.parse(store.attribute(root, "extent"))
+
+
+def check_extent(root: zarr.Group, wanted: Extent, *, location: str) -> None:
+    """Raise `UserError` naming every difference between what the store is of and what is `wanted`."""
+    there, here = read_extent(root).as_json(), wanted.as_json()
+    different = [f"{key} is {there[key]} there and {here[key]} here" for key in there if there[key] != here[key]]
+    if different:
+        raise UserError(f"{location}: inputs of another region: {'; '.join(different)}; give this region another store")
+
+
+def read_record(root: zarr.Group, group: str) -> Record | None:
+    """Return how the product-year of this group was ingested, or None if it was not."""
+    raw = _attribute(root, group, "ingest")
+    return None if raw is None else Record(**raw)
+
+
+def tile_digests(root: zarr.Group, group: str) -> dict[str, str]:
+    """Return the content digests of a gridded product-year by name of tile; none before it is ingested."""
+    return _attribute(root, group, "digests") or {}
+
+
+def _attribute(root: zarr.Group, group: str, name: str) -> Any:
+    return store.attribute(store.subgroup(root, group), name) if group in root else None
+
+
+def ingested_years(root: zarr.Group, product: str) -> frozenset[int]:
+    """Return the years of `climate`, `gpp` or `crop` that are ingested."""
+    years = [int(name) for name in store.subgroup(root, product).group_keys()] if product in root else []
+    return frozenset(year for year in years if read_record(root, group_name(product, year)))
+
+
+def create_group(root: zarr.Group, product: str, year: int | None) -> None:
+    """Make the empty arrays of a product-year, if they are not there."""
+    if group_name(product, year) in root:
+        return
+    extent = read_extent(root)
+    group = root.create_group(group_name(product, year))
+    group.attrs.update({"Conventions": cf.CONVENTIONS, "source": _SOURCES[product]})
+    if product == "climate":
+        assert year is not None
+        _create_climate(group, extent.window, year)
+        return
+    cf.write_yx(group, extent.grid)
+    maps = list(ON_GRID[product])
+    if product in ("gpp", "gpp_uncertainty"):
+        assert year is not None
+        cf.write_time(group, year)
+        cf.create(group, maps.pop(0), cf.Layout.daily(extent.grid, year))
+    for variable in maps:
+        cf.create(group, variable, cf.Layout.map(extent.grid))
+
+
+def _create_climate(group: zarr.Group, window: Window, year: int) -> None:
+    cf.write_time(group, year)
+    cf.write_latlon(group, lat=window.latitudes, lon=window.longitudes)
+    shape = (window.rows, window.cols)
+    edges = tuple(min(edge, _CLIMATE_EDGE) for edge in shape)
+    days = cf.days_in_year(year)
+    for variable in CLIMATE:
+        cf.create(group, variable, cf.Layout(("time", "lat", "lon"), (days, *shape), (days, *edges)))
+    cf.create(group, FILLED_HOURS, cf.Layout(("month", "lat", "lon"), (12, *shape), (12, *shape)))
+    digests = Variable("digest", "1", "digest of the cell's seven series; zeros where undefined", dtype="uint8")
+    cf.create(group, digests, cf.Layout(("lat", "lon", "byte"), (*shape, DIGEST_BYTES), (*shape, DIGEST_BYTES)))
+
+
+def complete(group: zarr.Group, record: Record, digests: Mapping[str, str]) -> None:
+    """Mark a product-year as ingested, with its record and the digests of its parts by name."""
+    group.attrs.update({"digests": dict(digests), "ingest": record.as_json()})

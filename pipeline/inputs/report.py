@@ -1,0 +1,229 @@
+"""What is in the inputs store beside what is plausible and what is wanted, as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model.features import YEAR, training_range
+from pipeline.errors import UserError
+from pipeline.grid.domain import domain_of
+from pipeline.ingest.plan import extent_of
+from pipeline.inputs.distribution import Spread
+from pipeline.inputs.layout import PRODUCTS, YEARLY, check_extent, group_name, read_record
+from pipeline.inputs.limits import faults, plausible
+from pipeline.inputs.survey import Survey, survey, trained_on
+from pipeline.inputs.view import MADE_BY, InputsView, open_inputs
+from pipeline.job import Job
+from pipeline.storage import repository as store
+
+# Products that may come with another one, or not: they are reported where they are, and never absent.
+COMPANIONS = {"gpp": ("gpp_uncertainty",)}
+
+Progress = Callable[[str, int, int], None]
+"""Called with the product, its years done and its years in all."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to report: years, products, and whether of all cells of daily GPP or of a chunk of each tile."""
+
+    years: tuple[int, ...]
+    products: tuple[str, ...] = PRODUCTS
+    everything: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [product for product in self.products if product not in PRODUCTS]
+        if unknown:
+            raise UserError(f"{', '.join(map(repr, unknown))}: the products are {', '.join(PRODUCTS)}")
+
+    def product_years(self) -> Iterator[tuple[str, int | None]]:
+        """Yield every product-year; soil has no year."""
+        for product in PRODUCTS:
+            if product in self.products:
+                yield from ((product, year) for year in (self.years if product in YEARLY else (None,)))
+
+
+@dataclass(frozen=True, eq=False)
+class InputsReport:
+    """What the store holds of what is wanted.
+
+    Attributes
+    ----------
+    title
+        Of the region.
+    location, snapshot
+        The store, and its state that was read.
+    surveys
+        Of every product-year that is ingested.
+    ingested_at
+        When (ISO 8601, UTC), by group, where the store's history still tells.
+    absent
+        Product-years that are wanted and not ingested: years by product, none for soil.
+    synthetic
+        Products whose archive says that nothing in it was observed.
+    """
+
+    title: str
+    location: str
+    snapshot: str
+    surveys: tuple[Survey, ...]
+    ingested_at: Mapping[str, str]
+    absent: Mapping[str, tuple[int, ...]]
+    synthetic: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything wanted is there whole, and plausible."""
+        return not self.absent and not any(survey.lacking or survey_faults(survey) for survey in self.surveys)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "store": self.location,
+            "snapshot": self.snapshot,
+            "region": self.title,
+            "sound": self.sound,
+            "synthetic": list(self.synthetic),
+            "not_ingested": {product: list(years) for product, years in self.absent.items()},
+            "product_years": [_survey_json(survey, self.ingested_at.get(survey.group)) for survey in self.surveys],
+        }
+
+    def dumps(self) -> str:
+        """Return JSON text; what is not a finite number is null."""
+        return json.dumps(self.as_json(), indent=2, allow_nan=False)
+
+
+def report_inputs(job: Job, wanted: Wanted, *, progress: Progress = lambda *_: None) -> InputsReport:
+    """Read what the inputs store of a run file holds of what is wanted; memory grows with neither region nor years.
+
+    Raises
+    ------
+    UserError
+        If there is no inputs store, or one of another region.
+    """
+    view = open_inputs(job.run_file.stores.inputs)
+    check_extent(view.root, extent_of(job.region), location=view.location)
+    asked = list(wanted.product_years())
+    companions = [(name, year) for product, year in asked for name in COMPANIONS.get(product, ())]
+    there = [
+        (product, year)
+        for product, year in (*asked, *companions)
+        if read_record(view.root, group_name(product, year)) is not None
+    ]
+    return InputsReport(
+        job.region.title,
+        view.location,
+        view.snapshot,
+        tuple(_surveys(view, job, there, wanted.everything, progress)),
+        _ingested_at(view),
+        {
+            product: tuple(year for named, year in asked if named == product and year and (named, year) not in there)
+            for product in dict.fromkeys(named for named, year in asked if (named, year) not in there)
+        },
+        tuple(product for product in wanted.products if _is_synthetic(job, product)),
+    )
+
+
+def _surveys(
+    view: InputsView, job: Job, there: Sequence[tuple[str, int | None]], everything: bool, progress: Progress
+) -> Iterator[Survey]:
+    tiles = domain_of(job.region).tiles
+    for product in dict.fromkeys(product for product, _ in there):
+        years = [year for named, year in there if named == product]
+        for done, year in enumerate(years, start=1):
+            yield survey(view, product, year, tiles=tiles, everything=everything)
+            progress(product, done, len(years))
+
+
+def _ingested_at(view: InputsView) -> dict[str, str]:
+    """Time of the newest commit of each product-year."""
+    repository = store.open_existing(view.location, made_by=MADE_BY)
+    history = repository.ancestry(snapshot_id=view.snapshot)
+    commits = [(str(commit.message), commit.written_at) for commit in history]
+    return {
+        message.removeprefix("ingest "): when.isoformat(timespec="seconds")
+        for message, when in reversed(commits)
+        if message.startswith("ingest ")
+    }
+
+
+def _is_synthetic(job: Job, product: str) -> bool:
+    """Say whether the archive's README begins with what that of the demo does."""
+    archives = job.run_file.archives
+    folders = {"climate": archives.nldas2, "gpp": archives.slope, "soil": archives.soil, "crop": archives.crop}
+    readme = folders[product] / "README.txt"
+    return readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith("Synthetic")
+
+
+def survey_faults(survey: Survey) -> list[str]:
+    """Say in sentences what is implausible in a product-year."""
+    if not survey.found.present:
+        return ["no cell has data; is the archive that of this region?"]
+    found = (_fault(survey, name, spread) for name, spread in survey.found.spreads.items())
+    return [fault for fault in found if fault]
+
+
+def _fault(survey: Survey, name: str, spread: Spread) -> str | None:
+    if not spread.count:
+        return None
+    fault = faults(survey.product, name, spread.minimum, spread.maximum, mean=spread.mean)
+    if not fault or not spread.outside:
+        return fault
+    return f"{fault}; {spread.outside:,} of {spread.count:,} values are outside"
+
+
+def beyond_training_years(year: int | None) -> bool:
+    """Say whether the network's training data hold no such calendar year."""
+    low, high = training_range(YEAR)
+    return year is not None and not round(low) <= year <= round(high)
+
+
+def _survey_json(survey: Survey, ingested_at: str | None) -> dict[str, Any]:
+    record = survey.record
+    return {
+        "product": survey.product,
+        "year": survey.year,
+        "ingested_at": ingested_at,
+        "files": record.files,
+        "size_bytes": record.size_bytes,
+        "digest": record.digest,
+        "cells": survey.region_cells,
+        "share_read": survey.share_read,
+        "coverage": survey.coverage,
+        "missing_share": record.missing / record.cells,
+        "tiles_not_ingested": list(survey.lacking),
+        "counts": dict(record.counts),
+        "notes": dict(record.notes),
+        "beyond_training_years": beyond_training_years(survey.year),
+        "faults": survey_faults(survey),
+        "variables": [_spread_json(survey, name, spread) for name, spread in survey.found.spreads.items()],
+    }
+
+
+def _spread_json(survey: Survey, name: str, spread: Spread) -> dict[str, Any]:
+    limits, trained = plausible(survey.product, name), trained_on(name)
+    return {
+        "name": name,
+        "units": survey.units[name],
+        "values": spread.count,
+        "missing": spread.missing,
+        "minimum": _number(spread.minimum),
+        "percentile_1": _number(spread.percentile(1)),
+        "mean": _number(spread.mean),
+        "percentile_99": _number(spread.percentile(99)),
+        "maximum": _number(spread.maximum),
+        "plausible": [limits.low, limits.high] if limits else None,
+        "plausible_mean": [limits.mean_low, limits.mean_high] if limits else None,
+        "outside_plausible": spread.outside,
+        "trained_on": list(trained) if trained else None,
+        "outside_training": spread.untrained if trained else None,
+        "fault": _fault(survey, name, spread),
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

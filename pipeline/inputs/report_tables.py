@@ -1,0 +1,147 @@
+"""What is in the inputs store, as tables for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from operator import add
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.measure import Measurement
+from rich.table import Table
+
+from pipeline.inputs.distribution import Spread
+from pipeline.inputs.limits import plausible
+from pipeline.inputs.report import InputsReport, beyond_training_years, survey_faults
+from pipeline.inputs.survey import Survey, trained_on
+
+_WIDEST = 400  # characters: more than any of these tables
+_WORDS = {"", "ingested", "digest", "plausible", "trained on"}  # all other columns are numbers
+
+
+def print_inputs(console: Console, report: InputsReport, *, by_year: bool = False) -> None:
+    """Print what is there, every variable beside its limits, what was counted, and what is wrong or not there.
+
+    Parameters
+    ----------
+    by_year
+        Show the variables of each year, not of all years together.
+    """
+    if report.synthetic:
+        console.print(f"synthetic, nothing in it was observed: {', '.join(report.synthetic)}")
+    _wide(console, product_year_table(report))
+    for product in dict.fromkeys(survey.product for survey in report.surveys):
+        surveys = [survey for survey in report.surveys if survey.product == product]
+        for of_table in [[survey] for survey in surveys] if by_year else [surveys]:
+            _wide(console, variable_table(of_table))
+    for line in (*_remarks(report), *verdict(report)):
+        console.print(line, soft_wrap=True, markup=False)  # notes may hold brackets
+
+
+def _wide(console: Console, table: Table) -> None:
+    """Print a table at its own width: of one that is cut to the terminal's, columns would be lost."""
+    width = Measurement.get(console, console.options.update(width=_WIDEST), table).maximum
+    Console(file=console.file, width=max(width, console.width), highlight=False).print(table)
+    console.print()
+
+
+def product_year_table(report: InputsReport) -> Table:
+    """When and from what each product-year was ingested, and how much of the region it covers."""
+    table = Table(title=f"Inputs of {report.title}", box=None, pad_edge=False, title_justify="left")
+    for heading in ("", "ingested", "files", "size", "coverage", "missing", "digest", ""):
+        table.add_column(heading, no_wrap=True, justify="left" if heading in _WORDS else "right")
+    for survey in report.surveys:
+        record, wrong = survey.record, len(survey_faults(survey))
+        table.add_row(
+            survey.group,
+            report.ingested_at.get(survey.group, "-").replace("T", " ").removesuffix("+00:00"),
+            f"{record.files:,}",
+            decimal(record.size_bytes),
+            f"{survey.coverage:.1%}",
+            f"{record.missing / record.cells:.1%}",
+            record.digest[:8],
+            f"{wrong} implausible" if wrong else "",
+        )
+    return table
+
+
+def variable_table(surveys: list[Survey]) -> Table:
+    """Every variable of a product over these years: range, plausible range, training range, share outside each."""
+    first, last = surveys[0], surveys[-1]
+    title = first.group if first is last else f"{first.product} {first.year}-{last.year}"
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
+    headings = ("", "min", "1%", "mean", "99%", "max", "plausible", "outside", "trained on", "outside")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True, justify="left" if heading in _WORDS else "right")
+    for name, spread in _merged(surveys).items():
+        table.add_row(*_cells(first, name, spread))
+    return table
+
+
+def _merged(surveys: Iterable[Survey]) -> dict[str, Spread]:
+    """Spreads over all years; a year may lack one, as the GPP of crops where no crop layer is."""
+    found: dict[str, list[Spread]] = {}
+    for survey in surveys:
+        for name, spread in survey.found.spreads.items():
+            found.setdefault(name, []).append(spread)
+    return {name: reduce(add, spreads) for name, spreads in found.items()}
+
+
+def _cells(survey: Survey, name: str, spread: Spread) -> tuple[str, ...]:
+    units = survey.units[name]
+    limits, trained = plausible(survey.product, name), trained_on(name)
+    numbers = (spread.minimum, spread.percentile(1), spread.mean, spread.percentile(99), spread.maximum)
+    return (
+        name if units == "1" else f"{name} [{units}]".replace("[", r"\["),
+        *map(_number, numbers),
+        f"{limits.low:g} to {limits.high:g}" if limits else "-",
+        _share(spread.outside, spread.count),
+        f"{_number(trained[0])} to {_number(trained[1])}" if trained else "-",
+        _share(spread.untrained, spread.count) if trained else "-",
+    )
+
+
+def _number(value: float) -> str:
+    """Three figures, no more than three of them behind the point."""
+    if not math.isfinite(value) or abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{round(value, 3) or 0:.3g}"
+
+
+def _share(part: int, whole: int) -> str:
+    """A share in per cent; `0%` is none at all."""
+    if not part:
+        return "0%" if whole else "-"
+    return f"{max(part / whole, 1e-4):.2%}"
+
+
+def _remarks(report: InputsReport) -> Iterator[str]:
+    """Yield what was counted at ingest, notes, and what else a reader must know."""
+    for survey in report.surveys:
+        counts = [f"{count:,} {what}" for what, count in survey.record.counts.items() if count]
+        if counts:
+            yield f"{survey.group}: {', '.join(counts)}"
+        yield from (f"{survey.group}: {topic}: {note}" for topic, note in survey.record.notes.items())
+    sampled = [survey for survey in report.surveys if survey.share_read < 1]
+    if sampled:
+        yield f"gpp: read on {sampled[0].share_read:.0%} of the cells, a square in each tile; --full reads all"
+    beyond = dict.fromkeys(survey.year for survey in report.surveys if beyond_training_years(survey.year))
+    if beyond:
+        yield f"beyond the years of the network's training: {', '.join(map(str, beyond))}"
+
+
+def verdict(report: InputsReport) -> Iterator[str]:
+    """Yield what is implausible or not there, and at last whether all is well."""
+    for survey in report.surveys:
+        yield from (f"outside plausible: {survey.group}: {fault}" for fault in survey_faults(survey))
+        if survey.lacking:
+            named = ", ".join(survey.lacking[:5]) + (", ..." if len(survey.lacking) > 5 else "")
+            yield f"{survey.group}: {len(survey.lacking)} tiles of the region are not ingested: {named}"
+    for product, years in report.absent.items():
+        listed = ", ".join(map(str, years))
+        yield f"{product}: {listed} not ingested" if years else f"{product}: not ingested"
+    yield (
+        "all wanted inputs are there and plausible" if report.sound else "not all wanted inputs are there and plausible"
+    )

@@ -1,0 +1,300 @@
+"""Reading a product-year of the inputs store tile by tile: the spread of every variable, coverage, daily means.
+
+A year of GPP of a large region is tens of gigabytes. Unless all is asked for, one chunk in the middle of each tile
+stands for the tile, all its days; everything else is read whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any, TypeAlias
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from model.features import FEATURE_NAMES, training_range
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import Tile
+from pipeline.inputs.distribution import Bounds, Spread
+from pipeline.inputs.layout import LEADING, Record, group_name, read_record, tile_digests
+from pipeline.inputs.limits import LIMITS, plausible
+from pipeline.inputs.view import MADE_BY, InputsView
+from pipeline.storage import repository
+
+MOSTLY_CROPS = 0.5  # corn + soybean share of a cell from which its GPP is called that of crops
+
+_SHARES = ("corn_fraction", "soybean_fraction")
+
+Window: TypeAlias = tuple[slice, slice]
+Layers: TypeAlias = dict[str, NDArray[Any]]
+"""Variables on some cells, (rows, cols) or (days, rows, cols), by name."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A quantity that tells what no stored variable tells alone, from those that `needs` names."""
+
+    name: str
+    units: str
+    needs: tuple[str, ...]
+    of: Callable[..., NDArray[Any]]
+
+
+def _annual(gpp_TYX: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(gpp_TYX.sum(axis=0, dtype=np.float64))
+
+
+DERIVED = {
+    "climate": (
+        Derived("tmin_air", "degC", ("tmax_air", "tdif_air"), np.subtract),
+        Derived("hmin_air", "kPa", ("hmax_air", "hdif_air"), np.subtract),
+    ),
+    "gpp": (
+        Derived("annual_gpp", "g m-2 yr-1", ("gpp",), _annual),
+        Derived(
+            "annual_crop_gpp",
+            "g m-2 yr-1",
+            ("gpp", "crop_share"),
+            lambda gpp_TYX, share_YX: np.where(share_YX >= MOSTLY_CROPS, _annual(gpp_TYX), np.nan),
+        ),
+    ),
+    "soil": (
+        Derived("sand_and_silt", "g kg-1", ("tsand", "tsilt"), np.add),
+        Derived("available_water", "m3 m-3", ("tfc", "twp"), np.subtract),
+    ),
+    "crop": (Derived("corn_and_soybean", "1", ("corn_fraction", "soybean_fraction"), np.add),),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What was found on some cells; parts of one product-year add up.
+
+    Attributes
+    ----------
+    cells, present
+        Cells read, and those of them with data.
+    spreads
+        By variable.
+    day_total, day_count
+        Sum and number of the values of the product's leading variable, of each day; or of the year, if it has no days.
+    """
+
+    cells: int
+    present: int
+    spreads: Mapping[str, Spread]
+    day_total: NDArray[np.float64]
+    day_count: NDArray[np.int64]
+
+    def __add__(self, other: Part) -> Part:
+        return Part(
+            self.cells + other.cells,
+            self.present + other.present,
+            {name: spread + other.spreads[name] for name, spread in self.spreads.items()},
+            self.day_total + other.day_total,
+            self.day_count + other.day_count,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What the store holds of a product-year (no year: soil).
+
+    Attributes
+    ----------
+    record
+        How it was ingested.
+    units
+        Of each variable, stored and derived.
+    region_cells
+        Cells of the region's tiles, or of its NLDAS-2 window; `found` is of those that were read.
+    lacking
+        Tiles of the region that are not ingested.
+    """
+
+    product: str
+    year: int | None
+    record: Record
+    units: Mapping[str, str]
+    found: Part
+    region_cells: int
+    lacking: tuple[str, ...]
+
+    @property
+    def group(self) -> str:
+        """`gpp/2012`, or `soil`."""
+        return group_name(self.product, self.year)
+
+    @property
+    def coverage(self) -> float:
+        """Share of the cells read that have data."""
+        return self.found.present / self.found.cells
+
+    @property
+    def share_read(self) -> float:
+        """Share of the region's cells that were read."""
+        return self.found.cells / self.region_cells
+
+    @property
+    def daily_mean(self) -> NDArray[np.float64]:
+        """Mean of the leading variable over all cells read, by day; NaN on days without any."""
+        count = self.found.day_count
+        mean = np.full(count.shape, np.nan)
+        np.divide(self.found.day_total, count, out=mean, where=count > 0)
+        return mean
+
+
+def survey(
+    view: InputsView, product: str, year: int | None, *, tiles: tuple[Tile, ...], everything: bool = False
+) -> Survey:
+    """Read a product-year on the region's `tiles` and reduce it.
+
+    Parameters
+    ----------
+    everything
+        Read all days of all cells of GPP, not a chunk of each tile.
+
+    Raises
+    ------
+    UserError
+        If it is not ingested.
+    """
+    name = group_name(product, year)
+    record = read_record(view.root, name)
+    if record is None:
+        raise UserError(f"{view.location}: {name} is not ingested; run `{MADE_BY}`")
+    group = repository.subgroup(view.root, name)
+    windows = cell_windows(view, repository.array(group, LEADING[product].name), tiles=tiles, everything=everything)
+    arrays = variables(group) | (_crop_shares(view, group) if product == "gpp" else {})
+    parts = (_part(product, read_layers(product, arrays, window)) for window in windows)
+    held = tile_digests(view.root, name)
+    gridded = product != "climate"
+    return Survey(
+        product,
+        year,
+        record,
+        _units(group, product),
+        reduce(add, parts),
+        len(tiles) * view.grid.tile_cells**2 if gridded else view.extent.window.rows * view.extent.window.cols,
+        tuple(tile.name for tile in tiles if tile.name not in held) if gridded else (),
+    )
+
+
+def variables(group: zarr.Group) -> dict[str, repository.Array]:
+    """Return the arrays of a product-year over cells, by name: no coordinates, no digests."""
+    arrays = dict(sorted(group.arrays()))
+    return {name: array for name, array in arrays.items() if dimensions(array)[-2:] in (("y", "x"), ("lat", "lon"))}
+
+
+def dimensions(array: repository.Array) -> tuple[str | None, ...]:
+    """Return the names of an array's dimensions."""
+    return tuple(getattr(array.metadata, "dimension_names", None) or ())
+
+
+def _units(group: zarr.Group, product: str) -> dict[str, str]:
+    stored = {name: str(array.attrs["units"]) for name, array in variables(group).items()}
+    return stored | {derived.name: derived.units for derived in DERIVED.get(product, ())}
+
+
+def cell_windows(
+    view: InputsView, leading: repository.Array, *, tiles: tuple[Tile, ...], everything: bool
+) -> Iterator[Window]:
+    """Yield rows and columns of the store to read: chunks of the NLDAS-2 window, or one part of each tile.
+
+    Parameters
+    ----------
+    leading
+        The product's leading variable: of daily series on the grid, a chunk of each tile is read.
+    everything
+        Read whole tiles of these, too.
+    """
+    *_, high, wide = leading.chunks
+    if "lat" in dimensions(leading):
+        window = view.extent.window
+        for row in range(0, window.rows, high):
+            yield from ((slice(row, row + high), slice(col, col + wide)) for col in range(0, window.cols, wide))
+        return
+    sampled = "time" in dimensions(leading) and not everything
+    for tile in tiles:
+        yield middle(view.grid.window(tile), wide) if sampled else view.grid.window(tile)
+
+
+def middle(window: Window, edge: int) -> Window:
+    """Return the chunk of `edge` cells in the middle of a tile's window: all of it where the tile is one chunk."""
+    row, col = (side.start + (side.stop - side.start) // edge // 2 * edge for side in window)
+    return slice(row, row + edge), slice(col, col + edge)
+
+
+def read_layers(product: str, arrays: Mapping[str, repository.Array], window: Window) -> Layers:
+    """Return all variables of a product-year in a window, as reals, and those derived from them.
+
+    Counts are whole numbers and know no NaN: they get it where the product's leading variable has it.
+
+    Parameters
+    ----------
+    arrays
+        Of the product-year; those of the crop layer beside GPP only serve to derive.
+    """
+    layers = {name: np.asarray(array[..., *window]) for name, array in arrays.items()}
+    absent_YX = absent(layers[LEADING[product].name])
+    for name, values in layers.items():
+        if values.dtype.kind != "f":
+            layers[name] = np.where(absent_YX, np.float32(np.nan), values.astype(np.float32))
+    if product == "gpp" and set(_SHARES) <= layers.keys():
+        layers["crop_share"] = np.add(*(layers.pop(name) for name in _SHARES))
+    for derived in DERIVED.get(product, ()):
+        if layers.keys() >= set(derived.needs):
+            layers[derived.name] = derived.of(*(layers[name] for name in derived.needs))
+    layers.pop("crop_share", None)
+    return layers
+
+
+def absent(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the cells (rows, cols) without any value."""
+    missing = np.isnan(values)
+    return np.asarray(missing.all(axis=0) if values.ndim == 3 else missing)
+
+
+def _crop_shares(view: InputsView, group: zarr.Group) -> dict[str, repository.Array]:
+    """Corn and soybean fractions of the year of a group, if the crop layer of that year is ingested."""
+    crop = group_name("crop", int(group.basename))
+    if read_record(view.root, crop) is None:
+        return {}
+    return {name: repository.array(view.root, f"{crop}/{name}") for name in _SHARES}
+
+
+def _part(product: str, layers: Layers) -> Part:
+    leading = layers[LEADING[product].name]
+    days = leading.reshape(-1, *leading.shape[-2:])
+    absent_YX = absent(leading)
+    return Part(
+        cells=absent_YX.size,
+        present=int((~absent_YX).sum()),
+        spreads={name: Spread.of(layers[name], bounds(product, name)) for name in _ordered(product, layers)},
+        day_total=np.nansum(days, axis=(1, 2), dtype=np.float64),
+        day_count=np.isfinite(days).sum(axis=(1, 2)),
+    )
+
+
+def _ordered(product: str, layers: Layers) -> list[str]:
+    """Names in the order of the table of limits, which puts together what belongs together; others after them."""
+    known = [limits.name for limits in LIMITS[product] if limits.name in layers]
+    return [*known, *(name for name in layers if name not in known)]
+
+
+def bounds(product: str, variable: str) -> Bounds:
+    """Return what the values of a variable are counted against: plausible limits, with their slack, and training."""
+    limits, trained = plausible(product, variable), trained_on(variable) or (-np.inf, np.inf)
+    if limits is None:
+        return Bounds(-np.inf, np.inf, trained)
+    return Bounds(limits.low - limits.slack, limits.high + limits.slack, trained)
+
+
+def trained_on(variable: str) -> tuple[float, float] | None:
+    """Return the range of a variable in the network's training data; None for what is no input of the network."""
+    inputs = [name.lower() for name in FEATURE_NAMES]
+    return training_range(inputs.index(variable)) if variable in inputs else None

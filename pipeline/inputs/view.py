@@ -1,0 +1,254 @@
+"""Reading the inputs store: one tile-year as arrays, and the digests of what a tile reads.
+
+A run pins one snapshot, so that what it reads cannot change under it.
+
+Shape legend: N modelled cells of a tile, T days, C NLDAS-2 cells that they read, Y X rows and columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from model.inference import Floats, YearInputs
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import Grid, Tile
+from pipeline.inputs.layout import CLIMATE, DIGEST_BYTES, SOIL_MEANS, Extent, group_name, ingested_years, read_extent
+from pipeline.inputs.layout import tile_digests as product_digests
+from pipeline.sources.nldas2.daily import CELL_DEGREE, FIRST_LATITUDE, FIRST_LONGITUDE, Window
+from pipeline.storage import repository
+
+MADE_BY = "agcarbon ingest"
+
+
+@dataclass(frozen=True)
+class TileDigests:
+    """Content digests of what a tile reads of one year."""
+
+    climate: str
+    gpp: str
+    soil: str
+    crop: str
+
+
+@dataclass(frozen=True)
+class CellInputs:
+    """Inputs of a tile-year at its modelled cells, with what is to be said of their quality.
+
+    Attributes
+    ----------
+    inputs
+        In physical units. GPP is NaN on all days of a cell whose year is missing; nothing else is missing.
+    filled_days_N
+        Days of GPP that were interpolated in the growing season.
+    soil_coverage_N
+        Share of the cell with soil data.
+    """
+
+    inputs: YearInputs
+    filled_days_N: NDArray[np.uint16]
+    soil_coverage_N: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class InputsView:
+    """The inputs store at one snapshot."""
+
+    location: str
+    snapshot: str
+    root: zarr.Group
+    extent: Extent
+
+    @property
+    def grid(self) -> Grid:
+        """The region's rectangle of tiles."""
+        return self.extent.grid
+
+    def ingested(self, product: str) -> frozenset[int]:
+        """Return the years of `climate`, `gpp` or `crop` that are ingested."""
+        return ingested_years(self.root, product)
+
+    @property
+    def has_soil(self) -> bool:
+        """Whether soil is ingested."""
+        return bool(product_digests(self.root, "soil"))
+
+    def tile_digests(self, tile: Tile, year: int) -> TileDigests:
+        """Return the digests of what a tile reads of `year`; raises `UserError` for what is not ingested."""
+        gpp, crop = (_tile_digest(self, product, year, tile) for product in ("gpp", "crop"))
+        return TileDigests(_climate_digest(self, tile, year), gpp, _tile_digest(self, "soil", None, tile), crop)
+
+    def read_tile_year(
+        self, tile: Tile, year: int, *, mask: NDArray[np.bool_], crop_N: NDArray[np.uint8]
+    ) -> CellInputs:
+        """Return the inputs of one year at the cells of `mask` (rows, cols), which grow `crop_N`.
+
+        Raises
+        ------
+        UserError
+            If the year is not ingested, or a cell of the mask has no soil.
+        """
+        gpp, window = _group(self, "gpp", year), self.grid.window(tile)
+        soil_9N = _soil(self, tile)[:, mask]
+        if np.isnan(soil_9N).any():
+            lacking = np.isnan(soil_9N).any(axis=0).sum()
+            raise UserError(
+                f"{self.location}: {lacking} modelled cells of tile {tile.name} have no soil, since the cube was made "
+                f"with another soil archive; ingest that one again, or make a new cube"
+            )
+        read_of_N = nearest_defined(self.grid.of(tile), self.extent.window, defined_YX=_defined(self, year))[mask]
+        read_C, climate_of_N = np.unique(read_of_N, return_inverse=True)
+        inputs = YearInputs(
+            year=year,
+            climate_7TC=_climate_series(self, year, read_C),
+            climate_of_N=climate_of_N,
+            gpp_TN=_read(gpp, "gpp", (slice(None), *window))[:, mask],
+            crop_N=crop_N,
+            soil_9N=soil_9N,
+        )
+        coverage = _read(_group(self, "soil"), "soil_coverage", window)
+        return CellInputs(inputs, _read(gpp, "filled_days", window)[mask], coverage[mask])
+
+    def crop_fractions(self, tile: Tile, year: int) -> Floats:
+        """Return the corn and soybean fractions of all cells, (2, rows, cols); NaN where the crop layer has no data."""
+        group, window = _group(self, "crop", year), self.grid.window(tile)
+        return np.stack([_read(group, f"{crop}_fraction", window) for crop in ("corn", "soybean")])
+
+    def soil_defined(self, tile: Tile) -> NDArray[np.bool_]:
+        """Return which cells (rows, cols) have all nine soil features: only these can be modelled."""
+        return ~np.asarray(np.isnan(_soil(self, tile)).any(axis=0))
+
+
+def open_inputs(location: str, snapshot: str | None = None) -> InputsView:
+    """Open the inputs store at a snapshot, or at the newest; opening one again in the same process costs nothing.
+
+    Raises
+    ------
+    UserError
+        If there is no inputs store of this version.
+    """
+    return _view(location, snapshot or repository.tip(repository.open_existing(location, made_by=MADE_BY)))
+
+
+@lru_cache(maxsize=4)
+def _view(location: str, snapshot: str) -> InputsView:
+    root = repository.read(repository.open_existing(location, made_by=MADE_BY), snapshot=snapshot)
+    return InputsView(location, snapshot, root, read_extent(root))
+
+
+@lru_cache(maxsize=2)
+def _soil(view: InputsView, tile: Tile) -> Floats:
+    """Soil features (9, rows, cols); kept, since a tile's years are read one after the other."""
+    group, window = _group(view, "soil"), view.grid.window(tile)
+    return np.stack([_read(group, variable.name, window) for variable in SOIL_MEANS])
+
+
+def _climate_series(view: InputsView, year: int, read_C: NDArray[np.intp]) -> Floats:
+    """Return the daily climate (7, T, C) of NLDAS-2 cells, given by their flat indices in the window."""
+    group = _group(view, "climate", year)
+    row_C, col_C = np.divmod(read_C, view.extent.window.cols)
+    rows, cols = (slice(int(index.min()), int(index.max()) + 1) for index in (row_C, col_C))
+    box_7TYX = np.stack([_read(group, variable.name, (slice(None), rows, cols)) for variable in CLIMATE])
+    return np.ascontiguousarray(box_7TYX[:, :, row_C - rows.start, col_C - cols.start])
+
+
+def nearest_defined(grid: Grid, window: Window, *, defined_YX: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the flat index in the window of the NLDAS-2 cell that each cell of `grid` reads, (rows, cols).
+
+    It is the one that holds the cell's centre or, where that is undefined, the defined one with the nearest centre.
+
+    Raises
+    ------
+    UserError
+        If no cell of the window is defined.
+    """
+    index = _holding(grid, window)
+    lost = ~defined_YX.ravel()[index]
+    if lost.any():
+        if not defined_YX.any():
+            raise UserError("NLDAS-2 is undefined in the whole region; is its archive that of this region?")
+        latitude, longitude = np.meshgrid(window.latitudes, window.longitudes, indexing="ij")
+        centres = cKDTree(_on_sphere(longitude[defined_YX], latitude[defined_YX]))
+        cell_longitude, cell_latitude = grid.lonlat()
+        _, nearest = centres.query(_on_sphere(cell_longitude[lost], cell_latitude[lost]))
+        index[lost] = np.flatnonzero(defined_YX)[nearest]
+    return index
+
+
+def _holding(grid: Grid, window: Window) -> NDArray[np.intp]:
+    longitude, latitude = grid.lonlat()
+    row = np.floor((latitude - FIRST_LATITUDE) / CELL_DEGREE + 0.5).astype(np.intp) - window.first_row
+    col = np.floor((longitude - FIRST_LONGITUDE) / CELL_DEGREE + 0.5).astype(np.intp) - window.first_col
+    index: NDArray[np.intp] = row * window.cols + col
+    return index
+
+
+def _on_sphere(longitude: NDArray[np.floating], latitude: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Points of the unit sphere (n, 3): their straight distances order as great circles do."""
+    east, north = np.radians(longitude), np.radians(latitude)
+    return np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=-1)
+
+
+def _climate_digest(view: InputsView, tile: Tile, year: int) -> str:
+    """Digest of place and content of the NLDAS-2 cells that a tile reads."""
+    digests, window = _cell_digests(view, year), view.extent.window
+    defined_YX = _defined(view, year)
+    read = _tile_holding(view, tile)
+    if not defined_YX.ravel()[read].all():
+        read = np.unique(nearest_defined(view.grid.of(tile), window, defined_YX=defined_YX))
+    row, col = np.divmod(read, window.cols)
+    places = np.stack([row + window.first_row, col + window.first_col]).astype("<i4")
+    content = places.tobytes() + digests.reshape(-1, DIGEST_BYTES)[read].tobytes()
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _tile_holding(view: InputsView, tile: Tile) -> NDArray[np.intp]:
+    return np.unique(_holding(view.grid.of(tile), view.extent.window))
+
+
+@lru_cache(maxsize=64)
+def _cell_digests(view: InputsView, year: int) -> NDArray[np.uint8]:
+    """Digests (rows, cols, 16) of the window's cells."""
+    return _read(_group(view, "climate", year), "digest", ...)
+
+
+@lru_cache(maxsize=64)
+def _defined(view: InputsView, year: int) -> NDArray[np.bool_]:
+    """Cells of the window with climate (rows, cols): water has none, and zeros for a digest."""
+    return np.asarray(_cell_digests(view, year).any(axis=-1))
+
+
+def _tile_digest(view: InputsView, product: str, year: int | None, tile: Tile) -> str:
+    digests = _digests(view, product, year)
+    if tile.name not in digests:
+        raise UserError(f"{view.location}: {product} {year or ''} lacks tile {tile.name}; run `{MADE_BY}`")
+    return digests[tile.name]
+
+
+@lru_cache(maxsize=256)
+def _digests(view: InputsView, product: str, year: int | None = None) -> dict[str, str]:
+    """Return the digests of a product-year by tile; they are there once it is ingested."""
+    group = group_name(product, year)
+    digests = product_digests(view.root, group)
+    if not digests:
+        raise UserError(f"{view.location}: {group} is not ingested; run `{MADE_BY}`")
+    return digests
+
+
+@lru_cache(maxsize=256)
+def _group(view: InputsView, product: str, year: int | None = None) -> zarr.Group:
+    """Return the group of an ingested product-year: empty arrays alone are none."""
+    _digests(view, product, year)
+    return repository.subgroup(view.root, group_name(product, year))
+
+
+def _read(group: zarr.Group, name: str, selection: Any) -> NDArray[Any]:
+    return repository.part(group, name, selection)

@@ -1,0 +1,1 @@
+"""Inputs store to cube."""

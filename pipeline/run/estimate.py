@@ -1,0 +1,102 @@
+"""What a plan costs: bytes, memory of a worker, hours at a measured rate."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from model.checkpoint import Checkpoint
+from model.inference import STATE_LAYERS, Predictor, YearInputs
+from model.network import HIDDEN
+from pipeline.cube.ledger import Ledger
+from pipeline.job import Job
+from pipeline.run.block import Context
+from pipeline.run.memory import REAL
+from pipeline.run.plan import Plan
+from pipeline.run.run import block_size
+from pipeline.storage import repository
+from pipeline.storage.cf import LEAP_DAYS
+from pipeline.variables import ANNUAL, DAILY, SPREADS
+
+_PROBE_CELLS = 256
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Cell-years that one worker computes in a second, and how that is known."""
+
+    cell_years_per_second: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Cost of a plan. Bytes are before compression."""
+
+    bytes_read: int
+    bytes_written: int
+    restart_bytes: int
+    worker_bytes: int
+    workers: int
+    hours: float
+    rate: Rate
+
+
+def measured_rate(job: Job, context: Context) -> Rate:
+    """Return the rate that the ledger recorded, or that of a probe of the network on this machine."""
+    if repository.exists(job.run_file.stores.cube):
+        root = repository.read(job.open_cube())
+        if "ledger" in root:
+            ledger = Ledger(root)
+            seconds, cells = ledger.column("seconds").sum(), ledger.column("cells").sum()
+            if seconds > 0:
+                return Rate(float(cells / seconds), "of this cube's tile-years")
+    return Rate(_probe(job.checkpoint, context), "of the network alone, probed now")
+
+
+def _probe(checkpoint: Checkpoint, context: Context) -> float:
+    torch.set_num_threads(1)  # as in a worker
+    ones = np.ones((LEAP_DAYS, _PROBE_CELLS), np.float32)
+    inputs = YearInputs(
+        year=2012,
+        climate_7TC=np.ones((7, LEAP_DAYS, 1), np.float32),
+        climate_of_N=np.zeros(_PROBE_CELLS, np.intp),
+        gpp_TN=ones,
+        crop_N=np.ones(_PROBE_CELLS, np.uint8),
+        soil_9N=np.ones((9, _PROBE_CELLS), np.float32),
+    )
+    predictor = Predictor(checkpoint, device=context.device, batch_cells=context.batch_cells)
+    predictor.year(inputs)  # the first call allocates
+    began = time.perf_counter()
+    predictor.year(inputs)
+    return _PROBE_CELLS / (time.perf_counter() - began)
+
+
+def _state_bytes(job: Job) -> int:
+    """Bytes of the state that a cell carries."""
+    return len(job.checkpoint) * STATE_LAYERS * HIDDEN * REAL
+
+
+def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
+    """Return what the plan costs on the workers that the run file asks for."""
+    blocks = [block for chain in plan.chains for block in chain]
+    edge = job.grid.tile_cells**2
+    stored = sum(len(block.years) for block in blocks)
+    restarts = sum(len(block.restarts) for block in blocks) * edge * _state_bytes(job)
+    computed = sum(len(block.computed) + 2 * block.spin_up for block in blocks)
+    workers = job.run_file.execution.workers or os.cpu_count() or 1
+    layers = (*ANNUAL, *SPREADS.values()) if len(job.checkpoint) > 1 else ANNUAL
+    annual = sum(np.dtype(variable.dtype).itemsize for variable in layers)
+    return Estimate(
+        bytes_read=computed * edge * LEAP_DAYS * REAL,
+        bytes_written=stored * edge * (LEAP_DAYS * REAL * len(DAILY) + annual) + restarts,
+        restart_bytes=restarts,
+        worker_bytes=block_size(job, cells=plan.most_cells).worker_bytes,
+        workers=workers,
+        hours=plan.cell_years / rate.cell_years_per_second / workers / 3600,
+        rate=rate,
+    )

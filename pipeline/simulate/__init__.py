@@ -1,0 +1,1 @@
+"""One tile-year: arrays in, arrays out. No file, no clock."""

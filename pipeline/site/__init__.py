@@ -1,0 +1,1 @@
+"""The checkpoint at one point."""

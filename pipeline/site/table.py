@@ -1,0 +1,230 @@
+"""Daily inputs of a site as a table of one row a day: reading, checking, writing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from model.features import CORN, FEATURE_NAMES, FEATURES, SOIL_NAMES, SOYBEAN
+from pipeline.errors import UserError
+from pipeline.site.point import SiteInputs
+
+DERIVED = {"Crop_Type": "crop", "Year": "date"}  # inputs that other columns hold
+INPUT_COLUMNS = tuple(name for name in FEATURE_NAMES if name not in DERIVED)
+OBSERVED_COLUMNS = ("RECO", "NEE")
+CROPS = {"corn": CORN, "soybean": SOYBEAN, str(CORN): CORN, str(SOYBEAN): SOYBEAN}
+SHOWN_FAULTS = 8
+NOTE = "# note:"
+
+
+class Limit(NamedTuple):
+    """Values that a column can hold in nature, and the likely mistake if it holds others."""
+
+    low: float
+    high: float
+    remedy: str
+
+
+# Wide enough for any cropland on Earth: a value outside is a unit or a fill value, never weather.
+_FLUX = "fill values must be left empty, and the unit is g C m-2 d-1"
+LIMITS = {
+    "RADN": Limit(0, 45, "multiply a daily mean in W m-2 by 0.0864"),
+    "TMAX_AIR": Limit(-60, 60, "subtract 273.15 from kelvin"),
+    "TDIF_AIR": Limit(0, 50, "give maximum minus minimum"),
+    "HMAX_AIR": Limit(0, 7, "divide hPa by 10, Pa by 1,000"),
+    "HDIF_AIR": Limit(0, 7, "divide hPa by 10, Pa by 1,000"),
+    "WIND": Limit(0, 3500, "give the wind run, 86.4 times the mean in m s-1"),
+    "PRECN": Limit(0, 1000, "give the day's sum in mm"),
+    "GPP": Limit(-30, 60, _FLUX),
+    "TBKDS": Limit(0.02, 2.65, "divide kg m-3 by 1,000"),
+    "TSAND": Limit(0, 1000, "multiply percent by 10"),
+    "TSILT": Limit(0, 1000, "multiply percent by 10"),
+    "TFC": Limit(0, 1, "divide percent by 100"),
+    "TWP": Limit(0, 1, "divide percent by 100"),
+    "TKSat": Limit(0, 5000, "multiply um s-1 by 3.6"),
+    "TSOC": Limit(0, 600, "multiply percent of carbon by 10"),
+    "TPH": Limit(2, 11, "give pH in water"),
+    "TCEC": Limit(0, 300, "give cmol(+) per kg"),
+    "RECO": Limit(-30, 60, _FLUX),
+    "NEE": Limit(-60, 60, _FLUX),
+}
+
+
+def _column_faults(table: pd.DataFrame) -> list[str]:
+    absent = [name for name in ("date", "crop", *INPUT_COLUMNS) if name not in table.columns]
+    unknown = [str(name) for name in table.columns if name not in ("date", "crop", *LIMITS)]
+    return [f"missing column {name}" for name in absent] + [f"unknown column {name}" for name in unknown]
+
+
+def _dates(table: pd.DataFrame) -> pd.DatetimeIndex:
+    """Return the dates, checked to be every day of whole calendar years in order."""
+    raw = table["date"].astype(str)
+    dates = pd.to_datetime(raw, format="%Y-%m-%d", errors="coerce")
+    if dates.isna().any():
+        row = int(np.flatnonzero(dates.isna())[0])
+        raise UserError(f"row {row + 1}: date is {raw.iloc[row]!r}; write YYYY-MM-DD")
+    found = pd.DatetimeIndex(dates)
+    if not found.is_monotonic_increasing or found.has_duplicates:
+        row = int(np.flatnonzero(np.diff(found.to_numpy()) <= np.timedelta64(0))[0]) + 1
+        raise UserError(
+            f"row {row + 1}: date {raw.iloc[row]} follows {raw.iloc[row - 1]}; give each day once, in order"
+        )
+    whole = pd.date_range(f"{found[0].year}-01-01", f"{found[-1].year}-12-31")
+    gaps = whole.difference(found)
+    if len(gaps):
+        raise UserError(
+            f"{len(gaps)} days missing, the first {gaps[0]:%Y-%m-%d}; "
+            f"give every day of whole calendar years, 31 December of leap years too"
+        )
+    return found
+
+
+def _crop_codes(table: pd.DataFrame, dates: pd.DatetimeIndex) -> tuple[pd.Series, list[str]]:
+    words = table["crop"].astype(str).str.strip().str.lower().str.removesuffix(".0")
+    codes = words.map(CROPS)
+    if codes.isna().any():
+        row = int(np.flatnonzero(codes.isna())[0])
+        return codes, [f"crop on {dates[row]:%Y-%m-%d} is {words.iloc[row]!r}; write corn (or 1) or soybean (or 5)"]
+    mixed = codes.groupby(dates.year).nunique()
+    return codes, [f"crop changes within {year}; the network knows one a year" for year in mixed.index[mixed > 1]]
+
+
+def _value_faults(name: str, *, values: pd.Series, raw: pd.Series, dates: pd.DatetimeIndex) -> list[str]:
+    """Return at most one fault of each kind, with the first day that has it and the number of days."""
+    low, high, remedy = LIMITS[name]
+    not_number = values.isna() & (raw.notna() if name in OBSERVED_COLUMNS else True)
+    outside = (values < low) | (values > high)
+    faults = []
+    if not_number.any():
+        row = int(np.flatnonzero(not_number)[0])
+        found = "empty" if pd.isna(raw.iloc[row]) else repr(raw.iloc[row])
+        faults.append(f"{name} is {found} on {dates[row]:%Y-%m-%d} (days: {not_number.sum()}); give a number each day")
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        faults.append(
+            f"{name} is {values.iloc[row]:g} on {dates[row]:%Y-%m-%d} (days: {outside.sum()}), "
+            f"outside {low:g} to {high:g}; {remedy}"
+        )
+    return faults
+
+
+def _unit_faults(numbers: pd.DataFrame) -> list[str]:
+    """Return faults that no single value shows: soil that changes, percent and m s-1 in place of the units."""
+    faults = [
+        f"{name} changes from {numbers[name].min():g} to {numbers[name].max():g}; soil is constant in time"
+        for name in SOIL_NAMES
+        if numbers[name].nunique() > 1
+    ]
+    wind, sand_silt = numbers["WIND"].mean(), (numbers["TSAND"] + numbers["TSILT"]).mean()
+    if wind < 30:
+        faults.append(f"WIND has a mean of {wind:.2g} km d-1, calmer than anywhere; {LIMITS['WIND'].remedy}")
+    if sand_silt <= 100:
+        faults.append(f"TSAND + TSILT is {sand_silt:.3g} g kg-1, 90 % clay or more; {LIMITS['TSAND'].remedy}")
+    if (numbers["TWP"] >= numbers["TFC"]).any():
+        faults.append("TWP is not below TFC; the wilting point is drier than field capacity")
+    return faults
+
+
+def _refuse(faults: list[str]) -> None:
+    if faults:
+        more = f"; and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
+        raise UserError("; ".join(faults[:SHOWN_FAULTS]) + more)
+
+
+def site_inputs(table: pd.DataFrame, *, name: str, notes: tuple[str, ...] = ()) -> SiteInputs:
+    """Return the checked inputs of a site.
+
+    Parameters
+    ----------
+    table
+        One row a day of whole calendar years: `date` (YYYY-MM-DD), `crop` (corn or 1, soybean or 5), the columns of
+        `INPUT_COLUMNS` in the units of `model.features.FEATURES`; optionally observed RECO and NEE [g C m-2 d-1, NEE
+        positive to the atmosphere], empty where there is none.
+    name
+        Of the site.
+    notes
+        What a reader of the scores must know.
+
+    Raises
+    ------
+    UserError
+        Naming every missing column, the first gap, and for each column the first day with no number or a value outside
+        what nature knows, with the likely cause.
+    """
+    _refuse(_column_faults(table))
+    if not len(table):
+        raise UserError("no rows; give one row a day")
+    dates = _dates(table)
+    codes, faults = _crop_codes(table, dates)
+    observed = [column for column in OBSERVED_COLUMNS if column in table.columns]
+    numbers = table[[*INPUT_COLUMNS, *observed]].apply(pd.to_numeric, errors="coerce")
+    for column in numbers.columns:
+        faults += _value_faults(column, values=numbers[column], raw=table[column], dates=dates)
+    _refuse(faults or _unit_faults(numbers))
+    numbers = numbers.assign(Crop_Type=codes, Year=dates.year).reindex(columns=[*FEATURE_NAMES, *OBSERVED_COLUMNS])
+    values = numbers.to_numpy(np.float64)
+    days = dates.to_numpy().astype("datetime64[D]")
+    return SiteInputs(name, days, values[:, : len(FEATURE_NAMES)], values[:, -2], values[:, -1], notes)
+
+
+def read_site_csv(path: Path) -> SiteInputs:
+    """Return the checked inputs in a CSV file of `site_inputs`' columns.
+
+    Lines that start with # are comments; those that start with "# note:" become the notes.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read as CSV, or for what `site_inputs` refuses.
+    """
+    try:
+        # Text first: a word among numbers is then named with its day, and no column changes type in silence.
+        table = pd.read_csv(path, comment="#", skipinitialspace=True, dtype=str)
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: not a readable CSV file ({error}); `agcarbon site --template FILE` writes one"
+        ) from None
+    notes = tuple(line.removeprefix(NOTE).strip() for line in lines if line.startswith(NOTE))
+    try:
+        return site_inputs(table, name=path.stem, notes=notes)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _legend() -> list[str]:
+    return [
+        "# Daily inputs of one point for `agcarbon site`: one row for every day of whole calendar years.",
+        "# date: YYYY-MM-DD",
+        "# crop: corn (or 1) or soybean (or 5), one a year",
+        *(f"# {each.name} [{each.unit}]: {each.meaning}" for each in FEATURES if each.name not in DERIVED),
+        "# RECO [g m-2 d-1]: observed ecosystem respiration, carbon; optional, empty where there is none",
+        "# NEE [g m-2 d-1]: observed net ecosystem exchange, carbon, positive to the atmosphere; optional",
+    ]
+
+
+def write_site_csv(path: Path, table: pd.DataFrame, *, notes: tuple[str, ...] = ()) -> None:
+    """Write a table of `site_inputs`' columns as CSV under a legend of meanings and units.
+
+    Notes travel in the file and are printed beside the scores: that observations are synthetic, say.
+    """
+    columns = [name for name in ("date", "crop", *INPUT_COLUMNS, *OBSERVED_COLUMNS) if name in table.columns]
+    legend = "".join(f"{line}\n" for line in (*_legend(), *(f"{NOTE} {note}" for note in notes)))
+    path.write_text(legend + table[columns].to_csv(index=False), encoding="utf-8")
+
+
+def write_template(path: Path) -> None:
+    """Write the legend and the header with no rows.
+
+    Raises
+    ------
+    UserError
+        If the file exists: a filled table must not be lost.
+    """
+    if path.exists():
+        raise UserError(f"{path}: exists; name a new file for the template")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_site_csv(path, pd.DataFrame(columns=["date", "crop", *INPUT_COLUMNS, *OBSERVED_COLUMNS]))

@@ -1,0 +1,161 @@
+"""A flux tower as a site: hourly weather, soil and tower data joined into the daily inputs of the network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from model.features import CORN, SOYBEAN
+from pipeline.errors import UserError
+from pipeline.site.point import SiteInputs
+from pipeline.site.table import CROPS, site_inputs
+from pipeline.sources.ecosys import daily_weather, topsoil
+from pipeline.sources.towers.daily_record import Tower
+from pipeline.sources.towers.fluxnet import Partitioning
+from pipeline.sources.towers.read import read_tower
+
+MIN_QC = 0.75  # of NEE_VUT_REF_QC: at least three quarters of the half-hours measured or filled with confidence
+MAX_WITHOUT_GPP = 0.1  # share of days without any GPP, which the network is given as 0
+
+
+class TowerFiles(NamedTuple):
+    """Where a tower's data lie."""
+
+    weather: Path  # folder of hourly weather, ecosys layout
+    soil: Path  # soil layers, ecosys layout
+    tower: Path  # FLUXNET or AmeriFlux BASE, as CSV or zip
+
+
+def parse_years(text: str) -> list[int]:
+    """Return the years of "2003" or "2002-2004".
+
+    Raises
+    ------
+    UserError
+        For anything else.
+    """
+    found = re.fullmatch(r"(\d{4})(?:-(\d{4}))?", text.strip())
+    years = list(range(int(found[1]), int(found[2] or found[1]) + 1)) if found else []
+    if not years:
+        raise UserError(f"years {text!r}: write one year or a range, as 2002-2004")
+    return years
+
+
+def _crop_code(word: str) -> int:
+    try:
+        return CROPS[word.strip().lower()]
+    except KeyError:
+        raise UserError(f"crop {word!r}: write corn ({CORN}) or soybean ({SOYBEAN})") from None
+
+
+def parse_crops(text: str, years: list[int]) -> dict[int, int]:
+    """Return the crop code of each year from "corn", or from "2002=corn,2003=soybean" with every year named.
+
+    Raises
+    ------
+    UserError
+        For an unknown crop, or a year that is missing or malformed.
+    """
+    if "=" not in text:
+        return dict.fromkeys(years, _crop_code(text))
+    pairs = [part.partition("=") for part in text.split(",")]
+    crops = {year.strip(): _crop_code(word) for year, _, word in pairs}
+    absent = [year for year in years if str(year) not in crops]
+    if absent:
+        raise UserError(f"crop {text!r}: no crop for {absent}; name every year, as 2002=corn,2003=soybean")
+    return {year: crops[str(year)] for year in years}
+
+
+def tower_years(tower: Tower, weather: pd.DataFrame) -> list[int]:
+    """Return the years that tower and weather both cover whole, which must be consecutive for the state to be carried.
+
+    Raises
+    ------
+    UserError
+        If there are none, or years between them are missing.
+    """
+    days = pd.DatetimeIndex(weather.index)
+    years = [
+        year for year in tower.whole_years if len(pd.date_range(f"{year}-01-01", f"{year}-12-31").difference(days)) == 0
+    ]
+    if not years or years[-1] - years[0] + 1 != len(years):
+        raise UserError(f"tower and weather share the whole years {years}; choose consecutive ones with --years")
+    return years
+
+
+def tower_site(
+    weather: pd.DataFrame, *, soil: pd.Series, tower: Tower, crops: Mapping[int, int], min_qc: float = MIN_QC
+) -> SiteInputs:
+    """Return the inputs of a tower's site for the years of `crops`, observations masked where they are unfit.
+
+    Parameters
+    ----------
+    weather
+        The seven climate inputs by date (`pipeline.sources.ecosys.daily_weather`).
+    soil
+        The nine soil inputs (`pipeline.sources.ecosys.topsoil`).
+    tower
+        Its Reco and NEE; input GPP is Reco - NEE.
+    crops
+        Crop code of each year, consecutive years.
+    min_qc
+        Days whose NEE quality is lower are not scored; they stay in the input GPP, which must have no gaps.
+
+    Raises
+    ------
+    UserError
+        If the weather lacks a day of these years, the tower gives no GPP on more than `MAX_WITHOUT_GPP` of the days, or
+        a value lies outside what nature knows.
+    """
+    dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
+    absent = dates.difference(pd.DatetimeIndex(weather.index))
+    if len(absent):
+        raise UserError(
+            f"no weather on {len(absent)} days of {min(crops)}-{max(crops)}, the first {absent[0]:%Y-%m-%d}"
+        )
+    tower = tower.on(dates)
+    if tower.without_gpp.mean() > MAX_WITHOUT_GPP:
+        raise UserError(
+            f"{tower.site}: {int(tower.without_gpp.sum()):,} of {len(dates):,} days of {min(crops)}-{max(crops)} have "
+            f"neither Reco and NEE nor a GPP, more than {MAX_WITHOUT_GPP:.0%}; give the gap-filled FLUXNET file of "
+            f"this tower, or years that it covers"
+        )
+    scored = tower.scored(min_qc)
+    table = weather.loc[dates].assign(
+        date=dates.strftime("%Y-%m-%d"),
+        crop=dates.year.map(crops),
+        GPP=tower.gpp,
+        RECO=tower.days["reco"].where(scored),
+        NEE=tower.days["nee"].where(scored),
+        **{str(name): value for name, value in soil.items()},
+    )
+    return site_inputs(table, name=tower.site, notes=tower.notes(min_qc))
+
+
+def read_tower_site(
+    files: TowerFiles, *, crop: str, years: str | None, partitioning: Partitioning = "NT", min_qc: float = MIN_QC
+) -> SiteInputs:
+    """Return the inputs of a tower's site from its files.
+
+    Parameters
+    ----------
+    files
+        Weather, soil and tower.
+    crop, years
+        As `parse_crops` and `parse_years` take them; years None for all whole years that tower and weather share.
+    partitioning, min_qc
+        As `read_tower` and `tower_site` take them.
+
+    Raises
+    ------
+    UserError
+        For what any of these refuses.
+    """
+    weather, tower = daily_weather(files.weather), read_tower(files.tower, partitioning=partitioning)
+    chosen = parse_years(years) if years else tower_years(tower, weather)
+    crops = parse_crops(crop, chosen)
+    return tower_site(weather, soil=topsoil(files.soil), tower=tower, crops=crops, min_qc=min_qc)

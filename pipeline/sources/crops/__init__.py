@@ -1,0 +1,1 @@
+"""Crop maps: the Cropland Data Layer and CSDL."""

@@ -1,0 +1,175 @@
+"""Cropland Data Layer: yearly rasters of crop codes -> corn and soybean share of every cell.
+
+One national raster a year since 2008, before that one a state (30 m, or 56 m where AWiFS images were used), as GeoTIFF
+or in the zip it is downloaded in. The resolution plays no part: shares come from exact overlaps. Each code counts as
+what the settings say, so that double crops (225, 226, 237, 241, 26 ...) are neither corn nor soybean by default.
+
+References
+----------
+Boryan et al. (2011), Geocarto International 26, 341-358, doi:10.1080/10106049.2011.562309.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from rasterio.io import DatasetReader
+
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import Grid
+from pipeline.sources.archive_paths import check_member, inside
+from pipeline.sources.raster import cell_means, open_raster
+
+YearPattern = Annotated[str, Field(pattern=r"\{YYYY\}")]
+
+
+class CropSettings(BaseModel, frozen=True, extra="forbid"):
+    """Which crop layer serves which state and year, how layers are named and decoded."""
+
+    source: Literal["auto", "cdl", "csdl"] = Field(
+        "auto",
+        description='"cdl": Cropland Data Layer; "csdl": Corn-Soy Data Layer; "auto": the CDL from the first year in '
+        "which it is complete in a state, the CSDL before",
+    )
+    cdl_from: int = Field(
+        0, ge=0, description='with "auto": first year of the CDL in all states, such as 2008; 0 is each state\'s own'
+    )
+    pattern: YearPattern = Field(
+        "{YYYY}_*m_cdls.tif",
+        description="CDL: file name at any depth of the folder; {YYYY}: the year; 10, 30 or 56 m; also as .zip",
+    )
+    state_pattern: Annotated[YearPattern, Field(pattern=r"\{FIPS\}")] = Field(
+        "CDL_{YYYY}_{FIPS}.tif",
+        description="CDL of one state, for years without a national one; {FIPS}: the state in two digits; also as .zip",
+    )
+    csdl_patterns: tuple[YearPattern, ...] = Field(
+        ("*CSDL*{YYYY}*.tif", "*{YYYY}*CSDL*.tif"),
+        min_length=1,
+        description="CSDL: file names at any depth of its folder (unconfirmed), one or several a year; also as .zip",
+    )
+    corn_codes: tuple[int, ...] = Field((1,), min_length=1, description="codes of corn in the CDL")
+    soybean_codes: tuple[int, ...] = Field((5,), min_length=1, description="codes of soybean in the CDL")
+    background_code: int = Field(0, description="code of area without data in the CDL")
+
+    @property
+    def decoding(self) -> CropSettings:
+        """The settings that decide what a file's codes mean, the others as by default: those only find files."""
+        kept = self.model_dump(include={"corn_codes", "soybean_codes", "background_code"})
+        return CropSettings(**kept)
+
+
+@dataclass(frozen=True)
+class CropShares:
+    """Crops of one year, as shares of the cell's area (rows, cols) float32, 0 to 1.
+
+    Attributes
+    ----------
+    corn_YX, soybean_YX
+        Share under the crop; NaN where the layer covers nothing of the cell.
+    covered_YX
+        Share that the layer covers: inside the raster and not background. Where it is below 1, the crops' shares are
+        those of the covered part, still relative to the whole cell.
+    """
+
+    corn_YX: NDArray[np.float32]
+    soybean_YX: NDArray[np.float32]
+    covered_YX: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What the codes of a layer mean; all others are something else that grows or lies there."""
+
+    corn: tuple[int, ...]
+    soybean: tuple[int, ...]
+    missing: tuple[float, ...]
+
+
+def files_like(folder: Path, pattern: str) -> list[Path]:
+    """Return files at any depth whose names match, and zips named alike unless the same lies there unpacked."""
+    plain = inside(folder, (path for path in folder.rglob(pattern) if path.is_file()))
+    unpacked = {path.stem for path in plain}
+    zips = inside(folder, folder.rglob(str(Path(pattern).with_suffix(".zip"))))
+    return plain + [path for path in zips if path.stem not in unpacked]
+
+
+def find_layer(folder: Path, *, year: int, settings: CropSettings, state_fips: str = "") -> Path | None:
+    """Return the national crop layer of `year` below `folder`, or that of a state; None if there is none.
+
+    Raises
+    ------
+    UserError
+        If there are several.
+    """
+    template = settings.state_pattern.replace("{FIPS}", state_fips) if state_fips else settings.pattern
+    found = files_like(folder, template.replace("{YYYY}", str(year)))
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(folder)) for path in found)
+        raise UserError(f"{folder}: several crop layers of {year} ({names}); keep one or narrow `pattern`")
+    return found[0] if found else None
+
+
+def raster_of(path: Path) -> Path:
+    """Return what GDAL is to open: the file itself, or the GeoTIFF inside the zip it was downloaded in.
+
+    Reading on from a zip is slower, since compressed data cannot be skipped.
+
+    Raises
+    ------
+    UserError
+        If the zip is damaged or none, or holds anything but one GeoTIFF of its own name.
+    """
+    if path.suffix.lower() != ".zip":
+        return path
+    try:
+        with zipfile.ZipFile(path) as archive:
+            rasters = [name for name in archive.namelist() if name.lower().endswith(".tif")]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UserError(f"{path}: absent, truncated or not a zip ({error}); download it again") from error
+    if [Path(name).stem.lower() for name in rasters] != [path.stem.lower()]:
+        found = ", ".join(rasters) or "no GeoTIFF"
+        raise UserError(f"{path}: holds {found} where {path.stem}.tif alone should be; download it again or unpack it")
+    check_member(path, rasters[0])
+    # Braces keep GDAL from guessing where the zip's path ends, and survive `Path`, which a double slash does not.
+    return Path(f"/vsizip/{{{path.resolve()}}}/{rasters[0]}")
+
+
+def crops_on_grid(layer: Path, *, grid: Grid, settings: CropSettings) -> CropShares:
+    """Return the corn and soybean shares of every cell of `grid`, from exact overlaps in the layer's own plane.
+
+    Raises
+    ------
+    UserError
+        If the layer is unreadable, truncated, geographic (not in a plane), or a stack of several bands.
+    """
+    with open_raster(raster_of(layer)) as source:
+        check_bands(source)
+        tagged = (value for value in source.nodatavals if value is not None)
+        codes = Codes(settings.corn_codes, settings.soybean_codes, (settings.background_code, *tagged))
+        return shares_of(source, grid=grid, codes=codes)
+
+
+def check_bands(source: DatasetReader) -> None:
+    """Raise `UserError` for several bands: the first of a stack of years or classes is not the year's crops."""
+    if source.count != 1:
+        raise UserError(f"{source.name}: {source.count} bands where a crop layer has 1; split the stack by year")
+
+
+def shares_of(source: DatasetReader, *, grid: Grid, codes: Codes) -> CropShares:
+    """Return the crop shares of every cell from an open raster of codes."""
+
+    def layers(codes_YX: NDArray[np.generic]) -> NDArray[np.bool_]:
+        corn, soybean = np.isin(codes_YX, codes.corn), np.isin(codes_YX, codes.soybean)
+        return np.stack([corn, soybean, ~np.isin(codes_YX, codes.missing)])
+
+    shares_LYX = cell_means(source, grid=grid, layers=layers)
+    # Contours that cancel leave some 1e-13 in cells without any: a share of 0 is exactly 0 again after rounding.
+    corn, soybean, covered = shares_LYX.round(9).astype(np.float32)
+    corn[covered == 0] = soybean[covered == 0] = np.nan
+    return CropShares(corn, soybean, covered)

@@ -1,0 +1,259 @@
+"""Which crop layer serves which state in which year, and the shares of cells put together from them.
+
+The Cropland Data Layer (CDL) serves a state from the first year in which it is complete there (`crop_layers.toml`), the
+Corn-Soy Data Layer (CSDL) before. A cell belongs to the state in which its centre lies, and takes all its shares from
+that state's layer. Cells outside the region's states take the CDL where there is one; so do states that have neither a
+complete CDL nor the CSDL in the year.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import Grid
+from pipeline.sources.crops import csdl
+from pipeline.sources.crops.cdl import CropSettings, CropShares, crops_on_grid, find_layer
+from regions import Zone, counties
+
+_NAMED = 3  # files named in a note; the others are counted
+
+
+class Product(IntEnum):
+    """A crop layer, as the map of layers codes it."""
+
+    NONE = 0
+    CDL = 1
+    CSDL = 2
+
+
+@dataclass(frozen=True)
+class CropLayer:
+    """A crop layer of one year: its files, several if it is a mosaic; none if there is no layer."""
+
+    product: Product
+    year: int
+    files: tuple[Path, ...] = ()
+
+    def __str__(self) -> str:
+        names, rest = ", ".join(path.name for path in self.files[:_NAMED]), len(self.files) - _NAMED
+        named = f"{self.product.name} {self.year}: {names}" + (f" and {rest} more" if rest > 0 else "")
+        return named if self.files else "none"
+
+
+@dataclass(frozen=True)
+class StateLayer:
+    """The layer that serves a state of the region."""
+
+    state: str
+    layer: CropLayer
+
+
+@dataclass(frozen=True)
+class YearLayers:
+    """The layers of a year: those of the region's states, and that of the cells elsewhere."""
+
+    states: tuple[StateLayer, ...]
+    elsewhere: CropLayer
+
+    @property
+    def used(self) -> tuple[CropLayer, ...]:
+        """Every layer once."""
+        return tuple(dict.fromkeys((*(served.layer for served in self.states), self.elsewhere)))
+
+    def files_of(self, product: Product) -> tuple[Path, ...]:
+        """Return the files of a product, each once."""
+        return tuple(dict.fromkeys(path for layer in self.used if layer.product is product for path in layer.files))
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Which layer serves which state, for people."""
+        return {served.state: str(served.layer) for served in self.states} | {"elsewhere": str(self.elsewhere)}
+
+
+@dataclass(frozen=True)
+class ComposedCrops:
+    """Crop shares of cells, and where they come from.
+
+    Attributes
+    ----------
+    layer_YX
+        `Product` that served the cell (rows, cols) uint8; 0 where no layer covers anything of it.
+    unserved_cells
+        Cells of states of the region that have no layer this year.
+    """
+
+    shares: CropShares
+    layer_YX: NDArray[np.uint8]
+    unserved_cells: int
+
+
+class FirstYears(BaseModel, frozen=True, extra="forbid"):
+    """First complete year of the CDL in each state, and in all states not named."""
+
+    national: int
+    first_complete: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class CropArchives:
+    """Folders of the two products; need not be there as long as none of their layers is needed."""
+
+    cdl: Path
+    csdl: Path
+    settings: CropSettings
+
+    def layers_of_year(self, year: int, *, zones: Sequence[Zone]) -> YearLayers:
+        """Return the layer of each state in which there are `zones`, and of the cells elsewhere.
+
+        Raises
+        ------
+        UserError
+            Naming every state whose layer is not there, or several layers where one should be.
+        """
+        states = sorted({zone.state for zone in zones})
+        wanted = {state: wanted_product(state, year, settings=self.settings) for state in states}
+        from_csdl = [zone for zone in zones if wanted[zone.state] is Product.CSDL]
+        mosaic, national = self._csdl(year, needed=bool(from_csdl)), self._national(year)
+        layers = {state: national if national.files else self._of_state(year, state) for state in states}
+        layers |= {state: mosaic for state in states if wanted[state] is Product.CSDL}
+        without_cdl = [state for state in states if wanted[state] is Product.CDL and not layers[state].files]
+        faults = [*self._csdl_faults(mosaic, zones=from_csdl), *self._cdl_faults(year, without_cdl)]
+        if not faults and not any(layer.files for layer in layers.values()):
+            faults.append(
+                f"{self.cdl}: no crop layer of {year} named {self._cdl_names(year)}, and the Corn-Soy Data Layer has "
+                f"{csdl.YEARS[0]} to {csdl.YEARS[-1]} of {', '.join(csdl.STATES)} only; take other years or `source`"
+            )
+        if faults:
+            raise UserError("; ".join(faults))
+        return YearLayers(tuple(StateLayer(state, layers[state]) for state in states), national)
+
+    def _national(self, year: int) -> CropLayer:
+        return self._found(year, "")
+
+    def _of_state(self, year: int, state: str) -> CropLayer:
+        return self._found(year, next(zone.fips[:2] for zone in counties() if zone.state == state))
+
+    def _found(self, year: int, state_fips: str) -> CropLayer:
+        """Return the CDL of the nation or a state; none where the settings exclude it."""
+        if self.settings.source == "csdl":
+            return CropLayer(Product.NONE, year)
+        path = find_layer(self.cdl, year=year, settings=self.settings, state_fips=state_fips)
+        return CropLayer(Product.CDL, year, (path,)) if path else CropLayer(Product.NONE, year)
+
+    def _csdl(self, year: int, *, needed: bool) -> CropLayer:
+        files = csdl.find_files(self.csdl, year=year, settings=self.settings) if needed else ()
+        return CropLayer(Product.CSDL if files else Product.NONE, year, files)
+
+    def _csdl_faults(self, mosaic: CropLayer, *, zones: Sequence[Zone]) -> Iterator[str]:
+        """Yield what is wrong unless the CSDL is there for all of `zones`."""
+        absent = sorted({zone.state for zone in zones})
+        if mosaic.files:
+            absent = list(csdl.states_beyond(mosaic.files, zones=zones))
+        if absent:
+            names = _of_year(self.settings.csdl_patterns, mosaic.year)
+            yield (
+                f"{self.csdl}: no Corn-Soy Data Layer of {mosaic.year} for {', '.join(absent)} named {names}; download "
+                f"it from {csdl.DOWNLOAD} (`agcarbon fetch` prints the links), or say with `source` or `cdl_from` that "
+                f"the Cropland Data Layer serves, complete or not"
+            )
+
+    def _cdl_faults(self, year: int, absent: Sequence[str]) -> Iterator[str]:
+        if absent:
+            yield (
+                f"{self.cdl}: no crop layer of {year} for {', '.join(absent)} named {self._cdl_names(year)}; "
+                f"put it there, or say with `source` or `cdl_from` that the Corn-Soy Data Layer serves"
+            )
+
+    def _cdl_names(self, year: int) -> str:
+        return _of_year((self.settings.pattern, self.settings.state_pattern), year)
+
+
+def _of_year(patterns: Iterable[str], year: int) -> str:
+    return " or ".join(pattern.replace("{YYYY}", str(year)) for pattern in patterns)
+
+
+@cache
+def first_years() -> FirstYears:
+    """Return the years from which the CDL is complete."""
+    return FirstYears.model_validate(tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")))
+
+
+def wanted_product(state: str, year: int, *, settings: CropSettings) -> Product:
+    """Return the product that is to serve a state; none where neither is known to be complete."""
+    if settings.source == "cdl":
+        return Product.CDL
+    table = first_years()
+    first = settings.cdl_from or table.first_complete.get(state, table.national)
+    if settings.source == "auto" and year >= first:
+        return Product.CDL
+    return Product.CSDL if state in csdl.STATES and year in csdl.YEARS else Product.NONE
+
+
+def compose(layers: YearLayers, *, grid: Grid, settings: CropSettings) -> ComposedCrops:
+    """Return the crop shares of all cells of `grid`, each from the layer of its state.
+
+    Raises
+    ------
+    UserError
+        As the readers of the layers do; only layers that serve a cell of the grid are read.
+    """
+    used = layers.used
+    numbers = np.array([used.index(served.layer) for served in layers.states] + [used.index(layers.elsewhere)])
+    # Where one layer serves all, no cell needs to know its state.
+    state_YX = np.full(grid.shape, -1) if len(used) == 1 else states_of_cells(grid, [s.state for s in layers.states])
+    number_YX = numbers[state_YX]
+    corn, soybean, covered = np.full((3, *grid.shape), np.nan, np.float32)
+    product_YX = np.zeros(grid.shape, np.uint8)
+    for number in np.unique(number_YX):
+        here, layer = number_YX == number, used[number]
+        shares = _read(layer, grid=grid, settings=settings)
+        for values, own in zip(
+            (corn, soybean, covered), (shares.corn_YX, shares.soybean_YX, shares.covered_YX), strict=True
+        ):
+            values[here] = own[here]
+        product_YX[here & (shares.covered_YX > 0)] = layer.product
+    unserved = (state_YX >= 0) & np.array([not layer.files for layer in used])[number_YX]
+    return ComposedCrops(CropShares(corn, soybean, covered), product_YX, int(unserved.sum()))
+
+
+def _read(layer: CropLayer, *, grid: Grid, settings: CropSettings) -> CropShares:
+    if layer.product is Product.CSDL:
+        return csdl.csdl_on_grid(layer.files, grid=grid)
+    if layer.product is Product.CDL:
+        return crops_on_grid(layer.files[0], grid=grid, settings=settings)
+    unknown = np.full(grid.shape, np.nan, np.float32)
+    return CropShares(unknown, unknown, np.zeros(grid.shape, np.float32))
+
+
+def states_of_cells(grid: Grid, states: Sequence[str]) -> NDArray[np.intp]:
+    """Return the index of the state in which each cell's centre lies (rows, cols); -1 where it lies in none of them."""
+    found_YX = np.full(grid.shape, -1)
+    longitude, latitude = grid.lonlat()
+    around = shapely.box(longitude.min(), latitude.min(), longitude.max(), latitude.max())
+    tree = _counties()
+    for index in np.sort(tree.query(around, predicate="intersects")):
+        county = counties()[index]
+        if county.state in states:
+            # The border belongs to both counties: a centre right on it is that of the higher FIPS code.
+            inside = shapely.intersects_xy(tree.geometries[index], longitude, latitude)
+            found_YX[inside] = states.index(county.state)
+    return found_YX
+
+
+@cache
+def _counties() -> shapely.STRtree:
+    """All counties, prepared for many questions."""
+    outlines = np.array([zone.geometry for zone in counties()])
+    shapely.prepare(outlines)
+    return shapely.STRtree(outlines)

@@ -1,0 +1,1 @@
+"""SLOPE GPP: daily GeoTIFFs on the sinusoidal grid."""

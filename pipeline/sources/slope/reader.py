@@ -1,0 +1,288 @@
+"""SLOPE gross primary production: daily GeoTIFFs of one MODIS tile -> [gC m-2 d-1] on the grid's cells.
+
+References
+----------
+Jiang et al. (2021), Earth Syst. Sci. Data 13, 281-298, doi:10.5194/essd-13-281-2021. Product: SLOPE_GPP_CONUS_1786,
+doi:10.3334/ORNLDAAC/1786.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+from dataclasses import astuple, dataclass
+from itertools import compress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from pipeline import pulse
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import CELL_M, SINUSOIDAL, Grid
+from pipeline.sources.raster import open_raster
+from pipeline.sources.slope.settings import Layer, SlopeSettings, is_modis_plane
+
+MISSING_FROM = 32767  # stored values from here up are fill
+PLAUSIBLE_GPP = 50.0  # gC m-2 d-1; twice what maize reaches
+OFF_GRID = 0.02  # largest misfit of a pixel [pixel]: grids are printed with few digits, a resampled one is out by more
+SUMMER = slice(151, 243)  # June to August; in leap years a day earlier
+
+Indices = NDArray[np.int64]
+
+_AS_RELEASED = CRS.from_string(SINUSOIDAL)
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Values of files that are there (cells x days) which were taken for missing, each counted once.
+
+    Attributes
+    ----------
+    declared
+        Equal to the file's own missing value or to `nodata`.
+    not_a_number
+        NaN, in files of floating-point numbers.
+    negative, high
+        Below 0; from 32767 up.
+    """
+
+    declared: int = 0
+    not_a_number: int = 0
+    negative: int = 0
+    high: int = 0
+
+    def __add__(self, other: Unused) -> Unused:
+        return Unused(*(one + another for one, another in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class YearLayer:
+    """One quantity of one year: `values_TYX` (days, rows, cols) [gC m-2 d-1], NaN missing; days without a file."""
+
+    values_TYX: NDArray[np.float32]
+    absent_days: tuple[dt.date, ...]
+    unused: Unused
+
+
+@dataclass(frozen=True)
+class YearGpp:
+    """Observed GPP of one year: `gpp_TYX` (days, rows, cols) [gC m-2 d-1], NaN missing; days without a file."""
+
+    gpp_TYX: NDArray[np.float32]
+    absent_days: tuple[dt.date, ...]
+    unused: Unused
+
+
+@dataclass(frozen=True)
+class FilledGpp:
+    """GPP of one year without gaps.
+
+    Attributes
+    ----------
+    gpp_TYX
+        (days, rows, cols) float32 [gC m-2 d-1]; a cell whose year is missing is NaN on all days.
+    dormant_YX, interpolated_YX
+        Days (uint16) set to 0 in the dormant season; interpolated in the growing season (0 where the year is missing).
+    longest_gap_YX
+        Longest growing-season gap [days] (uint16); above `max_gap_days` the cell's year is missing.
+    """
+
+    gpp_TYX: NDArray[np.float32]
+    dormant_YX: NDArray[np.uint16]
+    interpolated_YX: NDArray[np.uint16]
+    longest_gap_YX: NDArray[np.uint16]
+
+
+def days_of(year: int) -> list[dt.date]:
+    """Return all calendar days of a year, with 29 February and 31 December."""
+    return [dt.date(year, 1, 1) + dt.timedelta(n) for n in range(365 + calendar.isleap(year))]
+
+
+def read_year(folder: Path, *, year: int, grid: Grid, settings: SlopeSettings) -> YearGpp:
+    """Return the GPP of every day of `year` on `grid`, a rectangle inside one MODIS tile.
+
+    Raises
+    ------
+    UserError
+        If no day has a file; a file is truncated, off the grid, in another coordinate system, smaller than `grid` or
+        outside the plausible range (scale); or if the summer is implausibly low (scale).
+    """
+    found = _read_layer(folder, year=year, grid=grid, layer=settings.gpp)
+    peak = float(np.fmax.reduce(found.values_TYX[SUMMER], axis=None, initial=0.0))
+    # Zeros alone are water or rock, whatever the scale.
+    if 0 < peak < settings.min_summer_peak:
+        raise UserError(
+            f"{folder}: GPP of {_modis_tile(grid)} from June to August {year} stays at or below {peak:.2g} gC m-2 d-1 "
+            f"(`min_summer_peak` {settings.min_summer_peak:g}) on {grid.rows} x {grid.cols} cells; is `scale` "
+            f"({settings.scale:g}) that of this product? If nothing grows there, set `min_summer_peak` to 0"
+        )
+    return YearGpp(found.values_TYX, found.absent_days, found.unused)
+
+
+def read_uncertainty(folder: Path, *, year: int, grid: Grid, settings: SlopeSettings) -> YearLayer:
+    """Return the uncertainty of GPP of every day of `year` on `grid`, as the product gives it; nothing is filled.
+
+    Raises
+    ------
+    UserError
+        As `read_year`, but for the summer; or if a file lacks the band.
+    """
+    assert settings.uncertainty is not None  # the caller has seen to it
+    return _read_layer(folder, year=year, grid=grid, layer=settings.uncertainty)
+
+
+def _read_layer(folder: Path, *, year: int, grid: Grid, layer: Layer) -> YearLayer:
+    tile, days = _modis_tile(grid), days_of(year)
+    paths = [folder / layer.file_name(day, tile=tile) for day in days]
+    present = [path.is_file() for path in paths]
+    if not any(present):
+        example = paths[0].relative_to(folder)
+        raise UserError(f"{folder}: no {layer.quantity} of {tile} in {year}, such as {example}; see `pattern`")
+    values_TYX = np.full((len(days), *grid.shape), np.nan, np.float32)
+    unused = Unused()
+    for values_YX, path in compress(zip(values_TYX, paths, strict=True), present):
+        values_YX[:], skipped = _read_day(path, grid=grid, layer=layer)
+        unused += skipped
+        pulse.beat()
+    return YearLayer(values_TYX, tuple(day for day, there in zip(days, present, strict=True) if not there), unused)
+
+
+def _modis_tile(grid: Grid) -> str:
+    names = {tile.modis for tile in grid.tiles()}
+    assert len(names) == 1, "SLOPE is read by MODIS tile"
+    return names.pop()
+
+
+def _read_day(path: Path, *, grid: Grid, layer: Layer) -> tuple[NDArray[np.floating], Unused]:
+    with open_raster(path) as source:
+        _check_plane(source, assumed=layer.crs)
+        _check_packing(source, layer=layer)
+        stored_YX: NDArray[Any] = source.read(layer.band, window=_window(source, grid=grid))
+        declared = [value for value in (source.nodatavals[layer.band - 1], layer.nodata) if value is not None]
+    missing_YX, unused = _missing(stored_YX, declared=declared)
+    values_YX = np.where(missing_YX, np.float32(np.nan), stored_YX * np.float32(layer.scale))
+    if (values_YX > PLAUSIBLE_GPP).any():
+        raise UserError(
+            f"{path}: {layer.quantity} of {np.nanmax(values_YX):g} gC m-2 d-1 is above {PLAUSIBLE_GPP:g}; SLOPE stores "
+            f"integers of 0.001 gC m-2 d-1: is `{layer.scale_setting}` ({layer.scale:g}) that of this product?"
+        )
+    return values_YX, unused
+
+
+def _missing(stored_YX: NDArray[Any], *, declared: list[float]) -> tuple[NDArray[np.bool_], Unused]:
+    """Which values are missing, and how many for each reason, the first that holds."""
+    reasons = (np.isin(stored_YX, declared), np.isnan(stored_YX), stored_YX < 0, stored_YX >= MISSING_FROM)
+    missing_YX, counts = np.zeros(stored_YX.shape, bool), []
+    for reason_YX in reasons:
+        counts.append(int(np.count_nonzero(reason_YX & ~missing_YX)))
+        missing_YX |= reason_YX
+    return missing_YX, Unused(*counts)
+
+
+def _check_packing(source: DatasetReader, *, layer: Layer) -> None:
+    """Refuse a file that holds no such band, or says of itself that it is decoded otherwise."""
+    setting, scale = layer.scale_setting, layer.scale
+    if source.count < layer.band:
+        raise UserError(f"{source.name}: holds {source.count} bands, not the {layer.band} of `uncertainty_band`")
+    dtype, tagged = source.dtypes[layer.band - 1], source.scales[layer.band - 1]
+    if np.dtype(dtype).kind == "f" and scale != 1:
+        raise UserError(
+            f"{source.name}: holds {dtype}, but `{setting}` {scale:g} is for SLOPE's integers; set it to 1 if the file "
+            f"is in gC m-2 d-1 already, or store its integers as int16"
+        )
+    offset = source.offsets[layer.band - 1]
+    if offset != 0 or (tagged != 1 and not np.isclose(tagged, scale, rtol=1e-6, atol=0)):
+        raise UserError(
+            f"{source.name}: says that its values are to be multiplied by {tagged:g} and raised by {offset:g}, but "
+            f"`{setting}` is {scale:g}, with nothing to add; use the product as released or mend `{setting}`"
+        )
+
+
+def _check_plane(source: DatasetReader, *, assumed: str | None) -> None:
+    if source.crs == _AS_RELEASED:  # quicker than to spell it out for every file
+        return
+    crs = source.crs.to_wkt() if source.crs else assumed
+    if crs is None:
+        raise UserError(f"{source.name}: has no coordinate system; give the one of such files as `crs`")
+    if not is_modis_plane(crs):
+        raise UserError(
+            f"{source.name}: coordinate system {source.crs or crs} is not the MODIS sinusoidal one ({SINUSOIDAL}); use "
+            f"the product as released"
+        )
+
+
+def _window(source: DatasetReader, *, grid: Grid) -> Window:
+    """Place of the grid in the file, whose pixels must be the grid's cells."""
+    to_pixels = ~source.transform @ grid.transform
+    corners = np.array([to_pixels @ (0, 0), to_pixels @ (grid.cols, grid.rows)])
+    (left, top), (right, bottom) = corners.round().astype(int)
+    if np.abs(corners - corners.round()).max() > OFF_GRID or (bottom - top, right - left) != grid.shape:
+        raise UserError(
+            f"{source.name}: pixels of {source.res[0]:.3f} m from ({source.transform.c:.1f}, {source.transform.f:.1f}) "
+            f"are not cells of the MODIS grid ({CELL_M:.3f} m); use the product without resampling"
+        )
+    if left < 0 or top < 0 or right > source.width or bottom > source.height:
+        raise UserError(
+            f"{source.name}: {source.height} x {source.width} pixels do not hold rows {top} to {bottom} and columns "
+            f"{left} to {right} of the region; use a larger clip"
+        )
+    return Window(left, top, grid.cols, grid.rows)
+
+
+def fill_gaps(gpp_TYX: NDArray[np.float32], *, settings: SlopeSettings) -> FilledGpp:
+    """Return GPP with its gaps filled; the first axis holds the 365 or 366 days of one year.
+
+    Missing days of the dormant season become 0. Gaps of the growing season up to `max_gap_days` are linear between the
+    days around them; a longer one makes the cell's whole year missing. Of a gap across the border of the seasons, the
+    dormant days become 0 first; the others are a gap of their own, that ends at this 0, and they alone count against
+    `max_gap_days`. The seasons are days of year as each year counts them, as in the published series: after 28
+    February of a leap year they begin a date earlier.
+    """
+    gpp_TYX = gpp_TYX.copy()
+    dormant_TYX = np.isnan(gpp_TYX) & _dormant(len(gpp_TYX), settings)[:, None, None]
+    gpp_TYX[dormant_TYX] = 0.0
+    interpolated_YX, longest_YX = np.zeros((2, *gpp_TYX.shape[1:]), np.uint16)
+    for row in range(gpp_TYX.shape[1]):  # all at once, the list of missing days could exceed the data many times
+        gpp_TX = gpp_TYX[:, row]
+        gaps = _Gaps.of(gpp_TX)
+        gpp_TX[gaps.day, gaps.cell] = gaps.interpolate(gpp_TX)
+        interpolated_YX[row] = np.bincount(gaps.cell, minlength=gpp_TX.shape[1])
+        np.maximum.at(longest_YX[row], gaps.cell, gaps.after - gaps.before - 1)
+    missing_YX = longest_YX > settings.max_gap_days
+    gpp_TYX[:, missing_YX] = np.nan
+    interpolated_YX[missing_YX] = 0
+    return FilledGpp(gpp_TYX, dormant_TYX.sum(axis=0, dtype=np.uint16), interpolated_YX, longest_YX)
+
+
+def _dormant(days: int, settings: SlopeSettings) -> NDArray[np.bool_]:
+    """Which days lie in the dormant season; the first and the last always do, so that every gap has two ends."""
+    day_of_year = np.arange(1, days + 1)
+    return (day_of_year >= settings.dormant_from) | (day_of_year <= settings.dormant_to)
+
+
+class _Gaps(NamedTuple):
+    """Missing days, one an entry: cell, day, and the days with a value before and after the gap that it lies in."""
+
+    cell: Indices
+    day: Indices
+    before: Indices
+    after: Indices
+
+    @classmethod
+    def of(cls, gpp_TX: NDArray[np.float32]) -> _Gaps:
+        cell, day = np.nonzero(np.isnan(gpp_TX.T))
+        begins = np.ones(day.size, bool)
+        begins[1:] = (np.diff(cell) != 0) | (np.diff(day) != 1)
+        gap = np.cumsum(begins) - 1
+        before = day[begins][gap] - 1
+        return cls(cell, day, before, before + np.bincount(gap)[gap] + 1)
+
+    def interpolate(self, gpp_TX: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Values of the missing days, linear between the days around the gap."""
+        weight = (self.day - self.before) / (self.after - self.before)
+        return (1 - weight) * gpp_TX[self.before, self.cell] + weight * gpp_TX[self.after, self.cell]

@@ -1,0 +1,1 @@
+"""Soil properties: gSSURGO, SoilGrids 2.0 and POLARIS."""

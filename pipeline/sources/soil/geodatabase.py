@@ -1,0 +1,117 @@
+"""Tables of gSSURGO geodatabases: read from one or several, checked against the limits that the product sets."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyogrio
+from pandas.api.types import is_numeric_dtype
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from pipeline.errors import UserError
+from pipeline.sources.archive_paths import check_member
+
+FILE = "geodatabase"  # column of a row's geodatabase, counted from 0
+
+
+class Column(NamedTuple):
+    """A column of numbers: factor to the unit that is wanted, and its least and greatest stored value."""
+
+    name: str
+    factor: float
+    low: float
+    high: float
+
+
+class Table(NamedTuple):
+    """A table of the geodatabase: its key, keys of other tables and numbers read with it; whether it may be empty."""
+
+    name: str
+    key: str
+    others: tuple[str, ...] = ()
+    numbers: tuple[Column, ...] = ()
+    optional: bool = False
+
+
+def read_table(geodatabases: Sequence[Path], table: Table) -> pd.DataFrame:
+    """Return the rows of a table from all geodatabases, with keys as text; a row that several hold counts once.
+
+    Raises
+    ------
+    UserError
+        If a geodatabase is unreadable or truncated, lacks the table or a column, or holds values beyond their limits,
+        such as -1 for missing.
+    """
+    rows = [_read_one(path, table).assign(**{FILE: number}) for number, path in enumerate(geodatabases)]
+    return pd.concat(rows, ignore_index=True).drop_duplicates(table.key, ignore_index=True)
+
+
+def _read_one(geodatabase: Path, table: Table) -> pd.DataFrame:
+    keys, numbers = [table.key, *table.others], [column.name for column in table.numbers]
+    rows = _rows(geodatabase, table, [*keys, *numbers])
+    absent = [column for column in (*keys, *numbers) if column not in rows]
+    if absent:
+        raise UserError(
+            f"{geodatabase}: table {table.name} lacks {', '.join(absent)}; use an unaltered gSSURGO release"
+        )
+    for column in table.numbers:
+        _check_range(rows[column.name], f"{table.name}.{column.name}", column=column, geodatabase=geodatabase)
+    return rows.assign(**{key: _as_text(rows[key]) for key in keys}).astype(dict.fromkeys(numbers, np.float64))
+
+
+def _as_text(keys: pd.Series[Any]) -> pd.Series[Any]:
+    """Keys as the product has them; copies that went through other software hold numbers, which would match no text."""
+    return keys.astype("Int64").astype(str) if is_numeric_dtype(keys) else keys
+
+
+def _rows(geodatabase: Path, table: Table, columns: list[str]) -> pd.DataFrame:
+    """All rows, at least one unless the table is optional."""
+    path = _gdal_path(geodatabase, table)
+    try:
+        with warnings.catch_warnings(record=True) as warned:  # where an index is absent, GDAL guesses where rows are
+            warnings.simplefilter("always", RuntimeWarning)
+            pyogrio.read_info(path, layer=table.name)  # raises where the index is cut short; reading would give no rows
+            rows: pd.DataFrame = pyogrio.read_dataframe(path, layer=table.name, columns=columns, read_geometry=False)
+    except (DataSourceError, DataLayerError) as error:
+        raise _unreadable(geodatabase, table, str(error)) from error
+    if warned:
+        raise _unreadable(geodatabase, table, str(warned[0].message))
+    if rows.empty and not table.optional:
+        raise _unreadable(geodatabase, table, "no rows")
+    return rows
+
+
+def _unreadable(geodatabase: Path, table: Table, reason: str) -> UserError:
+    return UserError(
+        f"{geodatabase}: table {table.name} is unreadable or truncated ({reason}); unpack or download it again"
+    )
+
+
+def _gdal_path(geodatabase: Path, table: Table) -> str:
+    if geodatabase.suffix != ".zip":
+        return str(geodatabase)
+    try:
+        names = zipfile.ZipFile(geodatabase).namelist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise _unreadable(geodatabase, table, str(error)) from error
+    folders = {name[: name.index(".gdb/") + 4] for name in names if ".gdb/" in name}
+    if len(folders) != 1:
+        raise UserError(f"{geodatabase}: holds {len(folders)} geodatabases (.gdb folders), not 1; unpack it")
+    (held,) = folders
+    check_member(geodatabase, held)
+    return f"/vsizip/{geodatabase}/{held}"
+
+
+def _check_range(stored: pd.Series[float], name: str, *, column: Column, geodatabase: Path) -> None:
+    outside = stored[(stored < column.low) | (stored > column.high)]
+    if len(outside):
+        raise UserError(
+            f"{geodatabase}: {name} holds {outside.iloc[0]:g} ({len(outside)} rows), outside {column.low:g} to "
+            f"{column.high:g}; a missing value must be NULL"
+        )

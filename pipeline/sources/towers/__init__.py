@@ -1,0 +1,1 @@
+"""Flux towers: FLUXNET2015 and AmeriFlux, daily and half-hourly."""

@@ -1,0 +1,91 @@
+"""FLUXNET towers (FLUXNET2015 and AmeriFlux FLUXNET; FULLSET, SUBSET or FLUXMET): daily, half-hourly or hourly files.
+
+Which of them a file is, its columns and stamps tell, not its name.
+
+References
+----------
+Pastorello et al. (2020), Scientific Data 7:225, doi:10.1038/s41597-020-0534-3 (FLUXNET2015, its columns and QC).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import UserError
+from pipeline.sources.towers.daily_record import FluxLimit, FluxNames, Tower, spike_notes, without_spikes
+from pipeline.sources.towers.half_hourly import Steps, daily_fluxes, daily_share, read_steps, scale_notes
+from pipeline.sources.towers.tables import DAY_DIGITS, TowerTable
+
+Partitioning = Literal["NT", "DT"]  # night-time (Reichstein 2005) or day-time (Lasslop 2010) separation of NEE
+
+GOOD = 1  # a step's flag: 0 measured, 1 filled well, 2 and 3 filled less well
+STEP_FLAGS = (0, 1, 2, 3)
+DAY_LIMIT = FluxLimit(50.0, "g C m-2 d-1", "kg C ha-1 d-1, mg C or g CO2 m-2 d-1")  # twice what maize takes up
+
+
+def read_fluxnet(table: TowerTable, *, partitioning: Partitioning = "NT") -> Tower:
+    """Return the days of a FLUXNET file, made of its steps where it is half-hourly or hourly.
+
+    A day made of steps is missing unless all of its steps have a value; its qc is the share of steps with flag 0 or 1,
+    as in the daily files.
+
+    Raises
+    ------
+    UserError
+        If a column is absent, a value is no number or no field's flux, a quality flag is unknown, a stamp is malformed,
+        repeated or out of order, or the file is weekly, monthly or yearly.
+    """
+    suffix = f"{partitioning}_VUT_REF"
+    names = FluxNames(f"RECO_{suffix}", "NEE_VUT_REF", f"GPP_{suffix}", "NEE_VUT_REF_QC")
+    columns = {f"RECO_{suffix}": "reco", names.nee: "nee", f"GPP_{suffix}": "gpp_product"}
+    if "TIMESTAMP" in table.columns:
+        return _of_days(table, names=names, columns=columns)
+    return _of_steps(table, names=names, columns=columns)
+
+
+def _of_days(table: TowerTable, *, names: FluxNames, columns: dict[str, str]) -> Tower:
+    raw = table.read([*columns, names.qc], stamps=["TIMESTAMP"])
+    dates = table.times(raw["TIMESTAMP"], digits=DAY_DIGITS)
+    faulty = np.isnat(dates)
+    faulty[1:] |= dates[1:] <= dates[:-1]
+    if faulty.any():
+        row = int(np.flatnonzero(faulty)[0])
+        raise UserError(
+            f"{table.file}: TIMESTAMP {raw['TIMESTAMP'].iloc[row]!r} in row {row + 1} is not the YYYYMMDD of a later "
+            f"day than the row before; give the daily file with each day once"
+        )
+    quality = raw[names.qc]
+    if not quality.dropna().between(0, 1).all():
+        raise UserError(
+            f"{table.file}: {names.qc} reaches from {quality.min():g} to {quality.max():g}, but that of a day is the "
+            f"share of good half-hours, 0 to 1; give the daily file as released"
+        )
+    fluxes = without_spikes(raw[list(columns)], limit=DAY_LIMIT, place=table.file)
+    reading = spike_notes(raw[list(columns)], fluxes, limit=DAY_LIMIT)
+    days = fluxes.rename(columns=columns).assign(qc=quality).set_axis(pd.DatetimeIndex(dates), axis=0)
+    return Tower(table.file.site, names, days, reading)
+
+
+def _of_steps(table: TowerTable, *, names: FluxNames, columns: dict[str, str]) -> Tower:
+    steps = read_steps(table, list(columns), flags=(names.qc,))
+    flags = steps.values[names.qc]
+    if not flags.dropna().isin(STEP_FLAGS).all():
+        raise UserError(
+            f"{table.file}: {names.qc} reaches from {flags.min():g} to {flags.max():g}, but that of a step is one of "
+            f"{STEP_FLAGS}; give the HH or HR file as released"
+        )
+    quality = daily_share(flags <= GOOD, per_day=steps.per_day)  # a step without a flag is not known to be good
+    days = daily_fluxes(steps, list(columns)).rename(columns=columns).assign(qc=quality)
+    reading = (_made_of(steps, days), *steps.notes, *scale_notes(steps.values[names.nee], per_day=steps.per_day))
+    return Tower(table.file.site, names, days, reading)
+
+
+def _made_of(steps: Steps, days: pd.DataFrame) -> str:
+    return (
+        f"The days are means of {steps.name} in umol CO2 m-2 s-1; of the file's {len(days):,} days, "
+        f"{int(days['nee'].isna().sum()):,} lack a step of NEE and {int(days['reco'].isna().sum()):,} one of Reco, and "
+        f"are missing."
+    )

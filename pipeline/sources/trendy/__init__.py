@@ -1,0 +1,1 @@
+"""TRENDY-v9 land models: fluxes, conservatively regridded."""

@@ -1,0 +1,133 @@
+"""CF conventions on Zarr groups: coordinates, grid mapping, arrays with their attributes and layout.
+
+What is written here opens with `xarray.open_zarr(store, group=..., consolidated=False)`, times decoded and the
+projection known to rioxarray.
+
+References
+----------
+CF-1.11, https://cfconventions.org, sections 3 (attributes), 4 (coordinates) and 5.6 (grid mappings).
+"""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from pyproj import CRS
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
+from pipeline.variables import Variable
+
+CONVENTIONS = "CF-1.11"
+GRID_MAPPING = "spatial_ref"  # the name that rioxarray looks for
+
+LEAP_DAYS = 366
+_CHUNK_DAYS, _CHUNK_CELLS = 61, 48  # 366 = 6 x 61; a map of one day and the series of one field are both cheap
+
+
+def days_in_year(year: int) -> int:
+    """365 or 366."""
+    return 365 + calendar.isleap(year)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Dimensions of an array and how it is cut: `shards` are the unit of write, `chunks` the unit of read."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None = None
+
+    @classmethod
+    def daily(cls, grid: Grid, year: int) -> Layout:
+        """(time, y, x) with one shard per tile; shards of 366 days serve common years as well."""
+        edge = max(n for n in range(1, _CHUNK_CELLS + 1) if grid.tile_cells % n == 0)
+        return cls(
+            ("time", "y", "x"),
+            (days_in_year(year), *grid.shape),
+            (_CHUNK_DAYS, edge, edge),
+            (LEAP_DAYS, grid.tile_cells, grid.tile_cells),
+        )
+
+    @classmethod
+    def map(cls, grid: Grid) -> Layout:
+        """(y, x) with one chunk per tile."""
+        return cls(("y", "x"), grid.shape, (grid.tile_cells, grid.tile_cells))
+
+
+# Blosc gives back other numbers, and no error, for most bytes that change where they lie; the checksum finds them.
+_CODECS = (BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
+
+
+def create(group: zarr.Group, variable: Variable, layout: Layout, **attributes: Any) -> zarr.Array[Any]:
+    """Create the array of `variable` in `group`, empty, with its CF attributes and any further `attributes`."""
+    located = {"grid_mapping": GRID_MAPPING} if layout.dims[-2:] == ("y", "x") else {}
+    described: dict[str, Any] = {**variable.attributes, **located, **attributes}
+    return group.create_array(
+        variable.name,
+        shape=layout.shape,
+        dtype=variable.dtype,
+        chunks=layout.chunks,
+        shards=layout.shards,
+        compressors=_CODECS,
+        fill_value=variable.fill_value,
+        dimension_names=layout.dims,
+        attributes=described,
+    )
+
+
+def write_time(group: zarr.Group, year: int) -> None:
+    """Write the coordinate `time`: every calendar day of `year`, stamped 00:00 UTC."""
+    first = np.datetime64(f"{year}-01-01", "D").astype(np.int32)
+    days = first + np.arange(days_in_year(year), dtype=np.int32)
+    _coordinate(
+        group,
+        "time",
+        days,
+        standard_name="time",
+        long_name="day",
+        units="days since 1970-01-01",
+        calendar="standard",
+        axis="T",
+    )
+
+
+def write_yx(group: zarr.Group, grid: Grid) -> None:
+    """Write the coordinates `y` and `x` [m] of the cell centres, north first, and the grid mapping `spatial_ref`."""
+    for name, centres in (("y", grid.y_m), ("x", grid.x_m)):
+        long_name = f"{name} coordinate of the cell centre, MODIS sinusoidal"
+        standard_name = f"projection_{name}_coordinate"
+        _coordinate(
+            group, name, centres, standard_name=standard_name, long_name=long_name, units="m", axis=name.upper()
+        )
+    transform = " ".join(repr(number) for number in grid.transform.to_gdal())
+    mapping = CRS.from_proj4(SINUSOIDAL).to_cf() | {"GeoTransform": transform}
+    array = group.create_array(GRID_MAPPING, shape=(), dtype="int32", fill_value=0, attributes=mapping)
+    array[...] = 0
+    # Without this attribute xarray opens a grid mapping as data, where rioxarray doesn't find it.
+    group.attrs["coordinates"] = GRID_MAPPING
+
+
+def write_latlon(group: zarr.Group, *, lat: NDArray[np.float64], lon: NDArray[np.float64]) -> None:
+    """Write the coordinates `lat` and `lon` [degree] of cell centres on a regular grid."""
+    _coordinate(group, "lat", lat, standard_name="latitude", long_name="latitude", units="degrees_north", axis="Y")
+    _coordinate(group, "lon", lon, standard_name="longitude", long_name="longitude", units="degrees_east", axis="X")
+
+
+def _coordinate(group: zarr.Group, name: str, values: NDArray[np.generic], **attributes: Any) -> None:
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=values.shape,
+        fill_value=0,
+        dimension_names=(name,),
+        attributes=attributes,
+    )
+    array[...] = values

@@ -1,0 +1,86 @@
+"""Files for people and other programs, in a folder or in a bucket: each appears whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.storage import s3
+
+_MEDIA_TYPES = {
+    ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".png": "image/png",
+}
+
+
+def join(location: str, *parts: str) -> str:
+    """Return the location of a file below a location."""
+    return "/".join((location.rstrip("/"), *parts))
+
+
+def name_of(location: str) -> str:
+    """Return the last part of a location."""
+    return location.rstrip("/").rpartition("/")[2]
+
+
+@contextmanager
+def writing(location: str) -> Iterator[Path]:
+    """Give a path to write a file at, and put it at `location` when the block ends; if it raises, nothing is there.
+
+    Raises
+    ------
+    UserError
+        If `location` is in a bucket that does not take it.
+    """
+    with TemporaryDirectory(prefix="agcarbon-") if s3.is_remote(location) else nullcontext() as staging:
+        final = Path(location)
+        if staging is None:
+            final.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(staging) / final.name if staging else final.with_name(f".{final.name}.partial")
+        try:
+            yield partial
+            if staging:
+                s3.upload(str(partial), location, media_type=_MEDIA_TYPES.get(final.suffix))
+            else:
+                partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def read(location: str) -> bytes | None:
+    """Return a file's content, or None if there is none."""
+    if s3.is_remote(location):
+        found = s3.get(location)
+        return found.content if found else None
+    path = Path(location)
+    return path.read_bytes() if path.exists() else None
+
+
+def listed(location: str, *, suffix: str) -> list[str]:
+    """Return the locations of the files right below a location, in order."""
+    if s3.is_remote(location):
+        return [found for found in s3.listed(location) if found.endswith(suffix)]
+    return [str(path) for path in sorted(Path(location).glob(f"*{suffix}"))]
+
+
+def readable_by_gdal(location: str) -> Any:
+    """Return the environment in which rasterio opens what is at `location`."""
+    import rasterio
+    from rasterio.session import AWSSession
+
+    if not s3.is_remote(location):
+        return rasterio.Env()
+    service = s3.Service.of_environment()
+    host = urlsplit(service.endpoint).netloc if service.endpoint else None
+    return rasterio.Env(
+        AWSSession(region_name=service.region, endpoint_url=host),
+        AWS_HTTPS="NO" if service.allow_http else "YES",
+        AWS_VIRTUAL_HOSTING="FALSE" if service.path_style else "TRUE",
+        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",  # else it looks for side files, of which there are none
+    )

@@ -1,0 +1,215 @@
+"""Icechunk repositories: opening, clean sessions, commits, and the lock that keeps a second writer out."""
+
+from __future__ import annotations
+
+import copy
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import icechunk
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.storage import s3
+from pipeline.storage.lease import Lease
+
+BRANCH = "main"
+
+Array: TypeAlias = "zarr.Array[Any]"
+
+
+def _storage(location: str) -> icechunk.Storage:
+    if not s3.is_remote(location):
+        return icechunk.local_filesystem_storage(location)
+    s3.check(location)  # Icechunk tries for 20 seconds before it says that it reaches no server
+    place, service = s3.Place.parse(location), s3.Service.of_environment()
+    return icechunk.s3_storage(
+        bucket=place.bucket,
+        prefix=place.key,
+        region=service.region,
+        endpoint_url=service.endpoint,
+        allow_http=service.allow_http,
+        force_path_style=service.path_style,
+        from_env=True,  # every process asks its own environment: credentials travel to no worker
+    )
+
+
+def _config() -> icechunk.RepositoryConfig:
+    # A commit rewrites the manifests of the arrays it touches: one per year keeps that cost flat as years are added.
+    year = icechunk.ManifestSplitDimCondition.DimensionName("year")
+    by_year: Any = {icechunk.ManifestSplitCondition.AnyArray(): {year: 1}}
+    config = icechunk.RepositoryConfig.default()
+    config.manifest = icechunk.ManifestConfig(splitting=icechunk.ManifestSplittingConfig.from_dict(by_year))
+    return config
+
+
+def exists(location: str) -> bool:
+    """Say whether a repository with at least one commit is at `location` (a folder, or s3://bucket/prefix).
+
+    One without commits is what a process leaves that was killed while it created the repository.
+    """
+    if not s3.is_remote(location) and not Path(location).is_dir():
+        return False  # Icechunk would make the folder, and panics where it cannot
+    storage = _storage(location)
+    if not icechunk.Repository.exists(storage):
+        return False
+    newest = next(iter(icechunk.Repository.open(storage).ancestry(branch=BRANCH)))
+    return newest.parent_id is not None
+
+
+def create(location: str) -> icechunk.Repository:
+    """Return an empty repository at `location`, where none with commits may be; see `exists`.
+
+    Raises
+    ------
+    UserError
+        If nothing can be written there.
+    """
+    try:
+        if not s3.is_remote(location):
+            _make_folder(Path(location))
+        repository = icechunk.Repository.open_or_create(_storage(location), config=_config())
+        repository.save_config()
+    except (OSError, icechunk.IcechunkError) as error:
+        raise _unwritable(location, error) from None
+    return repository
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder, or raise `OSError` if it can hold nothing, before Icechunk finds out and panics."""
+    path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise PermissionError("Permission denied")
+
+
+def _unwritable(location: str, error: Exception) -> UserError:
+    # Icechunk ends the account of its error with what was at the bottom of it.
+    cause = str(error).strip().splitlines()[-1].lstrip(" |`->")
+    return UserError(f"{location}: nothing can be written there ({cause}); make it writable, or name another place")
+
+
+def open_existing(location: str, *, made_by: str) -> icechunk.Repository:
+    """Open a repository; raises `UserError` naming the command `made_by` which it should have been made."""
+    if not exists(location):
+        raise UserError(f"{location}: no store here; make it with `{made_by}`")
+    return icechunk.Repository.open(_storage(location), config=_config())
+
+
+def tip(repository: icechunk.Repository) -> str:
+    """Identifier of the newest snapshot."""
+    return str(repository.lookup_branch(BRANCH))
+
+
+def read(repository: icechunk.Repository, *, snapshot: str | None = None) -> zarr.Group:
+    """Return the root group as it was at `snapshot`, or as it is now, read-only."""
+    session = repository.readonly_session(snapshot_id=snapshot) if snapshot else repository.readonly_session(BRANCH)
+    return zarr.open_group(session.store, mode="r")
+
+
+def writable(session: icechunk.Session) -> zarr.Group:
+    """Return the root group of a session (or of a worker's fork of one), for writing."""
+    return zarr.open_group(session.store, mode="a")
+
+
+def array(group: zarr.Group, path: str) -> Array:
+    """Return the array at `path` under `group`; `KeyError` if there is none."""
+    found = group[path]
+    assert isinstance(found, zarr.Array), path
+    return found
+
+
+def subgroup(group: zarr.Group, path: str) -> zarr.Group:
+    """Return the group at `path` under `group`; `KeyError` if there is none."""
+    found = group[path]
+    assert isinstance(found, zarr.Group), path
+    return found
+
+
+class DamagedError(OSError):
+    """A chunk that is not what was written."""
+
+
+def part(group: zarr.Group, path: str, selection: Any) -> NDArray[Any]:
+    """Read a part of an array; raises `DamagedError` if a chunk of it was altered where it lies."""
+    found = array(group, path)
+    try:
+        return np.asarray(found[selection])
+    except (RuntimeError, ValueError) as error:  # of the codecs: a checksum that differs, a stream that breaks off
+        raise DamagedError(f"array {found.path} is damaged where it is stored: {error}") from error
+
+
+def values(group: zarr.Group, path: str) -> NDArray[Any]:
+    """Read a whole array; raises as `part`."""
+    return part(group, path, ...)
+
+
+def attribute(group: zarr.Group, name: str) -> Any:
+    """Return a copy of a JSON attribute, or None."""
+    return copy.deepcopy(group.attrs.asdict().get(name))
+
+
+@contextmanager
+def transaction(repository: icechunk.Repository, message: str, **metadata: Any) -> Iterator[zarr.Group]:
+    """Give the root group for writing, and commit all that was written in it, or nothing if the block raises."""
+    session = repository.writable_session(BRANCH)
+    yield writable(session)
+    if session.has_uncommitted_changes:
+        session.commit(message, metadata=metadata)
+
+
+@contextmanager
+def sole_writer(location: str) -> Iterator[Callable[[], None]]:
+    """Hold the store for one writing process; give what raises `UserError` if it is no longer held.
+
+    Of a folder the operating system keeps the lock, and drops it with the process that holds it, however that ends. In
+    an object store it is a lease, which a dead process leaves for a while; see `pipeline.storage.lease`.
+
+    Raises
+    ------
+    UserError
+        If another process holds it, or nothing can be written there.
+    """
+    beside = f"{location.rstrip('/')}.lock"
+    with _leased(beside, location) if s3.is_remote(location) else _locked(Path(beside), location) as still_held:
+        yield still_held
+
+
+@contextmanager
+def _leased(beside: str, location: str) -> Iterator[Callable[[], None]]:
+    s3.check(location)
+    lease = Lease(beside, what=location)
+    try:
+        yield lease.verify
+    finally:
+        lease.release()
+
+
+@contextmanager
+def _locked(beside: Path, location: str) -> Iterator[Callable[[], None]]:
+    try:
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        file = beside.open("a+")
+    except OSError as error:
+        raise _unwritable(location, error) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"{location}: process {file.read().strip()} is writing it; wait, or stop that process"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield _never_lost
+
+
+def _never_lost() -> None:
+    """An operating system takes no lock away from a process that runs."""

@@ -1,0 +1,1 @@
+"""Files that train a checkpoint, and the course of its training."""

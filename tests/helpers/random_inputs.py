@@ -1,0 +1,187 @@
+"""An inputs store with random fields of four years and a run file for it: no archives, a few dozen cells.
+
+All fields are functions of a cell's place, so that another tile size gives the same inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.checkpoint import Checkpoint, expected_shapes
+from model.features import PUBLISHED_FEATURE_SCALERS
+from pipeline.grid.sinusoidal import Grid
+from pipeline.ingest.plan import extent_of
+from pipeline.inputs import layout
+from pipeline.inputs.layout import CLIMATE, SOIL_MEANS, Extent, Record
+from pipeline.job import Job
+from pipeline.storage import cf
+from pipeline.storage import repository as store
+
+YEARS = (2010, 2011, 2012, 2013)
+CORNER = (23760, 53280)  # a grid row and column north-west of everything here
+SPAN = 960  # cells of the random fields
+NLDAS_CORNER, NLDAS_SPAN = (105, 270), 24  # the same for the climate, in NLDAS-2 cells
+
+REGION = """
+title = "Test: a few cells around 40 N, in two MODIS tiles"
+bbox = [-89.517, 39.993, -89.503, 40.007]
+first_year = 2010
+last_year = 2013
+mask_years = [2010, 2011]
+tile_cells = {tile_cells}
+"""
+RUN_FILE = """
+region = "{name}.toml"
+[stores]
+cube = "{name}.icechunk"
+inputs = "{name}-inputs.icechunk"
+[model]
+checkpoint = "{checkpoint}"
+[restart]
+every = 2
+last = 1
+[execution]
+scheduler = "{scheduler}"
+workers = 2
+block_years = 2
+commit_seconds = 0.001
+batch_cells = 16
+"""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Settings of the random fields: rows and columns of the grid without GPP, and a factor of it, by year."""
+
+    seed: int = 0
+    missing: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    gpp_factor: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a job is laid out."""
+
+    name: str = "small"
+    tile_cells: int = 24
+    scheduler: str = "serial"
+
+
+def random_checkpoint() -> Checkpoint:
+    """Return random weights, larger than those of a fresh network, so that inputs matter."""
+    generator = torch.Generator().manual_seed(5)
+    scalers = {
+        "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
+        "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
+    }  # fmt: skip
+    tensors = {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
+    return Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
+
+
+def make_job(
+    folder: Path, checkpoint: Checkpoint, *, fields: Fields | None = None, setting: Setting | None = None
+) -> Job:
+    """Write checkpoint, region, inputs store and run file."""
+    setting = setting or Setting()
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "random.safetensors"
+    checkpoint.save(weights)
+    (folder / f"{setting.name}.toml").write_text(REGION.format(tile_cells=setting.tile_cells))
+    run_file = folder / f"{setting.name}-run.toml"
+    run_file.write_text(RUN_FILE.format(name=setting.name, checkpoint=weights.name, scheduler=setting.scheduler))
+    job = Job.open(run_file)
+    write_inputs(job, fields or Fields(), years=YEARS)
+    return job
+
+
+def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
+    """Fill the inputs store with the years named, and soil."""
+    extent = extent_of(job.region)
+    repository = layout.open_or_create(job.run_file.stores.inputs, extent)
+    for product, year in [*((name, year) for year in years for name in ("climate", "gpp", "crop")), ("soil", None)]:
+        with store.transaction(repository, f"random {product} {year}") as root:
+            layout.create_group(root, product, year)
+        with store.transaction(repository, f"random {product} {year}") as root:
+            group = store.subgroup(root, layout.group_name(product, year))
+            layers = _layers(product, year, extent, fields)
+            for name, values in layers.items():
+                store.array(group, name)[...] = values
+            digests = _digests(extent.grid, layers) if product != "climate" else {"all": "0"}
+            record = Record(
+                files=0, size_bytes=0, fingerprint="", cells=1, missing=0, minimum=0.0, maximum=1.0,
+                counts={}, digest=layout.digest_of(digests), notes={},
+            )  # fmt: skip
+            layout.complete(group, record, digests)
+
+
+def _digests(grid: Grid, layers: dict[str, NDArray[np.generic]]) -> dict[str, str]:
+    windows = {tile.name: grid.window(tile) for tile in grid.tiles()}
+    return {
+        name: layout.digest(*(values[..., rows, cols] for values in layers.values()))
+        for name, (rows, cols) in windows.items()
+    }
+
+
+def _place(grid: Grid, seed: int) -> NDArray[np.float64]:
+    """Uniform random numbers (rows, cols), the same for a cell in every grid."""
+    row, col = grid.first_row - CORNER[0], grid.first_col - CORNER[1]
+    assert 0 <= row <= SPAN - grid.rows
+    assert 0 <= col <= SPAN - grid.cols
+    return np.random.default_rng(seed).random((SPAN, SPAN))[row : row + grid.rows, col : col + grid.cols]
+
+
+def _layers(product: str, year: int | None, extent: Extent, fields: Fields) -> dict[str, NDArray[np.generic]]:
+    if product == "climate":
+        assert year is not None
+        return _climate(year, extent, fields)
+    if product == "soil":
+        means = (1.35, 150.0, 580.0, 0.3, 0.16, 30.0, 20.0, 6.3, 20.0)
+        spread = 0.8 + 0.4 * _place(extent.grid, fields.seed + 1)
+        soil = {variable.name: mean * spread for variable, mean in zip(SOIL_MEANS, means, strict=True)}
+        return soil | {"soil_coverage": np.ones(extent.grid.shape)}
+    assert year is not None
+    return _crop(year, extent.grid, fields) if product == "crop" else _gpp(year, extent.grid, fields)
+
+
+def _climate(year: int, extent: Extent, fields: Fields) -> dict[str, NDArray[np.generic]]:
+    window, days = extent.window, cf.days_in_year(year)
+    row, col = window.first_row - NLDAS_CORNER[0], window.first_col - NLDAS_CORNER[1]
+    part = (..., slice(row, row + window.rows), slice(col, col + window.cols))
+    shape = (days, NLDAS_SPAN, NLDAS_SPAN)
+    rng = np.random.default_rng((fields.seed, year))
+    season = _season(year)[:, None, None]
+    means = (8 + 15 * season, 30 * season, 10.0, 0.5 + 2 * season, 0.5, 350.0, 3.0)
+    noise = (rng.normal(0, 0.1, shape)[part] for _ in CLIMATE)
+    series = {v.name: mean + extra for v, mean, extra in zip(CLIMATE, means, noise, strict=True)}
+    digest = rng.integers(1, 255, (window.rows, window.cols, layout.DIGEST_BYTES)).astype(np.uint8)
+    return series | {"digest": digest, "filled_hours": np.zeros((12, window.rows, window.cols), np.uint16)}
+
+
+def _season(year: int) -> NDArray[np.float64]:
+    day = np.arange(cf.days_in_year(year))
+    return np.clip(np.sin(2 * np.pi * (day - 105) / 365), 0, None)
+
+
+def _gpp(year: int, grid: Grid, fields: Fields) -> dict[str, NDArray[np.generic]]:
+    peak = (10 + 10 * _place(grid, fields.seed + year)) * fields.gpp_factor.get(year, 1.0)
+    gpp = (_season(year)[:, None, None] * peak).astype(np.float32)
+    for row, col in fields.missing.get(year, []):
+        gpp[:, row, col] = np.nan
+    counts = {name: np.zeros(grid.shape, np.uint16) for name in ("filled_days", "dormant_days", "longest_gap_days")}
+    return {"gpp": gpp, **counts}
+
+
+def _crop(year: int, grid: Grid, fields: Fields) -> dict[str, NDArray[np.generic]]:
+    share, turn = _place(grid, fields.seed + 2), _place(grid, fields.seed + 3) < 0.5
+    corn_year = turn ^ (year % 2 == 0)
+    total = 0.4 + 0.6 * share
+    return {
+        "corn_fraction": np.where(corn_year, total, 0),
+        "soybean_fraction": np.where(corn_year, 0, total),
+        "covered": np.ones(grid.shape),
+    }

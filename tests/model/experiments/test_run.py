@@ -1,0 +1,209 @@
+"""The paper's experiments at a small size: their design, their losses, and tables that go on where they were killed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import model.experiments.run as experiments
+from model.data.records import DAYS, SiteSequences
+from model.data.sites import output_scalers, simulate_sites
+from model.experiments.baselines import FitSample
+from model.experiments.observed_world import changed_world, extreme_years, observed
+from model.experiments.recipe import ExperimentRecipe, WorldRecipe, read_experiment_recipe
+from model.experiments.rows import read_rows
+from model.experiments.run import (
+    KGML,
+    PURE_ML,
+    Cell,
+    Laboratory,
+    Variant,
+    WithoutGPP,
+    cells,
+    folds,
+    run_experiment,
+    seen_loss,
+)
+from model.features import CROP_TYPE, FEATURES, GPP, YEAR
+from model.network import YearResult
+from model.recipe.training import RecipeError
+
+FOLDER = Path(experiments.__file__).parent / "recipes"
+WORLD = WorldRecipe(ra=1.1, rh=0.75, grain=0.85, flux_error=0.2, grain_error=0.04)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> ExperimentRecipe:
+    return read_experiment_recipe(FOLDER / "tiny.toml")
+
+
+@pytest.fixture(scope="module")
+def sequences() -> SiteSequences:
+    return simulate_sites(3, sites=2, years=np.arange(2001, 2004))
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_committed_experiment_recipes_are_read(path: Path) -> None:
+    recipe = read_experiment_recipe(path)
+    assert [len(cells(name, recipe)) for name in experiments.EXPERIMENTS] == [
+        2 * len(recipe.sample_sizes) * recipe.repeats,
+        16 * len(recipe.ablation_sizes),
+        2,
+        6,
+        2 * min(recipe.pool_sites, 3),
+    ]
+
+
+def test_faulty_recipes_are_refused_by_key(tmp_path: Path) -> None:
+    text = (FOLDER / "tiny.toml").read_text()
+    for old, new, message in (
+        ("seed = 7", "sead = 7", "unknown key 'sead'"),
+        ("sample_sizes = [1, 2]", "sample_sizes = [1, 3]", "between 1 and pool_sites, 2"),
+        ("rh = 0.75", "rh = 0", "above 0"),
+        ("repeats = 1", "", "repeats"),
+        ("last_year = 2003", "last_year = 2002", "years at least 3"),
+    ):
+        (tmp_path / "recipe.toml").write_text(text.replace(old, new))
+        with pytest.raises(RecipeError, match=message):
+            read_experiment_recipe(tmp_path / "recipe.toml")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_experiment_recipe(tmp_path / "absent.toml")
+
+
+def test_the_observed_world_has_other_rates_and_a_closed_balance(sequences: SiteSequences) -> None:
+    truth = changed_world(sequences, world=WORLD)
+    np.testing.assert_allclose(truth.fluxes_NYT3[..., 1], 0.75 * sequences.fluxes_NYT3[..., 1], rtol=1e-6)
+    np.testing.assert_allclose(truth.yield_NY, 0.85 * sequences.yield_NY, rtol=1e-6)
+    seen = observed(truth, world=WORLD, seed=1)
+    for each in (truth, seen):
+        np.testing.assert_allclose(each.x_NYTF[..., GPP] + each.fluxes_NYT3.sum(-1), 0, atol=1e-4)
+    ratio = seen.fluxes_NYT3[..., :2].sum(-1) / truth.fluxes_NYT3[..., :2].sum(-1)
+    assert ratio.mean() == pytest.approx(1, abs=0.02)
+    assert ratio.std() == pytest.approx(0.2, rel=0.1)
+
+
+def test_extreme_years_leave_the_trend_of_their_crop() -> None:
+    years, sites = np.arange(2001, 2011), 4
+    rng = np.random.default_rng(5)
+    grain = 200.0 + 3 * (years - 2001) + 40 * np.arange(sites)[:, None] + rng.normal(0, 2, (sites, len(years)))
+    grain[1, 4] -= 80
+    x = np.ones((sites, len(years), DAYS, len(FEATURES)), np.float32)
+    x[..., YEAR], x[..., CROP_TYPE] = years[:, None], 1
+    fluxes = np.zeros((sites, len(years), DAYS, 3), np.float32)
+    truth = SiteSequences(x, fluxes, grain.astype(np.float32), years, tuple("abcd"), "synthetic: a trend")
+    assert np.argwhere(extreme_years(truth, deviations=3)).tolist() == [[1, 4]]
+    assert not extreme_years(truth, deviations=9).any()
+
+
+def test_what_towers_do_not_see_apart_is_not_learned_apart(sequences: SiteSequences) -> None:
+    scalers = output_scalers(sequences)
+    rng = torch.Generator().manual_seed(0)
+    x, flux = torch.randn(2, DAYS, len(FEATURES), generator=rng), torch.randn(2, DAYS, 3, generator=rng)
+    grain = torch.randn(2, generator=rng)
+    loss = seen_loss(scalers, knowledge=False)
+    assert float(loss(FitSample(x, flux, grain, flux, grain))) == 0
+    outputs, moved = scalers.outputs, flux.clone()
+    moved[..., 0] += 1 / outputs["ra"].std
+    moved[..., 1] -= 1 / outputs["rh"].std
+    assert float(loss(FitSample(x, moved, grain, flux, grain))) == pytest.approx(0, abs=1e-9)
+    moved[..., 1] += 3 / outputs["rh"].std
+    expected = 9 / outputs["ra"].std ** 2
+    assert float(loss(FitSample(x, moved, grain, flux, grain))) == pytest.approx(expected, rel=1e-4)
+
+
+def test_knowledge_adds_the_imbalance_and_yields_beyond_their_bounds(sequences: SiteSequences) -> None:
+    scalers = output_scalers(sequences)
+    outputs = scalers.outputs
+
+    def z(name: str, value: float) -> float:
+        return (value - outputs[name].mean) / outputs[name].std
+
+    x = torch.zeros(1, DAYS, len(FEATURES))
+    x[..., GPP] = (2.0 - scalers.features[GPP].mean) / scalers.features[GPP].std
+    flux = torch.tensor([z("ra", -0.6), z("rh", -0.4), z("nee", -0.5)]).expand(1, DAYS, 3)
+    grain = torch.tensor([z("yield", 400.0)])
+    extra = float(seen_loss(scalers, knowledge=True)(FitSample(x, flux, grain, flux, grain)))
+    assert extra == pytest.approx((0.5 - 0.01) + (400 - 365), rel=1e-4)
+
+
+def test_a_network_without_gpp_answers_alike_for_any_gpp() -> None:
+    seen = []
+
+    class Probe(torch.nn.Module):
+        def forward(self, x_BTF: torch.Tensor, state: object) -> YearResult:
+            seen.append(x_BTF)
+            return YearResult(x_BTF[..., :3], x_BTF[:, 0, 0], state)  # type: ignore[arg-type]
+
+    x = torch.randn(2, 3, len(FEATURES))
+    given = x.clone()
+    WithoutGPP(Probe())(x)
+    assert torch.equal(x, given)
+    assert (seen[0][..., GPP] == 0).all()
+    kept = [i for i in range(len(FEATURES)) if i != GPP]
+    assert torch.equal(seen[0][..., kept], x[..., kept])
+
+
+def test_samples_grow_by_adding_sites_and_extreme_years_never_train(recipe: ExperimentRecipe, tmp_path: Path) -> None:
+    laboratory = Laboratory(recipe, tmp_path)
+    held_out = laboratory.held_out(Cell(KGML, 2), "extreme-years")
+    extreme, ordinary = held_out["extreme years"], held_out["ordinary years"]
+    assert extreme.any()
+    assert not (extreme & ordinary).any()
+    assert extreme.sum() == ordinary.sum() or (extreme | ordinary)[: recipe.pool_sites].all()
+    assert not (extreme | ordinary)[recipe.pool_sites :].any()
+    for experiment in ("leave-years-out", "leave-sites-out"):
+        parts = [
+            laboratory.held_out(Cell(KGML, 2, i), experiment)[fold.name]
+            for i, fold in enumerate(folds(experiment, recipe))
+        ]
+        assert (sum(part[: recipe.pool_sites].astype(int) for part in parts) == 1).all()
+        assert not any(part[recipe.pool_sites :].any() for part in parts)
+    assert laboratory.held_out(Cell(KGML, 2), "ablation") == {}
+    masks = []
+
+    def capture(*_: object, data: experiments.FitData, **__: object) -> None:
+        masks.append(data.training_NY.numpy())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "fit", capture)
+        for size in (1, 2):
+            laboratory.trained(Cell(PURE_ML, size), without_NY=extreme)
+    assert [mask.any(1).sum() for mask in masks] == [1, 2]
+    assert not (masks[0] & ~masks[1]).any()
+    assert not any((mask & extreme).any() for mask in masks)
+
+
+@pytest.mark.slow
+def test_a_table_goes_on_where_it_was_killed_and_ends_the_same(recipe: ExperimentRecipe, tmp_path: Path) -> None:
+    recipe = replace(recipe, sample_sizes=(1,), source_sites=1)
+    whole = run_experiment("sample-size", recipe, tmp_path / "whole")
+    assert [row.variant for row in whole] == [KGML.name, PURE_ML.name]
+
+    class KilledError(Exception):
+        pass
+
+    def kill(*_: object) -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        run_experiment("sample-size", recipe, tmp_path / "cut", progress=kill)
+    assert len(list(read_rows(tmp_path / "cut" / "sample-size.csv"))) == 1
+    counted: list[int] = []
+    again = run_experiment("sample-size", recipe, tmp_path / "cut", progress=lambda _, done, __: counted.append(done))
+    assert counted == [2]
+    assert again == whole
+    first, second = ((tmp_path / name / "sample-size.csv").read_bytes() for name in ("whole", "cut"))
+    assert first == second
+    with pytest.raises(RecipeError, match="another recipe"):
+        run_experiment("sample-size", replace(recipe, seed=8), tmp_path / "cut")
+
+
+def test_the_factorial_names_each_of_its_sixteen_networks_once(recipe: ExperimentRecipe) -> None:
+    names = [cell.variant.name for cell in cells("ablation", recipe)]
+    assert len(set(names)) == 16
+    assert KGML.name == "ML + GPP + pre-training + structure + KG"
+    assert Variant(False, False, False, False).name == "ML"

@@ -1,0 +1,104 @@
+"""The checkpoint that ships: what it says of itself, and its skill on simulations that neither trained nor chose it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoint import Checkpoint
+from model.data.run_years import Prediction, predict
+from model.data.sites import simulate_sites, site_sequences, synthetic_data
+from model.evaluation.checks import response_verdicts
+from model.evaluation.response_curves import response_curves
+from model.evaluation.responses import GRIDS
+from model.evaluation.scores import predicted_carbon, yield_bounds
+from model.features import FEATURE_NAMES
+from model.recipe.training import DataRecipe, parse_recipe, read_recipe
+from model.shipped import checkpoint_file
+from model.training.scores import held_out_scores
+from model.training.stages import physical_fluxes
+
+RECIPES = Path(__file__).parents[3] / "model" / "training" / "recipes"
+BATCH = 40  # sites predicted at a time
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return Checkpoint.load(checkpoint_file())
+
+
+def test_the_shipped_checkpoint_says_that_it_is_synthetic(checkpoint: Checkpoint) -> None:
+    assert checkpoint.record["origin"].startswith("synthetic")
+    assert "not the authors' weights" in checkpoint.record["origin"]
+
+
+def test_the_shipped_checkpoint_predicts_simulations_of_another_seed(checkpoint: Checkpoint) -> None:
+    torch.set_num_threads(1)
+    data = synthetic_data(DataRecipe(7, 1, 2001, 2006, 1), seed=99)
+    predicted = predict(checkpoint.network(), data.training.x_NYTF)
+    own, fresh = checkpoint.scalers.outputs, data.scalers.outputs
+    restated = Prediction(
+        torch.stack(
+            [
+                (physical_fluxes(predicted.fluxes_NYT3, scalers=checkpoint.scalers)[..., i] - fresh[name].mean)
+                / fresh[name].std
+                for i, name in enumerate(("ra", "rh", "nee"))
+            ],
+            -1,
+        ),
+        (predicted.yield_NY * own["yield"].std + own["yield"].mean - fresh["yield"].mean) / fresh["yield"].std,
+    )
+    everything = torch.ones(7, 6, dtype=torch.bool)
+    scores = held_out_scores(restated, target=data.training, mask_NY=everything, scalers=data.scalers)
+    r2 = {name: scores[name]["r2"] for name in ("yield", "ra_daily", "rh_daily", "nee_daily")}
+    assert all(r2[name] >= least for name, least in zip(r2, (0.97, 0.99, 0.9, 0.985), strict=True)), r2
+    assert scores["imbalance_daily"] < 0.02
+
+
+def test_the_record_is_of_the_recipe_that_lies_beside_the_code(checkpoint: Checkpoint) -> None:
+    recorded = parse_recipe(checkpoint.record["recipe"])
+    assert recorded == read_recipe(RECIPES / "shipped.toml")
+    assert [stage["step"] for stage in checkpoint.record["stages"]] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("stage", ["stage2", "stage4"])
+def test_the_record_holds_what_was_asked_of_the_checkpoint(checkpoint: Checkpoint, stage: str) -> None:
+    scores = checkpoint.record["scores"][stage]
+    for name, least in {"yield": 0.98, "ra": 0.98, "rh": 0.95, "nee": 0.95}.items():
+        assert scores[name]["r2"] >= least, name
+        assert scores["held_out_years"][name]["r2"] >= least, name
+    for balance in (scores["balance"], scores["held_out_years"]["balance"]):
+        assert balance["daily_share"] <= 0.02
+        assert balance["annual"] <= 8
+        assert abs(balance["annual_bias"]) <= 2
+
+
+@pytest.mark.slow
+def test_every_cell_that_was_trained_on_yields_more_than_nothing_and_less_than_half_of_its_gpp(
+    checkpoint: Checkpoint,
+) -> None:
+    torch.set_num_threads(1)
+    recipe = checkpoint.record["recipe"]
+    seed = recipe["seed"] if recipe.get("data_seed") is None else recipe["data_seed"]
+    sequences = site_sequences(DataRecipe(**recipe["data"]), seed=seed)
+    network, low, high = checkpoint.network(), 0, 0
+    for start in range(0, len(sequences), BATCH):
+        some = sequences.at(slice(start, start + BATCH))
+        bounds = yield_bounds(predicted_carbon(network, some.x_NYTF, scalers=checkpoint.scalers))
+        low, high = low + bounds.negative, high + bounds.above
+    assert len(sequences) >= 200
+    assert (low, high) == (0, 0)
+
+
+@pytest.mark.slow
+def test_respiration_rises_with_soil_carbon_and_yield_with_gpp(checkpoint: Checkpoint) -> None:
+    torch.set_num_threads(1)
+    x_NYTF = simulate_sites(98, sites=3, years=np.arange(2001, 2004)).x_NYTF
+    grids = [GRIDS[FEATURE_NAMES.index(name)] for name in ("TSOC", "GPP")]
+    curves = response_curves(checkpoint.network(), x_NYTF, scalers=checkpoint.scalers, grids=grids)
+    found = {verdict.check: verdict for verdict in response_verdicts(curves)}
+    for check in ("Rh does not fall as TSOC rises", "yield does not fall as GPP rises"):
+        assert found[check].holds, found[check].found

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+import xarray as xr
+from numpy.typing import NDArray
+from pyproj import Geod
+
+from pipeline.aggregate.bands import BandYear, Frame, aggregate_annual, aggregate_daily
+from pipeline.aggregate.sums import COVERS, Sums
+from pipeline.aggregate.tables import AREA, annual_map, county_table, disagreement, regional_table
+from pipeline.grid.domain import domain_of
+from pipeline.grid.sinusoidal import Grid
+from pipeline.variables import DAILY, FLUXES, Quality
+from regions import load_region, zones
+
+YEARS = (2010, 2011)
+FLUX_NAMES = [flux.name for flux in FLUXES]
+
+
+@cache
+def frame(tile_cells: int = 48) -> Frame:
+    """The demo region, whose borders cut through cells."""
+    region = replace(load_region("demo"), tile_cells=tile_cells)
+    return Frame.of(domain_of(region), zones(region))
+
+
+@cache
+def random_cube() -> xr.Dataset:
+    """Random annual layers on a grid that holds the demo region in tiles of every size used here."""
+    grid = Grid(23840, 53280, 320, 480, 160)
+    rng = np.random.default_rng(4)
+    shape = (len(YEARS), *grid.shape)
+    mask = rng.random(grid.shape) < 0.7
+    missing = mask & (rng.random(shape) < 0.05)
+    layers = {
+        name: np.where(mask & ~missing, rng.normal(10 + n, 3, shape), np.nan) for n, name in enumerate(FLUX_NAMES)
+    }
+    layers["crop"] = np.where(mask, rng.choice([1, 5], shape), 0).astype(np.uint8)
+    grown = rng.random(shape) < 0.8
+    layers["quality"] = (np.where(grown, 0, Quality.NOT_GROWN) | np.where(missing, Quality.MISSING, 0)).astype(
+        np.uint16
+    )
+    layers["corn_fraction"] = np.where(mask, rng.random(shape), np.nan)
+    layers["soybean_fraction"] = 1 - layers["corn_fraction"]
+    data = {name: (("year", "y", "x"), values) for name, values in layers.items()}
+    return xr.Dataset(data, {"year": list(YEARS), "y": grid.y_m, "x": grid.x_m})
+
+
+def on_grid(cube: xr.Dataset, of: Frame) -> xr.Dataset:
+    grid = of.domain.grid
+    return cube.sel(y=grid.y_m, x=grid.x_m, method="nearest", tolerance=1e-3)
+
+
+@cache
+def aggregated(tile_cells: int = 48) -> tuple[BandYear, ...]:
+    of = frame(tile_cells)
+    return tuple(aggregate_annual(on_grid(random_cube(), of), of, years=YEARS))
+
+
+def fine_map(bands: tuple[BandYear, ...], year: int) -> xr.Dataset:
+    maps = [annual_map(band.fine, band.grid, year=year) for band in bands if band.year == year]
+    return xr.concat(maps, "lat")
+
+
+def region_share(of: Frame) -> NDArray[np.float64]:
+    """Share of each cell in the region, by shapely, in the plane; the region is a box in longitude and latitude."""
+    grid = of.domain.grid
+    lon, lat = (shapely.total_bounds([zone.geometry for zone in of.zones])[[a, a + 2]] for a in (0, 1))
+    box = shapely.segmentize(shapely.box(lon[0], lat[0], lon[1], lat[1]), 0.001)
+    phi = np.radians(shapely.get_coordinates(box)[:, 1])
+    x = 6371007.181 * np.radians(shapely.get_coordinates(box)[:, 0]) * np.cos(phi)
+    outline = shapely.Polygon(np.column_stack([x, 6371007.181 * phi]))
+    west, north = np.meshgrid(grid.x_edges_m[:-1], grid.y_edges_m[:-1])
+    east, south = np.meshgrid(grid.x_edges_m[1:], grid.y_edges_m[1:])
+    cells = shapely.box(west, south, east, north)
+    return np.asarray(shapely.area(shapely.intersection(cells, outline)) / shapely.area(cells))
+
+
+def geodesic_cell_area_m2(grid: Grid) -> NDArray[np.float64]:
+    """Area of a cell of each row, as GeographicLib gives it for the cell beside the central meridian."""
+    radius, width = 6371007.181, grid.x_edges_m[1] - grid.x_edges_m[0]
+    areas = []
+    for north, south in zip(grid.y_edges_m[:-1] / radius, grid.y_edges_m[1:] / radius, strict=True):
+        phi = np.linspace(south, north, 9)
+        east = np.degrees(width / radius / np.cos(phi))
+        lon, lat = np.append(np.zeros(9), east[::-1]), np.degrees(np.append(phi, phi[::-1]))
+        areas.append(abs(Geod(ellps="WGS84").polygon_area_perimeter(lon, lat)[0]))
+    return np.array(areas)
+
+
+@pytest.mark.parametrize("year", YEARS)
+def test_four_routes_to_the_regional_total_agree(year: int) -> None:
+    bands = tuple(band for band in aggregated() if band.year == year)
+    routes = sum((band.routes for band in bands), Sums.zero(4))
+    assert disagreement(routes) < 1e-9
+    by_cells = regional_table(routes, year=year).query("route == 'cells'").set_index("cover")
+    counties = county_table(sum((band.counties for band in bands), Sums.zero(3)), frame().zones, year=year)
+    fine = fine_map(bands, year)
+    coarse = xr.concat([annual_map(b.coarse, b.grid.coarsen(200), year=year) for b in bands], "lat")
+    for name in FLUX_NAMES:
+        totals = counties.groupby("cover")[f"{name}_g"].sum()
+        for cover in COVERS:
+            expected = pytest.approx(by_cells.loc[cover, f"{name}_g"], rel=1e-9)
+            assert totals[cover] == expected
+            for product in (fine.sel(cover=cover, year=year), coarse.sel(cover=cover, year=year)):
+                assert float((product[name] * product["area"]).sum()) == expected
+
+
+def test_regional_totals_are_those_of_an_independent_sum() -> None:
+    of = frame()
+    layers = on_grid(random_cube(), of).sel(year=2010)
+    area = region_share(of) * geodesic_cell_area_m2(of.domain.grid)[:, None]
+    corn = (layers["crop"] == 1) & ((layers["quality"].astype(int) & 1) == 0)
+    weights = {"cells": area, "corn": area * layers["corn_fraction"].where(corn, 0.0).values}
+    table = regional_table(sum((b.routes for b in aggregated() if b.year == 2010), Sums.zero(4)), year=2010)
+    table = table.query("route == '0.0025'").set_index("cover")
+    for cover, weight in weights.items():
+        assert table.loc[cover, "gpp_g"] == pytest.approx(np.nansum(weight * layers["gpp"].values), rel=2e-6)
+        present = np.isfinite(layers["gpp"].values)
+        assert table.loc[cover, "area_m2"] == pytest.approx(weight[present].sum(), rel=2e-6)
+        missing = (layers["quality"].values & Quality.MISSING) != 0
+        assert table.loc[cover, "missing_m2"] == pytest.approx(weight[missing].sum(), rel=2e-6)
+
+
+def test_the_region_has_its_ellipsoidal_area_when_every_cell_has_a_result() -> None:
+    of = frame()
+    cube = on_grid(random_cube(), of).sel(year=[2010])
+    whole = cube.assign({name: xr.ones_like(cube["gpp"]) for name in FLUX_NAMES})
+    area = sum(band.cells.area_m2[0] for band in aggregate_annual(whole, of, years=[2010]))
+    box = shapely.segmentize(shapely.union_all([zone.geometry for zone in of.zones]), 0.001)
+    assert area == pytest.approx(abs(Geod(ellps="WGS84").geometry_area_perimeter(box)[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("tile_cells", [80, 160])
+def test_tiles_of_any_size_give_the_same_maps(tile_cells: int) -> None:
+    small, large = fine_map(aggregated(), 2011), fine_map(aggregated(tile_cells), 2011)
+    xr.testing.assert_allclose(large.dropna("lat", how="all"), small.dropna("lat", how="all"), rtol=1e-6, atol=1e-3)
+
+
+def test_a_uniform_flux_stays_what_it_is_on_every_map() -> None:
+    of = frame()
+    cube = on_grid(random_cube(), of).sel(year=[2010])
+    uniform = cube.assign(gpp=cube["gpp"] * 0 + 1234.5)
+    for band in aggregate_annual(uniform, of, years=[2010]):
+        for product in (
+            annual_map(band.fine, band.grid, year=2010),
+            annual_map(band.coarse, band.grid.coarsen(200), year=2010),
+        ):
+            gpp = product["gpp"].values
+            np.testing.assert_allclose(gpp[np.isfinite(gpp)], 1234.5, rtol=1e-12)
+            np.testing.assert_array_equal(np.isfinite(gpp), product["area"].values > 0)
+
+
+def test_maps_are_aligned_to_half_degrees_and_hold_the_whole_region() -> None:
+    of = frame()
+    assert (of.fine.first_row % 200, of.fine.first_col % 200) == (0, 0)
+    np.testing.assert_allclose(of.coarse.lat, [40.25, 39.75])
+    np.testing.assert_allclose(of.coarse.lon, [-89.75, -89.25])
+
+
+def test_maps_open_from_zarr_with_units_and_covers_by_name(tmp_path: Path) -> None:
+    band = aggregated()[0]
+    annual_map(band.coarse, band.grid.coarsen(200), year=band.year).to_zarr(
+        tmp_path / "map.zarr", zarr_format=3, consolidated=False
+    )
+    opened = xr.open_zarr(tmp_path / "map.zarr", chunks=None, consolidated=False)
+    assert opened["gpp"].sel(cover="corn").attrs["units"] == "g m-2 yr-1"
+    assert opened["lat"].attrs["standard_name"] == "latitude"
+    assert opened[AREA.name].dtype == np.float64
+
+
+def test_daily_means_are_those_of_an_independent_sum() -> None:
+    of = frame()
+    grid = of.domain.grid
+    rng = np.random.default_rng(5)
+    shape = (70, *grid.shape)
+    masked = rng.random(grid.shape) < 0.3
+    fluxes = {flux.name: np.where(masked, np.nan, rng.normal(2, 1, shape)).astype(np.float32) for flux in DAILY}
+    fluxes["nee"][65, 10:20] = np.nan
+    time = np.datetime64("2012-01-01", "ns") + np.arange(70) * np.timedelta64(1, "D")
+    daily = xr.Dataset({name: (("time", "y", "x"), values) for name, values in fluxes.items()}, {"time": time})
+    result = aggregate_daily(daily, of)
+    weight = region_share(of) * geodesic_cell_area_m2(grid)[:, None]
+    present = np.isfinite(fluxes["nee"])
+    np.testing.assert_allclose(result["area"].sum(["lat", "lon"]), (weight * present).sum(axis=(1, 2)), rtol=2e-6)
+    for name, values in fluxes.items():
+        expected = np.where(present, values.astype(np.float64) * weight, 0).sum(axis=(1, 2))
+        np.testing.assert_allclose((result[name] * result["area"]).sum(["lat", "lon"]), expected, rtol=2e-6)
+    assert result["time"].equals(daily["time"])

@@ -1,0 +1,306 @@
+"""The audit passes a cube as the run left it, and names every kind of damage by check, tile and year."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import zarr
+from typer.testing import CliRunner
+
+from model.checkpoint import Checkpoint, expected_shapes
+from model.features import PUBLISHED_FEATURE_SCALERS
+from pipeline.aggregate.write import aggregate_cube
+from pipeline.audit.audit import Scope, audit
+from pipeline.audit.report import AuditReport, read_rerun
+from pipeline.audit.tile import stock_share
+from pipeline.cli.main import app
+from pipeline.cluster.executor import Serial
+from pipeline.cube import layout
+from pipeline.cube.history import make_release
+from pipeline.cube.ledger import Ledger
+from pipeline.errors import UserError
+from pipeline.job import Job
+from pipeline.run.run import run
+from pipeline.storage import repository
+from tests.helpers.filled_cube import fill_cube
+from tests.helpers.random_inputs import YEARS, Fields, make_job, write_inputs
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    """Random weights, small enough that fluxes stay credible."""
+    generator = torch.Generator().manual_seed(5)
+    scalers = {
+        "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
+        "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
+    }  # fmt: skip
+    tensors = {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
+    return Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory, checkpoint: Checkpoint) -> Job:
+    """A job that has been run and aggregated."""
+    job = make_job(tmp_path_factory.mktemp("audit"), checkpoint, fields=Fields(missing={2012: [(20, 20)]}))
+    assert not run(job, Serial(), years=YEARS).failures
+    aggregate_cube(job)
+    return job
+
+
+@pytest.fixture
+def job(pristine: Job, tmp_path: Path) -> Job:
+    """A copy of it, to be damaged."""
+    copy = tmp_path / "copy"
+    shutil.copytree(pristine.path.parent, copy)
+    return Job.open(copy / pristine.path.name)
+
+
+def tile_of(job: Job, number: int = 0) -> tuple[str, tuple[slice, slice], np.ndarray]:
+    """Name, window and mask of a tile."""
+    root = repository.read(job.open_cube())
+    planned = (layout.tiles(root) or ())[number]
+    return planned.tile.name, job.grid.window(planned.tile), layout.read_mask(root, planned.tile).mask
+
+
+def foreign(job: Job):  # type: ignore[no-untyped-def]
+    """A commit by somebody else."""
+    return repository.transaction(job.open_cube(), "foreign")
+
+
+def failing(report: AuditReport) -> dict[str, set[tuple[str, int]]]:
+    """Tiles and years of what fails, by check."""
+    found: dict[str, set[tuple[str, int]]] = {}
+    for failure in report.failures:
+        found.setdefault(failure.check, set()).add((failure.tile, failure.year))
+    return found
+
+
+def test_a_cube_as_the_run_left_it_passes_and_every_check_measured(pristine: Job) -> None:
+    report = audit(pristine, Serial())
+    tiles = len(layout.tiles(repository.read(pristine.open_cube())) or ())
+    assert not failing(report)
+    # Its few cells make no line long enough to look for seams; those have a test of their own below.
+    assert {name: tally.verdict for name, tally in report.tallies.items() if tally.verdict != "ok"} == {
+        "seams": "not measured"
+    }
+    assert (report.tile_years, report.stale, report.unknown) == (tiles * len(YEARS), 0, 0)
+    assert 0 < report.largest_relative < 2**-11
+    assert report.last_line() == (
+        f"audit ok: {report.tile_years} tile-years, largest relative difference {report.largest_relative:.2e}"
+    )
+
+
+def change(root: zarr.Group, path: str, where: tuple[object, ...], *, by: float = 0.0, times: float = 1.0) -> None:
+    """Change values of an array."""
+    layer = repository.array(root, path)
+    values = np.asarray(layer[...])
+    values[where] = values[where] * values.dtype.type(times) + values.dtype.type(by)
+    layer[...] = values
+
+
+@pytest.fixture(scope="module")
+def damaged(pristine: Job, tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
+    """The audit of a copy in which each tile-year was damaged in another way."""
+    copy = tmp_path_factory.mktemp("damaged") / "copy"
+    shutil.copytree(pristine.path.parent, copy)
+    job = Job.open(copy / pristine.path.name)
+    (rows, cols), (row, col) = tile_of(job)[1], np.argwhere(tile_of(job)[2])[-1]
+    cell = rows.start + int(row), cols.start + int(col)
+    (rows, cols), (row, col) = tile_of(job, 1)[1], np.argwhere(tile_of(job, 1)[2])[-1]
+    other = rows.start + int(row), cols.start + int(col)
+
+    with foreign(job) as root:
+        change(root, "daily/2010/nee", (100, *cell), by=0.02)
+        change(root, "daily/2011/ra", (100, *cell), by=np.nan)
+        change(root, "annual/yield", (2, *cell), by=9000)
+        change(root, "daily/2013/nee", (slice(None), *job.grid.window((layout.tiles(root) or ())[0].tile)), by=5)
+        change(root, "annual/yield", (0, *other), by=1)
+        change(root, "daily/2011/rh", (slice(None), *other), times=1.01)
+        change(root, "restart/2013/state", (0, 3, *other), by=2)
+        repository.array(root, "ledger/minimum")[2, 1, 0] = -7.0
+
+    return audit(job, Serial(), scope=Scope(tiles=frozenset({tile_of(job)[0], tile_of(job, 1)[0]})))
+
+
+A, B = 0, 1
+
+
+@pytest.mark.parametrize(
+    ("check", "tile", "year"),
+    [
+        ("checksum", A, 2010),
+        ("pattern", A, 2011),
+        ("plausible", A, 2012),
+        ("continuity", A, 2013),
+        ("dsoc", B, 2010),
+        ("budget", B, 2010),
+        ("sums", B, 2011),
+        ("record", B, 2012),
+        ("restart", B, 2013),
+    ],
+)
+def test_damage_is_found_by_the_check_meant_for_it(
+    damaged: AuditReport, pristine: Job, check: str, tile: int, year: int
+) -> None:
+    name = tile_of(pristine, tile)[0]
+    assert (name, year) in failing(damaged)[check]
+    assert any(str(failure).startswith(f"{check}: {name} {year}: ") for failure in damaged.failures)
+
+
+def test_a_change_below_every_other_tolerance_is_found_by_the_checksum_alone(
+    damaged: AuditReport, pristine: Job
+) -> None:
+    place = (tile_of(pristine)[0], 2010)
+    assert [check for check, places in failing(damaged).items() if place in places] == ["checksum"]
+
+
+def test_a_failed_audit_says_so_in_its_last_line(damaged: AuditReport) -> None:
+    assert not damaged.ok
+    assert damaged.last_line().startswith("audit failed: 8 of 8 tile-years by ")
+
+
+def test_a_tile_that_is_shifted_as_a_whole_is_found_by_its_seams(tmp_path: Path) -> None:
+    job = fill_cube(tmp_path).job
+    name, window, _ = tile_of(job, 1)
+    with foreign(job) as root:
+        change(root, "annual/ra", (0, *window), by=8)
+    # It has one neighbour in that year, so that either of the two may be the shifted one.
+    assert (name, 2011) in failing(audit(job, Serial(), scope=Scope(years=frozenset({2011}))))["seams"]
+
+
+def test_an_empty_cube_fails_since_nothing_was_measured(pristine: Job) -> None:
+    report = audit(pristine, Serial(), scope=Scope(years=frozenset({2050})))
+    assert not report.ok
+    assert report.last_line() == "audit failed: nothing was measured, the cube records no such tile-year"
+
+
+def test_a_row_without_data_cannot_be_read(job: Job) -> None:
+    with foreign(job) as root:
+        del root["daily/2012/rh"]
+    tiles = {planned.tile.name for planned in layout.tiles(repository.read(job.open_cube())) or ()}
+    report = audit(job, Serial(), scope=Scope(years=frozenset({2012})))
+    assert failing(report)["reading"] == {(tile, 2012) for tile in tiles}
+
+
+def test_altered_aggregates_are_found(job: Job) -> None:
+    with foreign(job) as root:
+        change(root, "aggregates/0p5/nee", (1, 0), times=1 + 1e-6)
+    assert failing(audit(job, Serial(), scope=Scope(years=frozenset({2011})))) == {"aggregates": {("", 2011)}}
+
+
+def test_an_altered_table_of_counties_is_found(job: Job) -> None:
+    path = Path(job.run_file.stores.exports) / "tables/counties.csv"
+    table = pd.read_csv(path, dtype={"fips": str})
+    table.loc[(table["year"] == 2012) & (table["gpp_g"] > 0), "gpp_g"] *= 1 + 1e-6
+    table.to_csv(path, index=False)
+    report = audit(job, Serial(), scope=Scope(years=frozenset({2012})))
+    assert [str(failure).split(":")[:2] for failure in report.failures] == [["aggregates", " 2012"]]
+    assert report.failures[0].why == "counties.csv: gpp_g"
+    path.unlink()
+    without = audit(job, Serial(), scope=Scope(years=frozenset({2012})))
+    assert without.ok
+    assert "counties of 2012: not measured" in " ".join(without.notes)
+
+
+def test_stale_tile_years_are_held_against_what_they_were_recorded_with(job: Job) -> None:
+    write_inputs(job, Fields(gpp_factor={2012: 1.1}), years=(2012,))
+    report = audit(job, Serial())
+    assert report.ok
+    assert report.stale == 2 * sum(True for year in YEARS if year >= 2012)
+
+
+def test_without_inputs_the_annual_gpp_stands_in_and_that_is_said(job: Job) -> None:
+    shutil.rmtree(job.run_file.stores.inputs)
+    report = audit(job, Serial(), scope=Scope(sample=3))
+    assert report.ok
+    assert (report.tile_years, report.unknown) == (3, 3)
+    assert any("aggregates: not measured" in line for line in report.remarks())
+    with foreign(job) as root:
+        change(root, "annual/gpp", (slice(None), ...), times=1.01)
+    assert "balance" in failing(audit(job, Serial(), scope=Scope(sample=3)))
+
+
+def test_an_unknown_tile_is_refused(pristine: Job) -> None:
+    with pytest.raises(UserError, match="tile h00v00-r0c0 has no modelled cells"):
+        audit(pristine, Serial(), scope=Scope(tiles=frozenset({"h00v00-r0c0"})))
+
+
+def test_the_share_of_the_stock_counts_cell_years_and_means_of_cells() -> None:
+    stock = np.array([10_000.0, 10_000.0, np.nan])
+    dsoc = np.array([[60.0, 49.0, 0.0], [-60.0, np.nan, 0.0]])
+    share = stock_share(dsoc, stock)
+    assert (share.cell_years, share.cell_years_within, share.cells, share.cells_within) == (3, 1, 2, 2)
+
+
+def content(job: Job) -> dict[str, np.ndarray]:
+    """All values of the cube but those of its ledger, which tells of runs."""
+    root = repository.read(job.open_cube())
+    found = {path: layer for path, layer in root.members(max_depth=None) if isinstance(layer, zarr.Array)}
+    return {path: np.asarray(layer[...]) for path, layer in found.items() if not path.startswith("ledger/")}
+
+
+def test_what_the_audit_lists_is_run_again_and_the_cube_is_as_it_was(job: Job, pristine: Job) -> None:
+    (name, window, _), other = tile_of(job), tile_of(job, 1)[0]
+    with foreign(job) as root:
+        change(root, "daily/2012/nee", (100, *window), by=1)
+        change(root, "restart/2012/state", (1, 3, *window), by=2)
+    damaged = job.path.parent / "rerun.json"
+    assert agcarbon("audit", str(job.path), "--rerun", str(damaged)) == 1
+    assert {entry["tile"]: entry["year"] for entry in json.loads(damaged.read_text())["tile_years"]} == {name: 2012}
+    assert agcarbon("run", str(job.path), "--from-audit", str(damaged)) == 0
+    known = Ledger(repository.read(job.open_cube()))
+    runs = {(tile, year): int(known.column("run")[known.years.index(year), known.tiles.index(tile)])
+            for tile in (name, other) for year in YEARS}  # fmt: skip
+    assert {place for place, run_index in runs.items() if run_index} == {(name, 2012), (name, 2013)}
+    found, expected = content(job), content(pristine)
+    assert found.keys() == expected.keys()
+    for path, layer in expected.items():
+        np.testing.assert_array_equal(found[path], layer, err_msg=path)
+    assert audit(job, Serial()).ok
+
+
+def agcarbon(*arguments: str) -> int:
+    """Run a command in this process and return its exit code."""
+    return CliRunner().invoke(app, arguments).exit_code
+
+
+def test_the_command_prints_a_table_and_ends_with_the_verdict(pristine: Job, tmp_path: Path) -> None:
+    told = CliRunner().invoke(
+        app, ["audit", str(pristine.path), "--sample", "2", "--json", str(tmp_path / "audit.json")]
+    )
+    assert told.exit_code == 0
+    assert "continuity" in told.stdout
+    assert told.stdout.splitlines()[-1].startswith("audit ok: 2 tile-years, largest relative difference ")
+    written = json.loads((tmp_path / "audit.json").read_text())
+    assert written["line"] == told.stdout.splitlines()[-1]
+    assert written["checks"]["checksum"]["places"] == 2
+
+
+def test_a_release_is_audited_whatever_became_of_the_cube(job: Job, tmp_path: Path) -> None:
+    def told(*options: str) -> str:
+        arguments = ["audit", str(job.path), "--years", "2011", *options]
+        return CliRunner().invoke(app, arguments, catch_exceptions=False).output.splitlines()[-1]
+
+    make_release(job.open_cube(), "v1")
+    with foreign(job) as root:
+        change(root, "annual/yield", (1, *job.grid.window((layout.tiles(root) or ())[0].tile)), by=1)
+    assert told().startswith("audit failed: ")
+    assert told("--at", "v1").startswith("audit ok: ")
+    with pytest.raises(UserError, match="v2"):
+        told("--at", "v2")
+    with pytest.raises(UserError, match="audit without --at"):
+        told("--at", "v1", "--rerun", str(tmp_path / "bad.json"))
+    assert not (tmp_path / "bad.json").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": "agcarbon-rerun-1", "tile_years": []}', '{"format": 1}', "[1]"])
+def test_something_else_than_a_rerun_list_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rerun.json").write_text(text)
+    with pytest.raises(UserError, match=r"rerun\.json"):
+        read_rerun(tmp_path / "rerun.json")

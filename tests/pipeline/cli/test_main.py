@@ -1,0 +1,138 @@
+"""Bad input on the command line: one clear sentence, exit code 2, no traceback, the stores as they were."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from safetensors.torch import save_file
+
+from model.checkpoint import Checkpoint
+from pipeline import config
+from pipeline.config import ExecutionSettings, RunFile
+from pipeline.storage import repository
+from tests.helpers import small_archives
+
+
+def agcarbon(*arguments: object, expect: int = 2) -> str:
+    """Run the command and return what it said."""
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == expect, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr if expect == 2 else done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small archives and their run file; nothing ingested."""
+    folder = tmp_path_factory.mktemp("cli")
+    run_file = small_archives.write_archives(folder)
+    settings = run_file.model_copy(update={"execution": ExecutionSettings(scheduler="serial")})
+    (folder / "run.toml").write_text(config.dump(settings))
+    return folder
+
+
+def variant(folder: Path, name: str, **changes: object) -> Path:
+    """Write another run file with some sections changed."""
+    run_file: RunFile = config.load(folder / "run.toml").model_copy(update=changes)
+    path = folder / f"{name}.toml"
+    path.write_text(config.dump(run_file))
+    return path
+
+
+def test_a_bad_run_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('region = "demo"\ncolour = "red"\n')
+    said = agcarbon("run", tmp_path / "run.toml")
+    assert said.startswith("agcarbon: ")
+    assert "colour: unknown setting" in said
+    assert said.count("\n") == 1
+
+
+def test_an_unknown_region_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    said = agcarbon("init", "mars", "-o", tmp_path / "run.toml")
+    assert "demo, midwest, three_i" in said
+    assert not (tmp_path / "run.toml").exists()
+
+
+def test_running_before_ingesting_names_the_command(folder: Path) -> None:
+    assert "agcarbon ingest" in agcarbon("run", folder / "run.toml")
+    assert not repository.exists(str(folder / "cube.icechunk"))
+
+
+def test_a_missing_archive_is_refused_by_its_folder(folder: Path) -> None:
+    archives = config.load(folder / "run.toml").archives.model_copy(update={"slope": folder / "nowhere"})
+    said = agcarbon("ingest", variant(folder, "no-slope", archives=archives), "--product", "gpp")
+    assert "nowhere" in said
+
+
+@pytest.fixture
+def one_tiff(folder: Path) -> Path:
+    """One SLOPE file, restored afterwards."""
+    return sorted((folder / "slope").rglob("*.tif"))[3]
+
+
+def test_a_truncated_tiff_is_refused_by_name_and_nothing_is_ingested(folder: Path, one_tiff: Path) -> None:
+    whole = one_tiff.read_bytes()
+    one_tiff.write_bytes(whole[: len(whole) // 2])
+    try:
+        said = agcarbon("ingest", folder / "run.toml", "--product", "gpp", "--years", "2011")
+    finally:
+        one_tiff.write_bytes(whole)
+    assert one_tiff.name in said
+
+
+def test_a_tiff_in_another_projection_is_refused_by_name(folder: Path, one_tiff: Path) -> None:
+    whole = one_tiff.read_bytes()
+    with rasterio.open(one_tiff, "r+") as file:
+        file.crs = "EPSG:5070"
+    try:
+        said = agcarbon("ingest", folder / "run.toml", "--product", "gpp", "--years", "2011")
+    finally:
+        one_tiff.write_bytes(whole)
+    assert one_tiff.name in said
+
+
+def test_a_checkpoint_of_another_shape_is_refused_by_the_tensor(folder: Path, untrained: Checkpoint) -> None:
+    agcarbon("ingest", folder / "run.toml", expect=0)
+    tensors = dict(untrained.tensors)
+    tensors["gru_Ra.weight_ih_l0"] = torch.zeros(192, 84)
+    save_file(tensors, folder / "other.safetensors", {"agcarbon": json.dumps(untrained.metadata())})
+    model = config.load(folder / "run.toml").model.model_copy(update={"checkpoint": str(folder / "other.safetensors")})
+    said = agcarbon("run", variant(folder, "other", model=model))
+    assert "gru_Ra.weight_ih_l0 has shape (192, 84)" in said
+    assert not repository.exists(str(folder / "cube.icechunk"))
+
+
+def test_export_before_a_run_names_the_command(folder: Path) -> None:
+    assert "agcarbon run" in agcarbon("export", "cog", folder / "run.toml")
+
+
+def test_a_published_file_becomes_a_checkpoint_that_inspect_describes(tmp_path: Path, untrained: Checkpoint) -> None:
+    torch.save(dict(untrained.tensors), tmp_path / "weights.sav")
+    (tmp_path / "scalers.json").write_text(json.dumps(untrained.scalers.as_json()))
+    out = tmp_path / "a.safetensors"
+    agcarbon(
+        "checkpoint", "import", tmp_path / "weights.sav", "--scalers", tmp_path / "scalers.json", "-o", out, expect=0
+    )
+    assert Checkpoint.load(out).sha256 == untrained.sha256
+    said = json.loads(agcarbon("checkpoint", "inspect", out, "--json", expect=0))
+    assert said["parameters"] == 161_413
+    assert np.allclose(said["scalers"]["features"], untrained.scalers.features)
+
+
+def test_importing_without_scalers_is_refused_by_the_missing_key(tmp_path: Path, untrained: Checkpoint) -> None:
+    torch.save(dict(untrained.tensors), tmp_path / "weights.sav")
+    scalers = untrained.scalers.as_json()
+    del scalers["residue"]
+    (tmp_path / "scalers.json").write_text(json.dumps(scalers))
+    out = tmp_path / "a.safetensors"
+    said = agcarbon("checkpoint", "import", tmp_path / "weights.sav", "--scalers", tmp_path / "scalers.json", "-o", out)
+    assert "missing ['residue']" in said
+    assert not out.exists()

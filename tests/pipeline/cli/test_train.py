@@ -1,0 +1,103 @@
+"""`agcarbon train` as a user types it: what is refused before hours of work, and what a run leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import model.training as training
+from model.recipe.training import read_recipe
+from pipeline.errors import UserError
+from pipeline.training.course import course_data
+
+RECIPES = Path(training.__file__).parent / "recipes"
+TINY = """
+seed = 5
+batch_sites = 2
+
+[data]
+sites = 2
+held_out_sites = 1
+first_year = 2003
+last_year = 2005
+held_out_years = 1
+
+[checks]
+sites = 1
+level_stride = 8
+years = 1
+
+[counties]
+counties = 6
+points = 2
+first_year = 2003
+last_year = 2004
+""" + "".join(
+    f"""
+[[stages]]
+step = {step}
+epochs = 1
+patience = 1
+learning_rate = 1e-3
+decay = 0.5
+decay_epochs = 1
+"""
+    for step in (1, 3)
+)
+
+
+def train(*arguments: object, expect: int) -> str:
+    command = [sys.executable, "-m", "pipeline.cli", "train", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == expect, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    said = train(tmp_path / "none.toml", "-o", tmp_path / "out.safetensors", expect=2)
+    assert "none.toml: cannot be read" in said
+    assert said.count("\n") == 1
+
+
+def test_stage_5_without_towers_is_refused_before_anything_is_trained() -> None:
+    recipe = read_recipe(RECIPES / "us-ne1.toml")
+    with pytest.raises(UserError, match=r"stage 5 learns from fluxnet/.*; name the folder of tower data with --towers"):
+        course_data(recipe, steps=(5,), towers=None)
+
+
+def test_all_files_of_a_tower_that_are_absent_are_named(tmp_path: Path) -> None:
+    recipe = read_recipe(RECIPES / "paper.toml")
+    with pytest.raises(UserError, match=r"missing .*mead-weather, .*mesoil, .*FLX_US-Ne1.*csv; put them there"):
+        course_data(recipe, steps=(5,), towers=tmp_path)
+
+
+@pytest.mark.realdata
+def test_the_recipe_of_us_ne1_reads_its_files(realdata: Path) -> None:
+    recipe = read_recipe(RECIPES / "us-ne1.toml")
+    (tower,) = course_data(recipe, steps=(5,), towers=realdata)().towers
+    assert tower.tower.site == "US-Ne1"
+    assert tower.tower.observing(tower.test).mask_YT.sum() > 300
+    years = [*tower.training, *tower.validation, *tower.test]
+    assert np.array_equal(years, tower.tower.years)
+
+
+@pytest.mark.slow
+def test_a_stage_is_trained_from_the_one_before_and_inspect_shows_its_scores(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    output = tmp_path / "out.safetensors"
+    assert "out.stage1.safetensors" in train(tmp_path / "tiny.toml", "-o", output, "--stage", 3, expect=2)
+    progress = train(tmp_path / "tiny.toml", "-o", output, expect=0)
+    assert "stage 1 epoch 1: training" in progress
+    assert "stage 3 epoch 1: training" in progress
+    record = json.loads((tmp_path / "out.stage3.json").read_text())
+    assert set(record["split"]) == set(record["data"]) == {"synthetic sites", "counties"}
+    command = [sys.executable, "-m", "pipeline.cli", "checkpoint", "inspect", str(output), "--json"]
+    shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert shown["scores"]["stage3"]["ra"]["r2"] == record["scores"]["ra"]["r2"]
+    assert "stage 3: done" in train(tmp_path / "tiny.toml", "-o", output, "--stage", 3, expect=0)

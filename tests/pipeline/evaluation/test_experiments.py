@@ -1,0 +1,134 @@
+"""An experiment's networks side by side: the table, its sentences, figure and page."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import model.experiments.run as experiments
+from model.experiments.rows import Row, read_rows, write_rows
+from model.experiments.run import KGML, PURE_ML
+from model.recipe.training import RecipeError
+from pipeline.cli.main import app
+from pipeline.errors import UserError
+from pipeline.evaluation.experiment_figure import experiment_figure
+from pipeline.evaluation.experiments import SCORES, comparison_table, verdicts, write_experiment
+
+FIGURES = (0.5, 0.6, 0.7, 1.0, 0.8, 0.9, 2.0, 0.1, 0.03, 5.0, -1.0)
+RECIPES = Path(experiments.__file__).parent / "recipes"
+
+
+def draws() -> list[Row]:
+    """Two draws of two sizes for both networks, every score different."""
+    rng = np.random.default_rng(0)
+    return [
+        Row("r", variant.name, size, repeat, "test sites", *rng.uniform(0.1, 0.9, len(SCORES)).tolist())
+        for size in (2, 10)
+        for repeat in range(2)
+        for variant in (KGML, PURE_ML)
+    ]
+
+
+def test_the_table_sets_the_means_over_all_draws_side_by_side() -> None:
+    rows = draws()
+    table = comparison_table(rows).set_index(["samples", "variant"])
+    assert table["runs"].tolist() == [2] * 4
+    for variant in (KGML, PURE_ML):
+        for size in (2, 10):
+            chosen = [row for row in rows if (row.variant, row.samples) == (variant.name, size)]
+            for name in SCORES:
+                mean = sum(getattr(row, name) for row in chosen) / 2
+                assert table.loc[(size, variant.name), name] == pytest.approx(mean)
+            apart = abs(chosen[0].nee_r2 - chosen[1].nee_r2)
+            assert table.loc[(size, variant.name), "nee_r2_sd"] == pytest.approx(apart / 2**0.5)
+
+
+def test_a_sentence_tells_of_each_size_what_knowledge_gains() -> None:
+    table = comparison_table(draws())
+    lines = list(verdicts(table))
+    assert [line.split(":")[0] for line in lines] == ["test sites, 2 sites", "test sites, 10 sites"]
+    means = table[table["samples"] == 2].set_index("variant")
+    gain = means.loc[KGML.name, "reco_r2"] - means.loc[PURE_ML.name, "reco_r2"]
+    assert f"Reco {gain:+.3f}" in lines[0]
+    balance = means["imbalance_annual"]
+    assert f"annual {balance[KGML.name]:.3g} against {balance[PURE_ML.name]:.3g} g C m-2 yr-1" in lines[0]
+    assert not list(verdicts(table[table["variant"] == KGML.name]))
+
+
+def test_an_experiment_leaves_one_table_as_csv_and_html_with_its_figure(tmp_path: Path) -> None:
+    table, figure, page = write_experiment("sample-size", draws(), tmp_path)
+    assert [path.name for path in (table, figure, page)] == [
+        "sample-size-table.csv",
+        "sample-size.png",
+        "sample-size.html",
+    ]
+    pd.testing.assert_frame_equal(pd.read_csv(table), comparison_table(draws()), rtol=1e-5)
+    text = page.read_text()
+    assert re.findall(r"<td>(KGML|pure ML)</td>", text) == ["KGML", "pure ML"] * 2
+    assert set(map(html.escape, SCORES.values())) <= set(re.findall(r"<th>(.*?)</th>", text))
+    assert re.findall(r'(?:src|href)="(.{14})', text) == ["data:image/png"]
+
+
+def test_rows_survive_their_file_and_other_columns_are_refused(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.csv", draws())
+    assert list(read_rows(tmp_path / "a.csv")) == draws()
+    old = (tmp_path / "a.csv").read_text().replace("nee_rmse", "nee_error", 1)
+    (tmp_path / "a.csv").write_text(old)
+    with pytest.raises(RecipeError, match=r"a\.csv has not the columns recipe, .*delete it"):
+        list(read_rows(tmp_path / "a.csv"))
+
+
+@pytest.mark.slow
+def test_the_command_trains_the_tiny_recipe_and_leaves_the_table(tmp_path: Path) -> None:
+    options = ["--experiment", "sample-size", "-o", str(tmp_path)]
+    result = CliRunner().invoke(app, ["evaluate", str(RECIPES / "tiny.toml"), *options])
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "sample-size-table.csv")
+    assert list(zip(table["samples"], table["variant"], strict=True)) == [
+        (size, variant.name) for size in (1, 2) for variant in (KGML, PURE_ML)
+    ]
+    scores = table[[name for name in SCORES if name != "yield_r2"]]  # one test site
+    assert np.isfinite(scores.to_numpy()).all()
+    assert (table["imbalance"] > 0).all()
+
+
+def test_an_experiment_needs_a_recipe_and_leaves_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = CliRunner().invoke(app, ["evaluate", "--experiment", "ablation"])
+    assert isinstance(without.exception, UserError)
+    assert "needs a recipe" in str(without.exception)
+
+    def table(name: str, _recipe: object, folder: Path, **_: object) -> tuple[Row, ...]:
+        rows = tuple(
+            Row("r", variant, size, 0, "test sites", *FIGURES)
+            for variant in ("ML", "ML + GPP", "ML + GPP + KG")
+            for size in (1, 2)
+        )
+        folder.mkdir()
+        write_rows(folder / f"{name}.csv", rows)
+        return rows
+
+    monkeypatch.setattr(experiments, "run_experiment", table)
+    recipe = RECIPES / "tiny.toml"
+    options = ["--experiment", "ablation", "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, ["evaluate", str(recipe), *options])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "ablation.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(("samples", "lines"), [((1, 2, 4), True), ((4,), False)])
+def test_sample_sizes_are_drawn_as_curves_and_single_ones_as_bars(samples: tuple[int, ...], lines: bool) -> None:
+    rows = [
+        Row("r", variant, size, 0, test, *FIGURES)
+        for variant in ("ML", "ML + GPP")
+        for size in samples
+        for test in (("test sites",) if lines else ("extreme years", "ordinary years"))
+    ]
+    axes = experiment_figure(rows).axes[0]
+    assert bool(axes.lines) is lines
+    assert len(axes.patches) == (0 if lines else 4)

@@ -1,0 +1,68 @@
+"""The figure of Mead: one GPP for all, the same days for all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from model.checkpoint import Checkpoint
+from model.data.records import DAYS
+from model.data.sites import simulate_sites
+from model.evaluation.scores import Carbon
+from model.shipped import checkpoint_file
+from pipeline.errors import UserError
+from pipeline.evaluation.mead import Place, mead_budget, mead_figure, read_mead, simulated_carbon
+from pipeline.evaluation.subjects import of_sequences
+
+CLIMATE = ("RADN", "TMAX_AIR", "TDIF_AIR", "HMAX_AIR", "HDIF_AIR", "WIND", "PRECN")
+
+
+def test_the_simulator_respires_the_gpp_that_it_is_given_in_leap_years_too() -> None:
+    sequences = simulate_sites(4, sites=1, years=np.arange(2003, 2005))
+    x = sequences.x_NYTF.copy()
+    x[0, 0, 180, 8] = -0.3
+    subject = of_sequences(replace(sequences, x_NYTF=x), name="x", kind="file")
+    days = pd.date_range("2003-01-01", "2004-12-31")
+    rows = np.concatenate([x[0, 0, :, :7], x[0, 1, :, :7], x[0, 1, -1:, :7]])
+    found = simulated_carbon(subject, pd.DataFrame(rows, days, columns=list(CLIMATE)))
+    np.testing.assert_allclose(found.gpp_NYT, np.maximum(x[..., 8], 0), atol=1e-5)
+    np.testing.assert_allclose(found.gpp_NYT - found.reco_NYT, -found.nee_NYT, atol=1e-4)
+
+
+def place() -> Place:
+    shape = (1, 2, DAYS)
+    ones = np.ones(shape, np.float32)
+    closed = Carbon(4 * ones, 2 * ones, ones, 3 * ones, -ones, np.full((1, 2), 250, np.float32))
+    seen = replace(closed, nee_NYT=np.where(np.arange(DAYS) < 10, np.nan, closed.nee_NYT))
+    open_ = replace(closed, nee_NYT=-0.5 * ones)
+    return Place("Mead", "tower", np.array([2001, 2002]), {"observed": seen, "network": open_, "simulator": closed})
+
+
+def test_the_budget_is_of_the_days_that_are_observed() -> None:
+    budget = mead_budget((place(),)).loc["Mead"]
+    assert budget["nee"].tolist() == pytest.approx([-355, -177.5, -355])
+    assert budget["gpp"].tolist() == pytest.approx([4 * 355] * 3)
+    assert budget["winter_reco"].tolist() == pytest.approx([3 * 80] * 3)  # 90 days of winter, 10 not observed
+    assert budget["residual"].tolist() == pytest.approx([0, 177.5, 0])
+    drawing = mead_figure((place(),))
+    assert [text.get_text() for text in drawing.axes[0].get_legend().get_texts()] == ["tower", "network", "simulator"]
+
+
+def test_absent_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="mesoil"):
+        read_mead(Checkpoint.load(checkpoint_file()), data=tmp_path)
+
+
+@pytest.mark.realdata
+def test_the_real_records_have_the_carbon_that_they_are_known_for(realdata: Path) -> None:
+    budget = mead_budget(read_mead(Checkpoint.load(checkpoint_file()), data=realdata))
+    tower = budget.xs("tower", level="source").iloc[0]
+    assert tower["nee"] == pytest.approx(-436, abs=5)
+    run = budget.xs("ecosys", level="source").iloc[0]
+    assert abs(run["residual"]) < 0.5
+    assert 0 < run["yield"] < 0.5 * run["gpp"]
+    assert (budget["gpp"].groupby("place").std() < 20).all()

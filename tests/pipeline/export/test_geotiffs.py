@@ -1,0 +1,241 @@
+"""Exported GeoTIFFs hold what the cube holds, lie where it lies, and say what they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+import xarray as xr
+from affine import Affine
+from pystac.validation import RegisteredValidator
+from rasterio.warp import transform
+from rio_cogeo import cog_validate
+from typer.testing import CliRunner
+
+from pipeline.aggregate.write import aggregate_cube
+from pipeline.cli.export import app
+from pipeline.cube.ledger import Ledger, Status, TileYearState
+from pipeline.errors import UserError
+from pipeline.export.cog import Raster, write_cog
+from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.grid.sinusoidal import CELL_M, RADIUS_M
+from pipeline.run import provenance
+from pipeline.run.plan import Plan
+from pipeline.storage import repository
+from pipeline.variables import ANNUAL, DAILY, Quality
+from tests.helpers.filled_cube import LAST, ORIGIN, SHA, Filled, fill_cube
+
+BY_NAME = {variable.name: variable for variable in ANNUAL}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """Results of 2011, aggregated, and of 2012, in part."""
+    filled = fill_cube(tmp_path_factory.mktemp("cube"))
+    aggregate_cube(filled.job, years=(2011,))
+    return filled
+
+
+def _cube(filled: Filled, group: str) -> xr.Dataset:
+    session = filled.job.open_cube().readonly_session(repository.BRANCH)
+    return xr.open_zarr(session.store, group=group, consolidated=False)
+
+
+def _export(filled: Filled, folder: Path, **chosen: object) -> list[np.ma.MaskedArray]:
+    report = export_cogs(filled.job, Selection(**chosen), str(folder))  # type: ignore[arg-type]
+    return [rasterio.open(file).read(1, masked=True) for file in report.files]
+
+
+@pytest.mark.parametrize("name", ["nee", "crop", "quality"])
+def test_an_annual_layer_holds_the_values_of_the_cube(filled: Filled, tmp_path: Path, name: str) -> None:
+    (exported,) = _export(filled, tmp_path, years=(2011,), variables=(name,))
+    annual, mask = _cube(filled, "annual").sel(year=2011), _cube(filled, "static")["mask"].values == 1
+    expected = np.ma.masked_invalid(np.ma.array(annual[name].values, mask=~mask))
+    np.testing.assert_array_equal(exported.mask, np.ma.getmaskarray(expected))
+    np.testing.assert_array_equal(exported.compressed(), expected.compressed())
+    assert exported.dtype == BY_NAME[name].dtype
+
+
+def test_spreads_are_exported_from_the_cube_of_an_ensemble_alone(filled: Filled, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--variables nee_spread: no ensemble has written this cube"):
+        _export(filled, tmp_path, years=(2011,), variables=("nee", "nee_spread"))
+    with pytest.raises(UserError, match=r"--variables nee_spread: annual layers on 0.5 are"):
+        _export(filled, tmp_path, years=(2011,), variables=("nee_spread",), grid="0.5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_month_is_the_sum_of_its_days_and_a_day_is_itself(filled: Filled, tmp_path: Path) -> None:
+    daily = _cube(filled, "daily/2012")["nee"].sel(time="2012-02")
+    (month,) = _export(filled, tmp_path, variables=("nee",), period="month", dates=("2012-02",))
+    np.testing.assert_allclose(month.filled(np.nan), daily.values.sum(0, dtype=np.float64), rtol=1e-6, atol=1e-6)
+    days = _export(filled, tmp_path, variables=("nee",), period="day", dates=("2012-02-28", "2012-02-29"))
+    assert len(days) == 2
+    np.testing.assert_array_equal(days[-1].filled(np.nan), daily.sel(time="2012-02-29").values)
+    assert (tmp_path / "small_nee_2012-02-29.tif").exists()
+
+
+@pytest.mark.parametrize(("mask", "crops"), [("grown", (1, 5)), ("corn", (1,)), ("soybean", (5,))])
+def test_a_mask_leaves_the_cells_where_the_crop_is_grown(
+    filled: Filled, tmp_path: Path, mask: str, crops: tuple[int, ...]
+) -> None:
+    (exported,) = _export(filled, tmp_path, years=(2011,), variables=("quality",), mask=mask)
+    annual = _cube(filled, "annual").sel(year=2011)
+    grown = (annual["quality"].values & Quality.NOT_GROWN) == 0
+    modelled = _cube(filled, "static")["mask"].values == 1
+    expected = modelled & grown & np.isin(annual["crop"].values, crops)
+    np.testing.assert_array_equal(~np.ma.getmaskarray(exported), expected)
+    assert (tmp_path / f"small_quality_2011_{mask}.tif").exists()
+
+
+def test_a_pixel_lies_where_its_cell_lies(filled: Filled, tmp_path: Path) -> None:
+    (file,) = export_cogs(filled.job, Selection(years=(2011,), variables=("gpp",)), str(tmp_path)).files
+    lon, lat = filled.job.grid.lonlat()
+    with rasterio.open(file) as exported:
+        assert exported.crs.to_dict()["proj"] == "sinu"
+        assert exported.crs.to_dict()["R"] == RADIUS_M
+        (x,), (y,) = transform("EPSG:4326", exported.crs, [lon[10, 20]], [lat[10, 20]])
+        assert exported.index(x, y) == (10, 20)
+        np.testing.assert_allclose(exported.xy(10, 20), (x, y), atol=1e-6)
+        assert exported.res == (CELL_M, CELL_M)
+
+
+def test_every_file_is_a_strictly_valid_cog(filled: Filled, tmp_path: Path) -> None:
+    report = export_cogs(filled.job, Selection(years=(LAST,), variables=tuple(BY_NAME)), str(tmp_path))
+    assert len(report.files) == len(ANNUAL)
+    assert {file: cog_validate(file, strict=True)[0] for file in report.files} == dict.fromkeys(report.files, True)
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("nee", 2.5), ("quality", 1)])
+def test_overviews_average_fluxes_and_keep_flags(tmp_path: Path, name: str, expected: float) -> None:
+    variable = BY_NAME[name]
+    values = np.tile(np.array([[1, 1], [1, 7]], variable.dtype), (300, 300))
+    grid = Affine(CELL_M, 0, 0, 0, -CELL_M, 0)
+    write_cog(tmp_path / "layer.tif", Raster(values, grid, "EPSG:3857", variable, {}))
+    assert cog_validate(tmp_path / "layer.tif", strict=True)[0]
+    with rasterio.open(tmp_path / "layer.tif", overview_level=0) as overview:
+        np.testing.assert_array_equal(overview.read(1), np.full((300, 300), expected))
+
+
+def test_a_file_says_what_it_is_and_where_it_comes_from(filled: Filled, tmp_path: Path) -> None:
+    report = export_cogs(filled.job, Selection(years=(LAST,), variables=("nee",)), str(tmp_path))
+    with rasterio.open(report.files[0]) as exported:
+        tags, band = exported.tags(), exported.tags(1)
+        assert (exported.descriptions, exported.units) == (("nee",), ("g m-2 yr-1",))
+        assert np.isnan(exported.nodata)
+    assert band["long_name"] == BY_NAME["nee"].long_name
+    assert float(band["STATISTICS_MEAN"]) == pytest.approx(float(_cube(filled, "annual")["nee"][-1].mean()), abs=1e-4)
+    assert tags["AGCARBON_CHECKPOINT_ORIGIN"] == ORIGIN
+    assert tags["AGCARBON_CHECKPOINT_SHA256"] == SHA
+    assert tags["AGCARBON_TILES_MISSING"] == filled.lacking[0]
+    assert tags["AGCARBON_CUBE_SNAPSHOT"] == repository.tip(filled.job.open_cube())
+    assert any(note.startswith(f"{LAST}: 1 of 3 tiles have no result") for note in report.notes)
+    assert any("out of date is not known" in note for note in report.notes)
+
+
+def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [tile.name for tile in filled.job.domain.tiles]
+    states = {(name, 2011): TileYearState(Status.DONE) for name in names}
+    states[names[0], 2011] = TileYearState(Status.STALE, "changed: gpp")
+    monkeypatch.setattr(provenance, "open_pinned_inputs", lambda _job: None)
+    monkeypatch.setattr(provenance, "plan_run", lambda _job, _view, years: Plan((), years, states, (), {}))
+    report = export_cogs(filled.job, Selection(years=(2011,), variables=("nee",)), str(tmp_path))
+    assert report.notes == (f"2011: 1 of 3 tiles are out of date ({names[0]})",)
+    with rasterio.open(report.files[0]) as exported:
+        assert exported.tags()["AGCARBON_TILES_STALE"] == names[0]
+        assert exported.read(1, masked=True).count() > 0
+
+
+def test_the_catalog_holds_every_file_and_validates(filled: Filled, tmp_path: Path) -> None:
+    export_cogs(filled.job, Selection(variables=("nee", "crop")), str(tmp_path))
+    report = export_cogs(filled.job, Selection(years=(2012,), period="month", dates=("2012-07",)), str(tmp_path))
+    catalog = pystac.Catalog.from_file(report.catalog)
+    items = {item.id: item for item in catalog.get_items(recursive=True)}
+    assert {name: sorted(item.assets) for name, item in items.items()} == {
+        "small_2011": ["crop", "nee"],
+        "small_2012": ["crop", "nee"],
+        "small_2012-07": ["nee", "ra", "rh"],
+    }
+    for item in items.values():
+        for asset in item.assets.values():
+            assert asset.href.startswith("../")
+            assert Path(asset.get_absolute_href() or "").exists()
+    month = items["small_2012-07"].properties
+    assert (month["start_datetime"], month["end_datetime"]) == ("2012-07-01T00:00:00Z", "2012-07-31T23:59:59Z")
+    assert month["proj:shape"] == list(filled.job.grid.shape)
+    lon, lat = filled.job.grid.lonlat()
+    west, south, east, north = items["small_2011"].bbox or []
+    assert west < lon.min() < lon.max() < east
+    assert south < lat.min() < lat.max() < north
+
+
+def test_the_catalog_is_valid_stac(filled: Filled, tmp_path: Path) -> None:
+    report = export_cogs(filled.job, Selection(variables=("nee",)), str(tmp_path))
+    validator = RegisteredValidator.get_validator()
+    for file in [Path(report.catalog), *tmp_path.glob("small/*.json")]:
+        stac = json.loads(file.read_text())
+        validator.validate_core(stac, pystac.STACObjectType(stac["type"]), stac["stac_version"])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"years": (2013,)}, "no result of 2013, it has 2011, 2012; run `agcarbon run"),
+        ({"variables": ("nee", "npp")}, "--variables npp: annual layers on 250m are gpp, ra"),
+        (
+            {"grid": "0.5"},
+            "aggregates on 0.5 degree of 2012 are absent or older than the results; run `agcarbon aggregate",
+        ),
+        ({"grid": "0.5", "period": "day"}, "annual layers only; give --grid 250m"),
+        ({"grid": "0.5", "mask": "grown"}, "--mask grown: cells of 0.5 degree have region, corn, soybean"),
+        ({"period": "day", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
+    ],
+)
+def test_what_the_cube_has_not_is_refused_by_name(
+    filled: Filled, tmp_path: Path, chosen: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        _export(filled, tmp_path / "never", **chosen)
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(("grid", "step"), [("0.5", 0.5), ("0.0025", 0.0025)])
+def test_aggregates_are_exported_in_longitude_and_latitude(
+    filled: Filled, tmp_path: Path, grid: str, step: float
+) -> None:
+    (exported,) = _export(filled, tmp_path, years=(2011,), variables=("nee",), grid=grid, mask="corn")
+    name = grid.replace(".", "p")
+    expected = _cube(filled, f"aggregates/{name}")["nee"].sel(year=2011, cover="corn")
+    np.testing.assert_array_equal(exported.filled(np.nan), expected.astype(np.float32))
+    file = tmp_path / f"small_nee_2011_{name}_corn.tif"
+    assert cog_validate(file, strict=True)[0]
+    row, col = np.argwhere(np.isfinite(expected.values))[0]
+    with rasterio.open(file) as found:
+        assert found.crs.to_epsg() == 4326
+        np.testing.assert_allclose(found.res, step)
+        np.testing.assert_allclose(found.xy(row, col), (expected["lon"][col], expected["lat"][row]), atol=1e-9)
+
+
+def test_aggregates_older_than_the_results_are_refused(
+    filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ledger, "year_digest", lambda _ledger, _year: "of other results")
+    with pytest.raises(UserError, match="degree of 2011 are absent or older than the results"):
+        _export(filled, tmp_path, years=(2011,), grid="0.5")
+
+
+def test_the_command_writes_the_files_and_says_what_is_missing(filled: Filled, tmp_path: Path) -> None:
+    arguments = ["cog", str(filled.job.path), "--years", "2012", "--variables", "nee, yield", "-o", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert {file.name for file in tmp_path.glob("*.tif")} == {"small_nee_2012.tif", "small_yield_2012.tif"}
+    assert "1 of 3 tiles have no result" in result.stdout.replace("\n", " ")
+
+
+def test_daily_layers_are_the_ones_that_the_cube_has(filled: Filled, tmp_path: Path) -> None:
+    report = export_cogs(filled.job, Selection(years=(2011,), period="month", dates=("2011-01",)), str(tmp_path))
+    assert [Path(file).name for file in report.files] == [f"small_{variable.name}_2011-01.tif" for variable in DAILY]

@@ -1,0 +1,271 @@
+"""Which files a region needs, where they go, and what is to do by hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pytest
+import shapely
+
+from pipeline.config import ArchiveSettings, RunFile
+from pipeline.errors import UserError
+from pipeline.fetch.catalogue import Remote
+from pipeline.fetch.manual import links, steps
+from pipeline.fetch.needs import Archive, archive_of, known_products
+from pipeline.grid.domain import domain_of
+from pipeline.sources.soil import polaris, soilgrids
+from regions import load_region, zones
+
+DEMO = load_region("demo")
+
+
+def archive(product: str, *years: int, only: str | None = None, pattern: str | None = None) -> Archive:
+    run_file = RunFile(region="demo")
+    if pattern:
+        run_file = run_file.model_copy(update={"slope": run_file.slope.model_copy(update={"pattern": pattern})})
+    return archive_of(product, run_file=run_file, region=DEMO, years=years, only=only)
+
+
+def remote(name: str, day: dt.date | None = None) -> Remote:
+    return Remote(name, f"https://data.nasa.gov/{name}", None, None, day)
+
+
+def granule(stamp: np.datetime64) -> str:
+    when = stamp.astype(dt.datetime)
+    return f"NLDAS_FORA0125_H.A{when:%Y%m%d}.{when:%H}00.020.nc"
+
+
+def hours(first: str, last: str) -> list[str]:
+    return [granule(stamp) for stamp in np.arange(np.datetime64(first, "h"), np.datetime64(last, "h") + 1)]
+
+
+def test_a_year_of_climate_needs_its_hours_a_day_before_and_two_after() -> None:
+    climate = archive("climate", 2012)
+    wide = hours("2011-12-25T00", "2013-01-08T23")
+    assert [name for name in wide if climate.needs(name)] == hours("2011-12-31T00", "2013-01-02T23")
+    assert len(hours("2011-12-31T00", "2013-01-02T23")) == 24 * 366 + 72
+
+
+def test_years_that_are_neighbours_share_hours_and_others_leave_a_gap() -> None:
+    climate = archive("climate", 2010, 2012)
+    assert climate.needs("NLDAS_FORA0125_H.A20110102.2300.020.nc")
+    assert not climate.needs("NLDAS_FORA0125_H.A20110103.0000.020.nc")
+    assert [(query.first, query.last) for query in climate.queries()] == [
+        (dt.date(2009, 12, 31), dt.date(2011, 1, 2)),
+        (dt.date(2011, 12, 31), dt.date(2013, 1, 2)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NLDAS_FORA0125_H.A20120101.0000.020.nc.xml",
+        "NLDAS_FORA0125_H.A20120101.0030.020.nc",
+        "NLDAS_FORA0125_M.A201201.020.nc",
+        "NLDAS_FORA0125_H.A20129999.0000.020.nc",
+        "xNLDAS_FORA0125_H.A20120101.0000.020.nc",
+    ],
+)
+def test_what_is_no_granule_of_an_hour_is_not_needed(name: str) -> None:
+    assert not archive("climate", 2012).needs(name)
+
+
+def test_granules_lie_in_the_archives_own_folders_by_day_of_year() -> None:
+    name = "NLDAS_FORA0125_H.A20100603.0800.020.nc"
+    assert archive("climate", 2010).place(remote(name)) == PurePosixPath("NLDAS_FORA0125_H.2.0/2010/154", name)
+    last = "NLDAS_FORA0125_H.A20121231.2300.020.nc"
+    assert archive("climate", 2012).place(remote(last)).parent == PurePosixPath("NLDAS_FORA0125_H.2.0/2012/366")
+
+
+def test_hours_that_lack_are_counted_and_the_first_is_named() -> None:
+    names = set(hours("2011-12-31T00", "2013-01-02T23"))
+    assert archive("climate", 2012).notes(names) == ()
+    lacking = {"NLDAS_FORA0125_H.A20120704.1300.020.nc", "NLDAS_FORA0125_H.A20120101.0500.020.nc"}
+    assert archive("climate", 2012).notes(names - lacking) == ("2 of 8,856 hours lack, the first 20120101.0500 UTC",)
+
+
+def test_hours_before_the_first_one_of_the_archive_do_not_lack() -> None:
+    assert archive("climate", 1979).notes(set(hours("1979-01-01T13", "1980-01-02T23"))) == ()
+
+
+def test_the_box_holds_the_region_and_a_cell_around_it() -> None:
+    (query,) = archive("climate", 2010).queries()
+    west, south, east, north = shapely.total_bounds([zone.geometry for zone in zones(DEMO)])
+    assert np.allclose(query.box, (west - 0.125, south - 0.125, east + 0.125, north + 0.125))
+
+
+def test_gpp_is_searched_in_the_years_that_are_public() -> None:
+    queries = archive("gpp", 2018, 2019, 2020, 2021).queries()
+    assert [(query.first, query.last) for query in queries] == [
+        (dt.date(2018, 1, 1), dt.date(2018, 12, 31)),
+        (dt.date(2019, 1, 1), dt.date(2019, 12, 31)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("GPP.2010.06.03.h11v04.tif", True),
+        ("gpp.2010.06.03.H11V05.TIF", True),
+        ("SLOPE_GPP_2010154.tiff", True),
+        ("GPP.2010.06.03.h10v04.tif", False),  # the demo lies in h11v04 and h11v05
+        ("GPP.2013.06.03.h11v04.tif", False),
+        ("PAR.2010.06.03.h11v04.tif", False),
+        ("GPP.2010.06.03.h11v04.tif.sha256", False),
+    ],
+)
+def test_of_slope_the_gpp_of_the_regions_tiles_and_years_is_needed(name: str, needed: bool) -> None:
+    assert archive("gpp", 2010).needs(name) == needed
+
+
+def test_names_of_slope_can_be_narrowed() -> None:
+    narrow = archive("gpp", 2010, only="GPP.*.tif")
+    assert narrow.needs("GPP.2010.06.03.h11v04.tif")
+    assert not narrow.needs("GPP_uncertainty.2010.06.03.h11v04.tif")
+
+
+def test_files_that_the_pattern_matches_go_where_the_reader_looks() -> None:
+    name = "GPP.2010.06.03.h11v04.tif"
+    assert archive("gpp", 2010).place(remote(name)) == PurePosixPath("GPP250m/2010", name)
+    by_tile = archive("gpp", 2010, pattern="{tile}/{YYYY}-{MM}/GPP.{YYYY}.{MM}.{DD}.{tile}.tif")
+    assert by_tile.place(remote(name)) == PurePosixPath("h11v04/2010-06", name)
+
+
+def test_other_names_are_kept_and_told() -> None:
+    gpp, name = archive("gpp", 2010), "SLOPE_GPP_2010154.tif"
+    assert gpp.place(remote(name, dt.date(2010, 6, 3))) == PurePosixPath("SLOPE_GPP_CONUS_1786.1/2010", name)
+    assert gpp.place(remote(name)) == PurePosixPath("SLOPE_GPP_CONUS_1786.1/undated", name)
+    (note,) = gpp.notes({name})
+    assert "1 names, such as SLOPE_GPP_2010154.tif, do not match slope.pattern" in note
+
+
+def test_a_folder_that_the_name_does_not_tell_is_not_made_up() -> None:
+    hidden = archive("gpp", 2010, pattern="{tile}/GPP.{YYYY}.{MM}.{DD}.tif")
+    place = hidden.place(remote("GPP.2010.06.03.tif", dt.date(2010, 6, 3)))
+    assert place == PurePosixPath("SLOPE_GPP_CONUS_1786.1/2010/GPP.2010.06.03.tif")
+
+
+def test_a_date_that_contradicts_itself_does_not_match_the_pattern() -> None:
+    twice = archive("gpp", 2010, pattern="{tile}/GPP.{YYYY}.{MM}.{DD}.{YYYY}.{tile}.tif")
+    assert twice.notes({"GPP.2010.06.03.2011.h11v04.tif"})[0].startswith("1 names")
+
+
+def test_days_of_tiles_that_lack_are_counted() -> None:
+    day, names = dt.date(2012, 1, 1), set()
+    while day.year == 2012:
+        names |= {f"GPP.{day:%Y.%m.%d}.{tile}.tif" for tile in ("h11v04", "h11v05")}
+        day += dt.timedelta(1)
+    assert archive("gpp", 2012).notes(names) == ()
+    names.remove("GPP.2012.02.29.h11v04.tif")
+    assert archive("gpp", 2012).notes(names) == ("1 of 732 days of a MODIS tile lack",)
+
+
+def test_unknown_products_are_named() -> None:
+    assert known_products(None) == ("climate", "gpp", "crop", "soil")
+    assert known_products(["soil", "climate"]) == ("climate", "soil")
+    with pytest.raises(UserError, match="--product rain: the products are climate"):
+        known_products(["soil", "rain"])
+
+
+def run_file_with(folder: Path, **soil: object) -> RunFile:
+    run_file = RunFile(region="demo", archives=ArchiveSettings(soil=folder))
+    return run_file.model_copy(update={"soil": run_file.soil.model_copy(update=soil)})
+
+
+@pytest.mark.parametrize("stat", ["mean", "p50"])
+def test_the_reader_of_polaris_asks_for_the_links_and_no_other(tmp_path: Path, stat: str) -> None:
+    run_file = run_file_with(tmp_path, polaris_stat=stat)
+    found = list(links("polaris", run_file=run_file, region=DEMO))
+    assert f"http://hydrology.cee.duke.edu/POLARIS/PROPERTIES/v1.0/sand/{stat}/0_5/lat4041_lon-90-89.tif" in found
+    for link in found:
+        touch(tmp_path / link.removeprefix("http://hydrology.cee.duke.edu/POLARIS/PROPERTIES/v1.0/"))
+    for depth in ("0-5cm", "5-15cm", "15-30cm"):
+        touch(tmp_path / f"cec_{depth}_mean.tif")
+    domain = domain_of(DEMO)
+    grids = [domain.grid.of(tile) for tile in domain.tiles]
+    tiles = polaris.find_tiles(tmp_path, grids=grids, settings=run_file.soil)
+    asked = {file.path for square in tiles.squares for file in tiles.layers(square)}
+    assert len(found) == len(asked) > 0
+    touched = set(tmp_path.rglob("*.tif")) - set(tmp_path.glob("cec*"))
+    assert asked == touched
+
+
+def test_squares_that_polaris_does_not_have_are_not_listed(tmp_path: Path) -> None:
+    run_file = run_file_with(tmp_path, polaris_absent=("lat4041_lon-90-89",))
+    found = list(links("polaris", run_file=run_file, region=DEMO))
+    assert found
+    assert not any("lat4041" in link for link in found)
+
+
+@pytest.mark.parametrize("stat", ["mean", "Q0.5"])
+def test_the_reader_of_soilgrids_asks_for_the_links_and_no_other(tmp_path: Path, stat: str) -> None:
+    run_file = run_file_with(tmp_path, soilgrids_stat=stat)
+    found = list(links("soilgrids", run_file=run_file, region=DEMO))
+    assert f"https://files.isric.org/soilgrids/latest/data/phh2o/phh2o_15-30cm_{stat}.vrt" in found
+    for link in found:
+        touch(tmp_path / link.rsplit("/", 1)[-1].replace(".vrt", ".tif"))
+    maps = soilgrids.find_maps(tmp_path, settings=run_file.soil)
+    assert {layer.path for layer in maps.layers} == set(tmp_path.iterdir())
+    assert len(found) == len(maps.layers)
+
+
+def touch(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+@pytest.mark.parametrize(
+    ("product", "wanted"),
+    [
+        ("gssurgo", ("gSSURGO_XX.gdb", "MapunitRaster", "Soils Geospatial", "archives/gssurgo")),
+        ("polaris", ("lat4041_lon-89-88.tif, 2 squares", "--list polaris", "cec", "archives/gssurgo/{variable}")),
+        ("soilgrids", ("VARIABLE_DEPTH_mean.vrt", "--list soilgrids", "vsicurl", "archives/gssurgo/sand_0-5cm")),
+    ],
+)
+def test_soil_by_hand_names_links_names_and_folder_of_its_product(product: str, wanted: tuple[str, ...]) -> None:
+    chosen, others = steps(
+        "soil", run_file=run_file_with(Path("archives/gssurgo"), product=product), region=DEMO, years=()
+    )
+    for part in wanted:
+        assert part in chosen
+    assert product not in others
+
+
+def test_crops_by_hand_name_the_layer_of_early_years() -> None:
+    run_file = RunFile(region="demo")
+    early = " ".join(steps("crop", run_file=run_file, region=DEMO, years=range(2005, 2011)))
+    assert "2005-2010: https://www.nass.usda.gov" in early
+    assert "Corn-Soy Data Layer of 2005-2007" in early
+    assert "zenodo.4110647, GeoTIFFs, into archives/csdl" in early
+    assert "zenodo" not in " ".join(steps("crop", run_file=run_file, region=DEMO, years=(2010,)))
+
+
+def test_years_of_slope_that_are_not_public_are_said() -> None:
+    run_file = RunFile(region="demo")
+    (step,) = steps("gpp", run_file=run_file, region=DEMO, years=range(2018, 2022))
+    assert step.startswith("SLOPE GPP of 2020-2021: the public release ends in 2019")
+    assert step.endswith("archives/slope-extra")
+    assert not steps("gpp", run_file=run_file, region=DEMO, years=(2019,))
+    assert not steps("climate", run_file=run_file, region=DEMO, years=(2021,))
+
+
+def test_the_box_to_cut_out_is_wider_than_the_region() -> None:
+    soil = steps("soil", run_file=run_file_with(Path("soil"), product="soilgrids"), region=DEMO, years=())[0]
+    west, north, east, south = map(int, soil.split("-projwin ")[1].split()[:4])
+    bounds = shapely.total_bounds([zone.geometry for zone in zones(DEMO)])
+    assert west < math.floor(bounds[0]) < math.ceil(bounds[2]) < east
+    assert south < math.floor(bounds[1]) < math.ceil(bounds[3]) < north
+
+
+def test_nothing_is_placed_outside_the_archives_folder() -> None:
+    for product in ("climate", "gpp"):
+        found = archive(product, 2010)
+        for name in ("NLDAS_FORA0125_H.A20100101.0000.020.nc", "GPP.2010.01.01.h11v04.tif", "any_GPP.tif"):
+            if found.needs(name):
+                place = found.place(remote(name))
+                assert not place.is_absolute()
+                assert ".." not in place.parts
+                assert Path(place).name == name

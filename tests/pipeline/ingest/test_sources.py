@@ -1,0 +1,232 @@
+"""GPP and its uncertainty as ingest sees them: which folder serves, what is counted, what is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+
+from pipeline.config import ArchiveSettings, RunFile, StoreSettings
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
+from pipeline.ingest.files import LayerFiles, gpp_files
+from pipeline.ingest.plan import plan_ingest
+from pipeline.ingest.sources import GppSource, GppUncertaintySource
+from pipeline.ingest.strips import Part, StripBlock
+from pipeline.inputs.layout import Extent, create_group, open_or_create
+from pipeline.sources.nldas2.daily import Window
+from pipeline.sources.slope.reader import days_of
+from pipeline.sources.slope.settings import SlopeSettings
+from pipeline.storage import repository as store
+
+SETTINGS = SlopeSettings()
+WITH_UNCERTAINTY = SlopeSettings(uncertainty_pattern="sd/{YYYY}/{YYYY}{MM}{DD}_{tile}.tif", uncertainty_band=2)
+GRID = Grid(5 * 4800 - 8, 11 * 4800, 16, 16, 8)  # four tiles, two in h11v04 and two in h11v05
+NORTH = Grid(5 * 4800 - 8, 11 * 4800, 8, 16, 8)
+NORTHERN = tuple(NORTH.tiles())
+
+
+def touch(folder: Path, year: int, tile: str = "h11v04", *, of: str = "", day: str = "07.01") -> Path:
+    path = folder / f"GPP250m/{year}/GPP.{of or year}.{day}.{tile}.tif"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    return tmp_path / "slope", tmp_path / "slope-extra"
+
+
+def find(folders: tuple[Path, ...], year: int, *, grid: Grid = GRID, settings: SlopeSettings = SETTINGS) -> LayerFiles:
+    return gpp_files(folders, year=year, tiles=grid.tiles(), layer=settings.gpp, settings=settings)
+
+
+def test_each_modis_tile_is_served_by_the_folder_that_has_its_year(folders: tuple[Path, Path]) -> None:
+    main, extra = folders
+    touch(main, 2020, "h11v04")
+    touch(main, 2019, "h11v05")
+    touch(extra, 2020, "h11v05")
+    touch(extra, 2020, "h11v05", day="07.02")
+    found = find(folders, 2020)
+    assert found.folders == {"h11v04": main, "h11v05": extra}
+    assert found.files.count == 3
+
+
+def test_two_folders_with_files_of_one_year_and_tile_are_refused_naming_both(folders: tuple[Path, Path]) -> None:
+    main, extra = folders
+    touch(main, 2019, day="07.01")
+    touch(extra, 2019, day="07.02")
+    with pytest.raises(UserError, match=f"h11v04 has files of 2019 in both {main} and {extra}"):
+        find(folders, 2019, grid=NORTH)
+
+
+def test_every_modis_tile_without_files_is_named_with_both_patterns(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(UserError) as error:
+        find(folders, 2012)
+    message = str(error.value)
+    assert "no file of 2012 for MODIS tile h11v04" in message
+    assert "MODIS tile h11v05" in message
+    assert all(str(folder / SETTINGS.pattern) in message for folder in folders)
+    assert "download" in message
+    assert "slope_extra" not in message
+
+
+def test_a_year_that_is_not_public_is_asked_of_the_user(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(UserError, match=r"release ends in 2019: put files of your own .*`archives\.slope_extra`"):
+        find(folders, 2020)
+
+
+@pytest.mark.parametrize(("of", "day"), [("2002", "07.01"), ("2001", "02.29"), ("2001", "13.01")])
+def test_a_file_in_the_folder_of_a_year_of_which_it_is_no_day_is_refused(
+    folders: tuple[Path, Path], of: str, day: str
+) -> None:
+    touch(folders[0], 2001)
+    stray = touch(folders[0], 2001, of=of, day=day)
+    with pytest.raises(UserError, match=f"{stray}: is of no day of 2001; move it"):
+        find(folders, 2001, grid=NORTH)
+
+
+def test_leap_days_and_files_of_other_names_are_no_strays(folders: tuple[Path, Path]) -> None:
+    leap_day = touch(folders[0], 2004, day="02.29")
+    for suffix in (".aux.xml", ".ovr"):
+        leap_day.with_name(leap_day.name + suffix).touch()
+    touch(folders[0], 2004, day="07.01.sd")
+    assert find(folders, 2004, grid=NORTH).files.count == 1
+
+
+def test_the_fingerprint_tells_the_folders_files_and_settings_apart(folders: tuple[Path, Path]) -> None:
+    path = touch(folders[0], 2019)
+    first = find(folders, 2019, grid=NORTH).files.fingerprint
+    assert find(folders, 2019, grid=NORTH).files.fingerprint == first
+    assert find(folders, 2019, grid=NORTH, settings=SlopeSettings(nodata=5)).files.fingerprint != first
+    moved = folders[1] / path.relative_to(folders[0])
+    moved.parent.mkdir(parents=True)
+    path.rename(moved)  # keeps its time
+    assert find(folders, 2019, grid=NORTH).files.fingerprint != first
+
+
+def write(path: Path, bands: NDArray[np.int16], *, grid: Grid = NORTH) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile = {"transform": grid.transform, "crs": SINUSOIDAL, "dtype": "int16", "count": len(bands), "nodata": -9999}
+    with rasterio.open(path, "w", driver="GTiff", height=grid.rows, width=grid.cols, **profile) as file:
+        file.write(bands)
+
+
+@pytest.fixture
+def run_file(folders: tuple[Path, Path]) -> RunFile:
+    """Every tenth growing day of 2011 in the archive and of 2020 in the user's folder, with uncertainty on one day."""
+    stored = np.full((1, *NORTH.shape), 4000, np.int16)
+    stored[0, 0, :4] = (0, -5, -9999, 32767)
+    write(folders[0] / "one.tif", stored)
+    for folder, year in zip(folders, (2011, 2020), strict=True):
+        for day in days_of(year)[106:305:10]:
+            touch(folder, year, day=f"{day:%m.%d}").write_bytes((folders[0] / "one.tif").read_bytes())
+    uncertainty = np.stack([np.zeros(NORTH.shape, np.int16), np.arange(128, dtype=np.int16).reshape(NORTH.shape)])
+    write(folders[0] / "sd/2011/20110701_h11v04.tif", uncertainty)
+    archives = ArchiveSettings(slope=folders[0], slope_extra=folders[1])
+    return RunFile(archives=archives, slope=WITH_UNCERTAINTY)
+
+
+@pytest.mark.parametrize("year", [2011, 2020])
+def test_gpp_comes_from_the_folder_that_serves_and_says_so(run_file: RunFile, year: int) -> None:
+    source = GppSource.find(run_file, year, tiles=NORTHERN)
+    folder = run_file.archives.slope if year == 2011 else run_file.archives.slope_extra
+    assert source.notes == {f"files of {folder}": "h11v04"}
+    layers = source.read(NORTH)
+    np.testing.assert_allclose(layers.arrays["gpp"][106:297, 1:], 4.0, rtol=1e-6)
+    assert layers.missing_YX.sum() == 3
+
+
+def test_what_is_missing_is_counted_by_reason(run_file: RunFile) -> None:
+    days = len(days_of(2011)[106:305:10])
+    counts = GppSource.find(run_file, 2011, tiles=NORTHERN).read(NORTH).counts
+    assert counts["values below 0"] == days
+    assert counts["values equal to the missing value"] == days
+    assert counts["values from 32767 up"] == days
+    assert counts["values not a number"] == 0
+    assert counts["cells with GPP 0 from June to August"] == 1
+    assert counts["tile-days without file"] == 2 * (365 - days)
+
+
+def test_one_folder_given_twice_is_read_once(run_file: RunFile) -> None:
+    archives = run_file.archives.model_copy(update={"slope_extra": run_file.archives.slope})
+    source = GppSource.find(run_file.model_copy(update={"archives": archives}), 2011, tiles=NORTHERN)
+    assert source.folders == {"h11v04": run_file.archives.slope}
+
+
+def write_group(run_file: RunFile, product: str) -> tuple[Part, NDArray[np.float32]]:
+    """Write one product of 2011 into a store as a block of ingest does; return its part and what is stored."""
+    find = {"gpp": GppSource.find, "gpp_uncertainty": GppUncertaintySource.find}[product]
+    location = str(run_file.archives.slope.parent / "inputs.icechunk")
+    repository = open_or_create(location, Extent("small", NORTH, Window(0, 0, 1, 1)))
+    with store.transaction(repository, "write") as root:
+        create_group(root, product, 2011)
+        group = f"{product}/2011"
+        part = StripBlock(group, NORTH, NORTHERN, find(run_file, 2011, tiles=NORTHERN)).write(root)
+        return part, store.values(store.subgroup(root, group), product)
+
+
+def test_the_uncertainty_is_stored_as_it_is_with_gaps_kept(run_file: RunFile) -> None:
+    part, stored_TYX = write_group(run_file, "gpp_uncertainty")
+    assert stored_TYX.shape == (365, *NORTH.shape)
+    np.testing.assert_allclose(stored_TYX[181], np.arange(128).reshape(NORTH.shape) / 1000, rtol=1e-6)
+    assert np.isnan(np.delete(stored_TYX, 181, axis=0)).all()
+    assert (part.summary.cells, part.summary.missing) == (128, 0)
+    assert part.summary.counts["cell-days without uncertainty"] == 364 * 128
+    assert part.summary.counts["tile-days without file"] == 2 * 364
+
+
+def test_the_uncertainty_changes_neither_gpp_nor_its_digests_nor_its_fingerprint(run_file: RunFile) -> None:
+    without = run_file.model_copy(update={"slope": SETTINGS})
+    expected, _ = write_group(without, "gpp")
+    assert write_group(run_file, "gpp")[0] == expected
+    files = [GppSource.find(one, 2011, tiles=NORTHERN).files for one in (without, run_file)]
+    assert files[0] == files[1]
+
+
+def test_the_uncertainty_has_a_fingerprint_of_its_own(run_file: RunFile) -> None:
+    first = GppUncertaintySource.find(run_file, 2011, tiles=NORTHERN).files
+    assert first.count == 1
+    scaled = WITH_UNCERTAINTY.model_copy(update={"uncertainty_scale": 0.002})
+    other = GppUncertaintySource.find(run_file.model_copy(update={"slope": scaled}), 2011, tiles=NORTHERN).files
+    assert other.fingerprint != first.fingerprint
+    longer = WITH_UNCERTAINTY.model_copy(update={"max_gap_days": 5})
+    same = GppUncertaintySource.find(run_file.model_copy(update={"slope": longer}), 2011, tiles=NORTHERN).files
+    assert same == first
+
+
+def test_a_year_without_uncertainty_is_told_from_one_without_gpp(run_file: RunFile) -> None:
+    with pytest.raises(UserError, match=r"SLOPE GPP uncertainty: no file of 2020 .*sd/\{YYYY\}"):
+        GppUncertaintySource.find(run_file, 2020, tiles=NORTHERN)
+
+
+_REGION = """
+title = "Test: a few tiles around 40 N, 89.5 W"
+bbox = [-89.512, 39.988, -89.488, 40.012]
+first_year = 2011
+last_year = 2012
+tile_cells = 8
+"""
+
+
+def test_ingest_plans_the_uncertainty_where_it_is_configured_alone(tmp_path: Path) -> None:
+    for tile in ("h11v04", "h11v05"):
+        gpp = touch(tmp_path, 2011, tile)
+        (tmp_path / "sd/2011").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"sd/2011/20110701_{tile}.tif").write_bytes(gpp.read_bytes())
+    (tmp_path / "small.toml").write_text(_REGION)
+    run_file = RunFile(
+        region=str(tmp_path / "small.toml"),
+        archives=ArchiveSettings(slope=tmp_path),
+        stores=StoreSettings(inputs=str(tmp_path / "inputs.icechunk")),
+    )
+    with_uncertainty = run_file.model_copy(update={"slope": WITH_UNCERTAINTY})
+    groups = [
+        [wanted.group for wanted in plan_ingest(one, years=[2011], products=["gpp"]).todo]
+        for one in (run_file, with_uncertainty)
+    ]
+    assert groups == [["gpp/2011"], ["gpp/2011", "gpp_uncertainty/2011"]]

@@ -1,0 +1,121 @@
+"""Tower files in archives: the right member is read, none is unpacked, broken ones are refused."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.sources.towers.read import read_tower
+from pipeline.sources.towers.tables import TowerFile, TowerTable, find_tower_file
+
+DAY = "TIMESTAMP,NEE_VUT_REF,NEE_VUT_REF_QC,RECO_NT_VUT_REF,GPP_NT_VUT_REF\n20030101,-2,1,3,5\n"
+STEPS = "TIMESTAMP_START,TIMESTAMP_END,FC\n" + "".join(
+    f"20110101{hour:02}00,201101{1 + (hour + 1) // 24:02}{(hour + 1) % 24:02}00,1\n" for hour in range(24)
+)
+FLUXNET = "FLX_US-Ne1_FLUXNET2015_FULLSET_{}_2001-2013_1-4.csv"
+
+
+def _zip(folder: Path, members: dict[str, str], *, name: str = "archive.zip") -> Path:
+    path = folder / name
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, text in members.items():
+            archive.writestr(member, text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("members", "chosen"),
+    [
+        ([FLUXNET.format(step) for step in ("YY", "MM", "WW", "HH", "DD")], FLUXNET.format("DD")),
+        ([FLUXNET.format(step) for step in ("YY", "HH")], FLUXNET.format("HH")),
+        (["AMF_US-CRT_BASE_HR_2-5.csv", "AMF_US-CRT_BIF_20230922.xlsx"], "AMF_US-CRT_BASE_HR_2-5.csv"),
+        (
+            [
+                "AMF_US-Ne1_FLUXNET_ERA5_DD_1981-2024_v1.3_r1.csv",
+                "AMF_US-Ne1_FLUXNET_BIFVARINFO_HR_2001-2024_v1.3_r1.csv",
+                "AMF_US-Ne1_FLUXNET_FLUXMET_HR_2001-2024_v1.3_r1.csv",
+            ],
+            "AMF_US-Ne1_FLUXNET_FLUXMET_HR_2001-2024_v1.3_r1.csv",
+        ),
+        (["FLX_US-Ne1_FLUXNET2015_ERAI_DD_1989-2014_1-4.csv", FLUXNET.format("HR")], FLUXNET.format("HR")),
+        (["AMF_US-Ne1_FLUXNET_SUBSET_DD_2001-2020_3-5.csv"], "AMF_US-Ne1_FLUXNET_SUBSET_DD_2001-2020_3-5.csv"),
+    ],
+)
+def test_the_finest_table_of_whole_days_is_chosen(tmp_path: Path, members: list[str], chosen: str) -> None:
+    assert find_tower_file(_zip(tmp_path, dict.fromkeys(members, ""))).member == chosen
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([FLUXNET.format("MM"), FLUXNET.format("YY")], "holds no DD, HH or HR file .* but FLX_US-Ne1"),
+        ([], "but nothing"),
+        (["readme.txt"], "but readme.txt"),
+        ([FLUXNET.format("DD"), FLUXNET.format("DD").replace("Ne1", "Ne2")], "holds 2 DD files .*Ne1.*Ne2"),
+    ],
+)
+def test_archives_without_one_suitable_table_are_refused(tmp_path: Path, members: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        find_tower_file(_zip(tmp_path, dict.fromkeys(members, "")))
+
+
+def test_archives_are_read_as_downloaded(tmp_path: Path) -> None:
+    daily = read_tower(_zip(tmp_path, {FLUXNET.format("DD"): DAY, FLUXNET.format("HH"): "broken"}))
+    assert daily.site == "US-Ne1"
+    assert list(daily.gpp) == [5]
+    base = _zip(
+        tmp_path,
+        {"AMF_US-CRT_BASE_HR_2-5.csv": "# Site: US-CRT\r\n# Version: 2-5\r\n" + STEPS.replace("\n", "\r\n")},
+        name="AMF_US-CRT_BASE-BADM_2-5.zip",
+    )
+    assert read_tower(base).days["nee"].item() == pytest.approx(12.011e-6 * 86400)
+
+
+def test_members_that_point_elsewhere_are_read_and_written_nowhere(tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    archive = _zip(inside, {"../../" + FLUXNET.format("DD"): DAY})
+    (tmp_path / FLUXNET.format("DD")).write_text("another file")
+    before = sorted(tmp_path.rglob("*"))
+    assert read_tower(archive).site == "US-Ne1"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_broken_and_encrypted_archives_are_refused(tmp_path: Path) -> None:
+    whole = _zip(tmp_path, {FLUXNET.format("DD"): DAY + "20030102,-2,1,3,5\n" * 500}).read_bytes()
+    cut, flipped, locked = (tmp_path / name for name in ("cut.zip", "flipped.zip", "locked.zip"))
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="not a readable zip archive"):
+        read_tower(cut)
+    start = 30 + len(FLUXNET.format("DD"))
+    flipped.write_bytes(
+        whole[: start + 20] + bytes(255 - byte for byte in whole[start + 20 : start + 60]) + whole[start + 60 :]
+    )
+    with pytest.raises(UserError, match=r"flipped.zip: FLX_.*not a readable CSV file"):
+        read_tower(flipped)
+    directory = whole.rindex(b"PK\x01\x02")
+    locked.write_bytes(whole[: directory + 8] + b"\x01" + whole[directory + 9 :])
+    with pytest.raises(UserError, match="is encrypted"):
+        read_tower(locked)
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tower.csv"
+    path.write_bytes(b"\xff\xfe\x00\x01" * 20)
+    with pytest.raises(UserError, match="not a readable CSV file"):
+        read_tower(path)
+    with pytest.raises(UserError, match="not a readable CSV file"):
+        read_tower(tmp_path / "absent.csv")
+    path.write_text("")
+    with pytest.raises(UserError, match="holds no header"):
+        read_tower(path)
+
+
+def test_rows_with_a_comma_too_many_do_not_shift_the_columns(tmp_path: Path) -> None:
+    path = tmp_path / FLUXNET.format("DD")
+    path.write_text("\ufeff" + DAY.replace("3,5\n", "3,5,\n"), encoding="utf-8")
+    table = TowerTable.of(TowerFile(path))
+    assert table.read(["NEE_VUT_REF", "GPP_NT_VUT_REF"], stamps=["TIMESTAMP"]).iloc[0].tolist() == ["20030101", -2, 5]

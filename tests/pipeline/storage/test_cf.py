@@ -1,0 +1,78 @@
+"""What is written by CF conventions is understood by xarray, rioxarray and pyproj."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rioxarray  # noqa: F401 (registers .rio)
+import xarray as xr
+import zarr
+from pyproj import Proj
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.storage import MemoryStore
+
+from pipeline.grid.sinusoidal import Grid, sinusoidal
+from pipeline.storage import cf, repository
+from pipeline.variables import Variable
+
+GRID = Grid(first_row=4 * 4800 + 4752, first_col=11 * 4800, rows=96, cols=144, tile_cells=48)
+GPP = Variable("gpp", "g m-2 d-1", "gross primary production, carbon")
+
+
+def _open(folder: Path, year: int) -> xr.Dataset:
+    group = zarr.open_group(folder, mode="w")
+    cf.write_time(group, year)
+    cf.write_yx(group, GRID)
+    cf.create(group, GPP, cf.Layout.daily(GRID, year))
+    cf.create(group, Variable("days", "1", "days filled", dtype="uint16"), cf.Layout.map(GRID))
+    return xr.open_zarr(folder, consolidated=False)
+
+
+@pytest.mark.parametrize(("year", "days"), [(2011, 365), (2012, 366)])
+def test_xarray_reads_every_calendar_day_of_the_year(tmp_path: Path, year: int, days: int) -> None:
+    time = _open(tmp_path, year)["time"]
+    assert time.size == days
+    assert time.values[0] == np.datetime64(f"{year}-01-01")
+    assert time.values[-1] == np.datetime64(f"{year}-12-31")
+
+
+def test_rioxarray_finds_the_projection_and_the_edges(tmp_path: Path) -> None:
+    gpp = _open(tmp_path, 2011)["gpp"]
+    place = Proj(gpp.rio.crs)(-89.5, 40.0)
+    np.testing.assert_allclose(place, sinusoidal(np.array(-89.5), np.array(40.0)), rtol=1e-12)
+    np.testing.assert_allclose(gpp.rio.bounds()[::3], [GRID.x_edges_m[0], GRID.y_edges_m[0]], rtol=1e-12)
+
+
+def test_an_empty_array_is_missing_where_real_and_zero_where_counted(tmp_path: Path) -> None:
+    dataset = _open(tmp_path, 2011)
+    assert np.isnan(dataset["gpp"][0].values).all()
+    assert (dataset["days"].values == 0).all()
+
+
+@pytest.mark.parametrize("tile_cells", [48, 100, 240, 4800])
+def test_chunks_divide_the_shard_that_is_one_tile(tile_cells: int) -> None:
+    layout = cf.Layout.daily(Grid(0, 0, tile_cells, tile_cells, tile_cells), 2012)
+    assert layout.shards == (366, tile_cells, tile_cells)
+    assert all(shard % chunk == 0 for shard, chunk in zip(layout.shards, layout.chunks, strict=True))
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+def test_any_byte_that_changes_where_it_lies_is_noticed(sharded: bool) -> None:
+    grid = Grid(first_row=0, first_col=0, rows=8, cols=8, tile_cells=8)
+    layout = cf.Layout.daily(grid, 2011) if sharded else cf.Layout.map(grid)
+    memory: dict[str, Buffer] = {}
+    root = zarr.open_group(MemoryStore(memory), mode="w")
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=layout.shape).astype(np.float32)
+    cf.create(root, Variable("a", "1", "any"), layout)[...] = values
+    np.testing.assert_array_equal(repository.part(root, "a", ...), values)
+    (chunk,) = (name for name in memory if "/c/" in name)
+    whole = memory[chunk].to_bytes()
+    for place in rng.choice(len(whole), 40, replace=False):
+        broken = bytearray(whole)
+        broken[place] ^= 1 << rng.integers(8)
+        memory[chunk] = default_buffer_prototype().buffer.from_bytes(bytes(broken))
+        with pytest.raises(repository.DamagedError, match="array a is damaged"):
+            repository.part(root, "a", ...)

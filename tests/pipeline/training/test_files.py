@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from model.data.counties import SURVEY_CV, CountyDraw, county_means, local_weather, simulate_counties, surveyed
+from model.data.records import CountySet, DataSetError, TowerSet
+from model.data.splits import split_years
+from model.features import CORN, CROP_TYPE, FEATURE_NAMES, GPP, SOIL, SOIL_NAMES, SOYBEAN, YEAR
+from model.synthetic import generate_weather
+from pipeline.errors import UserError
+from pipeline.site.tower import TowerFiles, read_tower_site
+from pipeline.sources.ecosys import topsoil
+from pipeline.sources.quickstats import read_quickstats
+from pipeline.training.files import (
+    county_table,
+    level_table,
+    read_ecosys_run,
+    read_tower_set,
+    with_county_yields,
+    write_county_yields,
+    yield_levels,
+)
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(scope="module")
+def counties() -> CountySet:
+    return simulate_counties(7, draw=CountyDraw(counties=3, points=4, years=np.arange(2010, 2014)))
+
+
+def test_simulated_counties_say_what_they_are(counties: CountySet) -> None:
+    assert counties.origin.startswith("synthetic")
+    assert counties.points.origin.startswith("synthetic")
+    assert counties.fips == ("43001", "43002", "43003")
+    assert counties.points.sites[:5] == ("43001",) * 4 + ("43002",)
+    assert np.array_equal(counties.corn_PY, counties.points.x_NYTF[:, :, 200, CROP_TYPE] == CORN)
+    assert np.array_equal(counties.soybean_PY, ~counties.corn_PY)
+
+
+def test_a_county_yields_the_mean_of_its_points_within_the_error_of_the_survey(counties: CountySet) -> None:
+    ratios = []
+    for county in range(3):
+        for year in range(4):
+            for k, crop in enumerate((CORN, SOYBEAN)):
+                grown = (counties.county_P == county) & (counties.points.crop_NY[:, year] == crop)
+                observed = counties.observed_CYK[county, year, k]
+                if grown.any():
+                    ratios.append(observed / counties.points.yield_NY[grown, year].mean())
+                else:
+                    assert np.isnan(observed)
+    assert 12 < len(ratios) <= 24
+    assert np.ptp(ratios) > 0.01
+    assert np.allclose(ratios, 1, atol=5 * SURVEY_CV)
+
+
+def test_the_error_of_the_survey_is_without_bias_and_of_its_stated_size(counties: CountySet) -> None:
+    exact = county_means(counties.points.yield_NY, counties=counties)
+    rng = np.random.default_rng(1)
+    drawn = np.stack(
+        [
+            surveyed(rng, points=counties.points, county_P=counties.county_P, fips=counties.fips).observed_CYK / exact
+            for _ in range(400)
+        ]
+    )
+    factors = drawn[np.isfinite(drawn)]
+    assert factors.mean() == pytest.approx(1, abs=4 * SURVEY_CV / factors.size**0.5)
+    assert factors.std() == pytest.approx(SURVEY_CV, rel=0.05)
+
+
+def test_points_of_a_county_have_weather_alike_and_counties_have_their_own() -> None:
+    years = np.arange(2001, 2003)
+    weather = generate_weather(2, latitude=np.array([42.0, 40.0]), longitude=np.array([-93.0, -89.0]), years=years)
+    local = local_weather(np.random.default_rng(3), county_weather=weather, county_P=np.repeat([0, 1], 30))
+    within = np.corrcoef(local.tmax_air.T)
+    assert within[0, 1] > 0.999 > within[0, 30]
+    np.testing.assert_array_equal(local.precn > 0, weather.precn[:, np.repeat([0, 1], 30)] > 0)
+    np.testing.assert_allclose(local.precn[:, :30].mean(), weather.precn[:, 0].mean(), rtol=0.03)
+    assert not np.allclose(local.precn[:, 0], local.precn[:, 1])
+    np.testing.assert_array_equal(local.radn[:, 0], local.radn[:, 29])
+
+
+def test_county_yields_return_through_the_file_of_the_survey(counties: CountySet, tmp_path: Path) -> None:
+    write_county_yields(tmp_path / "synthetic.csv", counties)
+    yields = read_quickstats([tmp_path / "synthetic.csv"])
+    empty = replace(counties, observed_CYK=np.full_like(counties.observed_CYK, np.nan))
+    read = with_county_yields(empty, yields)
+    np.testing.assert_allclose(read.observed_CYK, counties.observed_CYK, atol=0.16)  # half of 0.1 bushel per acre
+    assert yields.counts.kept == np.isfinite(counties.observed_CYK).sum() == len(county_table(counties))
+    text = (tmp_path / "synthetic.csv").read_text().splitlines()
+    assert all(",SYNTHETIC," in line for line in text[1:])
+
+
+def test_real_counties_are_not_written_and_foreign_surveys_not_taken(counties: CountySet, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not synthetic"):
+        write_county_yields(tmp_path / "a.csv", replace(counties, origin="NASS"))
+    write_county_yields(tmp_path / "a.csv", counties)
+    elsewhere = replace(counties, fips=("17019", "17021", "17023"))
+    with pytest.raises(UserError, match="none of 3 counties"):
+        with_county_yields(elsewhere, read_quickstats([tmp_path / "a.csv"]))
+
+
+def test_too_many_counties_for_their_codes_are_refused() -> None:
+    with pytest.raises(DataSetError, match="1 to 840"):
+        CountyDraw(counties=841, points=1, years=np.arange(2001, 2003))
+
+
+def test_levels_are_those_of_a_table_reckoned_by_hand() -> None:
+    table = pd.DataFrame(
+        {
+            "fips": ["17019", "17019", "17021", "17021", "17019"],
+            "year": [2011, 2012, 2011, 2012, 2011],
+            "crop": [CORN, CORN, CORN, CORN, SOYBEAN],
+            "yield_gc_m2": [400.0, 200.0, 500.0, 300.0, 150.0],
+        }
+    )
+    corn, soybean = yield_levels(table, source="by hand")
+    assert (corn.values, corn.counties, corn.mean) == (4, 2, 350.0)
+    assert corn.between_counties == pytest.approx(50)
+    assert corn.between_years == pytest.approx(100)
+    assert corn.worst_year == pytest.approx(250 / 350)
+    assert soybean.mean == 150
+    assert level_table((corn, soybean))["mean"].tolist() == [350, 150]
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+def test_simulated_corn_has_the_level_and_spread_of_real_counties(realdata: Path) -> None:
+    """Wide bounds: real counties reach from irrigated Nebraska to Texas, and only 2012 was a drought."""
+    real = read_quickstats([realdata / "nass" / "county_corn_yield_quickstats.csv"])
+    own = simulate_counties(11, draw=CountyDraw(counties=12, points=6, years=np.arange(2004, 2014)))
+    (observed,) = yield_levels(real.table, source="NASS 2012-2021")
+    simulated, _ = yield_levels(county_table(own), source="simulated")
+    assert observed.values == real.counts.kept
+    assert 0.5 < simulated.mean / observed.mean < 1.5
+    assert 0.4 < simulated.between_counties / observed.between_counties < 2
+    assert 0.3 < simulated.between_years / observed.between_years < 3
+
+
+@pytest.fixture(scope="module")
+def ecosys(realdata: Path) -> tuple[Path, Path]:
+    folder = realdata / "ecosys"
+    return folder / "ecosys_USNe3_daily.csv", folder / "ecosys_USNe3_soil_0_30cm.csv"
+
+
+@pytest.mark.realdata
+def test_the_ecosys_run_is_two_cycles_of_six_balanced_weather_years(ecosys: tuple[Path, Path], realdata: Path) -> None:
+    run, raw = read_ecosys_run(ecosys[0], soil=ecosys[1]), pd.read_csv(ecosys[0])
+    assert run.x_NYTF.shape == (2, 6, 365, 19)
+    assert run.years.tolist() == list(range(2001, 2007))
+    assert run.crop_NY.tolist() == [[CORN, SOYBEAN] * 3] * 2
+    np.testing.assert_allclose(run.x_NYTF[..., GPP] + run.fluxes_NYT3.sum(-1), 0, atol=1e-4)
+    np.testing.assert_allclose(run.x_NYTF[..., GPP].sum(), raw["GPP"][raw["doy"] <= 365].sum(), rtol=1e-5)
+    assert run.fluxes_NYT3[..., :2].max() <= 0
+    second = raw[(raw["cycle"] == 2) & (raw["weather_year"] == 2005)]
+    np.testing.assert_allclose(run.fluxes_NYT3[1, 4, :, 1], -second["Rh"], rtol=1e-5)
+    np.testing.assert_allclose(run.x_NYTF[1, 4, :, 2], second["tmax_C"] - second["tmin_C"], rtol=1e-4, atol=1e-4)
+    assert run.yield_NY[1, 4] == pytest.approx(second["harvest_C"].max())
+    assert np.all((run.yield_NY > 0) & (run.yield_NY < 0.5 * run.x_NYTF[..., GPP].sum(-1)))
+    assert np.all(run.x_NYTF[..., YEAR] == run.years[:, None])
+    own = topsoil(realdata / "mead-weather" / "mesoil")  # the same field's soil, from the input file
+    np.testing.assert_allclose(run.x_NYTF[0, 0, 0, SOIL], own[list(SOIL_NAMES)], rtol=0.02)
+    assert split_years(run.years, sites=2, held_out=[2006]).training_NY.sum() == 10
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda run: run.drop(columns="Rh"), "missing column Rh"),
+        (lambda run: run.drop(index=500), "not every cycle has each day of 2001-2006"),
+        (lambda run: run.assign(NEE=-run["NEE"]), r"above 0.001 gC m-2 d-1 on 4,3\d\d days"),
+        (lambda run: run.assign(GPP=run["GPP"].where(run.index != 9)), "above 0.001 gC m-2 d-1 on 1 days"),
+        (lambda run: run.replace({"crop": {"soybean": "rice"}}), "crop 'rice'"),
+        (lambda run: run.iloc[:0], "no rows"),
+    ],
+)
+def test_a_run_that_is_not_whole_is_refused(
+    ecosys: tuple[Path, Path], tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], message: str
+) -> None:
+    change(pd.read_csv(ecosys[0])).to_csv(tmp_path / "run.csv", index=False)
+    with pytest.raises(UserError, match=message):
+        read_ecosys_run(tmp_path / "run.csv", soil=ecosys[1])
+
+
+@pytest.fixture(scope="module")
+def mead(realdata: Path) -> TowerFiles:
+    weather = realdata / "mead-weather"
+    return TowerFiles(weather, weather / "mesoil", next((realdata / "fluxnet").glob("*.csv")))
+
+
+@pytest.fixture(scope="module")
+def tower(mead: TowerFiles) -> TowerSet:
+    return read_tower_set(mead, crop="corn", years="2001-2004")
+
+
+@pytest.mark.realdata
+def test_the_mead_tower_trains_on_2001_to_2003_and_tests_on_2004(tower: TowerSet) -> None:
+    assert tower.x_YTF.shape == (4, 365, 19)
+    assert tower.years.tolist() == [2001, 2002, 2003, 2004]
+    assert not tower.mask_YT[0, :149].any()  # the tower begins on 30 May 2001
+    assert np.all(tower.x_YTF[0, :149, GPP] == 0)
+    training, test = tower.observing([2001, 2002, 2003]), tower.observing([2004])
+    assert not (training.mask_YT & test.mask_YT).any()
+    assert np.array_equal(training.mask_YT | test.mask_YT, tower.mask_YT)
+    assert tower.mask_YT[1:].mean() > 0.9
+    assert "149 days before, after or between" in tower.origin
+    assert "irrigated" in tower.origin
+
+
+@pytest.mark.realdata
+def test_the_towers_balance_closes_wherever_it_is_scored(tower: TowerSet, mead: TowerFiles) -> None:
+    closing = tower.reco_YT - tower.nee_YT - tower.x_YTF[..., GPP]
+    assert np.abs(closing[tower.mask_YT]).max() < 1e-4
+    assert np.all(tower.reco_YT[~tower.mask_YT] == 0)
+    raw = pd.read_csv(mead.tower).set_index("TIMESTAMP").loc[20030701]
+    day = pd.Timestamp("2003-07-01").day_of_year - 1
+    assert tower.nee_YT[2, day] == pytest.approx(raw["NEE_VUT_REF"], rel=1e-5)
+    assert tower.reco_YT[2, day] == pytest.approx(raw["RECO_NT_VUT_REF"], rel=1e-5)
+    assert tower.mask_YT[2, day]
+
+
+@pytest.mark.realdata
+def test_whole_years_equal_those_that_the_site_command_reads(tower: TowerSet, mead: TowerFiles) -> None:
+    site = read_tower_site(mead, crop="corn", years="2002-2004")
+    kept = pd.DatetimeIndex(site.dates).day_of_year <= 365
+    np.testing.assert_array_equal(
+        tower.x_YTF[1:], site.features[kept].reshape(3, 365, len(FEATURE_NAMES)).astype(np.float32)
+    )
+
+
+@pytest.mark.realdata
+def test_a_year_that_the_tower_hardly_covers_is_refused(mead: TowerFiles) -> None:
+    with pytest.raises(UserError, match="100% of the days of 2005 have no GPP"):
+        read_tower_set(mead, crop="corn", years="2002-2005")
