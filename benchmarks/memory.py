@@ -169,7 +169,7 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     from pipeline.run.block import BlockTask, run_block
     from pipeline.run.memory import BlockSize
     from pipeline.run.plan import Block
-    from pipeline.run.run import context_of
+    from pipeline.run.prepare import context_of
     from pipeline.storage import repository
 
     if not case.in_full:

@@ -32,7 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 import pipeline.run.coordinator
-from pipeline.cluster.executor import Executor, OnDask, Serial
+from pipeline.cluster.dask import OnDask
+from pipeline.cluster.executor import Executor, Serial
 from pipeline.config import RestartSettings
 from pipeline.cube import layout, ledger
 from pipeline.cube.layout import PlannedTile

@@ -1,8 +1,8 @@
 """Knowledge-guided losses of KGML-ag-Carbon's five stages, one equation each.
 
 Shape legend: B samples (site-years), T days, Y years, C counties, K 2 crops. Masks are 1 where a target counts and 0
-elsewhere; means run over all elements, masked ones included, as published. Losses on response curves are in
-`model.response_losses`.
+elsewhere; means run over all elements, masked ones included, as published. In losses on response curves, what the
+network predicts as one input moves over its range, all else equal: J levels of that input.
 
 References
 ----------
@@ -111,3 +111,38 @@ def seasonal_respiration_error(respiration_YT2: Tensor, *, reco_YT: Tensor, mask
     first, last = GROWING_SEASON.start, GROWING_SEASON.stop
     error_Y = winter_YT[:, :first].mean(1) + winter_YT[:, last:].mean(1) + season_YT[:, GROWING_SEASON].mean(1)
     return error_Y.sum()
+
+
+def rise(curve_J: Tensor, *, step: float) -> Tensor:
+    """Sum of the rises from level to level, per unit of the input; 0 for a curve that never rises.
+
+    Applied to heterotrophic respiration (negative, physical) over soil carbon or GPP: its magnitude must not fall.
+    """
+    return torch.relu(curve_J.diff() / step).sum()
+
+
+def fall(curve_J: Tensor, *, step: float) -> Tensor:
+    """Sum of the falls from level to level, per unit of the input; 0 for a curve that never falls (yields)."""
+    return torch.relu(-curve_J.diff() / step).sum()
+
+
+def correlation(curve_J: Tensor, *, reference_J: Tensor) -> Tensor:
+    """Pearson correlation of two curves; 0 where one is constant."""
+    a_J, b_J = curve_J - curve_J.mean(), reference_J - reference_J.mean()
+    spread = (a_J.square().sum() * b_J.square().sum()).sqrt()
+    return (a_J * b_J).sum() / spread.clamp(min=torch.finfo(curve_J.dtype).tiny)
+
+
+def correlation_shortfall(curve_J: Tensor, *, reference_J: Tensor, threshold: float) -> Tensor:
+    """How far the correlation with the reference curve lies below the threshold; 0 if above."""
+    return torch.relu(threshold - correlation(curve_J, reference_J=reference_J))
+
+
+def agreement_shortfall(curve_J: Tensor, *, reference_J: Tensor, threshold: float) -> Tensor:
+    """How far R2 against the reference curve lies below the threshold; 0 if above.
+
+    Unlike the correlation, R2 also holds level and slope: used for heterotrophic respiration over soil carbon.
+    """
+    error = ((curve_J - reference_J) ** 2).sum()
+    spread = ((reference_J - reference_J.mean()) ** 2).sum()
+    return torch.relu(threshold - (1 - error / spread))

@@ -63,6 +63,11 @@ class ArchiveSettings(Section):
         Path("archives/csdl"), description="folder of yearly Corn-Soy Data Layers, for years before 2008; may be absent"
     )
 
+    @property
+    def by_product(self) -> dict[str, Path]:
+        """Main folder of each product of the inputs store."""
+        return {"climate": self.nldas2, "gpp": self.slope, "soil": self.soil, "crop": self.crop}
+
 
 class StoreSettings(Section):
     """Where results go: folders, or s3://bucket/prefix with the credentials of the environment."""
@@ -70,6 +75,11 @@ class StoreSettings(Section):
     inputs: Location = Field("inputs.icechunk", description="inputs store, analysis-ready")
     cube: Location = Field("cube.icechunk", description="cube of results")
     exports: Location = Field("exports", description="GeoTIFFs, tables and figures")
+
+    @property
+    def repositories(self) -> dict[str, str]:
+        """Locations of the two repositories by name."""
+        return {"cube": self.cube, "inputs": self.inputs}
 
 
 class ModelSettings(Section):

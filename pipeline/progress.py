@@ -1,12 +1,46 @@
-"""How work says how far it is."""
+"""Progress and heartbeats: what long work reports to whoever runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with the name of the work, the number of its steps that are done, and their total."""
 
 
-def silent(what: str, done: int, total: int) -> None:
+def silent(name: str, done: int, total: int) -> None:
     """Report nothing."""
+
+
+@dataclass
+class _Listener:
+    """A function to call at a heartbeat, unless its last call is less than `seconds` ago."""
+
+    call: Callable[[], None]
+    seconds: float
+    called: float = float("-inf")
+
+
+_listener: ContextVar[_Listener | None] = ContextVar("listener", default=None)
+
+
+def heartbeat() -> None:
+    """Report that the work makes progress; nothing happens where nobody listens."""
+    listener, now = _listener.get(), time.monotonic()
+    if listener and now - listener.called >= listener.seconds:
+        listener.called = now
+        listener.call()
+
+
+@contextmanager
+def on_heartbeat(call: Callable[[], None], *, seconds: float = 0.0) -> Iterator[None]:
+    """Have `call` called at the heartbeats of the work in the block, at most once in `seconds`."""
+    token = _listener.set(_Listener(call, seconds))
+    try:
+        yield
+    finally:
+        _listener.reset(token)

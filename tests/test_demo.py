@@ -13,7 +13,7 @@ from model.evaluation.scores import YIELD_SHARE
 from pipeline import config
 from pipeline.aggregate.write import tables_location
 from pipeline.cli.tour import take_tour
-from pipeline.cluster.executor import open_executor
+from pipeline.cluster.dask import open_executor
 from pipeline.config import ExecutionSettings, RunFile, StoreSettings
 from pipeline.cube import layout
 from pipeline.cube.layout import KEEP_BITS

@@ -1,1 +1,5 @@
-"""Training data: sites, counties, towers, and their splits."""
+"""Training data as arrays: simulated sites, counties, towers, the published file layout, and splits for judging.
+
+Public modules: counties, published_layout, records, run_years, sites, splits.
+May import: checkpoint, features, network, recipe, synthetic.
+"""

@@ -1,1 +1,5 @@
-"""Scores, responses and checks of a checkpoint."""
+"""Quality of a checkpoint: scores, carbon balance, response curves, and the checks that a checkpoint has to pass.
+
+Public modules: checks, response_curves, responses, scores.
+May import: checkpoint, data, features, network.
+"""

@@ -1,1 +1,5 @@
-"""Recipes: the settings of a training as TOML."""
+"""Recipes: every setting of a training as a TOML file.
+
+Public modules: toml, training.
+May import: losses, network.
+"""

@@ -1,4 +1,9 @@
-"""Synthetic cropland: a process model of corn and soybean carbon, and the weather, soils and management it needs."""
+"""Synthetic cropland: a process model of corn and soybean carbon, with the weather, soils and management that drive it.
+
+Public modules: generator, management, simulator, soils, weather.
+Inner modules: crop, decomposition, soil_temperature, soil_water.
+May import: features.
+"""
 
 from model.synthetic.generator import generate_weather
 from model.synthetic.management import Management, draw_management

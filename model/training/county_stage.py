@@ -19,10 +19,9 @@ from model.data.run_years import run_years, yield_alone
 from model.data.sites import normalised_inputs
 from model.data.splits import CountySplit
 from model.evaluation.responses import Checks, mean_yield
-from model.losses import county_yield_error, yield_bounds
+from model.losses import county_yield_error, fall, yield_bounds
 from model.network import KGMLNetwork
 from model.recipe.training import CountyRecipe, RecipeError, StageRecipe
-from model.response_losses import fall
 from model.training.meter import SkillMeter
 from model.training.pretraining import batches
 from model.training.stages import physical_gpp, physical_yield

@@ -16,10 +16,9 @@ from model.checkpoint import Scalers
 from model.data.run_years import Forward, Prediction, predict, run_years, yield_and_ra
 from model.data.sites import DataSet, Sequences
 from model.evaluation.responses import Checks, mean_respiration
-from model.losses import annual_balance, flux_error, mass_balance, self_paced, squared_error
+from model.losses import annual_balance, flux_error, mass_balance, rise, self_paced, squared_error
 from model.network import KGMLNetwork
 from model.recipe.training import StageRecipe
-from model.response_losses import rise
 from model.training.meter import SkillMeter
 from model.training.stages import physical_fluxes, physical_gpp
 from model.training.trainer import Learn, Outcome

@@ -18,10 +18,15 @@ from model.data.run_years import run_years
 from model.data.sites import normalised_inputs
 from model.evaluation.responses import Checks, mean_respiration
 from model.features import SOIL
-from model.losses import mass_balance, seasonal_respiration_error, squared_error
+from model.losses import (
+    agreement_shortfall,
+    correlation_shortfall,
+    mass_balance,
+    seasonal_respiration_error,
+    squared_error,
+)
 from model.network import KGMLNetwork
 from model.recipe.training import StageRecipe
-from model.response_losses import agreement_shortfall, correlation_shortfall
 from model.training.meter import SkillMeter
 from model.training.scores import score
 from model.training.stages import SOIL_CARBON, physical_fluxes, physical_gpp

@@ -1,1 +1,5 @@
-"""Cube to area-weighted means and totals."""
+"""Area-weighted means and totals of the cube: 0.0025 and 0.5 degree, counties, the region.
+
+Public modules: bands, report, sums, tables, write.
+May import: cube, errors, grid, job, progress, storage, variables, years, model, regions.
+"""

@@ -16,10 +16,10 @@ def aggregate(
     ] = None,
 ) -> None:
     """Aggregate the cube to counties, 0.0025 and 0.5 degree."""
+    from pipeline.aggregate.report import print_aggregates
     from pipeline.aggregate.write import aggregate_cube
     from pipeline.console import console, progress_bars
     from pipeline.job import Job
-    from pipeline.run.report import print_aggregates
 
     job = Job.open(run_file)
     with progress_bars() as report:

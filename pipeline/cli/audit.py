@@ -24,7 +24,7 @@ def audit(
     """Check every recorded tile-year of the cube against the ledger, its inputs, its neighbours and itself."""
     from pipeline.audit.audit import Scope
     from pipeline.audit.audit import audit as audit_job
-    from pipeline.cluster.executor import open_executor
+    from pipeline.cluster.dask import open_executor
     from pipeline.console import console, progress_bars
     from pipeline.errors import UserError
     from pipeline.job import Job

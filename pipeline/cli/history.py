@@ -136,5 +136,6 @@ def gc(
         since = datetime.now(UTC) - timedelta(days=keep_days)
     job = Job.open(run_file)
     names = ("cube", "inputs") if store == "both" else (store,)
-    for location, freed in collect_stores(job, names, retention=Retention(since), dry_run=dry_run).items():
+    stores, retention = job.run_file.stores.repositories, Retention(since)
+    for location, freed in collect_stores(stores, names, retention=retention, dry_run=dry_run).items():
         console.print(freed_sentence(location, freed, dry_run=dry_run))

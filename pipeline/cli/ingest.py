@@ -16,7 +16,7 @@ def ingest(
 
     Says what could not be found in the archives (exit code 1) and which finished tile-years became stale.
     """
-    from pipeline.cluster.executor import open_executor
+    from pipeline.cluster.dask import open_executor
     from pipeline.console import console, progress_bars
     from pipeline.errors import UserError
     from pipeline.ingest.plan import plan_ingest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -45,16 +46,18 @@ def inputs(
     job = Job.open(run_file)
     picture = str(png) if png else files.join(job.run_file.stores.exports, "inputs.png")
     wanted = Wanted(job.years(years), tuple(product or PRODUCTS), everything=full)
+    archives = job.run_file.archives.by_product
+    survey_store = partial(report_inputs, job.run_file.stores.inputs, job.region, wanted, archives=archives)
     if as_json:
-        report = report_inputs(job, wanted)
+        report = survey_store()
         print(report.dumps())
     else:
         with progress_bars() as show:
-            report = report_inputs(job, wanted, progress=show)
+            report = survey_store(progress=show)
         print_inputs(console, report, by_year=by_year)
     if not no_png:
         with files.writing(picture) as path:
-            write_figure(path, job, report, everything=full)
+            write_figure(path, job.region, report, everything=full)
         if not as_json:
             console.print(f"picture: {picture}", soft_wrap=True)
     if not report.sound:

@@ -15,8 +15,8 @@ def plan(
     from pipeline.job import Job
     from pipeline.run.estimate import estimate, measured_rate
     from pipeline.run.plan import Choice
+    from pipeline.run.prepare import check_memory, context_of, open_pinned_inputs, plan_run
     from pipeline.run.report import plan_table
-    from pipeline.run.run import check_memory, context_of, open_pinned_inputs, plan_run
 
     job = Job.open(run_file)
     view = open_pinned_inputs(job)

@@ -25,7 +25,7 @@ def run(
 ) -> None:
     """Bring the cube up to date: only what is missing, failed or stale is computed."""
     from pipeline.audit.report import read_rerun
-    from pipeline.cluster.executor import open_executor
+    from pipeline.cluster.dask import open_executor
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
     from pipeline.console import console, progress_bars
     from pipeline.errors import UserError

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import config
+from pipeline.aggregate.report import print_aggregates
 from pipeline.aggregate.write import AggregateReport, aggregate_cube, tables_location
-from pipeline.cluster.executor import Executor, open_executor
+from pipeline.cluster.dask import open_executor
+from pipeline.cluster.executor import Executor
 from pipeline.config import RunFile
 from pipeline.console import console, progress_bars
 from pipeline.demo.archives import write_archives
@@ -20,8 +22,9 @@ from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest
 from pipeline.job import Job
 from pipeline.run.estimate import estimate, measured_rate
-from pipeline.run.report import plan_table, print_aggregates, print_run
-from pipeline.run.run import context_of, open_pinned_inputs, plan_run, run
+from pipeline.run.prepare import context_of, open_pinned_inputs, plan_run
+from pipeline.run.report import plan_table, print_run
+from pipeline.run.run import run
 from pipeline.storage import files
 
 

@@ -9,7 +9,7 @@ objects older than a day are freed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,6 @@ import icechunk
 
 from pipeline.cube.history import drop_beside
 from pipeline.errors import UserError
-from pipeline.job import Job
 from pipeline.storage import repository as store
 from pipeline.storage import s3 as objects
 
@@ -53,21 +52,32 @@ class Freed:
     size_bytes: int
 
 
-def collect_stores(job: Job, names: Sequence[str], *, retention: Retention, dry_run: bool) -> dict[str, Freed]:
-    """Free, or say what would be freed, of the stores `cube` and `inputs` as far as they are named; by location.
+def collect_stores(
+    stores: Mapping[str, str], names: Sequence[str], *, retention: Retention, dry_run: bool
+) -> dict[str, Freed]:
+    """Free the garbage of the named stores, or report how much would be freed; by location.
+
+    Parameters
+    ----------
+    stores
+        Locations by name, `cube` and `inputs`: all are locked, since a run holds the one and reads the other.
+    names
+        Names of the stores to collect.
+    retention
+        History to keep.
+    dry_run
+        Free nothing.
 
     Raises
     ------
     UserError
         If a run or an ingest writes either store, or none of those named is there.
     """
-    stores = {"cube": job.run_file.stores.cube, "inputs": job.run_file.stores.inputs}
     there = {name: location for name, location in stores.items() if store.exists(location)}
     chosen = [there[name] for name in names if name in there]
     if not chosen:
         raise UserError(f"{', '.join(stores[name] for name in names)}: no store here, so that there is nothing to free")
     with ExitStack() as held:
-        # Of both: a run holds the cube's lock and reads the inputs.
         verify = [held.enter_context(store.sole_writer(location)) for location in there.values()]
         freed = {}
         for location in chosen:

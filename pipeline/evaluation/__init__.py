@@ -1,1 +1,6 @@
-"""A checkpoint compared with towers, counties and published figures."""
+"""A checkpoint compared with flux towers, county yields, simulations and published figures.
+
+Public modules: counties, experiment_figure, experiments, mead, published, report, subjects, tower.
+Inner modules: figures, page.
+May import: errors, site, sources, training, model.
+"""

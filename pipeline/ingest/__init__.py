@@ -1,1 +1,6 @@
-"""Archives to inputs store."""
+"""Archives to inputs store.
+
+Public modules: plan, report, run.
+Inner modules: climate, files, sources, strips.
+May import: cluster, config, errors, grid, inputs, sources, storage, regions.
+"""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-import numpy as np
 import zarr
 
 from pipeline.config import RunFile
@@ -17,11 +16,9 @@ from pipeline.ingest.files import FileSet, file_set, holds_month, hours_of_month
 from pipeline.ingest.sources import CropSource, GppSource, GppUncertaintySource, GridSource, SoilSource
 from pipeline.ingest.strips import Block, StripBlock, strips
 from pipeline.inputs.layout import PRODUCTS, Extent, Record, check_extent, group_name, read_record, tile_digests
-from pipeline.sources.nldas2.daily import HourIndex, Window, index_archive
+from pipeline.sources.nldas2.daily import HourIndex, index_archive
 from pipeline.storage import repository
-from regions import Region, load_region
-
-WINDOW_MARGIN = 1  # NLDAS-2 cells around the region's own, so that an undefined one at its edge has neighbours
+from regions import load_region
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
                if product not in PRODUCTS]  # fmt: skip
     if faults:
         raise UserError("; ".join(faults))
-    extent = extent_of(region)
+    extent = Extent.of(region)
     archives = _Archives(run_file, domain_of(region), extent, _root(run_file.stores.inputs, extent))
     found = tuple(_compare(archives, products, wanted))
     absent = tuple(one for one in found if isinstance(one, Absent))
@@ -108,20 +105,6 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
         raise UserError("; ".join(dict.fromkeys(one.reason for one in absent)))
     damaged = archives.damaged if "climate" in products else ()
     return IngestPlan(run_file.stores.inputs, extent, there, absent, damaged)
-
-
-def extent_of(region: Region) -> Extent:
-    """Return the grid and the NLDAS-2 window of a region's inputs store."""
-    domain = domain_of(region)
-    return Extent(region.name, domain.grid, _window(domain))
-
-
-def _window(domain: Domain) -> Window:
-    """Return the NLDAS-2 cells that the tiles read: longitude and latitude are extreme at their corner cells."""
-    corners = np.ix_([0, -1], [0, -1])
-    places = np.array([[axis[corners] for axis in domain.grid.of(tile).lonlat()] for tile in domain.tiles])
-    longitude, latitude = places.swapaxes(0, 1).reshape(2, -1)
-    return Window.around(longitude, latitude, margin=WINDOW_MARGIN)
 
 
 def _root(location: str, extent: Extent) -> zarr.Group | None:

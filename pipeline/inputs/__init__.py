@@ -1,1 +1,6 @@
-"""The inputs store: layout, reading, and what is in it."""
+"""The inputs store: layout, reading, and a survey of its content.
+
+Public modules: layout, limits, report, report_figure, report_tables, view.
+Inner modules: distribution, survey.
+May import: errors, grid, sources, storage, variables, model, regions.
+"""

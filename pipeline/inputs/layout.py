@@ -28,14 +28,17 @@ from model.features import CLIMATE as CLIMATE_FEATURES
 from model.features import FEATURES, Feature
 from model.features import SOIL as SOIL_FEATURES
 from pipeline.errors import UserError
+from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.nldas2.daily import Window
 from pipeline.storage import cf
 from pipeline.storage import repository as store
 from pipeline.variables import ANNUAL, Variable
+from regions import Region
 
 FORMAT = "agcarbon-inputs-2"
 DIGEST_BYTES = 16
+_WINDOW_MARGIN = 1  # NLDAS-2 cells around the region's own, so that an undefined one at its edge has neighbours
 _CLIMATE_EDGE = 16  # NLDAS-2 cells of a chunk: a tile reads about 6 x 6 of them, all days
 
 YEARLY = ("climate", "gpp", "crop")
@@ -120,6 +123,12 @@ class Extent:
     grid: Grid
     window: Window
 
+    @classmethod
+    def of(cls, region: Region) -> Extent:
+        """Return the grid and the NLDAS-2 window of a region's inputs store."""
+        domain = domain_of(region)
+        return cls(region.name, domain.grid, _window(domain))
+
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return asdict(self)
@@ -128,6 +137,14 @@ class Extent:
     def parse(cls, raw: Any) -> Extent:
         """Return what `as_json` wrote."""
         return cls(raw["region"], Grid(**raw["grid"]), Window(**raw["window"]))
+
+
+def _window(domain: Domain) -> Window:
+    """Return the NLDAS-2 cells that the tiles read: longitude and latitude are extreme at their corner cells."""
+    corners = np.ix_([0, -1], [0, -1])
+    places = np.array([[axis[corners] for axis in domain.grid.of(tile).lonlat()] for tile in domain.tiles])
+    longitude, latitude = places.swapaxes(0, 1).reshape(2, -1)
+    return Window.around(longitude, latitude, margin=_WINDOW_MARGIN)
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,19 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from model.features import YEAR, training_range
 from pipeline.errors import UserError
 from pipeline.grid.domain import domain_of
-from pipeline.ingest.plan import extent_of
 from pipeline.inputs.distribution import Spread
-from pipeline.inputs.layout import PRODUCTS, YEARLY, check_extent, group_name, read_record
+from pipeline.inputs.layout import PRODUCTS, YEARLY, Extent, check_extent, group_name, read_record
 from pipeline.inputs.limits import faults, plausible
 from pipeline.inputs.survey import Survey, survey, trained_on
 from pipeline.inputs.view import MADE_BY, InputsView, open_inputs
-from pipeline.job import Job
 from pipeline.storage import repository as store
+from regions import Region
 
 # Products that may come with another one, or not: they are reported where they are, and never absent.
 COMPANIONS = {"gpp": ("gpp_uncertainty",)}
@@ -97,16 +97,34 @@ class InputsReport:
         return json.dumps(self.as_json(), indent=2, allow_nan=False)
 
 
-def report_inputs(job: Job, wanted: Wanted, *, progress: Progress = lambda *_: None) -> InputsReport:
-    """Read what the inputs store of a run file holds of what is wanted; memory grows with neither region nor years.
+def report_inputs(
+    location: str,
+    region: Region,
+    wanted: Wanted,
+    *,
+    archives: Mapping[str, Path],
+    progress: Progress = lambda *_: None,
+) -> InputsReport:
+    """Survey the wanted product-years of an inputs store; memory grows with neither region nor years.
+
+    Parameters
+    ----------
+    location, region
+        Inputs store, and the region that it must be of.
+    wanted
+        Years and products to survey.
+    archives
+        Folder of the archive of each product, where a README says whether it is synthetic.
+    progress
+        Called after each product-year.
 
     Raises
     ------
     UserError
         If there is no inputs store, or one of another region.
     """
-    view = open_inputs(job.run_file.stores.inputs)
-    check_extent(view.root, extent_of(job.region), location=view.location)
+    view = open_inputs(location)
+    check_extent(view.root, Extent.of(region), location=view.location)
     asked = list(wanted.product_years())
     companions = [(name, year) for product, year in asked for name in COMPANIONS.get(product, ())]
     there = [
@@ -115,23 +133,23 @@ def report_inputs(job: Job, wanted: Wanted, *, progress: Progress = lambda *_: N
         if read_record(view.root, group_name(product, year)) is not None
     ]
     return InputsReport(
-        job.region.title,
+        region.title,
         view.location,
         view.snapshot,
-        tuple(_surveys(view, job, there, wanted.everything, progress)),
+        tuple(_surveys(view, region, there, wanted.everything, progress)),
         _ingested_at(view),
         {
             product: tuple(year for named, year in asked if named == product and year and (named, year) not in there)
             for product in dict.fromkeys(named for named, year in asked if (named, year) not in there)
         },
-        tuple(product for product in wanted.products if _is_synthetic(job, product)),
+        tuple(product for product in wanted.products if _is_synthetic(archives[product])),
     )
 
 
 def _surveys(
-    view: InputsView, job: Job, there: Sequence[tuple[str, int | None]], everything: bool, progress: Progress
+    view: InputsView, region: Region, there: Sequence[tuple[str, int | None]], everything: bool, progress: Progress
 ) -> Iterator[Survey]:
-    tiles = domain_of(job.region).tiles
+    tiles = domain_of(region).tiles
     for product in dict.fromkeys(product for product, _ in there):
         years = [year for named, year in there if named == product]
         for done, year in enumerate(years, start=1):
@@ -151,11 +169,9 @@ def _ingested_at(view: InputsView) -> dict[str, str]:
     }
 
 
-def _is_synthetic(job: Job, product: str) -> bool:
-    """Say whether the archive's README begins with what that of the demo does."""
-    archives = job.run_file.archives
-    folders = {"climate": archives.nldas2, "gpp": archives.slope, "soil": archives.soil, "crop": archives.crop}
-    readme = folders[product] / "README.txt"
+def _is_synthetic(archive: Path) -> bool:
+    """Return whether the README of an archive begins as that of the demo does."""
+    readme = archive / "README.txt"
     return readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith("Synthetic")
 
 

@@ -12,15 +12,15 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from pipeline.grid.domain import domain_of
 from pipeline.grid.sinusoidal import Grid, Tile, lonlat
 from pipeline.inputs.layout import PRODUCTS, group_name
 from pipeline.inputs.report import InputsReport
 from pipeline.inputs.survey import Survey, Window, cell_windows
 from pipeline.inputs.view import InputsView, open_inputs
-from pipeline.job import Job
 from pipeline.sources.nldas2.daily import CELL_DEGREE
 from pipeline.storage import repository
-from regions import Zone, zones
+from regions import Region, Zone, zones
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ class Mapped:
     sampled: bool = False
 
 
-def write_figure(path: Path, job: Job, report: InputsReport, *, everything: bool = False) -> None:
+def write_figure(path: Path, region: Region, report: InputsReport, *, everything: bool = False) -> None:
     """Draw what a report is of as a PNG, `PIXELS_WIDE` wide.
 
     Parameters
@@ -85,9 +85,9 @@ def write_figure(path: Path, job: Job, report: InputsReport, *, everything: bool
         Read all cells of daily GPP for its map, not a chunk of each tile.
     """
     view = open_inputs(report.location, report.snapshot)
-    maps = {layer.name: read_map(view, job.domain.tiles, layer, year, everything=everything)
+    maps = {layer.name: read_map(view, domain_of(region).tiles, layer, year, everything=everything)
             for layer, year in _newest(report.surveys)}  # fmt: skip
-    drawing = figure(report, maps, zones(job.region))
+    drawing = figure(report, maps, zones(region))
     drawing.savefig(path, dpi=_DPI, format="png")
 
 

@@ -1,1 +1,7 @@
-"""Inputs store to cube."""
+"""Inputs store to cube: plan, execute, commit.
+
+Public modules: estimate, plan, prepare, provenance, report, run, staleness, status, status_figure, status_report.
+Inner modules: block, coordinator, memory.
+May import: cluster, config, cube, errors, grid, inputs, job, progress, simulate, storage, variables, years, model,
+regions.
+"""

@@ -18,7 +18,6 @@ import zarr
 
 from model.checkpoint import Checkpoint, CheckpointError
 from model.inference import Predictor
-from pipeline import pulse
 from pipeline.cube import layout
 from pipeline.cube.layout import StoredYear, TileMask
 from pipeline.cube.ledger import Row
@@ -26,6 +25,7 @@ from pipeline.errors import UserError
 from pipeline.grid.coverage import coverage, outlines
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.view import InputsView, open_inputs
+from pipeline.progress import heartbeat
 from pipeline.run.plan import Block
 from pipeline.simulate.crops import crop_of_year, first_crop, modelled
 from pipeline.simulate.tile_year import CellState, TileResult, TileYear, simulate, spin_up
@@ -143,7 +143,7 @@ def run_block(context: Context, task: BlockTask) -> BlockDone:
             )
             del stored
         del tile_year, result  # else they would lie beside the next year's at its peak
-        pulse.beat()
+        heartbeat()
     return BlockDone(task.fork, tuple(rows))
 
 

@@ -17,7 +17,7 @@ from pipeline.job import Job
 from pipeline.run.block import Context
 from pipeline.run.memory import REAL
 from pipeline.run.plan import Plan
-from pipeline.run.run import block_size
+from pipeline.run.prepare import block_size
 from pipeline.storage import repository
 from pipeline.storage.cf import LEAP_DAYS
 from pipeline.variables import ANNUAL, DAILY, SPREADS

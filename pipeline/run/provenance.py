@@ -13,7 +13,7 @@ from pipeline.cube.ledger import Ledger, Status
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.job import Job
-from pipeline.run.run import open_pinned_inputs, plan_run
+from pipeline.run.prepare import open_pinned_inputs, plan_run
 
 _NAMED = 3  # tiles named in a note; the others are counted
 

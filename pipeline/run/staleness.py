@@ -10,7 +10,7 @@ from pipeline.cube.ledger import Status
 from pipeline.errors import UserError
 from pipeline.inputs.view import open_inputs
 from pipeline.job import Job
-from pipeline.run.run import plan_run
+from pipeline.run.prepare import plan_run
 from pipeline.storage import repository
 from pipeline.years import spans
 

@@ -11,7 +11,7 @@ from pipeline.cube import layout
 from pipeline.cube.ledger import Ledger, Status, TileYearState
 from pipeline.errors import UserError
 from pipeline.job import Job
-from pipeline.run.run import open_pinned_inputs, plan_run
+from pipeline.run.prepare import open_pinned_inputs, plan_run
 from pipeline.storage import repository
 
 

@@ -1,1 +1,5 @@
-"""One tile-year: arrays in, arrays out. No file, no clock."""
+"""One tile-year: arrays in, arrays out. No file, no clock.
+
+Public modules: crops, tile_year.
+May import: variables, model.
+"""

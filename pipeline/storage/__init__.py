@@ -1,1 +1,6 @@
-"""Icechunk repositories, S3 objects, files; how a commit survives; CF layout. Knows no product."""
+"""Icechunk repositories, S3 objects and files: opening, locking, committing, retrying; CF layout. Knows no product.
+
+Public modules: cf, commit, files, repository, retry, s3.
+Inner modules: lease.
+May import: errors, grid, variables.
+"""

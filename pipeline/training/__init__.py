@@ -1,1 +1,5 @@
-"""Files that train a checkpoint, and the course of its training."""
+"""Files that a training reads and writes, and the commands' view of its course.
+
+Public modules: course, files.
+May import: errors, site, sources, model.
+"""

@@ -121,7 +121,7 @@ def _prepared(folder: Path) -> dict[str, Scenario]:
     for name in (
         "distributed",
         "pipeline.cli.main",
-        "pipeline.cluster.executor",
+        "pipeline.cluster.dask",
         "pipeline.run.report",
         "pipeline.run.run",
     ):

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from pipeline.grid.sinusoidal import Grid
-from pipeline.ingest.plan import extent_of
 from pipeline.inputs import layout
 from pipeline.inputs.layout import CLIMATE, SOIL_MEANS, Extent, Record
 from pipeline.job import Job
@@ -101,7 +100,7 @@ def make_job(
 
 def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
     """Fill the inputs store with the years named, and soil."""
-    extent = extent_of(job.region)
+    extent = Extent.of(job.region)
     repository = layout.open_or_create(job.run_file.stores.inputs, extent)
     for product, year in [*((name, year) for year in years for name in ("climate", "gpp", "crop")), ("soil", None)]:
         with store.transaction(repository, f"random {product} {year}") as root:

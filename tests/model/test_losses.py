@@ -9,17 +9,21 @@ import pytest
 import torch
 
 from model.losses import (
+    agreement_shortfall,
     annual_balance,
+    correlation,
+    correlation_shortfall,
     county_yield_error,
+    fall,
     flux_error,
     imbalance,
     mass_balance,
+    rise,
     seasonal_respiration_error,
     self_paced,
     squared_error,
     yield_bounds,
 )
-from model.response_losses import agreement_shortfall, correlation, correlation_shortfall, fall, rise
 
 
 def test_self_paced_loss_leaves_out_hard_samples_but_divides_by_all() -> None:

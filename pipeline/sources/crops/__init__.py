@@ -1,1 +1,4 @@
-"""Crop maps: the Cropland Data Layer and CSDL."""
+"""Crop maps: the Cropland Data Layer (CDL) and the Corn-Soy Data Layer (CSDL).
+
+Public modules: cdl, csdl, csdl_areas, layers.
+"""

@@ -1,1 +1,5 @@
-"""NLDAS-2 forcing: hourly granules, GRIB-1 and netCDF, to daily climate."""
+"""NLDAS-2 forcing: hourly granules (GRIB-1 or netCDF) to daily climate.
+
+Public modules: daily.
+Inner modules: aggregation, granule, grib, hours, index, netcdf, product.
+"""

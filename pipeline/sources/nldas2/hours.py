@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import pulse
 from pipeline.errors import UserError
+from pipeline.progress import heartbeat
 from pipeline.sources.nldas2.granule import is_grib, open_granule
 from pipeline.sources.nldas2.index import HourIndex, check_hours
 from pipeline.sources.nldas2.product import VARIABLES, Array, DamagedGranuleError, Hours, Window
@@ -62,7 +62,7 @@ def gather_hours(index: HourIndex, *, span: range, window: Window) -> GatheredHo
     for of_file in sorted(entries, key=lambda of_file: of_file.grib):
         with gathering.noting_damage():
             gathering.add(of_file)
-        pulse.beat()
+        heartbeat()
     return GatheredHours(gathering.values_VHYX, gathering.duplicates, frozenset(gathering.damaged))
 
 

@@ -1,1 +1,4 @@
-"""SLOPE GPP: daily GeoTIFFs on the sinusoidal grid."""
+"""SLOPE gross primary production: daily GeoTIFFs on the sinusoidal grid.
+
+Public modules: reader, settings.
+"""

@@ -21,9 +21,9 @@ from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from pipeline import pulse
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import CELL_M, SINUSOIDAL, Grid
+from pipeline.progress import heartbeat
 from pipeline.sources.raster import open_raster
 from pipeline.sources.slope.settings import Layer, SlopeSettings, is_modis_plane
 
@@ -148,7 +148,7 @@ def _read_layer(folder: Path, *, year: int, grid: Grid, layer: Layer) -> YearLay
     for values_YX, path in compress(zip(values_TYX, paths, strict=True), present):
         values_YX[:], skipped = _read_day(path, grid=grid, layer=layer)
         unused += skipped
-        pulse.beat()
+        heartbeat()
     return YearLayer(values_TYX, tuple(day for day, there in zip(days, present, strict=True) if not there), unused)
 
 

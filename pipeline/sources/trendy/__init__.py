@@ -1,1 +1,4 @@
-"""TRENDY-v9 land models: fluxes, conservatively regridded."""
+"""TRENDY-v9 land surface models: fluxes of each model, regridded conservatively.
+
+Public modules: file, fluxes, models, regrid.
+"""

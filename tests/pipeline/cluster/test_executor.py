@@ -15,11 +15,12 @@ import numpy as np
 import psutil
 import pytest
 
-from pipeline import pulse
-from pipeline.cluster.executor import Executor, Outcome, Serial, open_executor
+from pipeline.cluster.dask import open_executor
+from pipeline.cluster.executor import Executor, Outcome, Serial
 from pipeline.cluster.stop import Stop
 from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
+from pipeline.progress import heartbeat, on_heartbeat
 from pipeline.storage import repository as store
 
 Work = tuple[str, str, int]  # what is done, folder of the marks, number
@@ -40,7 +41,7 @@ def work(item: Work) -> int:
     if kind == "beats":
         for _ in range(4):
             time.sleep(1)
-            pulse.beat()
+            heartbeat()
     if kind == "waits":
         time.sleep(5)
     if kind == "refuses":
@@ -96,21 +97,21 @@ def test_serial_draws_no_item_after_it_was_asked_to_stop(tmp_path: Path) -> None
 
 def test_beats_are_heard_by_the_listener_of_their_block_alone() -> None:
     heard: list[str] = []
-    pulse.beat()
-    with pulse.heard_by(lambda: heard.append("outer")):
-        pulse.beat()
-        with pulse.heard_by(lambda: heard.append("inner")):
-            pulse.beat()
-        pulse.beat()
-    pulse.beat()
+    heartbeat()
+    with on_heartbeat(lambda: heard.append("outer")):
+        heartbeat()
+        with on_heartbeat(lambda: heard.append("inner")):
+            heartbeat()
+        heartbeat()
+    heartbeat()
     assert heard == ["outer", "inner", "outer"]
 
 
 def test_a_listener_that_wants_few_beats_hears_few() -> None:
     heard: list[str] = []
-    with pulse.heard_by(lambda: heard.append("beat"), seconds=3600):
+    with on_heartbeat(lambda: heard.append("beat"), seconds=3600):
         for _ in range(5):
-            pulse.beat()
+            heartbeat()
     assert heard == ["beat"]
 
 

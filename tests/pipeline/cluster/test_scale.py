@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from distributed import Client, LocalCluster
 
-from pipeline.cluster.executor import OnDask
+from pipeline.cluster.dask import OnDask
 
 
 @pytest.mark.slow

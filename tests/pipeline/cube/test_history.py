@@ -23,7 +23,8 @@ from pipeline.cube.ledger import Ledger, Status
 from pipeline.cube.rollback import plan_rollback, roll_back
 from pipeline.errors import UserError
 from pipeline.job import Job
-from pipeline.run.run import open_pinned_inputs, plan_run, run
+from pipeline.run.prepare import open_pinned_inputs, plan_run
+from pipeline.run.run import run
 from pipeline.storage import repository as store
 from tests.helpers.last_run import tile_years_of_last_run
 from tests.helpers.random_inputs import YEARS, Fields, make_job, random_checkpoint, write_inputs
@@ -314,7 +315,7 @@ def test_inputs_that_were_ingested_again_are_freed_when_their_states_are_forgott
     write_inputs(job, Fields(gpp_factor={2013: 1.2}), years=(2013,))
     names, retention = ("cube", "inputs"), Retention(datetime.now(UTC), timedelta())
     inputs = job.run_file.stores.inputs
-    freed = collect_stores(job, names, retention=retention, dry_run=False)
+    freed = collect_stores(job.run_file.stores.repositories, names, retention=retention, dry_run=False)
     assert freed[inputs].chunks > 0
     run(job, Serial(), years=YEARS)
     assert {year for _, year in tile_years_of_last_run(job)} == {2013}
@@ -331,14 +332,14 @@ def test_nothing_is_freed_while_a_run_lives(job: Job, living: str) -> None:
     there = files(job.run_file.stores.inputs) | files(living)
     for names in (("inputs",), ("cube",), ("cube", "inputs")):
         with pytest.raises(UserError, match="is writing it"):
-            collect_stores(job, names, retention=Retention(), dry_run=False)
+            collect_stores(job.run_file.stores.repositories, names, retention=Retention(), dry_run=False)
     assert files(job.run_file.stores.inputs) | files(living) == there
 
 
 def test_freeing_stores_that_are_not_there_is_refused(job: Job) -> None:
     shutil.rmtree(job.run_file.stores.cube)
     with pytest.raises(UserError, match="no store here"):
-        collect_stores(job, ("cube",), retention=Retention(), dry_run=False)
-    assert set(collect_stores(job, ("cube", "inputs"), retention=Retention(), dry_run=True)) == {
-        job.run_file.stores.inputs
-    }
+        collect_stores(job.run_file.stores.repositories, ("cube",), retention=Retention(), dry_run=False)
+    assert set(
+        collect_stores(job.run_file.stores.repositories, ("cube", "inputs"), retention=Retention(), dry_run=True)
+    ) == {job.run_file.stores.inputs}

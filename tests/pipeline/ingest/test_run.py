@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rich.console import Console
 
-from pipeline import pulse
-from pipeline.cluster.executor import Executor, Outcome, Serial, open_executor
+from pipeline.cluster.dask import open_executor
+from pipeline.cluster.executor import Executor, Outcome, Serial
 from pipeline.config import ExecutionSettings, RunFile
 from pipeline.errors import UserError
 from pipeline.grid.domain import domain_of
@@ -31,6 +31,7 @@ from pipeline.ingest.report import IngestReport
 from pipeline.ingest.run import ingest
 from pipeline.ingest.strips import STRIP_CELLS, strips
 from pipeline.inputs.layout import CLIMATE, ingested_years, tile_digests
+from pipeline.progress import on_heartbeat
 from pipeline.storage import repository
 from regions import load_region
 from tests.helpers import small_archives
@@ -97,7 +98,7 @@ def test_the_report_counts_what_the_archives_hold(ingested: RunFile) -> None:
 def test_an_ingest_gives_a_sign_of_life_at_every_file_of_climate_and_gpp(copied: RunFile) -> None:
     shutil.rmtree(copied.stores.inputs)
     beats: list[None] = []
-    with pulse.heard_by(lambda: beats.append(None)):
+    with on_heartbeat(lambda: beats.append(None)):
         do(copied)
     archives = copied.archives
     assert archives.nldas2

@@ -36,6 +36,11 @@ from pipeline.storage.repository import Array
 from tests.helpers import small_archives
 
 
+def survey_stores(job: Job, wanted: Wanted) -> InputsReport:
+    files = job.run_file
+    return report_inputs(files.stores.inputs, job.region, wanted, archives=files.archives.by_product)
+
+
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """Small archives, ingested; their humidity has no course of the day, which is implausible: here it gets one."""
@@ -51,7 +56,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 @pytest.fixture(scope="module")
 def report(job: Job) -> InputsReport:
-    return report_inputs(job, Wanted(job.region.years))
+    return survey_stores(job, Wanted(job.region.years))
 
 
 @pytest.fixture
@@ -164,7 +169,7 @@ def test_all_that_is_wanted_is_there_and_plausible(report: InputsReport) -> None
 
 
 def test_years_that_are_not_ingested_are_named_by_product(job: Job) -> None:
-    report = report_inputs(job, Wanted((2012, 2013, 2014), ("gpp", "soil")))
+    report = survey_stores(job, Wanted((2012, 2013, 2014), ("gpp", "soil")))
     assert report.absent == {"gpp": (2013, 2014)}
     assert not report.sound
     assert "gpp: 2013, 2014 not ingested" in printed(report)
@@ -179,7 +184,7 @@ def test_the_uncertainty_of_gpp_is_reported_where_it_is_and_never_absent(copied:
             {name: attributes[name] for name in ("digests", "ingest")}
         )
         store.array(root, "gpp_uncertainty/2012/gpp_uncertainty")[...] = 1.5
-    report = report_inputs(copied, Wanted((2011, 2012), ("gpp",)))
+    report = survey_stores(copied, Wanted((2011, 2012), ("gpp",)))
     assert [survey.group for survey in report.surveys] == ["gpp/2011", "gpp/2012", "gpp_uncertainty/2012"]
     assert of(report, "gpp_uncertainty/2012").found.spreads["gpp_uncertainty"].mean == 1.5
     assert report.sound
@@ -196,7 +201,7 @@ def test_a_planted_value_is_flagged_with_value_limit_share_and_cause(copied: Job
         array[100, 0, 1:3] = 301.5
 
     change(copied, "climate/2011/tmax_air", too_hot)
-    report = report_inputs(copied, Wanted((2011, 2012), ("climate",)))
+    report = survey_stores(copied, Wanted((2011, 2012), ("climate",)))
     faults = survey_faults(of(report, "climate/2011"))
     assert any("maximum 301.5 is above 55 degC" in fault and "2 of 5,475 values" in fault for fault in faults)
     assert any("kelvin" in fault for fault in faults)
@@ -210,7 +215,7 @@ def test_a_wrong_unit_within_the_limits_is_flagged_by_its_mean(copied: Job) -> N
         array[...] = np.asarray(array[...]) / 86.4
 
     change(copied, "climate/2012/wind", metres_per_second)
-    (fault,) = survey_faults(of(report_inputs(copied, Wanted((2012,), ("climate",))), "climate/2012"))
+    (fault,) = survey_faults(of(survey_stores(copied, Wanted((2012,), ("climate",))), "climate/2012"))
     assert "mean 5 is outside 60 to 900 km d-1" in fault
     assert "m s-1 where km d-1 are expected" in fault
 
@@ -227,13 +232,13 @@ def test_a_wrong_unit_within_the_limits_is_flagged_by_its_mean(copied: Job) -> N
 def test_what_single_variables_do_not_tell_is_flagged(copied: Job, path: str, value: float, fault: str) -> None:
     change(copied, path, filled_with(value))
     group, _, _ = path.rpartition("/")
-    survey = of(report_inputs(copied, Wanted((2011,))), group)
+    survey = of(survey_stores(copied, Wanted((2011,))), group)
     assert any(found.startswith(fault) for found in survey_faults(survey))
 
 
 def test_a_product_without_any_data_is_flagged(copied: Job) -> None:
     change(copied, "gpp/2012/gpp", filled_with(np.nan))
-    survey = of(report_inputs(copied, Wanted((2012,), ("gpp",))), "gpp/2012")
+    survey = of(survey_stores(copied, Wanted((2012,), ("gpp",))), "gpp/2012")
     assert survey.coverage == 0
     assert "no cell has data" in survey_faults(survey)[0]
 
@@ -242,9 +247,9 @@ def test_counts_of_cells_without_data_are_missing_not_zero(copied: Job) -> None:
     def lose_a_cell(array: Array) -> None:
         array[:, 3, 9] = np.nan
 
-    before = of(report_inputs(copied, Wanted((2011,), ("gpp",))), "gpp/2011").found.spreads["filled_days"]
+    before = of(survey_stores(copied, Wanted((2011,), ("gpp",))), "gpp/2011").found.spreads["filled_days"]
     change(copied, "gpp/2011/gpp", lose_a_cell)
-    survey = of(report_inputs(copied, Wanted((2011,), ("gpp",))), "gpp/2011")
+    survey = of(survey_stores(copied, Wanted((2011,), ("gpp",))), "gpp/2011")
     after = survey.found.spreads["filled_days"]
     assert (after.count, after.missing) == (before.count - 1, before.missing + 1)
     assert survey.found.present == survey.found.cells - 1
@@ -259,7 +264,7 @@ def test_tiles_that_are_not_ingested_are_named(copied: Job) -> None:
         digests = store.attribute(group, "digests")
         del digests[lost]
         group.attrs["digests"] = digests
-    report = report_inputs(copied, Wanted((2011,), ("crop",)))
+    report = survey_stores(copied, Wanted((2011,), ("crop",)))
     assert of(report, "crop/2011").lacking == (lost,)
     assert not report.sound
     assert f"1 tiles of the region are not ingested: {lost}" in printed(report)
@@ -270,10 +275,10 @@ def test_a_sample_reads_one_chunk_of_each_tile_and_says_so(
 ) -> None:
     # A store whose tiles are several chunks would be large: here the chunk is made out to be smaller than it is.
     monkeypatch.setattr(inputs_survey, "middle", lambda window, edge: middle(window, edge // 2))
-    sampled = report_inputs(job, Wanted((2011,), ("gpp",)))
+    sampled = survey_stores(job, Wanted((2011,), ("gpp",)))
     assert of(sampled, "gpp/2011").share_read == 0.25
     assert "gpp: read on 25% of the cells, a square in each tile; --full reads all" in printed(sampled)
-    full = of(report_inputs(job, Wanted((2011,), ("gpp",), everything=True)), "gpp/2011")
+    full = of(survey_stores(job, Wanted((2011,), ("gpp",), everything=True)), "gpp/2011")
     assert full.share_read == 1
     np.testing.assert_array_equal(full.found.spreads["gpp"].bins, of(report, "gpp/2011").found.spreads["gpp"].bins)
 
@@ -314,7 +319,7 @@ def test_json_has_the_same_keys_for_every_product_year(report: InputsReport) -> 
 
 def test_json_says_null_where_there_is_no_number(copied: Job) -> None:
     change(copied, "climate/2012/wind", filled_with(np.nan))
-    found = json.loads(report_inputs(copied, Wanted((2012,), ("climate",))).dumps())
+    found = json.loads(survey_stores(copied, Wanted((2012,), ("climate",))).dumps())
     wind = next(row for row in found["product_years"][0]["variables"] if row["name"] == "wind")
     assert (wind["minimum"], wind["mean"], wind["percentile_99"], wind["values"]) == (None, None, None, 0)
 
@@ -357,7 +362,7 @@ def test_a_year_beyond_the_training_is_said(copied: Job) -> None:
         create_group(root, "crop", 2020)
         attributes = store.subgroup(root, "crop/2012").attrs.asdict()
         store.subgroup(root, "crop/2020").attrs.update(attributes)
-    report = report_inputs(copied, Wanted((2012, 2020), ("crop",)))
+    report = survey_stores(copied, Wanted((2012, 2020), ("crop",)))
     assert "beyond the years of the network's training: 2020" in printed(report)
 
 
@@ -366,7 +371,7 @@ def test_archives_that_call_themselves_synthetic_are_named(copied: Job) -> None:
         folder.mkdir()
     (copied.run_file.archives.slope / "README.txt").write_text("Synthetic archive in the format of SLOPE\n")
     (copied.run_file.archives.crop / "README.txt").write_text("Downloaded in May\n")
-    report = report_inputs(copied, Wanted((2011,)))
+    report = survey_stores(copied, Wanted((2011,)))
     assert report.synthetic == ("gpp",)
     assert printed(report).startswith("synthetic, nothing in it was observed: gpp")
 
@@ -375,4 +380,4 @@ def test_a_store_of_another_region_is_refused(copied: Job) -> None:
     region = Path(copied.run_file.region)
     region.write_text(region.read_text().replace("tile_cells = 8", "tile_cells = 16"))
     with pytest.raises(UserError, match="inputs of another region"):
-        report_inputs(Job.open(copied.path), Wanted((2011,)))
+        survey_stores(Job.open(copied.path), Wanted((2011,)))

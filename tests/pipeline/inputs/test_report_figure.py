@@ -30,6 +30,11 @@ from regions import zones
 from tests.helpers import small_archives
 
 
+def survey_stores(job: Job, wanted: Wanted) -> InputsReport:
+    files = job.run_file
+    return report_inputs(files.stores.inputs, job.region, wanted, archives=files.archives.by_product)
+
+
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """Small archives, ingested but for the climate of 2012."""
@@ -48,7 +53,7 @@ def view(job: Job) -> InputsView:
 
 @pytest.fixture(scope="module")
 def report(job: Job) -> InputsReport:
-    return report_inputs(job, Wanted(job.region.years))
+    return survey_stores(job, Wanted(job.region.years))
 
 
 def opened(job: Job, group: str) -> xr.Dataset:
@@ -164,7 +169,7 @@ def test_the_title_says_what_is_synthetic(job: Job, report: InputsReport) -> Non
 
 def test_a_png_of_the_promised_width_is_written(job: Job, report: InputsReport, tmp_path: Path) -> None:
     path = tmp_path / "look.png"
-    write_figure(path, job, report)
+    write_figure(path, job.region, report)
     pixels = matplotlib.image.imread(path)
     assert pixels.shape[1] == report_figure.PIXELS_WIDE
     assert pixels[..., :3].std() > 0.1

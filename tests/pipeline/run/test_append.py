@@ -21,7 +21,8 @@ from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.job import Job
 from pipeline.run.plan import Choice
-from pipeline.run.run import RunReport, open_pinned_inputs, plan_run, run
+from pipeline.run.prepare import open_pinned_inputs, plan_run
+from pipeline.run.run import RunReport, run
 from pipeline.run.status import standing
 from pipeline.storage import repository as store
 from pipeline.variables import ANNUAL, DAILY

@@ -19,7 +19,8 @@ from pipeline.cluster.executor import Outcome, Serial
 from pipeline.cube.ledger import Ledger
 from pipeline.export.geotiffs import Selection, export_cogs
 from pipeline.job import Job
-from pipeline.run.run import block_size, run
+from pipeline.run.prepare import block_size
+from pipeline.run.run import run
 from pipeline.simulate.tile_year import CellState, TileResult, TileYear, simulate, spin_up
 from pipeline.storage import repository
 from pipeline.variables import ANNUAL, DAILY, SPREADS

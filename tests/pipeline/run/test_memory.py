@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from benchmarks.memory import Case, measure
 from model.checkpoint import Checkpoint
-from pipeline.cluster.executor import Serial, worker_memory
+from pipeline.cluster.dask import worker_memory
+from pipeline.cluster.executor import Serial
 from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
 from pipeline.job import Job

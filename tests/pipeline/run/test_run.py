@@ -20,7 +20,8 @@ from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor
 from model.network import State
-from pipeline.cluster.executor import Serial, open_executor
+from pipeline.cluster.dask import open_executor
+from pipeline.cluster.executor import Serial
 from pipeline.cube import layout
 from pipeline.cube.layout import KEEP_BITS
 from pipeline.cube.ledger import Ledger, Status
@@ -29,7 +30,8 @@ from pipeline.inputs.view import open_inputs
 from pipeline.job import Job
 from pipeline.run.block import gather
 from pipeline.run.plan import Choice
-from pipeline.run.run import RunReport, open_pinned_inputs, plan_run, run
+from pipeline.run.prepare import open_pinned_inputs, plan_run
+from pipeline.run.run import RunReport, run
 from pipeline.storage import repository
 from pipeline.variables import ANNUAL, DAILY, Quality
 from tests.helpers.last_run import tile_years_of_last_run

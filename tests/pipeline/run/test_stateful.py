@@ -28,7 +28,8 @@ from pipeline.inputs.view import open_inputs
 from pipeline.job import Job
 from pipeline.run.block import gather, tile_mask
 from pipeline.run.plan import Choice
-from pipeline.run.run import open_pinned_inputs, plan_run, run
+from pipeline.run.prepare import open_pinned_inputs, plan_run
+from pipeline.run.run import run
 from pipeline.simulate.tile_year import simulate, spin_up
 from pipeline.storage import repository as store
 from tests.faults import cheap_network
