@@ -45,7 +45,7 @@ from pipeline.run.block import BlockDone, BlockTask, Context
 from pipeline.run.coordinator import Coordinator
 from pipeline.run.plan import Choice, Plan, Science, Wanted, fingerprints, make_plan
 from pipeline.storage import repository as store
-from pipeline.storage.commit import Publisher
+from pipeline.storage.commit import Committer
 
 CELLS = 40_000
 STEPS = ("fork", "submit", "merge", "record", "commit")
@@ -259,8 +259,8 @@ def measure(job: Job, asked: argparse.Namespace, *, executor: Executor, state: C
     stopwatch = Stopwatch()
     stopwatch.watch()
     pipeline.run.coordinator.run_block = trivial_block
-    publisher = Publisher(repository, job.run_file.stores.cube)
-    coordinator = Coordinator(publisher, context, executor, asked.commit_seconds)
+    committer = Committer(repository, job.run_file.stores.cube)
+    coordinator = Coordinator(committer, context, executor, asked.commit_seconds)
     samples = execute(coordinator, planned, stopwatch, state)
     Console().print(report(samples, stopwatch))
     assert coordinator.tally.tile_years == total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from model.shipped import checkpoint_file
 from pipeline import config
 from pipeline.config import RunFile
 from pipeline.cube import layout
+from pipeline.digests import content_digest
 from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
@@ -60,12 +60,10 @@ class Job:
     def identity(self) -> layout.Identity:
         """What a cube of this run file is of."""
         region = self.region
-        outline = hashlib.blake2b(digest_size=16)
-        for zone in zones(region):
-            outline.update(zone.fips.encode() + shapely.to_wkb(zone.geometry))
+        outlines = (zone.fips.encode() + shapely.to_wkb(zone.geometry) for zone in zones(region))
         return layout.Identity(
             region=region.name,
-            boundary=outline.hexdigest(),
+            boundary=content_digest(*outlines),
             grid=self.grid,
             first_year=region.first_year,
             mask_years=region.mask_years,

@@ -30,7 +30,8 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
     ),
     "pipeline": (
         ("errors",),
-        ("progress", "variables", "years", "console"),
+        ("progress", "digests", "variables", "years"),
+        ("console",),
         ("grid", "simulate"),
         ("sources", "storage"),
         ("config", "inputs", "cube", "site"),

@@ -1,5 +1,5 @@
 """The product of record: its layout, its ledger of what was computed from what, its history and releases.
 
 Public modules: garbage, history, history_report, layout, ledger, rollback.
-May import: errors, grid, simulate, storage, variables, years, model.
+May import: digests, errors, grid, simulate, storage, variables, years, model.
 """

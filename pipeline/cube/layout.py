@@ -14,7 +14,6 @@ fails.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from model.inference import STATE_LAYERS
 from model.network import HIDDEN
+from pipeline.digests import content_digest
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.simulate.tile_year import CellState, TileResult
@@ -107,7 +107,7 @@ class TileMask:
     @property
     def digest(self) -> str:
         """Content digest."""
-        return hashlib.blake2b(self.mask.tobytes() + self.first_crop_N.tobytes(), digest_size=16).hexdigest()
+        return content_digest(self.mask, self.first_crop_N)
 
 
 def create(root: zarr.Group, identity: Identity) -> None:
@@ -314,12 +314,9 @@ class StoredYear:
     @property
     def checksum(self) -> str:
         """Digest of the values of the modelled cells, in the order of `DAILY`, `ANNUAL` and `SPREADS`."""
-        digest = hashlib.blake2b(digest_size=16)
-        for variable in DAILY:
-            digest.update(np.ascontiguousarray(self.daily[variable.name]).tobytes())
-        for variable in (*ANNUAL, *(spread for spread in SPREADS.values() if spread.name in self.annual)):
-            digest.update(self.annual[variable.name].astype(variable.dtype).tobytes())
-        return digest.hexdigest()
+        daily = (self.daily[variable.name] for variable in DAILY)
+        layers = (*ANNUAL, *(spread for spread in SPREADS.values() if spread.name in self.annual))
+        return content_digest(*daily, *(self.annual[layer.name].astype(layer.dtype) for layer in layers))
 
 
 def write_restart(root: zarr.Group, tile: Tile, year: int, *, state: CellState, mask: NDArray[np.bool_]) -> None:

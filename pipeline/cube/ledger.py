@@ -6,8 +6,6 @@ is *stale* if they differ, *failed* if its last attempt ended in an error, else 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +16,7 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.cube.layout import StoredYear
+from pipeline.digests import DIGEST_BYTES, json_digest
 from pipeline.storage.repository import array, attribute, subgroup, values
 from pipeline.variables import DAILY, FLUXES, Quality
 
@@ -26,12 +25,6 @@ SCIENCE_VERSION = 1
 
 COMPONENTS = ("region", "mask", "science", "checkpoint", "climate", "gpp", "soil", "crop")
 RANGES = tuple(f"daily_{variable.name}" for variable in DAILY) + tuple(variable.name for variable in FLUXES)
-_DIGEST_BYTES = 16
-
-
-def digest(*parts: object) -> str:
-    """Return a 128-bit digest of JSON values."""
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -103,8 +96,8 @@ def _extreme(function: np.ufunc, layer: NDArray[Any]) -> float:
 
 
 _COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
-    "fingerprint": ("uint8", (len(COMPONENTS), _DIGEST_BYTES), "digests of what decides the tile-year"),
-    "checksum": ("uint8", (_DIGEST_BYTES,), "digest of the stored values"),
+    "fingerprint": ("uint8", (len(COMPONENTS), DIGEST_BYTES), "digests of what decides the tile-year"),
+    "checksum": ("uint8", (DIGEST_BYTES,), "digest of the stored values"),
     "cells": ("int32", (), "modelled cells"),
     "missing_cells": ("int32", (), "modelled cells without a result"),
     "outside_share": ("float64", (), "share of cells with inputs beyond the training range"),
@@ -205,7 +198,7 @@ class Ledger:
 
     def year_digest(self, year: int) -> str:
         """Digest over the checksums of all tiles of a year; any new result of the year changes it."""
-        return digest(self._columns["checksum"][self.years.index(year)].tobytes().hex())
+        return json_digest([self._columns["checksum"][self.years.index(year)].tobytes().hex()])
 
     def has_restart(self, tile: str, year: int) -> bool:
         """Say whether the state at the end of that tile-year is kept."""

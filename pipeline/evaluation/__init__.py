@@ -2,5 +2,5 @@
 
 Public modules: counties, experiment_figure, experiments, mead, published, report, subjects, tower.
 Inner modules: figures, page.
-May import: errors, site, sources, training, model.
+May import: errors, progress, site, sources, training, model.
 """

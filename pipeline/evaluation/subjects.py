@@ -5,7 +5,6 @@ Shape legend: N sites, Y years, T 365 days, F 19 inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from model.evaluation.scores import Carbon, Evaluation, Groups, balance, predict
 from model.features import CROP_TYPE, FEATURE_NAMES
 from model.recipe.training import DataRecipe
 from pipeline.errors import UserError
+from pipeline.progress import Progress, silent
 from pipeline.site.skill import Comparison, compare, seasonal_cycle
 from pipeline.site.tower import TowerFiles
 from pipeline.training.files import read_ecosys_run, read_tower_set
@@ -37,8 +37,6 @@ JUDGED = tuple(FEATURE_NAMES.index(name) for name in dict.fromkeys(name for name
 ECOSYS_FILES = ("ecosys/ecosys_USNe3_daily.csv", "ecosys/ecosys_USNe3_soil_0_30cm.csv")
 TOWER_FILES = ("fluxnet/FLX_US-Ne1_FLUXNET2015_SUBSET_DD_2001-2004.csv", "mead-weather", "mead-weather/mesoil")
 TOWER_CROP, TOWER_YEARS = "corn", "2001-2004"
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ def _existing(folder: Path, names: tuple[str, ...]) -> list[Path]:
 
 
 def evaluate_subject(
-    checkpoint: Checkpoint, subject: Subject, *, curves: bool = False, progress: Progress = lambda *_: None
+    checkpoint: Checkpoint, subject: Subject, *, curves: bool = False, progress: Progress = silent
 ) -> Result:
     """Return predictions and scores of a checkpoint.
 

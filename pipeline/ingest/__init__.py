@@ -2,5 +2,5 @@
 
 Public modules: plan, report, run.
 Inner modules: climate, files, sources, strips.
-May import: cluster, config, errors, grid, inputs, sources, storage, regions.
+May import: cluster, config, digests, errors, grid, inputs, progress, sources, storage, regions.
 """

@@ -18,9 +18,10 @@ import zarr
 from icechunk.session import ForkSession
 from numpy.typing import NDArray
 
+from pipeline.digests import DIGEST_BYTES, content_digest
 from pipeline.errors import UserError
 from pipeline.ingest.strips import Part, Summary, canonical, check_plausible
-from pipeline.inputs.layout import CLIMATE, DIGEST_BYTES, FILLED_HOURS, digest, group_name
+from pipeline.inputs.layout import CLIMATE, FILLED_HOURS, group_name
 from pipeline.sources.nldas2.daily import DailyClimate, HourIndex, NldasSettings, Window, read_days
 from pipeline.storage import repository
 
@@ -186,7 +187,7 @@ class ClimateYear:
         repository.array(group, FILLED_HOURS.name)[...] = filled_MYX
         repository.array(group, "digest")[...] = digests_YXB
         counts = {"hours filled": int(filled_MYX.sum())}
-        return Part({"cells": digest(digests_YXB)}, Summary.of(climate_FTYX[1], undefined_YX, counts))
+        return Part({"cells": content_digest(digests_YXB)}, Summary.of(climate_FTYX[1], undefined_YX, counts))
 
     def _read(self, root: zarr.Group, group: zarr.Group) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
         """Series (7, days, rows, cols) and hours filled (12, rows, cols); 0.25 GB for the Midwest."""
@@ -221,5 +222,5 @@ def cell_digests(climate_FTYX: NDArray[np.float32], undefined_YX: NDArray[np.boo
     """Return the digest (rows, cols, 16) of each cell's series; zeros where the cell is undefined."""
     digests = np.zeros((*undefined_YX.shape, DIGEST_BYTES), np.uint8)
     for row, col in np.argwhere(~undefined_YX):
-        digests[row, col] = np.frombuffer(bytes.fromhex(digest(climate_FTYX[:, :, row, col])), np.uint8)
+        digests[row, col] = np.frombuffer(bytes.fromhex(content_digest(climate_FTYX[:, :, row, col])), np.uint8)
     return digests

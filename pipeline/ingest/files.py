@@ -6,7 +6,6 @@ product-year is read again. What a run depends on are digests of content, which 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
+from pipeline.digests import content_digest, json_digest
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.sources.archive_paths import inside
@@ -40,7 +40,7 @@ def file_set(paths: Iterable[Path], *, root: Path, settings: BaseModel) -> FileS
     stats = ((str(file.relative_to(root)), file.stat()) for file in found)
     facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     content = json.dumps([READERS_VERSION, settings.model_dump(mode="json"), facts])
-    fingerprint = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    fingerprint = content_digest(content.encode())
     return FileSet(len(facts), sum(size for _, size, _ in facts), fingerprint)
 
 
@@ -140,5 +140,5 @@ def _unclear(folders: Sequence[Path], *, year: int, modis: str, layer: Layer, tw
 
 def _together(parts: Sequence[FileSet]) -> FileSet:
     """Several sets as one."""
-    fingerprint = hashlib.blake2b(json.dumps([part.fingerprint for part in parts]).encode(), digest_size=16).hexdigest()
+    fingerprint = json_digest([part.fingerprint for part in parts])
     return FileSet(sum(part.count for part in parts), sum(part.size_bytes for part in parts), fingerprint)

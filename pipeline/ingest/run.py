@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from operator import add
@@ -17,6 +17,7 @@ from operator import add
 import icechunk
 
 from pipeline.cluster.executor import Executor
+from pipeline.digests import json_digest
 from pipeline.ingest.climate import (
     ClimateMonth,
     ClimateYear,
@@ -30,16 +31,14 @@ from pipeline.ingest.climate import (
 from pipeline.ingest.plan import IngestPlan, ProductYear
 from pipeline.ingest.report import IngestReport, ReportRow
 from pipeline.ingest.strips import Summary, Work, Written, write_block
-from pipeline.inputs.layout import Record, complete, create_group, digest_of, group_name, open_or_create
+from pipeline.inputs.layout import Record, complete, create_group, group_name, open_or_create
+from pipeline.progress import Progress, silent
 from pipeline.storage import repository as store
 
 _NAMED = 10  # damaged files named in a record; all are counted
 
-Progress = Callable[[str, int, int], None]
-"""Called with the product, its parts done and its parts in all."""
 
-
-def ingest(plan: IngestPlan, *, executor: Executor, progress: Progress | None = None) -> IngestReport:
+def ingest(plan: IngestPlan, *, executor: Executor, progress: Progress = silent) -> IngestReport:
     """Bring the inputs store up to date with the archives.
 
     What fails is in the report, with the reason: of such a product-year the store shows what it showed before.
@@ -70,15 +69,14 @@ class _Bars:
     """Parts of each product that are done."""
 
     plan: IngestPlan
-    progress: Progress | None
+    progress: Progress
     done: Counter[str] = field(default_factory=Counter)
 
     def step(self, product: str) -> None:
         """Count one more."""
         self.done[product] += 1
-        if self.progress:
-            parts = (len(one.months) + len(one.blocks) for one in self.plan.todo if one.product == product)
-            self.progress(product, self.done[product], sum(parts))
+        parts = (len(one.months) + len(one.blocks) for one in self.plan.todo if one.product == product)
+        self.progress(product, self.done[product], sum(parts))
 
 
 @dataclass
@@ -154,7 +152,7 @@ def _commit(repository: icechunk.Repository, gathered: _Gathered) -> Record:
     session = repository.writable_session(store.BRANCH)
     session.merge(*(written.fork for written in gathered.written))
     root = store.writable(session)
-    record = _record(wanted, summary, digest=digest_of(digests))
+    record = _record(wanted, summary, digest=json_digest(digests))
     for block in wanted.blocks:
         if isinstance(block, ClimateYear):
             record = _of_months(record, settle(root, block))

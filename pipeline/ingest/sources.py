@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import RunFile
+from pipeline.digests import json_digest
 from pipeline.grid.domain import domain_of
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.ingest.files import FileSet, file_set, gpp_files
-from pipeline.inputs.layout import digest_of
 from pipeline.sources.crops.cdl import CropSettings
 from pipeline.sources.crops.layers import CropArchives, Product, YearLayers, compose
 from pipeline.sources.slope.reader import SUMMER, Unused, fill_gaps, read_uncertainty, read_year
@@ -221,7 +221,7 @@ class CropSource:
             for product, folder in folders.items()
         }
         # Which layer serves a state decides as much as what is in it.
-        fingerprint = digest_of({name: files.fingerprint for name, files in sets.items()} | layers.notes)
+        fingerprint = json_digest({name: files.fingerprint for name, files in sets.items()} | layers.notes)
         count = sum(files.count for files in sets.values())
         size_bytes = sum(files.size_bytes for files in sets.values())
         return cls(FileSet(count, size_bytes, fingerprint), layers, settings, layers.notes)

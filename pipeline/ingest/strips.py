@@ -17,10 +17,11 @@ import zarr
 from icechunk.session import ForkSession
 from numpy.typing import NDArray
 
+from pipeline.digests import content_digest
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.ingest.sources import GridSource
-from pipeline.inputs.layout import LEADING, READ, digest
+from pipeline.inputs.layout import LEADING, READ
 from pipeline.inputs.limits import faults
 from pipeline.storage import repository
 
@@ -83,7 +84,7 @@ class StripBlock:
         for name, values in arrays.items():
             repository.array(group, name)[..., rows, cols.start : cols.start + width] = values
         of_tile = {
-            tile.name: digest(*(arrays[name][..., start : start + edge] for name in READ[product]))
+            tile.name: content_digest(*(arrays[name][..., start : start + edge] for name in READ[product]))
             for tile, start in zip(self.tiles, range(0, width, edge), strict=True)
         }
         return Part(of_tile, Summary.of(arrays[LEADING[product].name], layers.missing_YX, layers.counts))

@@ -13,8 +13,6 @@ ingested, whatever arrays it has. Digests cover the arrays as stored, never file
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,11 +20,11 @@ from typing import Any
 import icechunk
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from model.features import CLIMATE as CLIMATE_FEATURES
 from model.features import FEATURES, Feature
 from model.features import SOIL as SOIL_FEATURES
+from pipeline.digests import DIGEST_BYTES
 from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
@@ -37,7 +35,6 @@ from pipeline.variables import ANNUAL, Variable
 from regions import Region
 
 FORMAT = "agcarbon-inputs-2"
-DIGEST_BYTES = 16
 _WINDOW_MARGIN = 1  # NLDAS-2 cells around the region's own, so that an undefined one at its edge has neighbours
 _CLIMATE_EDGE = 16  # NLDAS-2 cells of a chunk: a tile reads about 6 x 6 of them, all days
 
@@ -188,19 +185,6 @@ class Record:
 def group_name(product: str, year: int | None) -> str:
     """`gpp/2012`, or `soil`."""
     return product if year is None else f"{product}/{year}"
-
-
-def digest(*arrays: NDArray[Any]) -> str:
-    """Return the 128-bit digest of arrays, in hex."""
-    content = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for array in arrays:
-        content.update(np.ascontiguousarray(array).data)
-    return content.hexdigest()
-
-
-def digest_of(digests: Mapping[str, str]) -> str:
-    """Return the digest of named digests."""
-    return hashlib.blake2b(json.dumps(digests, sort_keys=True).encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 def open_or_create(location: str, extent: Extent) -> icechunk.Repository:

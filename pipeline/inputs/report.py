@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,12 @@ from pipeline.inputs.layout import PRODUCTS, YEARLY, Extent, check_extent, group
 from pipeline.inputs.limits import faults, plausible
 from pipeline.inputs.survey import Survey, survey, trained_on
 from pipeline.inputs.view import MADE_BY, InputsView, open_inputs
+from pipeline.progress import Progress, silent
 from pipeline.storage import repository as store
 from regions import Region
 
 # Products that may come with another one, or not: they are reported where they are, and never absent.
 COMPANIONS = {"gpp": ("gpp_uncertainty",)}
-
-Progress = Callable[[str, int, int], None]
-"""Called with the product, its years done and its years in all."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def report_inputs(
     wanted: Wanted,
     *,
     archives: Mapping[str, Path],
-    progress: Progress = lambda *_: None,
+    progress: Progress = silent,
 ) -> InputsReport:
     """Survey the wanted product-years of an inputs store; memory grows with neither region nor years.
 

@@ -7,7 +7,6 @@ Shape legend: N modelled cells of a tile, T days, C NLDAS-2 cells that they read
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,9 +17,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from model.inference import Floats, YearInputs
+from pipeline.digests import DIGEST_BYTES, content_digest
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
-from pipeline.inputs.layout import CLIMATE, DIGEST_BYTES, SOIL_MEANS, Extent, group_name, ingested_years, read_extent
+from pipeline.inputs.layout import CLIMATE, SOIL_MEANS, Extent, group_name, ingested_years, read_extent
 from pipeline.inputs.layout import tile_digests as product_digests
 from pipeline.sources.nldas2.daily import CELL_DEGREE, FIRST_LATITUDE, FIRST_LONGITUDE, Window
 from pipeline.storage import repository
@@ -205,8 +205,7 @@ def _climate_digest(view: InputsView, tile: Tile, year: int) -> str:
         read = np.unique(nearest_defined(view.grid.of(tile), window, defined_YX=defined_YX))
     row, col = np.divmod(read, window.cols)
     places = np.stack([row + window.first_row, col + window.first_col]).astype("<i4")
-    content = places.tobytes() + digests.reshape(-1, DIGEST_BYTES)[read].tobytes()
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
+    return content_digest(places, digests.reshape(-1, DIGEST_BYTES)[read])
 
 
 @lru_cache(maxsize=4096)

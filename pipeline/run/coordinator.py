@@ -18,7 +18,7 @@ from pipeline.progress import Progress
 from pipeline.run.block import BlockDone, BlockTask, Context, run_block
 from pipeline.run.plan import Block, Plan
 from pipeline.storage import repository
-from pipeline.storage.commit import NAMED, CommitError, Publisher, out_of_storage
+from pipeline.storage.commit import NAMED, CommitError, Committer, out_of_storage
 
 
 @dataclass
@@ -76,7 +76,7 @@ class _Batch:
 class Coordinator:
     """The only committer of a run. Blocks that have ended are committed, whatever else comes to its end."""
 
-    publisher: Publisher
+    committer: Committer
     context: Context
     executor: Executor
     commit_seconds: float
@@ -118,11 +118,11 @@ class Coordinator:
 
     def _outcomes(self, wave: Sequence[Block]) -> Iterator[Outcome[BlockTask, BlockDone]]:
         """Yield what became of the blocks; raises `UserError` for what ends the run."""
-        base = self.publisher.repository.writable_session(repository.BRANCH)
+        base = self.committer.repository.writable_session(repository.BRANCH)
         tasks = (BlockTask(block, base.fork()) for block in wave)
         for outcome in self.executor.map(partial(run_block, self.context), tasks):
             if outcome.fatal:
-                raise UserError(out_of_storage(self.publisher.place, outcome.error or "unknown error"))
+                raise UserError(out_of_storage(self.committer.place, outcome.error or "unknown error"))
             yield outcome
 
     def _committed(self, batch: _Batch, run_index: int) -> _Batch:
@@ -133,17 +133,17 @@ class Coordinator:
             ledger.record(root, rows, run=run_index, failures=failed)
 
         if batch.blocks or failed:
-            self._publish(batch, record, run_index)
+            self._commit(batch, record, run_index)
             self.failures |= failed
             for row in rows:
                 self.tally.add(row)
         return _Batch()
 
-    def _publish(self, batch: _Batch, record: Callable[[zarr.Group], None], run_index: int) -> None:
+    def _commit(self, batch: _Batch, record: Callable[[zarr.Group], None], run_index: int) -> None:
         forks, count = [block.fork for block in batch.blocks], len(batch.rows)
         message = f"{count} tile-years, {len(batch.failed)} failed"
         try:
-            self.publisher.commit(message, record, forks=forks, **batch.facts(run_index))
+            self.committer.commit(message, record, forks=forks, **batch.facts(run_index))
         except CommitError as error:
             raise CommitError(
                 f"{error} ({count} tile-years that had ended are lost, and computed again then)"

@@ -13,7 +13,8 @@ from itertools import accumulate, zip_longest
 
 from pipeline.config import RestartSettings
 from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import SCIENCE_VERSION, Fingerprint, Ledger, Status, TileYearState, digest
+from pipeline.cube.ledger import SCIENCE_VERSION, Fingerprint, Ledger, Status, TileYearState
+from pipeline.digests import json_digest
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import TileDigests
 
@@ -139,19 +140,19 @@ def fingerprints(
     constant = (
         science.region,
         planned.mask,
-        digest(SCIENCE_VERSION, science.precision),
+        json_digest([SCIENCE_VERSION, science.precision]),
         science.checkpoint,
     )
 
     def chained(product: str) -> list[str]:
         of_year = [getattr(found[year], product) for year in years]
-        start = digest([getattr(found[year], product) for year in spin_up])
-        return list(accumulate(of_year, lambda so_far, new: digest(so_far, new), initial=start))[1:]
+        start = json_digest([[getattr(found[year], product) for year in spin_up]])
+        return list(accumulate(of_year, lambda so_far, new: json_digest([so_far, new]), initial=start))[1:]
 
     climate, gpp, crop = (chained(product) for product in ("climate", "gpp", "crop"))
-    soil = digest(found[years[0]].soil)
+    soil = json_digest([found[years[0]].soil])
     return {
-        year: Fingerprint(tuple(digest(part) for part in (*constant, climate[i], gpp[i], soil, crop[i])))
+        year: Fingerprint(tuple(json_digest([part]) for part in (*constant, climate[i], gpp[i], soil, crop[i])))
         for i, year in enumerate(years)
     }
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 
 from pipeline.cluster.dask import worker_memory
-from pipeline.cube import layout, ledger
+from pipeline.cube import layout
 from pipeline.cube.layout import PlannedTile
 from pipeline.cube.ledger import Fingerprint, Ledger
+from pipeline.digests import json_digest
 from pipeline.errors import UserError
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
@@ -65,7 +66,7 @@ def context_of(job: Job, view: InputsView) -> Context:
 
 def science_of(job: Job) -> Science:
     """Return what of a fingerprint is the same for all tile-years of a run file."""
-    return Science(ledger.digest(job.identity.as_json()), job.checkpoint.sha256, job.identity.precision)
+    return Science(json_digest([job.identity.as_json()]), job.checkpoint.sha256, job.identity.precision)
 
 
 def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice = _BY_RULE) -> Plan:

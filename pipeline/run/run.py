@@ -29,7 +29,7 @@ from pipeline.run.coordinator import Coordinator, Tally
 from pipeline.run.plan import Choice, Plan, kept_restarts
 from pipeline.run.prepare import check_memory, check_memory_of_new, context_of, open_pinned_inputs, plan_run
 from pipeline.storage import repository
-from pipeline.storage.commit import Publisher
+from pipeline.storage.commit import Committer
 from pipeline.storage.retry import RetryPolicy, retried
 
 _BY_RULE = Choice()
@@ -69,19 +69,19 @@ def run(
         masked = retried(lambda: _has_masks(job), policy)
         if not masked:
             retried(lambda: check_memory_of_new(job, view), policy)
-        publisher = _open_cube(job, policy, still_held)
+        committer = _open_cube(job, policy, still_held)
         if not masked:
-            _make_masks(publisher, job.domain.tiles, context=context, executor=executor, progress=progress)
+            _make_masks(committer, job.domain.tiles, context=context, executor=executor, progress=progress)
         plan = Plan((), tuple(years), {}, (), {})
         if not executor.stop.asked:
             plan = retried(lambda: plan_run(job, view, years=years, choice=choice), policy)
             check_memory(job, cells=plan.most_cells)
-        coordinator = Coordinator(publisher, context, executor, job.run_file.execution.commit_seconds)
+        coordinator = Coordinator(committer, context, executor, job.run_file.execution.commit_seconds)
         if (plan.chains or plan.kept_stale) and not executor.stop.asked:
-            run_index = _begin(publisher, job, context, plan)
+            run_index = _begin(committer, job, context, plan)
             coordinator.execute(plan, run_index, progress)
         if not coordinator.failures and not executor.stop.asked:
-            _prune_restarts(publisher, job)
+            _prune_restarts(committer, job)
     tally, seconds = coordinator.tally, time.monotonic() - began
     return RunReport(plan, tally, coordinator.failures, seconds, stopped=executor.stop.asked)
 
@@ -90,20 +90,20 @@ def _has_masks(job: Job) -> bool:
     return repository.exists(job.run_file.stores.cube) and layout.tiles(repository.read(job.open_cube())) is not None
 
 
-def _open_cube(job: Job, policy: RetryPolicy, still_held: Callable[[], None]) -> Publisher:
+def _open_cube(job: Job, policy: RetryPolicy, still_held: Callable[[], None]) -> Committer:
     """Open the cube for writing, having created it if need be."""
     location = job.run_file.stores.cube
     if not repository.exists(location):
-        publisher = Publisher(repository.create(location), location, policy, still_held)
-        publisher.commit("create cube", lambda root: layout.create(root, job.identity))
-    return Publisher(job.open_cube(), location, policy, still_held)
+        committer = Committer(repository.create(location), location, policy, still_held)
+        committer.commit("create cube", lambda root: layout.create(root, job.identity))
+    return Committer(job.open_cube(), location, policy, still_held)
 
 
 def _make_masks(
-    publisher: Publisher, tiles: Sequence[Tile], *, context: Context, executor: Executor, progress: Progress
+    committer: Committer, tiles: Sequence[Tile], *, context: Context, executor: Executor, progress: Progress
 ) -> None:
     """Decide which cells are modelled, and commit that for all tiles together."""
-    base = publisher.repository.writable_session(repository.BRANCH)
+    base = committer.repository.writable_session(repository.BRANCH)
     tasks = (MaskTask(tile, base.fork()) for tile in tiles)
     masks: dict[Tile, MaskDone] = {}
     for outcome in executor.map(partial(make_mask, context), tasks):
@@ -124,10 +124,10 @@ def _make_masks(
         ledger.create(root, [tile.name for tile, done in sorted(masks.items()) if done.cells])
 
     forks = [done.fork for done in masks.values()]
-    publisher.commit("decide which cells are modelled", record, forks=forks, tile_count=len(masks))
+    committer.commit("decide which cells are modelled", record, forks=forks, tile_count=len(masks))
 
 
-def _begin(publisher: Publisher, job: Job, context: Context, plan: Plan) -> int:
+def _begin(committer: Committer, job: Job, context: Context, plan: Plan) -> int:
     """Commit the structure that the plan writes into, and the record of the run; return the run's index."""
     stored, members = plan.stored_years, len(job.checkpoint)
 
@@ -141,7 +141,7 @@ def _begin(publisher: Publisher, job: Job, context: Context, plan: Plan) -> int:
         return ledger.begin_run(root, run_record(job, context, plan))
 
     message = f"make room for {stored[0]}-{stored[-1]}" if stored else "keep what is stale"
-    return publisher.commit(message, make_room, years=stored)
+    return committer.commit(message, make_room, years=stored)
 
 
 def run_record(job: Job, context: Context, plan: Plan) -> dict[str, Any]:
@@ -162,9 +162,9 @@ def run_record(job: Job, context: Context, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _prune_restarts(publisher: Publisher, job: Job) -> None:
+def _prune_restarts(committer: Committer, job: Job) -> None:
     """Drop the states that the run file's policy no longer keeps."""
-    held = _restart_years(repository.read(publisher.repository))
+    held = _restart_years(repository.read(committer.repository))
     dropped = sorted(held - kept_restarts(job.run_file.restart, held, latest=max(held))) if held else []
 
     def drop(root: zarr.Group) -> None:
@@ -173,7 +173,7 @@ def _prune_restarts(publisher: Publisher, job: Job) -> None:
             ledger.forget_restarts(root, year)
 
     if dropped:
-        publisher.commit(f"drop restart {dropped}", drop, years=dropped)
+        committer.commit(f"drop restart {dropped}", drop, years=dropped)
 
 
 def _restart_years(root: zarr.Group) -> set[int]:

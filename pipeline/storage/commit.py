@@ -39,7 +39,7 @@ def _always() -> None:
 
 
 @dataclass
-class Publisher:
+class Committer:
     """The one writer of a store.
 
     Attributes

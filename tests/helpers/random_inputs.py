@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
+from pipeline.digests import content_digest, json_digest
 from pipeline.grid.sinusoidal import Grid
 from pipeline.inputs import layout
 from pipeline.inputs.layout import CLIMATE, SOIL_MEANS, Extent, Record
@@ -113,7 +114,7 @@ def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
             digests = _digests(extent.grid, layers) if product != "climate" else {"all": "0"}
             record = Record(
                 files=0, size_bytes=0, fingerprint="", cells=1, missing=0, minimum=0.0, maximum=1.0,
-                counts={}, digest=layout.digest_of(digests), notes={},
+                counts={}, digest=json_digest(digests), notes={},
             )  # fmt: skip
             layout.complete(group, record, digests)
 
@@ -121,7 +122,7 @@ def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
 def _digests(grid: Grid, layers: dict[str, NDArray[np.generic]]) -> dict[str, str]:
     windows = {tile.name: grid.window(tile) for tile in grid.tiles()}
     return {
-        name: layout.digest(*(values[..., rows, cols] for values in layers.values()))
+        name: content_digest(*(values[..., rows, cols] for values in layers.values()))
         for name, (rows, cols) in windows.items()
     }
 
