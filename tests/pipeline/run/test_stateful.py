@@ -201,7 +201,7 @@ class Archive(RuleBasedStateMachine):
     @precondition(lambda self: self.made)
     @rule()
     def collect(self) -> None:
-        collect_stores(self.job, ("cube", "inputs"), retention=Retention(), dry_run=False)
+        collect_stores(self.job.run_file.stores.repositories, ("cube", "inputs"), retention=Retention(), dry_run=False)
         self.states = {name: done for name, done in self.states.items() if name.startswith("release-")}
 
     @invariant()
