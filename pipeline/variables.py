@@ -85,8 +85,8 @@ ANNUAL = (
     Variable("soybean_fraction", "1", "share of the cell under soybean"),
 )
 
-# Of an ensemble's annual products, but the input GPP; by the name of the product.
-SPREADS = {
+# Standard deviation over the members of an ensemble, by the name of the flux; GPP has none, since it is an input.
+ENSEMBLE_STD = {
     flux.name: replace(
         flux,
         name=f"{flux.name}_spread",

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pipeline.audit.reading import AuditedYear
 from pipeline.cube.layout import KEEP_BITS
 from pipeline.cube.ledger import RANGES, Row
-from pipeline.variables import DAILY, FLUXES, SPREADS, Quality
+from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, Quality
 
 _ROUNDED = 2.0 ** -(KEEP_BITS + 1) * 1.001  # and of float32, of the sum and of the division by a rounded value
 _SINGLE = 2.0**-21  # a few roundings of float32, of 2^-24 each
@@ -133,7 +133,7 @@ def _record(year: AuditedYear) -> Measured:
 def _pattern(year: AuditedYear) -> Measured:
     missing_N = (year.annual("quality") & Quality.MISSING) != 0
     layers: Mapping[str, NDArray[np.generic]] = {f"daily {v.name}": year.daily(v.name) for v in DAILY}
-    names = [variable.name for variable in (*FLUXES, *SPREADS.values()) if variable.name in year.stored.annual]
+    names = [variable.name for variable in (*FLUXES, *ENSEMBLE_STD.values()) if variable.name in year.stored.annual]
     layers = {**layers, **{name: year.annual(name) for name in names}}
     wrong = {name: int(np.count_nonzero(np.isfinite(layer) == missing_N)) for name, layer in layers.items()}
     wrong = {"outside the mask": year.outside} | wrong

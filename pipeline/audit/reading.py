@@ -21,7 +21,7 @@ from pipeline.cube.ledger import Fingerprint, Ledger, Row
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import InputsView
 from pipeline.storage.repository import array
-from pipeline.variables import ANNUAL, DAILY, SPREADS, Variable
+from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable
 
 # What a damaged or missing chunk raises on the way through Icechunk, Zarr's sharding and Blosc.
 UNREADABLE = (IcechunkError, OSError, KeyError, ValueError, RuntimeError)
@@ -82,7 +82,7 @@ def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.b
         whole = np.asarray(array(root, f"daily/{row.year}/{variable.name}")[:, *window])
         daily[variable.name] = whole[:, mask]
         outside += _filled(whole, mask, variable)
-    for variable in (*ANNUAL, *(spread for spread in SPREADS.values() if f"annual/{spread.name}" in root)):
+    for variable in (*ANNUAL, *(spread for spread in ENSEMBLE_STD.values() if f"annual/{spread.name}" in root)):
         whole = np.asarray(array(root, f"annual/{variable.name}")[index, *window])
         annual[variable.name] = whole[mask]
         outside += _filled(whole, mask, variable)
@@ -98,7 +98,7 @@ def _filled(whole: NDArray[Any], mask: NDArray[np.bool_], variable: Variable) ->
 
 def _as_written(stored: StoredYear) -> StoredYear:
     """Leave out the layers of spread where a single network wrote: it leaves them empty where there are results."""
-    spreads = [spread.name for spread in SPREADS.values() if spread.name in stored.annual]
+    spreads = [spread.name for spread in ENSEMBLE_STD.values() if spread.name in stored.annual]
     if not np.isfinite(stored.annual["nee"]).any() or any(np.isfinite(stored.annual[name]).any() for name in spreads):
         return stored
     kept: dict[str, NDArray[np.generic]] = {n: layer for n, layer in stored.annual.items() if n not in spreads}

@@ -31,7 +31,7 @@ from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.simulate.tile_year import CellState, TileResult
 from pipeline.storage import cf
 from pipeline.storage.repository import array, attribute, part, subgroup, values
-from pipeline.variables import ANNUAL, DAILY, SPREADS, Variable, quality_attributes
+from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, quality_attributes
 from pipeline.years import spans
 
 FORMAT = "agcarbon-cube-1"
@@ -195,7 +195,7 @@ def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int], spread:
     found = identity(root)
     if spread and not _spreads(root):
         count = array(root, "annual/year").shape[0]
-        for variable in SPREADS.values():
+        for variable in ENSEMBLE_STD.values():
             layer = cf.create(subgroup(root, "annual"), variable, _annual_layout(found.grid))
             layer.resize((count, *layer.shape[1:]))
     names = [variable.name for variable in (*ANNUAL, *_spreads(root))]
@@ -211,7 +211,7 @@ def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int], spread:
 
 def _spreads(root: zarr.Group) -> tuple[Variable, ...]:
     """The layers of spread, of a cube that an ensemble has written; else none."""
-    return tuple(variable for variable in SPREADS.values() if f"annual/{variable.name}" in root)
+    return tuple(variable for variable in ENSEMBLE_STD.values() if f"annual/{variable.name}" in root)
 
 
 def add_restart(root: zarr.Group, year: int, *, layers: int = STATE_LAYERS) -> bool:
@@ -313,9 +313,9 @@ class StoredYear:
 
     @property
     def checksum(self) -> str:
-        """Digest of the values of the modelled cells, in the order of `DAILY`, `ANNUAL` and `SPREADS`."""
+        """Digest of the values of the modelled cells, in the order of `DAILY`, `ANNUAL` and `ENSEMBLE_STD`."""
         daily = (self.daily[variable.name] for variable in DAILY)
-        layers = (*ANNUAL, *(spread for spread in SPREADS.values() if spread.name in self.annual))
+        layers = (*ANNUAL, *(spread for spread in ENSEMBLE_STD.values() if spread.name in self.annual))
         return content_digest(*daily, *(self.annual[layer.name].astype(layer.dtype) for layer in layers))
 
 

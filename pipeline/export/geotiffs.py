@@ -29,7 +29,7 @@ from pipeline.progress import Progress, silent
 from pipeline.run.provenance import Records, YearRecord, read_records
 from pipeline.storage import files as outputs
 from pipeline.storage import repository as store
-from pipeline.variables import SPREADS
+from pipeline.variables import ENSEMBLE_STD
 
 # Written where none are named, as far as the grid and period have them.
 HEADLINE = ("gpp", "ra", "rh", "reco", "nee", "yield", "dsoc", "crop", "quality")
@@ -170,7 +170,7 @@ def export_cogs(
 
 
 def _check_spreads(root: zarr.Group, selection: Selection) -> None:
-    spreads = [spread.name for spread in SPREADS.values() if spread.name in selection.variables]
+    spreads = [spread.name for spread in ENSEMBLE_STD.values() if spread.name in selection.variables]
     if absent := [name for name in spreads if f"annual/{name}" not in root]:
         raise UserError(
             f"--variables {','.join(absent)}: no ensemble has written this cube; join two or more checkpoints with "

@@ -21,7 +21,7 @@ from pipeline.cube import layout
 from pipeline.export.cog import nodata
 from pipeline.grid.sinusoidal import SINUSOIDAL, Tile
 from pipeline.storage import repository
-from pipeline.variables import ANNUAL, DAILY, FLUXES, SPREADS, Quality, Variable
+from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES, Quality, Variable
 
 GridName: TypeAlias = Literal["250m", "0.0025", "0.5"]
 PeriodName: TypeAlias = Literal["annual", "month", "day"]
@@ -71,7 +71,7 @@ def variables(grid: GridName, kind: PeriodName) -> dict[str, Variable]:
     is not the mean of their spreads, for the members' errors are alike in neighbouring cells, nobody knows how much.
     """
     found: Mapping[tuple[bool, PeriodName], Sequence[Variable]] = {
-        (True, "annual"): (*ANNUAL, *SPREADS.values()),
+        (True, "annual"): (*ANNUAL, *ENSEMBLE_STD.values()),
         (True, "month"): [_monthly(variable) for variable in DAILY],
         (True, "day"): DAILY,
         (False, "annual"): (*FLUXES, AREA, MISSING_AREA),

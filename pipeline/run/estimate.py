@@ -20,7 +20,7 @@ from pipeline.run.plan import Plan
 from pipeline.run.prepare import block_size
 from pipeline.storage import repository
 from pipeline.storage.cf import LEAP_DAYS
-from pipeline.variables import ANNUAL, DAILY, SPREADS
+from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD
 
 _PROBE_CELLS = 256
 
@@ -89,7 +89,7 @@ def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
     restarts = sum(len(block.restarts) for block in blocks) * edge * _state_bytes(job)
     computed = sum(len(block.computed) + 2 * block.spin_up for block in blocks)
     workers = job.run_file.execution.workers or os.cpu_count() or 1
-    layers = (*ANNUAL, *SPREADS.values()) if len(job.checkpoint) > 1 else ANNUAL
+    layers = (*ANNUAL, *ENSEMBLE_STD.values()) if len(job.checkpoint) > 1 else ANNUAL
     annual = sum(np.dtype(variable.dtype).itemsize for variable in layers)
     return Estimate(
         bytes_read=computed * edge * LEAP_DAYS * REAL,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model.features import CLIMATE, SOIL, training_range
 from model.inference import STATE_LAYERS, Floats, Predictor, YearFluxes, YearInputs
 from model.network import HIDDEN
-from pipeline.variables import SPREADS, Quality
+from pipeline.variables import ENSEMBLE_STD, Quality
 
 TRAINING_YEARS = range(2001, 2019)
 OUTSIDE_SHARE = 0.05  # of a cell's daily inputs beyond the training range before the year is flagged
@@ -153,15 +153,15 @@ def annual_sums(gpp_TN: Floats, fluxes: YearFluxes, complete_N: NDArray[np.bool_
     """Annual layers (N,) [g C m-2 yr-1] from unrounded daily fluxes of the complete cells, NaN elsewhere.
 
     dsoc = -nee - yield uses the predicted NEE; dsoc_balance = gpp - ra - rh - yield does not. Their difference is
-    balance_residual = ra + rh - gpp - nee. An ensemble's layers are those of its mean fluxes; each of `SPREADS` is the
-    standard deviation over its members' own budgets.
+    balance_residual = ra + rh - gpp - nee. An ensemble's layers are those of its mean fluxes; each of
+    `ENSEMBLE_STD` is the standard deviation over its members' own budgets.
     """
     gpp = gpp_TN[:, complete_N].sum(0, dtype=np.float64)
     ra, rh, nee = (flux.sum(0, dtype=np.float64) for flux in (fluxes.ra_TN, fluxes.rh_TN, fluxes.nee_TN))
     layers = _budget(gpp, np.stack([ra, rh, nee, fluxes.yield_N.astype(np.float64)]))
     if fluxes.members_M4N is not None:
         members = _budget(gpp, np.moveaxis(fluxes.members_M4N, 1, 0))
-        layers |= {spread.name: members[name].std(axis=0, ddof=1) for name, spread in SPREADS.items()}
+        layers |= {spread.name: members[name].std(axis=0, ddof=1) for name, spread in ENSEMBLE_STD.items()}
     return {name: _scattered(layer.astype(np.float32), complete_N) for name, layer in layers.items()}
 
 

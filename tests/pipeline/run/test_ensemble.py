@@ -23,7 +23,7 @@ from pipeline.run.prepare import block_size
 from pipeline.run.run import run
 from pipeline.simulate.tile_year import CellState, TileResult, TileYear, simulate, spin_up
 from pipeline.storage import repository
-from pipeline.variables import ANNUAL, DAILY, SPREADS
+from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD
 from tests.helpers.random_inputs import YEARS, make_job
 
 MEMBERS = 3
@@ -46,7 +46,7 @@ def members() -> tuple[Checkpoint, ...]:
 
 def layers(job: Job) -> dict[str, np.ndarray]:
     root = repository.read(job.open_cube())
-    names = [f"annual/{variable.name}" for variable in (*ANNUAL, *SPREADS.values())]
+    names = [f"annual/{variable.name}" for variable in (*ANNUAL, *ENSEMBLE_STD.values())]
     names += [f"daily/{year}/{variable.name}" for year in YEARS for variable in DAILY if f"daily/{year}" in root]
     return {name: repository.values(root, name) for name in names if name in root}
 
@@ -89,12 +89,12 @@ def test_fluxes_of_an_ensemble_are_the_mean_and_its_annual_spread_the_deviation_
     for name in ("ra_TN", "rh_TN", "nee_TN"):
         expected = np.mean([getattr(result, name).astype(np.float64) for result in each], axis=0)
         np.testing.assert_allclose(getattr(found, name), expected, atol=1e-5)
-    for name, spread in SPREADS.items():
+    for name, spread in ENSEMBLE_STD.items():
         expected = np.std([result.annual[name].astype(np.float64) for result in each], axis=0, ddof=1)
         assert np.isnan(expected).tolist() == [False, False, False, True]
         np.testing.assert_allclose(found.annual[spread.name], expected, rtol=1e-4, atol=2e-3, err_msg=name)
     np.testing.assert_array_equal(found.state.state_SNH, np.concatenate([result.state.state_SNH for result in each]))
-    assert not set(each[0].annual) & {spread.name for spread in SPREADS.values()}
+    assert not set(each[0].annual) & {spread.name for spread in ENSEMBLE_STD.values()}
 
 
 def test_an_ensemble_of_one_network_twice_has_its_fluxes_and_no_spread(members: tuple[Checkpoint, ...]) -> None:
@@ -108,7 +108,7 @@ def test_a_tile_without_any_inputs_has_layers_of_spread_without_values(members: 
     predictor, year = Predictor(Checkpoint.ensemble(members)), year_inputs(2011)
     year.inputs.gpp_TN[:] = np.nan
     result = simulate(predictor, year, CellState.none(4, layers=predictor.state_layers))
-    assert all(np.isnan(result.annual[spread.name]).all() for spread in SPREADS.values())
+    assert all(np.isnan(result.annual[spread.name]).all() for spread in ENSEMBLE_STD.values())
     assert np.isnan(result.state.state_SNH).all()
 
 
@@ -138,8 +138,9 @@ def test_its_spread_is_the_standard_deviation_of_their_annual_products(
     job: Job, singles: list[dict[str, np.ndarray]]
 ) -> None:
     found = layers(job)
-    assert set(SPREADS) == {"ra", "rh", "reco", "nee", "yield", "residue", "dsoc", "dsoc_balance", "balance_residual"}
-    for name, spread in SPREADS.items():
+    names = ["ra", "rh", "reco", "nee", "yield", "residue", "dsoc", "dsoc_balance", "balance_residual"]
+    assert list(ENSEMBLE_STD) == names
+    for name, spread in ENSEMBLE_STD.items():
         expected = np.std([each[f"annual/{name}"].astype(np.float64) for each in singles], axis=0, ddof=1)
         assert np.nanmax(expected) > 1
         np.testing.assert_allclose(found[f"annual/{spread.name}"], expected, rtol=1e-3, atol=0.02, err_msg=name)
