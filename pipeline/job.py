@@ -1,4 +1,7 @@
-"""What every command starts from: the run file with its region, grid, checkpoint and stores resolved."""
+"""The job of a command: a run file with its region, grid, checkpoint and stores resolved.
+
+A command opens a `Job` and hands its sections and values down; only the top of a command reads from the run file.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,14 @@ import shapely
 from model.checkpoint import Checkpoint
 from model.shipped import checkpoint_file
 from pipeline import config
-from pipeline.config import RunFile
+from pipeline.config import ArchiveSettings, ExecutionSettings, RestartSettings, RunFile, StoreSettings
 from pipeline.cube import layout
 from pipeline.digests import content_digest
 from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
 from pipeline.storage import repository as store
+from pipeline.years import parse_years
 from regions import Region, load_region, zones
 
 
@@ -36,6 +40,26 @@ class Job:
         run_file = config.load(path)
         return cls(path, run_file, load_region(run_file.region))
 
+    @property
+    def stores(self) -> StoreSettings:
+        """Locations of the inputs store, the cube and the exports."""
+        return self.run_file.stores
+
+    @property
+    def archives(self) -> ArchiveSettings:
+        """Folders of the downloaded archives."""
+        return self.run_file.archives
+
+    @property
+    def execution(self) -> ExecutionSettings:
+        """Scheduler, workers, memory, blocks and retries."""
+        return self.run_file.execution
+
+    @property
+    def restart(self) -> RestartSettings:
+        """Year ends whose carried state is kept."""
+        return self.run_file.restart
+
     @cached_property
     def domain(self) -> Domain:
         """The region's grid and the tiles that meet it."""
@@ -48,7 +72,7 @@ class Job:
 
     @property
     def checkpoint_path(self) -> Path:
-        """The checkpoint's file."""
+        """File of the checkpoint."""
         return checkpoint_file(self.run_file.model.checkpoint)
 
     @cached_property
@@ -58,7 +82,7 @@ class Job:
 
     @cached_property
     def identity(self) -> layout.Identity:
-        """What a cube of this run file is of."""
+        """Identity of the cubes of this run file: a cube made with another one is refused."""
         region = self.region
         outlines = (zone.fips.encode() + shapely.to_wkb(zone.geometry) for zone in zones(region))
         return layout.Identity(
@@ -71,27 +95,36 @@ class Job:
             precision=self.run_file.model.precision,
         )
 
+    @property
+    def has_cube(self) -> bool:
+        """Whether the cube of this run file has been created."""
+        return store.exists(self.stores.cube)
+
     def open_cube(self) -> icechunk.Repository:
-        """Open the cube of this run file; raises `UserError` if there is none, or one of something else."""
-        repository = store.open_existing(self.run_file.stores.cube, made_by=f"agcarbon run {self.path}")
+        """Open the cube; raises `UserError` if there is none, or if it was made for another region or grid."""
+        repository = store.open_existing(self.stores.cube, made_by=f"agcarbon run {self.path}")
         layout.check_identity(layout.identity(store.read(repository)), self.identity)
         return repository
 
     def known_years(self) -> tuple[int, ...]:
-        """Return the region's years and those that the cube holds beyond them."""
-        location = self.run_file.stores.cube
-        held = layout.years(store.read(self.open_cube())) if store.exists(location) else []
+        """Return the years of the region and those that the cube holds beyond them."""
+        held = layout.years(store.read(self.open_cube())) if self.has_cube else []
         return tuple(sorted({*self.region.years, *held}))
 
     def years(self, text: str | None) -> tuple[int, ...]:
-        """Return the years named by `2012`, `2010-2012` or `2010,2012`, or the region's; raises `UserError`."""
+        """Return the years that `--years` names, or all of the region's if it is absent.
+
+        Raises
+        ------
+        UserError
+            If the text is no list of years, or names one before the region's first, where every tile's chain begins.
+        """
         if not text:
             return self.region.years
-        try:
-            spans = [[int(part) for part in span.split("-", 1)] for span in text.split(",")]
-        except ValueError:
-            raise UserError(f"--years {text!r}: give 2012, 2010-2012 or 2010,2012") from None
-        years = {year for span in spans for year in range(span[0], span[-1] + 1)}
-        if not years or min(years) < self.region.first_year:
-            raise UserError(f"--years {text!r}: region {self.region.name} begins in {self.region.first_year}")
-        return tuple(sorted(years))
+        years, region = parse_years(text), self.region
+        if years[0] < region.first_year:
+            raise UserError(
+                f"--years {text!r}: {years[0]} is before {region.first_year}, the first year of region {region.name}; "
+                f"give years from {region.first_year} on"
+            )
+        return years

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from pipeline.sources.ecosys import daily_weather, topsoil
 from pipeline.sources.towers.daily_record import Tower
 from pipeline.sources.towers.fluxnet import Partitioning
 from pipeline.sources.towers.read import read_tower
+from pipeline.years import parse_year_range
 
 MIN_QC = 0.75  # of NEE_VUT_REF_QC: at least three quarters of the half-hours measured or filled with confidence
 MAX_WITHOUT_GPP = 0.1  # share of days without any GPP, which the network is given as 0
@@ -30,21 +30,6 @@ class TowerFiles(NamedTuple):
     tower: Path  # FLUXNET or AmeriFlux BASE, as CSV or zip
 
 
-def parse_years(text: str) -> list[int]:
-    """Return the years of "2003" or "2002-2004".
-
-    Raises
-    ------
-    UserError
-        For anything else.
-    """
-    found = re.fullmatch(r"(\d{4})(?:-(\d{4}))?", text.strip())
-    years = list(range(int(found[1]), int(found[2] or found[1]) + 1)) if found else []
-    if not years:
-        raise UserError(f"years {text!r}: write one year or a range, as 2002-2004")
-    return years
-
-
 def _crop_code(word: str) -> int:
     try:
         return CROPS[word.strip().lower()]
@@ -52,7 +37,7 @@ def _crop_code(word: str) -> int:
         raise UserError(f"crop {word!r}: write corn ({CORN}) or soybean ({SOYBEAN})") from None
 
 
-def parse_crops(text: str, years: list[int]) -> dict[int, int]:
+def parse_crops(text: str, years: Sequence[int]) -> dict[int, int]:
     """Return the crop code of each year from "corn", or from "2002=corn,2003=soybean" with every year named.
 
     Raises
@@ -146,7 +131,7 @@ def read_tower_site(
     files
         Weather, soil and tower.
     crop, years
-        As `parse_crops` and `parse_years` take them; years None for all whole years that tower and weather share.
+        As `parse_crops` and `parse_year_range` take them; years None for all whole years that tower and weather share.
     partitioning, min_qc
         As `read_tower` and `tower_site` take them.
 
@@ -156,6 +141,6 @@ def read_tower_site(
         For what any of these refuses.
     """
     weather, tower = daily_weather(files.weather), read_tower(files.tower, partitioning=partitioning)
-    chosen = parse_years(years) if years else tower_years(tower, weather)
+    chosen = parse_year_range(years) if years else tower_years(tower, weather)
     crops = parse_crops(crop, chosen)
     return tower_site(weather, soil=topsoil(files.soil), tower=tower, crops=crops, min_qc=min_qc)

@@ -17,12 +17,13 @@ from model.data.records import CROPS, DAYS, CountySet, SiteSequences, TowerSet
 from model.features import CORN, FEATURE_NAMES, SOYBEAN
 from pipeline.errors import UserError
 from pipeline.site.point import SiteInputs
-from pipeline.site.tower import MIN_QC, TowerFiles, parse_crops, parse_years, tower_site
+from pipeline.site.tower import MIN_QC, TowerFiles, parse_crops, tower_site
 from pipeline.sources.ecosys import daily_weather, topsoil
 from pipeline.sources.quickstats import CountyYields, write_quickstats
 from pipeline.sources.towers.daily_record import Tower
 from pipeline.sources.towers.fluxnet import Partitioning
 from pipeline.sources.towers.read import read_tower
+from pipeline.years import parse_year_range
 
 CROP_NAMES = {"maize": CORN, "soybean": SOYBEAN}
 ECOSYS_CLIMATE = {
@@ -133,9 +134,9 @@ def read_tower_set(
     Raises
     ------
     UserError
-        For what `parse_years`, `parse_crops`, the readers and `tower_set` refuse.
+        For what `parse_year_range`, `parse_crops`, the readers and `tower_set` refuse.
     """
-    crops = parse_crops(crop, parse_years(years))
+    crops = parse_crops(crop, parse_year_range(years, place="years"))
     weather, tower = daily_weather(files.weather), read_tower(files.tower, partitioning=partitioning)
     return tower_set(weather, soil=topsoil(files.soil), tower=tower, crops=crops, min_qc=min_qc)
 

@@ -12,7 +12,7 @@ from model.checkpoint import Checkpoint
 from model.features import CLIMATE_NAMES
 from pipeline.errors import UserError
 from pipeline.site.point import comparisons, run_site
-from pipeline.site.tower import TowerFiles, parse_crops, parse_years, read_tower_site, tower_site, tower_years
+from pipeline.site.tower import TowerFiles, parse_crops, read_tower_site, tower_site, tower_years
 from pipeline.sources.towers.daily_record import FluxNames, Tower
 
 
@@ -26,17 +26,9 @@ def _tower(site_days: pd.DataFrame) -> Tower:
     return Tower("US-Xx1", FluxNames("RECO", "NEE", "GPP", "QC"), days.assign(qc=1.0))
 
 
-def test_years_and_crops_are_read_as_written() -> None:
-    assert parse_years("2003") == [2003]
-    assert parse_years("2002-2004") == [2002, 2003, 2004]
+def test_crops_are_read_as_written() -> None:
     assert parse_crops("corn", [2002, 2003]) == {2002: 1, 2003: 1}
     assert parse_crops("2003=soybean, 2002=1", [2002, 2003]) == {2002: 1, 2003: 5}
-
-
-@pytest.mark.parametrize("text", ["02-04", "2004-2002", "all"])
-def test_other_years_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="as 2002-2004"):
-        parse_years(text)
 
 
 def test_crops_that_are_unknown_or_incomplete_are_refused() -> None:
