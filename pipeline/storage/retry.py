@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from icechunk import IcechunkError
+from icechunk import ConflictError, IcechunkError
 
 Result = TypeVar("Result")
 
-STORAGE_ERRORS = (OSError, IcechunkError)
+STORAGE_ERRORS = (OSError, IcechunkError, ConflictError)
 
 # EIO too: network file systems give it while a server restarts. Where it stays, the retries end.
 _PASSING = frozenset(
@@ -36,6 +36,11 @@ _PASSING_TEXT = re.compile(
     r"|slow ?down|throttl|too ?many ?requests|service ?unavailable|internal ?(?:server ?)?error",
     re.IGNORECASE,
 )
+
+# Icechunk 2 gives its errors a kind, a stable code; Icechunk 1 gives one type and a text.
+_CONFLICT_KINDS, _CONFLICT_TEXT = frozenset({"branch-update-conflict"}), re.compile("branch update conflict")
+_TAG_KINDS = frozenset({"tag-already-exists", "tag-previously-deleted"})
+_TAG_TEXT = re.compile("tags are immutable")
 
 
 def number_of(error: BaseException) -> int | None:
@@ -59,6 +64,24 @@ def is_transient(error: BaseException) -> bool:
 def is_fatal(error: BaseException) -> bool:
     """Say whether the error ends the whole run: a full disk, a spent quota, a read-only file system."""
     return number_of(error) in _FATAL
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Return whether a branch was not where it was expected."""
+    return isinstance(error, ConflictError) or _is_icechunk(error, _CONFLICT_KINDS, _CONFLICT_TEXT)
+
+
+def names_deleted_tag(error: BaseException) -> bool:
+    """Return whether a tag was refused because one of its name existed before."""
+    return _is_icechunk(error, _TAG_KINDS, _TAG_TEXT)
+
+
+def _is_icechunk(error: BaseException, kinds: frozenset[str], text: re.Pattern[str]) -> bool:
+    """Return whether an error of Icechunk is of one of these kinds, or of this text where it has no kind."""
+    if not isinstance(error, IcechunkError):
+        return False
+    kind = getattr(error, "kind", None)
+    return kind in kinds if kind else any(text.search(cause) for cause in _causes(error))
 
 
 def _causes(error: IcechunkError) -> list[str]:
@@ -110,10 +133,11 @@ def retried(
     call: Callable[[], Result],
     policy: RetryPolicy,
     *,
+    may_pass: Callable[[Exception], bool] = is_transient,
     rng: random.Random | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
-    """Return what `call` returns, called again as often as it ends in a transient error and the policy allows.
+    """Return what `call` returns, called again as often as it ends in an error that may pass and the policy allows.
 
     Any other error, and the last one, is raised as it is.
     """
@@ -121,7 +145,7 @@ def retried(
         try:
             return call()
         except STORAGE_ERRORS as error:
-            if not is_transient(error):
+            if not may_pass(error):
                 raise
         sleep(wait)
     return call()

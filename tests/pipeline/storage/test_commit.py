@@ -13,11 +13,10 @@ import icechunk
 import pytest
 import zarr
 
+from pipeline.errors import UserError
 from pipeline.storage import repository as store
-from pipeline.storage.commit import MARK, CommitError, Committer
+from pipeline.storage.commit import MARK, CommitError, Committer, committing
 from pipeline.storage.retry import RetryPolicy
-
-Commit = Callable[..., str]
 
 
 @pytest.fixture
@@ -53,23 +52,27 @@ def values(repository: icechunk.Repository) -> list[int]:
     return [int(value) for value in store.values(store.read(repository), "a")]
 
 
-def break_commit(monkeypatch: pytest.MonkeyPatch, *plans: str | Exception) -> list[str]:
-    """Have the next commits raise before they are made (an error), or after ("lost": their reply is lost)."""
-    real: Commit = icechunk.Session.commit
+def break_calls(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, *plans: str | Exception) -> list[str]:
+    """Have the next calls of a method raise before it acts (an error), or after ("lost": its reply is lost)."""
+    real: Callable[..., Any] = getattr(owner, name)
     waiting, seen = list(plans), []
 
-    def commit(session: icechunk.Session, *args: Any, **kwargs: Any) -> str:
+    def broken(*args: Any, **kwargs: Any) -> Any:
         plan = waiting.pop(0) if waiting else "as it is"
         seen.append(str(plan))
         if isinstance(plan, Exception):
             raise plan
-        snapshot = real(session, *args, **kwargs)
+        result = real(*args, **kwargs)
         if plan == "lost":
             raise ConnectionResetError("the reply was lost")
-        return snapshot
+        return result
 
-    monkeypatch.setattr(icechunk.Session, "commit", commit)
+    monkeypatch.setattr(owner, name, broken)
     return seen
+
+
+def break_commit(monkeypatch: pytest.MonkeyPatch, *plans: str | Exception) -> list[str]:
+    return break_calls(monkeypatch, icechunk.Session, "commit", *plans)
 
 
 def test_a_commit_holds_forks_rows_and_who_made_it(repository: icechunk.Repository, committer: Committer) -> None:
@@ -210,3 +213,158 @@ def test_every_commit_has_a_mark_of_its_own(repository: icechunk.Repository, com
     marks = [snapshot.metadata.get(MARK) for snapshot in repository.ancestry(branch=store.BRANCH)]
     assert len(set(marks[:3])) == 3
     assert None not in marks[:3]
+
+
+def beside(committer: Committer) -> str:
+    return committer.commit_beside(committer.base, "beside", mark, release="v1")
+
+
+TIMEOUT = icechunk.IcechunkError("  x session error\n  `-> operation timed out\n")
+
+
+@pytest.mark.parametrize("method", ["create_branch", "delete_branch", "writable_session", "commit"])
+@pytest.mark.parametrize("plans", [(TIMEOUT,), ("lost",), (TIMEOUT, "lost")])
+def test_a_commit_beside_the_branch_is_made_whatever_fails_for_a_while(
+    repository: icechunk.Repository,
+    committer: Committer,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    plans: tuple[str | Exception, ...],
+) -> None:
+    owner = icechunk.Session if method == "commit" else icechunk.Repository
+    seen = break_calls(monkeypatch, owner, method, *plans)
+    before = store.tip(repository)
+    made = beside(committer)
+    assert len(seen) >= len(plans)
+    assert store.tip(repository) == committer.base == before
+    assert repository.list_branches() == {"main"}
+    assert store.attribute(store.read(repository, snapshot=made), "rows") == ["row"]
+    info = repository.lookup_snapshot(made)
+    assert (info.parent_id, info.message) == (before, "beside")
+    assert (info.metadata["release"], info.metadata["pid"]) == ("v1", os.getpid())
+
+
+def test_a_commit_beside_the_branch_whose_reply_was_lost_is_made_once(
+    committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = break_commit(monkeypatch, "lost")
+    beside(committer)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("plan", [TIMEOUT, "lost"])
+def test_the_branch_is_moved_once_whatever_fails_for_a_while(
+    repository: icechunk.Repository, committer: Committer, monkeypatch: pytest.MonkeyPatch, plan: str | Exception
+) -> None:
+    made = beside(committer)
+    seen = break_calls(monkeypatch, icechunk.Repository, "reset_branch", plan)
+    committer.move_branch(made)
+    assert len(seen) == (1 if plan == "lost" else 2)
+    assert store.tip(repository) == committer.base == made
+    committer.commit("next", mark)
+    assert messages(repository)[:2] == ["next", "beside"]
+
+
+def test_the_branch_is_not_moved_from_where_someone_else_has_left_it(
+    repository: icechunk.Repository, committer: Committer
+) -> None:
+    made = beside(committer)
+    Committer(repository, committer.place).commit("theirs", mark)
+    with pytest.raises(CommitError, match=r"someone else has committed.*'theirs'"):
+        committer.move_branch(made)
+    assert messages(repository)[0] == "theirs"
+
+
+def test_the_branch_is_not_moved_if_someone_else_commits_in_the_very_moment(
+    repository: icechunk.Repository, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, real = beside(committer), icechunk.Repository.reset_branch
+
+    def reset(self: icechunk.Repository, *args: Any, **kwargs: Any) -> None:
+        Committer(repository, committer.place).commit("between", mark)
+        real(self, *args, **kwargs)
+
+    monkeypatch.setattr(icechunk.Repository, "reset_branch", reset)
+    with pytest.raises(CommitError, match=r"someone else has committed.*'between'"):
+        committer.move_branch(made)
+    assert messages(repository)[:2] == ["between", "array"]
+
+
+@pytest.mark.parametrize("plans", [(TIMEOUT,), ("lost",), (TIMEOUT, "lost")])
+def test_a_tag_is_made_and_deleted_once_whatever_fails_for_a_while(
+    repository: icechunk.Repository,
+    committer: Committer,
+    monkeypatch: pytest.MonkeyPatch,
+    plans: tuple[str | Exception, ...],
+) -> None:
+    made = break_calls(monkeypatch, icechunk.Repository, "create_tag", *plans)
+    deleted = break_calls(monkeypatch, icechunk.Repository, "delete_tag", *plans)
+    committer.create_tag("v1", committer.base)
+    assert repository.lookup_tag("v1") == committer.base
+    committer.delete_tag("v1")
+    assert repository.list_tags() == set()
+    assert len(made) == len(deleted) == len(plans) + (plans[-1] is TIMEOUT)
+    with pytest.raises(CommitError, match="v1: this was the name of a release that was deleted"):
+        committer.create_tag("v1", committer.base)
+
+
+CHANGES: dict[str, Callable[[Committer], object]] = {
+    "commit": lambda committer: committer.commit("ours", mark),
+    "commit_beside": beside,
+    "move_branch": lambda committer: committer.move_branch("1CECHNKREP0F1RSTCMT0"),
+    "create_tag": lambda committer: committer.create_tag("v2", committer.base),
+    "delete_tag": lambda committer: committer.delete_tag("v1"),
+    "carry_out": lambda committer: committer.carry_out(lambda: committer.repository.delete_tag("v1")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_who_lost_the_lease_changes_nothing(repository: icechunk.Repository, committer: Committer, change: str) -> None:
+    committer.create_tag("v1", committer.base)
+
+    def lost() -> None:
+        raise UserError("another took the store over")
+
+    committer.still_held = lost
+    before = store.tip(repository)
+    with pytest.raises(UserError, match="another took"):
+        CHANGES[change](committer)
+    assert (store.tip(repository), repository.list_tags()) == (before, {"v1"})
+    assert repository.list_branches() == {"main"}
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "no"), OSError(errno.ETIMEDOUT, "no")])
+@pytest.mark.parametrize("method", ["create_branch", "reset_branch", "create_tag", "delete_tag"])
+def test_a_change_that_cannot_be_made_ends_in_one_sentence(
+    committer: Committer, monkeypatch: pytest.MonkeyPatch, method: str, error: OSError
+) -> None:
+    committer.create_tag("v1", committer.base)
+    seen = break_calls(monkeypatch, icechunk.Repository, method, *[error] * 9)
+    change = {"create_branch": "commit_beside", "reset_branch": "move_branch"}.get(method, method)
+    with pytest.raises(CommitError, match=r"a commit failed, what was committed before it stays: .*no"):
+        CHANGES[change](committer)
+    assert len(seen) == (1 if error.errno == errno.EACCES else 4)
+
+
+def test_the_lock_is_held_while_there_is_a_committer(tmp_path: Path) -> None:
+    location = str(tmp_path / "new")
+    with committing(location, lambda: store.create(location)) as committer:
+        committer.commit("first", mark)
+        with pytest.raises(UserError, match="is writing it"), store.sole_writer(location):
+            pass
+    with store.sole_writer(location) as still_held:
+        still_held()
+
+
+def test_a_repository_that_cannot_be_opened_for_a_while_is_opened_then(
+    repository: icechunk.Repository, tmp_path: Path
+) -> None:
+    errors = [TIMEOUT, OSError(errno.EIO, "disk")]
+
+    def opened() -> icechunk.Repository:
+        if errors:
+            raise errors.pop()
+        return repository
+
+    with committing(str(tmp_path / "store"), opened, RetryPolicy(retries=2, first_seconds=0)) as committer:
+        assert committer.base == store.tip(repository)
