@@ -1,6 +1,6 @@
 """Icechunk repositories, S3 objects and files: opening, locking, committing, retrying; CF layout. Knows no product.
 
 Public modules: cf, commit, files, repository, retry, s3.
-Inner modules: lease.
+Inner modules: lease, versions.
 May import: errors, grid, variables.
 """

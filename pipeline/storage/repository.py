@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.storage import s3
 from pipeline.storage.lease import Lease
+from pipeline.storage.versions import CREATE_OPTIONS
 
 BRANCH = "main"
 
@@ -74,7 +75,7 @@ def create(location: str) -> icechunk.Repository:
     try:
         if not s3.is_remote(location):
             _make_folder(Path(location))
-        repository = icechunk.Repository.open_or_create(_storage(location), config=_config())
+        repository = icechunk.Repository.open_or_create(_storage(location), config=_config(), **CREATE_OPTIONS)
         repository.save_config()
     except (OSError, icechunk.IcechunkError) as error:
         raise _unwritable(location, error) from None
