@@ -1,19 +1,25 @@
-# The set-up is one virtual environment with everything the project needs; `make demo` and `make test` create it.
-# TORCH_INDEX chooses PyTorch's builds, for instance https://download.pytorch.org/whl/cpu; empty is pip's default.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# One virtual environment holds everything that the project needs, in the versions of constraints.txt; `make demo` and
+# `make test` create it. TORCH_INDEX is the package index of PyTorch's builds, for instance
+# https://download.pytorch.org/whl/cpu; if it is empty, pip takes PyTorch from its default index.
+PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TORCH := $(shell grep '^torch==' constraints.txt)
-# One thread per process: tests and workers run in parallel, and threads of NumPy and PyTorch would only contend.
+# A second environment, for `make test-newest` alone.
+PYTHON_NEWEST ?= python3.13
+VENV_NEWEST := .venv-newest
+BIN_NEWEST := $(VENV_NEWEST)/bin
+# One thread per process: tests and workers run in parallel, and threads of NumPy and PyTorch would only compete.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo train train-small test test-slow faults realdata check lint types clean
+.PHONY: demo train train-small test test-slow test-newest faults realdata check lint types clean
 
 demo: $(READY)
 	$(BIN)/agcarbon demo --folder demo
 
-# The shipped checkpoint and a small one; killed at any moment, the same command goes on. THREADS changes the last bits.
+# The shipped checkpoint and a small one. Training that was interrupted resumes with the same command. The last bits of
+# the weights depend on THREADS.
 THREADS ?= 1
 RECIPES := model/training/recipes
 
@@ -31,7 +37,15 @@ test: $(READY)
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
-# A randomised campaign of N injected faults; its seed is printed, and SEED repeats it.
+# The fast tests with the newest releases of all dependencies: constraints.txt is not used. Warnings are listed, not errors.
+# Neither `make check` nor CI runs it, since PyTorch from the default index is a CUDA build of about 3 GB.
+test-newest:
+	$(PYTHON_NEWEST) -m venv $(VENV_NEWEST)
+	$(BIN_NEWEST)/pip install --quiet --upgrade torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN_NEWEST)/pip install --quiet --upgrade --upgrade-strategy eager --editable ".[test]"
+	$(BIN_NEWEST)/python -m pytest -m "not slow" -n 2 --dist worksteal -W default
+
+# A randomized campaign of N injected faults. It prints its seed; the same SEED repeats the campaign.
 N ?= 200
 
 faults: $(READY)
@@ -56,4 +70,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV_NEWEST) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
