@@ -9,7 +9,7 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -31,15 +31,19 @@ MONTHS = range(1, 13)
 
 @dataclass(frozen=True)
 class MonthRecord:
-    """How a month was read: the fingerprint of its files, stamps that several files hold, files that are damaged."""
+    """Provenance of a month: stamp of its files, hours that several files hold, damaged files with their reasons."""
 
-    fingerprint: str
+    stamp: str
     duplicate_hours: int
     damaged: tuple[str, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; stores know the stamp as `fingerprint`, see `inputs.layout.Record`."""
+        return {"fingerprint": self.stamp, "duplicate_hours": self.duplicate_hours, "damaged": list(self.damaged)}
+
     @classmethod
     def parse(cls, raw: Any) -> MonthRecord:
-        """Return what `asdict` gave, after a way through JSON."""
+        """Return the record that `as_json` wrote."""
         return cls(raw["fingerprint"], raw["duplicate_hours"], tuple(raw["damaged"]))
 
 
@@ -52,7 +56,7 @@ class ClimateMonth:
     window: Window
     hours: HourIndex
     settings: NldasSettings
-    fingerprint: str
+    stamp: str
 
     @property
     def group(self) -> str:
@@ -132,7 +136,7 @@ def read_month(work: MonthWork) -> MonthRead:
     check_plausible("climate", dict(zip(names, daily.climate_FTYX, strict=True)))
     repository.array(group, "climate")[...] = canonical(daily.climate_FTYX)
     repository.array(group, "filled_hours")[...] = np.where(undefined_YX, 0, daily.missing_hours_TYX.sum(0))
-    return MonthRead(work.fork, MonthRecord(month.fingerprint, daily.duplicate_hours, daily.damaged))
+    return MonthRead(work.fork, MonthRecord(month.stamp, daily.duplicate_hours, daily.damaged))
 
 
 def _check_complete(daily: DailyClimate, undefined_YX: NDArray[np.bool_]) -> None:
@@ -212,7 +216,7 @@ def settle(root: zarr.Group, written: ClimateYear) -> tuple[MonthRecord, ...]:
     fresh = {month: record for month, record in waiting.items() if month in written.fresh}
     months = dict(sorted((kept(root, year) | fresh).items()))
     group = repository.subgroup(root, written.group)
-    group.attrs["months"] = {str(month): asdict(record) for month, record in months.items()}
+    group.attrs["months"] = {str(month): record.as_json() for month, record in months.items()}
     for month in waiting:
         del root[staging_name(year, month)]
     return tuple(months.values())

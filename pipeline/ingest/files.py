@@ -1,7 +1,8 @@
 """Which files of the archives make a product-year, and whether they are those that were ingested.
 
-A fingerprint covers names, sizes and times of files and the settings they are read with; it decides whether a
-product-year is read again. What a run depends on are digests of content, which are another thing.
+The stamp of a file set covers the names, sizes and modification times of its files and the settings they are read with;
+it decides whether a product-year is read again. Runs depend on digests of content instead: a new stamp alone makes no
+result stale.
 """
 
 from __future__ import annotations
@@ -31,17 +32,16 @@ class FileSet:
 
     count: int
     size_bytes: int
-    fingerprint: str
+    stamp: str
 
 
 def file_set(paths: Iterable[Path], *, root: Path, settings: BaseModel) -> FileSet:
-    """Return number, size and fingerprint of files below `root`; of a folder among them, of all files in it."""
+    """Return number, size and stamp of files below `root`; a folder among `paths` stands for all files in it."""
     found = sorted(file for path in paths for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file())
     stats = ((str(file.relative_to(root)), file.stat()) for file in found)
     facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     content = json.dumps([READERS_VERSION, settings.model_dump(mode="json"), facts])
-    fingerprint = content_digest(content.encode())
-    return FileSet(len(facts), sum(size for _, size, _ in facts), fingerprint)
+    return FileSet(len(facts), sum(size for _, size, _ in facts), content_digest(content.encode()))
 
 
 def hours_of_month(index: HourIndex, year: int, month: int) -> HourIndex:
@@ -140,5 +140,5 @@ def _unclear(folders: Sequence[Path], *, year: int, modis: str, layer: Layer, tw
 
 def _together(parts: Sequence[FileSet]) -> FileSet:
     """Several sets as one."""
-    fingerprint = json_digest([part.fingerprint for part in parts])
-    return FileSet(sum(part.count for part in parts), sum(part.size_bytes for part in parts), fingerprint)
+    stamp = json_digest([part.stamp for part in parts])
+    return FileSet(sum(part.count for part in parts), sum(part.size_bytes for part in parts), stamp)

@@ -153,13 +153,13 @@ def _compare(archives: _Archives, products: Sequence[str], years: Sequence[int])
             if record is None:
                 yield Absent(product, year, str(error))
             else:
-                files = FileSet(record.files, record.size_bytes, record.fingerprint)
+                files = FileSet(record.files, record.size_bytes, record.stamp)
                 yield ProductYear(product, year, files, (), record, kept_because=str(error))
 
 
 def _read_from(record: MonthRecord | None, month: ClimateMonth) -> bool:
     """Say whether a month was read from the files that are there now."""
-    return record is not None and record.fingerprint == month.fingerprint
+    return record is not None and record.stamp == month.stamp
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class _Archives:
             )
         files = {month: file_set(hours[month].files, root=folder, settings=settings) for month in MONTHS}
         months = [
-            ClimateMonth(year, month, self.extent.window, hours[month], settings, files[month].fingerprint)
+            ClimateMonth(year, month, self.extent.window, hours[month], settings, files[month].stamp)
             for month in MONTHS
         ]
         everything = {path for of_month in hours.values() for path in of_month.files}
@@ -238,7 +238,7 @@ class _Archives:
     def _gridded(self, source: GridSource, year: int | None) -> ProductYear:
         record, group, files = self.record(source.product, year), group_name(source.product, year), source.files
         blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in strips(self.domain.tiles))
-        current = record is not None and record.fingerprint == files.fingerprint and self._has_all_tiles(group)
+        current = record is not None and record.stamp == files.stamp and self._has_all_tiles(group)
         return ProductYear(source.product, year, files, () if current else blocks, record, source.notes)
 
     def record(self, product: str, year: int | None) -> Record | None:

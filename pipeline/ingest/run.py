@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 
@@ -117,7 +117,7 @@ class _Ingest:
     def _commit_month(self, month: ClimateMonth, read: MonthRead) -> None:
         session = self.repository.writable_session(store.BRANCH)
         session.merge(read.fork)
-        store.subgroup(store.writable(session), month.group).attrs["month"] = asdict(read.record)
+        store.subgroup(store.writable(session), month.group).attrs["month"] = read.record.as_json()
         session.commit(f"read {month.group}")
 
     def write(self, todo: Sequence[ProductYear]) -> None:
@@ -165,7 +165,7 @@ def _record(wanted: ProductYear, summary: Summary, *, digest: str) -> Record:
     return Record(
         files=wanted.files.count,
         size_bytes=wanted.files.size_bytes,
-        fingerprint=wanted.files.fingerprint,
+        stamp=wanted.files.stamp,
         cells=summary.cells,
         missing=summary.missing,
         minimum=summary.minimum if math.isfinite(summary.minimum) else None,

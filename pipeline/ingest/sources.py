@@ -160,7 +160,7 @@ def _unused_counts(unused: Unused) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class SoilSource:
-    """Soil of the product that is chosen; the fingerprint of its files stands for their content in the cache."""
+    """Soil of the product that is chosen; the stamp of its files stands for their content in the cache."""
 
     files: FileSet
     found: SoilProduct
@@ -221,10 +221,10 @@ class CropSource:
             for product, folder in folders.items()
         }
         # Which layer serves a state decides as much as what is in it.
-        fingerprint = json_digest({name: files.fingerprint for name, files in sets.items()} | layers.notes)
+        stamp = json_digest({name: files.stamp for name, files in sets.items()} | layers.notes)
         count = sum(files.count for files in sets.values())
         size_bytes = sum(files.size_bytes for files in sets.values())
-        return cls(FileSet(count, size_bytes, fingerprint), layers, settings, layers.notes)
+        return cls(FileSet(count, size_bytes, stamp), layers, settings, layers.notes)
 
     def read(self, grid: Grid) -> Layers:
         """Overlap with the cells."""

@@ -1,4 +1,4 @@
-"""Spread of a variable's values, part by part: count, missing, sum, extremes and a histogram that all add up."""
+"""Distribution of a variable's values, part by part: count, missing, sum, extremes and a histogram that all add up."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Bounds:
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
-    """Values of one variable on any set of cells and days: a commutative monoid for spreads of the same bounds.
+class Distribution:
+    """Values of one variable on any set of cells and days: a commutative monoid for distributions of the same bounds.
 
     Attributes
     ----------
@@ -53,15 +53,15 @@ class Spread:
     bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS + 2, np.int64))
 
     @classmethod
-    def of(cls, values: NDArray[Any], bounds: Bounds) -> Spread:
-        """Return the spread of an array of any shape."""
-        spread = cls(bounds)
+    def of(cls, values: NDArray[Any], bounds: Bounds) -> Distribution:
+        """Return the distribution of an array of any shape."""
+        distribution = cls(bounds)
         for piece in _pieces(values):
-            spread += cls._of_piece(piece, bounds)
-        return spread
+            distribution += cls._of_piece(piece, bounds)
+        return distribution
 
     @classmethod
-    def _of_piece(cls, values: NDArray[Any], bounds: Bounds) -> Spread:
+    def _of_piece(cls, values: NDArray[Any], bounds: Bounds) -> Distribution:
         missing_N = np.isnan(values)
         present = values[~missing_N] if missing_N.any() else values
         low, high = bounds.trained
@@ -75,9 +75,9 @@ class Spread:
             bins=_histogram(present, bounds),
         )
 
-    def __add__(self, other: Spread) -> Spread:
+    def __add__(self, other: Distribution) -> Distribution:
         assert self.bounds == other.bounds
-        return Spread(
+        return Distribution(
             self.bounds,
             self.missing + other.missing,
             self.total + other.total,

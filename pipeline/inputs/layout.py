@@ -146,14 +146,14 @@ def _window(domain: Domain) -> Window:
 
 @dataclass(frozen=True)
 class Record:
-    """How a product-year was ingested: the files it came from, what was counted, the range of its leading variable.
+    """Provenance of a product-year: its source files, counts, and the range of its leading variable.
 
     Attributes
     ----------
     files, size_bytes
         Source files.
-    fingerprint
-        Of names, sizes and times of these files and of the settings they were read with.
+    stamp
+        Digest of the names, sizes and times of these files and of the settings they were read with.
     cells, missing
         Cells of the product-year, and those without data.
     minimum, maximum
@@ -168,7 +168,7 @@ class Record:
 
     files: int
     size_bytes: int
-    fingerprint: str
+    stamp: str
     cells: int
     missing: int
     minimum: float | None
@@ -179,7 +179,16 @@ class Record:
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
-        return asdict(self)
+        return {_STORED_KEYS.get(name, name): value for name, value in asdict(self).items()}
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Record:
+        """Return the record that `as_json` wrote."""
+        return cls(**{name: raw[_STORED_KEYS.get(name, name)] for name in cls.__dataclass_fields__})
+
+
+# Existing stores hold the stamp under this key; `fingerprint` means the inputs of a result everywhere else.
+_STORED_KEYS = {"stamp": "fingerprint"}
 
 
 def group_name(product: str, year: int | None) -> str:
@@ -226,7 +235,7 @@ def check_extent(root: zarr.Group, wanted: Extent, *, location: str) -> None:
 def read_record(root: zarr.Group, group: str) -> Record | None:
     """Return how the product-year of this group was ingested, or None if it was not."""
     raw = _attribute(root, group, "ingest")
-    return None if raw is None else Record(**raw)
+    return None if raw is None else Record.parse(raw)
 
 
 def tile_digests(root: zarr.Group, group: str) -> dict[str, str]:

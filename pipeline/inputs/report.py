@@ -12,7 +12,7 @@ from typing import Any
 from model.features import YEAR, training_range
 from pipeline.errors import UserError
 from pipeline.grid.domain import domain_of
-from pipeline.inputs.distribution import Spread
+from pipeline.inputs.distribution import Distribution
 from pipeline.inputs.layout import PRODUCTS, YEARLY, Extent, check_extent, group_name, read_record
 from pipeline.inputs.limits import faults, plausible
 from pipeline.inputs.survey import Survey, survey, trained_on
@@ -177,17 +177,17 @@ def survey_faults(survey: Survey) -> list[str]:
     """Say in sentences what is implausible in a product-year."""
     if not survey.found.present:
         return ["no cell has data; is the archive that of this region?"]
-    found = (_fault(survey, name, spread) for name, spread in survey.found.spreads.items())
+    found = (_fault(survey, name, distribution) for name, distribution in survey.found.distributions.items())
     return [fault for fault in found if fault]
 
 
-def _fault(survey: Survey, name: str, spread: Spread) -> str | None:
-    if not spread.count:
+def _fault(survey: Survey, name: str, distribution: Distribution) -> str | None:
+    if not distribution.count:
         return None
-    fault = faults(survey.product, name, spread.minimum, spread.maximum, mean=spread.mean)
-    if not fault or not spread.outside:
+    fault = faults(survey.product, name, distribution.minimum, distribution.maximum, mean=distribution.mean)
+    if not fault or not distribution.outside:
         return fault
-    return f"{fault}; {spread.outside:,} of {spread.count:,} values are outside"
+    return f"{fault}; {distribution.outside:,} of {distribution.count:,} values are outside"
 
 
 def beyond_training_years(year: int | None) -> bool:
@@ -214,28 +214,30 @@ def _survey_json(survey: Survey, ingested_at: str | None) -> dict[str, Any]:
         "notes": dict(record.notes),
         "beyond_training_years": beyond_training_years(survey.year),
         "faults": survey_faults(survey),
-        "variables": [_spread_json(survey, name, spread) for name, spread in survey.found.spreads.items()],
+        "variables": [
+            _distribution_json(survey, name, distribution) for name, distribution in survey.found.distributions.items()
+        ],
     }
 
 
-def _spread_json(survey: Survey, name: str, spread: Spread) -> dict[str, Any]:
+def _distribution_json(survey: Survey, name: str, distribution: Distribution) -> dict[str, Any]:
     limits, trained = plausible(survey.product, name), trained_on(name)
     return {
         "name": name,
         "units": survey.units[name],
-        "values": spread.count,
-        "missing": spread.missing,
-        "minimum": _number(spread.minimum),
-        "percentile_1": _number(spread.percentile(1)),
-        "mean": _number(spread.mean),
-        "percentile_99": _number(spread.percentile(99)),
-        "maximum": _number(spread.maximum),
+        "values": distribution.count,
+        "missing": distribution.missing,
+        "minimum": _number(distribution.minimum),
+        "percentile_1": _number(distribution.percentile(1)),
+        "mean": _number(distribution.mean),
+        "percentile_99": _number(distribution.percentile(99)),
+        "maximum": _number(distribution.maximum),
         "plausible": [limits.low, limits.high] if limits else None,
         "plausible_mean": [limits.mean_low, limits.mean_high] if limits else None,
-        "outside_plausible": spread.outside,
+        "outside_plausible": distribution.outside,
         "trained_on": list(trained) if trained else None,
-        "outside_training": spread.untrained if trained else None,
-        "fault": _fault(survey, name, spread),
+        "outside_training": distribution.untrained if trained else None,
+        "fault": _fault(survey, name, distribution),
     }
 
 

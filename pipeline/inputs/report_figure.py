@@ -243,12 +243,12 @@ def _draw_absence(axes: Axes, layer: Layer) -> None:
 def _draw_weather(axes: Axes, surveys: Sequence[Survey]) -> None:
     """Draw the rain of each year, mean over the cells, as bars, and the mean maximum temperature as a line."""
     years = [survey.year or 0 for survey in surveys]
-    rain = [survey.found.spreads["precn"].mean * survey.daily_mean.size for survey in surveys]
+    rain = [survey.found.distributions["precn"].mean * survey.daily_mean.size for survey in surveys]
     axes.bar(years, rain, color=_RAIN_COLOUR, width=0.7)
     axes.set_title("Precipitation and maximum temperature by year", fontsize=11)
     axes.set_ylabel("mm", color=_RAIN_COLOUR)
     warm = axes.twinx()
-    warm.plot(years, [survey.found.spreads["tmax_air"].mean for survey in surveys], "o-", color=_WARM_COLOUR)
+    warm.plot(years, [survey.found.distributions["tmax_air"].mean for survey in surveys], "o-", color=_WARM_COLOUR)
     warm.set_ylabel("°C", color=_WARM_COLOUR)
     _whole_years(axes, years)
 
@@ -275,7 +275,7 @@ def _draw_course(axes: Axes, surveys: Sequence[Survey]) -> None:
 def _draw_crops(axes: Axes, surveys: Sequence[Survey]) -> None:
     years = [survey.year or 0 for survey in surveys]
     for crop, colour in _CROP_COLOURS.items():
-        shares = [survey.found.spreads[f"{crop}_fraction"].mean for survey in surveys]
+        shares = [survey.found.distributions[f"{crop}_fraction"].mean for survey in surveys]
         axes.plot(years, shares, "o-", color=colour, label=crop)
     axes.set_title("Corn and soybean, share of the region's cells by year", fontsize=11)
     axes.set_ylim(0, 1)

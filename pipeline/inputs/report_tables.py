@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.measure import Measurement
 from rich.table import Table
 
-from pipeline.inputs.distribution import Spread
+from pipeline.inputs.distribution import Distribution
 from pipeline.inputs.limits import plausible
 from pipeline.inputs.report import InputsReport, beyond_training_years, survey_faults
 from pipeline.inputs.survey import Survey, trained_on
@@ -75,31 +75,37 @@ def variable_table(surveys: list[Survey]) -> Table:
     headings = ("", "min", "1%", "mean", "99%", "max", "plausible", "outside", "trained on", "outside")
     for heading in headings:
         table.add_column(heading, no_wrap=True, justify="left" if heading in _WORDS else "right")
-    for name, spread in _merged(surveys).items():
-        table.add_row(*_cells(first, name, spread))
+    for name, distribution in _merged(surveys).items():
+        table.add_row(*_cells(first, name, distribution))
     return table
 
 
-def _merged(surveys: Iterable[Survey]) -> dict[str, Spread]:
-    """Spreads over all years; a year may lack one, as the GPP of crops where no crop layer is."""
-    found: dict[str, list[Spread]] = {}
+def _merged(surveys: Iterable[Survey]) -> dict[str, Distribution]:
+    """Distributions over all years; a year may lack one, as the GPP of crops where no crop layer is."""
+    found: dict[str, list[Distribution]] = {}
     for survey in surveys:
-        for name, spread in survey.found.spreads.items():
-            found.setdefault(name, []).append(spread)
-    return {name: reduce(add, spreads) for name, spreads in found.items()}
+        for name, distribution in survey.found.distributions.items():
+            found.setdefault(name, []).append(distribution)
+    return {name: reduce(add, distributions) for name, distributions in found.items()}
 
 
-def _cells(survey: Survey, name: str, spread: Spread) -> tuple[str, ...]:
+def _cells(survey: Survey, name: str, distribution: Distribution) -> tuple[str, ...]:
     units = survey.units[name]
     limits, trained = plausible(survey.product, name), trained_on(name)
-    numbers = (spread.minimum, spread.percentile(1), spread.mean, spread.percentile(99), spread.maximum)
+    numbers = (
+        distribution.minimum,
+        distribution.percentile(1),
+        distribution.mean,
+        distribution.percentile(99),
+        distribution.maximum,
+    )
     return (
         name if units == "1" else f"{name} [{units}]".replace("[", r"\["),
         *map(_number, numbers),
         f"{limits.low:g} to {limits.high:g}" if limits else "-",
-        _share(spread.outside, spread.count),
+        _share(distribution.outside, distribution.count),
         f"{_number(trained[0])} to {_number(trained[1])}" if trained else "-",
-        _share(spread.untrained, spread.count) if trained else "-",
+        _share(distribution.untrained, distribution.count) if trained else "-",
     )
 
 

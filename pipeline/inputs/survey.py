@@ -1,4 +1,4 @@
-"""Reading a product-year of the inputs store tile by tile: the spread of every variable, coverage, daily means.
+"""Reading a product-year of the inputs store tile by tile: the distribution of every variable, coverage, daily means.
 
 A year of GPP of a large region is tens of gigabytes. Unless all is asked for, one chunk in the middle of each tile
 stands for the tile, all its days; everything else is read whole.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from model.features import FEATURE_NAMES, training_range
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
-from pipeline.inputs.distribution import Bounds, Spread
+from pipeline.inputs.distribution import Bounds, Distribution
 from pipeline.inputs.layout import LEADING, Record, group_name, read_record, tile_digests
 from pipeline.inputs.limits import LIMITS, plausible
 from pipeline.inputs.view import MADE_BY, InputsView
@@ -78,7 +78,7 @@ class Part:
     ----------
     cells, present
         Cells read, and those of them with data.
-    spreads
+    distributions
         By variable.
     day_total, day_count
         Sum and number of the values of the product's leading variable, of each day; or of the year, if it has no days.
@@ -86,7 +86,7 @@ class Part:
 
     cells: int
     present: int
-    spreads: Mapping[str, Spread]
+    distributions: Mapping[str, Distribution]
     day_total: NDArray[np.float64]
     day_count: NDArray[np.int64]
 
@@ -94,7 +94,7 @@ class Part:
         return Part(
             self.cells + other.cells,
             self.present + other.present,
-            {name: spread + other.spreads[name] for name, spread in self.spreads.items()},
+            {name: distribution + other.distributions[name] for name, distribution in self.distributions.items()},
             self.day_total + other.day_total,
             self.day_count + other.day_count,
         )
@@ -274,7 +274,9 @@ def _part(product: str, layers: Layers) -> Part:
     return Part(
         cells=absent_YX.size,
         present=int((~absent_YX).sum()),
-        spreads={name: Spread.of(layers[name], bounds(product, name)) for name in _ordered(product, layers)},
+        distributions={
+            name: Distribution.of(layers[name], bounds(product, name)) for name in _ordered(product, layers)
+        },
         day_total=np.nansum(days, axis=(1, 2), dtype=np.float64),
         day_count=np.isfinite(days).sum(axis=(1, 2)),
     )

@@ -113,7 +113,7 @@ def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
                 store.array(group, name)[...] = values
             digests = _digests(extent.grid, layers) if product != "climate" else {"all": "0"}
             record = Record(
-                files=0, size_bytes=0, fingerprint="", cells=1, missing=0, minimum=0.0, maximum=1.0,
+                files=0, size_bytes=0, stamp="", cells=1, missing=0, minimum=0.0, maximum=1.0,
                 counts={}, digest=json_digest(digests), notes={},
             )  # fmt: skip
             layout.complete(group, record, digests)

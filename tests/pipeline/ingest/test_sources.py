@@ -98,15 +98,15 @@ def test_leap_days_and_files_of_other_names_are_no_strays(folders: tuple[Path, P
     assert find(folders, 2004, grid=NORTH).files.count == 1
 
 
-def test_the_fingerprint_tells_the_folders_files_and_settings_apart(folders: tuple[Path, Path]) -> None:
+def test_the_stamp_distinguishes_folders_files_and_settings(folders: tuple[Path, Path]) -> None:
     path = touch(folders[0], 2019)
-    first = find(folders, 2019, grid=NORTH).files.fingerprint
-    assert find(folders, 2019, grid=NORTH).files.fingerprint == first
-    assert find(folders, 2019, grid=NORTH, settings=SlopeSettings(nodata=5)).files.fingerprint != first
+    first = find(folders, 2019, grid=NORTH).files.stamp
+    assert find(folders, 2019, grid=NORTH).files.stamp == first
+    assert find(folders, 2019, grid=NORTH, settings=SlopeSettings(nodata=5)).files.stamp != first
     moved = folders[1] / path.relative_to(folders[0])
     moved.parent.mkdir(parents=True)
     path.rename(moved)  # keeps its time
-    assert find(folders, 2019, grid=NORTH).files.fingerprint != first
+    assert find(folders, 2019, grid=NORTH).files.stamp != first
 
 
 def write(path: Path, bands: NDArray[np.int16], *, grid: Grid = NORTH) -> None:
@@ -180,7 +180,7 @@ def test_the_uncertainty_is_stored_as_it_is_with_gaps_kept(run_file: RunFile) ->
     assert part.summary.counts["tile-days without file"] == 2 * 364
 
 
-def test_the_uncertainty_changes_neither_gpp_nor_its_digests_nor_its_fingerprint(run_file: RunFile) -> None:
+def test_the_uncertainty_changes_neither_gpp_nor_its_digests_nor_its_stamp(run_file: RunFile) -> None:
     without = run_file.model_copy(update={"slope": SETTINGS})
     expected, _ = write_group(without, "gpp")
     assert write_group(run_file, "gpp")[0] == expected
@@ -188,12 +188,12 @@ def test_the_uncertainty_changes_neither_gpp_nor_its_digests_nor_its_fingerprint
     assert files[0] == files[1]
 
 
-def test_the_uncertainty_has_a_fingerprint_of_its_own(run_file: RunFile) -> None:
+def test_the_uncertainty_has_a_stamp_of_its_own(run_file: RunFile) -> None:
     first = GppUncertaintySource.find(run_file, 2011, tiles=NORTHERN).files
     assert first.count == 1
     scaled = WITH_UNCERTAINTY.model_copy(update={"uncertainty_scale": 0.002})
     other = GppUncertaintySource.find(run_file.model_copy(update={"slope": scaled}), 2011, tiles=NORTHERN).files
-    assert other.fingerprint != first.fingerprint
+    assert other.stamp != first.stamp
     longer = WITH_UNCERTAINTY.model_copy(update={"max_gap_days": 5})
     same = GppUncertaintySource.find(run_file.model_copy(update={"slope": longer}), 2011, tiles=NORTHERN).files
     assert same == first

@@ -109,29 +109,29 @@ def test_spreads_are_those_of_the_arrays_on_the_region_s_tiles(job: Job, report:
     data, survey = opened(job, group), of(report, group)
     leading = data[LEADING[survey.product].name]
     present = leading.notnull().any("time") if "time" in leading.dims else leading.notnull()
-    checked = [name for name in survey.found.spreads if name in data]
+    checked = [name for name in survey.found.distributions if name in data]
     assert len(checked) >= 3
     for name in checked:
-        values, spread = in_tiles(job, data[name]), survey.found.spreads[name]
+        values, distribution = in_tiles(job, data[name]), survey.found.distributions[name]
         if data[name].dtype.kind in "iu":  # counts and codes are of cells with data
             values = np.where(in_tiles(job, present), values, np.nan)
-        assert (spread.count, spread.missing) == (np.isfinite(values).sum(), np.isnan(values).sum())
-        assert (spread.minimum, spread.maximum) == (np.nanmin(values), np.nanmax(values))
-        np.testing.assert_allclose(spread.mean, np.nanmean(values), rtol=1e-6)
-        width = spread.bounds.width
-        lower = np.nanpercentile(values, 99, method="inverted_cdf") - spread.percentile(99)
+        assert (distribution.count, distribution.missing) == (np.isfinite(values).sum(), np.isnan(values).sum())
+        assert (distribution.minimum, distribution.maximum) == (np.nanmin(values), np.nanmax(values))
+        np.testing.assert_allclose(distribution.mean, np.nanmean(values), rtol=1e-6)
+        width = distribution.bounds.width
+        lower = np.nanpercentile(values, 99, method="inverted_cdf") - distribution.percentile(99)
         assert -1e-3 <= lower / width <= 1.001
 
 
 def test_climate_is_that_of_all_cells_of_the_window(job: Job, report: InputsReport) -> None:
     data, survey = opened(job, "climate/2012"), of(report, "climate/2012")
     for name in ("tmax_air", "precn", "wind", "radn"):
-        values, spread = data[name].values.astype(np.float64), survey.found.spreads[name]
-        assert (spread.count, spread.missing) == (15 * 366, 366)
-        np.testing.assert_allclose([spread.minimum, spread.maximum], [np.nanmin(values), np.nanmax(values)])
-        np.testing.assert_allclose(spread.mean, np.nanmean(values), rtol=1e-6)
+        values, distribution = data[name].values.astype(np.float64), survey.found.distributions[name]
+        assert (distribution.count, distribution.missing) == (15 * 366, 366)
+        np.testing.assert_allclose([distribution.minimum, distribution.maximum], [np.nanmin(values), np.nanmax(values)])
+        np.testing.assert_allclose(distribution.mean, np.nanmean(values), rtol=1e-6)
         low, high = training_range([feature.lower() for feature in FEATURE_NAMES].index(name))
-        assert spread.untrained == ((values < low) | (values > high)).sum()
+        assert distribution.untrained == ((values < low) | (values > high)).sum()
     assert (survey.found.cells, survey.found.present, survey.coverage) == (16, 15, 15 / 16)
     expected = data["tmax_air"].mean(("lat", "lon"), dtype=np.float64)
     np.testing.assert_allclose(survey.daily_mean, expected, rtol=1e-6)
@@ -152,10 +152,10 @@ def test_derived_quantities_are_made_of_the_stored_ones(job: Job, report: Inputs
         ("crop/2011", "corn_and_soybean"): in_tiles(job, crop["corn_fraction"] + crop["soybean_fraction"]),
     }
     for (group, name), values in expected.items():
-        spread = of(report, group).found.spreads[name]
-        assert spread.count == np.isfinite(values).sum() > 0
-        np.testing.assert_allclose(spread.minimum, np.nanmin(values), rtol=1e-5)
-        np.testing.assert_allclose(spread.mean, np.nanmean(values), rtol=1e-5)
+        distribution = of(report, group).found.distributions[name]
+        assert distribution.count == np.isfinite(values).sum() > 0
+        np.testing.assert_allclose(distribution.minimum, np.nanmin(values), rtol=1e-5)
+        np.testing.assert_allclose(distribution.mean, np.nanmean(values), rtol=1e-5)
 
 
 def test_all_that_is_wanted_is_there_and_plausible(report: InputsReport) -> None:
@@ -186,7 +186,7 @@ def test_the_uncertainty_of_gpp_is_reported_where_it_is_and_never_absent(copied:
         store.array(root, "gpp_uncertainty/2012/gpp_uncertainty")[...] = 1.5
     report = survey_stores(copied, Wanted((2011, 2012), ("gpp",)))
     assert [survey.group for survey in report.surveys] == ["gpp/2011", "gpp/2012", "gpp_uncertainty/2012"]
-    assert of(report, "gpp_uncertainty/2012").found.spreads["gpp_uncertainty"].mean == 1.5
+    assert of(report, "gpp_uncertainty/2012").found.distributions["gpp_uncertainty"].mean == 1.5
     assert report.sound
     assert "gpp_uncertainty [g m-2 d-1]" in printed(report)
 
@@ -247,13 +247,13 @@ def test_counts_of_cells_without_data_are_missing_not_zero(copied: Job) -> None:
     def lose_a_cell(array: Array) -> None:
         array[:, 3, 9] = np.nan
 
-    before = of(survey_stores(copied, Wanted((2011,), ("gpp",))), "gpp/2011").found.spreads["filled_days"]
+    before = of(survey_stores(copied, Wanted((2011,), ("gpp",))), "gpp/2011").found.distributions["filled_days"]
     change(copied, "gpp/2011/gpp", lose_a_cell)
     survey = of(survey_stores(copied, Wanted((2011,), ("gpp",))), "gpp/2011")
-    after = survey.found.spreads["filled_days"]
+    after = survey.found.distributions["filled_days"]
     assert (after.count, after.missing) == (before.count - 1, before.missing + 1)
     assert survey.found.present == survey.found.cells - 1
-    assert survey.found.spreads["annual_gpp"].missing == 1
+    assert survey.found.distributions["annual_gpp"].missing == 1
 
 
 def test_tiles_that_are_not_ingested_are_named(copied: Job) -> None:
@@ -280,7 +280,9 @@ def test_a_sample_reads_one_chunk_of_each_tile_and_says_so(
     assert "gpp: read on 25% of the cells, a square in each tile; --full reads all" in printed(sampled)
     full = of(survey_stores(job, Wanted((2011,), ("gpp",), everything=True)), "gpp/2011")
     assert full.share_read == 1
-    np.testing.assert_array_equal(full.found.spreads["gpp"].bins, of(report, "gpp/2011").found.spreads["gpp"].bins)
+    np.testing.assert_array_equal(
+        full.found.distributions["gpp"].bins, of(report, "gpp/2011").found.distributions["gpp"].bins
+    )
 
 
 @pytest.mark.parametrize("tile_cells", [240, 48, 80, 8, 4800])
