@@ -23,34 +23,8 @@ from model.data.run_years import run_years
 from model.data.sites import normalise, normalised_inputs
 from model.experiments.pure_ml import FluxBaseline, PureML, YieldBaseline
 from model.network import YearResult
+from model.recipe.experiments import FitRecipe
 from model.training.recurrence import write_out
-
-
-@dataclass(frozen=True)
-class FitRecipe:
-    """How long and how fast to train.
-
-    Attributes
-    ----------
-    epochs, patience
-        Most epochs, and epochs without a better validation loss after which training ends.
-    batch_sites
-        Sites of one step of the optimiser; the last batch takes the remainder.
-    learning_rate, decay, decay_epochs
-        Adam's rate, multiplied by `decay` every `decay_epochs` epochs.
-    """
-
-    epochs: int
-    patience: int
-    batch_sites: int
-    learning_rate: float = 1e-3
-    decay: float = 0.6
-    decay_epochs: int = 20
-
-    @property
-    def doubled(self) -> FitRecipe:
-        """The recipe with twice the epochs, as networks have that are not pre-trained."""
-        return replace(self, epochs=2 * self.epochs)
 
 
 @dataclass(frozen=True)

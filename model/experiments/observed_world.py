@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from model.data.records import Booleans, Floats, SiteSequences
-from model.experiments.recipe import WorldRecipe
 from model.features import CORN, GPP, SOYBEAN
+from model.recipe.experiments import WorldRecipe
 
 
 def changed_world(simulated: SiteSequences, *, world: WorldRecipe) -> SiteSequences:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from model.recipe.training import RecipeError
+from model.recipe.toml import RecipeError
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,12 @@ from model.evaluation.scores import (
 from model.experiments.baselines import FitData, FitSample, fit, flux_error, seen_error, yield_error
 from model.experiments.observed_world import changed_world, extreme_years, observed
 from model.experiments.pure_ml import PureML
-from model.experiments.recipe import ExperimentRecipe
 from model.experiments.rows import Row, read_rows, write_rows
 from model.features import GPP
 from model.losses import mass_balance, yield_bounds
 from model.network import KGMLNetwork, OutputScalers, State, YearResult
-from model.recipe.training import RecipeError
+from model.recipe.experiments import ExperimentRecipe
+from model.recipe.toml import RecipeError
 from model.training.stages import physical_fluxes, physical_gpp, physical_yield
 
 Experiment: TypeAlias = Literal["sample-size", "ablation", "extreme-years", "leave-years-out", "leave-sites-out"]

@@ -1,5 +1,5 @@
 """Recipes: every setting of a training as a TOML file.
 
-Public modules: toml, training.
+Public modules: experiments, toml, training.
 May import: losses, network.
 """

@@ -21,7 +21,8 @@ from model.data.splits import CountySplit
 from model.evaluation.responses import Checks, mean_yield
 from model.losses import county_yield_error, fall, yield_bounds
 from model.network import KGMLNetwork
-from model.recipe.training import CountyRecipe, RecipeError, StageRecipe
+from model.recipe.toml import RecipeError
+from model.recipe.training import CountyRecipe, StageRecipe
 from model.training.meter import SkillMeter
 from model.training.pretraining import batches
 from model.training.stages import physical_gpp, physical_yield

@@ -23,7 +23,8 @@ from model.data.sites import DAYS, DataSet, Sequences
 from model.evaluation.responses import COARSE, Checks
 from model.features import FEATURES, Scaler
 from model.network import KGMLNetwork, OutputScalers
-from model.recipe.training import Recipe, RecipeError
+from model.recipe.toml import RecipeError
+from model.recipe.training import Recipe
 from model.training.county_stage import CountyData, CountyStage
 from model.training.pretraining import Pretraining
 from model.training.recurrence import write_out

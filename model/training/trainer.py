@@ -17,7 +17,8 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
 
 from model.network import KGMLNetwork
-from model.recipe.training import RecipeError, StageRecipe
+from model.recipe.toml import RecipeError
+from model.recipe.training import StageRecipe
 from model.training.stages import STAGES, set_dropout
 
 log = logging.getLogger(__name__)

@@ -153,8 +153,8 @@ def _tower(subject: Path | None, before: Path, data: Path, out: Path) -> None:
 
 
 def _experiment(name: Experiment, subject: Path | None, out: Path) -> None:
-    from model.experiments.recipe import read_experiment_recipe
     from model.experiments.run import run_experiment
+    from model.recipe.experiments import read_experiment_recipe
     from pipeline.console import console, progress_bars
     from pipeline.errors import UserError
     from pipeline.evaluation.experiments import comparison_table, verdicts, write_experiment

@@ -73,7 +73,7 @@ def _is_users(error: Exception) -> bool:
     """Say whether the error names a fault that the user can mend: of the input, or of the disk it lies on."""
     from model.checkpoint import CheckpointError
     from model.data.records import DataSetError
-    from model.recipe.training import RecipeError
+    from model.recipe.toml import RecipeError
     from pipeline.errors import UserError
     from regions import RegionError
 

@@ -16,7 +16,8 @@ import pandas as pd
 from model.checkpoint import Checkpoint
 from model.data.records import DAYS, TowerSet
 from model.evaluation.scores import Carbon, predicted_carbon
-from model.experiments.baselines import FitRecipe, TowerYears, tower_baseline
+from model.experiments.baselines import TowerYears, tower_baseline
+from model.recipe.experiments import FitRecipe
 from model.recipe.training import TowerRecipe
 from pipeline.errors import UserError
 from pipeline.site.skill import Comparison, compare, seasonal_cycle

@@ -15,7 +15,6 @@ from model.data.records import TowerSet
 from model.data.run_years import predict
 from model.experiments.baselines import (
     FitData,
-    FitRecipe,
     FitSample,
     TowerYears,
     fit,
@@ -28,6 +27,7 @@ from model.experiments.baselines import (
 from model.experiments.pure_ml import FluxBaseline, PureML, YieldBaseline
 from model.features import FEATURES, GPP, PUBLISHED_FEATURE_SCALERS
 from model.network import State
+from model.recipe.experiments import FitRecipe
 
 SITES, YEARS, DAYS = 16, 3, 8
 RECIPE = FitRecipe(epochs=20, patience=40, batch_sites=4, learning_rate=1e-2)

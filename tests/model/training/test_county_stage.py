@@ -16,7 +16,8 @@ from model.data.splits import CountySplit
 from model.evaluation.responses import Checks, mean_yield
 from model.features import CROP_TYPE, GPP, YEAR
 from model.network import KGMLNetwork
-from model.recipe.training import CountyRecipe, RecipeError, StageRecipe
+from model.recipe.toml import RecipeError
+from model.recipe.training import CountyRecipe, StageRecipe
 from model.training.county_stage import CountyData, CountyStage
 from model.training.course import new_network
 from model.training.stages import SOIL_CARBON, STAGES, set_dropout

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import model.training as training
 from model.checkpoint import Checkpoint
 from model.data.published_layout import write_published_layout
 from model.data.records import DataSetError
@@ -17,59 +16,17 @@ from model.data.sites import DataSet, site_sequences, synthetic_data
 from model.evaluation.responses import GRIDS, mean_respiration, mean_yield, moved
 from model.features import FEATURE_NAMES, GPP
 from model.network import KGMLNetwork, OutputScalers, Scaler, State
-from model.recipe.training import CheckRecipe, DataRecipe, Recipe, RecipeError, StageRecipe, read_recipe
+from model.recipe.toml import RecipeError
+from model.recipe.training import Recipe
 from model.training.course import Course, CourseData, new_network
 from model.training.meter import SkillMeter
 from model.training.pretraining import Pretraining, batches
-from model.training.recurrence import write_out
+from model.training.recurrence import WrittenOutGRU, write_out
 from model.training.scores import held_out_scores, score
 from model.training.stage_record import site_year_balance
 from model.training.stages import BASIS, RH_HEAD, STAGES, physical_fluxes, set_dropout
 from model.training.trainer import Learn, Outcome, ProgressFile, Trainer
-
-RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.toml"))
-PINNED = {"paper": "d3a01646dc69", "small": "8ba74a64934c"}
-STAGE = StageRecipe(step=1, epochs=2, patience=2, learning_rate=1e-3, decay=0.5, decay_epochs=1)
-RECIPE = Recipe(
-    seed=5,
-    batch_sites=2,
-    data=DataRecipe(sites=2, held_out_sites=1, first_year=2003, last_year=2005, held_out_years=1),
-    stages=(STAGE, replace(STAGE, step=2), replace(STAGE, step=4, average_decay=0.9)),
-    checks=CheckRecipe(sites=1, level_stride=8, years=1),
-)
-RECIPE_TEXT = """
-seed = 5
-batch_sites = 2
-
-[data]
-sites = 2
-held_out_sites = 1
-first_year = 2003
-last_year = 2005
-held_out_years = 1
-
-[checks]
-sites = 1
-level_stride = 8
-years = 1
-""" + "".join(
-    f"""
-[[stages]]
-step = {step}
-epochs = 1
-patience = 1
-learning_rate = 1e-3
-decay = 0.5
-decay_epochs = 1
-"""
-    for step in (1, 2)
-)
-
-
-def recipe_file(folder: Path, text: str = RECIPE_TEXT) -> Path:
-    path = folder / "recipe.toml"
-    path.write_text(text)
-    return path
+from tests.helpers.recipes import RECIPE, STAGE
 
 
 @pytest.fixture(scope="module")
@@ -99,49 +56,6 @@ def trainer(data: DataSet, recipe: Recipe, *, step: int, path: Path) -> Trainer:
 def unit_network() -> KGMLNetwork:
     unit = Scaler(0.0, 1.0)
     return KGMLNetwork(OutputScalers(unit, unit, unit, unit))
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_committed_recipe_is_valid(path: Path) -> None:
-    recipe = read_recipe(path)
-    assert recipe.steps in ((1, 2, 4), (1, 2, 3, 4), (1, 2, 3, 4, 5), (5,))
-
-
-def test_a_recipe_with_an_unknown_key_is_refused_by_its_name(tmp_path: Path) -> None:
-    path = recipe_file(tmp_path, RECIPE_TEXT.replace("held_out_years", "held_out_year"))
-    with pytest.raises(RecipeError, match="unknown key 'held_out_year'"):
-        read_recipe(path)
-
-
-@pytest.mark.parametrize(
-    ("change", "fault"),
-    [
-        (("epochs = 1", "epochs = 0"), "epochs, patience and decay_epochs must be at least 1"),
-        (("step = 2", "step = 6"), "the published stages are 1 to 5"),
-        (("step = 2", "step = 1"), "each once and in order"),
-        (("patience = 1", "patience = 1\ndropout = 1.0"), r"dropout and average_decay in \[0, 1\)"),
-        (("patience = 1", "patience = 1\nbalance_weight = -1"), "weights and balance_tolerance must be at least 0"),
-        (("level_stride = 8", "level_stride = 0"), "level_stride and years must be at least 1"),
-        (("batch_sites = 2", "batch_sites = 0"), "batch_sites 0"),
-    ],
-)
-def test_an_impossible_recipe_is_refused_with_file_and_reason(
-    tmp_path: Path, change: tuple[str, str], fault: str
-) -> None:
-    path = recipe_file(tmp_path, RECIPE_TEXT.replace(*change))
-    with pytest.raises(RecipeError, match=f"recipe.toml: .*{fault}"):
-        read_recipe(path)
-
-
-def test_the_pace_grows_until_its_last_epoch() -> None:
-    stage = replace(STAGE, pace=0.5, pace_growth=2.0, pace_epochs=3)
-    assert [stage.pace_of(epoch) for epoch in (0, 1, 3, 9)] == [0.5, 1.0, 4.0, 4.0]
-
-
-def test_the_digest_until_a_stage_ignores_what_follows() -> None:
-    other = replace(RECIPE, stages=(*RECIPE.stages[:2], replace(RECIPE.stages[2], epochs=9)))
-    assert other.until(2).digest == RECIPE.until(2).digest
-    assert other.until(4).digest != RECIPE.until(4).digest
 
 
 def test_sequences_hold_balanced_years_of_365_days(data: DataSet) -> None:
@@ -208,8 +122,6 @@ def test_the_written_out_recurrence_has_the_values_and_gradients_of_pytorchs(dro
 
 
 def test_the_written_out_recurrence_passes_a_numerical_check_of_its_gradient() -> None:
-    from model.training.recurrence import WrittenOutGRU
-
     torch.manual_seed(0)
     gru = WrittenOutGRU(2, 3, 2, batch_first=True).double()
     x_BTI = torch.randn(2, 4, 2, dtype=torch.float64, requires_grad=True)
@@ -434,20 +346,6 @@ def test_a_stage_without_the_one_before_it_is_refused(data: DataSet, tmp_path: P
         course.run(2)
     with pytest.raises(RecipeError, match="no stage 3; it has 1, 2, 4"):
         course.run(3)
-
-
-def test_members_of_an_ensemble_share_data_and_differ_in_weights(tmp_path: Path) -> None:
-    text = RECIPE_TEXT.replace("seed = 5", "seed = 6\ndata_seed = 5", 1)
-    first, second = read_recipe(recipe_file(tmp_path)), read_recipe(recipe_file(tmp_path, text))
-    assert first.seed_of_data == second.seed_of_data == 5
-    assert first.digest != second.digest
-    assert replace(second, seed=5, data_seed=None).digest == first.digest
-
-
-def test_digests_of_committed_recipes_stay_as_they_are() -> None:
-    digests = {path.stem: read_recipe(path).until(4).digest[:12] for path in RECIPES if path.stem != "us-ne1"}
-    # A run that was killed goes on only under the digest with which it began.
-    assert {name: digests[name] for name in ("paper", "small")} == PINNED
 
 
 def test_the_sites_of_a_file_are_those_that_were_written(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import model.experiments.run as experiments
 from model.experiments.rows import Row, read_rows, write_rows
 from model.experiments.run import KGML, PURE_ML
-from model.recipe.training import RecipeError
+from model.recipe.toml import RecipeError
 from pipeline.cli.main import app
 from pipeline.errors import UserError
 from pipeline.evaluation.experiment_figure import experiment_figure

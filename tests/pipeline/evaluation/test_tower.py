@@ -11,7 +11,7 @@ import pipeline.evaluation.tower as tower_table
 from model.checkpoint import Checkpoint
 from model.data.records import TowerSet
 from model.data.sites import simulate_sites
-from model.experiments.baselines import FitRecipe
+from model.recipe.experiments import FitRecipe
 from model.recipe.training import TowerRecipe
 from model.shipped import checkpoint_file
 from pipeline.errors import UserError

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import model.experiments as experiments
+from model.recipe.experiments import read_experiment_recipe
+from model.recipe.toml import RecipeError
+
+FOLDER = Path(experiments.__file__).parent / "recipes"
+PINNED = {
+    "small": "253ba7a1db5ef97bef48730e405f05b4abf964809046cc84e2800a6b386b12d2",
+    "tiny": "a10a054eb8ed21eefee4413de3347eca09f577f2a017e882f89f2a00923676f5",
+}
+
+
+def test_digests_of_committed_recipes_stay_as_they_are() -> None:
+    # Tables and pre-trained networks are continued only under the digest with which they began.
+    assert {path.stem: read_experiment_recipe(path).digest for path in FOLDER.glob("*.toml")} == PINNED
+
+
+def test_faulty_recipes_are_refused_by_key(tmp_path: Path) -> None:
+    text = (FOLDER / "tiny.toml").read_text()
+    for old, new, message in (
+        ("seed = 7", "sead = 7", "unknown key 'sead'"),
+        ("sample_sizes = [1, 2]", "sample_sizes = [1, 3]", "between 1 and pool_sites, 2"),
+        ("rh = 0.75", "rh = 0", "world.rh = 0 must be greater than 0"),
+        ("repeats = 1", "", "repeats is missing"),
+        ("last_year = 2003", "last_year = 2002", "2001-2002 must be at least 3 years"),
+    ):
+        (tmp_path / "recipe.toml").write_text(text.replace(old, new))
+        with pytest.raises(RecipeError, match=message):
+            read_experiment_recipe(tmp_path / "recipe.toml")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_experiment_recipe(tmp_path / "absent.toml")

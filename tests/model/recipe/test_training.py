@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import model.training as training
+from model.recipe.toml import RecipeError
+from model.recipe.training import parse_recipe, read_recipe
+from tests.helpers.recipes import RECIPE, RECIPE_TEXT, STAGE, recipe_file
+
+RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.toml"))
+
+
+PINNED = {
+    "paper": "8f2c3df144fdbd81973b5e63e6ec418a0618c563596d31bd3927aa7b9d180c4f",
+    "shipped": "f19ed33da5f2a7ab46d4549206c9b4e26884da06c96f32fa51ecb1965020bf74",
+    "small": "8ba74a64934c87f5081112eece98afe12dd301a4cfd8521910944d5d77c4eb28",
+    "us-ne1": "0778e031221bc99812247bc4490cdabcbe841156b1e95b7f54836fb222652958",
+}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_committed_recipe_is_valid(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.steps in ((1, 2, 4), (1, 2, 3, 4), (1, 2, 3, 4, 5), (5,))
+
+
+def test_a_recipe_with_an_unknown_key_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, RECIPE_TEXT.replace("held_out_years", "held_out_year"))
+    with pytest.raises(RecipeError, match="unknown key 'held_out_year'"):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (("epochs = 1", "epochs = 0"), r"stages\.1\.epochs = 0 must be greater than or equal to 1"),
+        (("patience = 1", "patience = 0"), r"stages\.1\.patience = 0 must be greater than or equal to 1"),
+        (("decay_epochs = 1", "decay_epochs = 0"), r"stages\.1\.decay_epochs = 0 must be greater than or equal to 1"),
+        (("learning_rate = 1e-3", "learning_rate = 0"), r"stages\.1\.learning_rate = 0 must be greater than 0"),
+        (("decay = 0.5", "decay = 1.5"), r"stages\.1\.decay = 1\.5 must be less than or equal to 1"),
+        (("step = 2", "step = 6"), r"stages\.2\.step = 6 must be less than or equal to 5"),
+        (("step = 2", "step = 1"), "each once and in order"),
+        (("patience = 1", "patience = 1\ndropout = 1.0"), r"stages\.1\.dropout = 1\.0 must be less than 1"),
+        (("patience = 1", "patience = 1\naverage_decay = 1"), r"stages\.1\.average_decay = 1 must be less than 1"),
+        (
+            ("patience = 1", "patience = 1\nbalance_weight = -1"),
+            r"stages\.1\.balance_weight = -1 must be greater than or equal to 0",
+        ),
+        (("level_stride = 8", "level_stride = 0"), r"checks\.level_stride = 0 must be greater than or equal to 1"),
+        (("batch_sites = 2", "batch_sites = 0"), "batch_sites = 0 must be greater than or equal to 1"),
+        (("held_out_years = 1", "held_out_years = 2"), "data: held_out_years 2 of 2003-2005 leave fewer than 2 years"),
+        (("step = 2", "step = 3"), r"stage 3 learns from counties; add a section \[counties\]"),
+        (("step = 2", "step = 5"), r"stage 5 learns from towers; add a section \[\[towers\]\]"),
+    ],
+)
+def test_an_impossible_recipe_is_refused_with_file_and_reason(
+    tmp_path: Path, change: tuple[str, str], fault: str
+) -> None:
+    path = recipe_file(tmp_path, RECIPE_TEXT.replace(*change))
+    with pytest.raises(RecipeError, match=f"recipe.toml: .*{fault}"):
+        read_recipe(path)
+
+
+def test_the_pace_grows_until_its_last_epoch() -> None:
+    stage = replace(STAGE, pace=0.5, pace_growth=2.0, pace_epochs=3)
+    assert [stage.pace_of(epoch) for epoch in (0, 1, 3, 9)] == [0.5, 1.0, 4.0, 4.0]
+
+
+def test_the_digest_until_a_stage_ignores_what_follows() -> None:
+    other = replace(RECIPE, stages=(*RECIPE.stages[:2], replace(RECIPE.stages[2], epochs=9)))
+    assert other.until(2).digest == RECIPE.until(2).digest
+    assert other.until(4).digest != RECIPE.until(4).digest
+
+
+def test_members_of_an_ensemble_share_data_and_differ_in_weights(tmp_path: Path) -> None:
+    text = RECIPE_TEXT.replace("seed = 5", "seed = 6\ndata_seed = 5", 1)
+    first, second = read_recipe(recipe_file(tmp_path)), read_recipe(recipe_file(tmp_path, text))
+    assert first.seed_of_data == second.seed_of_data == 5
+    assert first.digest != second.digest
+    assert replace(second, seed=5, data_seed=None).digest == first.digest
+
+
+def test_digests_of_committed_recipes_stay_as_they_are() -> None:
+    # An interrupted training resumes only under the digest with which it began.
+    assert {path.stem: read_recipe(path).digest for path in RECIPES} == PINNED
+    paper = read_recipe(next(path for path in RECIPES if path.stem == "paper"))
+    assert [paper.until(step).digest[:12] for step in paper.steps] == [
+        "c14ca7264b68",
+        "e41297ff6b3a",
+        "7d2e2d321ae7",
+        "d3a01646dc69",
+        "8f2c3df144fd",
+    ]
+
+
+def test_a_whole_number_keeps_the_digest_of_a_recipe_that_says_it_without_a_point(tmp_path: Path) -> None:
+    text = RECIPE_TEXT.replace("patience = 1", "patience = 1\npace = 2")
+    stage = read_recipe(recipe_file(tmp_path, text)).stages[0]
+    assert repr(stage.pace) == "2"
+    assert repr(replace(stage, pace=2.0).pace) == "2.0"
+
+
+def test_all_faults_of_a_recipe_are_named_at_once(tmp_path: Path) -> None:
+    text = RECIPE_TEXT.replace("step = 2", "step = 6").replace("sites = 2\nheld", "held").replace("seed = 5", "sed = 5")
+    with pytest.raises(RecipeError) as refused:
+        read_recipe(recipe_file(tmp_path, text))
+    said = str(refused.value)
+    assert "unknown key 'sed'; known are batch_sites, checks, " in said
+    assert "seed is missing" in said
+    assert "data.sites is missing" in said
+    assert "stages.2.step = 6 must be less than or equal to 5" in said
+
+
+@pytest.mark.parametrize(("value", "fault"), [("true", "True is not a number"), ("'1'", "'1' is not a number")])
+def test_values_of_another_type_are_refused_and_never_converted(tmp_path: Path, value: str, fault: str) -> None:
+    text = RECIPE_TEXT.replace("patience = 1", f"patience = 1\npace = {value}").replace("seed = 5", "seed = 5.0")
+    with pytest.raises(RecipeError, match=f"seed = 5.0 must be a valid integer; stages.1.pace: {fault}"):
+        read_recipe(recipe_file(tmp_path, text))
+
+
+def test_the_recipe_in_a_checkpoints_record_is_the_one_that_was_written() -> None:
+    for path in RECIPES:
+        recipe = read_recipe(path)
+        assert parse_recipe(json.loads(json.dumps(recipe.as_json()))) == recipe
