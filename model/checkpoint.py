@@ -63,8 +63,13 @@ class Scalers:
             {name: _scaler(raw[name], name) for name in OUTPUTS},
         )
 
+    @property
+    def of_network(self) -> OutputScalers:
+        """The scalers that the network itself needs, for its residue."""
+        return OutputScalers(*(self.outputs[name] for name in ("gpp", "ra", "yield", "residue")))
+
     def as_json(self) -> dict[str, Any]:
-        """Return what `parse` reads."""
+        """Return the JSON values that `parse` reads."""
         return {
             "features": [list(scaler) for scaler in self.features],
             **{name: list(self.outputs[name]) for name in OUTPUTS},
@@ -243,11 +248,9 @@ class Checkpoint:
 
     def networks(self) -> tuple[KGMLNetwork, ...]:
         """Return the network of each member, as `network` does."""
-        outputs = self.scalers.outputs
-        scalers = OutputScalers(outputs["gpp"], outputs["ra"], outputs["yield"], outputs["residue"])
         networks = []
         for tensors in _members(self.tensors):
-            network = KGMLNetwork(scalers, self.residue_days)
+            network = KGMLNetwork(self.scalers.of_network, self.residue_days)
             network.load_state_dict(tensors)
             networks.append(network.eval())
         return tuple(networks)

@@ -1,5 +1,16 @@
 """The KGML-ag-Carbon network, exactly as published (161,413 parameters).
 
+One call is one calendar year. In words, with ~ for normalised values and [a, b] for concatenation:
+
+    h       = GRU_basic(x)                                      shared by all outputs
+    yield~  = dense(sum over t of softmax_t(score(h_t)) h_t)    attention over the days
+    Ra~     = dense(GRU_Ra([h, x]))
+    residue = max(0, sum GPP + sum Ra - yield)                  physical; Ra <= 0
+    Rh~     = dense(GRU_Rh([pulse of residue~, h, x]))
+    NEE~    = dense(GRU_NEE([Ra~, Rh~, x]))
+
+Nothing in the network closes the carbon balance: only the losses of training ask for GPP + Ra + Rh + NEE = 0.
+
 Shape legend: B sites, T days of one calendar year (365 or 366), F 19 features, H 64 hidden units, L GRU layers.
 
 References
@@ -18,7 +29,8 @@ from model.features import FEATURES, GPP, Scaler
 
 HIDDEN = 64
 DROPOUT = 0.2
-RESIDUE_DAYS = (298, 299)  # 0-based: the published code pulses days of year 299 and 300
+# 0-based: the published code pulses days of year 299 and 300, the paper's text says "the 300th day".
+RESIDUE_DAYS = (298, 299)
 
 
 class State(NamedTuple):
@@ -49,7 +61,7 @@ class State(NamedTuple):
 
 
 class YearResult(NamedTuple):
-    """One calendar year of predictions, normalised, network signs (Ra, Rh negative; NEE positive upward)."""
+    """One calendar year of predictions, normalised, in the network's signs: Ra and Rh negative, NEE positive upward."""
 
     fluxes_BT3: Tensor  # Ra, Rh, NEE
     yield_B: Tensor
@@ -66,17 +78,24 @@ class OutputScalers(NamedTuple):
 
 
 def dense_head(last: nn.Module | None = None) -> nn.Sequential:
-    """Four dense layers from H to 1, as attention and yield have them, with `last` after them."""
-    layers = [
-        nn.Linear(HIDDEN, 64),
-        nn.ReLU(),
-        nn.Linear(64, 64),
-        nn.ReLU(),
-        nn.Linear(64, 32),
-        nn.ReLU(),
-        nn.Linear(32, 1),
-    ]
-    return nn.Sequential(*layers, *([last] if last else []))
+    """Return four dense layers from H to 1, those of attention and of yield, followed by `last`."""
+    widths = ((HIDDEN, 64), (64, 64), (64, 32))
+    layers = [layer for width in widths for layer in (nn.Linear(*width), nn.ReLU())]
+    return nn.Sequential(*layers, nn.Linear(32, 1), *([last] if last else []))
+
+
+def draw_dense_weights(network: nn.Module) -> None:
+    """Draw the weights of all dense layers as published, U(-0.1, 0.1) and bias 0; GRUs keep PyTorch's own."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.uniform_(module.weight, -0.1, 0.1)
+            nn.init.zeros_(module.bias)
+
+
+def attended(hidden_BTH: Tensor, *, score: nn.Module) -> Tensor:
+    """Return the mean of hidden states over the days, (B, H), weighted by the softmax of their scores."""
+    weight_BT1 = torch.softmax(score(hidden_BTH), dim=1)
+    return (weight_BT1 * hidden_BTH).sum(1)
 
 
 class KGMLNetwork(nn.Module):
@@ -87,11 +106,12 @@ class KGMLNetwork(nn.Module):
     scalers
         Turn GPP, Ra and yield into physical units for the residue, and the residue back.
     residue_days
-        0-based days on which the residue channel carries the year's residue; it is 0 in z, the mean, on all others.
+        0-based days on which the residue channel carries the year's residue; on all others it is 0, the mean residue.
 
     Notes
     -----
-    Attribute names are those of the published weights. Submodules named `densor_*` are the output layers.
+    Attribute names are those of the published weights. Submodules named `densor_*` are the output layers. The paper's
+    text gives the shared GRU one layer; its code and weights have two.
     """
 
     def __init__(self, scalers: OutputScalers, residue_days: tuple[int, ...] = RESIDUE_DAYS) -> None:
@@ -109,10 +129,7 @@ class KGMLNetwork(nn.Module):
         self.densor_NEE = nn.Linear(HIDDEN, 1)
         self.attn = dense_head(last=nn.Tanh())
         self.densor_yield = dense_head()
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.uniform_(module.weight, -0.1, 0.1)
-                nn.init.zeros_(module.bias)
+        draw_dense_weights(self)
 
     def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
         """Run one calendar year.
@@ -125,10 +142,11 @@ class KGMLNetwork(nn.Module):
             Hidden states at the end of the year before; zeros if None.
         """
         state = state or State.zeros(len(x_BTF), like=x_BTF)
+        # Each use of the shared hidden states draws its own dropout mask; the inputs x are never dropped.
         hidden_BTH, basis = self.gru_basic(x_BTF, state.basis_LBH)
-        yield_B = self._yield(self.drop(hidden_BTH))
-        ra_BTH, ra_state = self.gru_Ra(torch.cat([self.drop(hidden_BTH), x_BTF], -1), state.ra_LBH)
-        ra_BT1 = self.densor_Ra(self.drop(ra_BTH))
+        yield_B = self._yield(hidden_BTH)
+        ra_BT1, ra_state = self._ra(hidden_BTH, x_BTF, state.ra_LBH)
+        # The residue is that of the year being run: it needs the GPP, Ra and yield of all its days before Rh starts.
         residue_BT1 = self._residue_channel(self.residue(x_BTF[..., GPP], ra_BT1[..., 0], yield_B), days=x_BTF.shape[1])
         rh_BTH, rh_state = self.gru_Rh(torch.cat([residue_BT1, self.drop(hidden_BTH), x_BTF], -1), state.rh_LBH)
         rh_BT1 = self.densor_Rh(self.drop(rh_BTH))
@@ -136,11 +154,30 @@ class KGMLNetwork(nn.Module):
         fluxes_BT3 = torch.cat([ra_BT1, rh_BT1, self.densor_NEE(self.drop(nee_BTH))], -1)
         return YearResult(fluxes_BT3, yield_B, State(basis, ra_state, rh_state, nee_state))
 
+    def yield_and_ra(self, x_BTF: Tensor, state: State) -> YearResult:
+        """Run one calendar year up to Ra: the fluxes of the result are Ra alone, (B, T, 1).
+
+        Neither yield nor Ra depends on what follows, so that values and gradients are those of `forward` (without
+        dropout, bit for bit), at half the cost.
+        """
+        hidden_BTH, basis = self.gru_basic(x_BTF, state.basis_LBH)
+        yield_B = self._yield(hidden_BTH)
+        ra_BT1, ra_state = self._ra(hidden_BTH, x_BTF, state.ra_LBH)
+        return YearResult(ra_BT1, yield_B, state._replace(basis_LBH=basis, ra_LBH=ra_state))
+
+    def yield_alone(self, x_BTF: Tensor, state: State) -> YearResult:
+        """Run one calendar year up to yield: the result has no fluxes, (B, T, 0)."""
+        hidden_BTH, basis = self.gru_basic(x_BTF, state.basis_LBH)
+        return YearResult(x_BTF[..., :0], self._yield(hidden_BTH), state._replace(basis_LBH=basis))
+
     def _yield(self, hidden_BTH: Tensor) -> Tensor:
-        weight_BT1 = torch.softmax(self.attn(hidden_BTH), dim=1)
-        context_BH = (weight_BT1 * hidden_BTH).sum(1)
-        yield_B1: Tensor = self.densor_yield(context_BH)
+        yield_B1: Tensor = self.densor_yield(attended(self.drop(hidden_BTH), score=self.attn))
         return yield_B1[:, 0]
+
+    def _ra(self, hidden_BTH: Tensor, x_BTF: Tensor, start_LBH: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Ra (B, T, 1), normalised, and the state of its GRU at the year's end."""
+        ra_BTH, end_LBH = self.gru_Ra(torch.cat([self.drop(hidden_BTH), x_BTF], -1), start_LBH)
+        return self.densor_Ra(self.drop(ra_BTH)), end_LBH
 
     def residue(self, gpp_BT: Tensor, ra_BT: Tensor, yield_B: Tensor) -> Tensor:
         """Annual residue (B,) [g C m-2 yr-1] = max(0, sum(GPP) + sum(Ra) - yield), from normalised values; Ra <= 0."""
@@ -151,6 +188,7 @@ class KGMLNetwork(nn.Module):
         return torch.relu(gpp_B + ra_B - (yield_B * yield_.std + yield_.mean))
 
     def _residue_channel(self, residue_B: Tensor, *, days: int) -> Tensor:
+        """Return the input (B, T, 1) of the Rh block: the normalised residue on its days, 0 on all others."""
         scaler = self.scalers.residue
         pulse_T = residue_B.new_zeros(days)
         pulse_T[list(self.residue_days)] = 1.0

@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from model.data.records import CROPS, Booleans, CountySet, DataSetError, Floats, Integers, SiteSequences
 from model.data.sites import LATITUDE, LONGITUDE, SYNTHETIC, Field, simulated
 from model.features import CORN, SOYBEAN
-from model.synthetic import Weather, draw_management, draw_soils, generate_weather, simulate
+from model.synthetic.generator import generate_weather
+from model.synthetic.management import draw_management
+from model.synthetic.simulator import simulate
+from model.synthetic.soils import draw_soils
+from model.synthetic.weather import Weather
 
 SURVEY_CV = 0.04
 """Median coefficient of variation that NASS states for county yields of corn, 2018-2021 (3,140 counties and years)."""

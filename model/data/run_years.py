@@ -1,6 +1,6 @@
-"""Running the network along the years of sites: spin-up, then year after year with carried state.
+"""Running a network along the years of sites: spin-up, then year after year with carried state.
 
-Shape legend: N sites, Y years, T days, F features, B samples.
+Shape legend: N sites, Y years, T days, F features, B sites of a batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SPIN_UP_YEARS = 2
 """First years of a sequence that are run once before it, without gradient, to give the first state."""
 
 Forward = Callable[[Tensor, State], YearResult]
-"""One calendar year: normalised inputs (B, T, F) and the state before it."""
+"""One calendar year: normalised inputs (B, T, F) and the state before it; a network or one of its partial forwards."""
 
 
 class Prediction(NamedTuple):
@@ -28,8 +28,9 @@ class Prediction(NamedTuple):
 
 
 def run_years(network: Forward, x_NYTF: Tensor) -> Iterator[YearResult]:
-    """Yield the predictions of each year, spun up first; gradients stop at the start of each year."""
+    """Yield the predictions of each year after a spin-up; gradients stop at the start of each year."""
     state = State.zeros(len(x_NYTF), like=x_NYTF)
+    # As published, dropout stays on in the spin-up during training: the network keeps the mode that it is in.
     with torch.no_grad():
         for x_NTF in x_NYTF[:, :SPIN_UP_YEARS].unbind(1):
             state = network(x_NTF, state).state
@@ -49,37 +50,3 @@ def predict(network: KGMLNetwork, x_NYTF: Tensor, *, batch_sites: int = 64) -> P
         torch.cat([torch.stack([year.fluxes_BT3 for year in batch], 1).cpu() for batch in batches]),
         torch.cat([torch.stack([year.yield_B for year in batch], 1).cpu() for batch in batches]),
     )
-
-
-def yield_and_ra(network: KGMLNetwork) -> Forward:
-    """Return the part of the network that predicts yield and Ra, as if Rh and NEE were not there.
-
-    Its fluxes are (B, T, 1), Ra alone. Values and gradients are those of the whole network (without dropout, bit by
-    bit), at half the cost: neither yield nor Ra depends on what follows.
-    """
-
-    def forward(x_BTF: Tensor, state: State) -> YearResult:
-        hidden_BTH, basis_LBH = network.gru_basic(x_BTF, state.basis_LBH)
-        yield_B = _yield(network, network.drop(hidden_BTH))
-        ra_BTH, ra_LBH = network.gru_Ra(torch.cat([network.drop(hidden_BTH), x_BTF], -1), state.ra_LBH)
-        ra_BT1 = network.densor_Ra(network.drop(ra_BTH))
-        return YearResult(ra_BT1, yield_B, state._replace(basis_LBH=basis_LBH, ra_LBH=ra_LBH))
-
-    return forward
-
-
-def yield_alone(network: KGMLNetwork) -> Forward:
-    """Return the part of the network that predicts yield, as `yield_and_ra` does; it has no fluxes, (B, T, 0)."""
-
-    def forward(x_BTF: Tensor, state: State) -> YearResult:
-        hidden_BTH, basis_LBH = network.gru_basic(x_BTF, state.basis_LBH)
-        yield_B = _yield(network, network.drop(hidden_BTH))
-        return YearResult(x_BTF[..., :0], yield_B, state._replace(basis_LBH=basis_LBH))
-
-    return forward
-
-
-def _yield(network: KGMLNetwork, hidden_BTH: Tensor) -> Tensor:
-    weight_BT1 = torch.softmax(network.attn(hidden_BTH), dim=1)
-    yield_B1: Tensor = network.densor_yield((weight_BT1 * hidden_BTH).sum(1))
-    return yield_B1[:, 0]

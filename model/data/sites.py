@@ -21,16 +21,11 @@ from model.data.records import DataSetError, Floats, SiteSequences
 from model.data.splits import HeldOut, SiteSplit, split_sites
 from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, PUBLISHED_FEATURE_SCALERS, SOIL, YEAR, Scaler
 from model.recipe.training import DataRecipe
-from model.synthetic import (
-    Management,
-    Simulation,
-    Soils,
-    Weather,
-    draw_management,
-    draw_soils,
-    generate_weather,
-    simulate,
-)
+from model.synthetic.generator import generate_weather
+from model.synthetic.management import Management, draw_management
+from model.synthetic.simulator import Simulation, simulate
+from model.synthetic.soils import Soils, draw_soils
+from model.synthetic.weather import Weather
 
 LATITUDE, LONGITUDE = (37.5, 46.0), (-99.0, -82.0)
 """Extent of the synthetic sites, degrees."""

@@ -1,5 +1,5 @@
 """Quality of a checkpoint: scores, carbon balance, response curves, and the checks that a checkpoint has to pass.
 
-Public modules: checks, response_curves, responses, scores.
+Public modules: checks, responses, scores.
 May import: checkpoint, data, features, network.
 """

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from model.evaluation.response_curves import ResponseCurve
+from model.evaluation.responses import ResponseCurve
 from model.evaluation.scores import YIELD_SHARE, Evaluation, YieldBounds
 
 MONOTONE = (("TSOC", "rh"), ("GPP", "rh"), ("GPP", "grain"))

@@ -19,7 +19,7 @@ from model.checkpoint import Scalers
 from model.data.records import Booleans, Floats, Integers, SiteSequences, TowerSet
 from model.data.run_years import predict
 from model.data.sites import normalised_inputs
-from model.evaluation.response_curves import ResponseCurve
+from model.evaluation.responses import ResponseCurve
 from model.features import CORN, GPP, SOYBEAN
 
 DAILY = ("ra", "rh", "reco", "nee")

@@ -10,11 +10,10 @@ yield, a multitask two-layer GRU of 64 units for fluxes; the same inputs, GPP am
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from model.features import FEATURES
-from model.network import DROPOUT, HIDDEN, State, YearResult, dense_head
+from model.network import DROPOUT, HIDDEN, State, YearResult, attended, dense_head, draw_dense_weights
 
 FLUXES = 3  # Ra, Rh, NEE
 
@@ -28,15 +27,13 @@ class YieldBaseline(nn.Module):
         self.drop = nn.Dropout(DROPOUT)
         self.attention = dense_head(last=nn.Tanh())
         self.head = dense_head()
-        _initialise(self)
+        draw_dense_weights(self)
 
     def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
         """Run one calendar year; there are no fluxes in the result, and the state is `basis_LBH`."""
         state = state or State.zeros(len(x_BTF), like=x_BTF)
         hidden_BTH, end_LBH = self.gru(x_BTF, state.basis_LBH)
-        hidden_BTH = self.drop(hidden_BTH)
-        weight_BT1 = torch.softmax(self.attention(hidden_BTH), dim=1)
-        yield_B = self.head((weight_BT1 * hidden_BTH).sum(1))[:, 0]
+        yield_B = self.head(attended(self.drop(hidden_BTH), score=self.attention))[:, 0]
         return YearResult(x_BTF.new_empty(*x_BTF.shape[:2], 0), yield_B, state._replace(basis_LBH=end_LBH))
 
 
@@ -54,7 +51,7 @@ class FluxBaseline(nn.Module):
         self.gru = nn.GRU(len(FEATURES), HIDDEN, 2, batch_first=True, dropout=DROPOUT)
         self.drop = nn.Dropout(DROPOUT)
         self.head = nn.Linear(HIDDEN, outputs)
-        _initialise(self)
+        draw_dense_weights(self)
 
     def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
         """Run one calendar year; the yield of the result is 0, the mean, and the state is `rh_LBH`."""
@@ -76,11 +73,3 @@ class PureML(nn.Module):
         grain = self.grain(x_BTF, state)
         fluxes = self.fluxes(x_BTF, state)
         return YearResult(fluxes.fluxes_BT3, grain.yield_B, grain.state._replace(rh_LBH=fluxes.state.rh_LBH))
-
-
-def _initialise(network: nn.Module) -> None:
-    """Draw weights as the published network does: dense ones small, GRUs as PyTorch has them."""
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.uniform_(module.weight, -0.1, 0.1)
-            nn.init.zeros_(module.bias)

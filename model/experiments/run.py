@@ -44,7 +44,7 @@ from model.experiments.pure_ml import PureML
 from model.experiments.rows import Row, read_rows, write_rows
 from model.features import GPP
 from model.losses import mass_balance, yield_bounds
-from model.network import KGMLNetwork, OutputScalers, State, YearResult
+from model.network import KGMLNetwork, State, YearResult
 from model.recipe.experiments import ExperimentRecipe
 from model.recipe.toml import RecipeError
 from model.training.stages import physical_fluxes, physical_gpp, physical_yield
@@ -247,9 +247,7 @@ class Laboratory:
     def untrained(self, variant: Variant) -> nn.Module:
         """Return a variant's network with random weights."""
         torch.manual_seed(self.recipe.seed)
-        outputs = self.scalers.outputs
-        scalers = OutputScalers(outputs["gpp"], outputs["ra"], outputs["yield"], outputs["residue"])
-        network = KGMLNetwork(scalers) if variant.structure else PureML()
+        network = KGMLNetwork(self.scalers.of_network) if variant.structure else PureML()
         return network if variant.gpp else WithoutGPP(network)
 
     def pretrained(self, variant: Variant) -> nn.Module:

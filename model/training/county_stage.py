@@ -15,20 +15,19 @@ from torch import Tensor
 
 from model.checkpoint import Scalers
 from model.data.records import CountySet
-from model.data.run_years import run_years, yield_alone
+from model.data.run_years import run_years
 from model.data.sites import normalised_inputs
 from model.data.splits import CountySplit
-from model.evaluation.responses import Checks, mean_yield
+from model.evaluation.responses import ResponseChecks, mean_yield
+from model.evaluation.scores import CROP_NAMES
 from model.losses import county_yield_error, fall, yield_bounds
 from model.network import KGMLNetwork
 from model.recipe.toml import RecipeError
 from model.recipe.training import CountyRecipe, StageRecipe
-from model.training.meter import SkillMeter
 from model.training.pretraining import batches
+from model.training.scores import RunningR2
 from model.training.stages import physical_gpp, physical_yield
 from model.training.trainer import Learn, Outcome
-
-CROP_NAMES = ("corn", "soybean")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class CountyStage:
     """
 
     def __init__(
-        self, data: CountyData, *, scalers: Scalers, checks: Checks, recipe: CountyRecipe, stage: StageRecipe
+        self, data: CountyData, *, scalers: Scalers, checks: ResponseChecks, recipe: CountyRecipe, stage: StageRecipe
     ) -> None:
         self.scalers, self.checks, self.recipe, self.stage = scalers, checks, recipe, stage
         self.device = checks.x_NYTF.device
@@ -85,25 +84,25 @@ class CountyStage:
 
     def train(self, network: KGMLNetwork, *, learn: Learn, epoch: int) -> Outcome:
         """Train one epoch: per batch of counties the response checks (from the second epoch on), then its years."""
-        meters, losses, pace = _meters(), [], self.stage.pace_of(epoch)
+        skill, losses, pace = _running(), [], self.stage.pace_of(epoch)
         for counties in batches(self.training.counties, size=self.recipe.batch_counties):
             if epoch > 0 and self.stage.response_weight:
                 learn(self.response_loss(network))
             points = self._draw(counties)
             for year in self._years(network, self.training, points):
                 losses.append(learn(self._loss(year, pace=pace)))
-                _count(year, meters)
-        return Outcome(sum(losses) / len(losses), {name: meter.r2 for name, meter in meters.items()})
+                _count(year, skill)
+        return Outcome(sum(losses) / len(losses), {name: r2.value for name, r2 in skill.items()})
 
     def validate(self, network: KGMLNetwork) -> Outcome:
         """Score the validation counties: mean loss of the years, and the checks."""
-        meters, points = _meters(), torch.arange(len(self.held_out.x_PYTF))
+        skill, points = _running(), torch.arange(len(self.held_out.x_PYTF))
         losses = []
         for year in self._years(network, self.held_out, points):
             losses.append(float(self._loss(year, pace=math.inf)))
-            _count(year, meters)
+            _count(year, skill)
         checks = float(self.response_loss(network)) if self.stage.response_weight else 0.0
-        return Outcome(sum(losses) / len(losses) + checks, {name: meter.r2 for name, meter in meters.items()})
+        return Outcome(sum(losses) / len(losses) + checks, {name: r2.value for name, r2 in skill.items()})
 
     def response_loss(self, network: KGMLNetwork) -> Tensor:
         """How much mean yield falls along the inputs of the checks."""
@@ -121,7 +120,7 @@ class CountyStage:
     def _years(self, network: KGMLNetwork, data: _Normalised, points: Tensor) -> Iterator[CountyYear]:
         x_BYTF = data.x_PYTF[points].to(self.device)
         counties, county_B = torch.unique(data.county_P[points], return_inverse=True)
-        for year, result in enumerate(run_years(yield_alone(network), x_BYTF)):
+        for year, result in enumerate(run_years(network.yield_alone, x_BYTF)):
             yield CountyYear(
                 x_BYTF[:, year],
                 result.yield_B,
@@ -156,12 +155,12 @@ class _Normalised:
             raise RecipeError(f"no county of {data.origin} has an observed yield; stage 3 has nothing to learn from")
 
 
-def _meters() -> dict[str, SkillMeter]:
-    return {name: SkillMeter() for name in CROP_NAMES}
+def _running() -> dict[str, RunningR2]:
+    return {name: RunningR2() for name in CROP_NAMES.values()}
 
 
-def _count(year: CountyYear, meters: dict[str, SkillMeter]) -> None:
+def _count(year: CountyYear, skill: dict[str, RunningR2]) -> None:
     predicted_CK, observed_CK = year.predicted_CK, year.observed_CK
     known_CK = torch.isfinite(predicted_CK.detach() - observed_CK)
-    for k, meter in enumerate(meters.values()):
-        meter.add(predicted_CK[:, k], target=observed_CK[:, k], mask=known_CK[:, k])
+    for k, r2 in enumerate(skill.values()):
+        r2.add(predicted_CK[:, k], target=observed_CK[:, k], mask=known_CK[:, k])

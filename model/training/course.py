@@ -20,9 +20,9 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint, Scalers
 from model.data.sites import DAYS, DataSet, Sequences
-from model.evaluation.responses import COARSE, Checks
+from model.evaluation.responses import COARSE, ResponseChecks
 from model.features import FEATURES, Scaler
-from model.network import KGMLNetwork, OutputScalers
+from model.network import KGMLNetwork
 from model.recipe.toml import RecipeError
 from model.recipe.training import Recipe
 from model.training.county_stage import CountyData, CountyStage
@@ -183,12 +183,12 @@ class Course:
             raise RecipeError(f"stage {step} has no {'counties' if step == 3 else 'towers'} to learn from")
         return Pretraining(data.sites, checks=checks, stage=stage, batch_sites=self.recipe.batch_sites)
 
-    def _checks(self, step: int, sites: DataSet) -> Checks:
+    def _checks(self, step: int, sites: DataSet) -> ResponseChecks:
         checks, stage = self.recipe.checks, STAGES[step]
         x_NYTF = sites.training.x_NYTF[: checks.sites, : checks.years].to(self.device)
         stride = COARSE if step == 5 else 1
         inputs = tuple(range(len(FEATURES))) if step == 5 else (*stage.rising_respiration, *stage.rising_yield)
-        return Checks.of(x_NYTF, inputs, stride=max(stride, checks.level_stride))
+        return ResponseChecks.of(x_NYTF, inputs, stride=max(stride, checks.level_stride))
 
     def _record(self, trainer: Trainer, data: CourseData, start: Checkpoint | None) -> StageRecord:
         step = trainer.recipe.step
@@ -269,5 +269,4 @@ def _restated(values: Tensor, own: Scaler, other: Scaler) -> Tensor:
 
 def new_network(scalers: Scalers) -> KGMLNetwork:
     """Return an untrained network with these scalers."""
-    outputs = scalers.outputs
-    return KGMLNetwork(OutputScalers(outputs["gpp"], outputs["ra"], outputs["yield"], outputs["residue"]))
+    return KGMLNetwork(scalers.of_network)

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Scalers
-from model.data.run_years import Forward, Prediction, predict, run_years, yield_and_ra
+from model.data.run_years import Forward, Prediction, predict, run_years
 from model.data.sites import DataSet, Sequences
-from model.evaluation.responses import Checks, mean_respiration
+from model.evaluation.responses import ResponseChecks, mean_respiration
 from model.losses import annual_balance, flux_error, mass_balance, rise, self_paced, squared_error
 from model.network import KGMLNetwork
 from model.recipe.training import StageRecipe
-from model.training.meter import SkillMeter
+from model.training.scores import RunningR2
 from model.training.stages import physical_fluxes, physical_gpp
 from model.training.trainer import Learn, Outcome
 
@@ -75,7 +75,7 @@ class Pretraining:
         Sites of a batch.
     """
 
-    def __init__(self, data: DataSet, *, checks: Checks, stage: StageRecipe, batch_sites: int) -> None:
+    def __init__(self, data: DataSet, *, checks: ResponseChecks, stage: StageRecipe, batch_sites: int) -> None:
         self.checks, self.stage, self.batch_sites, self.scalers = checks, stage, batch_sites, data.scalers
         self.training, self.mask_NY, self.device = data.training, data.training_mask_NY, checks.x_NYTF.device
         chosen_N = ~data.unseen_N
@@ -85,25 +85,25 @@ class Pretraining:
 
     def train(self, network: KGMLNetwork, *, learn: Learn, epoch: int) -> Outcome:
         """Train one epoch: per batch the response checks (from the second epoch on), then its years in order."""
-        forward: Forward = yield_and_ra(network) if self.stage.step == 1 else network
-        meters, losses = {name: SkillMeter() for name in self.outputs}, []
+        forward: Forward = network.yield_and_ra if self.stage.step == 1 else network
+        skill, losses = {name: RunningR2() for name in self.outputs}, []
         for sites in batches(len(self.training), size=self.batch_sites):
             if epoch > 0:
                 for i in range(len(self.grids)):
                     learn(self.response_loss(network, i))
             for sample in self._samples(forward, sites):
                 losses.append(learn(self._loss(sample, pace=self.stage.pace_of(epoch))))
-                _count(sample, meters)
-        return Outcome(sum(losses) / len(losses), {name: meter.r2 for name, meter in meters.items()})
+                _count(sample, skill)
+        return Outcome(sum(losses) / len(losses), {name: r2.value for name, r2 in skill.items()})
 
     def validate(self, network: KGMLNetwork) -> Outcome:
         """Score the held-out years of training sites: the loss of the stage, over what is held out, and its checks."""
         sample = _held_out(predict(network, self.held_out.x_NYTF), target=self.held_out, mask_NY=self.held_out_NY)
-        meters = {name: SkillMeter() for name in self.outputs}
-        _count(sample, meters)
+        skill = {name: RunningR2() for name in self.outputs}
+        _count(sample, skill)
         checks = sum(float(self.response_loss(network, i)) for i in range(len(self.grids)))
         loss = float(self._loss(sample, pace=math.inf)) + checks
-        return Outcome(loss, {name: meter.r2 for name, meter in meters.items()})
+        return Outcome(loss, {name: r2.value for name, r2 in skill.items()})
 
     def response_loss(self, network: KGMLNetwork, check: int) -> Tensor:
         """How much the magnitude of mean Rh falls along an input of the stage's checks."""
@@ -143,10 +143,10 @@ def _held_out(predicted: Prediction, *, target: Sequences, mask_NY: Tensor) -> Y
     )
 
 
-def _count(sample: YearSample, meters: dict[str, SkillMeter]) -> None:
-    for name, meter in meters.items():
+def _count(sample: YearSample, skill: dict[str, RunningR2]) -> None:
+    for name, r2 in skill.items():
         if name == "yield":
-            meter.add(sample.yield_B, target=sample.target_yield_B, mask=sample.mask_B)
+            r2.add(sample.yield_B, target=sample.target_yield_B, mask=sample.mask_B)
             continue
         i = ("ra", "rh", "nee").index(name)
-        meter.add(sample.fluxes_BTO[..., i], target=sample.target_fluxes_BT3[..., i], mask=sample.mask_BT)
+        r2.add(sample.fluxes_BTO[..., i], target=sample.target_fluxes_BT3[..., i], mask=sample.mask_BT)

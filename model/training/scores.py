@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from model.checkpoint import Scalers
@@ -18,6 +19,35 @@ from model.evaluation.scores import score as pair_score
 from model.features import GPP
 from model.losses import imbalance
 from model.training.stages import physical_fluxes
+
+
+class RunningR2:
+    """R2 over values that arrive in pieces: it keeps sums, so that a pass over data keeps no predictions.
+
+    >>> r2 = RunningR2()
+    >>> for predicted, observed in ((1.0, 1.0), (2.0, 3.0), (4.0, 5.0)):
+    ...     r2.add(torch.tensor([predicted]), target=torch.tensor([observed]), mask=torch.tensor([True]))
+    >>> r2.value
+    0.75
+    """
+
+    def __init__(self) -> None:
+        self._sums = torch.zeros(4, dtype=torch.float64)  # number, squared errors, targets, squared targets
+
+    def add(self, prediction: Tensor, *, target: Tensor, mask: Tensor) -> None:
+        """Count the pairs where the mask is true."""
+        kept = mask.bool().expand(prediction.shape)
+        predicted, observed = prediction.detach()[kept].double(), target[kept].double()
+        error = ((predicted - observed) ** 2).sum()
+        sums = [observed.new_tensor(float(observed.numel())), error, observed.sum(), (observed**2).sum()]
+        self._sums += torch.stack(sums).cpu()
+
+    @property
+    def value(self) -> float:
+        """1 - squared error / variance of the target; NaN where nothing was counted or the target does not vary."""
+        count, error, total, squares = self._sums.tolist()
+        spread = squares - total**2 / count if count else 0.0
+        return 1 - error / spread if spread > 0 else float("nan")
 
 
 def score(prediction: Tensor, *, target: Tensor) -> Score:

@@ -16,7 +16,7 @@ from model.checkpoint import Scalers
 from model.data.records import TowerSet
 from model.data.run_years import run_years
 from model.data.sites import normalised_inputs
-from model.evaluation.responses import Checks, mean_respiration
+from model.evaluation.responses import ResponseChecks, mean_respiration
 from model.features import SOIL
 from model.losses import (
     agreement_shortfall,
@@ -27,8 +27,7 @@ from model.losses import (
 )
 from model.network import KGMLNetwork
 from model.recipe.training import StageRecipe
-from model.training.meter import SkillMeter
-from model.training.scores import score
+from model.training.scores import RunningR2, score
 from model.training.stages import SOIL_CARBON, physical_fluxes, physical_gpp
 from model.training.trainer import Learn, Outcome
 
@@ -93,7 +92,7 @@ class TowerStage:
         *,
         network: KGMLNetwork,
         scalers: Scalers,
-        checks: Checks,
+        checks: ResponseChecks,
         stage: StageRecipe,
     ) -> None:
         self.towers, self.scalers, self.checks, self.stage = tuple(towers), scalers, checks, stage
@@ -103,26 +102,26 @@ class TowerStage:
 
     def train(self, network: KGMLNetwork, *, learn: Learn, epoch: int) -> Outcome:
         """Train one epoch: one step over all towers; from the second epoch on, one per input to keep its response."""
-        meters, losses = _meters(), []
+        skill, losses = _running(), []
         for data in self.towers:
             run = self._run(network, data.tower.observing(data.training))
             losses.append(self._loss(run))
-            _count(run, meters)
+            _count(run, skill)
         loss = learn(torch.stack(losses).mean())
         if epoch > 0 and self.stage.response_weight:
             for i in range(len(self.checks.grids)):
                 learn(self.response_loss(network, i))
-        return Outcome(loss, {name: meter.r2 for name, meter in meters.items()})
+        return Outcome(loss, {name: r2.value for name, r2 in skill.items()})
 
     def validate(self, network: KGMLNetwork) -> Outcome:
         """Score the validation years: squared errors of Reco and NEE, winter not apart, and the mass balance."""
-        meters, losses = _meters(), []
+        skill, losses = _running(), []
         for data in self.towers:
             run = self._run(network, data.tower.observing(data.validation))
             reco = squared_error(run.predicted_reco_YT, target=run.reco_YT, mask=run.mask_YT).mean()
             losses.append(float(reco + self._nee_and_balance(run)))
-            _count(run, meters)
-        return Outcome(sum(losses) / len(losses), {name: meter.r2 for name, meter in meters.items()})
+            _count(run, skill)
+        return Outcome(sum(losses) / len(losses), {name: r2.value for name, r2 in skill.items()})
 
     def response_loss(self, network: KGMLNetwork, check: int) -> Tensor:
         """How far the responses of Ra and Rh to an input have moved from those before the stage."""
@@ -180,10 +179,10 @@ class TowerStage:
         return nee + self.stage.balance_weight * balance
 
 
-def _meters() -> dict[str, SkillMeter]:
-    return {"reco": SkillMeter(), "nee": SkillMeter()}
+def _running() -> dict[str, RunningR2]:
+    return {"reco": RunningR2(), "nee": RunningR2()}
 
 
-def _count(run: TowerRun, meters: dict[str, SkillMeter]) -> None:
-    meters["reco"].add(run.predicted_reco_YT, target=run.reco_YT, mask=run.mask_YT)
-    meters["nee"].add(run.fluxes_YT3[..., 2], target=run.nee_YT, mask=run.mask_YT)
+def _count(run: TowerRun, skill: dict[str, RunningR2]) -> None:
+    skill["reco"].add(run.predicted_reco_YT, target=run.reco_YT, mask=run.mask_YT)
+    skill["nee"].add(run.fluxes_YT3[..., 2], target=run.nee_YT, mask=run.mask_YT)

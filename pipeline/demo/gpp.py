@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.sparse import csr_array
 
-from model.synthetic import Management, Simulation, Soils, Weather, simulate
+from model.synthetic.management import Management
+from model.synthetic.simulator import Simulation, simulate
+from model.synthetic.soils import Soils
+from model.synthetic.weather import Weather
 from pipeline.demo.area import Array, Integers, demo_grid, nldas_cells
 from pipeline.demo.landscape import (
     ALFALFA,

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.signal import lfilter
 
-from model.synthetic import Weather
-from model.synthetic.weather import saturation_pressure
+from model.synthetic.weather import Weather, saturation_pressure
 from pipeline.demo.area import Array, NldasCells
 
 UTC_MINUS_LOCAL_H = 6

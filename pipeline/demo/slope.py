@@ -14,7 +14,7 @@ from rasterio.io import MemoryFile
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 from scipy.signal import lfilter
 
-from model.synthetic import Weather
+from model.synthetic.weather import Weather
 from pipeline.demo.area import Bools, demo_grid
 from pipeline.demo.gpp import Cube
 from pipeline.grid.sinusoidal import MODIS_TILE_CELLS, SINUSOIDAL, Grid

@@ -18,7 +18,7 @@ import pandas as pd
 import pyogrio
 import rasterio
 
-from model.synthetic import Soils
+from model.synthetic.soils import Soils
 from pipeline.demo.area import ALBERS, Pixels
 from pipeline.demo.landscape import Codes
 

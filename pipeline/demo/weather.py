@@ -11,7 +11,8 @@ from dataclasses import fields
 
 import numpy as np
 
-from model.synthetic import Weather, generate_weather
+from model.synthetic.generator import generate_weather
+from model.synthetic.weather import Weather
 from pipeline.demo.area import CENTRE_LATITUDE, CENTRE_LONGITUDE, Array, Integers, NldasCells
 from pipeline.demo.hours import UTC_MINUS_LOCAL_H, Hourly, disaggregate
 

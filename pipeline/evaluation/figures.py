@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.response_curves import ResponseCurve
+from model.evaluation.responses import ResponseCurve
 from model.evaluation.scores import CROP_NAMES, Score
 from model.features import FEATURES
 from pipeline.evaluation.published import PublishedResponse

@@ -21,7 +21,10 @@ from model.data.records import DAYS
 from model.data.sites import Field, simulated
 from model.evaluation.scores import Carbon, predicted_carbon, season_of_day
 from model.features import CORN, GPP, SOIL, SOYBEAN
-from model.synthetic import Management, Soils, Weather, simulate
+from model.synthetic.management import Management
+from model.synthetic.simulator import simulate
+from model.synthetic.soils import Soils
+from model.synthetic.weather import Weather
 from pipeline.evaluation.subjects import TOWER_FILES, Subject, read_subject
 from pipeline.sources.ecosys import daily_weather
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from model.checkpoint import Checkpoint
 from model.evaluation.checks import Verdict, verdicts
-from model.evaluation.response_curves import ResponseCurve
+from model.evaluation.responses import ResponseCurve
 from model.evaluation.scores import CROP_NAMES, ScoreRow
 from pipeline.evaluation import counties as county_evaluation
 from pipeline.evaluation import page

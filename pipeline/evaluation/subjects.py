@@ -16,8 +16,7 @@ from model.data.published_layout import read_published_layout
 from model.data.records import DAYS, Floats, Integers, SiteSequences, TowerSet
 from model.data.sites import simulate_sites, site_sequences
 from model.evaluation.checks import MONOTONE
-from model.evaluation.response_curves import response_curves
-from model.evaluation.responses import GRIDS
+from model.evaluation.responses import GRIDS, response_curves
 from model.evaluation.scores import Carbon, Evaluation, Groups, balance, predicted_carbon, score_rows, yield_bounds
 from model.features import CROP_TYPE, FEATURE_NAMES
 from model.recipe.training import DataRecipe

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model.evaluation.checks import response_verdicts, yield_verdict
-from model.evaluation.response_curves import ResponseCurve
+from model.evaluation.responses import ResponseCurve
 from model.evaluation.scores import Carbon, yield_bounds
 
 RISING = ResponseCurve("GPP", (0.0, 10.0, 20.0), (0.0, 4.0, 8.0), (0.5, 0.5, 0.6), (10.0, 200.0, 300.0))

@@ -13,8 +13,7 @@ import torch
 from model.checkpoint import Scalers
 from model.data.records import DAYS, TowerSet
 from model.data.run_years import run_years
-from model.evaluation.response_curves import response_curves
-from model.evaluation.responses import Grid
+from model.evaluation.responses import Grid, response_curves
 from model.evaluation.scores import (
     ANNUAL,
     Carbon,

@@ -16,7 +16,10 @@ import pandas as pd
 import pytest
 
 from model.features import CLIMATE_NAMES, CORN, SOYBEAN
-from model.synthetic import Management, Simulation, Soils, Weather, simulate
+from model.synthetic.management import Management
+from model.synthetic.simulator import Simulation, simulate
+from model.synthetic.soils import Soils
+from model.synthetic.weather import Weather
 from pipeline.sources.ecosys import daily_weather, topsoil
 
 pytestmark = [pytest.mark.slow, pytest.mark.realdata]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from model.features import CORN, SOYBEAN
-from model.synthetic import Soils, draw_soils
 from model.synthetic.crop import (
     CORN_SPECIES,
     CropDay,
@@ -38,6 +37,7 @@ from model.synthetic.decomposition import (
     warmth_effect,
 )
 from model.synthetic.soil_water import moist
+from model.synthetic.soils import Soils, draw_soils
 
 BOTH = np.array([CORN, SOYBEAN])
 SEASON = Season(species_of(BOTH), requirement=np.array([1500.0, 1500.0]), efficiency=np.ones(2))

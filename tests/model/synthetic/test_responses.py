@@ -15,16 +15,11 @@ import pytest
 from numpy.typing import NDArray
 
 from model.features import CORN, SOYBEAN
-from model.synthetic import (
-    Management,
-    Simulation,
-    Soils,
-    Weather,
-    draw_management,
-    draw_soils,
-    generate_weather,
-    simulate,
-)
+from model.synthetic.generator import generate_weather
+from model.synthetic.management import Management, draw_management
+from model.synthetic.simulator import Simulation, simulate
+from model.synthetic.soils import Soils, draw_soils
+from model.synthetic.weather import Weather
 
 SITES, YEARS = 12, range(2001, 2006)
 Fluxes = NDArray[np.float64]

@@ -7,17 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from model.features import CORN, SOYBEAN
-from model.synthetic import (
-    Management,
-    Simulation,
-    Soils,
-    SyntheticInputError,
-    Weather,
-    draw_management,
-    draw_soils,
-    generate_weather,
-    simulate,
-)
+from model.synthetic.generator import generate_weather
+from model.synthetic.management import Management, draw_management
+from model.synthetic.simulator import Simulation, simulate
+from model.synthetic.soils import Soils, draw_soils
+from model.synthetic.weather import SyntheticInputError, Weather
 
 SITES, YEARS = 80, range(2003, 2009)
 PUBLISHED_ANNUAL_MEANS = {"gpp": 1042.7, "ra": 495.8, "rh": 355.8, "nee": -191.1, "yield": 221.0, "residue": 325.9}

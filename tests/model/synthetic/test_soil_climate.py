@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.synthetic import Soils, draw_soils
 from model.synthetic.soil_temperature import THICKNESS_M, HeatDay, _conduct, advance_temperature, thermal_conductivity
 from model.synthetic.soil_water import (
     BOTTOM_M,
@@ -19,6 +18,7 @@ from model.synthetic.soil_water import (
     moist,
     water_limit,
 )
+from model.synthetic.soils import Soils, draw_soils
 
 DEEP = np.full(2, 1.7)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from model.features import PUBLISHED_FEATURE_SCALERS, SOIL
-from model.synthetic import SyntheticInputError, draw_soils
-from model.synthetic.soils import water_retention
+from model.synthetic.soils import draw_soils, water_retention
+from model.synthetic.weather import SyntheticInputError
 
 
 @pytest.mark.parametrize(

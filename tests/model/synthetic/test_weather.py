@@ -7,9 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from model.features import CLIMATE, PUBLISHED_FEATURE_SCALERS
-from model.synthetic import SyntheticInputError, Weather, generate_weather
-from model.synthetic.generator import CORRELATION, PERSISTENCE, _Normals, _residuals
-from model.synthetic.weather import saturation_pressure
+from model.synthetic.generator import CORRELATION, PERSISTENCE, _Normals, _residuals, generate_weather
+from model.synthetic.weather import SyntheticInputError, Weather, saturation_pressure
 
 ILLINOIS_IOWA_INDIANA = {"latitude": np.linspace(38.5, 43, 40), "longitude": np.tile(np.linspace(-95, -85.5, 8), 5)}
 

@@ -13,7 +13,7 @@ from model.data.counties import CountyDraw, county_means, simulate_counties
 from model.data.run_years import predict
 from model.data.sites import normalised_inputs, output_scalers
 from model.data.splits import CountySplit
-from model.evaluation.responses import Checks, mean_yield
+from model.evaluation.responses import ResponseChecks, mean_yield
 from model.features import CROP_TYPE, GPP, YEAR
 from model.network import KGMLNetwork
 from model.recipe.toml import RecipeError
@@ -42,7 +42,7 @@ def network(data: CountyData) -> KGMLNetwork:
 def county_stage(data: CountyData, stage: StageRecipe = STAGE) -> CountyStage:
     scalers = output_scalers(data.counties.points)
     x_NYTF = normalised_inputs(data.counties.points.x_NYTF[:2, :2], scalers=scalers)
-    checks = Checks.of(x_NYTF, STAGES[3].rising_yield, stride=6)
+    checks = ResponseChecks.of(x_NYTF, STAGES[3].rising_yield, stride=6)
     return CountyStage(data, scalers=scalers, checks=checks, recipe=RECIPE, stage=stage)
 
 

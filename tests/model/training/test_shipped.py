@@ -12,8 +12,7 @@ from model.checkpoint import Checkpoint
 from model.data.run_years import Prediction, predict
 from model.data.sites import simulate_sites, site_sequences, synthetic_data
 from model.evaluation.checks import response_verdicts
-from model.evaluation.response_curves import response_curves
-from model.evaluation.responses import GRIDS
+from model.evaluation.responses import GRIDS, response_curves
 from model.evaluation.scores import predicted_carbon, yield_bounds
 from model.features import FEATURE_NAMES
 from model.recipe.training import DataRecipe, parse_recipe, read_recipe

@@ -9,7 +9,7 @@ import torch
 from model.data.records import TowerSet
 from model.data.run_years import predict
 from model.data.sites import DataSet, normalised_inputs, simulate_sites, synthetic_data
-from model.evaluation.responses import Checks
+from model.evaluation.responses import ResponseChecks
 from model.features import FEATURES, GPP
 from model.network import KGMLNetwork
 from model.recipe.training import DataRecipe, StageRecipe
@@ -43,7 +43,7 @@ def network(sites: DataSet) -> KGMLNetwork:
 
 @pytest.fixture(scope="module")
 def stage(sites: DataSet, network: KGMLNetwork) -> TowerStage:
-    checks = Checks.of(sites.training.x_NYTF[:1, :1], tuple(range(len(FEATURES))), stride=9)
+    checks = ResponseChecks.of(sites.training.x_NYTF[:1, :1], tuple(range(len(FEATURES))), stride=9)
     tower = TowerData(tower_set(), training=(2003,), validation=(2004,), test=(2005,))
     return TowerStage([tower], network=network, scalers=sites.scalers, checks=checks, stage=STAGE)
 

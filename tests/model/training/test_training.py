@@ -11,7 +11,7 @@ from torch import Tensor
 from model.checkpoint import Checkpoint
 from model.data.published_layout import write_published_layout
 from model.data.records import DataSetError
-from model.data.run_years import Prediction, predict, run_years, yield_and_ra
+from model.data.run_years import Prediction, predict, run_years
 from model.data.sites import DataSet, site_sequences, synthetic_data
 from model.evaluation.responses import GRIDS, mean_respiration, mean_yield, moved
 from model.features import FEATURE_NAMES, GPP
@@ -19,10 +19,9 @@ from model.network import KGMLNetwork, OutputScalers, Scaler, State
 from model.recipe.toml import RecipeError
 from model.recipe.training import Recipe
 from model.training.course import Course, CourseData, new_network
-from model.training.meter import SkillMeter
 from model.training.pretraining import Pretraining, batches
 from model.training.recurrence import WrittenOutGRU, write_out
-from model.training.scores import held_out_scores, score
+from model.training.scores import RunningR2, held_out_scores, score
 from model.training.stage_record import site_year_balance
 from model.training.stages import BASIS, RH_HEAD, STAGES, physical_fluxes, set_dropout
 from model.training.trainer import Learn, Outcome, ProgressFile, Trainer
@@ -136,7 +135,7 @@ def test_yield_and_ra_alone_have_the_gradients_of_the_whole_network(data: DataSe
     set_dropout(network, 0.0)
     x_BTF = data.training.x_NYTF[:, 0]
     gradients: list[list[Tensor]] = []
-    for forward in (network, yield_and_ra(network)):
+    for forward in (network, network.yield_and_ra):
         network.zero_grad()
         result = forward(x_BTF, State.zeros(2, like=x_BTF))
         (result.fluxes_BT3[..., 0].square().mean() + result.yield_B.square().mean()).backward()
@@ -186,7 +185,7 @@ def test_a_response_curve_is_the_mean_prediction_at_each_level(data: DataSet) ->
             fluxes = physical_fluxes(prediction.fluxes_NYT3, scalers=data.scalers)
             assert torch.allclose(ra_rh_J2[j], fluxes[..., :2].mean((0, 1, 2)), atol=1e-4)
             assert torch.allclose(yield_J[j], prediction.yield_NY.mean(), atol=1e-5)
-    assert moved(x_NYTF, grid=grid).shape == (len(grid.levels) * 2, 3, 365, 19)
+    assert moved(x_NYTF, feature=GPP, levels=grid.levels).shape == (len(grid.levels) * 2, 3, 365, 19)
 
 
 def test_the_response_check_turns_respiration_that_falls_with_soil_carbon(data: DataSet, tmp_path: Path) -> None:
@@ -282,13 +281,13 @@ def test_training_lowers_the_loss(data: DataSet, tmp_path: Path) -> None:
 def test_r2_of_pieces_is_that_of_the_whole() -> None:
     rng = np.random.default_rng(1)
     target, error, mask = rng.normal(-3, 2, (4, 50)), rng.normal(0, 0.5, (4, 50)), rng.random((4, 50)) < 0.7
-    meter = SkillMeter()
+    running = RunningR2()
     for row in range(4):
-        meter.add(
+        running.add(
             torch.tensor(target[row] + error[row]), target=torch.tensor(target[row]), mask=torch.tensor(mask[row])
         )
-    assert meter.r2 == pytest.approx(1 - (error[mask] ** 2).mean() / target[mask].var())
-    assert np.isnan(SkillMeter().r2)
+    assert running.value == pytest.approx(1 - (error[mask] ** 2).mean() / target[mask].var())
+    assert np.isnan(RunningR2().value)
 
 
 def test_balance_scores_equal_their_definitions() -> None:

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from affine import Affine
 
-from model.synthetic import Weather
+from model.synthetic.weather import Weather
 from pipeline.demo import Archives, site_inputs, write_archives
 from pipeline.demo.area import Pixels, albers_pixels, demo_grid, demo_years, nldas_cells
 from pipeline.demo.cropland import write_layer

@@ -18,7 +18,7 @@ from model.checkpoint import Checkpoint
 from model.data.published_layout import write_published_layout
 from model.data.records import DAYS, SiteSequences, TowerSet
 from model.data.sites import normalised_inputs, synthetic_data
-from model.evaluation.response_curves import ResponseCurve
+from model.evaluation.responses import ResponseCurve
 from model.evaluation.scores import Carbon, score
 from model.features import FEATURE_NAMES, FEATURES, training_range
 from model.recipe.training import DataRecipe

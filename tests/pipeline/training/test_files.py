@@ -12,7 +12,7 @@ from model.data.counties import SURVEY_CV, CountyDraw, county_means, local_weath
 from model.data.records import CountySet, DataSetError, TowerSet
 from model.data.splits import split_years
 from model.features import CORN, CROP_TYPE, FEATURE_NAMES, GPP, SOIL, SOIL_NAMES, SOYBEAN, YEAR
-from model.synthetic import generate_weather
+from model.synthetic.generator import generate_weather
 from pipeline.errors import UserError
 from pipeline.site.tower import TowerFiles, read_tower_site
 from pipeline.sources.ecosys import topsoil
