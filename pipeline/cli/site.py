@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from pipeline.errors import UserError
 
 app = typer.Typer()
 
@@ -15,31 +18,30 @@ def site(
     table: Annotated[Path | None, typer.Argument(help="CSV of daily inputs; --template writes an empty one")] = None,
     *,
     template: Annotated[
-        Path | None, typer.Option(help="write an empty CSV with a legend of its columns, and stop")
+        Path | None, typer.Option(help="write an empty CSV with a legend of its columns and exit")
     ] = None,
-    weather: Annotated[Path | None, typer.Option(help="folder of hourly weather, ecosys layout, *w.csv")] = None,
-    soil: Annotated[Path | None, typer.Option(help="soil layers, ecosys layout")] = None,
+    weather: Annotated[Path | None, typer.Option(help="folder of hourly weather in ecosys layout, *w.csv")] = None,
+    soil: Annotated[Path | None, typer.Option(help="file of soil layers in ecosys layout")] = None,
     tower: Annotated[Path | None, typer.Option(help="FLUXNET (DD, HH, HR) or AmeriFlux BASE file, or its zip")] = None,
     crop: Annotated[str | None, typer.Option(help='"corn", "soybean", or by year: "2002=corn,2003=soybean"')] = None,
-    years: Annotated[str | None, typer.Option(help='as "2002-2004"; default: all whole years of the tower')] = None,
-    partitioning: Annotated[Literal["NT", "DT"], typer.Option(help="Reco from night-time or day-time fluxes")] = "NT",
-    min_qc: Annotated[float, typer.Option(min=0, max=1, help="days of lower NEE quality are not scored")] = 0.75,
-    checkpoint: Annotated[Path | None, typer.Option(help="default: the checkpoint that ships")] = None,
+    years: Annotated[str | None, typer.Option(help='such as "2002-2004"; default: all complete years')] = None,
+    partitioning: Annotated[Literal["NT", "DT"], typer.Option(help="Reco from night-time or daytime fluxes")] = "NT",
+    min_qc: Annotated[float, typer.Option(min=0, max=1, help="days with a lower NEE quality are not scored")] = 0.75,
+    checkpoint: Annotated[Path | None, typer.Option(help="default: the shipped checkpoint")] = None,
     note: Annotated[list[str] | None, typer.Option(help="a caveat to print beside the scores; may be repeated")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for tables and figure")] = Path("site"),
 ) -> None:
     """Run the checkpoint at one point and score it where Reco and NEE were observed.
 
-    Inputs are a CSV of daily values, or a tower's files: --weather, --soil, --tower and --crop. Scores of Reco and
-    NEE, daily and annual, always stand beside null models that need no network: the input GPP of a tower is
-    Reco - NEE, so that NEE is nearly given, and only what exceeds the nulls is skill.
+    Inputs are a CSV of daily values, or a tower's files: --weather, --soil, --tower and --crop. Daily and annual
+    scores of Reco and NEE are always shown beside those of null models, which need no network: the input GPP of a
+    tower is Reco - NEE, so that NEE is almost given, and the network has skill only if it beats the null models.
     """
     from dataclasses import replace
 
     from model.checkpoint import Checkpoint
     from model.shipped import checkpoint_file
     from pipeline.console import console
-    from pipeline.errors import UserError
     from pipeline.site.point import run_site
     from pipeline.site.report import Report, print_report, write_report
     from pipeline.site.table import read_site_csv, write_template
@@ -51,21 +53,14 @@ def site(
         return
     files = {"--weather": weather, "--soil": soil, "--tower": tower, "--crop": crop}
     if table is not None:
-        given = [name for name, value in {**files, "--years": years}.items() if value is not None]
-        if given:
-            raise UserError(
-                f"{table} and {', '.join(given)} were both given; give a CSV of daily inputs or a tower's files"
-            )
+        _refuse_both(table, {**files, "--years": years})
         inputs = read_site_csv(table)
     elif weather and soil and tower and crop:
         inputs = read_tower_site(
             TowerFiles(weather, soil, tower), crop=crop, years=years, partitioning=partitioning, min_qc=min_qc
         )
     else:
-        absent = [name for name, value in files.items() if value is None]
-        raise UserError(
-            f"{', '.join(absent)} missing; give a CSV of daily inputs, or a tower's files with {', '.join(files)}"
-        )
+        raise _missing(files)
     path = checkpoint_file(checkpoint)
     weights = Checkpoint.load(path)
     inputs = replace(inputs, notes=(*inputs.notes, *(note or ())))
@@ -73,3 +68,18 @@ def site(
     print_report(report, console)
     for written in write_report(report, out):
         console.print(str(written), style="dim")
+
+
+def _refuse_both(table: Path, options: Mapping[str, object]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UserError(
+            f"{table} and {', '.join(given)} were both given; give a CSV of daily inputs or a tower's files"
+        )
+
+
+def _missing(files: Mapping[str, object]) -> UserError:
+    absent = [name for name, value in files.items() if value is None]
+    return UserError(
+        f"{', '.join(absent)} missing; give a CSV of daily inputs, or a tower's files with {', '.join(files)}"
+    )

@@ -1,11 +1,13 @@
-"""The checkpoint at one point: daily fluxes and annual carbon budget from daily inputs, scored where observed.
+"""The checkpoint at one point: daily fluxes and annual carbon budget from daily inputs, scored on observed days.
 
-A site is a map of one cell: the same `model.inference.Predictor` serves both.
+A site is a map of one cell: the same `model.inference.Predictor` runs both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,32 +16,34 @@ from numpy.typing import NDArray
 from model.checkpoint import Checkpoint
 from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, SOIL, training_range
 from model.inference import Predictor, YearFluxes, YearInputs
-from pipeline.site.skill import Comparison, compare, seasonal_cycle, years_of
+from pipeline.site.skill import Comparison, compare, seasonal_nulls, years_of
 
 Floats = NDArray[np.float64]
 
-SPIN_UP_YEARS = 2  # as published: the state starts at zeros and sees the first two years once before they count
+# As published: the hidden state starts at zero and runs through the first two years once before they count.
+SPIN_UP_YEARS = 2
+RANGE_MARGIN = 1e-3  # share of a training range by which a value may leave it: the published ranges are rounded
 
 
 @dataclass(frozen=True)
 class SiteInputs:
-    """Daily inputs of whole calendar years at one point, with observations where there are any.
+    """Daily inputs of complete calendar years at one point, with observations if there are any.
 
     `pipeline.site.table.site_inputs` makes one from a table and checks it.
 
     Attributes
     ----------
     name
-        What the figure is called.
+        Site name.
     dates
         Every day (T,) of the years, datetime64[D].
     features
         The 19 inputs (T, 19) in the order and units of `model.features.FEATURES`; no value is missing.
     reco, nee
-        Observed ecosystem respiration and net exchange (T,) [g C m-2 d-1], NEE positive to the atmosphere; NaN on days
-        that have none or must not be scored.
+        Observed ecosystem respiration and net ecosystem exchange (T,) [g C m-2 d-1], NEE positive to the atmosphere;
+        NaN on days without an observation or with one of low quality.
     notes
-        What a reader of the scores must know: gaps, masks, what the inputs leave out.
+        Caveats for readers of the scores: gaps, masks, processes missing from the inputs.
     """
 
     name: str
@@ -89,10 +93,10 @@ class SiteResult:
     Attributes
     ----------
     site
-        What went in.
+        Inputs and observations.
     ra, rh, nee
         Daily fluxes (T,) [g C m-2 d-1].
-    grain
+    yield_
         Grain yield (Y,) [g C m-2 yr-1].
     """
 
@@ -100,7 +104,7 @@ class SiteResult:
     ra: Floats
     rh: Floats
     nee: Floats
-    grain: Floats
+    yield_: Floats
 
     @property
     def reco(self) -> Floats:
@@ -109,9 +113,9 @@ class SiteResult:
 
 
 def run_site(checkpoint: Checkpoint, site: SiteInputs) -> SiteResult:
-    """Return the fluxes of all years, the state carried from year to year after a spin-up over the first two.
+    """Return the fluxes of all years, the hidden state carried from year to year after a spin-up over the first two.
 
-    A record of one year spins up over that year twice.
+    A record of one year is spun up over that year twice.
     """
     predictor = Predictor(checkpoint)
     years = [site.year(year) for year in site.years]
@@ -122,49 +126,45 @@ def run_site(checkpoint: Checkpoint, site: SiteInputs) -> SiteResult:
     for year in years:
         fluxes.append(predictor.year(year, state))
         state = fluxes[-1].state_SNH
-    ra, rh, nee = (
-        np.concatenate([getattr(each, name)[:, 0] for each in fluxes]).astype(np.float64)
-        for name in ("ra_TN", "rh_TN", "nee_TN")
-    )
+    ra, rh, nee = _series(fluxes, "ra_TN"), _series(fluxes, "rh_TN"), _series(fluxes, "nee_TN")
     return SiteResult(site, ra, rh, nee, np.array([each.yield_N[0] for each in fluxes], np.float64))
 
 
-def comparisons(result: SiteResult) -> list[Comparison]:
-    """Return daily and annual scores of Reco and NEE beside their nulls; none where nothing was observed.
+def _series(years: Sequence[YearFluxes], name: Literal["ra_TN", "rh_TN", "nee_TN"]) -> Floats:
+    """Return one flux (T,) of the only cell over all years."""
+    return np.concatenate([getattr(year, name)[:, 0] for year in years]).astype(np.float64)
 
-    Where the input GPP was made as Reco - NEE, it already holds most of NEE: the null "mean seasonal Reco - GPP" knows
-    the day's GPP and nothing of the year's respiration, so that its error in NEE is that of the seasonal cycle in Reco.
-    All seasonal means leave the scored year out.
+
+def comparisons(result: SiteResult) -> list[Comparison]:
+    """Return daily and annual scores of Reco and NEE beside their null models (`pipeline.site.skill.seasonal_nulls`).
+
+    Without observations the comparisons have no pairs.
     """
     site = result.site
-    reco_cycle, nee_cycle = (
-        seasonal_cycle(observed, dates=site.dates, crop=site.crop) for observed in (site.reco, site.nee)
-    )
-    reco_nulls = {"mean seasonal cycle": reco_cycle}
-    nee_nulls = {"mean seasonal Reco - GPP": reco_cycle - site.gpp, "mean seasonal cycle": nee_cycle}
+    nulls = seasonal_nulls(site.reco, site.nee, gpp=site.gpp, dates=site.dates, crop=site.crop)
     return [
-        *compare("Reco", observed=site.reco, network=result.reco, nulls=reco_nulls, dates=site.dates),
-        *compare("NEE", observed=site.nee, network=result.nee, nulls=nee_nulls, dates=site.dates),
+        *compare("Reco", observed=site.reco, network=result.reco, nulls=nulls.reco, dates=site.dates),
+        *compare("NEE", observed=site.nee, network=result.nee, nulls=nulls.nee, dates=site.dates),
     ]
 
 
 def outside_training(site: SiteInputs) -> list[str]:
-    """Return one sentence for each input that leaves the range of the published training data, with its days."""
+    """Return a sentence for each input outside the range of the published training data, with the number of days."""
     sentences = []
     for index, feature in enumerate(FEATURES):
         low, high = training_range(index)
-        values, margin = site.features[:, index], 1e-3 * (high - low)  # the published range is rounded
+        values, margin = site.features[:, index], RANGE_MARGIN * (high - low)
         days = int(((values < low - margin) | (values > high + margin)).sum())
         if days:
             sentences.append(
-                f"{feature.name} lies outside the published training range {low:.4g} to {high:.4g} {feature.unit} "
+                f"{feature.name} is outside the published training range of {low:.4g} to {high:.4g} {feature.unit} "
                 f"on {days:,} of {len(values):,} days."
             )
     return sentences
 
 
 def daily_table(result: SiteResult) -> pd.DataFrame:
-    """Return one row a day [g C m-2 d-1]; observed columns are empty on days that were not scored."""
+    """Return one row per day [g C m-2 d-1]; observed columns are NaN on days that are not scored."""
     site = result.site
     columns = {
         "gpp": site.gpp,
@@ -181,14 +181,14 @@ def daily_table(result: SiteResult) -> pd.DataFrame:
 
 
 def annual_table(result: SiteResult) -> pd.DataFrame:
-    """Return one row a year [g C m-2 yr-1]: dSOC = -NEE - yield is positive where the soil gains.
+    """Return one row per year [g C m-2 yr-1]; dSOC = -NEE - yield is positive if the soil gains carbon.
 
-    The balance residual is the sum of Ra + Rh - GPP - NEE: what the network's NEE leaves open.
+    The balance residual is the sum of Ra + Rh - GPP - NEE, by which the network's NEE fails to close the balance.
     """
     site, years = result.site, result.site.day_years
     fluxes = {"gpp": site.gpp, "ra": result.ra, "rh": result.rh, "reco": result.reco, "nee": result.nee}
     table = pd.DataFrame(fluxes).groupby(years).sum()
-    table["yield"] = result.grain
+    table["yield"] = result.yield_
     table["dsoc"] = -table["nee"] - table["yield"]
     table["balance_residual"] = table["reco"] - table["gpp"] - table["nee"]
     table = table.add_suffix("_gc_m2_yr")

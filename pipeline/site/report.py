@@ -1,4 +1,4 @@
-"""What `agcarbon site` leaves behind: tables, scores beside nulls, a figure, and words that say what they are worth."""
+"""Output of `agcarbon site`: tables, scores beside null models, a figure, and verdicts on skill in words."""
 
 from __future__ import annotations
 
@@ -19,46 +19,45 @@ from rich.table import Table
 from model.checkpoint import Checkpoint
 from model.features import CORN
 from pipeline.site.point import SPIN_UP_YEARS, SiteResult, annual_table, comparisons, daily_table, outside_training
-from pipeline.site.skill import Comparison
+from pipeline.site.skill import UNITS, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-UNITS = {"daily": "g C m-2 d-1", "annual": "g C m-2 yr-1"}
-MIN_PAIRS = 10  # fewer years or days can beat a null by chance
+MIN_PAIRS = 10  # with fewer days or years a network can beat a null model by chance
+NETWORK = "network"
 PREDICTED, OBSERVED = "#0072b2", "#555555"
 
 
 def verdict(comparison: Comparison) -> str:
-    """Return in one sentence whether the network knows more than the best null."""
-    subject = f"{comparison.flux}, {comparison.period}, n = {comparison.network.count}"
-    name = comparison.best_null
+    """Return a sentence on whether the network beats the best null model, and with how many pairs."""
+    network, name, skill = comparison.network, comparison.best_null, comparison.skill
+    subject = f"{comparison.flux}, {comparison.period}, n = {network.count}"
     if name is None:
-        return f"{subject}: no null to compare with (it needs two observed years), so no skill is claimed."
-    against = (
-        f"RMSE {comparison.network.rmse:.3g} against {comparison.nulls[name].rmse:.3g}, skill {comparison.skill:+.2f}"
-    )
-    if comparison.skill > 0 and comparison.network.count < MIN_PAIRS:
-        return f"{subject}: closer than the best null, {name} ({against}), on too few pairs to claim skill."
-    if comparison.skill > 0:
-        return f"{subject}: the network beats the best null, {name} ({against})."
-    return f"{subject}: the network does not beat the best null, {name} ({against}); no skill is claimed."
+        return f"{subject}: no null model to compare with (it needs two observed years), so no skill is claimed."
+    figures = f"RMSE {network.rmse:.3g} against {comparison.nulls[name].rmse:.3g}, skill {skill:+.2f}"
+    if not skill > 0:
+        return f"{subject}: the network does not beat the best null model, {name} ({figures}); no skill is claimed."
+    if network.count < MIN_PAIRS:
+        few = "but on too few pairs to claim skill"
+        return f"{subject}: the network beats the best null model, {name} ({figures}), {few}."
+    return f"{subject}: the network beats the best null model, {name} ({figures})."
 
 
 def score_table(scores: Sequence[Comparison]) -> pd.DataFrame:
-    """Return one row for the network and each null of every comparison; rmse and bias in `unit`."""
+    """Return one row for the network and each null model of every comparison; rmse and bias are in `unit`."""
     rows = [
         (each.flux, each.period, model, one.count, one.r2_or_nan, one.rmse, one.bias, UNITS[each.period])
         for each in scores
-        for model, one in {"network": each.network, **each.nulls}.items()
+        for model, one in {NETWORK: each.network, **each.nulls}.items()
     ]
     return pd.DataFrame(rows, columns=["flux", "period", "model", "n", "r2", "rmse", "bias", "unit"])
 
 
 @dataclass(frozen=True)
 class Report:
-    """A site's result with its scores, its caveats and the name of the checkpoint that made it."""
+    """A site's fluxes with their scores and caveats, and the checkpoint that predicted them."""
 
     result: SiteResult
     checkpoint: Checkpoint
@@ -66,27 +65,27 @@ class Report:
 
     @cached_property
     def scores(self) -> list[Comparison]:
-        """Comparisons that have at least one pair."""
+        """Comparisons with at least one pair of prediction and observation."""
         return [each for each in comparisons(self.result) if each.network.count]
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the scores must know."""
+        """Caveats for readers of the scores."""
         site = self.result.site
         years = " and ".join(map(str, site.years[:SPIN_UP_YEARS]))
-        spin_up = f"The state starts at zeros and spins up over {years}, which are then run again and scored."
+        spin_up = f"The hidden state starts at zero and is spun up over {years}; then all years are run and scored."
         return [*site.notes, *outside_training(site), spin_up]
 
     @property
     def title(self) -> str:
-        """Site, years, checkpoint and where its weights come from."""
+        """Site, years, checkpoint and origin of its weights."""
         site = self.result.site
         years = f"{site.years[0]}–{site.years[-1]}" if len(site.years) > 1 else str(site.years[0])
         origin = self.checkpoint.record.get("origin", "origin not recorded")
         return f"{site.name}, {years} · checkpoint {self.checkpoint_name} ({origin})"
 
     def as_json(self) -> dict[str, Any]:
-        """Return what is needed to know where the tables come from."""
+        """Return the provenance of the tables, with caveats and verdicts, as JSON values."""
         return {
             "site": self.result.site.name,
             "years": self.result.site.years,
@@ -99,13 +98,13 @@ class Report:
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print the annual budget, the scores beside their nulls, the verdicts and the caveats."""
+    """Print the annual budget, the scores beside those of the null models, the verdicts and the caveats."""
     console.print(report.title, style="bold", markup=False, highlight=False)
     console.print(_annual(annual_table(report.result)))
     if report.scores:
         console.print(_scores(score_table(report.scores)))
     else:
-        console.print("Nothing was observed, so nothing is scored: add RECO and NEE columns or a tower file.")
+        console.print("No observations to score against: add the columns RECO and NEE, or give a tower file.")
     for each in report.scores:
         console.print(f"• {verdict(each)}", markup=False, highlight=False)
     for note in report.notes:
@@ -114,7 +113,7 @@ def print_report(report: Report, console: Console) -> None:
 
 def _annual(annual: pd.DataFrame) -> Table:
     table = Table(
-        title=f"Annual carbon budget in {UNITS['annual']}; dSOC = -NEE - yield, positive where the soil gains"
+        title=f"Annual carbon budget in {UNITS['annual']}; dSOC = -NEE - yield, positive if the soil gains carbon"
     )
     names = ["gpp", "reco", "nee", "yield", "dsoc", "balance_residual"]
     for heading in ("year", "crop", "GPP", "Reco", "NEE", "yield", "dSOC", "residual"):
@@ -127,7 +126,7 @@ def _annual(annual: pd.DataFrame) -> Table:
 
 def _scores(scores: pd.DataFrame) -> Table:
     table = Table(
-        title="Network beside null models, on the same days; seasonal means leave the scored year out",
+        title="Network and null models on the same days; mean seasonal cycles leave out the year that is scored",
         caption=f"RMSE and bias in {UNITS['daily']} or {UNITS['annual']}",
     )
     for heading in ("flux", "period", "model", "n", "R²", "RMSE", "bias"):
@@ -135,16 +134,16 @@ def _scores(scores: pd.DataFrame) -> Table:
     for (flux, period), rows in scores.groupby(["flux", "period"], sort=False):
         digits = 3 if period == "daily" else 0
         for _, row in rows.iterrows():
-            bias = round(row["bias"], digits) + 0.0  # no "-0"
+            bias = round(row["bias"], digits) + 0.0  # turns -0.0 into 0.0
             values = [f"{row['r2']:.3f}", f"{row['rmse']:.{digits}f}", f"{bias:+.{digits}f}"]
-            style = "bold" if row["model"] == "network" else None
+            style = "bold" if row["model"] == NETWORK else None
             table.add_row(str(flux), str(period), row["model"], str(row["n"]), *values, style=style)
         table.add_section()
     return table
 
 
-def figure(report: Report) -> Figure:
-    """Return Reco and NEE, predicted against observed: courses over time and, where observed, scatter plots."""
+def site_figure(report: Report) -> Figure:
+    """Return daily Reco and NEE, predicted and observed, as time series and, if observed, as scatter plots."""
     from matplotlib.figure import Figure
 
     result, site = report.result, report.result.site
@@ -154,20 +153,20 @@ def figure(report: Report) -> Figure:
     drawing.supxlabel(notes, fontsize=7.5, x=0.01, ha="left", color="0.35")
     axes = drawing.subplots(2, 2, width_ratios=[2.7, 1])
     pairs = {"Reco": (result.reco, site.reco), "NEE": (result.nee, site.nee)}
-    for (course, scatter), (flux, (predicted, observed)) in zip(axes, pairs.items(), strict=True):
-        _draw_course(course, dates=site.dates, predicted=predicted, observed=observed)
-        course.set_ylabel(rf"{flux} [g C m$^{{-2}}$ d$^{{-1}}$]")
+    for (series, scatter), (flux, (predicted, observed)) in zip(axes, pairs.items(), strict=True):
+        _draw_series(series, dates=site.dates, predicted=predicted, observed=observed)
+        series.set_ylabel(rf"{flux} [g C m$^{{-2}}$ d$^{{-1}}$]")
         daily = [each for each in report.scores if (each.flux, each.period) == (flux, "daily")]
         if daily:
             _draw_scatter(scatter, predicted=predicted, observed=observed, scores=daily[0])
         else:
             scatter.set_axis_off()
     axes[0, 0].legend(loc="upper left", frameon=False, ncols=2)
-    axes[1, 0].annotate("positive: to the atmosphere", (0.005, 0.03), xycoords="axes fraction", fontsize=8)
+    axes[1, 0].annotate("positive to the atmosphere", (0.005, 0.03), xycoords="axes fraction", fontsize=8)
     return drawing
 
 
-def _draw_course(
+def _draw_series(
     axes: Axes, *, dates: NDArray[np.datetime64], predicted: NDArray[np.float64], observed: NDArray[np.float64]
 ) -> None:
     axes.axhline(0, color="0.8", linewidth=0.8)
@@ -187,12 +186,12 @@ def _draw_scatter(
     axes.locator_params(nbins=5)
     network = scores.network
     lines = [f"network: R² {network.r2_or_nan:.3f}, RMSE {network.rmse:.2f}, bias {network.bias:+.2f}"]
-    lines += [f"null, {name}: R² {null.r2_or_nan:.3f}" for name, null in scores.nulls.items()]
+    lines += [f"null model, {name}: R² {null.r2_or_nan:.3f}" for name, null in scores.nulls.items()]
     axes.set_title("\n".join(lines), fontsize=8, loc="left")
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write daily.csv, annual.csv, scores.csv (where observed), site.json and site.png; return their paths."""
+    """Write daily.csv, annual.csv, scores.csv (if observed), site.json and site.png; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = {"daily.csv": daily_table(report.result), "annual.csv": annual_table(report.result)}
     if report.scores:
@@ -200,5 +199,5 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     for name, table in tables.items():
         table.to_csv(folder / name, index=False, float_format="%.6g")
     (folder / "site.json").write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
-    figure(report).savefig(folder / "site.png", dpi=150)
+    site_figure(report).savefig(folder / "site.png", dpi=150)
     return [folder / name for name in (*tables, "site.json", "site.png")]

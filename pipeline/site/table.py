@@ -1,4 +1,4 @@
-"""Daily inputs of a site as a table of one row a day: reading, checking, writing."""
+"""Daily inputs of a site as a table with one row per day: reading, checking, writing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model.features import CORN, FEATURE_NAMES, FEATURES, SOIL_NAMES, SOYBEAN
 from pipeline.errors import UserError
 from pipeline.site.point import SiteInputs
 
-DERIVED = {"Crop_Type": "crop", "Year": "date"}  # inputs that other columns hold
+DERIVED = {"Crop_Type": "crop", "Year": "date"}  # inputs that are derived from other columns
 INPUT_COLUMNS = tuple(name for name in FEATURE_NAMES if name not in DERIVED)
 OBSERVED_COLUMNS = ("RECO", "NEE")
 CROPS = {"corn": CORN, "soybean": SOYBEAN, str(CORN): CORN, str(SOYBEAN): SOYBEAN}
@@ -21,14 +21,14 @@ NOTE = "# note:"
 
 
 class Limit(NamedTuple):
-    """Values that a column can hold in nature, and the likely mistake if it holds others."""
+    """Plausible range of a column, and the remedy for the likely mistake if a value lies outside."""
 
     low: float
     high: float
     remedy: str
 
 
-# Wide enough for any cropland on Earth: a value outside is a unit or a fill value, never weather.
+# Wide enough for any cropland on Earth: a value outside is a wrong unit or a fill value, never weather.
 _FLUX = "fill values must be left empty, and the unit is g C m-2 d-1"
 LIMITS = {
     "RADN": Limit(0, 45, "multiply a daily mean in W m-2 by 0.0864"),
@@ -60,7 +60,7 @@ def _column_faults(table: pd.DataFrame) -> list[str]:
 
 
 def _dates(table: pd.DataFrame) -> pd.DatetimeIndex:
-    """Return the dates, checked to be every day of whole calendar years in order."""
+    """Return the dates; raise if they are not every day of complete calendar years in order."""
     raw = table["date"].astype(str)
     dates = pd.to_datetime(raw, format="%Y-%m-%d", errors="coerce")
     if dates.isna().any():
@@ -72,28 +72,29 @@ def _dates(table: pd.DataFrame) -> pd.DatetimeIndex:
         raise UserError(
             f"row {row + 1}: date {raw.iloc[row]} follows {raw.iloc[row - 1]}; give each day once, in order"
         )
-    whole = pd.date_range(f"{found[0].year}-01-01", f"{found[-1].year}-12-31")
-    gaps = whole.difference(found)
+    gaps = pd.date_range(f"{found[0].year}-01-01", f"{found[-1].year}-12-31").difference(found)
     if len(gaps):
         raise UserError(
             f"{len(gaps)} days missing, the first {gaps[0]:%Y-%m-%d}; "
-            f"give every day of whole calendar years, 31 December of leap years too"
+            f"give every day of complete calendar years, including 31 December of leap years"
         )
     return found
 
 
 def _crop_codes(table: pd.DataFrame, dates: pd.DatetimeIndex) -> tuple[pd.Series, list[str]]:
+    """Return the crop code of each day and the faults found: an unknown crop, or years with more than one."""
+    # A spreadsheet writes the code 1 as 1.0.
     words = table["crop"].astype(str).str.strip().str.lower().str.removesuffix(".0")
     codes = words.map(CROPS)
     if codes.isna().any():
         row = int(np.flatnonzero(codes.isna())[0])
         return codes, [f"crop on {dates[row]:%Y-%m-%d} is {words.iloc[row]!r}; write corn (or 1) or soybean (or 5)"]
     mixed = codes.groupby(dates.year).nunique()
-    return codes, [f"crop changes within {year}; the network knows one a year" for year in mixed.index[mixed > 1]]
+    return codes, [f"crop changes within {year}; give one crop per calendar year" for year in mixed.index[mixed > 1]]
 
 
 def _value_faults(name: str, *, values: pd.Series, raw: pd.Series, dates: pd.DatetimeIndex) -> list[str]:
-    """Return at most one fault of each kind, with the first day that has it and the number of days."""
+    """Return at most one fault of each kind, with the first day on which it occurs and the number of days."""
     low, high, remedy = LIMITS[name]
     not_number = values.isna() & (raw.notna() if name in OBSERVED_COLUMNS else True)
     outside = (values < low) | (values > high)
@@ -112,19 +113,19 @@ def _value_faults(name: str, *, values: pd.Series, raw: pd.Series, dates: pd.Dat
 
 
 def _unit_faults(numbers: pd.DataFrame) -> list[str]:
-    """Return faults that no single value shows: soil that changes, percent and m s-1 in place of the units."""
+    """Return faults of the complete table: soil that changes, percent or m s-1 as unit, swapped water contents."""
     faults = [
-        f"{name} changes from {numbers[name].min():g} to {numbers[name].max():g}; soil is constant in time"
+        f"{name} changes from {numbers[name].min():g} to {numbers[name].max():g}; soil must be constant in time"
         for name in SOIL_NAMES
         if numbers[name].nunique() > 1
     ]
     wind, sand_silt = numbers["WIND"].mean(), (numbers["TSAND"] + numbers["TSILT"]).mean()
     if wind < 30:
-        faults.append(f"WIND has a mean of {wind:.2g} km d-1, calmer than anywhere; {LIMITS['WIND'].remedy}")
+        faults.append(f"WIND has a mean of {wind:.2g} km d-1, implausibly low; {LIMITS['WIND'].remedy}")
     if sand_silt <= 100:
-        faults.append(f"TSAND + TSILT is {sand_silt:.3g} g kg-1, 90 % clay or more; {LIMITS['TSAND'].remedy}")
+        faults.append(f"TSAND + TSILT is {sand_silt:.3g} g kg-1, leaving 90 % clay or more; {LIMITS['TSAND'].remedy}")
     if (numbers["TWP"] >= numbers["TFC"]).any():
-        faults.append("TWP is not below TFC; the wilting point is drier than field capacity")
+        faults.append("TWP is not below TFC; soil is drier at the wilting point than at field capacity")
     return faults
 
 
@@ -140,23 +141,23 @@ def site_inputs(table: pd.DataFrame, *, name: str, notes: tuple[str, ...] = ()) 
     Parameters
     ----------
     table
-        One row a day of whole calendar years: `date` (YYYY-MM-DD), `crop` (corn or 1, soybean or 5), the columns of
-        `INPUT_COLUMNS` in the units of `model.features.FEATURES`; optionally observed RECO and NEE [g C m-2 d-1, NEE
-        positive to the atmosphere], empty where there is none.
+        One row per day of complete calendar years: `date` (YYYY-MM-DD), `crop` (corn or 1, soybean or 5), the columns
+        of `INPUT_COLUMNS` in the units of `model.features.FEATURES`; optionally observed RECO and NEE [g C m-2 d-1, NEE
+        positive to the atmosphere], empty on days without an observation.
     name
-        Of the site.
+        Site name.
     notes
-        What a reader of the scores must know.
+        Caveats for readers of the scores.
 
     Raises
     ------
     UserError
-        Naming every missing column, the first gap, and for each column the first day with no number or a value outside
-        what nature knows, with the likely cause.
+        Naming every missing column, the first gap, and for each column the first day without a number or with an
+        implausible value, with the likely cause.
     """
     _refuse(_column_faults(table))
     if not len(table):
-        raise UserError("no rows; give one row a day")
+        raise UserError("no rows; give one row per day")
     dates = _dates(table)
     codes, faults = _crop_codes(table, dates)
     observed = [column for column in OBSERVED_COLUMNS if column in table.columns]
@@ -171,7 +172,7 @@ def site_inputs(table: pd.DataFrame, *, name: str, notes: tuple[str, ...] = ()) 
 
 
 def read_site_csv(path: Path) -> SiteInputs:
-    """Return the checked inputs in a CSV file of `site_inputs`' columns.
+    """Return the checked inputs of a CSV file with the columns of `site_inputs`.
 
     Lines that start with # are comments; those that start with "# note:" become the notes.
 
@@ -181,7 +182,7 @@ def read_site_csv(path: Path) -> SiteInputs:
         If the file cannot be read as CSV, or for what `site_inputs` refuses.
     """
     try:
-        # Text first: a word among numbers is then named with its day, and no column changes type in silence.
+        # Read as text, so that a word among numbers is reported with its day and no column silently changes its type.
         table = pd.read_csv(path, comment="#", skipinitialspace=True, dtype=str)
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -197,19 +198,19 @@ def read_site_csv(path: Path) -> SiteInputs:
 
 def _legend() -> list[str]:
     return [
-        "# Daily inputs of one point for `agcarbon site`: one row for every day of whole calendar years.",
+        "# Daily inputs of one point for `agcarbon site`: one row for every day of complete calendar years.",
         "# date: YYYY-MM-DD",
-        "# crop: corn (or 1) or soybean (or 5), one a year",
+        "# crop: corn (or 1) or soybean (or 5), one per year",
         *(f"# {each.name} [{each.unit}]: {each.meaning}" for each in FEATURES if each.name not in DERIVED),
-        "# RECO [g m-2 d-1]: observed ecosystem respiration, carbon; optional, empty where there is none",
+        "# RECO [g m-2 d-1]: observed ecosystem respiration, carbon; optional, empty on days without an observation",
         "# NEE [g m-2 d-1]: observed net ecosystem exchange, carbon, positive to the atmosphere; optional",
     ]
 
 
 def write_site_csv(path: Path, table: pd.DataFrame, *, notes: tuple[str, ...] = ()) -> None:
-    """Write a table of `site_inputs`' columns as CSV under a legend of meanings and units.
+    """Write a table with the columns of `site_inputs` as CSV below a legend of meanings and units.
 
-    Notes travel in the file and are printed beside the scores: that observations are synthetic, say.
+    Notes are stored in the file and printed beside the scores, for instance that the observations are synthetic.
     """
     columns = [name for name in ("date", "crop", *INPUT_COLUMNS, *OBSERVED_COLUMNS) if name in table.columns]
     legend = "".join(f"{line}\n" for line in (*_legend(), *(f"{NOTE} {note}" for note in notes)))
@@ -217,14 +218,14 @@ def write_site_csv(path: Path, table: pd.DataFrame, *, notes: tuple[str, ...] = 
 
 
 def write_template(path: Path) -> None:
-    """Write the legend and the header with no rows.
+    """Write the legend and the header, without rows.
 
     Raises
     ------
     UserError
-        If the file exists: a filled table must not be lost.
+        If the file exists: a table with data must not be overwritten.
     """
     if path.exists():
-        raise UserError(f"{path}: exists; name a new file for the template")
+        raise UserError(f"{path}: the file exists; name a new file for the template")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_site_csv(path, pd.DataFrame(columns=["date", "crop", *INPUT_COLUMNS, *OBSERVED_COLUMNS]))

@@ -18,12 +18,12 @@ from pipeline.sources.towers.fluxnet import Partitioning
 from pipeline.sources.towers.read import read_tower
 from pipeline.years import parse_year_range
 
-MIN_QC = 0.75  # of NEE_VUT_REF_QC: at least three quarters of the half-hours measured or filled with confidence
-MAX_WITHOUT_GPP = 0.1  # share of days without any GPP, which the network is given as 0
+MIN_QC = 0.75  # of NEE_VUT_REF_QC: at least three quarters of the half-hours measured or gap-filled with confidence
+MAX_WITHOUT_GPP = 0.1  # share of days without any GPP, for which the network gets 0
 
 
 class TowerFiles(NamedTuple):
-    """Where a tower's data lie."""
+    """Paths of a tower's data."""
 
     weather: Path  # folder of hourly weather, ecosys layout
     soil: Path  # soil layers, ecosys layout
@@ -43,7 +43,12 @@ def parse_crops(text: str, years: Sequence[int]) -> dict[int, int]:
     Raises
     ------
     UserError
-        For an unknown crop, or a year that is missing or malformed.
+        If a crop is unknown, or a year is missing or malformed.
+
+    Examples
+    --------
+    >>> parse_crops("2002=corn, 2003=soybean", [2002, 2003])
+    {2002: 1, 2003: 5}
     """
     if "=" not in text:
         return dict.fromkeys(years, _crop_code(text))
@@ -56,26 +61,30 @@ def parse_crops(text: str, years: Sequence[int]) -> dict[int, int]:
 
 
 def tower_years(tower: Tower, weather: pd.DataFrame) -> list[int]:
-    """Return the years that tower and weather both cover whole, which must be consecutive for the state to be carried.
+    """Return the calendar years of which tower and weather both have every day.
+
+    They must be consecutive, because the hidden state is carried from year to year.
 
     Raises
     ------
     UserError
-        If there are none, or years between them are missing.
+        If there are none, or if years between them are missing.
     """
     days = pd.DatetimeIndex(weather.index)
     years = [
         year for year in tower.whole_years if len(pd.date_range(f"{year}-01-01", f"{year}-12-31").difference(days)) == 0
     ]
-    if not years or years[-1] - years[0] + 1 != len(years):
-        raise UserError(f"tower and weather share the whole years {years}; choose consecutive ones with --years")
+    if not years:
+        raise UserError("there is no calendar year of which both tower and weather have every day; give other files")
+    if years[-1] - years[0] + 1 != len(years):
+        raise UserError(f"tower and weather both have every day of {years}; choose consecutive years with --years")
     return years
 
 
 def tower_site(
     weather: pd.DataFrame, *, soil: pd.Series, tower: Tower, crops: Mapping[int, int], min_qc: float = MIN_QC
 ) -> SiteInputs:
-    """Return the inputs of a tower's site for the years of `crops`, observations masked where they are unfit.
+    """Return the inputs of a tower's site for the years of `crops`, observations of low quality masked.
 
     Parameters
     ----------
@@ -84,17 +93,17 @@ def tower_site(
     soil
         The nine soil inputs (`pipeline.sources.ecosys.topsoil`).
     tower
-        Its Reco and NEE; input GPP is Reco - NEE.
+        Observed Reco and NEE; the input GPP is Reco - NEE.
     crops
-        Crop code of each year, consecutive years.
+        Crop code of each year; the years must be consecutive.
     min_qc
-        Days whose NEE quality is lower are not scored; they stay in the input GPP, which must have no gaps.
+        Lowest NEE quality at which a day is scored, 0 to 1; days below stay in the input GPP, which must have no gaps.
 
     Raises
     ------
     UserError
-        If the weather lacks a day of these years, the tower gives no GPP on more than `MAX_WITHOUT_GPP` of the days, or
-        a value lies outside what nature knows.
+        If the weather of a day is missing, if there is no GPP on more than `MAX_WITHOUT_GPP` of the days, or if a value
+        is implausible.
     """
     dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
     absent = dates.difference(pd.DatetimeIndex(weather.index))
@@ -131,14 +140,14 @@ def read_tower_site(
     files
         Weather, soil and tower.
     crop, years
-        As `parse_crops` and `parse_year_range` take them; years None for all whole years that tower and weather share.
+        As in `parse_crops` and `parse_year_range`; None for all years of which tower and weather have every day.
     partitioning, min_qc
-        As `read_tower` and `tower_site` take them.
+        As in `read_tower` and `tower_site`.
 
     Raises
     ------
     UserError
-        For what any of these refuses.
+        If a file cannot be read, or for the reasons of the functions above.
     """
     weather, tower = daily_weather(files.weather), read_tower(files.tower, partitioning=partitioning)
     chosen = parse_year_range(years) if years else tower_years(tower, weather)

@@ -43,7 +43,7 @@ def test_a_site_is_the_network_after_two_years_of_spin_up_with_the_state_carried
     expected = _by_hand(untrained, site_days)
     for name in ("ra", "rh", "nee"):
         np.testing.assert_allclose(getattr(result, name), expected[name], atol=1e-5)
-    np.testing.assert_allclose(result.grain, expected.attrs["grain"], rtol=1e-5)
+    np.testing.assert_allclose(result.yield_, expected.attrs["grain"], rtol=1e-5)
     assert len(result.ra) == 365 + 366 + 365
 
 

@@ -30,9 +30,9 @@ def test_skill_is_claimed_only_above_the_best_null() -> None:
     nulls = {"weak": Score(0.1, 3.0, 0.0, 90), "strong": Score(0.9, 1.0, 0.0, 90)}
     better, worse = (Comparison("NEE", "daily", Score(0.9, rmse, 0.0, 90), nulls) for rmse in (0.5, 1.5))
     assert verdict(better) == (
-        "NEE, daily, n = 90: the network beats the best null, strong (RMSE 0.5 against 1, skill +0.75)."
+        "NEE, daily, n = 90: the network beats the best null model, strong (RMSE 0.5 against 1, skill +0.75)."
     )
-    assert "does not beat the best null, strong" in verdict(worse)
+    assert "does not beat the best null model, strong" in verdict(worse)
     assert "no skill is claimed" in verdict(worse)
     assert "no skill is claimed" in verdict(replace(better, nulls={}))
     assert "too few pairs to claim skill" in verdict(replace(better, period="annual", network=Score(0.9, 0.5, 0.0, 3)))
@@ -42,7 +42,7 @@ def test_the_printed_report_holds_nulls_origin_and_caveats(report: Report) -> No
     text = StringIO()
     print_report(report, Console(file=text, width=160))
     printed = text.getvalue()
-    for words in ("Here [1], 2003–2005", "random weights", "mean seasonal Reco - GPP", "The pump was on.", "spins up"):
+    for words in ("Here [1], 2003–2005", "random weights", "mean seasonal Reco - GPP", "The pump was on.", "spun up"):
         assert words in printed
 
 
@@ -68,5 +68,5 @@ def test_without_observations_there_are_no_scores(
     assert blind.scores == []
     text = StringIO()
     print_report(blind, Console(file=text, width=160))
-    assert "Nothing was observed" in text.getvalue()
+    assert "No observations" in text.getvalue()
     assert [path.name for path in write_report(blind, tmp_path)] == ["daily.csv", "annual.csv", "site.json", "site.png"]

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.site.skill import CYCLE_WINDOW_DAYS, compare, seasonal_cycle
+from pipeline.site.skill import (
+    CYCLE_WINDOW_DAYS,
+    SEASONAL_CYCLE,
+    SEASONAL_RECO_LESS_GPP,
+    compare,
+    seasonal_cycle,
+    seasonal_nulls,
+)
 
 DATES = np.arange("2002-01-01", "2005-01-01", dtype="datetime64[D]")  # 365 + 365 + 366 days
 YEARS = DATES.astype("datetime64[Y]").astype(int) + 1970
@@ -51,6 +58,17 @@ def test_the_cycle_does_not_depend_on_the_unit_of_the_dates(unit: str) -> None:
     expected = seasonal_cycle(values, dates=DATES, crop=CORN)
     found = seasonal_cycle(values, dates=DATES.astype(f"datetime64[{unit}]"), crop=CORN)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_the_null_models_of_nee_are_its_own_cycle_and_that_of_reco_less_the_days_gpp() -> None:
+    reco, nee, gpp = (np.random.default_rng(seed).normal(size=len(DATES)) for seed in range(3))
+    nulls = seasonal_nulls(reco, nee, gpp=gpp, dates=DATES, crop=CORN)
+    reco_cycle, nee_cycle = (seasonal_cycle(flux, dates=DATES, crop=CORN) for flux in (reco, nee))
+    assert list(nulls.reco) == [SEASONAL_CYCLE]
+    assert list(nulls.nee) == [SEASONAL_RECO_LESS_GPP, SEASONAL_CYCLE]
+    np.testing.assert_array_equal(nulls.reco[SEASONAL_CYCLE], reco_cycle)
+    np.testing.assert_array_equal(nulls.nee[SEASONAL_CYCLE], nee_cycle)
+    np.testing.assert_array_equal(nulls.nee[SEASONAL_RECO_LESS_GPP], reco_cycle - gpp)
 
 
 def test_all_models_are_scored_on_the_same_days() -> None:

@@ -35,7 +35,7 @@ def test_a_table_survives_being_written_and_read(site_days: pd.DataFrame, tmp_pa
     np.testing.assert_array_equal(site.features[:, FEATURE_NAMES.index("Year")], site.day_years)
 
 
-def test_the_template_names_every_column_with_its_unit_and_lacks_only_rows(tmp_path: Path) -> None:
+def test_the_template_names_every_column_with_its_unit_and_has_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "template.csv"
     write_template(path)
     text = path.read_text()
@@ -122,7 +122,7 @@ def test_fill_values_among_observations_are_refused_not_scored(site_days: pd.Dat
 
 def test_soil_must_not_change_nor_crops_within_a_year(site_days: pd.DataFrame) -> None:
     site_days.loc[0, "TPH"] = 7.0
-    assert "soil is constant in time" in _refused(site_days)
+    assert "soil must be constant in time" in _refused(site_days)
     site_days.loc[0, "crop"] = "soybean"
     assert "crop changes within 2003" in _refused(site_days)
     site_days.loc[0, "crop"] = "wheat"

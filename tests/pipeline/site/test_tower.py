@@ -59,6 +59,8 @@ def test_weather_must_cover_the_years(site_days: pd.DataFrame) -> None:
     assert tower_years(tower, weather.loc[:"2005-06-30"]) == [2003, 2004]
     with pytest.raises(UserError, match="consecutive"):
         tower_years(tower, weather.drop(weather.loc["2004-06"].index))
+    with pytest.raises(UserError, match="no calendar year of which both"):
+        tower_years(tower, weather.loc["2003-02-01":"2003-11-30"])
     with pytest.raises(UserError, match="no weather on 184 days of 2003-2005, the first 2005-07-01"):
         tower_site(weather.loc[:"2005-06-30"], soil=pd.Series(), tower=tower, crops={2003: 1, 2005: 1})
 
