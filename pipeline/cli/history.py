@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import icechunk
 
     from pipeline.job import Job
+    from pipeline.storage.commit import Committer
 
 StoreName: TypeAlias = Literal["cube", "inputs"]
 
@@ -63,24 +65,30 @@ def tag(
     from pipeline.cube.history import delete_release, make_release, releases, short
     from pipeline.cube.history_report import releases_json, releases_table
     from pipeline.job import Job
-    from pipeline.storage import repository as store
 
     if (name is not None) + (delete is not None) + (listed or as_json) > 1:
         raise typer.BadParameter("give one of a name to make, --delete and --list")
     job = Job.open(run_file)
-    location, repository = job.run_file.stores.cube, job.open_cube()
     if name is not None:
-        with store.sole_writer(location):
-            made = make_release(repository, name, at=at, message=message)
+        with _writing_cube(job) as committer:
+            made = make_release(committer, name, at=at, message=message)
         console.print(f"release {name}: snapshot {short(made.of)}")
     elif delete is not None:
-        with store.sole_writer(location):
-            delete_release(repository, delete)
+        with _writing_cube(job) as committer:
+            delete_release(committer, delete)
         console.print(f"release {delete} deleted; gc may now free what it alone held")
     elif as_json:
-        print(releases_json(location, releases(repository)))
+        print(releases_json(job.run_file.stores.cube, releases(job.open_cube())))
     else:
-        console.print(releases_table(location, releases(repository)))
+        console.print(releases_table(job.run_file.stores.cube, releases(job.open_cube())))
+
+
+def _writing_cube(job: Job) -> AbstractContextManager[Committer]:
+    """Hold the cube's lock, and give its committer."""
+    from pipeline.storage.commit import committing
+    from pipeline.storage.retry import RetryPolicy
+
+    return committing(job.run_file.stores.cube, job.open_cube, RetryPolicy(job.run_file.execution.retries))
 
 
 def rollback(
@@ -94,20 +102,18 @@ def rollback(
     from pipeline.cube.history_report import rollback_sentences
     from pipeline.cube.rollback import plan_rollback, roll_back
     from pipeline.job import Job
-    from pipeline.storage import repository as store
 
     job = Job.open(run_file)
-    with store.sole_writer(job.run_file.stores.cube):
-        repository = job.open_cube()
-        wanted = plan_rollback(repository, to)
-        for sentence in rollback_sentences(wanted):
+    with _writing_cube(job) as committer:
+        planned = committer.carry_out(lambda: plan_rollback(committer.repository, to))
+        for sentence in rollback_sentences(planned):
             console.print(sentence)
         if not yes:
             typer.confirm("roll back?", abort=True)
-        made = roll_back(repository, wanted)
+        made = roll_back(committer, planned)
     console.print(
         f"the cube is at {short(made)}; until gc frees it, the state left can be had again: "
-        f"agcarbon rollback {job.path} {short(wanted.left)}"
+        f"agcarbon rollback {job.path} {short(planned.left)}"
     )
 
 
@@ -128,6 +134,7 @@ def gc(
     from pipeline.cube.garbage import Retention, collect_stores
     from pipeline.cube.history_report import freed_sentence
     from pipeline.job import Job
+    from pipeline.storage.retry import RetryPolicy
 
     if expire_before is not None and keep_days is not None:
         raise typer.BadParameter("give one of --expire-before and --keep-days")
@@ -136,6 +143,9 @@ def gc(
         since = datetime.now(UTC) - timedelta(days=keep_days)
     job = Job.open(run_file)
     names = ("cube", "inputs") if store == "both" else (store,)
-    stores, retention = job.run_file.stores.repositories, Retention(since)
-    for location, freed in collect_stores(stores, names, retention=retention, dry_run=dry_run).items():
+    policy = RetryPolicy(job.run_file.execution.retries)
+    collected = collect_stores(
+        job.run_file.stores.repositories, names, retention=Retention(since), dry_run=dry_run, policy=policy
+    )
+    for location, freed in collected.items():
         console.print(freed_sentence(location, freed, dry_run=dry_run))

@@ -16,10 +16,11 @@ from datetime import UTC, datetime, timedelta
 
 import icechunk
 
-from pipeline.cube.history import drop_beside
 from pipeline.errors import UserError
 from pipeline.storage import repository as store
 from pipeline.storage import s3 as objects
+from pipeline.storage.commit import Committer
+from pipeline.storage.retry import BY_DEFAULT, RetryPolicy
 
 # What was the newest state within this time may be being read, by a run that pinned it for one.
 READING = timedelta(days=1)
@@ -53,7 +54,12 @@ class Freed:
 
 
 def collect_stores(
-    stores: Mapping[str, str], names: Sequence[str], *, retention: Retention, dry_run: bool
+    stores: Mapping[str, str],
+    names: Sequence[str],
+    *,
+    retention: Retention,
+    dry_run: bool,
+    policy: RetryPolicy = BY_DEFAULT,
 ) -> dict[str, Freed]:
     """Free the garbage of the named stores, or report how much would be freed; by location.
 
@@ -67,44 +73,51 @@ def collect_stores(
         History to keep.
     dry_run
         Free nothing.
+    policy
+        Retries of transient errors.
 
     Raises
     ------
     UserError
-        If a run or an ingest writes either store, or none of those named is there.
+        If a run or an ingest writes either store, or none of those named exists.
     """
-    there = {name: location for name, location in stores.items() if store.exists(location)}
-    chosen = [there[name] for name in names if name in there]
+    existing = {name: location for name, location in stores.items() if store.exists(location)}
+    chosen = [existing[name] for name in names if name in existing]
     if not chosen:
         raise UserError(f"{', '.join(stores[name] for name in names)}: no store here, so that there is nothing to free")
     with ExitStack() as held:
-        verify = [held.enter_context(store.sole_writer(location)) for location in there.values()]
+        checks = [held.enter_context(store.sole_writer(location)) for location in existing.values()]
+
+        def still_held() -> None:
+            for check in checks:
+                check()
+
         freed = {}
         for location in chosen:
-            for still_held in verify:
-                still_held()
-            freed[location] = collect(location, retention=retention, dry_run=dry_run)
+            repository = store.open_existing(location, made_by="agcarbon")
+            committer = Committer(repository, location, policy, still_held)
+            freed[location] = collect(committer, retention=retention, dry_run=dry_run)
         return freed
 
 
-def collect(location: str, *, retention: Retention, dry_run: bool = False) -> Freed:
-    """Free what no state of the store holds, or say what would be freed; hold the store's lock.
+def collect(committer: Committer, *, retention: Retention, dry_run: bool = False) -> Freed:
+    """Free what no state of the store holds, or report what would be freed.
 
     Of a dry run, the objects and bytes are those that are garbage already: what the states to be forgotten hold alone
     is known only once they are.
     """
-    repository = store.open_existing(location, made_by="agcarbon")
-    threshold = expiry(repository, retention)
-    expired = len(expirable(repository, threshold)) if threshold else 0
+    repository = committer.repository
+    threshold = committer.carry_out(lambda: expiry(repository, retention))
+    expired = committer.carry_out(lambda: expirable(repository, threshold)) if threshold else set()
     if not dry_run:
-        drop_beside(repository)
+        committer.drop_beside()
         if threshold and expired:
-            repository.expire_snapshots(threshold)
-    age = _LEASED if objects.is_remote(location) else timedelta()
-    found = repository.garbage_collect(datetime.now(UTC) - age, dry_run=dry_run)
+            committer.carry_out(lambda: repository.expire_snapshots(threshold))
+    age = _LEASED if objects.is_remote(committer.place) else timedelta()
+    found = committer.carry_out(lambda: repository.garbage_collect(datetime.now(UTC) - age, dry_run=dry_run))
     others = found.manifests_deleted + found.snapshots_deleted
     others += found.transaction_logs_deleted + found.attributes_deleted
-    return Freed(expired, found.chunks_deleted, found.chunks_deleted + others, found.bytes_deleted)
+    return Freed(len(expired), found.chunks_deleted, found.chunks_deleted + others, found.bytes_deleted)
 
 
 def expiry(repository: icechunk.Repository, retention: Retention) -> datetime | None:

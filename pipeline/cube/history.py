@@ -7,9 +7,7 @@ and message as attribute `release`, so that a copy of the store knows which rele
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,16 +16,17 @@ from itertools import islice
 from typing import Any
 
 import icechunk
+import zarr
 
 from pipeline.errors import UserError
 from pipeline.storage import repository as store
+from pipeline.storage.commit import Committer
+from pipeline.storage.retry import is_absent
 
 RELEASE, ROLLBACK = "release", "rollback"  # attributes of the root, and keys of metadata
-_BESIDE = "beside"  # branch that is there only while a commit is made that is on no branch
 _SHORT, _ID = 8, 20  # characters of a snapshot's name: shown, and in all
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LEAST_PREFIX = 4
-_ABSENT = ("not found", "NoSuchKey")  # what folders and S3 say of an object that is not there
 
 
 def short(snapshot: str) -> str:
@@ -166,7 +165,7 @@ def _ancestry(repository: icechunk.Repository, snapshot: str) -> Iterator[icechu
     try:
         yield from repository.ancestry(snapshot_id=snapshot)
     except icechunk.IcechunkError as error:
-        if not any(mark in str(error) for mark in _ABSENT):
+        if not is_absent(error):
             raise
 
 
@@ -180,55 +179,47 @@ def check_name(name: str) -> None:
         raise UserError(f"release {name!r}: that could be a snapshot's name; give another one")
 
 
-def make_release(repository: icechunk.Repository, name: str, *, at: str | None = None, message: str = "") -> Release:
-    """Tag a state of the store, the newest if `at` names none; hold the store's lock.
+def make_release(committer: Committer, name: str, *, at: str | None = None, message: str = "") -> Release:
+    """Make a release of a state of the store, of the newest if `at` names none, and return it.
 
     Raises
     ------
     UserError
-        If the name is no name or taken, or was that of a release since deleted, or there is no such state.
+        If the name is invalid, taken, or that of a deleted release, or if there is no such state.
     """
     check_name(name)
-    of = resolve(repository, at) if at else store.tip(repository)
-    if name in repository.list_tags():
-        raise UserError(f"release {name}: there is one of that name, and releases never change; give another name")
+    repository = committer.repository
+    of = committer.carry_out(lambda: _state_to_release(repository, name, at))
     made = {"name": name, "of": of, "message": message, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     text = f"release {name}: {message}" if message else f"release {name}"
-    snapshot = commit_beside(repository, of, text, attributes={RELEASE: made, ROLLBACK: None})
-    try:
-        repository.create_tag(name, snapshot)
-    except icechunk.IcechunkError as error:
-        if "immutable" not in str(error):
-            raise
-        raise UserError(f"release {name}: that was the name of one that was deleted; give another name") from None
-    return Release(name, snapshot, of, repository.lookup_snapshot(snapshot).written_at, message)
+    snapshot = commit_attributes(committer, of, text, {RELEASE: made, ROLLBACK: None})
+    committer.create_tag(name, snapshot)
+    written_at = committer.carry_out(lambda: repository.lookup_snapshot(snapshot).written_at)
+    return Release(name, snapshot, of, written_at, message)
 
 
-def delete_release(repository: icechunk.Repository, name: str) -> None:
+def _state_to_release(repository: icechunk.Repository, name: str, at: str | None) -> str:
+    if name in repository.list_tags():
+        raise UserError(f"release {name} exists, and releases never change; give another name")
+    return resolve(repository, at) if at else store.tip(repository)
+
+
+def delete_release(committer: Committer, name: str) -> None:
     """Delete a release, whose name can then never be used again; raises `UserError` if there is none."""
-    if name not in repository.list_tags():
-        known = ", ".join(sorted(repository.list_tags())) or "none"
-        raise UserError(f"release {name}: there is none of that name; there are: {known}")
-    repository.delete_tag(name)
+    existing = committer.carry_out(committer.repository.list_tags)
+    if name not in existing:
+        raise UserError(f"release {name} does not exist; existing releases: {', '.join(sorted(existing)) or 'none'}")
+    committer.delete_tag(name)
 
 
-def commit_beside(repository: icechunk.Repository, parent: str, message: str, *, attributes: Mapping[str, Any]) -> str:
-    """Return a new state like `parent` but for attributes of its root, None to remove one; no branch leads to it.
+def commit_attributes(committer: Committer, parent: str, message: str, attributes: Mapping[str, Any]) -> str:
+    """Return a new state that equals `parent` but for attributes of its root (None removes one), on no branch.
 
-    The attributes are the commit's metadata too. Hold the store's lock.
+    The attributes are the commit's metadata too.
     """
-    drop_beside(repository)
-    repository.create_branch(_BESIDE, parent)
-    session = repository.writable_session(_BESIDE)
-    root = store.writable(session)
-    kept = {name: value for name, value in root.attrs.asdict().items() if name not in attributes}
-    root.attrs.put(kept | {name: value for name, value in attributes.items() if value is not None})
-    snapshot = session.commit(message, metadata={**attributes, "host": socket.gethostname(), "pid": os.getpid()})
-    drop_beside(repository)
-    return snapshot
 
+    def write(root: zarr.Group) -> None:
+        kept = {name: value for name, value in root.attrs.asdict().items() if name not in attributes}
+        root.attrs.put(kept | {name: value for name, value in attributes.items() if value is not None})
 
-def drop_beside(repository: icechunk.Repository) -> None:
-    """Remove what a process left that was killed while it made a commit beside the history."""
-    if _BESIDE in repository.list_branches():
-        repository.delete_branch(_BESIDE)
+    return committer.commit_beside(parent, message, write, **attributes)

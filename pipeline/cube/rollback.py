@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import icechunk
 import zarr
 
-from pipeline.cube.history import RELEASE, ROLLBACK, commit_beside, resolve, short
+from pipeline.cube.history import RELEASE, ROLLBACK, commit_attributes, resolve, short
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.storage import repository as store
+from pipeline.storage.commit import Committer
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,22 @@ def plan_rollback(repository: icechunk.Repository, name: str) -> Rollback:
     return Rollback(left, target, drops=_only(results_now, results_then), restores=_only(results_then, results_now))
 
 
-def roll_back(repository: icechunk.Repository, wanted: Rollback) -> str:
-    """Move the cube, and return the snapshot that it is at then; hold the store's lock.
+def roll_back(committer: Committer, planned: Rollback) -> str:
+    """Move the cube, and return the snapshot that it is at then.
 
     Raises
     ------
     UserError
         If the cube has changed since the rollback was planned.
     """
-    message = f"roll back to {short(wanted.target)} from {short(wanted.left)}"
-    made = commit_beside(repository, wanted.target, message, attributes={ROLLBACK: wanted.left, RELEASE: None})
-    if store.tip(repository) != wanted.left:
-        raise UserError(f"the cube changed while it was looked at: it was at {short(wanted.left)}; roll back again")
-    repository.reset_branch(store.BRANCH, made, from_snapshot_id=wanted.left)
+    if committer.base != planned.left:
+        raise UserError(
+            f"{committer.place}: the cube has changed since the rollback was planned, when it was at "
+            f"{short(planned.left)}; plan the rollback again"
+        )
+    message = f"roll back to {short(planned.target)} from {short(planned.left)}"
+    made = commit_attributes(committer, planned.target, message, {ROLLBACK: planned.left, RELEASE: None})
+    committer.move_branch(made)
     return made
 
 

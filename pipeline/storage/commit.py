@@ -164,8 +164,8 @@ class Committer:
         return made[-1]
 
     def drop_beside(self) -> None:
-        """Remove the branch that a process left which was killed in `commit_beside`."""
-        self.carry_out(self._delete_beside)
+        """Remove the branch that is left by a process that was killed in `commit_beside`."""
+        self._complete(self._delete_beside, lambda: False)
 
     def _delete_beside(self) -> None:
         if _BESIDE in self.repository.list_branches():
@@ -204,9 +204,20 @@ class Committer:
         self._complete(lambda: self.repository.delete_tag(name), lambda: name not in self.repository.list_tags())
 
     def carry_out(self, work: Callable[[], Result]) -> Result:
-        """Return what `work` returns, called again after errors that may pass: for work that may be done twice."""
+        """Return what `work` returns: reading, deleting or other work that may be done twice, on the state known here.
+
+        Raises
+        ------
+        CommitError
+            If someone else has committed, or the storage fails until the retries are spent.
+        """
         done: list[Result] = []
-        self._complete(lambda: done.append(work()), lambda: False)
+
+        def attempt() -> None:
+            self._check_branch()
+            done.append(work())
+
+        self._complete(attempt, lambda: False)
         return done[-1]
 
     def _complete(self, attempt: Callable[[], None], arrived: Callable[[], bool]) -> None:
@@ -263,7 +274,7 @@ class Committer:
         if is_fatal(error):
             return CommitError(out_of_storage(self.place, describe(error)))
         return CommitError(
-            f"{self.place}: a commit failed, what was committed before it stays: {describe(error)}; "
+            f"{self.place}: the storage failed, and what was committed before is kept: {describe(error)}; "
             "check the storage, then repeat the same command"
         )
 

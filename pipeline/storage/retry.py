@@ -41,6 +41,8 @@ _PASSING_TEXT = re.compile(
 _CONFLICT_KINDS, _CONFLICT_TEXT = frozenset({"branch-update-conflict"}), re.compile("branch update conflict")
 _TAG_KINDS = frozenset({"tag-already-exists", "tag-previously-deleted"})
 _TAG_TEXT = re.compile("tags are immutable")
+_ABSENT_KINDS = frozenset({"object-not-found", "key-not-found", "snapshot-not-found"})
+_ABSENT_TEXT = re.compile("not found|NoSuchKey")  # folders; S3
 
 
 def number_of(error: BaseException) -> int | None:
@@ -74,6 +76,11 @@ def is_conflict(error: BaseException) -> bool:
 def names_deleted_tag(error: BaseException) -> bool:
     """Return whether a tag was refused because one of its name existed before."""
     return _is_icechunk(error, _TAG_KINDS, _TAG_TEXT)
+
+
+def is_absent(error: BaseException) -> bool:
+    """Return whether an object or a snapshot is not in the store."""
+    return _is_icechunk(error, _ABSENT_KINDS, _ABSENT_TEXT)
 
 
 def _is_icechunk(error: BaseException, kinds: frozenset[str], text: re.Pattern[str]) -> bool:

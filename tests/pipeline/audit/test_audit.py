@@ -28,6 +28,7 @@ from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.run.run import run
 from pipeline.storage import repository
+from tests.helpers.commits import committer_of
 from tests.helpers.filled_cube import fill_cube
 from tests.helpers.random_inputs import YEARS, Fields, make_job, write_inputs
 
@@ -287,7 +288,7 @@ def test_a_release_is_audited_whatever_became_of_the_cube(job: Job, tmp_path: Pa
         arguments = ["audit", str(job.path), "--years", "2011", *options]
         return CliRunner().invoke(app, arguments, catch_exceptions=False).output.splitlines()[-1]
 
-    make_release(job.open_cube(), "v1")
+    make_release(committer_of(job), "v1")
     with foreign(job) as root:
         change(root, "annual/yield", (1, *job.grid.window((layout.tiles(root) or ())[0].tile)), by=1)
     assert told().startswith("audit failed: ")

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import icechunk
 import numpy as np
 import pytest
 import rasterio
@@ -14,9 +15,13 @@ from typer.testing import CliRunner
 
 from pipeline.cli import main
 from pipeline.console import console
-from pipeline.cube.history import commits
+from pipeline.cube import garbage
+from pipeline.cube.history import commits, releases
 from pipeline.job import Job
 from pipeline.storage import repository
+from pipeline.storage.commit import CommitError
+from pipeline.storage.retry import RetryPolicy
+from tests.helpers.commits import TIMEOUT, break_calls, transaction
 from tests.helpers.filled_cube import FIRST, LAST, Filled, fill_cube
 
 
@@ -109,6 +114,106 @@ def test_nothing_is_moved_while_a_run_lives(job: Job, command: list[str]) -> Non
     assert job.open_cube().list_tags() == {"v1"}
 
 
+@pytest.fixture
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RetryPolicy, "waits", lambda self, _: iter([0.0] * self.retries))
+
+
+# Each call by which a command changes the store.
+CALLS = [
+    (("tag", "v2"), "create_branch"),
+    (("tag", "v2"), "commit"),
+    (("tag", "v2"), "delete_branch"),
+    (("tag", "v2"), "create_tag"),
+    (("tag", "--delete", "v1"), "delete_tag"),
+    (("rollback", "v1", "--yes"), "create_branch"),
+    (("rollback", "v1", "--yes"), "commit"),
+    (("rollback", "v1", "--yes"), "delete_branch"),
+    (("rollback", "v1", "--yes"), "reset_branch"),
+    (("gc", "--keep-days", "0"), "expire_snapshots"),
+    (("gc", "--keep-days", "0"), "garbage_collect"),
+]
+
+
+def owner_of(method: str) -> type:
+    return icechunk.Session if method == "commit" else icechunk.Repository
+
+
+@pytest.fixture
+def released(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """The cube with a release of its first commit, and a third commit."""
+    monkeypatch.setattr(garbage, "expiry", lambda _, retention: retention.since)  # no reader has to be spared
+    call(job, "tag", "v1", "--at", commits(job.open_cube())[1].snapshot)
+    with transaction(job.open_cube(), "later") as root:
+        root.attrs["later"] = 1
+    return job
+
+
+def outcome(job: Job) -> dict[str, object]:
+    """Everything of a cube that commands change, but for the identifiers and times of new snapshots."""
+    cube = job.open_cube()
+    return {
+        "history": [(commit.message, commit.changed, commit.releases) for commit in commits(cube)],
+        "branches": cube.list_branches(),
+        "releases": [release.name for release in releases(cube)],
+        "attributes": repository.read(cube).attrs.asdict(),
+    }
+
+
+@pytest.mark.usefixtures("_no_waiting")
+@pytest.mark.parametrize(("command", "method"), CALLS)
+def test_a_command_does_the_same_after_an_error_that_passes_and_a_lost_reply(
+    released: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], method: str
+) -> None:
+    plain = Job.open(shutil.copytree(released.path.parent, tmp_path / "plain") / released.path.name)
+    assert call(plain, *command).exit_code == 0
+    with monkeypatch.context() as patch:
+        seen = break_calls(patch, owner_of(method), method, TIMEOUT, "lost")
+        done = call(released, *command)
+    assert done.exit_code == 0, done.output
+    assert seen[:2] == [str(TIMEOUT), "lost"]
+    assert outcome(released) == outcome(plain)
+
+
+@pytest.mark.usefixtures("_no_waiting")
+@pytest.mark.parametrize(("command", "method"), {command: (command, method) for command, method in CALLS}.values())
+def test_an_error_that_stays_ends_a_command_in_one_sentence_and_the_cube_stays_readable(
+    released: Job, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], method: str
+) -> None:
+    before = tip(released)
+    with monkeypatch.context() as patch:
+        break_calls(patch, owner_of(method), method, *[TIMEOUT] * 99)
+        refused = call(released, *command)
+    assert isinstance(refused.exception, CommitError)
+    assert "the storage failed, and what was committed before is kept: " in str(refused.exception)
+    assert tip(released) == before
+    assert call(released, *command).exit_code == 0  # the next time it finds nothing in its way
+
+
+@pytest.mark.usefixtures("_no_waiting")
+@pytest.mark.parametrize(
+    ("command", "method"), [call for call in CALLS if call[1] in ("reset_branch", "expire_snapshots")]
+)
+def test_a_command_that_finds_another_writer_s_commit_leaves_it_as_it_is(
+    released: Job, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], method: str
+) -> None:
+    """The other one commits, past the lock, in the very moment of the change."""
+    real = getattr(icechunk.Repository, method)
+
+    def meanwhile(*args: object, **kwargs: object) -> object:
+        with transaction(released.open_cube(), "somebody else's") as root:
+            root.attrs["theirs"] = 1
+        if method != "reset_branch":  # which compares by itself
+            raise TIMEOUT
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(icechunk.Repository, method, meanwhile)
+    refused = call(released, *command)
+    assert "someone else has committed to this store in the meantime" in str(refused.exception)
+    assert "somebody else's" in str(refused.exception)
+    assert [commit.message for commit in commits(released.open_cube())][:2] == ["somebody else's", "later"]
+
+
 def test_a_release_is_exported_as_it_was(job: Job, tmp_path: Path) -> None:
     def exported(name: str, *options: str) -> rasterio.DatasetReader:
         chosen = ["--years", str(FIRST), "--variables", "nee", "-o", str(tmp_path / name), *options]
@@ -119,7 +224,7 @@ def test_a_release_is_exported_as_it_was(job: Job, tmp_path: Path) -> None:
 
     call(job, "tag", "v1")
     before = exported("before")
-    with repository.transaction(job.open_cube(), "other results") as root:
+    with transaction(job.open_cube(), "other results") as root:
         nee = repository.array(root, "annual/nee")
         nee[...] = np.asarray(nee[...]) + 1
     np.testing.assert_array_equal(exported("released", "--at", "v1").read(1), before.read(1))

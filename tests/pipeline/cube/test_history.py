@@ -26,6 +26,7 @@ from pipeline.job import Job
 from pipeline.run.prepare import open_pinned_inputs, plan_run
 from pipeline.run.run import run
 from pipeline.storage import repository as store
+from tests.helpers.commits import committer_of, transaction
 from tests.helpers.last_run import tile_years_of_last_run
 from tests.helpers.random_inputs import YEARS, Fields, make_job, random_checkpoint, write_inputs
 
@@ -106,7 +107,7 @@ def test_changes_are_told_by_kind_with_their_years() -> None:
 
 def test_a_release_stays_as_it_was_whatever_comes(job: Job) -> None:
     repository, then = job.open_cube(), after_half(job)
-    made = make_release(repository, "v1.0", at=then[:8].lower(), message="two years")
+    made = make_release(committer_of(job), "v1.0", at=then[:8].lower(), message="two years")
     before = content(job, made.snapshot)
     assert_same(before, content(job, then))
     assert made.of == then
@@ -114,9 +115,9 @@ def test_a_release_stays_as_it_was_whatever_comes(job: Job) -> None:
     assert root.attrs["release"]["name"] == "v1.0"
     assert root.attrs["release"]["message"] == "two years"
     assert "release" not in store.read(repository).attrs
-    roll_back(repository, plan_rollback(repository, "v1.0"))
+    roll_back(committer_of(job), plan_rollback(repository, "v1.0"))
     assert "release" not in store.read(repository).attrs
-    collect(job.run_file.stores.cube, retention=Retention(datetime.now(UTC), timedelta()))
+    collect(committer_of(job), retention=Retention(datetime.now(UTC), timedelta()))
     assert_same(content(job, resolve(job.open_cube(), "v1.0")), before)
     (found,) = releases(repository)
     assert (found.name, found.of, found.message) == ("v1.0", then, "two years")
@@ -124,8 +125,8 @@ def test_a_release_stays_as_it_was_whatever_comes(job: Job) -> None:
 
 def test_releases_stand_beside_the_states_that_they_name(job: Job) -> None:
     repository, then = job.open_cube(), after_half(job)
-    make_release(repository, "half", at=then)
-    make_release(repository, "whole")
+    make_release(committer_of(job), "half", at=then)
+    make_release(committer_of(job), "whole")
     repository.create_tag("foreign", then)
     named = {commit.snapshot: commit.releases for commit in commits(repository)}
     assert set(named[then]) == {"half", "foreign"}
@@ -135,14 +136,14 @@ def test_releases_stand_beside_the_states_that_they_name(job: Job) -> None:
 
 def test_a_release_s_name_is_used_once(job: Job) -> None:
     repository = job.open_cube()
-    make_release(repository, "v1")
-    with pytest.raises(UserError, match="there is one of that name"):
-        make_release(repository, "v1")
-    delete_release(repository, "v1")
-    with pytest.raises(UserError, match="one that was deleted"):
-        make_release(repository, "v1")
-    with pytest.raises(UserError, match="none of that name; there are: none"):
-        delete_release(repository, "v1")
+    make_release(committer_of(job), "v1")
+    with pytest.raises(UserError, match="release v1 exists"):
+        make_release(committer_of(job), "v1")
+    delete_release(committer_of(job), "v1")
+    with pytest.raises(UserError, match="a release that was deleted"):
+        make_release(committer_of(job), "v1")
+    with pytest.raises(UserError, match="does not exist; existing releases: none"):
+        delete_release(committer_of(job), "v1")
     assert repository.list_branches() == {"main"}
 
 
@@ -178,7 +179,7 @@ def test_a_run_after_a_rollback_computes_exactly_what_was_dropped(job: Job) -> N
     wanted = plan_rollback(repository, then)
     assert wanted.drops == {2012: tiles, 2013: tiles}
     assert wanted.restores == {}
-    roll_back(repository, wanted)
+    roll_back(committer_of(job), wanted)
     assert_same(content(job), at_half)
     plan = plan_run(job, open_pinned_inputs(job), years=YEARS)
     missing = {key for key, state in plan.states.items() if state.status is Status.MISSING}
@@ -191,7 +192,7 @@ def test_a_run_after_a_rollback_computes_exactly_what_was_dropped(job: Job) -> N
 
 def test_what_a_rollback_left_is_recorded_and_can_be_gone_back_to(job: Job) -> None:
     before, repository, left = content(job), job.open_cube(), store.tip(job.open_cube())
-    roll_back(repository, plan_rollback(repository, after_half(job)))
+    roll_back(committer_of(job), plan_rollback(repository, after_half(job)))
     newest = commits(repository)[0]
     assert newest.dropped == left
     assert newest.message.startswith("roll back to ")
@@ -199,7 +200,7 @@ def test_what_a_rollback_left_is_recorded_and_can_be_gone_back_to(job: Job) -> N
     forward = plan_rollback(repository, left[:8])
     assert forward.drops == {}
     assert set(forward.restores) == {2012, 2013}
-    roll_back(repository, forward)
+    roll_back(committer_of(job), forward)
     assert_same(content(job), before)
     assert run(job, Serial(), years=YEARS).tally.tile_years == 0
 
@@ -212,7 +213,7 @@ def test_a_result_that_was_computed_again_from_other_inputs_is_dropped_and_its_f
     repository = job.open_cube()
     wanted = plan_rollback(repository, tip)
     assert wanted.drops == wanted.restores == {2013: computed}
-    roll_back(repository, wanted)
+    roll_back(committer_of(job), wanted)
     assert_same(content(job), before)
     plan = plan_run(job, open_pinned_inputs(job), years=YEARS)
     assert plan.count(Status.STALE) == computed
@@ -221,11 +222,11 @@ def test_a_result_that_was_computed_again_from_other_inputs_is_dropped_and_its_f
 def test_a_rollback_of_a_cube_that_changed_meanwhile_is_refused_and_changes_nothing(job: Job) -> None:
     repository = job.open_cube()
     wanted = plan_rollback(repository, after_half(job))
-    with store.transaction(job.open_cube(), "meanwhile") as root:
+    with transaction(job.open_cube(), "meanwhile") as root:
         root.attrs["new"] = 1
     tip = store.tip(repository)
-    with pytest.raises(UserError, match="the cube changed"):
-        roll_back(repository, wanted)
+    with pytest.raises(UserError, match="the cube has changed"):
+        roll_back(committer_of(job), wanted)
     assert store.tip(repository) == tip
     with pytest.raises(UserError, match="is in that state"):
         plan_rollback(repository, tip)
@@ -234,19 +235,19 @@ def test_a_rollback_of_a_cube_that_changed_meanwhile_is_refused_and_changes_noth
 def test_a_process_killed_beside_the_history_leaves_nothing_in_the_way(job: Job) -> None:
     repository = job.open_cube()
     repository.create_branch("beside", after_half(job))
-    make_release(repository, "v1")
+    make_release(committer_of(job), "v1")
     repository.create_branch("beside", after_half(job))
-    collect(job.run_file.stores.cube, retention=Retention())
+    collect(committer_of(job), retention=Retention())
     assert repository.list_branches() == {"main"}
 
 
 def test_what_is_told_to_be_freed_is_freed_and_nothing_else(job: Job) -> None:
     location, repository, left = job.run_file.stores.cube, job.open_cube(), store.tip(job.open_cube())
-    roll_back(repository, plan_rollback(repository, after_half(job)))
+    roll_back(committer_of(job), plan_rollback(repository, after_half(job)))
     before, there = content(job), files(location)
-    told = collect(location, retention=Retention(), dry_run=True)
+    told = collect(committer_of(job), retention=Retention(), dry_run=True)
     assert files(location) == there
-    freed = collect(location, retention=Retention())
+    freed = collect(committer_of(job), retention=Retention())
     gone = there.keys() - files(location).keys()
     assert freed == told
     assert freed.objects == len(gone)
@@ -254,42 +255,42 @@ def test_what_is_told_to_be_freed_is_freed_and_nothing_else(job: Job) -> None:
     # Icechunk counts what manifests and snapshots take in memory, a little other than in their files.
     assert freed.size_bytes == pytest.approx(sum(there[path] for path in gone), rel=0.1)
     assert_same(content(job), before)
-    assert collect(location, retention=Retention()) == Freed(0, 0, 0, 0)
+    assert collect(committer_of(job), retention=Retention()) == Freed(0, 0, 0, 0)
     with pytest.raises(UserError, match="no release and no snapshot"):
         resolve(job.open_cube(), left)
 
 
 def test_a_release_keeps_what_a_rollback_dropped(job: Job) -> None:
     repository = job.open_cube()
-    make_release(repository, "all")
+    make_release(committer_of(job), "all")
     before = content(job)
-    roll_back(repository, plan_rollback(repository, after_half(job)))
-    freed = collect(job.run_file.stores.cube, retention=Retention())
+    roll_back(committer_of(job), plan_rollback(repository, after_half(job)))
+    freed = collect(committer_of(job), retention=Retention())
     assert freed.chunks == 0
     assert_same(content(job, resolve(job.open_cube(), "all")), before)
 
 
 def test_what_a_dead_worker_wrote_is_freed(job: Job) -> None:
-    location, before = job.run_file.stores.cube, content(job)
+    before = content(job)
     fork = job.open_cube().writable_session("main").fork()
     layer = store.array(store.writable(fork), "annual/nee")
     layer[...] = np.random.default_rng(1).random(layer.shape)  # chunks of a constant are kept in manifests
-    freed = collect(location, retention=Retention())
+    freed = collect(committer_of(job), retention=Retention())
     assert freed.chunks == np.prod(layer.cdata_shape) > 0
     assert_same(content(job), before)
     assert not Ledger(store.read(job.open_cube())).failures
 
 
 def test_forgetting_spares_the_newest_releases_and_what_may_be_being_read(job: Job) -> None:
-    location, repository, then = job.run_file.stores.cube, job.open_cube(), after_half(job)
-    make_release(repository, "half", at=then)
+    repository, then = job.open_cube(), after_half(job)
+    make_release(committer_of(job), "half", at=then)
     before, at_half = content(job), content(job, then)
     now = datetime.now(UTC)
     assert garbage.expiry(repository, Retention(now)) <= min(c.written_at for c in commits(repository))  # type: ignore[operator]
-    assert collect(location, retention=Retention(now)).expired == 0
-    told = collect(location, retention=Retention(now, timedelta()), dry_run=True)
+    assert collect(committer_of(job), retention=Retention(now)).expired == 0
+    told = collect(committer_of(job), retention=Retention(now, timedelta()), dry_run=True)
     assert len(commits(repository)) > 1
-    freed = collect(location, retention=Retention(now, timedelta()))
+    freed = collect(committer_of(job), retention=Retention(now, timedelta()))
     assert freed.expired == told.expired > 0
     (left,) = commits(job.open_cube())
     assert left.snapshot == store.tip(repository)

@@ -35,6 +35,7 @@ from pipeline.storage import repository as store
 from tests.faults import cheap_network
 from tests.faults.snapshots import Snapshot
 from tests.helpers import random_inputs
+from tests.helpers.commits import committer_of
 from tests.helpers.random_inputs import Fields, make_job, write_inputs
 
 FIRST = (2010, 2011)  # ingested at the start; both are spin-up years
@@ -184,7 +185,7 @@ class Archive(RuleBasedStateMachine):
         name = f"release-{self.releases}"
         self.releases += 1
         with store.sole_writer(self.job.run_file.stores.cube):
-            make_release(self.job.open_cube(), name)
+            make_release(committer_of(self.job), name)
         self.states[name] = dict(self.done)
 
     @precondition(lambda self: self.states)
@@ -194,7 +195,7 @@ class Archive(RuleBasedStateMachine):
         repository = self.job.open_cube()
         with store.sole_writer(self.job.run_file.stores.cube):
             left = plan_rollback(repository, name)
-            roll_back(repository, left)
+            roll_back(committer_of(self.job), left)
         self.states[left.left] = self.done
         self.done = dict(self.states[name])
 

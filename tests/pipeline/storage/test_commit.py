@@ -17,12 +17,13 @@ from pipeline.errors import UserError
 from pipeline.storage import repository as store
 from pipeline.storage.commit import MARK, CommitError, Committer, committing
 from pipeline.storage.retry import RetryPolicy
+from tests.helpers.commits import TIMEOUT, break_calls, transaction
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> icechunk.Repository:
     made = store.create(str(tmp_path / "store"))
-    with store.transaction(made, "array") as root:
+    with transaction(made, "array") as root:
         root.create_array("a", shape=(4,), chunks=(1,), dtype="i4", fill_value=0)[:] = 0
     return made
 
@@ -50,25 +51,6 @@ def messages(repository: icechunk.Repository) -> list[str]:
 
 def values(repository: icechunk.Repository) -> list[int]:
     return [int(value) for value in store.values(store.read(repository), "a")]
-
-
-def break_calls(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, *plans: str | Exception) -> list[str]:
-    """Have the next calls of a method raise before it acts (an error), or after ("lost": its reply is lost)."""
-    real: Callable[..., Any] = getattr(owner, name)
-    waiting, seen = list(plans), []
-
-    def broken(*args: Any, **kwargs: Any) -> Any:
-        plan = waiting.pop(0) if waiting else "as it is"
-        seen.append(str(plan))
-        if isinstance(plan, Exception):
-            raise plan
-        result = real(*args, **kwargs)
-        if plan == "lost":
-            raise ConnectionResetError("the reply was lost")
-        return result
-
-    monkeypatch.setattr(owner, name, broken)
-    return seen
 
 
 def break_commit(monkeypatch: pytest.MonkeyPatch, *plans: str | Exception) -> list[str]:
@@ -165,7 +147,7 @@ def test_an_error_that_stays_ends_in_one_sentence(
     repository: icechunk.Repository, committer: Committer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = break_commit(monkeypatch, *[OSError(errno.ETIMEDOUT, "no answer")] * 9)
-    with pytest.raises(CommitError, match=r"a commit failed, what was committed before it stays: .*no answer"):
+    with pytest.raises(CommitError, match=r"the storage failed, and what was committed before is kept: .*no answer"):
         committer.commit("never", mark)
     assert len(seen) == 4
     assert messages(repository)[0] == "array"
@@ -190,7 +172,7 @@ def test_a_foreign_commit_in_the_very_moment_of_ours_is_not_built_on(
     """The branch is as we left it when our session begins, and not when it commits."""
 
     def write(root: zarr.Group) -> None:
-        with store.transaction(repository, "between") as others:
+        with transaction(repository, "between") as others:
             others.attrs["theirs"] = 1
         mark(root)
 
@@ -217,9 +199,6 @@ def test_every_commit_has_a_mark_of_its_own(repository: icechunk.Repository, com
 
 def beside(committer: Committer) -> str:
     return committer.commit_beside(committer.base, "beside", mark, release="v1")
-
-
-TIMEOUT = icechunk.IcechunkError("  x session error\n  `-> operation timed out\n")
 
 
 @pytest.mark.parametrize("method", ["create_branch", "delete_branch", "writable_session", "commit"])
@@ -341,7 +320,7 @@ def test_a_change_that_cannot_be_made_ends_in_one_sentence(
     committer.create_tag("v1", committer.base)
     seen = break_calls(monkeypatch, icechunk.Repository, method, *[error] * 9)
     change = {"create_branch": "commit_beside", "reset_branch": "move_branch"}.get(method, method)
-    with pytest.raises(CommitError, match=r"a commit failed, what was committed before it stays: .*no"):
+    with pytest.raises(CommitError, match=r"the storage failed, and what was committed before is kept: .*no"):
         CHANGES[change](committer)
     assert len(seen) == (1 if error.errno == errno.EACCES else 4)
 
