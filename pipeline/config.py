@@ -109,7 +109,7 @@ class ExecutionSettings(Section):
     block_years: int = Field(5, ge=1, description="years of one tile in one task, at most")
     commit_seconds: float = Field(30.0, gt=0, description="a commit at least this often")
     retries: int = Field(
-        5, ge=0, le=20, description="how often a read, write or commit is tried again after an error that may pass"
+        7, ge=0, le=20, description="how often a read, write or commit is tried again after an error that may pass"
     )
     block_minutes: float = Field(
         30.0, ge=0, description="a worker that ends no tile-year for this long is restarted; 0 is never"

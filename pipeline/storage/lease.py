@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -131,8 +132,10 @@ class Lease:
         """Give the lease back."""
         self._ended.set()
         self._beats.join()
-        if self._tag:
-            s3.put_if(self._location, Holder().dump(), tag=self._tag)
+        # All work is done: a server that is unavailable now must not turn it into a failure. The lease expires then.
+        with suppress(s3.UnavailableError):
+            if self._tag:
+                s3.put_if(self._location, Holder().dump(), tag=self._tag)
 
     def _beat_on(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):

@@ -1,4 +1,8 @@
-"""Which errors of storage pass by themselves, which end a run, and how long to wait before trying again."""
+"""Which storage errors may pass by themselves, which end a run, and how long to wait before the next attempt.
+
+Errors are classified by type and number where there is one: `OSError` by its errno, Icechunk 2 by the error's `kind`, a
+stable code. Icechunk 1 has one type for nearly all errors, and the cause, a chain of Rust errors, only in its text.
+"""
 
 from __future__ import annotations
 
@@ -12,37 +16,60 @@ from typing import TypeVar
 
 from icechunk import ConflictError, IcechunkError
 
+from pipeline.errors import UserError
+from pipeline.storage.s3 import UnavailableError
+
 Result = TypeVar("Result")
 
-STORAGE_ERRORS = (OSError, IcechunkError, ConflictError)
+STORAGE_ERRORS = (OSError, IcechunkError, ConflictError, UnavailableError)
 
 # EIO too: network file systems give it while a server restarts. Where it stays, the retries end.
-_PASSING = frozenset(
+_TRANSIENT = frozenset(
     {
         errno.EIO, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EPIPE,
         errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.ENETDOWN, errno.ENETUNREACH,
         errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
     }
 )  # fmt: skip
-# What no other tile would fare better with: they are of the disk, not of what is read from it or written to it.
+# Every other tile would meet these too: they concern the disk, not the data that are read or written.
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
-# Icechunk's errors are of one type and carry no number: the cause, a chain of Rust errors, is only in their text.
-_NUMBER = re.compile(r"\(os error (\d+)\)")
-_CAUSE = re.compile(r"^\s*[|`]-> (.*)$", re.MULTILINE)
-_KEY = re.compile(r'\bkey="([^"]+)"')
-_PASSING_TEXT = re.compile(
+
+@dataclass(frozen=True)
+class _Pattern:
+    """Errors of Icechunk: the kinds that mean the same, and the text that stands for them where there is no kind."""
+
+    kinds: frozenset[str]
+    text: re.Pattern[str]
+
+    def matches(self, error: BaseException) -> bool:
+        """Return whether an error is one of these, judged by its kind if it has one."""
+        if not isinstance(error, IcechunkError):
+            return False
+        kind = getattr(error, "kind", None)
+        return kind in self.kinds if kind else any(self.text.search(cause) for cause in _causes(error))
+
+
+_CONFLICT = _Pattern(frozenset({"branch-update-conflict"}), re.compile("branch update conflict"))
+_TAG_TAKEN = _Pattern(frozenset({"tag-already-exists", "tag-previously-deleted"}), re.compile("tags are immutable"))
+_ABSENT = _Pattern(
+    frozenset({"object-not-found", "key-not-found", "snapshot-not-found"}), re.compile("not found|NoSuchKey")
+)
+
+_THROTTLED_KIND = "throttled"
+# Kinds that name only the layer that failed, a forbidden request like an overloaded server: there the text decides.
+_VAGUE_KINDS = frozenset({None, "object-store", "io", "storage-other", "unknown"})
+_TRANSIENT_TEXT = re.compile(
     r"time[d-]? ?out|connection (?:was )?(?:reset|refused|closed|aborted)|dispatch failure|broken pipe"
     r"|slow ?down|throttl|too ?many ?requests|service ?unavailable|internal ?(?:server ?)?error",
     re.IGNORECASE,
 )
-
-# Icechunk 2 gives its errors a kind, a stable code; Icechunk 1 gives one type and a text.
-_CONFLICT_KINDS, _CONFLICT_TEXT = frozenset({"branch-update-conflict"}), re.compile("branch update conflict")
-_TAG_KINDS = frozenset({"tag-already-exists", "tag-previously-deleted"})
-_TAG_TEXT = re.compile("tags are immutable")
-_ABSENT_KINDS = frozenset({"object-not-found", "key-not-found", "snapshot-not-found"})
-_ABSENT_TEXT = re.compile("not found|NoSuchKey")  # folders; S3
+# A commit of Icechunk 1 ends in this line alone, without the server's answer, be that SlowDown or AccessDenied. It is
+# taken for the former: who may not write meets the latter before, when the store is locked.
+_WITHOUT_CAUSE = re.compile(r"object store (?:service|response) error$")
+_NUMBER = re.compile(r"\(os error (\d+)\)")
+_CAUSE = re.compile(r"^\s*[|`]-> (.*)$", re.MULTILINE)
+_KEY = re.compile(r'\bkey="([^"]+)"')
 
 
 def number_of(error: BaseException) -> int | None:
@@ -54,51 +81,51 @@ def number_of(error: BaseException) -> int | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Say whether the error may pass by itself: a connection, a timeout, a busy or restarting server."""
+    """Return whether the error may pass by itself: a connection, a timeout, a busy or restarting server."""
     number = number_of(error)
     if number is not None:
-        return number in _PASSING
-    if isinstance(error, (ConnectionError, TimeoutError)):
+        return number in _TRANSIENT
+    if isinstance(error, (ConnectionError, TimeoutError, UnavailableError)):
         return True
-    return isinstance(error, IcechunkError) and any(_PASSING_TEXT.search(cause) for cause in _causes(error))
+    if not isinstance(error, IcechunkError):
+        return False
+    kind, causes = getattr(error, "kind", None), _causes(error)
+    if kind not in _VAGUE_KINDS:
+        return kind == _THROTTLED_KIND
+    without_cause = len(causes) == 1 and _WITHOUT_CAUSE.search(causes[0])
+    return bool(without_cause) or any(_TRANSIENT_TEXT.search(cause) for cause in causes)
 
 
 def is_fatal(error: BaseException) -> bool:
-    """Say whether the error ends the whole run: a full disk, a spent quota, a read-only file system."""
+    """Return whether the error ends the whole run: a full disk, a spent quota, a read-only file system."""
     return number_of(error) in _FATAL
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Return whether a branch was not where it was expected."""
-    return isinstance(error, ConflictError) or _is_icechunk(error, _CONFLICT_KINDS, _CONFLICT_TEXT)
-
-
-def names_deleted_tag(error: BaseException) -> bool:
-    """Return whether a tag was refused because one of its name existed before."""
-    return _is_icechunk(error, _TAG_KINDS, _TAG_TEXT)
+    """Return whether a branch was not where the writer expected it."""
+    return isinstance(error, ConflictError) or _CONFLICT.matches(error)
 
 
 def is_absent(error: BaseException) -> bool:
     """Return whether an object or a snapshot is not in the store."""
-    return _is_icechunk(error, _ABSENT_KINDS, _ABSENT_TEXT)
+    return _ABSENT.matches(error)
 
 
-def _is_icechunk(error: BaseException, kinds: frozenset[str], text: re.Pattern[str]) -> bool:
-    """Return whether an error of Icechunk is of one of these kinds, or of this text where it has no kind."""
-    if not isinstance(error, IcechunkError):
-        return False
-    kind = getattr(error, "kind", None)
-    return kind in kinds if kind else any(text.search(cause) for cause in _causes(error))
+def names_deleted_tag(error: BaseException) -> bool:
+    """Return whether a tag was refused because there is, or was, one of its name."""
+    return _TAG_TAKEN.matches(error)
 
 
 def _causes(error: IcechunkError) -> list[str]:
-    """The first line and the chain of causes; what lies between are places in Icechunk's source."""
+    """Return the first line and the chain of causes; the lines between them are places in Icechunk's source."""
     text = str(error).strip()
     return [text.partition("\n")[0].removeprefix("x ").strip(), *_CAUSE.findall(text)]
 
 
 def describe(error: BaseException) -> str:
     """Return the error in one line, with the keys in the store that Icechunk names."""
+    if isinstance(error, UserError):
+        return str(error)
     if not isinstance(error, IcechunkError):
         return f"{type(error).__name__}: {error}"
     causes, keys = _causes(error), dict.fromkeys(_KEY.findall(str(error)))
@@ -108,10 +135,10 @@ def describe(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often to try again, and how long to wait before: exponential back-off, capped, with full jitter.
+    """How many further attempts are made, and how long to wait before each: a capped exponential back-off with jitter.
 
-    With full jitter a wait is drawn evenly between 0 and its bound, so that workers which failed together do not come
-    back together.
+    A wait is drawn evenly between half its bound and its bound, so that workers which failed together do not come back
+    together, and the waits still have a smallest sum.
 
     Attributes
     ----------
@@ -120,17 +147,20 @@ class RetryPolicy:
     first_seconds
         Bound of the first wait; it doubles with each.
     longest_seconds
-        No bound is above it.
+        Largest bound.
     """
 
-    retries: int = 5
+    # The waits add up to at least (1 + 2 + 4 + 8 + 16 + 32 + 60) / 2 = 61.5 s and at most 123 s, so that a server which
+    # throttles all requests for a minute ends nothing. Attempts take time too: Icechunk asks ten times, in 15 to 40 s.
+    retries: int = 7
     first_seconds: float = 1.0
     longest_seconds: float = 60.0
 
     def waits(self, rng: random.Random) -> Iterator[float]:
         """Yield the seconds to wait before each further attempt."""
         for attempt in range(self.retries):
-            yield rng.uniform(0, min(self.longest_seconds, self.first_seconds * 2**attempt))
+            bound = min(self.longest_seconds, self.first_seconds * 2**attempt)
+            yield rng.uniform(bound / 2, bound)
 
 
 BY_DEFAULT = RetryPolicy()

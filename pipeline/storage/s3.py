@@ -35,8 +35,21 @@ _REMEDIES = {
 }
 
 
+# Refusals that say nothing of the request: the server is overloaded, restarts or failed inside.
+_TRANSIENT = frozenset(
+    {
+        "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "429",
+        "RequestTimeout", "InternalError", "ServiceUnavailable", "500", "502", "503", "504",
+    }
+)  # fmt: skip
+
+
+class UnavailableError(UserError):
+    """A server that cannot answer now, and may later: unreachable, overloaded or restarting."""
+
+
 def is_remote(location: str) -> bool:
-    """Say whether a location is in an object store, and not a folder."""
+    """Return whether a location is in an object store, and not a folder."""
     return location.startswith(SCHEME)
 
 
@@ -55,14 +68,14 @@ def fault(location: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a silent server is waited for, and how often it is asked."""
+class Timeouts:
+    """Seconds to wait for a silent server, and the number of requests before it counts as unavailable."""
 
     seconds: int
     attempts: int
 
 
-WORKING, ASKING = Patience(60, 4), Patience(10, 2)
+WORKING, PROBING = Timeouts(60, 4), Timeouts(10, 2)
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,7 @@ def client() -> Any:
 
 
 @lru_cache(maxsize=8)
-def _client(service: Service, patience: Patience) -> Any:
+def _client(service: Service, timeouts: Timeouts) -> Any:
     try:
         import boto3
         from botocore.config import Config
@@ -131,8 +144,8 @@ def _client(service: Service, patience: Patience) -> Any:
         raise UserError("s3:// needs the extra `s3`; install it with `pip install 'agcarbon[s3]'`") from None
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
-        read_timeout=patience.seconds,
-        retries={"total_max_attempts": patience.attempts, "mode": "standard"},
+        read_timeout=timeouts.seconds,
+        retries={"total_max_attempts": timeouts.attempts, "mode": "standard"},
         s3={"addressing_style": "path" if service.path_style else "auto"},
         # Compatible servers know no checksums in trailers, which AWS's clients send unless told otherwise.
         request_checksum_calculation="when_required",
@@ -143,19 +156,36 @@ def _client(service: Service, patience: Patience) -> Any:
 
 @contextmanager
 def explained(location: str) -> Iterator[None]:
-    """Turn what goes wrong in the block into a `UserError` naming the location and the remedy."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+    """Turn errors of the client in the block into a `UserError` that names the location and the remedy.
+
+    Raises
+    ------
+    UnavailableError
+        If the same request may be answered later.
+    UserError
+        For every other error of the server or the client.
+    """
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectionError,  # noqa: A004 (not Python's)
+        HTTPClientError,
+        NoCredentialsError,
+        PartialCredentialsError,
+    )
 
     try:
         yield
     except ClientError as error:
         code = error_code(error)
-        raise UserError(f"{location}: {_REMEDIES.get(code, f'the server answered {code}')}") from None
+        kind = UnavailableError if code in _TRANSIENT else UserError
+        raise kind(f"{location}: {_REMEDIES.get(code, f'the server answered {code}')}") from None
     except (NoCredentialsError, PartialCredentialsError):
         raise UserError(f"{location}: no credentials for it; {_NO_CREDENTIALS}") from None
     except BotoCoreError as error:
         server = Service.of_environment().endpoint or "Amazon S3"
-        raise UserError(
+        kind = UnavailableError if isinstance(error, (ConnectionError, HTTPClientError)) else UserError
+        raise kind(
             f"{location}: {server} cannot be reached ({type(error).__name__}); check AWS_ENDPOINT_URL and the network"
         ) from None
 
@@ -172,7 +202,7 @@ def check(location: str) -> None:
 
 @lru_cache(maxsize=64)
 def _check(bucket: str, location: str, service: Service) -> None:
-    client = _client(service, ASKING)
+    client = _client(service, PROBING)
     with explained(location):
         client.list_objects_v2(Bucket=bucket, Prefix=Place.parse(location).key, MaxKeys=1)
 

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -16,13 +16,21 @@ from werkzeug.serving import make_server
 KEY, SECRET = "loopback-key", "loopback-secret"
 BUCKET = "maps"
 _REFUSAL = b"<Error><Code>InvalidAccessKeyId</Code><AWSAccessKeyId>%s</AWSAccessKeyId></Error>"
+_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
 @dataclass(frozen=True)
 class S3Server:
-    """A running server, and the environment of whoever uses it."""
+    """A running server, and the environment of whoever uses it.
+
+    Attributes
+    ----------
+    throttled
+        HTTP methods that are refused with 503 SlowDown.
+    """
 
     url: str
+    throttled: set[str] = field(default_factory=set)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,13 +55,18 @@ class S3Server:
 class _OneAtATime:
     """moto compares and writes in two steps; a lock around each request makes them one, as S3's are."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
-        self._app, self._turn = app, threading.Lock()
+    def __init__(self, app: Callable[..., Iterable[bytes]], throttled: set[str]) -> None:
+        self._app, self._turn, self._throttled = app, threading.Lock(), throttled
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if KEY not in environ.get("HTTP_AUTHORIZATION", ""):
             start("403 Forbidden", [("Content-Type", "application/xml")])
             return [_REFUSAL % environ.get("HTTP_AUTHORIZATION", "").encode()]
+        if environ["REQUEST_METHOD"] in self._throttled:
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            # Without the header AWS's clients in Rust wait half a minute before they give up.
+            start("503 Slow Down", [("Content-Type", "application/xml"), ("x-amz-retry-after", "1")])
+            return [_SLOW_DOWN]
         with self._turn:
             return list(self._app(environ, start))
 
@@ -62,11 +75,12 @@ class _OneAtATime:
 def serve() -> Iterator[S3Server]:
     """Run a server with one empty bucket."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app = _OneAtATime(DomainDispatcherApplication(create_backend_app))
+    throttled = set[str]()
+    app = _OneAtATime(DomainDispatcherApplication(create_backend_app), throttled)
     httpd = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=httpd.serve_forever, daemon=True)
     thread.start()
-    server = S3Server(f"http://127.0.0.1:{httpd.server_port}")
+    server = S3Server(f"http://127.0.0.1:{httpd.server_port}", throttled)
     server.client().create_bucket(Bucket=BUCKET)
     try:
         yield server

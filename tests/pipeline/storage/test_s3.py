@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import socket
 import subprocess
@@ -30,8 +31,11 @@ from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.storage import files, lease, s3
 from pipeline.storage import repository as store
+from pipeline.storage.commit import CommitError, Committer, committing
 from pipeline.storage.lease import Holder, Lease
+from pipeline.storage.retry import RetryPolicy
 from tests.helpers import small_archives
+from tests.helpers.commits import transaction
 from tests.helpers.s3_server import BUCKET, KEY, SECRET, S3Server, serve
 
 
@@ -53,6 +57,7 @@ def environment(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
         monkeypatch.setenv(name, value)
     for asked_once in (s3._client, s3._check):  # a process has one environment, and these tests have many
         asked_once.cache_clear()
+    server.throttled.clear()
     return server
 
 
@@ -72,7 +77,7 @@ def keys(server: S3Server, location: str) -> list[str]:
 
 def test_what_is_committed_is_there_for_another_process(place: str) -> None:
     assert not store.exists(place)
-    with store.transaction(store.create(place), "one") as root:
+    with transaction(store.create(place), "one") as root:
         root.create_array("values", data=np.arange(5))
     reading = f"""
 from pipeline.storage import repository as store
@@ -91,6 +96,69 @@ def test_the_second_of_two_commits_from_one_base_is_refused_and_nothing_of_it_is
     with pytest.raises(icechunk.ConflictError):
         second.commit("second")
     assert store.attribute(store.read(store.open_existing(place, made_by="")), "who") == "first"
+
+
+class Clock:
+    """Time that passes only while someone sleeps; the server throttles for the first minute of it."""
+
+    def __init__(self, server: S3Server, *methods: str) -> None:
+        self._server, self.seconds = server, 0.0
+        server.throttled.update(methods)
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        if self.seconds > 60:
+            self._server.throttled.clear()
+
+
+@pytest.mark.parametrize("lease_is_checked", [True, False])
+@pytest.mark.parametrize("methods", [("PUT",), ("PUT", "GET", "HEAD", "POST")])
+def test_a_commit_outlasts_a_minute_of_throttling(
+    place: str,
+    environment: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+    methods: tuple[str, ...],
+    *,
+    lease_is_checked: bool,
+) -> None:
+    """Whether the lease meets the server first, or Icechunk."""
+    monkeypatch.setattr(s3, "WORKING", s3.Timeouts(10, 1))
+    with committing(place, lambda: store.create(place)) as committer:
+        committer.commit("array", lambda root: root.create_array("values", data=np.arange(5)))
+        fork = committer.repository.writable_session(store.BRANCH).fork()
+        store.array(store.writable(fork), "values")[...] = np.arange(5) * 2
+        clock = Clock(environment, *methods)
+        committer.sleep = clock.sleep
+        if not lease_is_checked:
+            committer.still_held = lambda: None
+        committer.commit("throttled", lambda root: root.attrs.update(done=True), forks=[fork])
+        assert clock.seconds > 60
+    found = store.open_existing(place, made_by="")
+    assert store.values(store.read(found), "values").tolist() == [0, 2, 4, 6, 8]
+    assert [info.message for info in found.ancestry(branch=store.BRANCH)][:2] == ["throttled", "array"]
+
+
+def test_throttling_that_stays_ends_a_commit_in_one_sentence(place: str, environment: S3Server) -> None:
+    committer = Committer(store.create(place), place, RetryPolicy(retries=2), sleep=lambda _: None)
+    environment.throttled.add("PUT")
+    with pytest.raises(
+        CommitError, match=r"the storage failed, and what was committed before is kept: .*service error"
+    ):
+        committer.commit("never", lambda root: root.attrs.update(done=True))
+    environment.throttled.clear()
+    committer.commit("after", lambda root: root.attrs.update(done=True))
+
+
+def test_a_server_that_throttles_when_the_lease_is_given_back_fails_nothing(
+    place: str, environment: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "WORKING", s3.Timeouts(10, 1))
+    with store.sole_writer(place):
+        environment.throttled.add("PUT")
+    environment.throttled.clear()
+    left = s3.get(f"{place}.lock")
+    assert left is not None
+    assert Holder.parse(left.content).pid == os.getpid()
 
 
 def test_no_key_goes_into_the_store_or_to_a_worker(place: str, environment: S3Server) -> None:
@@ -193,7 +261,7 @@ REFUSED = {
 def test_a_server_that_cannot_be_used_is_refused_and_no_secret_is_told(
     place: str, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    monkeypatch.setattr(s3, "ASKING", s3.Patience(1, 1))
+    monkeypatch.setattr(s3, "PROBING", s3.Timeouts(1, 1))
     settings, message = REFUSED[fault]
     with socket.socket() as closed, socket.socket() as silent:
         closed.bind(("127.0.0.1", 0))
