@@ -193,8 +193,9 @@ def make_release(committer: Committer, name: str, *, at: str | None = None, mess
     made = {"name": name, "of": of, "message": message, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     text = f"release {name}: {message}" if message else f"release {name}"
     snapshot = commit_attributes(committer, of, text, {RELEASE: made, ROLLBACK: None})
-    committer.create_tag(name, snapshot)
     written_at = committer.carry_out(lambda: repository.lookup_snapshot(snapshot).written_at)
+    # The last step, so that a refusal before it leaves no release.
+    committer.create_tag(name, snapshot)
     return Release(name, snapshot, of, written_at, message)
 
 

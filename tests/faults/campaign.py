@@ -1,4 +1,4 @@
-"""`make faults`: a randomised campaign of faults against `agcarbon run`.
+"""`make faults`: a randomised campaign of faults against the commands that commit.
 
 Usage: python -m tests.faults.campaign 200 --seed 1 [--only TRIAL] [--write docs/faults.json]
 """
@@ -33,7 +33,7 @@ FINDINGS = ("lost", "torn", "wrong_done", "unequal")
 
 
 @dataclass
-class Tally:
+class CampaignTotals:
     """What a campaign counted: faults that happened by kind, and trials with each kind of finding."""
 
     kinds: Counter[str] = field(default_factory=Counter)
@@ -86,18 +86,18 @@ def main() -> int:
     began = time.monotonic()
     with _folder(asked.folder) as folder:
         scenarios = _prepared(folder)
-        tally = _carry_out(asked, seed, scenarios, folder)
+        totals = _carry_out(asked, seed, scenarios, folder)
     minutes = (time.monotonic() - began) / 60
     if asked.write:
-        asked.write.write_text(json.dumps(_report(tally, seed, minutes), indent=2) + "\n")
-    if tally.codes_not_promised:
-        print(f"exit codes other than promised in trials {tally.codes_not_promised}")
-    print(tally.line)
-    return 0 if tally.clean else 1
+        asked.write.write_text(json.dumps(_report(totals, seed, minutes), indent=2) + "\n")
+    if totals.codes_not_promised:
+        print(f"exit codes other than promised in trials {totals.codes_not_promised}")
+    print(totals.line)
+    return 0 if totals.clean else 1
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="A randomised campaign of faults against `agcarbon run`.")
+    parser = argparse.ArgumentParser(description="A randomised campaign of faults against the commands that commit.")
     parser.add_argument("faults", type=int, help="faults that must happen")
     parser.add_argument("--seed", type=int, help="of the faults; drawn and printed if not given")
     parser.add_argument("--only", type=int, metavar="TRIAL", help="only this trial; its folder is kept")
@@ -120,6 +120,7 @@ def _prepared(folder: Path) -> dict[str, Scenario]:
     """Import all that a trial needs, so that forked children need not, and prepare the scenarios."""
     for name in (
         "distributed",
+        "pipeline.aggregate.write",
         "pipeline.cli.main",
         "pipeline.cluster.dask",
         "pipeline.run.report",
@@ -134,30 +135,30 @@ def _prepared(folder: Path) -> dict[str, Scenario]:
     return scenarios.prepare(folder / "prepared")
 
 
-def _carry_out(asked: argparse.Namespace, seed: int, scenarios: dict[str, Scenario], folder: Path) -> Tally:
+def _carry_out(asked: argparse.Namespace, seed: int, scenarios: dict[str, Scenario], folder: Path) -> CampaignTotals:
     from tests.faults import kinds
     from tests.faults.trial import carry_out
 
     known = {key: value for scenario in scenarios.values() for key, value in scenario.undisturbed.checksums.items()}
-    tally = Tally()
+    totals = CampaignTotals()
     for trial in itertools.count() if asked.only is None else (asked.only,):
         fault = kinds.draw(seed, trial, scenarios)
         place, began = folder / f"trial-{trial}", time.monotonic()
         verdict = carry_out(fault, scenarios[fault.scenario], folder=place, checksums=known)
-        tally.add(trial, fault, verdict)
-        _tell(trial, fault, verdict, time.monotonic() - began)
+        totals.add(trial, fault, verdict)
+        _print_trial(trial, fault, verdict, time.monotonic() - began)
         if asked.only is None and not (asked.folder and _is_bad(verdict)):
             shutil.rmtree(place)
-        if tally.faults >= asked.faults:
+        if totals.faults >= asked.faults:
             break
-    return tally
+    return totals
 
 
 def _is_bad(verdict: Verdict) -> bool:
     return not verdict.promised or verdict.findings.any
 
 
-def _tell(trial: int, fault: Fault, verdict: Verdict, seconds: float) -> None:
+def _print_trial(trial: int, fault: Fault, verdict: Verdict, seconds: float) -> None:
     outcome = f"ended with {_spelled(verdict.struck)}, then {_spelled(verdict.repeats)}"
     if not verdict.injected:
         outcome = "did not happen"
@@ -173,24 +174,24 @@ def _spelled(codes: tuple[int, ...]) -> str:
     return " ".join(map(str, codes))
 
 
-def _report(tally: Tally, seed: int, minutes: float) -> dict[str, Any]:
+def _report(totals: CampaignTotals, seed: int, minutes: float) -> dict[str, Any]:
     packages = ("agcarbon", "icechunk", "zarr", "dask", "distributed", "numpy")
     from tests.faults.disks import can_mount
 
     return {
-        "line": tally.line,
+        "line": totals.line,
         "seed": seed,
         "date": datetime.now(UTC).date().isoformat(),
         "minutes": round(minutes, 1),
-        "kinds": dict(sorted(tally.kinds.items())),
-        "scenarios": dict(sorted(tally.scenarios.items())),
-        "trials_whose_fault_did_not_happen": tally.not_reached,
+        "kinds": dict(sorted(totals.kinds.items())),
+        "scenarios": dict(sorted(totals.scenarios.items())),
+        "trials_whose_fault_did_not_happen": totals.not_reached,
         "commands_after_the_fault_that_did_not_end_well": {
-            str(key): value for key, value in sorted(tally.repeats.items())
+            str(key): value for key, value in sorted(totals.repeats.items())
         },
-        "exit_codes_not_promised": tally.codes_not_promised,
-        "looks_at_the_cube_meanwhile": tally.looks,
-        "checksums_verified": tally.checksums,
+        "exit_codes_not_promised": totals.codes_not_promised,
+        "looks_at_the_cube_meanwhile": totals.looks,
+        "checksums_verified": totals.checksums,
         "full_and_read_only_disks": "mounted" if can_mount() else "by RLIMIT_FSIZE and modes",
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import json
 import os
 import signal
 import time
@@ -16,7 +17,9 @@ from typing import Any
 
 import icechunk
 import numpy as np
+import zarr
 
+CUBE, INPUTS = "cube/cube.icechunk", "inputs.icechunk"  # in the folder of a trial
 STEPS = {
     "create": ("pipeline.storage.repository", "create"),
     "mask": ("pipeline.cube.layout", "write_mask"),
@@ -31,9 +34,12 @@ STEPS = {
     "prune": ("pipeline.cube.ledger", "forget_restarts"),
     "collect": ("icechunk", "Repository.garbage_collect"),
     "release": ("icechunk", "Repository.create_tag"),
+    "delete a release": ("icechunk", "Repository.delete_tag"),
     "move the branch": ("icechunk", "Repository.reset_branch"),
 }
 IN_WORKERS = ("read", "layer", "write", "restart")
+CHANGES = ("commit", "release", "delete a release", "move the branch")  # calls by which a command changes a store
+FOREIGN = "foreign.json"  # names the store and the snapshot of a commit that another program made
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,15 @@ def _reset_connection() -> None:
     raise icechunk.IcechunkError("injected: error sending request: connection reset by peer")
 
 
+def _commit_past_the_lock(location: str) -> None:
+    """Commit as another program would that knows nothing of the lock."""
+    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(location))
+    session = repository.writable_session("main")
+    zarr.open_group(session.store, mode="a").attrs["note"] = "of another program"
+    snapshot = session.commit("foreign")
+    Path(FOREIGN).write_text(json.dumps({"location": str(Path(location).resolve()), "snapshot": snapshot}))
+
+
 ACTIONS: dict[str, Callable[[], None]] = {
     "kill": _kill,
     "kill group": _kill_group,
@@ -107,6 +122,8 @@ ACTIONS: dict[str, Callable[[], None]] = {
     "EIO": _fail_reading,
     "ENOSPC": _fill_disk,
     "connection reset": _reset_connection,
+    "foreign commit to the cube": lambda: _commit_past_the_lock(CUBE),
+    "foreign commit to the inputs": lambda: _commit_past_the_lock(INPUTS),
 }
 
 

@@ -1,17 +1,18 @@
-"""The faults of a campaign: drawn at random, each fully told by its fields."""
+"""The faults of a campaign: drawn at random, each fully described by its fields."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from tests.faults.hooks import IN_WORKERS, Hook
+from tests.faults.hooks import CHANGES, IN_WORKERS, Hook
 from tests.faults.scenarios import RUN, Scenario
 
 SERIAL, DASK, IMPATIENT = "run.toml", "dask.toml", "hang.toml"
 RUNS = ("fresh", "fresh, changed", "append", "resume", "reingest")
+COMMANDS = ("ingest", "aggregate", "tag", "tag --delete", "rollback")  # that commit, beside runs
 PASSING = 2  # times that an error is met: as often as the run file has it tried again
 STAYING = 10_000
 
@@ -73,7 +74,7 @@ def _hook(rng: random.Random, scenario: Scenario, steps: tuple[str, ...], **know
 
 _STEPS = (
     "create", "mask", "room", "read", "layer", "write", "restart", "merge", "record", "commit", "commit", "prune",
-    "collect", "release", "move the branch",
+    "collect", "release", "delete a release", "move the branch",
 )  # fmt: skip
 
 
@@ -92,14 +93,29 @@ def _stop_at_step(rng: random.Random, scenario: Scenario, *, action: str) -> Fau
     return Fault(f"{action} at a step", scenario.name, SERIAL, frozenset({STOPPED, DONE}), hook=hook)
 
 
+def _killed_commit(rng: random.Random, scenario: Scenario) -> Fault:
+    hook = _hook(rng, scenario, CHANGES, action="kill")
+    return Fault("SIGKILL at a commit", scenario.name, SERIAL, frozenset({KILLED}), hook=hook)
+
+
 def _lost_reply(rng: random.Random, scenario: Scenario) -> Fault:
-    hook = _hook(rng, scenario, ("commit",), when="after", action="connection reset")
+    hook = _hook(rng, scenario, CHANGES, when="after", action="connection reset")
     return Fault("lost reply to a commit", scenario.name, SERIAL, frozenset({DONE}), hook=hook)
 
 
 def _failed_commit(rng: random.Random, scenario: Scenario) -> Fault:
-    hook = _hook(rng, scenario, ("commit",), when="before", action="connection reset", times=rng.randint(1, PASSING))
+    hook = _hook(rng, scenario, CHANGES, when="before", action="connection reset", times=rng.randint(1, PASSING))
     return Fault("commit that fails and then does not", scenario.name, SERIAL, frozenset({DONE}), hook=hook)
+
+
+def _foreign_commit(rng: random.Random, scenario: Scenario) -> Fault:
+    """Another program commits at the moment in which the command does; a release moves no branch, and is made."""
+    store = "inputs" if scenario.name == "ingest" else "cube"
+    hook = _hook(rng, scenario, CHANGES, when="before", action=f"foreign commit to the {store}")
+    if scenario.name in RUNS and hook.step == "commit":  # not before there is a cube: that would be no cube then
+        hook = replace(hook, nth=max(2, hook.nth))
+    codes = {DONE, REFUSED} if scenario.name.startswith("tag") else {REFUSED}
+    return Fault("foreign commit", scenario.name, SERIAL, frozenset(codes), hook=hook)
 
 
 def _passing_read_error(rng: random.Random, scenario: Scenario) -> Fault:
@@ -178,32 +194,42 @@ def _cluster_interrupted(rng: random.Random, scenario: Scenario) -> Fault:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault, how many of each 100 trials are of it, and whether it may strike any command or only runs."""
+    """A kind of fault, how many of each 100 trials are of it, and the scenarios that it may strike.
+
+    With `each`, the trials are shared out evenly among the scenarios; else each trial draws one.
+    """
 
     draw: Draw
     weight: int
-    everywhere: bool = False
+    where: tuple[str, ...] = RUNS
+    each: bool = False
 
 
+EVERYWHERE = (*RUNS, *COMMANDS, "gc")
 KINDS = (
-    Kind(_kill_at_step, 24, everywhere=True),
-    Kind(_kill_any_time, 10, everywhere=True),
-    Kind(partial(_stop_at_step, action="SIGTERM"), 3),
-    Kind(partial(_stop_at_step, action="SIGINT"), 4),
-    Kind(_lost_reply, 6),
-    Kind(_failed_commit, 5),
-    Kind(_passing_read_error, 5),
+    Kind(_kill_at_step, 16, EVERYWHERE),
+    Kind(_kill_any_time, 8, EVERYWHERE),
+    Kind(_killed_commit, 5, COMMANDS, each=True),
+    Kind(_lost_reply, 4),
+    Kind(_lost_reply, 5, COMMANDS, each=True),
+    Kind(_failed_commit, 4),
+    Kind(_failed_commit, 5, COMMANDS, each=True),
+    Kind(_foreign_commit, 2),
+    Kind(_foreign_commit, 5, COMMANDS, each=True),
+    Kind(partial(_stop_at_step, action="SIGTERM"), 2),
+    Kind(partial(_stop_at_step, action="SIGINT"), 3),
+    Kind(_passing_read_error, 4),
     Kind(_staying_read_error, 3),
-    Kind(partial(_damaged_input, damage="truncated"), 4),
-    Kind(partial(_damaged_input, damage="vanished"), 4),
-    Kind(partial(_damaged_input, damage="flipped"), 3),
-    Kind(_full_disk, 6),
+    Kind(partial(_damaged_input, damage="truncated"), 3),
+    Kind(partial(_damaged_input, damage="vanished"), 3),
+    Kind(partial(_damaged_input, damage="flipped"), 2),
+    Kind(_full_disk, 5),
     Kind(_full_disk_at_step, 2),
     Kind(_read_only, 2),
     Kind(_two_runs, 3),
     Kind(_gc_during_run, 2),
-    Kind(_worker_killed, 4),
-    Kind(_worker_out_of_memory, 2),
+    Kind(_worker_killed, 3),
+    Kind(_worker_out_of_memory, 1),
     Kind(_worker_hangs, 2),
     Kind(_coordinator_killed, 2),
     Kind(_group_killed, 2),
@@ -214,7 +240,12 @@ KINDS = (
 def draw(seed: int, trial: int, scenarios: Mapping[str, Scenario]) -> Fault:
     """Return the fault of a trial: the same for the same seed and number; of each 100, each kind has its share."""
     rng = random.Random(f"{seed}/{trial}")
-    deck = [kind for kind in KINDS for _ in range(kind.weight)]
+    # Of an `each` kind the cards name their scenario, and the others all from which one is drawn.
+    deck = [
+        (kind, (kind.where[number % len(kind.where)],) if kind.each else kind.where)
+        for kind in KINDS
+        for number in range(kind.weight)
+    ]
     random.Random(f"{seed}/deck {trial // len(deck)}").shuffle(deck)
-    kind = deck[trial % len(deck)]
-    return kind.draw(rng, scenarios[rng.choice(list(scenarios) if kind.everywhere else RUNS)])
+    kind, where = deck[trial % len(deck)]
+    return kind.draw(rng, scenarios[rng.choice(where)])

@@ -20,15 +20,14 @@ from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from pipeline.job import Job
 from tests.faults import hooks, processes, snapshots
-from tests.faults.hooks import Hook
+from tests.faults.hooks import CUBE, Hook
 from tests.helpers import small_archives
 from tests.helpers.random_inputs import REGION, Fields, write_inputs
 
 YEARS = (2010, 2011, 2012)
 CHANGED_YEAR = 2012
 CHANGED = Fields(gpp_factor={CHANGED_YEAR: 1.1})
-RUN, INGEST = ("run", "run.toml"), ("ingest", "run.toml")
-CUBE = "cube/cube.icechunk"
+RUN, INGEST, AGGREGATE = ("run", "run.toml"), ("ingest", "run.toml"), ("aggregate", "run.toml")
 HANG_MINUTES = 0.2  # longer than any block takes on a busy machine
 LIMIT = 180.0  # seconds after which a command without fault is taken to be stuck
 
@@ -60,10 +59,22 @@ block_minutes = {minutes}
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """All arrays of a cube by path, but for times and run numbers, and checksums by tile, year and fingerprint."""
+    """A cube that nothing disturbed.
+
+    Attributes
+    ----------
+    arrays
+        All arrays by path, but for times and run numbers.
+    checksums
+        By tile, year and fingerprint; also of the cube at the start.
+    releases, releases_before
+        Names of the releases in the end, and at the start.
+    """
 
     arrays: dict[str, NDArray[np.generic]]
     checksums: dict[str, str]
+    releases: frozenset[str] = frozenset()
+    releases_before: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -113,8 +124,10 @@ def prepare(folder: Path) -> dict[str, Scenario]:
     _command(collect, RUN)
     release = _copied(append, folder / "tag")
     _command(release, ("tag", "run.toml", "before"))
+    delete = _copied(release, folder / "tag --delete")
     rollback = _copied(release, folder / "rollback")
     _command(rollback, RUN)
+    aggregate = _copied(collect, folder / "aggregate")
     ingest = folder / "ingest"
     _succeed(lambda: _write_archives(ingest))
     for command in (INGEST, RUN):
@@ -129,6 +142,8 @@ def prepare(folder: Path) -> dict[str, Scenario]:
             _rehearse(_change(reingest)),
             _rehearse(collect, ("gc", "run.toml")),
             _rehearse(release, ("tag", "run.toml", "after")),
+            _rehearse(delete, ("tag", "run.toml", "--delete", "before")),
+            _rehearse(aggregate, AGGREGATE, finish=(AGGREGATE,)),
             _rehearse(rollback, ("rollback", "run.toml", "before", "--yes"), keeps=False),
             _rehearse(ingest, INGEST, finish=(INGEST, RUN)),
         )
@@ -238,14 +253,20 @@ def _rehearse(
 
 
 def _undisturbed(done: Path, start: Path) -> Undisturbed:
-    """Read the cube that was made, and the checksums of the one that was there."""
-    _succeed(lambda: snapshots.save(done / CUBE, done / "end"))
-    known = json.loads((done / "end.json").read_text())
-    if (start / CUBE).exists():
-        _succeed(lambda: snapshots.save(start / CUBE, done / "start"))
-        known |= json.loads((done / "start.json").read_text())
-    with np.load(done / "end.npz") as arrays:
-        return Undisturbed({path: arrays[path] for path in arrays.files}, known)
+    """Read the cube that was made, and of the one that was there the checksums and releases."""
+    end = _saved(done / CUBE, done / "end")
+    before = _saved(start / CUBE, done / "start") if (start / CUBE).exists() else Undisturbed({}, {})
+    return Undisturbed(end.arrays, before.checksums | end.checksums, end.releases, before.releases)
+
+
+def _saved(location: Path, target: Path) -> Undisturbed:
+    """Read a cube by way of a child: the parent must start no threads."""
+    _succeed(lambda: snapshots.save(location, target))
+    known = json.loads(target.with_suffix(".json").read_text())
+    with np.load(target.with_suffix(".npz")) as arrays:
+        return Undisturbed(
+            {path: arrays[path] for path in arrays.files}, known["checksums"], frozenset(known["releases"])
+        )
 
 
 def pages(folder: Path) -> int:

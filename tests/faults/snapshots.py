@@ -47,7 +47,8 @@ class Snapshot:
     def values(self, path: str) -> NDArray[np.generic]:
         """Return the array at `path`."""
         if path not in self._read:
-            self._read[path] = store.values(self.root, path)
+            found = store.values(self.root, path)
+            self._read[path] = found.astype(str) if found.dtype.kind == "T" else found  # names of areas
         return self._read[path]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
@@ -94,9 +95,10 @@ def ancestry(repository: icechunk.Repository) -> Iterator[str]:
 
 
 def save(location: Path, target: Path) -> None:
-    """Write the arrays (`.npz`) and checksums (`.json`) of a cube."""
+    """Write the arrays (`.npz`), and the checksums and names of releases (`.json`), of a cube."""
     repository = store.open_existing(str(location), made_by="agcarbon run")
     newest = Snapshot(repository, store.tip(repository))
     np.savez(target.with_suffix(".npz"), **newest.arrays())  # type: ignore[arg-type]
-    known = {one.key: one.checksum for one in newest.recorded().values()}
+    checksums = {one.key: one.checksum for one in newest.recorded().values()}
+    known = {"checksums": checksums, "releases": sorted(repository.list_tags())}
     target.with_suffix(".json").write_text(json.dumps(known))

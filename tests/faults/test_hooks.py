@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cube import layout
+from pipeline.storage import repository as store
 from tests.faults import hooks, kinds
 from tests.faults.hooks import STEPS, Hook
 from tests.faults.scenarios import RUN, Scenario, Undisturbed
@@ -21,7 +23,7 @@ def scenarios() -> dict[str, Scenario]:
     nothing = Undisturbed({}, {})
     return {
         name: Scenario(name, Path(), RUN, (RUN,), True, nothing, calls, seconds=2.0, written=10_000)
-        for name in (*kinds.RUNS, "gc", "tag", "rollback", "ingest")
+        for name in kinds.EVERYWHERE
     }
 
 
@@ -73,5 +75,22 @@ def test_the_same_seed_and_number_draw_the_same_fault_and_all_kinds_come(scenari
     drawn = [kinds.draw(7, trial, scenarios) for trial in range(100)]
     assert drawn == [kinds.draw(7, trial, scenarios) for trial in range(100)]
     assert drawn != [kinds.draw(8, trial, scenarios) for trial in range(100)]
-    assert len({fault.kind for fault in drawn}) == len(kinds.KINDS)
+    assert sum(kind.weight for kind in kinds.KINDS) == 100
+    assert len({fault.kind for fault in drawn}) == len({kind.draw for kind in kinds.KINDS})
     assert {fault.scenario for fault in drawn} == scenarios.keys()
+
+
+def test_every_hundred_faults_strike_each_committing_command_in_each_way(scenarios: dict[str, Scenario]) -> None:
+    ways = {"SIGKILL at a commit", "lost reply to a commit", "commit that fails and then does not", "foreign commit"}
+    drawn = {(fault.kind, fault.scenario) for fault in (kinds.draw(3, trial, scenarios) for trial in range(100))}
+    assert {(way, command) for way in ways for command in kinds.COMMANDS} <= drawn
+
+
+def test_a_foreign_commit_is_made_past_the_lock_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    repository = store.create(hooks.CUBE)
+    before = store.tip(repository)
+    hooks.ACTIONS["foreign commit to the cube"]()
+    named = json.loads(Path(hooks.FOREIGN).read_text())
+    assert named["snapshot"] == store.tip(repository) != before
+    assert Path(named["location"]) == tmp_path / hooks.CUBE

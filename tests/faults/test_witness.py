@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from tests.faults.scenarios import Undisturbed
 from tests.faults.snapshots import Snapshot
 from tests.faults.witness import Witness
 from tests.helpers import filled_cube, random_inputs
+from tests.helpers.commits import committer_of, transaction
 from tests.helpers.filled_cube import FIRST, LAST, Filled
 
 
@@ -42,7 +45,7 @@ def test_nothing_is_found_in_a_cube_that_nothing_disturbed(filled: Filled) -> No
 
 def test_values_that_are_not_those_of_the_checksum_are_torn(filled: Filled) -> None:
     before, witness = _undisturbed(filled), _witness(filled)
-    with store.transaction(filled.job.open_cube(), "change one value") as root:
+    with transaction(filled.job.open_cube(), "change one value") as root:
         daily = store.array(root, f"daily/{FIRST}/nee")
         place = tuple(int(index[0]) for index in np.nonzero(np.isfinite(np.asarray(daily[:]))))
         daily[place] = 1e3
@@ -63,7 +66,7 @@ def test_a_row_under_a_fingerprint_that_stands_for_other_values_is_wrong(filled:
 def test_a_row_that_is_recorded_no_more_and_a_state_that_is_no_ancestor_are_lost(filled: Filled) -> None:
     witness, repository = _witness(filled), filled.job.open_cube()
     witness.look()
-    with store.transaction(repository, "forget a row") as root:
+    with transaction(repository, "forget a row") as root:
         prints = store.array(root, "ledger/fingerprint")
         prints[0, 0] = 0
     witness.look()
@@ -72,3 +75,26 @@ def test_a_row_that_is_recorded_no_more_and_a_state_that_is_no_ancestor_are_lost
     repository.reset_branch(store.BRANCH, before)
     found = witness.conclude(_undisturbed(filled))
     assert f"snapshot {newest} is no ancestor" in found.lost
+
+
+def test_a_release_that_a_command_reported_and_is_not_there_is_unequal(filled: Filled) -> None:
+    before, witness = _undisturbed(filled), _witness(filled)
+    with_release = replace(before, releases=frozenset({"v1"}))
+    assert witness.conclude(with_release, succeeded=False).unequal == []
+    assert witness.conclude(with_release).unequal == ["releases are [], undisturbed ['v1']"]
+    committer_of(filled.job).create_tag("v1", store.tip(filled.job.open_cube()))
+    witness = _witness(filled)
+    assert witness.conclude(with_release).unequal == []
+    assert witness.conclude(before, succeeded=False).unequal == ["releases are ['v1'], undisturbed [] or []"]
+
+
+def test_another_program_s_commit_that_is_no_ancestor_is_lost(filled: Filled, tmp_path: Path) -> None:
+    before, cube = _undisturbed(filled), filled.job.open_cube()
+    foreign = tmp_path / "foreign"
+    foreign.write_text(json.dumps({"location": filled.job.run_file.stores.cube, "snapshot": store.tip(cube)}))
+    assert _witness(filled).conclude(before, foreign=foreign).lost == []
+    committer = committer_of(filled.job)
+    beside = committer.commit_beside(committer.base, "beside", lambda root: root.attrs.update(new=1))
+    foreign.write_text(json.dumps({"location": filled.job.run_file.stores.cube, "snapshot": beside}))
+    (lost,) = _witness(filled).conclude(before, foreign=foreign).lost
+    assert "the commit of another program" in lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults import disks, hooks, processes
+from tests.faults.hooks import CUBE
 from tests.faults.kinds import SERIAL, Fault
 from tests.faults.processes import STUCK, Child
-from tests.faults.scenarios import CUBE, Scenario, pages
+from tests.faults.scenarios import Scenario, pages
 from tests.faults.witness import Findings, Witness, read_findings, watch
 
 LIMIT = 300.0  # seconds for a command, with a fault or without
@@ -66,7 +68,9 @@ def carry_out(fault: Fault, scenario: Scenario, *, folder: Path, checksums: dict
             watching.wait(LIMIT)
             return Verdict(False, struck, (), True, Findings())
         repeats = tuple(code for command in scenario.finish for code in _repeat(folder, command))
-        end.touch()
+        partial = end.with_suffix(".partial")  # the witness reads it as soon as it is there
+        partial.write_text(json.dumps(set(struck) == {0}))
+        partial.rename(end)
         ended = watching.wait(LIMIT)
     findings = Findings() if ended else read_findings(report)
     if ended:

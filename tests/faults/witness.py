@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.storage import repository as store
 from tests.faults import snapshots
+from tests.faults.hooks import FOREIGN
 from tests.faults.scenarios import Undisturbed
 from tests.faults.snapshots import Recorded, Snapshot
 
@@ -77,7 +78,7 @@ class Witness:
     def _hold(
         self, state: Snapshot, before: Mapping[tuple[str, int], Recorded], *, all_of_it: bool = False
     ) -> dict[tuple[str, int], Recorded]:
-        """Hold what a state records against its values and against what it ought to be; return what it records."""
+        """Compare what a state records with its values and with the undisturbed ones; return what it records."""
         now = state.recorded()
         for place, one in now.items():
             if not all_of_it and before.get(place) == one:
@@ -94,8 +95,18 @@ class Witness:
         gone = before.keys() - now.keys() if self.keeps else ()
         self.findings.lost += [f"{tile} {year} is recorded no more" for tile, year in gone]
 
-    def conclude(self, undisturbed: Undisturbed) -> Findings:
-        """Read every state that was ever committed, and hold the last one against the undisturbed cube."""
+    def conclude(self, undisturbed: Undisturbed, *, succeeded: bool = True, foreign: Path | None = None) -> Findings:
+        """Read every state that was ever committed, and compare the last one with the undisturbed cube.
+
+        Parameters
+        ----------
+        undisturbed
+            The cube in the end.
+        succeeded
+            Whether the command that the fault struck reported success: then its releases are those in the end.
+        foreign
+            File that names the commit of another program, if there was one.
+        """
         repository = store.open_existing(self.location, made_by="agcarbon run")
         kept = list(snapshots.ancestry(repository))
         gone = [tip for tip in self._seen if self.keeps and tip not in kept]
@@ -108,7 +119,21 @@ class Witness:
             else:
                 self._miss(held, held := state.recorded())
         self.findings.unequal += _differences(state, undisturbed)
+        self._releases(frozenset(repository.list_tags()), undisturbed, succeeded=succeeded)
+        if foreign is not None and foreign.exists():
+            self._foreign(**json.loads(foreign.read_text()))
         return self.findings
+
+    def _releases(self, found: frozenset[str], undisturbed: Undisturbed, *, succeeded: bool) -> None:
+        allowed = [undisturbed.releases] if succeeded else [undisturbed.releases, undisturbed.releases_before]
+        if found not in allowed:
+            names = " or ".join(str(sorted(releases)) for releases in allowed)
+            self.findings.unequal.append(f"releases are {sorted(found)}, undisturbed {names}")
+
+    def _foreign(self, location: str, snapshot: str) -> None:
+        repository = store.open_existing(location, made_by="agcarbon")
+        if snapshot not in snapshots.ancestry(repository):
+            self.findings.lost.append(f"{snapshot}, the commit of another program to {location}, is no ancestor")
 
 
 def _differences(state: Snapshot, undisturbed: Undisturbed) -> list[str]:
@@ -124,12 +149,13 @@ def _differences(state: Snapshot, undisturbed: Undisturbed) -> list[str]:
 
 
 def watch(witness: Witness, *, until: Path, undisturbed: Undisturbed, report: Path) -> None:
-    """Look until the file `until` is there, conclude, and write the findings."""
+    """Look until the file `until` says whether the struck command succeeded, conclude, and write the findings."""
     while not until.exists():
         witness.look()
         time.sleep(PAUSE)
     witness.look()
-    report.write_text(json.dumps(asdict(witness.conclude(undisturbed))))
+    found = witness.conclude(undisturbed, succeeded=json.loads(until.read_text()), foreign=until.with_name(FOREIGN))
+    report.write_text(json.dumps(asdict(found)))
 
 
 def read_findings(report: Path) -> Findings:
