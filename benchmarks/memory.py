@@ -108,6 +108,7 @@ def prepare(case: Case, folder: Path) -> None:
     from pipeline.cube.layout import TileMask
     from pipeline.job import Job
     from pipeline.storage import repository
+    from tests.helpers.commits import transaction
     from tests.helpers.random_inputs import Fields, write_inputs
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ def prepare(case: Case, folder: Path) -> None:
     write_inputs(job, Fields(), years=years)
     whole = np.ones((case.edge, case.edge), bool)
     mask = TileMask(whole, np.ones(whole.size, np.uint8))
-    with repository.transaction(repository.create(job.run_file.stores.cube), "structure") as root:
+    with transaction(repository.create(job.run_file.stores.cube), "structure") as root:
         layout.create(root, job.identity)
         for tile in job.domain.tiles:
             layout.write_mask(root, tile, mask)

@@ -46,6 +46,7 @@ from pipeline.run.coordinator import Coordinator
 from pipeline.run.plan import Choice, Plan, Science, Wanted, fingerprints, make_plan
 from pipeline.storage import repository as store
 from pipeline.storage.commit import Committer
+from tests.helpers.commits import transaction
 
 CELLS = 40_000
 STEPS = ("fork", "submit", "merge", "record", "commit")
@@ -124,7 +125,7 @@ def planned_tiles(job: Job, count: int) -> tuple[PlannedTile, ...]:
 def make_cube(job: Job, tiles: Sequence[PlannedTile], years: Sequence[int]) -> icechunk.Repository:
     """A cube of the region with room for the years, without masks."""
     repository = store.create(job.run_file.stores.cube)
-    with store.transaction(repository, "structure") as root:
+    with transaction(repository, "structure") as root:
         layout.create(root, job.identity)
         layout.set_tiles(root, {planned.tile: (planned.cells, planned.mask) for planned in tiles})
         ledger.create(root, [planned.tile.name for planned in tiles])

@@ -48,7 +48,7 @@ class Snapshot:
         """Return the array at `path`."""
         if path not in self._read:
             found = store.values(self.root, path)
-            self._read[path] = found.astype(str) if found.dtype.kind == "T" else found  # names of areas
+            self._read[path] = np.array(found.tolist()) if found.dtype.kind == "T" else found  # strings
         return self._read[path]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:

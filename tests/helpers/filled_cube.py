@@ -17,6 +17,7 @@ from pipeline.job import Job
 from pipeline.storage import cf
 from pipeline.storage import repository as store
 from pipeline.variables import ANNUAL, DAILY, FLUXES, Quality
+from tests.helpers.commits import transaction
 
 FIRST, LAST = 2011, 2012
 ORIGIN = "synthetic: drawn at random for a test"
@@ -47,7 +48,7 @@ def fill_cube(folder: Path) -> Filled:
     tiles, rng = job.domain.tiles, np.random.default_rng(3)
     masks = {tile: _mask(rng, job.grid.tile_cells) for tile in tiles}
     repository = store.create(job.run_file.stores.cube)
-    with store.transaction(repository, "structure") as root:
+    with transaction(repository, "structure") as root:
         layout.create(root, job.identity)
         for tile, mask in masks.items():
             layout.write_mask(root, tile, mask)
@@ -57,7 +58,7 @@ def fill_cube(folder: Path) -> Filled:
         ledger.add_years(root, (FIRST, LAST))
         run = ledger.begin_run(root, {"checkpoint": {"sha256": SHA, "record": {"origin": ORIGIN}}})
     lacking = (tiles[-1].name, LAST)
-    with store.transaction(repository, "results") as root:
+    with transaction(repository, "results") as root:
         done = [(tile, year) for tile in tiles for year in (FIRST, LAST) if (tile.name, year) != lacking]
         rows = [_write(root, tile, year, mask=masks[tile].mask, rng=rng) for tile, year in done]
         ledger.record(root, rows, run=run, failures={})

@@ -28,7 +28,7 @@ from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.run.run import run
 from pipeline.storage import repository
-from tests.helpers.commits import committer_of
+from tests.helpers.commits import committer_of, transaction
 from tests.helpers.filled_cube import fill_cube
 from tests.helpers.random_inputs import YEARS, Fields, make_job, write_inputs
 
@@ -71,7 +71,7 @@ def tile_of(job: Job, number: int = 0) -> tuple[str, tuple[slice, slice], np.nda
 
 def foreign(job: Job):  # type: ignore[no-untyped-def]
     """A commit by somebody else."""
-    return repository.transaction(job.open_cube(), "foreign")
+    return transaction(job.open_cube(), "foreign")
 
 
 def failing(report: AuditReport) -> dict[str, set[tuple[str, int]]]:

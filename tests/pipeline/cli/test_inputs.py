@@ -19,6 +19,7 @@ from pipeline.ingest.run import ingest
 from pipeline.inputs import report_figure
 from pipeline.storage import repository as store
 from tests.helpers import small_archives
+from tests.helpers.commits import transaction
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +53,12 @@ def test_what_is_not_ingested_exits_with_1_and_is_named(run_file: Path) -> None:
 
 def test_what_is_implausible_exits_with_1(run_file: Path) -> None:
     repository = store.open_existing(config.load(run_file).stores.inputs, made_by="test")
-    with store.transaction(repository, "plant") as root:
+    with transaction(repository, "plant") as root:
         array = store.array(root, "crop/2012/covered")
         before = array[0, 0]
         array[0, 0] = 100.0
     result = call(run_file, "--product", "crop", "--no-png")
-    with store.transaction(repository, "mend") as root:
+    with transaction(repository, "mend") as root:
         store.array(root, "crop/2012/covered")[0, 0] = before
     assert result.exit_code == 1
     assert "covered: maximum 100 is above 1" in result.output

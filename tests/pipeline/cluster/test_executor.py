@@ -22,6 +22,7 @@ from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
 from pipeline.progress import heartbeat, on_heartbeat
 from pipeline.storage import repository as store
+from tests.helpers.commits import transaction
 
 Work = tuple[str, str, int]  # what is done, folder of the marks, number
 
@@ -117,14 +118,14 @@ def test_a_listener_that_wants_few_beats_hears_few() -> None:
 
 def test_a_fork_of_a_large_cube_is_small_to_send(tmp_path: Path) -> None:
     repository = store.create(str(tmp_path / "store"))
-    with store.transaction(repository, "structure") as root:
+    with transaction(repository, "structure") as root:
         root.create_array("a", shape=(300,), chunks=(1,), dtype="f8", fill_value=0)
 
     def size() -> int:
         return len(pickle.dumps(repository.writable_session(store.BRANCH).fork()))
 
     empty = size()
-    with store.transaction(repository, "values") as root:
+    with transaction(repository, "values") as root:
         store.array(root, "a")[...] = range(300)
     assert size() <= empty + 100
     assert empty < 2000

@@ -34,6 +34,7 @@ from pipeline.storage import cf
 from pipeline.storage import repository as store
 from pipeline.storage.repository import Array
 from tests.helpers import small_archives
+from tests.helpers.commits import transaction
 
 
 def survey_stores(job: Job, wanted: Wanted) -> InputsReport:
@@ -73,7 +74,7 @@ def copied(job: Job, tmp_path: Path) -> Job:
 def change(job: Job, path: str, how: Callable[[Array], None]) -> None:
     """Change an array in the store, as no reader would."""
     repository = store.open_existing(job.run_file.stores.inputs, made_by="test")
-    with store.transaction(repository, "plant") as root:
+    with transaction(repository, "plant") as root:
         how(store.array(root, path))
 
 
@@ -177,7 +178,7 @@ def test_years_that_are_not_ingested_are_named_by_product(job: Job) -> None:
 
 def test_the_uncertainty_of_gpp_is_reported_where_it_is_and_never_absent(copied: Job) -> None:
     repository = store.open_existing(copied.run_file.stores.inputs, made_by="test")
-    with store.transaction(repository, "uncertainty of one year") as root:
+    with transaction(repository, "uncertainty of one year") as root:
         create_group(root, "gpp_uncertainty", 2012)
         attributes = store.subgroup(root, "gpp/2012").attrs.asdict()
         store.subgroup(root, "gpp_uncertainty/2012").attrs.update(
@@ -259,7 +260,7 @@ def test_counts_of_cells_without_data_are_missing_not_zero(copied: Job) -> None:
 def test_tiles_that_are_not_ingested_are_named(copied: Job) -> None:
     repository = store.open_existing(copied.run_file.stores.inputs, made_by="test")
     lost = domain_of(copied.region).tiles[1].name
-    with store.transaction(repository, "lose a tile") as root:
+    with transaction(repository, "lose a tile") as root:
         group = store.subgroup(root, "crop/2011")
         digests = store.attribute(group, "digests")
         del digests[lost]
@@ -360,7 +361,7 @@ def test_a_year_beyond_the_training_is_said(copied: Job) -> None:
     known = [beyond_training_years(year) for year in (2000, 2001, 2018, 2019, None)]
     assert known == [True, False, False, True, False]
     repository = store.open_existing(copied.run_file.stores.inputs, made_by="test")
-    with store.transaction(repository, "a later year, with nothing in it") as root:
+    with transaction(repository, "a later year, with nothing in it") as root:
         create_group(root, "crop", 2020)
         attributes = store.subgroup(root, "crop/2012").attrs.asdict()
         store.subgroup(root, "crop/2020").attrs.update(attributes)

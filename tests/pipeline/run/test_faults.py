@@ -24,6 +24,7 @@ from pipeline.run import block
 from pipeline.run.run import RunReport, run
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy
+from tests.helpers.commits import transaction
 from tests.helpers.copied_runs import WANTED, Undisturbed, assert_equal, undisturbed
 from tests.helpers.random_inputs import Fields, random_checkpoint, write_inputs
 
@@ -265,7 +266,7 @@ def test_a_foreign_commit_stops_the_run(tmp_path: Path, whole: Undisturbed) -> N
     job = whole.copy(tmp_path)
 
     def act(_: Between) -> None:
-        with repository.transaction(job.open_cube(), "somebody else's") as root:
+        with transaction(job.open_cube(), "somebody else's") as root:
             root.attrs["note"] = "theirs"
 
     with pytest.raises(UserError, match=r"someone else has committed.*somebody else's.*tile-years that had ended"):

@@ -24,6 +24,7 @@ from pipeline.run.status import Standing, standing
 from pipeline.run.status_figure import codes
 from pipeline.run.status_report import status_json
 from pipeline.storage import repository
+from tests.helpers.commits import transaction
 from tests.helpers.filled_cube import Filled, fill_cube
 from tests.helpers.random_inputs import YEARS, make_job, random_checkpoint
 
@@ -52,7 +53,7 @@ def test_without_inputs_what_is_computed_is_unchecked_and_it_is_said_why(filled:
 
 
 def test_a_failed_tile_year_is_told_with_its_reason_without_inputs_too(filled: Filled) -> None:
-    with repository.transaction(filled.job.open_cube(), "fail") as root:
+    with transaction(filled.job.open_cube(), "fail") as root:
         ledger.record(root, [], run=0, failures={filled.lacking: "soil.tif: truncated"})
     state = standing(filled.job).states[filled.lacking]
     assert state == TileYearState(Status.FAILED, "soil.tif: truncated")

@@ -69,6 +69,19 @@ def test_a_commit_holds_forks_rows_and_who_made_it(repository: icechunk.Reposito
     assert committer.base == newest.id
 
 
+def test_a_write_that_raises_commits_nothing(repository: icechunk.Repository, committer: Committer) -> None:
+    before = store.tip(repository)
+
+    def write(root: zarr.Group) -> None:
+        mark(root)
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        committer.commit("never", write, forks=[fork(repository, 1)])
+    assert store.tip(repository) == before
+    assert values(repository) == [0, 0, 0, 0]
+
+
 def test_nothing_written_is_no_commit(repository: icechunk.Repository, committer: Committer) -> None:
     before = store.tip(repository)
     assert committer.commit("nothing", lambda _: 7) == 7
