@@ -11,7 +11,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from model.evaluation.scores import YIELD_SHARE
 from pipeline import config
-from pipeline.aggregate.write import tables_location
+from pipeline.aggregate.tables import tables_location
 from pipeline.cli.tour import take_tour
 from pipeline.cluster.dask import open_executor
 from pipeline.config import ExecutionSettings, RunFile, StoreSettings
@@ -96,7 +96,7 @@ def test_a_tile_gives_the_same_map_whole_or_in_four(demo: Job) -> None:
 
 
 def test_regional_totals_agree_by_every_route(demo: Job) -> None:
-    region = pd.read_csv(f"{tables_location(demo)}/region.csv")
+    region = pd.read_csv(f"{tables_location(demo.run_file.stores.exports)}/region.csv")
     for _, of_cover in region.groupby(["year", "cover"]):
         assert set(of_cover["route"].astype(str)) == {"cells", "counties", "0.0025", "0.5"}
         totals = of_cover[[name for name in region if name.endswith("_g") or name == "area_m2"]].to_numpy()
@@ -104,7 +104,7 @@ def test_regional_totals_agree_by_every_route(demo: Job) -> None:
 
 
 def test_the_maps_have_the_levels_of_corn_and_soybean(demo: Job) -> None:
-    region = pd.read_csv(f"{tables_location(demo)}/region.csv").query("route == 'cells'")
+    region = pd.read_csv(f"{tables_location(demo.run_file.stores.exports)}/region.csv").query("route == 'cells'")
     corn, soybean = (region.query(f"cover == '{cover}'")["gpp_g_m2"] for cover in ("corn", "soybean"))
     assert corn.between(1200, 1600).all()
     assert soybean.between(700, 1050).all()

@@ -1,27 +1,29 @@
-"""Aggregates of the cube: counties, cells of 0.0025 and of 0.5 degree, the whole region.
+"""Aggregates of the cube, band by band: counties, cells of 0.0025 and of 0.5 degree, the region.
 
-An aggregate is a sum over cells of area x value and one of area. Such sums form a monoid: they add up over tiles in any
-order and are divided last, so that no more than a band of 0.5 degree of latitude is ever in memory. The area of a cell
-is its WGS84 area times its share inside the region; for `corn` and `soybean` also times that crop's fraction of the
-year, where it is the crop modelled and is grown. A cell without a result enters no mean; where it ought to have one,
-its area is summed by itself.
+The area of a cell is its WGS84 area times its share inside the region; for `corn` and `soybean` also times that crop's
+fraction of the year, where it is the crop modelled and is grown. Each cell is divided among counties and lat-lon cells
+by exact overlap, and the shares of a cell add up to its share in the region: area and carbon are conserved on every
+target, to rounding.
 
-A cell on the region's border hands its share to the lat-lon cells as if that lay evenly in it.
+The region is aggregated in bands of 0.5 degree of latitude: on the fine grid the twelve Midwestern states have 50
+million cells, whose sums would take 14 GB. A band holds whole tiles and whole cells of 0.5 degree, so that no tile is
+read twice, no two bands share a lat-lon cell, and each band can be computed, or audited, by itself.
+
+A cell on the region's border is divided among lat-lon cells as if its share in the region lay evenly within the cell.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import shapely
-import xarray as xr
 from scipy.sparse import csr_array, diags_array
 
-from pipeline.aggregate.sums import Array, Sums, cell_sums
-from pipeline.aggregate.tables import daily_map
+from pipeline.aggregate.sums import Array, DailySums, Layers, Sums, cell_sums
 from pipeline.grid.coverage import Polygons, coverage, outlines
 from pipeline.grid.domain import Domain
 from pipeline.grid.latlon import BANDS_PER_DEGREE, LatLonGrid, overlaps
@@ -32,7 +34,12 @@ from regions import Zone
 FINE_PER_DEGREE, COARSE_PER_DEGREE = 400, 2  # 0.0025 and 0.5 degree
 FINE_IN_COARSE = FINE_PER_DEGREE // COARSE_PER_DEGREE
 
-_DAYS_READ = 61  # the cube's chunk
+_DAYS_READ = 61  # days in a chunk of the cube: more are not held in memory at once
+
+ReadAnnual: TypeAlias = Callable[[Tile, int], Layers]
+"""Returns the annual layers (rows, cols) of a tile and year."""
+ReadDays: TypeAlias = Callable[[Tile, slice], Layers]
+"""Returns the daily fluxes (time, rows, cols) of a tile for some days of a year."""
 
 # The ends of a cell, slanted as it is, lie closer together than this anywhere south of 60 N [degree of longitude].
 _CELL_REACH_DEGREE = 0.02
@@ -40,7 +47,7 @@ _CELL_REACH_DEGREE = 0.02
 
 @dataclass(frozen=True)
 class Frame:
-    """What is aggregated and onto what: the cube's tiles, the region's counties, the target grids.
+    """Sources and targets of the aggregates: the cube's tiles, the region's counties, the target grids.
 
     Attributes
     ----------
@@ -75,8 +82,9 @@ class Frame:
         return self.fine.coarsen(FINE_IN_COARSE)
 
     def bands(self) -> Iterator[Band]:
-        """Yield all bands that hold some of the region, from the north."""
-        # 240 rows are 0.5 degree; taller tiles need a taller band, so that it holds whole tiles and whole cells.
+        """Yield all bands that meet the region, from the north."""
+        # 240 rows are 0.5 degree. A tile height that does not divide 240 needs a taller band: the least that holds
+        # whole tiles and whole cells.
         height = math.lcm(self.domain.grid.tile_cells, BANDS_PER_DEGREE // COARSE_PER_DEGREE)
         rows = height * FINE_PER_DEGREE // BANDS_PER_DEGREE
         for number in sorted({tile.first_row // height for tile in self.domain.tiles}):
@@ -84,8 +92,12 @@ class Frame:
             strip = LatLonGrid(FINE_PER_DEGREE, number * rows, self.fine.first_col, rows, self.fine.cols)
             yield Band(tiles, self.fine.meet(strip))
 
+    def coarse_rows(self, band: Band) -> slice:
+        """Return the rows of a band in arrays on `coarse`."""
+        return self.coarse.window(band.fine.coarsen(FINE_IN_COARSE))[0]
+
     def shares(self, tile: Tile, target: LatLonGrid) -> TileShares:
-        """Return how the cells of `tile` are handed to the counties and to the cells of `target`."""
+        """Return the shares of each cell of `tile` in the counties and in the cells of `target`."""
         grid = self.domain.grid.of(tile)
         zones = coverage(self.polygons, grid)
         region = zones.sum(axis=0)
@@ -111,10 +123,12 @@ class Band:
 
 @dataclass(frozen=True)
 class TileShares:
-    """How the cells of a tile are handed to the targets.
+    """Shares of each cell of a tile in the targets.
 
     Attributes
     ----------
+    tile
+        The tile.
     region
         Share of each cell in the region (cells,).
     zones
@@ -138,14 +152,16 @@ class BandYear:
 
     Attributes
     ----------
+    year
+        Calendar year.
     grid
         The band's cells of 0.0025 degree.
     fine
-        Sums over them (covers, layers, lat, lon).
+        Sums over them (area types, layers, lat, lon).
     counties
-        Sums over the part of each county in the band (covers, layers, counties).
+        Sums over the part of each county in the band (area types, layers, counties).
     cells
-        Sums over all cells of the band at once (covers, layers).
+        Sums over all cells of the band at once (area types, layers).
     """
 
     year: int
@@ -156,75 +172,79 @@ class BandYear:
 
     @property
     def coarse(self) -> Sums:
-        """Sums over the cells of 0.5 degree (covers, layers, lat, lon)."""
+        """Sums over the cells of 0.5 degree (area types, layers, lat, lon)."""
         return self.fine.blocks(FINE_IN_COARSE)
 
     @property
     def routes(self) -> Sums:
-        """Sums over the whole band by each of `ROUTES` (covers, layers, routes); they differ by rounding alone."""
+        """Sums over the whole band by each of `tables.ROUTES` (area types, layers, routes).
+
+        The routes differ by rounding alone: a larger difference means that a target lost or doubled area.
+        """
         sums = (self.cells, self.counties.whole(), self.fine.whole(), self.coarse.whole())
         return Sums(np.stack([route.layers for route in sums], axis=-1))
 
 
-def aggregate_annual(annual: xr.Dataset, frame: Frame, *, years: Iterable[int]) -> Iterator[BandYear]:
+def aggregate_annual(read: ReadAnnual, frame: Frame, *, years: Iterable[int]) -> Iterator[BandYear]:
     """Yield the aggregates band by band from the north, in each band year by year.
 
     Parameters
     ----------
-    annual
-        The cube's annual layers (year, y, x) on the frame's grid, opened lazily: one tile-year is read at a time.
+    read
+        Called once for each tile and year: all fluxes, `crop`, `quality` and the two crop fractions.
+    frame
+        The region.
     years
-        Years of `annual`, all of whose tiles have been run.
+        Years of which all tiles have results.
     """
     years = tuple(years)
     for band in frame.bands():
-        shares = [frame.shares(tile, band.fine) for tile in band.tiles]
+        shares = [frame.shares(tile, band.fine) for tile in band.tiles]  # costly, and the same for all years
         for year in years:
-            yield _band_year(annual.sel(year=year), frame, band=band, shares=shares)
+            yield _band_year(read, frame, band=band, shares=shares, year=year)
 
 
-def _band_year(annual: xr.Dataset, frame: Frame, *, band: Band, shares: Iterable[TileShares]) -> BandYear:
+def _band_year(read: ReadAnnual, frame: Frame, *, band: Band, shares: Iterable[TileShares], year: int) -> BandYear:
     fine, counties, cells = Sums.zero(*band.fine.shape), Sums.zero(len(frame.zones)), Sums.zero()
     for of in shares:
-        rows, cols = frame.domain.grid.window(of.tile)
-        sums = cell_sums(annual.isel(y=rows, x=cols), frame.domain.grid.of(of.tile).cell_area_m2(), place=of.tile.name)
+        area_m2 = frame.domain.grid.of(of.tile).cell_area_m2()
+        sums = cell_sums(read(of.tile, year), area_m2, place=f"{of.tile.name}, year {year}")
         counties += sums.onto(of.zones)
         cells += Sums(sums.layers @ of.region)
         fine.layers[..., *of.window] += sums.onto(of.latlon).layers.reshape(fine.layers[..., *of.window].shape)
-    return BandYear(int(annual["year"]), band.fine, fine, counties, cells)
+    return BandYear(year, band.fine, fine, counties, cells)
 
 
-def aggregate_daily(daily: xr.Dataset, frame: Frame) -> xr.Dataset:
-    """Return the daily means over the modelled cells in each cell of 0.5 degree, and the area that they stand for.
+def aggregate_daily(read: ReadDays, frame: Frame, *, days: int) -> DailySums:
+    """Return the daily sums over the modelled cells in each cell of 0.5 degree (time, lat, lon).
 
     Parameters
     ----------
-    daily
-        The cube's `DAILY` fluxes of one year (time, y, x) on the frame's grid, opened lazily; a tile is read in blocks
-        of 61 days, the cube's chunk.
-
-    Returns
-    -------
-    xarray.Dataset
-        Means of ra, rh and nee [g m-2 d-1], NaN without modelled cells, and `area` [m2], (time, lat, lon).
+    read
+        Called for each tile and every 61 days, a chunk of the cube: the fluxes of `DAILY`.
+    frame
+        The region.
+    days
+        Days of the year.
     """
-    shape = (1 + len(DAILY), daily.sizes["time"], *frame.coarse.shape)
-    sums = np.zeros(shape)  # area, and area x value of each flux
+    total = DailySums.zero(days, *frame.coarse.shape)
     for tile in frame.domain.tiles:
         of = frame.shares(tile, frame.coarse)
-        fluxes = daily.isel(dict(zip(("y", "x"), frame.domain.grid.window(tile), strict=True)))
         area = np.repeat(frame.domain.grid.of(tile).cell_area_m2(), tile.cells)
         weights = of.latlon @ diags_array(area)
-        for first in range(0, shape[1], _DAYS_READ):
-            days = slice(first, first + _DAYS_READ)
-            part = sums[:, days, *of.window]
-            part += _daily_sums(fluxes.isel(time=days), weights).reshape(part.shape)
-    return daily_map(sums, daily["time"], frame.coarse)
+        for first in range(0, days, _DAYS_READ):
+            chunk = slice(first, min(first + _DAYS_READ, days))
+            part = total.layers[:, chunk, *of.window]
+            part += _daily_sums(read(tile, chunk), weights).reshape(part.shape)
+    return total
 
 
-def _daily_sums(fluxes: xr.Dataset, weights: csr_array) -> Array:
-    """Area, and area x value of each flux, (1 + fluxes, time, lat-lon cells); a day lacking one flux counts in none."""
-    values_FTN = np.stack([fluxes[flux.name].values.reshape(fluxes.sizes["time"], -1) for flux in DAILY])
+def _daily_sums(fluxes: Layers, weights: csr_array) -> Array:
+    """Area, and area x value of each flux, (1 + fluxes, time, lat-lon cells).
+
+    A cell counts on a day only if it has all fluxes, so that one area serves them all.
+    """
+    values_FTN = np.stack([fluxes[flux.name].reshape(len(fluxes[flux.name]), -1) for flux in DAILY])
     present_TN = np.isfinite(values_FTN).all(axis=0)
     layers = np.concatenate([present_TN[None], np.where(present_TN, values_FTN, 0)])
     sums: Array = weights @ layers.reshape(-1, weights.shape[1]).T

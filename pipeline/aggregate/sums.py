@@ -1,115 +1,185 @@
-"""Sums of area and of area x value: what every aggregate is made of."""
+"""Sums of area and of area x value, of which every aggregate is made.
+
+Means cannot be added: the mean over two counties is not that of their means. The sums behind a mean can, in any order
+and grouping, which makes them a commutative monoid: tiles, bands and counties are added as they come, and the division
+is done once, at the end. Totals are conserved on every target for the same reason.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from model.features import CORN, SOYBEAN
 from pipeline.errors import UserError
-from pipeline.variables import FLUXES, Quality
+from pipeline.variables import DAILY, FLUXES, Quality
 
-# What is summed: all modelled cells whole, or the part of each that is under the crop for which it was modelled.
-COVERS = ("cells", "corn", "soybean")
+AREA_TYPES = ("cells", "corn", "soybean")
+"""Areas that are summed: modelled cells in full, or the part of each under the crop for which it was modelled."""
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
+Layers: TypeAlias = Mapping[str, NDArray[Any]]
+"""Layers of some cells (..., rows, cols) by the names of `pipeline.variables`."""
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over cells for any set of targets (counties, lat-lon cells, the cells themselves): a commutative monoid.
+    """Sums over the cells of a year for any set of targets (counties, lat-lon cells, the cells themselves).
 
     Attributes
     ----------
     layers
-        (covers, 2 + fluxes, *targets): area with results [m2], area modelled but without a result [m2], and
-        area x value of each of `FLUXES` [g yr-1].
+        (area types, 2 + fluxes, *targets): area with results [m2], area modelled but without a result [m2], and
+        area x value of each of `FLUXES` [g C yr-1].
+
+    Examples
+    --------
+    Two counties, with 1 and 3 m2 of corn that took up 100 and 200 g C m-2 yr-1:
+
+    >>> counties = Sums.zero(2)
+    >>> corn, gpp = AREA_TYPES.index("corn"), 0
+    >>> counties.area_m2[corn] = 1, 3
+    >>> counties.totals_g[corn, gpp] = 100, 600
+
+    The region has the mean over its area, which is not the mean of its counties:
+
+    >>> float(counties.whole().means()[corn, gpp])
+    175.0
+    >>> float(np.mean(counties.means()[corn, gpp]))
+    150.0
     """
 
     layers: Array
 
     @classmethod
     def zero(cls, *targets: int) -> Sums:
-        """Return the sums over no cell."""
-        return cls(np.zeros((len(COVERS), 2 + len(FLUXES), *targets)))
+        """Return the sums over no cell, for targets of this shape."""
+        return cls(np.zeros((len(AREA_TYPES), 2 + len(FLUXES), *targets)))
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(self.layers + other.layers)
 
     @property
     def area_m2(self) -> Array:
-        """Area with results (covers, *targets)."""
+        """Area with results (area types, *targets)."""
         return self.layers[:, 0]
 
     @property
     def missing_m2(self) -> Array:
-        """Area that is modelled but has no result, for want of inputs, (covers, *targets)."""
+        """Area that is modelled but has no result, since inputs are missing, (area types, *targets)."""
         return self.layers[:, 1]
 
     @property
     def totals_g(self) -> Array:
-        """Area x value (covers, fluxes, *targets) [g yr-1], with the signs of `pipeline.variables`."""
+        """Area x value (area types, fluxes, *targets) [g C yr-1], with the signs of `pipeline.variables`."""
         return self.layers[:, 2:]
 
     def means(self) -> Array:
-        """Return area-weighted means (covers, fluxes, *targets) [g m-2 yr-1], NaN where there is no area."""
-        area = self.area_m2[:, None]
-        return np.divide(self.totals_g, area, out=np.full_like(self.totals_g, np.nan), where=area > 0)
+        """Return area-weighted means (area types, fluxes, *targets) [g C m-2 yr-1], NaN where there is no area."""
+        return _means(self.totals_g, self.area_m2[:, None])
 
     def onto(self, shares: csr_array) -> Sums:
-        """Return the sums over targets that take these `shares` (targets, present targets) of the present ones."""
-        # Layer by layer: one product with all layers would come out transposed, and putting it right costs more.
+        """Return the sums over targets that take these `shares` (new targets, present targets) of the present ones.
+
+        Examples
+        --------
+        A cell of 8 m2, a quarter of which lies in the first county and the rest in the second:
+
+        >>> cell = Sums(np.full_like(Sums.zero(1).layers, 8.0))
+        >>> cell.onto(csr_array([[0.25], [0.75]])).area_m2[0].tolist()
+        [2.0, 6.0]
+        """
+        # Layer by layer: one product with all layers comes out transposed, and copying it into order costs more.
         kinds, flat = self.layers.shape[:2], self.layers.reshape(-1, shares.shape[1])
         return Sums(np.stack([shares @ layer for layer in flat]).reshape(*kinds, shares.shape[0]))
 
     def blocks(self, factor: int) -> Sums:
-        """Return the sums over blocks of `factor` x `factor` targets on a lat-lon grid (covers, layers, lat, lon)."""
+        """Return the sums over blocks of `factor` x `factor` targets on a lat-lon grid (..., lat, lon)."""
         *kinds, rows, cols = self.layers.shape
         blocks = self.layers.reshape(*kinds, rows // factor, factor, cols // factor, factor)
         return Sums(blocks.sum(axis=(-3, -1)))
 
     def whole(self) -> Sums:
-        """Return the sums over all targets together."""
+        """Return the sums over all targets together (area types, layers)."""
         return Sums(self.layers.sum(axis=tuple(range(2, self.layers.ndim))))
 
 
-def cell_sums(annual: xr.Dataset, area_m2: NDArray[np.floating], *, place: str) -> Sums:
+@dataclass(frozen=True)
+class DailySums:
+    """Sums over all modelled cells, day by day, for lat-lon cells.
+
+    Attributes
+    ----------
+    layers
+        (1 + fluxes, time, lat, lon): area with results [m2], and area x value of each of `DAILY` [g C d-1].
+    """
+
+    layers: Array
+
+    @classmethod
+    def zero(cls, days: int, *targets: int) -> DailySums:
+        """Return the sums over no cell, for targets of this shape."""
+        return cls(np.zeros((1 + len(DAILY), days, *targets)))
+
+    @property
+    def area_m2(self) -> Array:
+        """Area with results (time, lat, lon)."""
+        return np.asarray(self.layers[0])
+
+    @property
+    def totals_g(self) -> Array:
+        """Area x value (fluxes, time, lat, lon) [g C d-1]."""
+        return self.layers[1:]
+
+    def means(self) -> Array:
+        """Return area-weighted means (fluxes, time, lat, lon) [g C m-2 d-1], NaN where there is no area."""
+        return _means(self.totals_g, self.area_m2)
+
+
+def _means(totals: Array, area: Array) -> Array:
+    means: Array = np.divide(totals, area, out=np.full_like(totals, np.nan), where=area > 0)
+    return means
+
+
+def cell_sums(annual: Layers, area_m2: NDArray[np.floating], *, place: str) -> Sums:
     """Return the sums of each cell by itself, from the annual layers of one year.
 
     Parameters
     ----------
     annual
-        The fluxes, `crop`, `quality`, `corn_fraction` and `soybean_fraction`, all (y, x).
+        The fluxes, `crop`, `quality`, `corn_fraction` and `soybean_fraction`, all (rows, cols).
     area_m2
-        Area of a cell of each row (y,).
+        Area of a cell of each row (rows,).
     place
-        What to call these cells in a message.
+        Name of the tile and year, for messages.
 
     Raises
     ------
     UserError
-        If a cell has some of the fluxes and lacks others.
+        If a cell has some of the fluxes but not all.
     """
-    fluxes_FN = np.stack([annual[flux.name].values.ravel() for flux in FLUXES]).astype(np.float64)
+    fluxes_FN = np.stack([annual[flux.name].ravel() for flux in FLUXES]).astype(np.float64)
     finite_FN = np.isfinite(fluxes_FN)
     present_N = finite_FN.all(axis=0)
     if partial := int((finite_FN.any(axis=0) & ~present_N).sum()):
-        year = int(annual["year"])
-        raise UserError(f"{place}, year {year}: {partial} cells have some annual fluxes and lack others; run it again")
-    missing_N = (annual["quality"].values.ravel() & Quality.MISSING) != 0
+        raise UserError(f"{place}: {partial} cells have some annual fluxes but not all; run that tile again")
+    # A cell without a result is no part of any mean. It must not count as zero flux either: its area is kept apart.
+    missing_N = (annual["quality"].ravel() & Quality.MISSING) != 0
     values_LN = np.concatenate([[present_N, missing_N], np.where(present_N, fluxes_FN, 0)])
-    area_N = np.repeat(area_m2, annual.sizes["x"])
-    return Sums(_cover_shares(annual)[:, None] * area_N * values_LN)
+    area_N = np.repeat(area_m2, annual["crop"].shape[1])
+    return Sums(_area_shares(annual)[:, None] * area_N * values_LN)
 
 
-def _cover_shares(annual: xr.Dataset) -> Array:
-    """Share of each cell that each cover takes (covers, cells)."""
-    crop = annual["crop"].values.ravel()
-    grown = (annual["quality"].values.ravel() & Quality.NOT_GROWN) == 0
-    corn = np.where(grown & (crop == CORN), annual["corn_fraction"].values.ravel(), 0)
-    soybean = np.where(grown & (crop == SOYBEAN), annual["soybean_fraction"].values.ravel(), 0)
+def _area_shares(annual: Layers) -> Array:
+    """Share of each cell that belongs to each area type (area types, cells)."""
+    crop = annual["crop"].ravel()
+    grown = (annual["quality"].ravel() & Quality.NOT_GROWN) == 0
+    # The fluxes of a cell are those of the one crop modelled, so that only this crop's fraction stands for them.
+    corn = np.where(grown & (crop == CORN), annual["corn_fraction"].ravel(), 0)
+    soybean = np.where(grown & (crop == SOYBEAN), annual["soybean_fraction"].ravel(), 0)
     return np.stack([np.ones(crop.size), corn, soybean])

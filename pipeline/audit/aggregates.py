@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from pipeline.aggregate import layout
 from pipeline.aggregate.bands import Band, BandYear, Frame, aggregate_annual, aggregate_daily
+from pipeline.aggregate.layout import Part
 from pipeline.aggregate.sums import Sums
-from pipeline.aggregate.tables import AREA, MISSING_AREA, annual_map, county_table
-from pipeline.aggregate.write import COARSE, FINE
-from pipeline.audit.checks import AGGREGATES, Measured
-from pipeline.audit.reading import UNREADABLE, told
-from pipeline.cube import layout
+from pipeline.aggregate.tables import county_table
+from pipeline.audit.checks import AGGREGATES, Measured, largest
+from pipeline.audit.reading import UNREADABLE, error_line
+from pipeline.cube.layout import identity
 from pipeline.grid.domain import domain_of
-from pipeline.storage import repository
-from pipeline.variables import DAILY, FLUXES
+from pipeline.storage import cf, repository
 from regions import Region, zones
-
-_LAYERS = tuple(variable.name for variable in (*FLUXES, AREA, MISSING_AREA))
 
 
 @dataclass(frozen=True)
@@ -42,10 +39,12 @@ class CountySums:
 
     Attributes
     ----------
+    year
+        Calendar year.
     counties
         Their places among the region's zones (K,).
     layers
-        Layers of `pipeline.aggregate.sums.Sums` (covers, layers, K).
+        Layers of `pipeline.aggregate.sums.Sums` (area types, layers, K).
     """
 
     year: int
@@ -55,22 +54,24 @@ class CountySums:
 
 @dataclass(frozen=True)
 class BandDone:
-    """What comparing a band found, by year, and its part of the counties' sums."""
+    """Results of comparing a band, by year, and the band's part of the counties' sums."""
 
     measured: tuple[tuple[int, Measured], ...]
     counties: tuple[CountySums, ...]
 
 
 def comparable_years(root: zarr.Group, digests: Mapping[int, str]) -> tuple[int, ...]:
-    """Return the years with aggregates that were made of what the cube holds now.
+    """Return the years whose aggregates were computed from the results that the cube holds now.
 
     Parameters
     ----------
+    root
+        The cube.
     digests
-        Of each year's results, as the ledger gives them.
+        Digest of each year's results, from the ledger.
     """
-    made_of = repository.attribute(repository.subgroup(root, FINE), "sources") if FINE in root else {}
-    return tuple(year for year, digest in sorted(digests.items()) if made_of.get(str(year)) == digest)
+    made_of = layout.sources(root)
+    return tuple(year for year, digest in sorted(digests.items()) if made_of.get(year) == digest)
 
 
 def band_tasks(region: Region, years: tuple[int, ...]) -> list[BandTask]:
@@ -86,64 +87,65 @@ def _frame(region: Region) -> Frame:
 def audit_band(root: zarr.Group, task: BandTask) -> BandDone:
     """Make the aggregates of a band again and compare them with the stored ones; a year that cannot be made fails."""
     try:
-        return _compared(root, task)
+        return _compare(root, task)
     except UNREADABLE as error:
-        if len(task.years) > 1:  # one by one, so that only those that cannot be read fail
+        if len(task.years) > 1:  # one by one, so that only the years that cannot be read fail
             parts = [audit_band(root, replace(task, years=(year,))) for year in task.years]
             return BandDone(
                 tuple(found for part in parts for found in part.measured),
                 tuple(sums for part in parts for sums in part.counties),
             )
-        return BandDone(((task.years[0], Measured(AGGREGATES, float("inf"), 1, told(error))),), ())
+        return BandDone(((task.years[0], Measured(AGGREGATES, float("inf"), 1, error_line(error))),), ())
 
 
-def _compared(root: zarr.Group, task: BandTask) -> BandDone:
+def _compare(root: zarr.Group, task: BandTask) -> BandDone:
     whole = _frame(task.region)
     band = list(whole.bands())[task.band]
     frame = replace(whole, domain=replace(whole.domain, tiles=band.tiles))
-    annual = xr.open_zarr(root.store, group="annual", consolidated=False, chunks=None)
     measured, counties = [], []
-    for part in aggregate_annual(annual, frame, years=task.years):
-        daily = _daily_differences(root, frame, band, part.year)
-        differences = dict(_annual_differences(root, frame, part)) | dict(daily)
-        worst = max(differences, key=lambda name: np.nan_to_num(differences[name], nan=np.inf))
-        measured.append((part.year, Measured(AGGREGATES, differences[worst], len(differences), worst)))
-        held = np.flatnonzero(part.counties.layers.any(axis=(0, 1)))
-        counties.append(CountySums(part.year, held, part.counties.layers[..., held]))
+    for fresh in aggregate_annual(partial(layout.read_annual, root), frame, years=task.years):
+        parts = (*_annual_parts(root, frame, fresh), *_daily_parts(root, frame, band, fresh.year))
+        differences = {part.path: _difference_from_stored(root, part) for part in parts}
+        measured.append((fresh.year, largest(AGGREGATES, differences, len(differences))))
+        held = np.flatnonzero(fresh.counties.layers.any(axis=(0, 1)))
+        counties.append(CountySums(fresh.year, held, fresh.counties.layers[..., held]))
     return BandDone(tuple(measured), tuple(counties))
 
 
-def _annual_differences(root: zarr.Group, frame: Frame, part: BandYear) -> Iterator[tuple[str, float]]:
-    index = part.year - layout.identity(root).first_year
-    coarse = part.grid.coarsen(frame.fine.per_degree // frame.coarse.per_degree)
-    for path, sums, grid, whole in (
-        (FINE, part.fine, part.grid, frame.fine),
-        (COARSE, part.coarse, coarse, frame.coarse),
-    ):
-        rows, cols = whole.window(grid)
-        fresh = annual_map(sums, grid, year=part.year)
-        for name in _LAYERS:
-            stored = np.asarray(repository.array(root, f"{path}/{name}")[index, :, rows, cols])
-            yield f"{path}/{name}", difference(stored, fresh[name].values[0])
+def _annual_parts(root: zarr.Group, frame: Frame, fresh: BandYear) -> Iterator[Part]:
+    return layout.annual_parts(fresh, frame, first_year=identity(root).first_year)
 
 
-def _daily_differences(root: zarr.Group, frame: Frame, band: Band, year: int) -> Iterator[tuple[str, float]]:
-    path = f"aggregates/daily/{year}"
-    daily = xr.open_zarr(root.store, group=f"daily/{year}", consolidated=False, chunks=None)
-    rows, _ = frame.coarse.window(band.fine.coarsen(frame.fine.per_degree // frame.coarse.per_degree))
-    fresh = aggregate_daily(daily, frame)
-    for name in (*(variable.name for variable in DAILY), AREA.name):
-        stored = np.asarray(repository.array(root, f"{path}/{name}")[:, rows])
-        yield f"{path}/{name}", difference(stored, fresh[name].values[:, rows])
+def _daily_parts(root: zarr.Group, frame: Frame, band: Band, year: int) -> Iterator[Part]:
+    """The band's rows of the daily arrays."""
+    sums = aggregate_daily(partial(layout.read_days, root, year), frame, days=cf.days_in_year(year))
+    rows = frame.coarse_rows(band)
+    for part in layout.daily_parts(sums, year):
+        yield Part(part.path, (slice(None), rows), part.values[:, rows])
+
+
+def _difference_from_stored(root: zarr.Group, part: Part) -> float:
+    return difference(repository.part(root, part.path, part.where), part.values)
 
 
 def difference(stored: NDArray[np.float64], fresh: NDArray[np.float64]) -> float:
-    """Return the largest difference relative to the largest value; infinite where only one of the two is there."""
+    """Return the largest difference relative to the largest value; infinite where only one of the two has a value.
+
+    Examples
+    --------
+    >>> difference(np.array([1.0, 4.0]), np.array([1.0, 5.0]))
+    0.2
+    >>> difference(np.array([np.nan, 4.0]), np.array([1.0, 4.0]))
+    inf
+    """
     if (np.isnan(stored) != np.isnan(fresh)).any():
         return float("inf")
-    largest = float(np.nanmax(np.abs(np.append(fresh, 0.0))))
+    # Relative to the layer's largest value: where fluxes cancel, a single small value is nothing but rounding.
+    largest_value = float(np.nanmax(np.abs(np.append(fresh, 0.0))))
     apart = float(np.nanmax(np.abs(np.append(stored - fresh, 0.0))))
-    return apart / largest if largest else (float("inf") if apart else 0.0)
+    if largest_value:
+        return apart / largest_value
+    return float("inf") if apart else 0.0
 
 
 def county_difference(parts: Iterable[CountySums], stored: pd.DataFrame, *, region: Region) -> Measured:
@@ -156,8 +158,14 @@ def county_difference(parts: Iterable[CountySums], stored: pd.DataFrame, *, regi
     fresh = county_table(total, counties, year=year).set_index(keys).sort_index()
     of_year = stored[stored["year"] == year].set_index(keys).sort_index()
     if not fresh.index.equals(of_year.index):
-        return Measured(AGGREGATES, float("inf"), 1, f"counties.csv has {len(of_year)} rows and not {len(fresh)}")
+        why = f"counties.csv: {len(of_year)} rows instead of the {len(fresh)} of the region's counties"
+        return Measured(AGGREGATES, float("inf"), 1, why)
     columns = [name for name in fresh.columns if name.endswith(("_m2", "_g"))]
-    differences = {name: difference(of_year[name].to_numpy(float), fresh[name].to_numpy(float)) for name in columns}
-    worst = max(differences, key=lambda name: differences[name])
-    return Measured(AGGREGATES, differences[worst], len(columns), f"counties.csv: {worst}")
+    return largest(
+        AGGREGATES,
+        {
+            f"counties.csv: {name}": difference(of_year[name].to_numpy(float), fresh[name].to_numpy(float))
+            for name in columns
+        },
+        len(columns),
+    )

@@ -1,7 +1,7 @@
-"""The audit: every tile-year that the ledger records, read from the cube and held against all that must be true of it.
+"""The audit: every tile-year that the ledger records is read from the cube and checked.
 
 It reads one snapshot and changes nothing. Tiles are independent tasks, whose results are a few numbers a year; steps
-at borders are judged once all tiles are there.
+at borders are compared once all tiles are there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import takewhile
 import zarr
 
 from model.checkpoint import CheckpointError
-from pipeline.aggregate.write import read_county_table
+from pipeline.aggregate.tables import read_county_table
 from pipeline.audit.aggregates import (
     BandDone,
     BandTask,
@@ -44,21 +44,21 @@ from pipeline.storage import repository as store
 from pipeline.years import spans
 from regions import Region
 
-_SEED = 0  # a sample is the same each time, so that a failure can be looked at again
+_SEED = 0  # a sample is the same each time, so that a failure can be reproduced
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What of the cube is audited: all that the ledger records where nothing is named.
+    """Part of the cube to audit; by default all tile-years that the ledger records.
 
     Attributes
     ----------
     years, tiles
-        Only these.
+        Only these; all if None.
     sample
-        So many tile-years of them, drawn at random, the same ones each time.
+        Number of tile-years drawn from them at random, the same ones each time; all if None.
     at
-        The release or snapshot of the cube that is audited; as it is now if None.
+        Release or snapshot of the cube to audit; its newest state if None.
     """
 
     years: frozenset[int] | None = None
@@ -92,12 +92,12 @@ def audit(job: Job, executor: Executor, *, scope: Scope | None = None, progress:
         if scope.at is None:
             _audit_counties(report, job, counties)
         else:
-            report.notes.append("counties: not measured, since counties.csv is of the cube as it is now")
+            report.notes.append("counties: not measured, since counties.csv belongs to the newest state of the cube")
     return report
 
 
 def _aggregated_years(report: AuditReport, root: zarr.Group, known: Ledger, scope: Scope) -> tuple[int, ...]:
-    """Years whose aggregates can be made again; notes why others cannot."""
+    """Return the years whose aggregates can be compared; note why the others cannot."""
     if scope.tiles is not None or scope.sample is not None:
         report.notes.append("aggregates: not measured, since they need all tiles")
         return ()
@@ -105,7 +105,7 @@ def _aggregated_years(report: AuditReport, root: zarr.Group, known: Ledger, scop
     years = comparable_years(root, {year: known.year_digest(year) for year in wanted})
     if left := sorted(set(wanted) - set(years)):
         report.notes.append(
-            f"aggregates of {spans(left)}: not measured, since there are none of what the cube holds now"
+            f"aggregates of {spans(left)}: not measured, since they are absent or older than the results"
         )
     return years
 
@@ -125,7 +125,7 @@ def _snapshots(job: Job, cube_snapshot: str, *, last: int) -> Snapshots:
 
 
 def _chain(view: InputsView, first: int, last: int, spin_up: tuple[int, int]) -> tuple[int, ...]:
-    """Years from the first that are ingested without a gap; none without spin-up years or soil."""
+    """Return the years from the first that are ingested without a gap; none without spin-up years or soil."""
     ingested = frozenset.intersection(*(view.ingested(product) for product in YEARLY_PRODUCTS))
     if not view.has_soil or not set(spin_up) <= ingested:
         return ()
@@ -133,7 +133,7 @@ def _chain(view: InputsView, first: int, last: int, spin_up: tuple[int, int]) ->
 
 
 def _science(job: Job) -> Science | None:
-    """Today's science; None without its checkpoint, which the audit of what is stored does not need."""
+    """Return today's science; None without its checkpoint, which is needed only to find stale tile-years."""
     try:
         return science_of(job)
     except (CheckpointError, OSError):
@@ -142,8 +142,8 @@ def _science(job: Job) -> Science | None:
 
 def _tile_tasks(root: zarr.Group, known: Ledger, scope: Scope) -> list[TileTask]:
     tiles = {planned.tile.name: planned for planned in layout.tiles(root) or ()}
-    if lacking := (scope.tiles or frozenset()) - tiles.keys():
-        raise UserError(f"tile {', '.join(sorted(lacking))} has no modelled cells in this cube; see `agcarbon plan`")
+    if unknown := (scope.tiles or frozenset()) - tiles.keys():
+        raise UserError(f"tile {', '.join(sorted(unknown))} has no modelled cells in this cube; see `agcarbon plan`")
     rows = {name: recorded_rows(known, name) for name in tiles}
     chosen = _chosen(rows, scope)
     years = {planned.tile: frozenset(rows[name]) for name, planned in tiles.items()}
@@ -161,7 +161,7 @@ def _tile_tasks(root: zarr.Group, known: Ledger, scope: Scope) -> list[TileTask]
 
 
 def _chosen(rows: dict[str, dict[int, Row]], scope: Scope) -> frozenset[tuple[str, int]]:
-    """Tile-years to audit."""
+    """Return the tile-years to audit, by tile and year."""
     possible = [
         (tile, year)
         for tile, of_tile in sorted(rows.items())
@@ -183,14 +183,14 @@ def _audit_tiles(
             for row in outcome.item.rows:
                 report.add(row.tile, row.year, unread)
         else:
-            _take(report, seams, outcome.result)
+            _add_tile(report, seams, outcome.result)
         report.tile_years += len(outcome.item.rows)
         progress("tile-years", report.tile_years, total)
     for tile, year, measured in seams.judge():
         report.add(tile, year, measured)
 
 
-def _take(report: AuditReport, seams: Seams, done: TileDone) -> None:
+def _add_tile(report: AuditReport, seams: Seams, done: TileDone) -> None:
     report.stock += done.stock
     for of_year in done.years:
         report.stale += of_year.state is Status.STALE
@@ -208,16 +208,16 @@ def _band(snapshots: Snapshots, task: BandTask) -> BandDone:
 def _audit_aggregates(
     report: AuditReport, executor: Executor, snapshots: Snapshots, *, region: Region, years: Sequence[int]
 ) -> list[CountySums]:
-    """Make the aggregates of these years again; return the sums over counties by band and year.
+    """Compute the aggregates of these years again; return the sums over counties by band and year.
 
-    Bands that cannot be made have failed; the counties in them then differ as well.
+    A band that cannot be computed is a failure, and the counties in it then differ as well.
     """
     counties: list[CountySums] = []
     for outcome in executor.map(partial(_band, snapshots), band_tasks(region, tuple(years))):
         if outcome.result is None:
-            unmade = Measured(AGGREGATES, float("inf"), 1, outcome.error or "unknown error")
+            failed = Measured(AGGREGATES, float("inf"), 1, outcome.error or "unknown error")
             for year in years:
-                report.add("", year, unmade)
+                report.add("", year, failed)
             continue
         counties += outcome.result.counties
         for year, measured in outcome.result.measured:
@@ -227,12 +227,12 @@ def _audit_aggregates(
 
 def _audit_counties(report: AuditReport, job: Job, counties: Sequence[CountySums]) -> None:
     """Compare the table of counties beside the exports, which may have been removed."""
-    table = read_county_table(job)
+    table = read_county_table(job.run_file.stores.exports)
     by_year: dict[int, list[CountySums]] = {}
     for part in counties:
         by_year.setdefault(part.year, []).append(part)
     for year, parts in by_year.items():
         if table.empty or not (table["year"] == year).any():
-            report.notes.append(f"counties of {year}: not measured, counties.csv does not have that year")
+            report.notes.append(f"counties of {year}: not measured, since counties.csv does not have that year")
         else:
             report.add("", year, county_difference(parts, table, region=job.region))

@@ -1,4 +1,4 @@
-"""What the audit reads: a tile-year as it lies in the cube, and what the ledger says of it.
+"""Reading for the audit: a tile-year as it is stored in the cube, and its row in the ledger.
 
 Shape legend: N modelled cells of a tile, T days.
 """
@@ -23,7 +23,7 @@ from pipeline.inputs.view import InputsView
 from pipeline.storage.repository import array
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable
 
-# What a damaged or missing chunk raises on the way through Icechunk, Zarr's sharding and Blosc.
+# Errors of a damaged or missing chunk on the way through Icechunk, Zarr's sharding and Blosc.
 UNREADABLE = (IcechunkError, OSError, KeyError, ValueError, RuntimeError)
 
 _FIELDS = ("cells", "missing_cells", "outside_share", "balance_residual", "seconds", "restart")
@@ -31,18 +31,18 @@ _FIELDS = ("cells", "missing_cells", "outside_share", "balance_residual", "secon
 
 @dataclass(frozen=True)
 class AuditedYear:
-    """A tile-year as stored, and the row that the ledger has of it.
+    """A tile-year as stored, and its row in the ledger.
 
     Attributes
     ----------
     stored
         Values on the cells of the mask.
     row
-        What was recorded with them.
+        Row that was recorded with them.
     outside
-        Values outside the mask that are not empty.
+        Number of values outside the mask that are not empty.
     gpp_TN
-        Daily input GPP [g m-2 d-1], where the inputs store still has what the tile-year was computed from.
+        Daily input GPP [g C m-2 d-1], where the inputs store still has the GPP that the tile-year was computed from.
     """
 
     stored: StoredYear
@@ -51,7 +51,7 @@ class AuditedYear:
     gpp_TN: Floats | None = None
 
     def daily(self, name: str) -> Floats:
-        """A daily flux (T, N) [g m-2 d-1]."""
+        """A daily flux (T, N) [g C m-2 d-1]."""
         return self.stored.daily[name]
 
     def annual(self, name: str) -> NDArray[Any]:
@@ -61,7 +61,7 @@ class AuditedYear:
 
 
 def recorded_rows(known: Ledger, tile: str) -> dict[int, Row]:
-    """Return the ledger's row of every year that it records of a tile."""
+    """Return the ledger's rows of a tile by year."""
     prints = {year: known.recorded(tile, year) for year in known.years}
     return {year: _row(known, tile, year, fingerprint=found) for year, found in prints.items() if found}
 
@@ -82,7 +82,7 @@ def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.b
         whole = np.asarray(array(root, f"daily/{row.year}/{variable.name}")[:, *window])
         daily[variable.name] = whole[:, mask]
         outside += _filled(whole, mask, variable)
-    for variable in (*ANNUAL, *(spread for spread in ENSEMBLE_STD.values() if f"annual/{spread.name}" in root)):
+    for variable in (*ANNUAL, *(std for std in ENSEMBLE_STD.values() if f"annual/{std.name}" in root)):
         whole = np.asarray(array(root, f"annual/{variable.name}")[index, *window])
         annual[variable.name] = whole[mask]
         outside += _filled(whole, mask, variable)
@@ -97,11 +97,16 @@ def _filled(whole: NDArray[Any], mask: NDArray[np.bool_], variable: Variable) ->
 
 
 def _as_written(stored: StoredYear) -> StoredYear:
-    """Leave out the layers of spread where a single network wrote: it leaves them empty where there are results."""
-    spreads = [spread.name for spread in ENSEMBLE_STD.values() if spread.name in stored.annual]
-    if not np.isfinite(stored.annual["nee"]).any() or any(np.isfinite(stored.annual[name]).any() for name in spreads):
+    """Leave out an ensemble's standard deviations if a single network computed the tile-year.
+
+    It leaves them empty where it has results, and its checksum is that of the other layers.
+    """
+    deviations = [variable.name for variable in ENSEMBLE_STD.values() if variable.name in stored.annual]
+    has_results = np.isfinite(stored.annual["nee"]).any()
+    by_ensemble = any(np.isfinite(stored.annual[name]).any() for name in deviations)
+    if by_ensemble or not has_results:
         return stored
-    kept: dict[str, NDArray[np.generic]] = {n: layer for n, layer in stored.annual.items() if n not in spreads}
+    kept: dict[str, NDArray[np.generic]] = {n: layer for n, layer in stored.annual.items() if n not in deviations}
     return StoredYear(stored.mask, stored.daily, kept)
 
 
@@ -112,16 +117,22 @@ def read_days(root: zarr.Group, tile: Tile, year: int, *, days: slice, mask: NDA
 
 
 def read_gpp(view: InputsView, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
-    """Return the daily GPP (T, N) [g m-2 d-1] of the inputs store; NaN in all days of a missing cell-year."""
+    """Return the daily GPP (T, N) [g C m-2 d-1] of the inputs store; NaN in all days of a missing cell-year."""
     return np.asarray(array(view.root, f"gpp/{year}/gpp")[:, *view.grid.window(tile)])[:, mask]
 
 
 def read_soc_stock(view: InputsView, tile: Tile, *, mask: NDArray[np.bool_]) -> Floats:
-    """Return soil organic carbon, 0-200 cm, (N,) [g m-2]; NaN where the soil product does not tell."""
+    """Return soil organic carbon, 0-200 cm, (N,) [g C m-2]; NaN where the soil product has none."""
     return np.asarray(array(view.root, "soil/soc_stock_200")[view.grid.window(tile)])[mask]
 
 
-def told(error: Exception) -> str:
-    """Return an error in a line."""
-    said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+def error_line(error: Exception) -> str:
+    """Return the type of an error and the first line of its message.
+
+    Examples
+    --------
+    >>> error_line(KeyError("daily/2012"))
+    "KeyError: 'daily/2012'"
+    """
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

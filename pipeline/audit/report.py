@@ -1,4 +1,4 @@
-"""What an audit found: a table for people, JSON for programs, and the list that `agcarbon run --from-audit` takes."""
+"""Results of an audit: a table for people, JSON for programs, and the list that `agcarbon run --from-audit` takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAPER_SHARE = 0.86  # of pixels within 0.5 % a year, 21-year means: Liu et al. 2
 
 @dataclass(frozen=True)
 class Failure:
-    """A check that a tile-year does not pass; `tile` is empty for what is of a whole year."""
+    """A check that a tile-year does not pass; `tile` is empty where the check is of a year of the region."""
 
     check: str
     tile: str
@@ -37,7 +37,7 @@ class Failure:
 
 
 @dataclass
-class Tally:
+class CheckSummary:
     """The results of one check so far."""
 
     check: Check
@@ -47,7 +47,7 @@ class Tally:
     failures: list[Failure] = field(default_factory=list)
 
     def add(self, tile: str, year: int, measured: Measured) -> None:
-        """Take one more result; what measured no value tells nothing."""
+        """Add a result; one that compared no value is not counted."""
         if not measured.values:
             return
         self.places += 1
@@ -64,20 +64,36 @@ class Tally:
             return "not measured"
         return f"{len(self.failures)} failed" if self.failures else "ok"
 
+    def as_json(self) -> dict[str, Any]:
+        """The check and its results, as JSON values."""
+        check = self.check
+        return {
+            "name": check.name, "what": check.title, "unit": check.unit, "limit": check.limit, "rerun": check.rerun,
+            "places": self.places, "values": self.values, "worst": self.worst, "verdict": self.verdict,
+        }  # fmt: skip
+
 
 @dataclass
 class AuditReport:
-    """What an audit found.
+    """Results of an audit.
 
     Attributes
     ----------
+    cube, snapshot
+        Location of the cube, and its snapshot that was audited.
     tile_years
-        How many were audited.
+        Number of tile-years audited.
     stale
-        How many of these today's inputs or weights would give otherwise; they are held against what they were
-        recorded with. `unknown`: how many cannot be told, for want of inputs or weights.
+        Number of these that today's inputs or weights would change. They are compared with the record made when they
+        were computed.
+    unknown
+        Number of these for which that is unknown, since inputs or weights are missing.
+    stock
+        Soil carbon change compared with the stock.
     notes
-        What was not measured, and why.
+        Sentences about checks that were not made, with the reason.
+    checks
+        Results by the name of the check.
     """
 
     cube: str
@@ -87,16 +103,18 @@ class AuditReport:
     unknown: int = 0
     stock: StockShare = field(default_factory=StockShare)
     notes: list[str] = field(default_factory=list)
-    tallies: dict[str, Tally] = field(default_factory=lambda: {check.name: Tally(check) for check in CHECKS})
+    checks: dict[str, CheckSummary] = field(
+        default_factory=lambda: {check.name: CheckSummary(check) for check in CHECKS}
+    )
 
     def add(self, tile: str, year: int, measured: Measured) -> None:
-        """Take one more result."""
-        self.tallies[measured.check.name].add(tile, year, measured)
+        """Add the result of a check."""
+        self.checks[measured.check.name].add(tile, year, measured)
 
     @property
     def failures(self) -> list[Failure]:
-        """All that does not pass, by tile and year."""
-        found = [failure for tally in self.tallies.values() for failure in tally.failures]
+        """All failures, by tile and year."""
+        found = [failure for summary in self.checks.values() for failure in summary.failures]
         return sorted(found, key=lambda failure: (failure.tile, failure.year))
 
     @property
@@ -106,20 +124,20 @@ class AuditReport:
 
     @property
     def largest_relative(self) -> float:
-        """Largest relative difference between what is stored and what was computed again."""
-        return float(np.max([tally.worst for tally in self.tallies.values() if tally.check.relative]))
+        """Largest relative difference between stored values and values computed again."""
+        return float(np.max([summary.worst for summary in self.checks.values() if summary.check.relative]))
 
     def last_line(self) -> str:
         """The verdict in a line."""
         if not self.tile_years:
-            return "audit failed: nothing was measured, the cube records no such tile-year"
+            return "audit failed: nothing was audited, since the cube records no such tile-year"
         if self.ok:
             return f"audit ok: {self.tile_years} tile-years, largest relative difference {self.largest_relative:.2e}"
         failures = self.failures
         places = {(failure.tile, failure.year) for failure in failures}
         names = sorted({failure.check for failure in failures})
         return (
-            f"audit failed: {len(places)} of {self.tile_years} tile-years by {', '.join(names)}; first: {failures[0]}"
+            f"audit failed: {len(places)} of {self.tile_years} tile-years fail {', '.join(names)}; first: {failures[0]}"
         )
 
     def table(self) -> Table:
@@ -128,16 +146,16 @@ class AuditReport:
         table.add_column("check")
         for heading in ("values", "worst", "limit", "verdict"):
             table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True)
-        for tally in self.tallies.values():
-            check, worst = tally.check, f"{tally.worst:.3g}" if tally.places else "-"
+        for summary in self.checks.values():
+            check, worst = summary.check, f"{summary.worst:.3g}" if summary.places else "-"
             unit = "" if check.unit in ("relative", "ratio") else f" ({check.unit})"
-            what = f"{check.name}: {check.what}{unit}"
-            table.add_row(what, f"{tally.values:,}", worst, f"{check.limit:.3g}", tally.verdict)
+            title = f"{check.name}: {check.title}{unit}"
+            table.add_row(title, f"{summary.values:,}", worst, f"{check.limit:.3g}", summary.verdict)
         return table
 
     def remarks(self) -> Iterator[str]:
-        """Yield what the table does not say, a line each."""
-        yield f"snapshot {self.snapshot}; stale tile-years among the audited: {self.stale}"
+        """Yield sentences to be read beside the table."""
+        yield f"snapshot {self.snapshot}; {self.stale} of the tile-years audited are stale"
         if self.unknown:
             yield f"{self.unknown} tile-years could not be compared with today's inputs or weights"
         yield from self.notes
@@ -145,20 +163,16 @@ class AuditReport:
         if stock.cell_years:
             of_years, of_cells = stock.cell_years_within / stock.cell_years, stock.cells_within / stock.cells
             yield (
-                f"|dSOC| within 0.5 % of the 0-200 cm stock a year: {of_years:.1%} of {stock.cell_years:,} cell-years, "
-                f"{of_cells:.1%} of {stock.cells:,} cells by their mean over the audited years; the paper: "
-                f"{PAPER_SHARE:.0%} of pixels by 21-year means"
+                f"|dSOC| is within 0.5 % of the 0-200 cm stock a year in {of_years:.1%} of {stock.cell_years:,} "
+                f"cell-years, and in {of_cells:.1%} of {stock.cells:,} cells by their mean over the audited years; "
+                f"Liu et al. 2024: {PAPER_SHARE:.0%} of pixels by 21-year means"
             )
         else:
-            yield "|dSOC| against the 0-200 cm stock: not measured, the inputs store holds no such stock"
+            yield "|dSOC| compared with the 0-200 cm stock: not measured, since the inputs store has no such stock"
 
     def as_json(self) -> str:
         """All of it, for programs."""
-        checks = {
-            name: {**asdict(tally.check), "places": tally.places, "values": tally.values, "worst": tally.worst}
-            | {"verdict": tally.verdict}
-            for name, tally in self.tallies.items()
-        }
+        checks = {name: summary.as_json() for name, summary in self.checks.items()}
         whole = {
             "ok": self.ok, "line": self.last_line(), "cube": self.cube, "snapshot": self.snapshot,
             "tile_years": self.tile_years, "stale": self.stale, "unknown": self.unknown, "notes": self.notes,
@@ -167,7 +181,7 @@ class AuditReport:
         return json.dumps(whole, indent=2)
 
     def rerun_json(self) -> str:
-        """The tile-years that computing again can mend, each with why, as `read_rerun` takes them."""
+        """The tile-years that computing again can fix, each with the checks that fail, as `read_rerun` takes them."""
         why: dict[tuple[str, int], list[str]] = {}
         for failure in self.failures:
             if failure.rerun:
@@ -179,7 +193,7 @@ class AuditReport:
 
 
 def read_rerun(path: Path) -> dict[str, int]:
-    """Return the tiles of a rerun list, each with the first year to compute again: later ones go on from it.
+    """Return the tiles of a rerun list, each with the first year to compute again: later years follow from it.
 
     Raises
     ------
@@ -192,7 +206,7 @@ def read_rerun(path: Path) -> dict[str, int]:
             raise ValueError(f"format {raw['format']!r}")
         listed = [(str(entry["tile"]), int(entry["year"])) for entry in raw["tile_years"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: no rerun list of `agcarbon audit --rerun` ({error})") from None
+        raise UserError(f"{path}: not a list of `agcarbon audit --rerun` ({error})") from None
     if not listed:
-        raise UserError(f"{path}: lists no tile-year, so that there is nothing to compute again")
+        raise UserError(f"{path}: lists no tile-year; there is nothing to compute again")
     return {tile: min(year for name, year in listed if name == tile) for tile, _ in listed}

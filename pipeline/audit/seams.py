@@ -1,20 +1,22 @@
-"""Seams: whether values step at the borders of tiles more than they do inside tiles.
+"""Seams: steps at the borders of tiles that are larger than the steps inside tiles.
 
-The step across a line of cell borders is the median over its pairs of cells: of the difference, which a tile that is
-shifted as a whole moves by its shift, and of its absolute value, which noise along a border moves. Half of the cells
-may be fields of another crop or soil without moving either. A border fails if its step is more than twice the largest
-one on any line inside the tiles of that year: were borders lines like all others, the largest of hundreds of lines
-would be one of the inside or just above it, never twice as large.
+The step across a line between cells is a median over its pairs of neighbours, by two statistics: of the difference,
+which shows a tile that is shifted as a whole, and of its absolute value, which shows noise along a border. Up to half
+of the cells may be fields of another crop or soil and change neither. A border fails if its step is more than twice
+the largest on any line inside the tiles of that year: among hundreds of lines of one kind the largest is one of those
+inside, or a border just above it, never twice as large.
 
-Tiles of half a degree end where cells of the climate end, which step by nature. Such lines are therefore compared with
-the lines inside tiles along which the climate steps as well.
+Cells of the climate, 1/8 degree, are larger than cells of the cube, and fluxes step where they end. Tiles of half a
+degree end there as well, so that lines between rows are compared with lines of the same kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import TypeAlias
 
 import numpy as np
 import zarr
@@ -29,8 +31,9 @@ from pipeline.storage.repository import array
 
 LAYERS = ("ra", "rh", "nee", "yield")
 CLIMATE_ROWS = round(BANDS_PER_DEGREE * CELL_DEGREE)  # rows of the grid in a cell of the climate
-_LEAST_PAIRS = 8  # a median of fewer is the whim of a field
-_LEAST_SHARE = 4  # and of less than this part of the tile's edge
+# A line is measured if it has at least 8 pairs, and pairs along a quarter of the tile's edge: a median of fewer is that
+# of one or two fields.
+_LEAST_PAIRS, _LEAST_SHARE = 8, 4
 
 Array = NDArray[np.float64]
 
@@ -38,14 +41,24 @@ Array = NDArray[np.float64]
 class Line(IntEnum):
     """Kinds of lines between cells; only lines of one kind are compared."""
 
-    COLUMNS = 0  # between two columns; cells of the climate are slanted here and end on no line
-    ROWS = 1
+    COLUMNS = 0  # between two columns: meridians, along which the climate steps, cross columns at a slant
+    ROWS = 1  # between two rows in the same cells of the climate
     CLIMATE_ROWS = 2  # between two rows of different cells of the climate
 
 
 @dataclass(frozen=True)
 class Border:
-    """The border to the next tile in the east or south: its steps (layers, statistics), NaN where too few pairs."""
+    """The border to the next tile in the east or south.
+
+    Attributes
+    ----------
+    kind
+        Kind of the line.
+    beyond
+        Name of the tile on the other side.
+    steps
+        Steps across it (layers, statistics), NaN where there are too few pairs.
+    """
 
     kind: Line
     beyond: str
@@ -54,7 +67,17 @@ class Border:
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of one tile-year: the largest inside (kinds, layers, statistics), and those at its borders."""
+    """The steps of one tile-year.
+
+    Attributes
+    ----------
+    tile, year
+        The tile-year.
+    inside
+        Largest steps inside the tile (kinds, layers, statistics), NaN where no line was measured.
+    borders
+        Its borders in the east and south; a border is measured once.
+    """
 
     tile: str
     year: int
@@ -67,13 +90,18 @@ def steps_of(root: zarr.Group, tile: Tile, year: int, *, beside: Iterable[Tile])
 
     Parameters
     ----------
+    root
+        The cube.
+    tile, year
+        The tile-year.
     beside
-        Those of the next tiles in the east and south that have this year as well.
+        The next tiles in the east and south that have results of this year too.
     """
-    found, grid = layout.identity(root), layout.identity(root).grid
-    rows, cols = grid.window(tile)
-    index, reach = year - found.first_year, (slice(rows.start, rows.stop + 1), slice(cols.start, cols.stop + 1))
-    whole_LRC = np.stack([np.asarray(array(root, f"annual/{name}")[index, *reach], np.float64) for name in LAYERS])
+    cube = layout.identity(root)
+    rows, cols = cube.grid.window(tile)
+    # With one more row and column, of the next tiles; at the edge of the grid there is none, and the slices end there.
+    where = (year - cube.first_year, slice(rows.start, rows.stop + 1), slice(cols.start, cols.stop + 1))
+    whole_LRC = np.stack([np.asarray(array(root, f"annual/{name}")[where], np.float64) for name in LAYERS])
     inside_LRC = whole_LRC[:, : tile.cells, : tile.cells]
     borders = tuple(_border(whole_LRC, tile, other) for other in beside)
     return Steps(tile.name, year, _inside(inside_LRC, tile), borders)
@@ -81,35 +109,38 @@ def steps_of(root: zarr.Group, tile: Tile, year: int, *, beside: Iterable[Tile])
 
 def _inside(values_LRC: Array, tile: Tile) -> Array:
     """Largest steps on the lines inside a tile (kinds, layers, statistics); NaN where there is no line."""
-    largest = np.full((len(Line), len(LAYERS), 2), np.nan)
-    columns, rows = (_line_steps(values_LRC, axis=axis, edge=tile.cells) for axis in (2, 1))
-    climate = (tile.first_row + 1 + np.arange(tile.cells - 1)) % CLIMATE_ROWS == 0
-    for kind, steps in ((Line.COLUMNS, columns), (Line.ROWS, rows[~climate]), (Line.CLIMATE_ROWS, rows[climate])):
-        largest[kind] = np.fmax.reduce(steps, axis=0, initial=-1)
+    columns = _line_steps(values_LRC, axis=2, edge=tile.cells)
+    rows = _line_steps(values_LRC, axis=1, edge=tile.cells)
+    row_below = tile.first_row + 1 + np.arange(tile.cells - 1)
+    on_climate = row_below % CLIMATE_ROWS == 0
+    lines = {Line.COLUMNS: columns, Line.ROWS: rows[~on_climate], Line.CLIMATE_ROWS: rows[on_climate]}
+    # Steps are at least 0, so that -1 stands for no line.
+    largest = np.stack([np.fmax.reduce(lines[kind], axis=0, initial=-1) for kind in Line])
     return np.where(largest < 0, np.nan, largest)
 
 
 def _border(values_LRC: Array, tile: Tile, other: Tile) -> Border:
     edge = tile.cells
-    if other.first_row == tile.first_row:
+    if other.first_row == tile.first_row:  # in the east
         pair = values_LRC[:, :edge, edge - 1 : edge + 1]
         return Border(Line.COLUMNS, other.name, _line_steps(pair, axis=2, edge=edge)[0])
+    pair = values_LRC[:, edge - 1 : edge + 1, :edge]
     kind = Line.ROWS if other.first_row % CLIMATE_ROWS else Line.CLIMATE_ROWS
-    return Border(kind, other.name, _line_steps(values_LRC[:, edge - 1 : edge + 1, :edge], axis=1, edge=edge)[0])
+    return Border(kind, other.name, _line_steps(pair, axis=1, edge=edge)[0])
 
 
 def _line_steps(values_LRC: Array, *, axis: int, edge: int) -> Array:
-    """Steps across the lines between neighbours along an axis (lines, layers, statistics)."""
+    """Steps across the lines between neighbours along an axis (lines, layers, statistics); NaN with too few pairs."""
     pairs = np.moveaxis(np.diff(values_LRC, axis=axis), axis, 0)  # (lines, layers, along the line)
     present = np.isfinite(pairs)
     few = present.sum(axis=-1) < max(_LEAST_PAIRS, edge // _LEAST_SHARE)
-    pairs = np.where(few[..., None], 0.0, pairs)
+    pairs = np.where(few[..., None], 0.0, pairs)  # nanmedian warns of slices without any number
     steps = np.stack([np.abs(np.nanmedian(pairs, axis=-1)), np.nanmedian(np.abs(pairs), axis=-1)], axis=-1)
     return np.where(few[..., None], np.nan, steps)
 
 
 def next_tiles(tile: Tile, grid: Grid) -> Iterator[Tile]:
-    """Yield the tiles in the east and the south of one, as far as the grid goes."""
+    """Yield the neighbours of a tile in the east and south that lie on the grid."""
     row, col = tile.first_row, tile.first_col
     if col + tile.cells < grid.first_col + grid.cols:
         yield Tile.holding(row, col + tile.cells, cells=tile.cells)
@@ -119,32 +150,40 @@ def next_tiles(tile: Tile, grid: Grid) -> Iterator[Tile]:
 
 @dataclass
 class Seams:
-    """All steps of the audited tile-years, judged once all are there."""
+    """All steps of the audited tile-years; borders are compared once all of a year are there."""
 
     by_year: dict[int, list[Steps]] = field(default_factory=dict)
 
     def add(self, steps: Steps) -> None:
-        """Take the steps of one more tile-year."""
+        """Add the steps of a tile-year."""
         self.by_year.setdefault(steps.year, []).append(steps)
 
     def judge(self) -> Iterator[tuple[str, int, Measured]]:
         """Yield tile, year and result of every border that can be compared with the inside of tiles."""
         for year, of_year in sorted(self.by_year.items()):
-            largest = np.full((len(Line), len(LAYERS), 2), np.nan)
-            for steps in of_year:
-                largest = np.fmax(largest, steps.inside)
-            ratios = {
-                (steps.tile, border.beyond): _ratio(border, largest) for steps in of_year for border in steps.borders
-            }
-            for pair, found in ratios.items():
-                if found is not None:
-                    for tile in pair[:1] if found.passes else _blamed(pair, ratios):
-                        yield tile, year, _with_place(found, pair)
+            measured = _measure_borders(of_year)
+            for pair, result in measured.items():
+                for tile in pair[:1] if result.passes else _suspects(pair, measured):
+                    yield tile, year, replace(result, why=f"{result.why}, between {pair[0]} and {pair[1]}")
 
 
-def _ratio(border: Border, largest: Array) -> Measured | None:
-    """Compare a border's steps with the largest inside; None where one of the two could not be measured."""
-    inside = largest[border.kind]
+Pair: TypeAlias = tuple[str, str]
+"""Names of the tiles on both sides of a border."""
+
+
+def _measure_borders(of_year: Sequence[Steps]) -> dict[Pair, Measured]:
+    """Return the results of all borders of a year that can be compared with the inside of tiles."""
+    largest = np.fmax.reduce([steps.inside for steps in of_year])
+    measured = {}
+    for steps in of_year:
+        for border in steps.borders:
+            if (result := _compare(border, largest[border.kind])) is not None:
+                measured[steps.tile, border.beyond] = result
+    return measured
+
+
+def _compare(border: Border, inside: Array) -> Measured | None:
+    """Return the largest ratio of a border's steps to those inside; None if one of the two was not measured."""
     measured = np.isfinite(border.steps) & np.isfinite(inside)
     if not measured.any():
         return None
@@ -154,15 +193,11 @@ def _ratio(border: Border, largest: Array) -> Measured | None:
     return Measured(SEAMS, float(ratios.max()), int(measured.sum()), layer)
 
 
-def _blamed(pair: tuple[str, str], ratios: dict[tuple[str, str], Measured | None]) -> list[str]:
-    """Of the two tiles at a border, the one that fails at more of its borders; both where they are equal."""
+def _suspects(pair: Pair, measured: Mapping[Pair, Measured]) -> list[str]:
+    """Return the tile of a pair that fails at more of its borders, or both if they are equal.
 
-    def failing(tile: str) -> int:
-        return sum(tile in other and found is not None and not found.passes for other, found in ratios.items())
-
-    most = max(map(failing, pair))
-    return [tile for tile in pair if failing(tile) == most]
-
-
-def _with_place(found: Measured, pair: tuple[str, str]) -> Measured:
-    return Measured(found.check, found.worst, found.values, f"{found.why}, between {pair[0]} and {pair[1]}")
+    A step does not show which of the two tiles is wrong; the others' borders do.
+    """
+    failures = Counter(tile for other, result in measured.items() if not result.passes for tile in other)
+    most = max(failures[tile] for tile in pair)
+    return [tile for tile in pair if failures[tile] == most]

@@ -1,4 +1,4 @@
-"""What a worker audits: the recorded years of one tile, read one after the other.
+"""Audit of one tile, by a worker: its recorded years, read one after the other.
 
 Shape legend: N modelled cells of a tile.
 """
@@ -17,11 +17,11 @@ from pipeline.audit.checks import READING, Measured, check_new_year, check_resta
 from pipeline.audit.reading import (
     UNREADABLE,
     AuditedYear,
+    error_line,
     read_days,
     read_gpp,
     read_soc_stock,
     read_tile_year,
-    told,
 )
 from pipeline.audit.seams import Steps, steps_of
 from pipeline.cube import layout as cube
@@ -33,19 +33,26 @@ from pipeline.run.plan import Science, fingerprints
 from pipeline.storage import repository
 from pipeline.variables import DAILY, Quality
 
-WITHIN = 0.005  # of the stock a year
+WITHIN = 0.005  # |dSOC| as a share of the stock, each year: the criterion of the paper (see pipeline.audit.report)
+_WINTER_DAYS = 31  # on each side of the new year
 
 
 @dataclass(frozen=True)
 class Snapshots:
-    """The cube, and the inputs where there are any, each at one snapshot; small, and sent with each task.
+    """The cube, and the inputs if there are any, each at one snapshot; small, and sent with each task.
 
     Attributes
     ----------
+    cube, cube_snapshot
+        Location of the cube, and its snapshot that is audited.
+    inputs, inputs_snapshot
+        Location of the inputs store and its newest snapshot; None if there is no such store.
     years
         Years of the chain that are ingested without a gap, from the region's first.
+    spin_up
+        Spin-up years of the region.
     science
-        Of today's run file; None where its checkpoint cannot be read.
+        Model and settings of today's run file; None if its checkpoint cannot be read.
     """
 
     cube: str
@@ -72,16 +79,18 @@ def _root(location: str, snapshot: str) -> zarr.Group:
 
 @dataclass(frozen=True)
 class TileTask:
-    """A tile and what the ledger records of it.
+    """A tile and its rows in the ledger.
 
     Attributes
     ----------
+    planned
+        The tile.
     rows
-        Of the years to audit, in order.
+        Rows of the years to audit, in order.
     recorded
-        All years that it has results of.
+        All years for which the tile has results.
     beside
-        The next tiles in the east and south, with the years that they have results of.
+        The next tiles in the east and south, with the years for which they have results.
     """
 
     planned: PlannedTile
@@ -92,9 +101,9 @@ class TileTask:
 
 @dataclass(frozen=True)
 class StockShare:
-    """How many cell-years, and cells by their mean over all audited years, keep within 0.5 % of the stock a year.
+    """Numbers of cell-years, and of cells by their mean over all audited years, with |dSOC| within 0.5 % of the stock.
 
-    The stock is that of 0-200 cm; cells whose soil product does not tell it are left out.
+    The stock is soil organic carbon, 0-200 cm; cells for which the soil product has none are not counted.
     """
 
     cell_years: int = 0
@@ -113,12 +122,18 @@ class StockShare:
 
 @dataclass(frozen=True)
 class YearDone:
-    """What the audit of a tile-year found.
+    """Results of the audit of a tile-year.
 
     Attributes
     ----------
+    year
+        Calendar year.
+    measured
+        Results of all checks but that of seams.
     state
-        Done or stale by today's inputs and weights; None where that cannot be told.
+        Done or stale by today's inputs and weights; None if that is unknown.
+    steps
+        Steps inside the tile and at its borders, from which seams are found; None if the year cannot be read.
     """
 
     year: int
@@ -129,7 +144,7 @@ class YearDone:
 
 @dataclass(frozen=True)
 class TileDone:
-    """What the audit of a tile found."""
+    """Results of the audit of a tile."""
 
     tile: str
     years: tuple[YearDone, ...]
@@ -137,20 +152,26 @@ class TileDone:
 
 
 def audit_tile(snapshots: Snapshots, task: TileTask) -> TileDone:
-    """Audit the years of a tile; whatever cannot be read is a finding, and the rest goes on."""
+    """Audit the years of a tile; whatever cannot be read is a failure, and the rest is audited all the same."""
     return _TileAudit.of(snapshots, task).run()
 
 
 @dataclass(frozen=True)
 class _TileAudit:
-    """What the years of a tile share.
+    """The audit of a tile, with the data that all its years share.
 
     Attributes
     ----------
+    root, view
+        The cube, and the inputs if there are any.
+    task
+        The tile.
+    mask
+        Its modelled cells (rows, cols).
     today
-        Fingerprints that today's inputs and weights give, of the years that are ingested.
+        Fingerprints by today's inputs and weights, of the years that are ingested.
     stock_N
-        Soil organic carbon, 0-200 cm [g m-2]; NaN where unknown.
+        Soil organic carbon, 0-200 cm [g C m-2]; NaN where unknown.
     """
 
     root: zarr.Group
@@ -165,7 +186,7 @@ class _TileAudit:
         root, view, tile = snapshots.root(), snapshots.view(), task.planned.tile
         mask = cube.read_mask(root, tile).mask
         stock_N = read_soc_stock(view, tile, mask=mask) if view and view.has_soil else np.full(mask.sum(), np.nan)
-        return cls(root, view, task, mask, _todays(snapshots, view, task), stock_N)
+        return cls(root, view, task, mask, _todays_fingerprints(snapshots, view, task), stock_N)
 
     def run(self) -> TileDone:
         """Audit all years."""
@@ -185,11 +206,14 @@ class _TileAudit:
 
     def _state(self, row: Row) -> Status | None:
         current = self.today.get(row.year)
-        return None if current is None else (Status.DONE if current == row.fingerprint else Status.STALE)
+        if current is None:
+            return None
+        return Status.DONE if current == row.fingerprint else Status.STALE
 
     def _read(self, row: Row) -> AuditedYear:
         tile, current = self.task.planned.tile, self.today.get(row.year)
         year = read_tile_year(self.root, tile, row, mask=self.mask)
+        # GPP that was ingested again since then is not what the tile-year was computed from.
         if self.view is None or current is None or "gpp" in row.fingerprint.differs_in(current):
             return year
         return replace(year, gpp_TN=read_gpp(self.view, tile, row.year, mask=self.mask))
@@ -204,7 +228,7 @@ class _TileAudit:
         return tuple(found)
 
     def _restart(self, year: AuditedYear) -> Iterator[Measured]:
-        """Check the state at the year's end, layer by layer: whole, it is the largest array of all."""
+        """Check the state at the year's end, if it was kept."""
         if not year.row.restart:
             return
         window = cube.identity(self.root).grid.window(self.task.planned.tile)
@@ -225,14 +249,11 @@ class _TileAudit:
         return steps_of(self.root, self.task.planned.tile, year, beside=beside)
 
 
-_WINTER_DAYS = 31
-
-
 def _unreadable(error: Exception) -> Measured:
-    return Measured(READING, 1, 1, told(error))
+    return Measured(READING, 1, 1, error_line(error))
 
 
-def _todays(snapshots: Snapshots, view: InputsView | None, task: TileTask) -> dict[int, Fingerprint]:
+def _todays_fingerprints(snapshots: Snapshots, view: InputsView | None, task: TileTask) -> dict[int, Fingerprint]:
     years = [year for year in snapshots.years if year <= max(task.recorded)]
     if view is None or snapshots.science is None or not years:
         return {}
@@ -246,9 +267,16 @@ def stock_share(dsoc_YN: NDArray[np.floating], stock_N: NDArray[np.floating]) ->
     Parameters
     ----------
     dsoc_YN
-        Soil carbon change by year and cell [g m-2 yr-1], NaN where there is no result.
+        Soil carbon change by year and cell [g C m-2 yr-1], NaN where there is no result.
     stock_N
-        Soil organic carbon, 0-200 cm [g m-2], NaN where it is unknown.
+        Soil organic carbon, 0-200 cm [g C m-2], NaN where it is unknown.
+
+    Examples
+    --------
+    Losses and gains of 60 g of 10 kg are beyond 0.5 % each year, and none in the mean:
+
+    >>> stock_share(np.array([[60.0], [-60.0]]), np.array([10_000.0]))
+    StockShare(cell_years=2, cell_years_within=0, cells=1, cells_within=1)
     """
     share_YN = np.abs(dsoc_YN) / np.where(stock_N > 0, stock_N, np.nan)
     count_N = np.isfinite(share_YN).sum(axis=0)

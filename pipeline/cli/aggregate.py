@@ -11,11 +11,9 @@ from pipeline.cli.options import RunFilePath
 
 def aggregate(
     run_file: RunFilePath,
-    years: Annotated[
-        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all complete years if absent")
-    ] = None,
+    years: Annotated[str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; default: all complete years")] = None,
 ) -> None:
-    """Aggregate the cube to counties, 0.0025 and 0.5 degree."""
+    """Aggregate the cube to counties, to 0.0025 and 0.5 degree, and to the region."""
     from pipeline.aggregate.report import print_aggregates
     from pipeline.aggregate.write import aggregate_cube
     from pipeline.console import console, progress_bars

@@ -12,16 +12,22 @@ from pipeline.cli.options import RunFilePath
 
 def audit(
     run_file: RunFilePath,
-    years: Annotated[str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all recorded ones if absent")] = None,
-    tile: Annotated[list[str] | None, typer.Option(help="only this tile; may be repeated")] = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="only so many tile-years, drawn at random")] = None,
-    at: Annotated[
-        str | None, typer.Option(help="a release, or a snapshot of `agcarbon history`; the cube as it is now if absent")
+    years: Annotated[
+        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; default: all that are recorded")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write all of it to this file")] = None,
-    rerun: Annotated[Path | None, typer.Option(help="write the list that `agcarbon run --from-audit` takes")] = None,
+    tile: Annotated[list[str] | None, typer.Option(help="only this tile; may be repeated")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="number of tile-years, drawn at random; default: all")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="release, or snapshot of `agcarbon history`; default: the newest state")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write all results to this file")] = None,
+    rerun: Annotated[
+        Path | None, typer.Option(help="write the list for `agcarbon run --from-audit` to this file")
+    ] = None,
 ) -> None:
-    """Check every recorded tile-year of the cube against the ledger, its inputs, its neighbours and itself."""
+    """Check recorded tile-years for damage, plausible values, carbon balance, and agreement with ledger and inputs."""
     from pipeline.audit.audit import Scope
     from pipeline.audit.audit import audit as audit_job
     from pipeline.cluster.dask import open_executor
@@ -31,7 +37,7 @@ def audit(
 
     job = Job.open(run_file)
     if at and rerun:
-        raise UserError("--rerun is for the cube as it is now, which a run changes; audit without --at for its list")
+        raise UserError("--rerun lists tile-years of the newest state, which a run changes; audit without --at for it")
     scope = Scope(frozenset(job.years(years)) if years else None, frozenset(tile) if tile else None, sample, at)
     with progress_bars() as progress, open_executor(job.run_file.execution) as executor:
         report = audit_job(job, executor, scope=scope, progress=progress)

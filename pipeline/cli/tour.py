@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pipeline import config
 from pipeline.aggregate.report import print_aggregates
-from pipeline.aggregate.write import AggregateReport, aggregate_cube, tables_location
+from pipeline.aggregate.tables import tables_location
+from pipeline.aggregate.write import AggregateReport, aggregate_cube
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Executor
 from pipeline.config import RunFile
@@ -108,7 +109,7 @@ def _say_where(job: Job, folder: Path, *, seconds: float) -> None:
         "archives": folder / "archives",
         "inputs store": stores.inputs,
         "cube": stores.cube,
-        "tables": tables_location(job),
+        "tables": tables_location(stores.exports),
         "GeoTIFFs": files.join(stores.exports, "cog"),
         "map": map_location(job),
         "site inputs": f"{site} (try: agcarbon site {site})",

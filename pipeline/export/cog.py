@@ -1,4 +1,4 @@
-"""Cloud-Optimized GeoTIFFs: one layer per file, tiled, with overviews, statistics and what the layer is."""
+"""Cloud-Optimized GeoTIFFs: one layer per file, tiled, with overviews, statistics and a description of the layer."""
 
 from __future__ import annotations
 
@@ -21,40 +21,47 @@ BLOCK = 256  # pixels; a layer no larger than this needs no overview
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """A layer and where it lies.
+    """A map with its place on the ground.
 
     Attributes
     ----------
     values
-        (rows, cols), north first, in the units of `variable`; `nodata` where there is nothing.
+        Values (rows, cols), north first, in the units of `variable`; `nodata` where there is none.
     transform
-        Pixel indices (column, row) to the plane of `crs`.
+        Transform from pixel indices (column, row) to coordinates of `crs`.
+    crs
+        Coordinate reference system, as rasterio takes it.
     variable
-        What the values are.
-    tags
-        Provenance, written as metadata of the file.
+        The variable shown.
     """
 
     values: NDArray[Any]
     transform: Affine
     crs: str
     variable: Variable
-    tags: Mapping[str, str]
 
 
 def nodata(variable: Variable) -> float:
-    """NaN for reals; for codes and flags, where 0 is a value, the largest integer."""
+    """Return the value of empty pixels: NaN for reals; for codes and flags, where 0 is a value, the largest integer.
+
+    Examples
+    --------
+    >>> nodata(Variable("crop", "1", "crop type", dtype="uint8"))
+    255.0
+    """
     return float("nan") if np.issubdtype(variable.dtype, np.floating) else float(np.iinfo(variable.dtype).max)
 
 
-def write_cog(path: Path, raster: Raster) -> None:
-    """Write a layer as a Cloud-Optimized GeoTIFF.
+def write_cog(path: Path, raster: Raster, tags: Mapping[str, str]) -> None:
+    """Write a map as a Cloud-Optimized GeoTIFF with `tags` as metadata of the file.
 
-    Overviews average fluxes and take the commonest of codes and flags.
+    Overviews average fluxes, and take the most frequent of codes and flags.
     """
     variable = raster.variable
     rows, cols = raster.values.shape
-    # GDAL's COG driver only copies, and descriptions and units survive best from a GeoTIFF that has them all.
+    is_real = np.issubdtype(variable.dtype, np.floating)
+    # GDAL's COG driver cannot create a file, it copies a complete one: nothing can be added to a COG afterwards without
+    # moving its directories from where readers expect them. So the draft, in memory, has all metadata.
     with MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
@@ -70,15 +77,16 @@ def write_cog(path: Path, raster: Raster) -> None:
             draft.set_band_description(1, variable.name)
             draft.units = (variable.units,)
             draft.update_tags(1, long_name=variable.long_name)
-            draft.update_tags(TIFFTAG_SOFTWARE=f"agcarbon {version('agcarbon')}", **raster.tags)
+            draft.update_tags(TIFFTAG_SOFTWARE=f"agcarbon {version('agcarbon')}", **tags)
         with memory.open() as draft:
             rasterio.shutil.copy(
                 draft,
                 path,
                 driver="COG",
                 COMPRESS="DEFLATE",
-                PREDICTOR="YES",
-                STATISTICS="YES",
+                PREDICTOR="YES",  # of GDAL's two, the one that fits the data type
+                STATISTICS="YES",  # range and mean, which the catalog repeats
                 BLOCKSIZE=BLOCK,
-                OVERVIEW_RESAMPLING="AVERAGE" if np.issubdtype(variable.dtype, np.floating) else "MODE",
+                # By default the driver interpolates, between codes too: halfway from corn to soybean is no crop.
+                OVERVIEW_RESAMPLING="AVERAGE" if is_real else "MODE",
             )

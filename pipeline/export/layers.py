@@ -1,4 +1,4 @@
-"""The cube's maps, one at a time: a variable of a year, month or day on one of its grids."""
+"""Maps of the cube, one at a time: a variable of a year, month or day on one of its grids."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from model.features import CORN, SOYBEAN
 from pipeline.aggregate.bands import COARSE_PER_DEGREE, FINE_PER_DEGREE
-from pipeline.aggregate.tables import AREA, MISSING_AREA
-from pipeline.aggregate.write import COARSE, FINE
+from pipeline.aggregate.layout import AREA, COARSE, FINE, MISSING_AREA, sources
 from pipeline.cube import layout
-from pipeline.export.cog import nodata
+from pipeline.export.cog import Raster, nodata
 from pipeline.grid.sinusoidal import SINUSOIDAL, Tile
 from pipeline.storage import repository
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES, Quality, Variable
@@ -29,8 +28,8 @@ MaskName: TypeAlias = Literal["region", "grown", "corn", "soybean"]
 Window: TypeAlias = tuple[slice, slice]
 
 CELLS: GridName = "250m"
-# A grid in longitude and latitude holds sums over three sets of cells; `region` is called `cells` there.
-COVERS: Mapping[MaskName, str] = {"region": "cells", "corn": "corn", "soybean": "soybean"}
+LATLON_MASKS: Mapping[MaskName, str] = {"region": "cells", "corn": "corn", "soybean": "soybean"}
+"""Masks of the aggregates on longitude and latitude, each with the name of its area type in the cube."""
 
 _CELLS_PER_DEGREE: Mapping[GridName, int] = {"0.0025": FINE_PER_DEGREE, "0.5": COARSE_PER_DEGREE}
 _GROUPS: Mapping[GridName, str] = {"0.0025": FINE, "0.5": COARSE}
@@ -39,7 +38,14 @@ _CROPS: Mapping[MaskName, int] = {"corn": CORN, "soybean": SOYBEAN}
 
 @dataclass(frozen=True)
 class Period:
-    """A year, month or day: its name (2012, 2012-07, 2012-07-15), first and last day."""
+    """A year, month or day: its name (2012, 2012-07, 2012-07-15), first and last day.
+
+    Examples
+    --------
+    >>> february = list(periods(2012, "month"))[1]
+    >>> february.name, february.days
+    ('2012-02', slice(31, 60, None))
+    """
 
     name: str
     first: date
@@ -67,8 +73,9 @@ def periods(year: int, kind: PeriodName) -> Iterator[Period]:
 def variables(grid: GridName, kind: PeriodName) -> dict[str, Variable]:
     """Return the variables that a cube has on a grid for a kind of period, by name; none where it has no such map.
 
-    Layers of spread are there only if an ensemble wrote the cube, and only by the cell: the spread of a mean over cells
-    is not the mean of their spreads, for the members' errors are alike in neighbouring cells, nobody knows how much.
+    Standard deviations of an ensemble are there only if an ensemble computed the cube, and only by the cell: that of a
+    mean over cells is not the mean of theirs, since errors of the members are correlated between neighbouring cells, to
+    an unknown degree.
     """
     found: Mapping[tuple[bool, PeriodName], Sequence[Variable]] = {
         (True, "annual"): (*ANNUAL, *ENSEMBLE_STD.values()),
@@ -86,24 +93,25 @@ def _monthly(variable: Variable) -> Variable:
 
 @dataclass(frozen=True)
 class Layer:
-    """Which map: a variable, a period, and the cells that count."""
+    """One map: a variable, a period, and the cells that it shows.
+
+    Attributes
+    ----------
+    variable
+        The variable.
+    period
+        Year, month or day.
+    mask
+        Cells that it shows; the others are nodata.
+    """
 
     variable: Variable
     period: Period
     mask: MaskName = "region"
 
 
-@dataclass(frozen=True, eq=False)
-class Map:
-    """Values (rows, cols), north first, with `export.cog.nodata` where there is nothing, and where they lie."""
-
-    values: NDArray[Any]
-    transform: Affine
-    crs: str
-
-
-def read_cells(root: zarr.Group, layer: Layer, *, tiles: Sequence[Tile]) -> Map:
-    """Read a map of 250 m cells: of these tiles, the cells that count; all others are nodata.
+def read_cells(root: zarr.Group, layer: Layer, *, tiles: Sequence[Tile]) -> Raster:
+    """Read a map of 250 m cells: the cells of these tiles that the layer shows; all others are nodata.
 
     Sums over a month are of fluxes as stored, rounded to 10 mantissa bits.
     """
@@ -113,7 +121,7 @@ def read_cells(root: zarr.Group, layer: Layer, *, tiles: Sequence[Tile]) -> Map:
     for tile in tiles:
         window = grid.window(tile)
         np.copyto(values[window], read(window), where=choose(window), casting="same_kind")
-    return Map(values, grid.transform, SINUSOIDAL)
+    return Raster(values, grid.transform, SINUSOIDAL, layer.variable)
 
 
 def _reader(root: zarr.Group, layer: Layer) -> Callable[[Window], NDArray[Any]]:
@@ -127,7 +135,7 @@ def _reader(root: zarr.Group, layer: Layer) -> Callable[[Window], NDArray[Any]]:
 
 
 def _chooser(root: zarr.Group, layer: Layer) -> Callable[[Window], NDArray[np.bool_]]:
-    """Return a function that says which cells in a window count."""
+    """Return a function that gives the cells of a window that the layer shows."""
     mask, quality, crop = (repository.array(root, path) for path in ("static/mask", "annual/quality", "annual/crop"))
     index = layer.period.first.year - layout.identity(root).first_year
 
@@ -143,18 +151,17 @@ def _chooser(root: zarr.Group, layer: Layer) -> Callable[[Window], NDArray[np.bo
 
 
 def aggregated(root: zarr.Group, grid: GridName) -> dict[int, str]:
-    """Return the years with aggregates on a grid in longitude and latitude, and the digest of what each is made of."""
-    path = _GROUPS[grid]
-    made_of = repository.attribute(repository.subgroup(root, path), "sources") if path in root else {}
-    return {int(year): digest for year, digest in made_of.items()}
+    """Return the years with aggregates on a lat-lon grid, each with the digest of the results used."""
+    return sources(root, _GROUPS[grid])
 
 
-def read_latlon(root: zarr.Group, layer: Layer, grid: GridName) -> Map:
-    """Read a map of annual means on a grid in longitude and latitude."""
+def read_latlon(root: zarr.Group, layer: Layer, grid: GridName) -> Raster:
+    """Read a map of annual means on a lat-lon grid."""
     group = repository.subgroup(root, _GROUPS[grid])
     year = repository.values(group, "year").tolist().index(layer.period.first.year)
-    cover = [str(name) for name in repository.values(group, "cover")].index(COVERS[layer.mask])
-    values = np.asarray(repository.array(group, layer.variable.name)[year, cover])
+    area_type = [str(name) for name in repository.values(group, "cover")].index(LATLON_MASKS[layer.mask])
+    values = np.asarray(repository.array(group, layer.variable.name)[year, area_type])
     step = 1 / _CELLS_PER_DEGREE[grid]
     west, north = repository.values(group, "lon")[0] - step / 2, repository.values(group, "lat")[0] + step / 2
-    return Map(values, Affine(step, 0.0, float(west), 0.0, -step, float(north)), "EPSG:4326")
+    transform = Affine(step, 0.0, float(west), 0.0, -step, float(north))
+    return Raster(values, transform, "EPSG:4326", layer.variable)

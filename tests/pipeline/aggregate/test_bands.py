@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +10,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from pyproj import Geod
 
-from pipeline.aggregate.bands import BandYear, Frame, aggregate_annual, aggregate_daily
-from pipeline.aggregate.sums import COVERS, Sums
-from pipeline.aggregate.tables import AREA, annual_map, county_table, disagreement, regional_table
+from pipeline.aggregate.bands import FINE_IN_COARSE, BandYear, Frame, ReadAnnual, aggregate_annual, aggregate_daily
+from pipeline.aggregate.layout import annual_layers
+from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums
+from pipeline.aggregate.tables import county_table, disagreement, regional_table
 from pipeline.grid.domain import domain_of
-from pipeline.grid.sinusoidal import Grid
+from pipeline.grid.latlon import LatLonGrid
+from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.variables import DAILY, FLUXES, Quality
 from regions import load_region, zones
 
@@ -57,15 +58,36 @@ def on_grid(cube: xr.Dataset, of: Frame) -> xr.Dataset:
     return cube.sel(y=grid.y_m, x=grid.x_m, method="nearest", tolerance=1e-3)
 
 
+def reader(cube: xr.Dataset, of: Frame) -> ReadAnnual:
+    """A function that reads the layers of a tile and year from a cube on the frame's grid."""
+
+    def read(tile: Tile, year: int) -> Layers:
+        rows, cols = of.domain.grid.window(tile)
+        layers = cube.sel(year=year).isel(y=rows, x=cols)
+        return {str(name): layer.values for name, layer in layers.data_vars.items()}
+
+    return read
+
+
 @cache
 def aggregated(tile_cells: int = 48) -> tuple[BandYear, ...]:
     of = frame(tile_cells)
-    return tuple(aggregate_annual(on_grid(random_cube(), of), of, years=YEARS))
+    return tuple(aggregate_annual(reader(on_grid(random_cube(), of), of), of, years=YEARS))
+
+
+def as_map(sums: Sums, grid: LatLonGrid) -> xr.Dataset:
+    layers = {name: (("cover", "lat", "lon"), values) for name, values in annual_layers(sums).items()}
+    return xr.Dataset(layers, {"cover": list(AREA_TYPES), "lat": grid.lat, "lon": grid.lon})
 
 
 def fine_map(bands: tuple[BandYear, ...], year: int) -> xr.Dataset:
-    maps = [annual_map(band.fine, band.grid, year=year) for band in bands if band.year == year]
-    return xr.concat(maps, "lat")
+    return xr.concat([as_map(band.fine, band.grid) for band in bands if band.year == year], "lat")
+
+
+def coarse_map(bands: tuple[BandYear, ...], year: int) -> xr.Dataset:
+    return xr.concat(
+        [as_map(band.coarse, band.grid.coarsen(FINE_IN_COARSE)) for band in bands if band.year == year], "lat"
+    )
 
 
 def region_share(of: Frame) -> NDArray[np.float64]:
@@ -101,15 +123,14 @@ def test_four_routes_to_the_regional_total_agree(year: int) -> None:
     assert disagreement(routes) < 1e-9
     by_cells = regional_table(routes, year=year).query("route == 'cells'").set_index("cover")
     counties = county_table(sum((band.counties for band in bands), Sums.zero(3)), frame().zones, year=year)
-    fine = fine_map(bands, year)
-    coarse = xr.concat([annual_map(b.coarse, b.grid.coarsen(200), year=year) for b in bands], "lat")
+    fine, coarse = fine_map(bands, year), coarse_map(bands, year)
     for name in FLUX_NAMES:
         totals = counties.groupby("cover")[f"{name}_g"].sum()
-        for cover in COVERS:
+        for cover in AREA_TYPES:
             expected = pytest.approx(by_cells.loc[cover, f"{name}_g"], rel=1e-9)
             assert totals[cover] == expected
-            for product in (fine.sel(cover=cover, year=year), coarse.sel(cover=cover, year=year)):
-                assert float((product[name] * product["area"]).sum()) == expected
+            for each in (fine.sel(cover=cover), coarse.sel(cover=cover)):
+                assert float((each[name] * each["area"]).sum()) == expected
 
 
 def test_regional_totals_are_those_of_an_independent_sum() -> None:
@@ -132,7 +153,7 @@ def test_the_region_has_its_ellipsoidal_area_when_every_cell_has_a_result() -> N
     of = frame()
     cube = on_grid(random_cube(), of).sel(year=[2010])
     whole = cube.assign({name: xr.ones_like(cube["gpp"]) for name in FLUX_NAMES})
-    area = sum(band.cells.area_m2[0] for band in aggregate_annual(whole, of, years=[2010]))
+    area = sum(band.cells.area_m2[0] for band in aggregate_annual(reader(whole, of), of, years=[2010]))
     box = shapely.segmentize(shapely.union_all([zone.geometry for zone in of.zones]), 0.001)
     assert area == pytest.approx(abs(Geod(ellps="WGS84").geometry_area_perimeter(box)[0]), rel=1e-6)
 
@@ -147,14 +168,11 @@ def test_a_uniform_flux_stays_what_it_is_on_every_map() -> None:
     of = frame()
     cube = on_grid(random_cube(), of).sel(year=[2010])
     uniform = cube.assign(gpp=cube["gpp"] * 0 + 1234.5)
-    for band in aggregate_annual(uniform, of, years=[2010]):
-        for product in (
-            annual_map(band.fine, band.grid, year=2010),
-            annual_map(band.coarse, band.grid.coarsen(200), year=2010),
-        ):
-            gpp = product["gpp"].values
+    for band in aggregate_annual(reader(uniform, of), of, years=[2010]):
+        for layers in (annual_layers(band.fine), annual_layers(band.coarse)):
+            gpp = layers["gpp"]
             np.testing.assert_allclose(gpp[np.isfinite(gpp)], 1234.5, rtol=1e-12)
-            np.testing.assert_array_equal(np.isfinite(gpp), product["area"].values > 0)
+            np.testing.assert_array_equal(np.isfinite(gpp), layers["area"] > 0)
 
 
 def test_maps_are_aligned_to_half_degrees_and_hold_the_whole_region() -> None:
@@ -162,17 +180,6 @@ def test_maps_are_aligned_to_half_degrees_and_hold_the_whole_region() -> None:
     assert (of.fine.first_row % 200, of.fine.first_col % 200) == (0, 0)
     np.testing.assert_allclose(of.coarse.lat, [40.25, 39.75])
     np.testing.assert_allclose(of.coarse.lon, [-89.75, -89.25])
-
-
-def test_maps_open_from_zarr_with_units_and_covers_by_name(tmp_path: Path) -> None:
-    band = aggregated()[0]
-    annual_map(band.coarse, band.grid.coarsen(200), year=band.year).to_zarr(
-        tmp_path / "map.zarr", zarr_format=3, consolidated=False
-    )
-    opened = xr.open_zarr(tmp_path / "map.zarr", chunks=None, consolidated=False)
-    assert opened["gpp"].sel(cover="corn").attrs["units"] == "g m-2 yr-1"
-    assert opened["lat"].attrs["standard_name"] == "latitude"
-    assert opened[AREA.name].dtype == np.float64
 
 
 def test_daily_means_are_those_of_an_independent_sum() -> None:
@@ -183,13 +190,14 @@ def test_daily_means_are_those_of_an_independent_sum() -> None:
     masked = rng.random(grid.shape) < 0.3
     fluxes = {flux.name: np.where(masked, np.nan, rng.normal(2, 1, shape)).astype(np.float32) for flux in DAILY}
     fluxes["nee"][65, 10:20] = np.nan
-    time = np.datetime64("2012-01-01", "ns") + np.arange(70) * np.timedelta64(1, "D")
-    daily = xr.Dataset({name: (("time", "y", "x"), values) for name, values in fluxes.items()}, {"time": time})
-    result = aggregate_daily(daily, of)
+
+    def read(tile: Tile, days: slice) -> Layers:
+        return {name: values[days, *grid.window(tile)] for name, values in fluxes.items()}
+
+    result = aggregate_daily(read, of, days=70)
     weight = region_share(of) * geodesic_cell_area_m2(grid)[:, None]
     present = np.isfinite(fluxes["nee"])
-    np.testing.assert_allclose(result["area"].sum(["lat", "lon"]), (weight * present).sum(axis=(1, 2)), rtol=2e-6)
-    for name, values in fluxes.items():
-        expected = np.where(present, values.astype(np.float64) * weight, 0).sum(axis=(1, 2))
-        np.testing.assert_allclose((result[name] * result["area"]).sum(["lat", "lon"]), expected, rtol=2e-6)
-    assert result["time"].equals(daily["time"])
+    np.testing.assert_allclose(result.area_m2.sum(axis=(1, 2)), (weight * present).sum(axis=(1, 2)), rtol=2e-6)
+    for flux, means in zip(DAILY, result.means(), strict=True):
+        expected = np.where(present, fluxes[flux.name].astype(np.float64) * weight, 0).sum(axis=(1, 2))
+        np.testing.assert_allclose(np.nansum(means * result.area_m2, axis=(1, 2)), expected, rtol=2e-6)

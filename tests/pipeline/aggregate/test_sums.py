@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import xarray as xr
 from scipy.sparse import csr_array
 
-from pipeline.aggregate.sums import COVERS, Sums, cell_sums
+from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, cell_sums
 from pipeline.errors import UserError
 from pipeline.variables import FLUXES, Quality
 
@@ -13,7 +12,7 @@ AREA = np.array([2.0, 3.0])
 CELLS, CORN, SOYBEAN = range(3)
 
 
-def annual(**changed: list[list[float]]) -> xr.Dataset:
+def annual(**changed: list[list[float]]) -> Layers:
     """Two rows of three cells: corn, soybean; corn, without results; the fluxes are 1, 2, 3 ... in every cell."""
     outside = np.array([[0, 0, 1], [0, 0, 1]], dtype=bool)
     layers = {flux.name: np.where(outside, np.nan, n + 1.0) for n, flux in enumerate(FLUXES)}
@@ -21,16 +20,15 @@ def annual(**changed: list[list[float]]) -> xr.Dataset:
     layers["quality"] = np.zeros((2, 3), dtype=np.uint16)
     layers["corn_fraction"] = np.array([[0.75, 0.25, np.nan], [0.5, 0.0, np.nan]])
     layers["soybean_fraction"] = np.array([[0.0, 0.5, np.nan], [0.25, 1.0, np.nan]])
-    layers |= {name: np.array(values).astype(layers[name].dtype) for name, values in changed.items()}
-    return xr.Dataset({name: (("y", "x"), values) for name, values in layers.items()}, {"year": 2012})
+    return layers | {name: np.array(values).astype(layers[name].dtype) for name, values in changed.items()}
 
 
-def region(layers: xr.Dataset) -> Sums:
+def region(layers: Layers) -> Sums:
     return cell_sums(layers, AREA, place="here").whole()
 
 
-def test_covers_weigh_cells_whole_or_by_the_fraction_of_the_crop_modelled() -> None:
-    assert COVERS == ("cells", "corn", "soybean")
+def test_area_types_weigh_cells_in_full_or_by_the_fraction_of_the_crop_modelled() -> None:
+    assert AREA_TYPES == ("cells", "corn", "soybean")
     area = region(annual()).area_m2
     np.testing.assert_allclose(area, [2 * 2 + 2 * 3, 0.75 * 2 + 0.5 * 3, 0.5 * 2 + 1.0 * 3])
 
@@ -55,9 +53,9 @@ def test_a_missing_cell_enters_no_mean_and_its_area_is_counted() -> None:
     np.testing.assert_allclose(sums.means(), 7)
 
 
-def test_a_cell_that_lacks_some_fluxes_is_refused() -> None:
+def test_a_cell_with_some_fluxes_but_not_all_is_refused() -> None:
     with pytest.raises(UserError, match=r"h11v04-r0c0, year 2012: 1 cells"):
-        cell_sums(annual(gpp=[[np.nan, 1, np.nan], [1, 1, np.nan]]), AREA, place="h11v04-r0c0")
+        cell_sums(annual(gpp=[[np.nan, 1, np.nan], [1, 1, np.nan]]), AREA, place="h11v04-r0c0, year 2012")
 
 
 def test_means_are_nan_where_there_is_no_area() -> None:

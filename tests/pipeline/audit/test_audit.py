@@ -87,7 +87,7 @@ def test_a_cube_as_the_run_left_it_passes_and_every_check_measured(pristine: Job
     tiles = len(layout.tiles(repository.read(pristine.open_cube())) or ())
     assert not failing(report)
     # Its few cells make no line long enough to look for seams; those have a test of their own below.
-    assert {name: tally.verdict for name, tally in report.tallies.items() if tally.verdict != "ok"} == {
+    assert {name: summary.verdict for name, summary in report.checks.items() if summary.verdict != "ok"} == {
         "seams": "not measured"
     }
     assert (report.tile_years, report.stale, report.unknown) == (tiles * len(YEARS), 0, 0)
@@ -163,7 +163,7 @@ def test_a_change_below_every_other_tolerance_is_found_by_the_checksum_alone(
 
 def test_a_failed_audit_says_so_in_its_last_line(damaged: AuditReport) -> None:
     assert not damaged.ok
-    assert damaged.last_line().startswith("audit failed: 8 of 8 tile-years by ")
+    assert damaged.last_line().startswith("audit failed: 8 of 8 tile-years fail ")
 
 
 def test_a_tile_that_is_shifted_as_a_whole_is_found_by_its_seams(tmp_path: Path) -> None:
@@ -175,10 +175,10 @@ def test_a_tile_that_is_shifted_as_a_whole_is_found_by_its_seams(tmp_path: Path)
     assert (name, 2011) in failing(audit(job, Serial(), scope=Scope(years=frozenset({2011}))))["seams"]
 
 
-def test_an_empty_cube_fails_since_nothing_was_measured(pristine: Job) -> None:
+def test_an_audit_of_no_tile_year_fails(pristine: Job) -> None:
     report = audit(pristine, Serial(), scope=Scope(years=frozenset({2050})))
     assert not report.ok
-    assert report.last_line() == "audit failed: nothing was measured, the cube records no such tile-year"
+    assert report.last_line() == "audit failed: nothing was audited, since the cube records no such tile-year"
 
 
 def test_a_row_without_data_cannot_be_read(job: Job) -> None:
@@ -209,14 +209,14 @@ def test_an_altered_table_of_counties_is_found(job: Job) -> None:
     assert "counties of 2012: not measured" in " ".join(without.notes)
 
 
-def test_stale_tile_years_are_held_against_what_they_were_recorded_with(job: Job) -> None:
+def test_stale_tile_years_are_compared_with_the_record_of_their_own_run(job: Job) -> None:
     write_inputs(job, Fields(gpp_factor={2012: 1.1}), years=(2012,))
     report = audit(job, Serial())
     assert report.ok
     assert report.stale == 2 * sum(True for year in YEARS if year >= 2012)
 
 
-def test_without_inputs_the_annual_gpp_stands_in_and_that_is_said(job: Job) -> None:
+def test_without_inputs_the_annual_gpp_replaces_theirs_and_notes_say_so(job: Job) -> None:
     shutil.rmtree(job.run_file.stores.inputs)
     report = audit(job, Serial(), scope=Scope(sample=3))
     assert report.ok
@@ -240,13 +240,13 @@ def test_the_share_of_the_stock_counts_cell_years_and_means_of_cells() -> None:
 
 
 def content(job: Job) -> dict[str, np.ndarray]:
-    """All values of the cube but those of its ledger, which tells of runs."""
+    """All values of the cube but those of its ledger, which records runs."""
     root = repository.read(job.open_cube())
     found = {path: layer for path, layer in root.members(max_depth=None) if isinstance(layer, zarr.Array)}
     return {path: np.asarray(layer[...]) for path, layer in found.items() if not path.startswith("ledger/")}
 
 
-def test_what_the_audit_lists_is_run_again_and_the_cube_is_as_it_was(job: Job, pristine: Job) -> None:
+def test_listed_tile_years_are_run_again_and_the_cube_is_as_it_was(job: Job, pristine: Job) -> None:
     (name, window, _), other = tile_of(job), tile_of(job, 1)[0]
     with foreign(job) as root:
         change(root, "daily/2012/nee", (100, *window), by=1)
@@ -272,31 +272,31 @@ def agcarbon(*arguments: str) -> int:
 
 
 def test_the_command_prints_a_table_and_ends_with_the_verdict(pristine: Job, tmp_path: Path) -> None:
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         app, ["audit", str(pristine.path), "--sample", "2", "--json", str(tmp_path / "audit.json")]
     )
-    assert told.exit_code == 0
-    assert "continuity" in told.stdout
-    assert told.stdout.splitlines()[-1].startswith("audit ok: 2 tile-years, largest relative difference ")
+    assert result.exit_code == 0
+    assert "continuity" in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("audit ok: 2 tile-years, largest relative difference ")
     written = json.loads((tmp_path / "audit.json").read_text())
-    assert written["line"] == told.stdout.splitlines()[-1]
+    assert written["line"] == result.stdout.splitlines()[-1]
     assert written["checks"]["checksum"]["places"] == 2
 
 
-def test_a_release_is_audited_whatever_became_of_the_cube(job: Job, tmp_path: Path) -> None:
-    def told(*options: str) -> str:
+def test_a_release_passes_after_its_cube_was_damaged(job: Job, tmp_path: Path) -> None:
+    def last_line(*options: str) -> str:
         arguments = ["audit", str(job.path), "--years", "2011", *options]
         return CliRunner().invoke(app, arguments, catch_exceptions=False).output.splitlines()[-1]
 
     make_release(committer_of(job), "v1")
     with foreign(job) as root:
         change(root, "annual/yield", (1, *job.grid.window((layout.tiles(root) or ())[0].tile)), by=1)
-    assert told().startswith("audit failed: ")
-    assert told("--at", "v1").startswith("audit ok: ")
+    assert last_line().startswith("audit failed: ")
+    assert last_line("--at", "v1").startswith("audit ok: ")
     with pytest.raises(UserError, match="v2"):
-        told("--at", "v2")
+        last_line("--at", "v2")
     with pytest.raises(UserError, match="audit without --at"):
-        told("--at", "v1", "--rerun", str(tmp_path / "bad.json"))
+        last_line("--at", "v1", "--rerun", str(tmp_path / "bad.json"))
     assert not (tmp_path / "bad.json").exists()
 
 

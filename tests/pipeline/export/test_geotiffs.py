@@ -61,7 +61,7 @@ def test_an_annual_layer_holds_the_values_of_the_cube(filled: Filled, tmp_path: 
 
 
 def test_spreads_are_exported_from_the_cube_of_an_ensemble_alone(filled: Filled, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--variables nee_spread: no ensemble has written this cube"):
+    with pytest.raises(UserError, match=r"--variables nee_spread: no ensemble has computed this cube"):
         _export(filled, tmp_path, years=(2011,), variables=("nee", "nee_spread"))
     with pytest.raises(UserError, match=r"--variables nee_spread: annual layers on 0.5 are"):
         _export(filled, tmp_path, years=(2011,), variables=("nee_spread",), grid="0.5")
@@ -115,7 +115,7 @@ def test_overviews_average_fluxes_and_keep_flags(tmp_path: Path, name: str, expe
     variable = BY_NAME[name]
     values = np.tile(np.array([[1, 1], [1, 7]], variable.dtype), (300, 300))
     grid = Affine(CELL_M, 0, 0, 0, -CELL_M, 0)
-    write_cog(tmp_path / "layer.tif", Raster(values, grid, "EPSG:3857", variable, {}))
+    write_cog(tmp_path / "layer.tif", Raster(values, grid, "EPSG:3857", variable), {})
     assert cog_validate(tmp_path / "layer.tif", strict=True)[0]
     with rasterio.open(tmp_path / "layer.tif", overview_level=0) as overview:
         np.testing.assert_array_equal(overview.read(1), np.full((300, 300), expected))
