@@ -55,7 +55,7 @@ def again(demo: Job, name: str, **changes: object) -> Job:
 
 
 def compute(job: Job) -> None:
-    with open_executor(job.run_file.execution) as executor:
+    with open_executor(job.execution) as executor:
         ingest(plan_ingest(job.run_file), executor=executor)
         report = run(job, executor, years=job.region.years)
     assert not report.failures
@@ -96,7 +96,7 @@ def test_a_tile_gives_the_same_map_whole_or_in_four(demo: Job) -> None:
 
 
 def test_regional_totals_agree_by_every_route(demo: Job) -> None:
-    region = pd.read_csv(f"{tables_location(demo.run_file.stores.exports)}/region.csv")
+    region = pd.read_csv(f"{tables_location(demo.stores.exports)}/region.csv")
     for _, of_cover in region.groupby(["year", "cover"]):
         assert set(of_cover["route"].astype(str)) == {"cells", "counties", "0.0025", "0.5"}
         totals = of_cover[[name for name in region if name.endswith("_g") or name == "area_m2"]].to_numpy()
@@ -104,7 +104,7 @@ def test_regional_totals_agree_by_every_route(demo: Job) -> None:
 
 
 def test_the_maps_have_the_levels_of_corn_and_soybean(demo: Job) -> None:
-    region = pd.read_csv(f"{tables_location(demo.run_file.stores.exports)}/region.csv").query("route == 'cells'")
+    region = pd.read_csv(f"{tables_location(demo.stores.exports)}/region.csv").query("route == 'cells'")
     corn, soybean = (region.query(f"cover == '{cover}'")["gpp_g_m2"] for cover in ("corn", "soybean"))
     assert corn.between(1200, 1600).all()
     assert soybean.between(700, 1050).all()
@@ -121,7 +121,7 @@ def test_every_cell_yields_more_than_nothing_and_less_than_half_of_its_gpp(demo:
 
 
 def test_every_geotiff_is_a_valid_cog(demo: Job) -> None:
-    files = sorted((Path(demo.run_file.stores.exports) / "cog").rglob("*.tif"))
+    files = sorted((Path(demo.stores.exports) / "cog").rglob("*.tif"))
     assert files
     for path in files:
         valid, errors, warnings = cog_validate(path, strict=True)

@@ -31,7 +31,7 @@ from pipeline.job import Job
 from pipeline.progress import Progress, silent
 from pipeline.storage import cf
 from pipeline.storage import repository as store
-from pipeline.storage.commit import Committer
+from pipeline.storage.commit import Committer, committing
 from pipeline.storage.retry import STORAGE_ERRORS, RetryPolicy, describe, retried
 from regions import zones
 
@@ -79,9 +79,8 @@ def aggregate_cube(job: Job, *, years: Sequence[int] | None = None, progress: Pr
     UserError
         If there is no cube, another process writes it, its storage fails, or a year in `years` is incomplete.
     """
-    stores, policy = job.run_file.stores, RetryPolicy(job.run_file.execution.retries)
-    with store.sole_writer(stores.cube) as still_held, _storage_errors(stores.cube):
-        committer = Committer(retried(job.open_cube, policy), stores.cube, policy, still_held)
+    stores, policy = job.stores, RetryPolicy(job.execution.retries)
+    with _storage_errors(stores.cube), committing(stores.cube, job.open_cube, policy) as committer:
         choice = retried(lambda: _choose(committer, stores.exports, years), policy)
         totals: dict[int, RegionSums] = {}
         if choice.digests:

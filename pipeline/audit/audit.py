@@ -78,7 +78,7 @@ def audit(job: Job, executor: Executor, *, scope: Scope | None = None, progress:
     scope = scope or Scope()
     repository = job.open_cube()
     snapshot = resolve(repository, scope.at) if scope.at else store.tip(repository)
-    report = AuditReport(job.run_file.stores.cube, snapshot)
+    report = AuditReport(job.stores.cube, snapshot)
     root = store.read(repository, snapshot=report.snapshot)
     if "ledger" not in root:
         return report
@@ -111,10 +111,10 @@ def _aggregated_years(report: AuditReport, root: zarr.Group, known: Ledger, scop
 
 
 def _snapshots(job: Job, cube_snapshot: str, *, last: int) -> Snapshots:
-    location, region = job.run_file.stores.inputs, job.region
+    location, region = job.stores.inputs, job.region
     view = open_inputs(location) if store.exists(location) else None
     return Snapshots(
-        cube=job.run_file.stores.cube,
+        cube=job.stores.cube,
         cube_snapshot=cube_snapshot,
         inputs=location if view else None,
         inputs_snapshot=view.snapshot if view else None,
@@ -227,7 +227,7 @@ def _audit_aggregates(
 
 def _audit_counties(report: AuditReport, job: Job, counties: Sequence[CountySums]) -> None:
     """Compare the table of counties beside the exports, which may have been removed."""
-    table = read_county_table(job.run_file.stores.exports)
+    table = read_county_table(job.stores.exports)
     by_year: dict[int, list[CountySums]] = {}
     for part in counties:
         by_year.setdefault(part.year, []).append(part)

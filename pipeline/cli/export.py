@@ -1,4 +1,4 @@
-"""`agcarbon export`: the cube's maps for other programs."""
+"""`agcarbon export`: the maps of the cube for other programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def export() -> None:
-    """Write the cube's maps for other programs."""
+    """Write the maps of the cube for other programs."""
 
 
 @app.command()
@@ -21,26 +21,28 @@ def cog(
     run_file: RunFilePath,
     *,
     years: Annotated[
-        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all that have results if absent")
+        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; default: all that have results")
     ] = None,
     variables: Annotated[
-        str | None, typer.Option(help="as gpp,nee,dsoc, of ensembles dsoc_spread; the main ones if absent")
+        str | None, typer.Option(help="such as gpp,nee,dsoc; of ensembles also dsoc_spread; default: the main ones")
     ] = None,
     grid: Annotated[
-        Literal["250m", "0.0025", "0.5"], typer.Option(help="the cube's cells, or its aggregates in degrees")
+        Literal["250m", "0.0025", "0.5"], typer.Option(help="cells of the cube, or aggregates on cells in degrees")
     ] = "250m",
     period: Annotated[
-        Literal["annual", "month", "day"], typer.Option(help="annual layers; monthly sums or days of ra, rh, nee")
+        Literal["annual", "month", "day"],
+        typer.Option(help="annual layers, or monthly sums or single days of ra, rh, nee"),
     ] = "annual",
     dates: Annotated[str | None, typer.Option(help="only these months or days: 2012-07,2012-08-15")] = None,
     mask: Annotated[
-        Literal["region", "grown", "corn", "soybean"], typer.Option(help="cells that count; `grown`: either crop")
+        Literal["region", "grown", "corn", "soybean"],
+        typer.Option(help="cells to show; `grown` is where either crop is grown"),
     ] = "region",
     at: Annotated[
-        str | None, typer.Option(help="of the cube as it was: a release, or a snapshot; absent: as it is")
+        str | None, typer.Option(help="release, or snapshot of `agcarbon history`; default: the newest state")
     ] = None,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; cog in the exports' if absent")
+        str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; default: cog among the exports")
     ] = None,
 ) -> None:
     """Write Cloud-Optimized GeoTIFFs, one per variable and period, with a STAC catalog."""
@@ -61,7 +63,7 @@ def cog(
         dates=_names(dates),
         mask=mask,
     )
-    folder = output or files.join(job.run_file.stores.exports, "cog")
+    folder = output or files.join(job.stores.exports, "cog")
     with progress_bars() as report:
         done = export_cogs(job, selection, folder, at=at, progress=report)
     for note in done.notes:

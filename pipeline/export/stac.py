@@ -1,10 +1,10 @@
-"""A STAC catalog of the GeoTIFFs in a folder: read off the files, self-contained, links relative.
+"""STAC catalog of the GeoTIFFs in a folder, made from their metadata; self-contained, with relative links.
 
     catalog.json
     REGION/collection.json
     REGION/REGION_2012.json     one item per period, grid and mask; one asset per variable
 
-The catalog is a function of the folder: writing it again after more files came, or went, brings it up to date.
+The catalog is a function of the folder: once files were added or removed, writing it again brings it up to date.
 
 References
 ----------
@@ -31,26 +31,37 @@ from rasterio.warp import transform_geom
 
 from pipeline.storage import files as outputs
 
-TAG = "agcarbon_"  # begins the names of this project's metadata, in capitals in a GeoTIFF
+TAG = "agcarbon_"  # prefix of this project's metadata; GDAL gives names in a GeoTIFF back in capitals
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
-# The sides of the sinusoidal grid are curves in longitude and latitude: their points, and what simplifying may cost.
-_FOOTPRINT_POINTS, _FOOTPRINT_DEGREE = 16, 0.001
-_OF_FILE = ("variable", "title", "item", "region", "first_day", "last_day")
+_FOOTPRINT_POINTS = 16  # along a side, which is a curve in longitude and latitude
+_NOT_PROVENANCE = ("variable", "title", "item", "region", "first_day", "last_day")  # have fields of their own in STAC
 
 
 @dataclass(frozen=True)
 class _File:
-    """What a GeoTIFF says of itself."""
+    """Metadata of a GeoTIFF.
 
-    tags: dict[str, str]  # this project's, without their prefix
+    Attributes
+    ----------
+    tags
+        Tags of this project, without their prefix.
+    projection
+        Fields of the projection extension.
+    footprint
+        Outline in longitude and latitude.
+    asset
+        The file as an asset of STAC.
+    """
+
+    tags: dict[str, str]
     projection: dict[str, Any]
     footprint: shapely.Polygon
     asset: pystac.Asset
 
     @classmethod
     def read(cls, location: str, *, beside: str) -> _File:
-        """Read the file at a location, of which catalogs in the folder `beside` will say that it is there too."""
+        """Read the file at a location; the asset refers to one of its name in the folder `beside`."""
         with outputs.readable_by_gdal(location), rasterio.open(location) as source:
             prefix = TAG.upper()
             tags = {
@@ -98,11 +109,11 @@ def _footprint(source: Any) -> shapely.Polygon:
 
 
 def write_catalog(folder: str) -> str:
-    """Write the catalog of all GeoTIFFs that this project left in a folder or bucket; return where its root is."""
+    """Write the catalog of all GeoTIFFs of this project in a folder or bucket; return the location of its root."""
     with TemporaryDirectory(prefix="agcarbon-") as draft:
         files = [_File.read(location, beside=draft) for location in outputs.listed(folder, suffix=".tif")]
         _draft_catalog(files, draft)
-        # The root comes last, so that it never leads to what is not there yet.
+        # The root is written last, so that no link of it leads to a file that does not exist yet.
         for path in sorted(Path(draft).rglob("*.json"), key=lambda path: -len(path.parts)):
             with outputs.writing(outputs.join(folder, path.relative_to(draft).as_posix())) as final:
                 copyfile(path, final)
@@ -135,8 +146,10 @@ def _collection(region: str, files: Sequence[_File]) -> pystac.Collection:
     )
     collection = pystac.Collection(
         region,
-        "Maps by KGML-ag-Carbon (Liu et al. 2024, doi:10.1038/s41467-023-43860-5), run by agcarbon. "
-        "GPP and respiration are positive, NEE is positive to the atmosphere, soil carbon change is -NEE - yield.",
+        "Cropland carbon fluxes, crop yield and soil carbon change from KGML-ag-Carbon (Liu et al. 2024, "
+        "doi:10.1038/s41467-023-43860-5), computed with agcarbon. Units are grams of carbon. GPP and respiration are "
+        "positive; NEE is positive to the atmosphere; soil carbon change, -NEE - yield, is positive where soil gains "
+        "carbon.",
         extent,
         title=files[0].tags["title"],
         license="other",
@@ -150,7 +163,9 @@ def _items(files: Sequence[_File]) -> Iterator[pystac.Item]:
         of_item = list(group)
         first = of_item[0]
         start, end = _stamps(first)
-        provenance = {f"{TAG.rstrip('_')}:{tag}": value for tag, value in first.tags.items() if tag not in _OF_FILE}
+        provenance = {
+            f"{TAG.rstrip('_')}:{tag}": value for tag, value in first.tags.items() if tag not in _NOT_PROVENANCE
+        }
         item = pystac.Item(
             name,
             shapely.geometry.mapping(first.footprint),
@@ -167,6 +182,6 @@ def _items(files: Sequence[_File]) -> Iterator[pystac.Item]:
 
 
 def _stamps(file: _File) -> tuple[datetime, datetime]:
-    """Return the beginning of the first day and the end of the last one [UTC]."""
+    """Return the start of the first day and the end of the last one [UTC]."""
     first, last = (datetime.fromisoformat(file.tags[name]).date() for name in ("first_day", "last_day"))
     return datetime.combine(first, time.min, UTC), datetime.combine(last, time(23, 59, 59), UTC)

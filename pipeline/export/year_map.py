@@ -1,38 +1,33 @@
-"""One picture of a year: crop, fluxes, yield and soil carbon change of every cell, and the course of NEE by crop."""
+"""Picture of a year: maps of crop, fluxes, yield and soil carbon change, and the daily course of NEE by crop."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
-import zarr
 from numpy.typing import NDArray
 
-from model.features import CORN, SOYBEAN
-from pipeline.export.layers import Layer, periods, read_cells, variables
+from pipeline.export.layers import periods
+from pipeline.export.year_values import CROPS, YearValues, read_year
 from pipeline.grid.sinusoidal import Grid, lonlat
 from pipeline.job import Job
-from pipeline.run.provenance import YearRecord, read_records
-from pipeline.storage import repository
-from pipeline.variables import Quality
-from regions import Zone, zones
+from regions import Zone
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 UNIT_YEAR, UNIT_DAY = r"g C m$^{-2}$ yr$^{-1}$", r"g C m$^{-2}$ d$^{-1}$"
-CROPS = {"corn": (CORN, "#e0a526"), "soybean": (SOYBEAN, "#3f7f6b")}
+CROP_COLOURS = {"corn": "#e0a526", "soybean": "#3f7f6b"}
 NOT_GROWN, NOT_MODELLED = "#c9c9c9", "#f4f4f4"
 
 _PANEL_INCH = 3.6
-_MOST_CELLS = 1200  # along a side; a larger grid is thinned, for a picture has no more dots
-_MOST_TILES = 32  # whose days are read; of a larger region, tiles evenly spread stand for all
+_MOST_CELLS = 1200  # along a side; a larger grid is thinned, since the picture has no more pixels
 _STEPS_DEGREE = (0.1, 0.5, 1, 2, 5, 10)
 _BARS_KM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _KM_PER_DEGREE = 111.2
@@ -49,129 +44,47 @@ class Panel:
     centred: bool = False
 
 
-# Green is carbon going into the land, brown is carbon leaving it.
+# Green is carbon that the land takes up, brown is carbon that it loses.
 PANELS = (
     Panel("gpp", "Gross primary production", "YlGn"),
     Panel("reco", "Ecosystem respiration", "YlOrBr"),
-    Panel("nee", "Net ecosystem exchange, + to the atmosphere", "BrBG_r", centred=True),
+    Panel("nee", "Net ecosystem exchange\n(positive to the atmosphere)", "BrBG_r", centred=True),
     Panel("yield", "Grain yield", "YlGnBu"),
-    Panel("dsoc", "Soil carbon change, + gain", "BrBG", centred=True),
+    Panel("dsoc", "Soil carbon change\n(positive where soil gains carbon)", "BrBG", centred=True),
 )
 
 
-@dataclass(frozen=True, eq=False)
-class YearMap:
-    """What the picture shows.
-
-    Attributes
-    ----------
-    title, caption
-        What and where; what weights and which data.
-    grid
-        Of the layers.
-    zones
-        Counties, whose borders are drawn.
-    layers
-        Annual fluxes (rows, cols) [g C m-2 yr-1], NaN where nothing is modelled, by the names of `PANELS`.
-    crop
-        Crop code grown (rows, cols); 0 where neither is this year, NaN where nothing is modelled.
-    courses
-        Mean daily NEE (T,) [g C m-2 d-1] of the cells where each crop is grown, by its name; absent without such cells.
-    """
-
-    title: str
-    year: int
-    caption: str
-    grid: Grid
-    zones: tuple[Zone, ...]
-    layers: Mapping[str, NDArray[np.floating]]
-    crop: NDArray[np.floating]
-    courses: Mapping[str, NDArray[np.float64]]
-
-
 def write_map(path: Path, job: Job, *, year: int | None = None, note: str = "") -> None:
-    """Draw a year of the cube, or its last one, as a PNG.
-
-    Parameters
-    ----------
-    note
-        What else a viewer must know, such as that the archives are synthetic.
-
-    Raises
-    ------
-    UserError
-        If the cube has no result, or none of that year.
-    """
+    """Draw a year of the cube, or its last one, as a PNG; parameters and errors are those of `read_year`."""
     figure(read_year(job, year=year, note=note)).savefig(path, dpi=110, format="png")
 
 
-def read_year(job: Job, *, year: int | None = None, note: str = "") -> YearMap:
-    """Read what the picture of a year, or of the last one, shows; raises as `write_map`."""
-    root = repository.read(job.open_cube())
-    record = read_records(job, root, years=() if year is None else (year,)).years[-1]
-    (period,) = periods(record.year, "annual")
-    known = variables("250m", "annual")
-
-    def read(name: str) -> NDArray[Any]:
-        return read_cells(root, Layer(known[name], period), tiles=record.tiles).values
-
-    layers = {panel.name: read(panel.name) for panel in PANELS}
-    grown = (read("quality") & Quality.NOT_GROWN) == 0
-    crop = np.where(np.isfinite(layers["gpp"]), np.where(grown, read("crop"), 0), np.nan)
-    return YearMap(
-        title=job.region.title,
-        year=record.year,
-        caption="; ".join([*([note] if note else []), f"weights ({record.origin})", *record.notes()]),
-        grid=job.grid,
-        zones=zones(job.region),
-        layers=layers,
-        crop=crop,
-        courses=_courses(root, job.grid, record, crop),
-    )
-
-
-def _courses(
-    root: zarr.Group, grid: Grid, record: YearRecord, crop: NDArray[np.floating]
-) -> dict[str, NDArray[np.float64]]:
-    sums: dict[str, NDArray[np.float64]] = {}
-    cells: dict[str, int] = {}
-    for tile in record.tiles[:: -(-len(record.tiles) // _MOST_TILES)]:
-        window = grid.window(tile)
-        nee = np.asarray(repository.array(root, f"daily/{record.year}/nee")[:, *window])
-        for name, (code, _) in CROPS.items():
-            chosen = crop[window] == code
-            if chosen.any():
-                sums[name] = sums.get(name, 0) + nee[:, chosen].sum(axis=1, dtype=np.float64)
-                cells[name] = cells.get(name, 0) + int(chosen.sum())
-    return {name: sums[name] / cells[name] for name in CROPS if name in sums}
-
-
-def figure(year_map: YearMap) -> Figure:
+def figure(data: YearValues) -> Figure:
     """Return six maps and, below, the courses of NEE."""
     from matplotlib.figure import Figure
 
-    extent = _Extent.around(year_map.zones)
+    extent = _Extent.around(data.zones)
     height = _PANEL_INCH / extent.aspect
     drawing = Figure(figsize=(3 * _PANEL_INCH + 1, 2 * height + 5.4), layout="constrained")
-    caption = textwrap.wrap(year_map.caption, 110)
-    drawing.suptitle("\n".join([f"{year_map.title}, {year_map.year}", *caption]), fontsize=13)
+    drawing.suptitle("\n".join([f"{data.title}, {data.year}", *textwrap.wrap(data.caption, 110)]), fontsize=13)
     rows = drawing.add_gridspec(3, 3, height_ratios=[height + 1, height + 1, 2.6])
-    axes = [drawing.add_subplot(rows[place // 3, place % 3]) for place in range(6)]
-    _draw_crop(axes[0], year_map)
-    for panel, place in zip(PANELS, axes[1:], strict=True):
-        _draw_layer(place, year_map, panel)
-    for place in axes:
-        _draw_frame(place, extent, year_map.zones)
-    if len(year_map.zones) <= _NAMED_ZONES:
-        _name_zones(axes[0], year_map.zones)
-    _draw_scale(axes[0], extent)
-    _draw_courses(drawing.add_subplot(rows[2, :]), year_map)
+    crop, *maps = (drawing.add_subplot(rows[place // 3, place % 3]) for place in range(6))
+    _draw_crop(crop, data)
+    for panel, axes in zip(PANELS, maps, strict=True):
+        _draw_layer(axes, data, panel)
+    for axes in (crop, *maps):
+        _draw_counties(axes, data.zones)
+        _draw_graticule(axes, extent)
+    if len(data.zones) <= _NAMED_ZONES:
+        _name_counties(crop, data.zones)
+    _draw_scale(crop, extent)
+    _draw_courses(drawing.add_subplot(rows[2, :]), data)
     return drawing
 
 
 @dataclass(frozen=True)
 class _Extent:
-    """What the maps show [degree]: the region and a margin."""
+    """Extent of the maps [degree]: the region and a margin."""
 
     west: float
     south: float
@@ -195,20 +108,21 @@ class _Extent:
         return east * self.km_per_degree_east / (north * _KM_PER_DEGREE)
 
 
-def _mesh(axes: Axes, grid: Grid, values: NDArray[np.floating], **colours: Any) -> Any:
-    """Draw cells by their true corners, slanted as the sinusoidal grid has them; every n-th if there are too many."""
+def _draw_cells(axes: Axes, grid: Grid, values: NDArray[np.floating], **colours: Any) -> Any:
+    """Draw cells by their true corners, which are slanted in longitude and latitude; every n-th if there are many."""
     thin = -(-max(grid.shape) // _MOST_CELLS)
     x_m, y_m = (np.append(edges[:-1:thin], edges[-1]) for edges in (grid.x_edges_m, grid.y_edges_m))
     corners = lonlat(*np.meshgrid(x_m, y_m))
     return axes.pcolormesh(*corners, np.ma.masked_invalid(values[::thin, ::thin]), rasterized=True, **colours)
 
 
-def _draw_crop(axes: Axes, year_map: YearMap) -> None:
+def _draw_crop(axes: Axes, data: YearValues) -> None:
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
-    edges = (-0.5, CORN - 0.5, SOYBEAN - 0.5, SOYBEAN + 0.5)
-    colours = ListedColormap([NOT_GROWN, *(colour for _, colour in CROPS.values())])
-    mesh = _mesh(axes, year_map.grid, year_map.crop, cmap=colours, norm=BoundaryNorm(edges, 3))
+    codes = sorted({0, *CROPS.values()})
+    edges = [-0.5, *(code - 0.5 for code in codes[1:]), codes[-1] + 0.5]
+    colours = ListedColormap([NOT_GROWN, *(CROP_COLOURS[name] for name in CROPS)])
+    mesh = _draw_cells(axes, data.grid, data.crop, cmap=colours, norm=BoundaryNorm(edges, len(codes)))
     axes.set_title("Crop grown", fontsize=11)
     bar = _colourbar(axes, mesh, drawedges=True)
     bar.set_ticks(np.add(edges[:-1], edges[1:]) / 2, labels=["neither", *CROPS])
@@ -216,16 +130,21 @@ def _draw_crop(axes: Axes, year_map: YearMap) -> None:
     bar.set_label("blank: not modelled")
 
 
-def _draw_layer(axes: Axes, year_map: YearMap, panel: Panel) -> None:
-    values = year_map.layers[panel.name]
+def _draw_layer(axes: Axes, data: YearValues, panel: Panel) -> None:
+    values = data.layers[panel.name]
     low, high = _limits(values, centred=panel.centred)
-    mesh = _mesh(axes, year_map.grid, values, cmap=panel.colours, vmin=low, vmax=high)
+    mesh = _draw_cells(axes, data.grid, values, cmap=panel.colours, vmin=low, vmax=high)
     axes.set_title(panel.title, fontsize=11)
     bar = _colourbar(axes, mesh, extend="both")
     bar.ax.locator_params(nbins=5)
+    bar.set_label(f"{UNIT_YEAR}{_mean_of_cells(values)}")
+
+
+def _mean_of_cells(values: NDArray[np.floating]) -> str:
     present = values[np.isfinite(values)]
-    mean = f", mean {round(float(present.mean())):,}".replace("-", "\N{MINUS SIGN}") if present.size else ""
-    bar.set_label(f"{UNIT_YEAR}{mean}")
+    if not present.size:
+        return ""
+    return f", mean of cells {round(float(present.mean())):,}".replace("-", "\N{MINUS SIGN}")
 
 
 def _colourbar(axes: Axes, mesh: Any, **options: Any) -> Any:
@@ -235,7 +154,7 @@ def _colourbar(axes: Axes, mesh: Any, **options: Any) -> Any:
 
 
 def _limits(values: NDArray[np.floating], *, centred: bool) -> tuple[float, float]:
-    """Return the range of colours: what 96 of 100 cells lie in, so that a few odd ones don't bleach the rest."""
+    """Return the range of colours: that of the middle 96 % of cells, so that a few outliers do not fade the others."""
     present = values[np.isfinite(values)]
     if not present.size:
         return -1.0, 1.0
@@ -245,14 +164,16 @@ def _limits(values: NDArray[np.floating], *, centred: bool) -> tuple[float, floa
     return float(low), float(high)
 
 
-def _draw_frame(axes: Axes, extent: _Extent, counties: Sequence[Zone]) -> None:
-    """Draw county borders and round meridians and parallels, and set the extent."""
+def _draw_counties(axes: Axes, counties: Sequence[Zone]) -> None:
     from matplotlib.collections import LineCollection
 
     lines = shapely.get_parts(shapely.boundary([zone.geometry for zone in counties]))
-    axes.add_collection(
-        LineCollection([shapely.get_coordinates(line) for line in lines], colors="0.15", linewidths=0.9)
-    )
+    borders = [shapely.get_coordinates(line) for line in lines]
+    axes.add_collection(LineCollection(borders, colors="0.15", linewidths=0.9))
+
+
+def _draw_graticule(axes: Axes, extent: _Extent) -> None:
+    """Set the extent, and draw meridians and parallels of round degrees."""
     axes.set(xlim=(extent.west, extent.east), ylim=(extent.south, extent.north), facecolor=NOT_MODELLED)
     axes.set_aspect(_KM_PER_DEGREE / extent.km_per_degree_east)
     step = next((step for step in _STEPS_DEGREE if (extent.east - extent.west) / step <= 5), _STEPS_DEGREE[-1])
@@ -264,10 +185,17 @@ def _draw_frame(axes: Axes, extent: _Extent, counties: Sequence[Zone]) -> None:
 
 
 def _multiples(start: float, stop: float, step: float) -> list[float]:
+    """Multiples of a step between two numbers.
+
+    Examples
+    --------
+    >>> _multiples(-89.7, -88.4, 0.5)
+    [-89.5, -89.0, -88.5]
+    """
     return [round(number * step, 6) for number in range(int(np.ceil(start / step)), int(np.floor(stop / step)) + 1)]
 
 
-def _name_zones(axes: Axes, counties: Sequence[Zone]) -> None:
+def _name_counties(axes: Axes, counties: Sequence[Zone]) -> None:
     for zone in counties:
         place = shapely.point_on_surface(zone.geometry)
         axes.annotate(
@@ -292,14 +220,14 @@ def _draw_scale(axes: Axes, extent: _Extent) -> None:
     axes.annotate(f"{length} km", (left, low), (0, 4), textcoords="offset points", path_effects=[_halo()], fontsize=9)
 
 
-def _draw_courses(axes: Axes, year_map: YearMap) -> None:
+def _draw_courses(axes: Axes, data: YearValues) -> None:
     axes.axhline(0, color="0.7", linewidth=0.8)
-    for name, course in year_map.courses.items():
-        axes.plot(np.arange(course.size), course, color=CROPS[name][1], linewidth=1.6, label=name)
-    months = list(periods(year_map.year, "month"))
+    for name, course in data.courses.items():
+        axes.plot(np.arange(course.size), course, color=CROP_COLOURS[name], linewidth=1.6, label=name)
+    months = list(periods(data.year, "month"))
     axes.set_xticks([month.days.start for month in months], [f"{month.first:%b}" for month in months])
     axes.set_title("Daily net ecosystem exchange, mean over the cells of each crop", fontsize=11)
     axes.set(ylabel=UNIT_DAY, xlim=(0, months[-1].days.stop - 1))
     axes.spines[["top", "right"]].set_visible(False)
-    if year_map.courses:
+    if data.courses:
         axes.legend(frameon=False)

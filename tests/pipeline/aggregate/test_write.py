@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def messages(job: Job) -> list[str]:
 
 
 def exports(job: Job) -> str:
-    return job.run_file.stores.exports
+    return job.stores.exports
 
 
 def content(job: Job) -> dict[str, list[Any]]:
@@ -124,16 +125,20 @@ def test_a_second_call_finds_all_up_to_date_and_commits_nothing(job: Job) -> Non
 def test_transient_errors_of_commits_are_tried_again_with_the_same_content(
     job: Job, undisturbed: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    computed: list[Path] = []
+    computed: list[int] = []
     real = aggregate.aggregate_daily
-    monkeypatch.setattr(
-        aggregate, "aggregate_daily", lambda *args, **options: [computed.append(Path()), real(*args, **options)][1]
-    )
+
+    def counted(*args: Any, days: int) -> Any:
+        computed.append(days)
+        return real(*args, days=days)
+
+    monkeypatch.setattr(aggregate, "aggregate_daily", counted)
     timeout = icechunk.IcechunkError("  x session error\n  `-> operation timed out\n")
-    seen = break_commit(monkeypatch, {STRUCTURE: [OSError(errno.EIO, "disk")], DATA: [timeout, OSError(errno.EIO, "")]})
+    disk = OSError(errno.EIO, "disk")
+    seen = break_commit(monkeypatch, {STRUCTURE: [disk], DATA: [timeout, disk]})
     assert aggregate_cube(job).done == (FIRST,)
     assert seen == [STRUCTURE, STRUCTURE, DATA, DATA, DATA]
-    assert len(computed) == 1, "a retry computes nothing again"
+    assert computed == [365], "a retry computes nothing again"
     assert content(job) == content(undisturbed)
 
 
@@ -195,21 +200,11 @@ def test_a_lost_lease_stops_before_the_commit(job: Job, monkeypatch: pytest.Monk
         if not held[0]:
             raise UserError("the lease was taken by another process")
 
-    monkeypatch.setattr(aggregate.Committer, "__post_init__", _with_lease(still_held))
+    monkeypatch.setattr(store, "sole_writer", lambda _location: nullcontext(still_held))
     with pytest.raises(UserError, match="lease was taken"):
         aggregate_cube(job, progress=lambda *_: held.__setitem__(0, False))
     assert messages(job)[0] == STRUCTURE
     assert_nothing_shown(job)
-
-
-def _with_lease(still_held: Callable[[], None]) -> Callable[[Committer], None]:
-    real = Committer.__post_init__
-
-    def begin(committer: Committer) -> None:
-        committer.still_held = still_held
-        real(committer)
-
-    return begin
 
 
 class KilledError(BaseException):

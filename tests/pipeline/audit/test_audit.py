@@ -17,8 +17,7 @@ from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.audit.audit import Scope, audit
-from pipeline.audit.report import AuditReport, read_rerun
-from pipeline.audit.tile import stock_share
+from pipeline.audit.report import AuditReport
 from pipeline.cli.main import app
 from pipeline.cluster.executor import Serial
 from pipeline.cube import layout
@@ -196,7 +195,7 @@ def test_altered_aggregates_are_found(job: Job) -> None:
 
 
 def test_an_altered_table_of_counties_is_found(job: Job) -> None:
-    path = Path(job.run_file.stores.exports) / "tables/counties.csv"
+    path = Path(job.stores.exports) / "tables/counties.csv"
     table = pd.read_csv(path, dtype={"fips": str})
     table.loc[(table["year"] == 2012) & (table["gpp_g"] > 0), "gpp_g"] *= 1 + 1e-6
     table.to_csv(path, index=False)
@@ -217,7 +216,7 @@ def test_stale_tile_years_are_compared_with_the_record_of_their_own_run(job: Job
 
 
 def test_without_inputs_the_annual_gpp_replaces_theirs_and_notes_say_so(job: Job) -> None:
-    shutil.rmtree(job.run_file.stores.inputs)
+    shutil.rmtree(job.stores.inputs)
     report = audit(job, Serial(), scope=Scope(sample=3))
     assert report.ok
     assert (report.tile_years, report.unknown) == (3, 3)
@@ -230,13 +229,6 @@ def test_without_inputs_the_annual_gpp_replaces_theirs_and_notes_say_so(job: Job
 def test_an_unknown_tile_is_refused(pristine: Job) -> None:
     with pytest.raises(UserError, match="tile h00v00-r0c0 has no modelled cells"):
         audit(pristine, Serial(), scope=Scope(tiles=frozenset({"h00v00-r0c0"})))
-
-
-def test_the_share_of_the_stock_counts_cell_years_and_means_of_cells() -> None:
-    stock = np.array([10_000.0, 10_000.0, np.nan])
-    dsoc = np.array([[60.0, 49.0, 0.0], [-60.0, np.nan, 0.0]])
-    share = stock_share(dsoc, stock)
-    assert (share.cell_years, share.cell_years_within, share.cells, share.cells_within) == (3, 1, 2, 2)
 
 
 def content(job: Job) -> dict[str, np.ndarray]:
@@ -298,10 +290,3 @@ def test_a_release_passes_after_its_cube_was_damaged(job: Job, tmp_path: Path) -
     with pytest.raises(UserError, match="audit without --at"):
         last_line("--at", "v1", "--rerun", str(tmp_path / "bad.json"))
     assert not (tmp_path / "bad.json").exists()
-
-
-@pytest.mark.parametrize("text", ["", "{}", '{"format": "agcarbon-rerun-1", "tile_years": []}', '{"format": 1}', "[1]"])
-def test_something_else_than_a_rerun_list_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "rerun.json").write_text(text)
-    with pytest.raises(UserError, match=r"rerun\.json"):
-        read_rerun(tmp_path / "rerun.json")

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
-import pystac
 import pytest
 import rasterio
 import xarray as xr
-from affine import Affine
-from pystac.validation import RegisteredValidator
 from rasterio.warp import transform
 from rio_cogeo import cog_validate
 from typer.testing import CliRunner
 
-from pipeline.aggregate.write import aggregate_cube
 from pipeline.cli.export import app
 from pipeline.cube.ledger import Ledger, Status, TileYearState
 from pipeline.errors import UserError
-from pipeline.export.cog import Raster, write_cog
 from pipeline.export.geotiffs import Selection, export_cogs
 from pipeline.grid.sinusoidal import CELL_M, RADIUS_M
 from pipeline.run import provenance
 from pipeline.run.plan import Plan
 from pipeline.storage import repository
 from pipeline.variables import ANNUAL, DAILY, Quality
-from tests.helpers.filled_cube import LAST, ORIGIN, SHA, Filled, fill_cube
+from tests.helpers.filled_cube import LAST, ORIGIN, SHA, Filled
 
 BY_NAME = {variable.name: variable for variable in ANNUAL}
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    """Results of 2011, aggregated, and of 2012, in part."""
-    filled = fill_cube(tmp_path_factory.mktemp("cube"))
-    aggregate_cube(filled.job, years=(2011,))
-    return filled
 
 
 def _cube(filled: Filled, group: str) -> xr.Dataset:
@@ -110,17 +96,6 @@ def test_every_file_is_a_strictly_valid_cog(filled: Filled, tmp_path: Path) -> N
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize(("name", "expected"), [("nee", 2.5), ("quality", 1)])
-def test_overviews_average_fluxes_and_keep_flags(tmp_path: Path, name: str, expected: float) -> None:
-    variable = BY_NAME[name]
-    values = np.tile(np.array([[1, 1], [1, 7]], variable.dtype), (300, 300))
-    grid = Affine(CELL_M, 0, 0, 0, -CELL_M, 0)
-    write_cog(tmp_path / "layer.tif", Raster(values, grid, "EPSG:3857", variable), {})
-    assert cog_validate(tmp_path / "layer.tif", strict=True)[0]
-    with rasterio.open(tmp_path / "layer.tif", overview_level=0) as overview:
-        np.testing.assert_array_equal(overview.read(1), np.full((300, 300), expected))
-
-
 def test_a_file_says_what_it_is_and_where_it_comes_from(filled: Filled, tmp_path: Path) -> None:
     report = export_cogs(filled.job, Selection(years=(LAST,), variables=("nee",)), str(tmp_path))
     with rasterio.open(report.files[0]) as exported:
@@ -148,37 +123,6 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
     with rasterio.open(report.files[0]) as exported:
         assert exported.tags()["AGCARBON_TILES_STALE"] == names[0]
         assert exported.read(1, masked=True).count() > 0
-
-
-def test_the_catalog_holds_every_file_and_validates(filled: Filled, tmp_path: Path) -> None:
-    export_cogs(filled.job, Selection(variables=("nee", "crop")), str(tmp_path))
-    report = export_cogs(filled.job, Selection(years=(2012,), period="month", dates=("2012-07",)), str(tmp_path))
-    catalog = pystac.Catalog.from_file(report.catalog)
-    items = {item.id: item for item in catalog.get_items(recursive=True)}
-    assert {name: sorted(item.assets) for name, item in items.items()} == {
-        "small_2011": ["crop", "nee"],
-        "small_2012": ["crop", "nee"],
-        "small_2012-07": ["nee", "ra", "rh"],
-    }
-    for item in items.values():
-        for asset in item.assets.values():
-            assert asset.href.startswith("../")
-            assert Path(asset.get_absolute_href() or "").exists()
-    month = items["small_2012-07"].properties
-    assert (month["start_datetime"], month["end_datetime"]) == ("2012-07-01T00:00:00Z", "2012-07-31T23:59:59Z")
-    assert month["proj:shape"] == list(filled.job.grid.shape)
-    lon, lat = filled.job.grid.lonlat()
-    west, south, east, north = items["small_2011"].bbox or []
-    assert west < lon.min() < lon.max() < east
-    assert south < lat.min() < lat.max() < north
-
-
-def test_the_catalog_is_valid_stac(filled: Filled, tmp_path: Path) -> None:
-    report = export_cogs(filled.job, Selection(variables=("nee",)), str(tmp_path))
-    validator = RegisteredValidator.get_validator()
-    for file in [Path(report.catalog), *tmp_path.glob("small/*.json")]:
-        stac = json.loads(file.read_text())
-        validator.validate_core(stac, pystac.STACObjectType(stac["type"]), stac["stac_version"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,125 @@
+"""Values shown by the picture of a year: crop and annual fluxes of every cell, and the daily course of NEE by crop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from model.features import CORN, SOYBEAN
+from pipeline.export.layers import Layer, periods, read_cells, variables
+from pipeline.grid.sinusoidal import Grid, Tile
+from pipeline.job import Job
+from pipeline.run.provenance import YearRecord, read_records
+from pipeline.storage import repository
+from pipeline.variables import Quality
+from regions import Zone, zones
+
+CROPS = {"corn": CORN, "soybean": SOYBEAN}
+FLUXES = ("gpp", "reco", "nee", "yield", "dsoc")
+
+_MOST_TILES = 32  # whose days are read: of a larger region, evenly spaced tiles represent all
+
+
+@dataclass(frozen=True, eq=False)
+class YearValues:
+    """Values of the picture.
+
+    Attributes
+    ----------
+    title
+        Title of the region.
+    year
+        Calendar year.
+    caption
+        Origin of weights and data, and anything that is missing or out of date.
+    grid
+        Grid of the layers.
+    zones
+        Counties, whose borders are drawn.
+    layers
+        Annual fluxes (rows, cols) [g C m-2 yr-1] by the names of `FLUXES`, NaN where nothing is modelled.
+    crop
+        Code of the crop grown (rows, cols); 0 where neither is this year, NaN where nothing is modelled.
+    courses
+        Mean daily NEE (T,) [g C m-2 d-1] of the cells where each crop is grown, by its name; absent without such cells.
+    """
+
+    title: str
+    year: int
+    caption: str
+    grid: Grid
+    zones: tuple[Zone, ...]
+    layers: Mapping[str, NDArray[np.floating]]
+    crop: NDArray[np.floating]
+    courses: Mapping[str, NDArray[np.float64]]
+
+
+def read_year(job: Job, *, year: int | None = None, note: str = "") -> YearValues:
+    """Read the values of a year, or of the last one.
+
+    Parameters
+    ----------
+    job
+        The run file.
+    year
+        Calendar year; the last with results if None.
+    note
+        A note to begin the caption with, such as that the archives are synthetic.
+
+    Raises
+    ------
+    UserError
+        If the cube has no result, or none of that year.
+    """
+    root = repository.read(job.open_cube())
+    record = read_records(job, root, years=() if year is None else (year,)).years[-1]
+    (period,) = periods(record.year, "annual")
+    known = variables("250m", "annual")
+
+    def read(name: str) -> NDArray[Any]:
+        return read_cells(root, Layer(known[name], period), tiles=record.tiles).values
+
+    layers = {name: read(name) for name in FLUXES}
+    grown = (read("quality") & Quality.NOT_GROWN) == 0
+    crop = np.where(np.isfinite(layers["gpp"]), np.where(grown, read("crop"), 0), np.nan)
+    return YearValues(
+        title=job.region.title,
+        year=record.year,
+        caption=_caption(record, note),
+        grid=job.grid,
+        zones=zones(job.region),
+        layers=layers,
+        crop=crop,
+        courses=_courses(root, job.grid, record, crop),
+    )
+
+
+def _caption(record: YearRecord, note: str) -> str:
+    return "; ".join([*([note] if note else []), f"network weights ({record.origin})", *record.notes()])
+
+
+def _courses(
+    root: zarr.Group, grid: Grid, record: YearRecord, crop: NDArray[np.floating]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the mean daily NEE (T,) over the cells of each crop."""
+    sums: dict[str, NDArray[np.float64]] = {}
+    cells = dict.fromkeys(CROPS, 0)
+    for tile in _evenly_spaced(record.tiles):
+        window = grid.window(tile)
+        nee = np.asarray(repository.array(root, f"daily/{record.year}/nee")[:, *window])
+        for name, code in CROPS.items():
+            chosen = crop[window] == code
+            if chosen.any():
+                sums[name] = sums.get(name, 0) + nee[:, chosen].sum(axis=1, dtype=np.float64)
+                cells[name] += int(chosen.sum())
+    return {name: sums[name] / cells[name] for name in CROPS if name in sums}
+
+
+def _evenly_spaced(tiles: Sequence[Tile]) -> Sequence[Tile]:
+    step = -(-len(tiles) // _MOST_TILES)
+    return tiles[::step]
