@@ -255,23 +255,23 @@ def test_a_source_tells_where_every_cell_comes_from(tmp_path: Path) -> None:
     assert layers.counts == {"cells partly covered": 0, "cells of states without a crop layer": 0}
 
 
-def test_the_fingerprint_covers_what_serves_and_nothing_else(tmp_path: Path) -> None:
+def test_the_stamp_covers_the_layers_in_use_and_nothing_else(tmp_path: Path) -> None:
     border = of(*IOWA_MINNESOTA)
     for year in (2003, 2010):
         write(tmp_path / f"cdl/{year}_30m_cdls.tif", border, CORN)
     plain = run_file_for(tmp_path)
-    of_2010 = CropSource.find(plain, 2010).files.fingerprint
+    of_2010 = CropSource.find(plain, 2010).files.stamp
     write(tmp_path / "csdl/CSDL_2010.tif", border, SOYBEAN)  # serves nothing
-    assert CropSource.find(plain, 2010).files.fingerprint == of_2010
-    assert CropSource.find(run_file_for(tmp_path, cdl_from=2008), 2010).files.fingerprint == of_2010
-    assert CropSource.find(run_file_for(tmp_path, corn_codes=(1, 225)), 2010).files.fingerprint != of_2010
-    assert CropSource.find(run_file_for(tmp_path, source="csdl"), 2010).files.fingerprint != of_2010
+    assert CropSource.find(plain, 2010).files.stamp == of_2010
+    assert CropSource.find(run_file_for(tmp_path, cdl_from=2008), 2010).files.stamp == of_2010
+    assert CropSource.find(run_file_for(tmp_path, corn_codes=(1, 225)), 2010).files.stamp != of_2010
+    assert CropSource.find(run_file_for(tmp_path, source="csdl"), 2010).files.stamp != of_2010
     layer = write(tmp_path / "csdl/CSDL_2003.tif", border, SOYBEAN)
-    of_2003 = CropSource.find(plain, 2003).files.fingerprint
+    of_2003 = CropSource.find(plain, 2003).files.stamp
     # The same two files, serving other states: Iowa is complete in 2000, here it is not believed.
-    assert CropSource.find(run_file_for(tmp_path, cdl_from=2008), 2003).files.fingerprint != of_2003
+    assert CropSource.find(run_file_for(tmp_path, cdl_from=2008), 2003).files.stamp != of_2003
     write(layer, border, CORN)
-    assert CropSource.find(plain, 2003).files.fingerprint != of_2003
+    assert CropSource.find(plain, 2003).files.stamp != of_2003
 
 
 def test_tiles_keep_their_digests_where_another_layer_has_the_same_crops(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_another_product_rule_or_statistic_is_another_reading(run_file: RunFile)
         of(run_file, "gssurgo"), of(run_file, "gssurgo", component_rule="dominant"), of(run_file, "soilgrids"),
         of(run_file, "polaris"),
     ]  # fmt: skip
-    assert len({source.files.fingerprint for source in chosen}) == len(chosen)
+    assert len({source.files.stamp for source in chosen}) == len(chosen)
     assert of(run_file, "gssurgo").files == chosen[0].files
 
 
