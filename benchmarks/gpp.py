@@ -21,15 +21,16 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import zarr
 from numpy.typing import NDArray
 from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
 from pipeline.config import ArchiveSettings, RunFile
 from pipeline.grid.sinusoidal import SINUSOIDAL, Grid, Tile
-from pipeline.ingest.sources import GppSource
+from pipeline.ingest.sources import SlopeSource
 from pipeline.ingest.strips import StripBlock
-from pipeline.inputs.layout import Extent, create_group, group_name, open_or_create
+from pipeline.inputs.layout import Extent, create_group, group_name, open_for_writing
 from pipeline.sources.nldas2.daily import Window as NldasWindow
 from pipeline.sources.slope.reader import days_of
 from pipeline.storage import repository as store
@@ -37,7 +38,7 @@ from pipeline.storage import repository as store
 TILE_CELLS = 240
 STRIPS = {"tiled": False, "blockysize": 1}
 BLOCKS = {"tiled": True, "blockxsize": 256, "blockysize": 256}
-FEW_DIGITS = 20  # SLOPE's last digits are noise that no codec can pack; here of 0.02 gC m-2 d-1
+FEW_DIGITS = 20  # SLOPE's last digits are noise that no codec can pack; here of 0.02 g C m-2 d-1
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,14 @@ def ingest_tile(folder: Path, *, grid: Grid, tile: Tile, year: int) -> str:
     """Write the tile's shard as ingest does; return the store's place."""
     run_file = RunFile(archives=ArchiveSettings(slope=folder, slope_extra=folder))
     location = str(folder / "inputs.icechunk")
-    repository = open_or_create(location, Extent("benchmark", grid, NldasWindow(0, 0, 1, 1)))
-    with store.transaction(repository, "ingest one tile") as root:
+    source = SlopeSource.find(run_file, "gpp", year, tiles=(tile,))
+
+    def write(root: zarr.Group) -> None:
         create_group(root, "gpp", year)
-        StripBlock(group_name("gpp", year), grid, (tile,), GppSource.find(run_file, year, tiles=(tile,))).write(root)
+        StripBlock(group_name("gpp", year), grid, (tile,), source).write(root)
+
+    committer = open_for_writing(location, Extent("benchmark", grid, NldasWindow(0, 0, 1, 1)))
+    committer.commit("ingest one tile", write)
     return location
 
 

@@ -12,9 +12,9 @@ def ingest(
     years: Years = None,
     product: Products = None,
 ) -> None:
-    """Read the archives into the inputs store: only what is new or changed is read.
+    """Read new or changed archive files into the inputs store.
 
-    Says what could not be found in the archives (exit code 1) and which finished tile-years became stale.
+    Lists product-years without files in the archives (exit code 1) and the finished tile-years that became stale.
     """
     from pipeline.cluster.dask import open_executor
     from pipeline.console import console, progress_bars
@@ -24,12 +24,14 @@ def ingest(
     from pipeline.inputs.layout import PRODUCTS
     from pipeline.job import Job
     from pipeline.run.staleness import done_tile_years, made_stale
+    from pipeline.storage.retry import RetryPolicy, retried
 
     job = Job.open(run_file)
-    plan = plan_ingest(job.run_file, years=job.years(years), products=product or PRODUCTS)
+    policy = RetryPolicy(job.run_file.execution.retries)
+    plan = retried(lambda: plan_ingest(job.run_file, years=job.years(years), products=product or PRODUCTS), policy)
     before = done_tile_years(job) if plan.todo else frozenset()
     with progress_bars() as report, open_executor(job.run_file.execution) as executor:
-        done = ingest_archives(plan, executor=executor, progress=report)
+        done = ingest_archives(plan, executor=executor, policy=policy, progress=report)
     console.print(done)
     if before:
         for sentence in made_stale(job, before=before).sentences():

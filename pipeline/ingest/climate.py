@@ -24,6 +24,7 @@ from pipeline.ingest.strips import Part, Summary, canonical, check_plausible
 from pipeline.inputs.layout import CLIMATE, FILLED_HOURS, group_name
 from pipeline.sources.nldas2.daily import DailyClimate, HourIndex, NldasSettings, Window, read_days
 from pipeline.storage import repository
+from pipeline.storage.retry import RetryPolicy, retried
 
 STAGING = "staging"
 MONTHS = range(1, 13)
@@ -118,15 +119,19 @@ class MonthRead:
     record: MonthRecord
 
 
-def read_month(work: MonthWork) -> MonthRead:
-    """Read one month and stage it: a function that executors map.
+def read_month(policy: RetryPolicy, work: MonthWork) -> MonthRead:
+    """Read one month and stage it: a function that executors map; tried again as `strips.write_block`.
 
     Raises
     ------
     UserError
         If a day is missing, or a file contradicts another or the product.
     """
-    month, group = work.month, repository.subgroup(repository.writable(work.fork), work.month.group)
+    return MonthRead(work.fork, retried(lambda: _stage_month(repository.writable(work.fork), work.month), policy))
+
+
+def _stage_month(root: zarr.Group, month: ClimateMonth) -> MonthRecord:
+    group = repository.subgroup(root, month.group)
     first = dt.date(month.year, month.month, 1)
     last = first.replace(day=month.days)
     daily = read_days(month.hours, first=first, last=last, window=month.window, settings=month.settings)
@@ -136,7 +141,7 @@ def read_month(work: MonthWork) -> MonthRead:
     check_plausible("climate", dict(zip(names, daily.climate_FTYX, strict=True)))
     repository.array(group, "climate")[...] = canonical(daily.climate_FTYX)
     repository.array(group, "filled_hours")[...] = np.where(undefined_YX, 0, daily.missing_hours_TYX.sum(0))
-    return MonthRead(work.fork, MonthRecord(month.stamp, daily.duplicate_hours, daily.damaged))
+    return MonthRecord(month.stamp, daily.duplicate_hours, daily.damaged)
 
 
 def _check_complete(daily: DailyClimate, undefined_YX: NDArray[np.bool_]) -> None:

@@ -1,10 +1,10 @@
-"""What to ingest: the product-years whose files are not those that were ingested, cut into blocks."""
+"""The plan of an ingest: product-years whose files are new or changed, cut into blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 
 import zarr
 
@@ -13,30 +13,31 @@ from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.ingest.climate import MONTHS, ClimateMonth, ClimateYear, MonthRecord, kept, staged
 from pipeline.ingest.files import FileSet, file_set, holds_month, hours_of_month
-from pipeline.ingest.sources import CropSource, GppSource, GppUncertaintySource, GridSource, SoilSource
+from pipeline.ingest.sources import CropSource, GridSource, SlopeSource, SoilSource
 from pipeline.ingest.strips import Block, StripBlock, strips
-from pipeline.inputs.layout import PRODUCTS, Extent, Record, check_extent, group_name, read_record, tile_digests
+from pipeline.inputs.layout import PRODUCTS, YEARLY, Extent, Record, check_extent, group_name, read_record, tile_digests
 from pipeline.sources.nldas2.daily import HourIndex, index_archive
+from pipeline.sources.slope.settings import Quantity
 from pipeline.storage import repository
 from regions import load_region
 
 
 @dataclass(frozen=True)
 class ProductYear:
-    """One product of one year (no year: soil), its files, and the blocks to do: none if it is up to date.
+    """One product of one year (no year: soil), its files, and its blocks to read: none if it is up to date.
 
     Attributes
     ----------
     blocks
-        Written together once `months` are read.
+        Committed together, after `months`.
     record
-        How it was ingested before.
+        Provenance of the ingested state, or None.
     notes
-        See `Record`.
+        Further provenance, see `Record`.
     months
         Months of climate to read first.
     kept_because
-        Why an ingested product-year could not be compared with its archive, such as that this is gone; else empty.
+        Reason why an ingested product-year could not be compared with its archive, such as a removed archive; or empty.
     """
 
     product: str
@@ -56,7 +57,19 @@ class ProductYear:
 
 @dataclass(frozen=True)
 class IngestPlan:
-    """What to ingest into which store; `damaged` are files of which not even the year is known."""
+    """Product-years to ingest into a store.
+
+    Attributes
+    ----------
+    location, extent
+        The inputs store, and the grid and NLDAS-2 window of its region.
+    product_years
+        All that were asked for and are in the archives or in the store.
+    absent
+        Those in neither.
+    damaged
+        Files of unknown year that cannot be opened, with the reason each.
+    """
 
     location: str
     extent: Extent
@@ -66,7 +79,7 @@ class IngestPlan:
 
     @property
     def todo(self) -> tuple[ProductYear, ...]:
-        """Product-years that are not up to date."""
+        """Product-years to read."""
         return tuple(wanted for wanted in self.product_years if wanted.blocks)
 
 
@@ -76,7 +89,7 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
     Parameters
     ----------
     run_file
-        With absolute paths.
+        Run file with absolute paths.
     years
         Years to ingest; those of the region if empty.
     products
@@ -85,8 +98,8 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
     Raises
     ------
     UserError
-        Naming every year before the region's first; why nothing that is wanted is in the archives; or the difference,
-        if the store is of another region.
+        Naming every year before the region's first and every unknown product; or if no product-year is found in the
+        archives, with all reasons; or if the store is of another region, with the difference.
     """
     region = load_region(run_file.region)
     wanted = sorted(set(years or region.years))
@@ -117,7 +130,7 @@ def _root(location: str, extent: Extent) -> zarr.Group | None:
 
 @dataclass(frozen=True)
 class Absent:
-    """A product-year that no archive holds, and why."""
+    """A product-year that is in no archive, and the reason."""
 
     product: str
     year: int | None
@@ -132,22 +145,16 @@ class Absent:
 def _compare(archives: _Archives, products: Sequence[str], years: Sequence[int]) -> Iterator[ProductYear | Absent]:
     """Yield all product-years, climate first since its blocks take longest.
 
-    One whose archive is gone, as users remove what is ingested, is kept as it is.
+    An ingested product-year whose archive is gone is kept as it is: users remove archives to free space.
     """
-    yearly = {"climate": archives.climate, "gpp": archives.gpp, "crop": archives.crop}
+    yearly = [product for product in YEARLY if product in products]
     if "gpp" in products and archives.run_file.slope.uncertainty:
-        yearly["gpp_uncertainty"] = archives.gpp_uncertainty
-        products = [*products, "gpp_uncertainty"]
-    asked: list[tuple[str, int | None, Callable[[], ProductYear]]] = [
-        (product, year, partial(of_year, year))
-        for product, of_year in yearly.items()
-        if product in products
-        for year in years
-    ]
-    asked += [("soil", None, archives.soil)] if "soil" in products else []
-    for product, year, compare in asked:
+        yearly.append("gpp_uncertainty")
+    asked: list[tuple[str, int | None]] = [(product, year) for product in yearly for year in years]
+    asked += [("soil", None)] if "soil" in products else []
+    for product, year in asked:
         try:
-            yield compare()
+            yield archives.compare(product, year)
         except UserError as error:
             record = archives.record(product, year)
             if record is None:
@@ -158,20 +165,31 @@ def _compare(archives: _Archives, products: Sequence[str], years: Sequence[int])
 
 
 def _read_from(record: MonthRecord | None, month: ClimateMonth) -> bool:
-    """Say whether a month was read from the files that are there now."""
+    """Return whether a month was read from the files that are in the archive now."""
     return record is not None and record.stamp == month.stamp
 
 
 @dataclass(frozen=True)
 class _Archives:
-    """The archives of a run file beside what the store has of them; `root` is None before the first ingest."""
+    """The archives of a run file beside the inputs store; `root` is None before the first ingest."""
 
     run_file: RunFile
     domain: Domain
     extent: Extent
     root: zarr.Group | None
 
-    def climate(self, year: int) -> ProductYear:
+    def compare(self, product: str, year: int | None) -> ProductYear:
+        """Compare a product-year (no year: soil) with the store; raises `UserError` if its files are not there."""
+        if year is None:
+            return self._gridded(SoilSource.find(self.run_file), None)
+        if product == "climate":
+            return self._climate(year)
+        if product == "crop":
+            return self._gridded(CropSource.find(self.run_file, year), year)
+        quantity: Quantity = "gpp_uncertainty" if product == "gpp_uncertainty" else "gpp"
+        return self._gridded(SlopeSource.find(self.run_file, quantity, year, tiles=self.domain.tiles), year)
+
+    def _climate(self, year: int) -> ProductYear:
         """Compare the granules of a year, month by month."""
         if isinstance(self._hours, UserError):
             raise self._hours
@@ -181,7 +199,7 @@ class _Archives:
             count, damaged = len(self._hours.files), len(self._hours.damaged)
             unreadable = f" ({damaged} more are damaged)" if damaged else ""
             raise UserError(
-                f"NLDAS-2: none of {count} granules{unreadable} holds an hour of {year}; download that year"
+                f"NLDAS-2: none of {count} granules{unreadable} contains an hour of {year}; download that year"
             )
         files = {month: file_set(hours[month].files, root=folder, settings=settings) for month in MONTHS}
         months = [
@@ -192,7 +210,7 @@ class _Archives:
         return self._monthly(year, months, file_set(everything, root=folder, settings=settings))
 
     def _monthly(self, year: int, months: Sequence[ClimateMonth], files: FileSet) -> ProductYear:
-        """Compare the months of a year with those that it was made of, and with those that wait for it."""
+        """Compare the months of a year with those it was made of, and with those staged for it."""
         record = self.record("climate", year)
         old, waiting = ({}, {}) if self.root is None else (kept(self.root, year), staged(self.root, year))
         changed = [month for month in months if not _read_from(old.get(month.month), month)]
@@ -208,32 +226,16 @@ class _Archives:
 
     @property
     def damaged(self) -> tuple[str, ...]:
-        """Granules that cannot be opened and whose names do not tell their hours."""
+        """Granules that cannot be opened and whose names do not give their hours."""
         return () if isinstance(self._hours, UserError) else self._hours.damaged
 
     @cached_property
     def _hours(self) -> HourIndex | UserError:
-        """The hours of all granules, or why they cannot be told: found out once, not for every year."""
+        """The hours of all granules, or why they are unknown: determined once, not for every year."""
         try:
             return index_archive(self.run_file.archives.nldas2, settings=self.run_file.nldas2)
         except UserError as error:
             return error
-
-    def gpp(self, year: int) -> ProductYear:
-        """Compare the daily GeoTIFFs of a year."""
-        return self._gridded(GppSource.find(self.run_file, year, tiles=self.domain.tiles), year)
-
-    def gpp_uncertainty(self, year: int) -> ProductYear:
-        """Compare the daily GeoTIFFs of its uncertainty, which is configured."""
-        return self._gridded(GppUncertaintySource.find(self.run_file, year, tiles=self.domain.tiles), year)
-
-    def crop(self, year: int) -> ProductYear:
-        """Compare the crop layer of a year."""
-        return self._gridded(CropSource.find(self.run_file, year), year)
-
-    def soil(self) -> ProductYear:
-        """Compare geodatabases and rasters."""
-        return self._gridded(SoilSource.find(self.run_file), None)
 
     def _gridded(self, source: GridSource, year: int | None) -> ProductYear:
         record, group, files = self.record(source.product, year), group_name(source.product, year), source.files
@@ -242,11 +244,11 @@ class _Archives:
         return ProductYear(source.product, year, files, () if current else blocks, record, source.notes)
 
     def record(self, product: str, year: int | None) -> Record | None:
-        """Return how a product-year was ingested."""
+        """Return the record of a product-year, or None if it is not ingested."""
         return None if self.root is None else read_record(self.root, group_name(product, year))
 
     def _has_all_tiles(self, group: str) -> bool:
-        """Whether the region, which may have grown since, is in the store whole."""
+        """Return whether all tiles of the region, which may have grown since, are in the store."""
         return (
             self.root is not None and {tile.name for tile in self.domain.tiles} <= tile_digests(self.root, group).keys()
         )

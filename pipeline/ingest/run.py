@@ -1,23 +1,31 @@
-"""Archives -> inputs store: read in parallel what is new, commit each product-year whole.
+"""Archives -> inputs store: read in parallel, commit each product-year as one unit.
 
-A product-year whose files changed is read again: its old data stay visible until the new ones are committed, together
-with their digests, in one transaction. Months of climate are committed as they end, out of sight, so that none is read
-twice.
+All commits go through the store's one `Committer`, so that a transient error of storage is retried, a commit whose
+reply was lost is found, and nothing is put on top of another process's commit. They come in this order:
+
+1. the empty arrays that the plan needs, before any worker has a fork of the store;
+2. each month of climate as it ends, in the group `staging` that no reader looks at: a killed ingest resumes with the
+   next month;
+3. each product-year as its last block ends, together with its digests and its record. Until then a product-year that
+   is read again shows its earlier data.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
+from typing import TypeVar
 
 import icechunk
+import zarr
 
-from pipeline.cluster.executor import Executor
+from pipeline.cluster.executor import Executor, Outcome
 from pipeline.digests import json_digest
+from pipeline.errors import UserError
 from pipeline.ingest.climate import (
     ClimateMonth,
     ClimateYear,
@@ -31,49 +39,71 @@ from pipeline.ingest.climate import (
 from pipeline.ingest.plan import IngestPlan, ProductYear
 from pipeline.ingest.report import IngestReport, ReportRow
 from pipeline.ingest.strips import Summary, Work, Written, write_block
-from pipeline.inputs.layout import Record, complete, create_group, group_name, open_or_create
+from pipeline.inputs.layout import Record, complete, create_group, group_name, open_for_writing
 from pipeline.progress import Progress, silent
 from pipeline.storage import repository as store
+from pipeline.storage.commit import Committer, out_of_storage
+from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _NAMED = 10  # damaged files named in a record; all are counted
 
 
-def ingest(plan: IngestPlan, *, executor: Executor, progress: Progress = silent) -> IngestReport:
+def ingest(
+    plan: IngestPlan, *, executor: Executor, policy: RetryPolicy = BY_DEFAULT, progress: Progress = silent
+) -> IngestReport:
     """Bring the inputs store up to date with the archives.
 
-    What fails is in the report, with the reason: of such a product-year the store shows what it showed before.
+    A product-year that fails is in the report with the reason; the store keeps its earlier state of it.
+
+    Parameters
+    ----------
+    plan
+        Product-years to read, from `plan_ingest`.
+    executor
+        Runs the months and blocks.
+    policy
+        Retries of transient errors, of commits as well as of the workers' blocks.
+    progress
+        Called after each month and block.
 
     Raises
     ------
     UserError
-        If another process writes the store, or it is of another region.
+        If another process writes the store or has committed to it meanwhile, the store is of another region, or it
+        cannot be written any more. Product-years committed before that stay.
     """
-    with store.sole_writer(plan.location):
-        repository = open_or_create(plan.location, plan.extent)
-        with store.transaction(repository, "make room for inputs") as root:
-            for wanted in plan.todo:
-                create_group(root, wanted.product, wanted.year)
-                for month in wanted.months:
-                    stage(root, month)
-        work = _Ingest(repository, executor, _Bars(plan, progress))
+    with store.sole_writer(plan.location) as still_held:
+        committer = open_for_writing(plan.location, plan.extent, policy=policy, still_held=still_held)
+        committer.commit("make room for inputs", partial(_make_room, plan.todo))
+        work = _Ingest(committer, executor, _Bars(plan, progress))
         work.read_months(plan.todo)
-        work.write(plan.todo)
+        work.write_blocks(plan.todo)
     known = ((wanted, work.records.get(wanted.group, wanted.record)) for wanted in plan.product_years)
     rows = (ReportRow(wanted, record, before=wanted.record) for wanted, record in known if record)
     failures = (f"{group}: {'; '.join(dict.fromkeys(errors))}" for group, errors in work.errors.items())
     return IngestReport(tuple(rows), plan.absent, plan.damaged, tuple(failures))
 
 
+def _make_room(todo: Sequence[ProductYear], root: zarr.Group) -> None:
+    for wanted in todo:
+        create_group(root, wanted.product, wanted.year)
+        for month in wanted.months:
+            stage(root, month)
+
+
 @dataclass
 class _Bars:
-    """Parts of each product that are done."""
+    """Progress of each product in months and blocks."""
 
     plan: IngestPlan
     progress: Progress
     done: Counter[str] = field(default_factory=Counter)
 
     def step(self, product: str) -> None:
-        """Count one more."""
+        """Report one more."""
         self.done[product] += 1
         parts = (len(one.months) + len(one.blocks) for one in self.plan.todo if one.product == product)
         self.progress(product, self.done[product], sum(parts))
@@ -81,21 +111,21 @@ class _Bars:
 
 @dataclass
 class _Gathered:
-    """The blocks of a product-year as they end."""
+    """A product-year and its blocks that have ended."""
 
-    of: ProductYear
+    wanted: ProductYear
     written: list[Written] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
-        return len(self.written) == len(self.of.blocks)
+        return len(self.written) == len(self.wanted.blocks)
 
 
 @dataclass
 class _Ingest:
     """One ingest: `records` of the product-years that were committed, `errors` of the others, by group."""
 
-    repository: icechunk.Repository
+    committer: Committer
     executor: Executor
     bars: _Bars
     records: dict[str, Record] = field(default_factory=dict)
@@ -103,9 +133,9 @@ class _Ingest:
 
     def read_months(self, todo: Sequence[ProductYear]) -> None:
         """Read the months of climate that are new and commit each as it ends."""
-        clean = self.repository.writable_session(store.BRANCH)
-        works = (MonthWork(month, clean.fork()) for wanted in todo for month in wanted.months)
-        for outcome in self.executor.map(read_month, works):
+        base = self._session()
+        works = (MonthWork(month, base.fork()) for wanted in todo for month in wanted.months)
+        for outcome in self._outcomes(read_month, works):
             month = outcome.item.month
             self.bars.step("climate")
             if outcome.result is None:
@@ -115,50 +145,62 @@ class _Ingest:
                 self._commit_month(month, outcome.result)
 
     def _commit_month(self, month: ClimateMonth, read: MonthRead) -> None:
-        session = self.repository.writable_session(store.BRANCH)
-        session.merge(read.fork)
-        store.subgroup(store.writable(session), month.group).attrs["month"] = read.record.as_json()
-        session.commit(f"read {month.group}")
+        def record(root: zarr.Group) -> None:
+            store.subgroup(root, month.group).attrs["month"] = read.record.as_json()
 
-    def write(self, todo: Sequence[ProductYear]) -> None:
+        self.committer.commit(f"read {month.group}", record, forks=[read.fork])
+
+    def write_blocks(self, todo: Sequence[ProductYear]) -> None:
         """Do all blocks; commit a product-year when its last block is written."""
         gathered = {wanted.group: _Gathered(wanted) for wanted in todo if wanted.group not in self.errors}
-        # Forks come from a session without writes, and merge into a later one as long as arrays keep their shape.
-        clean = self.repository.writable_session(store.BRANCH)
-        for outcome in self.executor.map(write_block, self._works(gathered.values(), clean)):
+        for outcome in self._outcomes(write_block, self._works(gathered.values())):
             group = gathered[outcome.item.block.group]
-            self.bars.step(group.of.product)
+            self.bars.step(group.wanted.product)
             if outcome.result is None:
-                self.errors[group.of.group].append(outcome.error or "")
+                self.errors[group.wanted.group].append(outcome.error or "unknown error")
                 continue
             group.written.append(outcome.result)
             if group.finished:
-                self.records[group.of.group] = _commit(self.repository, group)
+                self.records[group.wanted.group] = self._commit(group)
 
-    def _works(self, gathered: Iterable[_Gathered], clean: icechunk.Session) -> Iterator[Work]:
+    def _works(self, gathered: Iterable[_Gathered]) -> Iterator[Work]:
+        base = self._session()
         for group in gathered:
-            for block in group.of.blocks:
-                if group.of.group not in self.errors:
-                    yield Work(block, clean.fork())
+            for block in group.wanted.blocks:
+                if group.wanted.group not in self.errors:
+                    yield Work(block, base.fork())
 
+    def _session(self) -> icechunk.Session:
+        """Return a clean session to fork: a fork merges into later sessions as long as its arrays keep their shape."""
+        return retried(lambda: self.committer.repository.writable_session(store.BRANCH), self.committer.policy)
 
-def _commit(repository: icechunk.Repository, gathered: _Gathered) -> Record:
-    """Merge the blocks and commit them with their digests and record."""
-    wanted = gathered.of
-    parts = [written.part for written in gathered.written]
-    digests = {name: content for part in parts for name, content in part.digests.items()}
-    digests = dict(sorted(digests.items()))
-    summary = reduce(add, (part.summary for part in parts), Summary())
-    session = repository.writable_session(store.BRANCH)
-    session.merge(*(written.fork for written in gathered.written))
-    root = store.writable(session)
-    record = _record(wanted, summary, digest=json_digest(digests))
-    for block in wanted.blocks:
-        if isinstance(block, ClimateYear):
-            record = _of_months(record, settle(root, block))
-    complete(store.subgroup(root, wanted.group), record, digests)
-    session.commit(f"ingest {wanted.group}")
-    return record
+    def _outcomes(
+        self, function: Callable[[RetryPolicy, Item], Result], works: Iterable[Item]
+    ) -> Iterator[Outcome[Item, Result]]:
+        """Yield the outcome of each item; raises `UserError` once the store is full or read-only."""
+        for outcome in self.executor.map(partial(function, self.committer.policy), works):
+            if outcome.fatal:
+                raise UserError(out_of_storage(self.committer.place, outcome.error or "unknown error"))
+            yield outcome
+
+    def _commit(self, gathered: _Gathered) -> Record:
+        """Commit a product-year: its blocks, their digests and its record."""
+        wanted, parts = gathered.wanted, [written.part for written in gathered.written]
+        digests = dict(sorted((name, digest) for part in parts for name, digest in part.digests.items()))
+        summary = reduce(add, (part.summary for part in parts), Summary())
+        of_blocks = _record(wanted, summary, digest=json_digest(digests))
+
+        def finish(root: zarr.Group) -> Record:
+            record = of_blocks
+            for block in wanted.blocks:
+                if isinstance(block, ClimateYear):
+                    record = _with_months(record, settle(root, block))
+            complete(store.subgroup(root, wanted.group), record, digests)
+            return record
+
+        # Reports find the time of a product-year by this message.
+        message, forks = f"ingest {wanted.group}", [written.fork for written in gathered.written]
+        return self.committer.commit(message, finish, forks=forks)
 
 
 def _record(wanted: ProductYear, summary: Summary, *, digest: str) -> Record:
@@ -176,8 +218,11 @@ def _record(wanted: ProductYear, summary: Summary, *, digest: str) -> Record:
     )
 
 
-def _of_months(record: Record, months: Sequence[MonthRecord]) -> Record:
-    """Add to a year's record what was counted month by month; hours beside a month's ends belong to two of them."""
+def _with_months(record: Record, months: Sequence[MonthRecord]) -> Record:
+    """Add the counts and damaged files of the months to a year's record.
+
+    Each damaged file counts once, although the hours around a month's ends are read for both months.
+    """
     damaged = sorted({name for month in months for name in month.damaged})
     counts = {"duplicate hours": sum(month.duplicate_hours for month in months), "damaged files": len(damaged)}
     more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,18 +18,25 @@ from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.ingest.files import FileSet, file_set, gpp_files
 from pipeline.sources.crops.cdl import CropSettings
 from pipeline.sources.crops.layers import CropArchives, Product, YearLayers, compose
-from pipeline.sources.slope.reader import SUMMER, Unused, fill_gaps, read_uncertainty, read_year
-from pipeline.sources.slope.settings import SlopeSettings
+from pipeline.sources.slope.reader import SUMMER, SlopeYear, Unused, fill_gaps, read_year
+from pipeline.sources.slope.settings import Quantity, SlopeSettings
 from pipeline.sources.soil import gssurgo, polaris, soilgrids
 from pipeline.sources.soil.product import QUANTITIES, GridSoil, SoilProduct
 from regions import load_region, zones
 
 
 @dataclass(frozen=True)
-class Layers:
-    """A product on a rectangle of cells, by variable name, (rows, cols) or (days, rows, cols).
+class CellArrays:
+    """A product on a rectangle of cells.
 
-    `missing_YX` are cells without data, `counts` what else is to be reported.
+    Attributes
+    ----------
+    arrays
+        By name and in the units of the inputs store, (rows, cols) or (days, rows, cols).
+    missing_YX
+        Cells without data.
+    counts
+        Further numbers for the report, by name; the names are keys of stored records.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -55,86 +62,70 @@ class GridSource(Protocol):
         """What its numbers can be traced to beyond its files, by topic: layers by state, methods."""
         ...
 
-    def read(self, grid: Grid) -> Layers:
+    def read(self, grid: Grid) -> CellArrays:
         """Return its variables on `grid`, which lies inside one MODIS tile."""
         ...
 
 
 @dataclass(frozen=True)
-class GppSource:
-    """SLOPE GPP of one year; `folders` says which folder serves each MODIS tile."""
+class SlopeSource:
+    """GPP of one year, or its uncertainty, in SLOPE's files; `folders` has the folder of each MODIS tile."""
 
+    product: Quantity
+    year: int
     files: FileSet
     folders: Mapping[str, Path]
-    year: int
     settings: SlopeSettings
     notes: Mapping[str, str] = field(default_factory=dict)
-    product: str = "gpp"
 
     @classmethod
-    def find(cls, run_file: RunFile, year: int, *, tiles: Iterable[Tile]) -> GppSource:
-        """Find the GeoTIFFs of a year; raises `UserError` for a MODIS tile without any, or with two folders' files."""
-        settings = run_file.slope
-        # So that configuring the uncertainty reads no GPP again.
-        read_with = settings.without_uncertainty
-        found = gpp_files(_gpp_folders(run_file), year=year, tiles=tiles, layer=settings.gpp, settings=read_with)
-        return cls(found.files, found.folders, year, settings, _served(found.folders))
+    def find(cls, run_file: RunFile, product: Quantity, year: int, *, tiles: Iterable[Tile]) -> SlopeSource:
+        """Find the GeoTIFFs of a year; raises `UserError` for a MODIS tile without any, or with files in two folders.
 
-    def read(self, grid: Grid) -> Layers:
-        """Read and fill."""
+        Files are looked for in the archive and in the folder for years that are not public, in the same layout.
+        """
+        settings, archives = run_file.slope, run_file.archives
+        found = gpp_files(
+            (archives.slope, archives.slope_extra),
+            year=year,
+            tiles=tiles,
+            layer=settings.layer(product),
+            settings=settings.deciding(product),
+        )
+        return cls(product, year, found.files, found.folders, settings, _served(found.folders))
+
+    def read(self, grid: Grid) -> CellArrays:
+        """Read GPP and fill its gaps; or read its uncertainty as it is, since nothing is computed from it."""
         folder = self.folders[_modis_tile(grid)]
-        observed = read_year(folder, year=self.year, grid=grid, settings=self.settings)
-        filled = fill_gaps(observed.gpp_TYX, settings=self.settings)
-        missing = np.isnan(filled.gpp_TYX[0])
-        arrays: dict[str, NDArray[Any]] = {
-            "gpp": filled.gpp_TYX,
-            "filled_days": filled.interpolated_YX,
-            "dormant_days": filled.dormant_YX,
-            "longest_gap_days": filled.longest_gap_YX,
-        }
-        counts = {
-            "days interpolated": int(filled.interpolated_YX[~missing].sum()),
-            "dormant days set to 0": int(filled.dormant_YX[~missing].sum()),
-            "tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
-            "cells with GPP 0 from June to August": int((filled.gpp_TYX[SUMMER].max(axis=0) == 0).sum()),
-        }
-        return Layers(arrays, missing, counts | _unused_counts(observed.unused))
+        observed = read_year(folder, year=self.year, grid=grid, settings=self.settings, quantity=self.product)
+        read = self._filled(observed) if self.product == "gpp" else _unfilled(observed)
+        files = {"tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells)}
+        return replace(read, counts=read.counts | files | _unused_counts(observed.unused))
+
+    def _filled(self, observed: SlopeYear) -> CellArrays:
+        filled = fill_gaps(observed.values_TYX, settings=self.settings)
+        missing_YX = np.isnan(filled.gpp_TYX[0])
+        return CellArrays(
+            {
+                "gpp": filled.gpp_TYX,
+                "filled_days": filled.interpolated_YX,
+                "dormant_days": filled.dormant_YX,
+                "longest_gap_days": filled.longest_gap_YX,
+            },
+            missing_YX,
+            {
+                "days interpolated": int(filled.interpolated_YX[~missing_YX].sum()),
+                "dormant days set to 0": int(filled.dormant_YX[~missing_YX].sum()),
+                "cells with GPP 0 from June to August": int((filled.gpp_TYX[SUMMER].max(axis=0) == 0).sum()),
+            },
+        )
 
 
-@dataclass(frozen=True)
-class GppUncertaintySource:
-    """The uncertainty of SLOPE GPP in one year, as the product gives it: no network reads it, no gap is filled."""
-
-    files: FileSet
-    folders: Mapping[str, Path]
-    year: int
-    settings: SlopeSettings
-    notes: Mapping[str, str] = field(default_factory=dict)
-    product: str = "gpp_uncertainty"
-
-    @classmethod
-    def find(cls, run_file: RunFile, year: int, *, tiles: Iterable[Tile]) -> GppUncertaintySource:
-        """Find the GeoTIFFs of a year; raises `UserError` as `GppSource`."""
-        settings, layer = run_file.slope, run_file.slope.uncertainty
-        assert layer is not None, "asked for where it is configured"
-        found = gpp_files(_gpp_folders(run_file), year=year, tiles=tiles, layer=layer, settings=layer)
-        return cls(found.files, found.folders, year, settings, _served(found.folders))
-
-    def read(self, grid: Grid) -> Layers:
-        """Read; a cell without any day is missing."""
-        folder = self.folders[_modis_tile(grid)]
-        observed = read_uncertainty(folder, year=self.year, grid=grid, settings=self.settings)
-        missing_TYX = np.isnan(observed.values_TYX)
-        counts = {
-            "cell-days without uncertainty": int(missing_TYX.sum()),
-            "tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells),
-        }
-        arrays: dict[str, NDArray[Any]] = {"gpp_uncertainty": observed.values_TYX}
-        return Layers(arrays, np.asarray(missing_TYX.all(axis=0)), counts | _unused_counts(observed.unused))
-
-
-def _gpp_folders(run_file: RunFile) -> tuple[Path, ...]:
-    return run_file.archives.slope, run_file.archives.slope_extra
+def _unfilled(observed: SlopeYear) -> CellArrays:
+    """Uncertainty with its gaps; a cell without any day is missing."""
+    missing_TYX = np.isnan(observed.values_TYX)
+    counts = {"cell-days without uncertainty": int(missing_TYX.sum())}
+    return CellArrays({"gpp_uncertainty": observed.values_TYX}, np.asarray(missing_TYX.all(axis=0)), counts)
 
 
 def _served(folders: Mapping[str, Path]) -> dict[str, str]:
@@ -174,14 +165,14 @@ class SoilSource:
         found = _find_soil(run_file)
         return cls(file_set(found.files, root=folder, settings=settings), found, found.notes)
 
-    def read(self, grid: Grid) -> Layers:
+    def read(self, grid: Grid) -> CellArrays:
         """Average the soil over the cells."""
         soil = _soil_reader(self)(grid)
         arrays: dict[str, NDArray[Any]] = dict(zip(QUANTITIES, soil.values_QYX, strict=True))
         missing = np.asarray(np.isnan(soil.features_FYX).any(axis=0))
         partial = (soil.coverage_YX < 1) & ~missing
         counts = {"cells partly covered": int(partial.sum()), "unknown map units": len(soil.unknown_mukeys)}
-        return Layers(arrays | {"soil_coverage": soil.coverage_YX}, missing, counts)
+        return CellArrays(arrays | {"soil_coverage": soil.coverage_YX}, missing, counts)
 
 
 def _find_soil(run_file: RunFile) -> SoilProduct:
@@ -226,7 +217,7 @@ class CropSource:
         size_bytes = sum(files.size_bytes for files in sets.values())
         return cls(FileSet(count, size_bytes, stamp), layers, settings, layers.notes)
 
-    def read(self, grid: Grid) -> Layers:
+    def read(self, grid: Grid) -> CellArrays:
         """Overlap with the cells."""
         crops = compose(self.layers, grid=grid, settings=self.settings)
         shares = crops.shares
@@ -241,4 +232,4 @@ class CropSource:
             "cells partly covered": int(((shares.covered_YX < 1) & ~missing).sum()),
             "cells of states without a crop layer": crops.unserved_cells,
         }
-        return Layers(arrays, missing, counts)
+        return CellArrays(arrays, missing, counts)

@@ -24,6 +24,7 @@ from pipeline.ingest.sources import GridSource
 from pipeline.inputs.layout import LEADING, READ
 from pipeline.inputs.limits import faults
 from pipeline.storage import repository
+from pipeline.storage.retry import RetryPolicy, retried
 
 STRIP_CELLS = 230_400  # wider strips share more of each file's decoding; a worker peaks at 1.5 GB for a year of GPP
 
@@ -151,6 +152,9 @@ class Written:
     part: Part
 
 
-def write_block(work: Work) -> Written:
-    """Read and write one block: the function that executors map."""
-    return Written(work.fork, work.block.write(repository.writable(work.fork)))
+def write_block(policy: RetryPolicy, work: Work) -> Written:
+    """Read and write one block: the function that executors map.
+
+    Where storage fails for a moment, the block is read and written again, into the same chunks of the same fork.
+    """
+    return Written(work.fork, retried(lambda: work.block.write(repository.writable(work.fork)), policy))

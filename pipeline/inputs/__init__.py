@@ -2,5 +2,5 @@
 
 Public modules: layout, limits, report, report_figure, report_tables, view.
 Inner modules: distribution, survey.
-May import: digests, errors, grid, progress, sources, storage, variables, model, regions.
+May import: digests, errors, grid, progress, simulate, sources, storage, variables, model, regions.
 """

@@ -13,11 +13,11 @@ ingested, whatever arrays it has. Digests cover the arrays as stored, never file
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-import icechunk
 import numpy as np
 import zarr
 
@@ -31,6 +31,8 @@ from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.nldas2.daily import Window
 from pipeline.storage import cf
 from pipeline.storage import repository as store
+from pipeline.storage.commit import Committer
+from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 from pipeline.variables import ANNUAL, Variable
 from regions import Region
 
@@ -196,28 +198,50 @@ def group_name(product: str, year: int | None) -> str:
     return product if year is None else f"{product}/{year}"
 
 
-def open_or_create(location: str, extent: Extent) -> icechunk.Repository:
-    """Return the inputs store of `extent`, created where there is none.
+def open_for_writing(
+    location: str,
+    extent: Extent,
+    *,
+    policy: RetryPolicy = BY_DEFAULT,
+    still_held: Callable[[], None] = lambda: None,
+) -> Committer:
+    """Return the committer of the inputs store of `extent`, created where there is none.
+
+    Parameters
+    ----------
+    location, extent
+        Folder or s3://bucket/prefix of the store, and the region's grid and NLDAS-2 window.
+    policy
+        Retries of transient errors.
+    still_held
+        From `sole_writer`: raises `UserError` once another process may have taken the store over.
 
     Raises
     ------
     UserError
         If a store of another extent, or something else, is there.
     """
-    if not store.exists(location):
-        repository = store.create(location)
-        with store.transaction(repository, "create inputs store") as root:
-            title = f"Inputs of KGML-ag-Carbon: {extent.region}"
-            root.attrs.update({"Conventions": cf.CONVENTIONS, "title": title, "format": FORMAT})
-            root.attrs["extent"] = extent.as_json()
-        return repository
-    repository = store.open_existing(location, made_by="agcarbon ingest")
-    check_extent(store.read(repository), extent, location=location)
-    return repository
+    if not retried(lambda: store.exists(location), policy):
+        committer = Committer(store.create(location), location, policy, still_held)
+        committer.commit("create inputs store", partial(_create, extent=extent))
+        return committer
+
+    def opened() -> Committer:
+        repository = store.open_existing(location, made_by="agcarbon ingest")
+        check_extent(store.read(repository), extent, location=location)
+        return Committer(repository, location, policy, still_held)
+
+    return retried(opened, policy)
+
+
+def _create(root: zarr.Group, *, extent: Extent) -> None:
+    title = f"Inputs of KGML-ag-Carbon: {extent.region}"
+    root.attrs.update({"Conventions": cf.CONVENTIONS, "title": title, "format": FORMAT})
+    root.attrs["extent"] = extent.as_json()
 
 
 def read_extent(root: zarr.Group) -> Extent:
-    """Return what a store is of; raises `UserError` if it is no inputs store of this version."""
+    """Return the extent of a store; raises `UserError` if it is not an inputs store of this version."""
     if store.attribute(root, "format") != FORMAT:
         found = store.attribute(root, "format")
         raise UserError(f"the store is of format {found!r}, not {FORMAT!r}; give the inputs another place")

@@ -1,6 +1,6 @@
-"""Reading the inputs store: one tile-year as arrays, and the digests of what a tile reads.
+"""Reading the inputs store: tile-years as arrays, and the digests of the content that a tile reads.
 
-A run pins one snapshot, so that what it reads cannot change under it.
+A run pins one snapshot, so that its inputs cannot change while it runs.
 
 Shape legend: N modelled cells of a tile, T days, C NLDAS-2 cells that they read, Y X rows and columns.
 """
@@ -22,39 +22,24 @@ from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.layout import CLIMATE, SOIL_MEANS, Extent, group_name, ingested_years, read_extent
 from pipeline.inputs.layout import tile_digests as product_digests
+from pipeline.simulate.crops import CropOfYear
+from pipeline.simulate.tile_year import TileYear
 from pipeline.sources.nldas2.daily import CELL_DEGREE, FIRST_LATITUDE, FIRST_LONGITUDE, Window
 from pipeline.storage import repository
 
 MADE_BY = "agcarbon ingest"
 
+_FULL_COVERAGE = 0.999  # coverage is float32, and a sliver at a map's edge does not make soil partial
+
 
 @dataclass(frozen=True)
 class TileDigests:
-    """Content digests of what a tile reads of one year."""
+    """Digests of the content that a tile reads of one year, by product."""
 
     climate: str
     gpp: str
     soil: str
     crop: str
-
-
-@dataclass(frozen=True)
-class CellInputs:
-    """Inputs of a tile-year at its modelled cells, with what is to be said of their quality.
-
-    Attributes
-    ----------
-    inputs
-        In physical units. GPP is NaN on all days of a cell whose year is missing; nothing else is missing.
-    filled_days_N
-        Days of GPP that were interpolated in the growing season.
-    soil_coverage_N
-        Share of the cell with soil data.
-    """
-
-    inputs: YearInputs
-    filled_days_N: NDArray[np.uint16]
-    soil_coverage_N: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +71,18 @@ class InputsView:
         return TileDigests(_climate_digest(self, tile, year), gpp, _tile_digest(self, "soil", None, tile), crop)
 
     def read_tile_year(
-        self, tile: Tile, year: int, *, mask: NDArray[np.bool_], crop_N: NDArray[np.uint8]
-    ) -> CellInputs:
-        """Return the inputs of one year at the cells of `mask` (rows, cols), which grow `crop_N`.
+        self, tile: Tile, year: int, *, mask: NDArray[np.bool_], crop: CropOfYear, fractions_2N: Floats
+    ) -> TileYear:
+        """Return the inputs of one year at the modelled cells of a tile, in the units of the network.
+
+        Parameters
+        ----------
+        mask
+            Modelled cells (rows, cols).
+        crop
+            Crop of each of them, which depends on earlier years too.
+        fractions_2N
+            Corn and soybean fractions of the year, from `crop_fractions`.
 
         Raises
         ------
@@ -98,10 +92,10 @@ class InputsView:
         gpp, window = _group(self, "gpp", year), self.grid.window(tile)
         soil_9N = _soil(self, tile)[:, mask]
         if np.isnan(soil_9N).any():
-            lacking = np.isnan(soil_9N).any(axis=0).sum()
+            without = np.isnan(soil_9N).any(axis=0).sum()
             raise UserError(
-                f"{self.location}: {lacking} modelled cells of tile {tile.name} have no soil, since the cube was made "
-                f"with another soil archive; ingest that one again, or make a new cube"
+                f"{self.location}: {without} modelled cells of tile {tile.name} have no soil data, since the cube was "
+                f"made with another soil archive; ingest that one again, or make a new cube"
             )
         read_of_N = nearest_defined(self.grid.of(tile), self.extent.window, defined_YX=_defined(self, year))[mask]
         read_C, climate_of_N = np.unique(read_of_N, return_inverse=True)
@@ -110,11 +104,19 @@ class InputsView:
             climate_7TC=_climate_series(self, year, read_C),
             climate_of_N=climate_of_N,
             gpp_TN=_read(gpp, "gpp", (slice(None), *window))[:, mask],
-            crop_N=crop_N,
+            crop_N=crop.crop_N,
             soil_9N=soil_9N,
         )
         coverage = _read(_group(self, "soil"), "soil_coverage", window)
-        return CellInputs(inputs, _read(gpp, "filled_days", window)[mask], coverage[mask])
+        corn_N, soybean_N = fractions_2N
+        return TileYear(
+            inputs=inputs,
+            grown_N=crop.grown_N,
+            gpp_filled_N=_read(gpp, "filled_days", window)[mask] > 0,
+            partial_soil_N=coverage[mask] < _FULL_COVERAGE,
+            corn_fraction_N=corn_N,
+            soybean_fraction_N=soybean_N,
+        )
 
     def crop_fractions(self, tile: Tile, year: int) -> Floats:
         """Return the corn and soybean fractions of all cells, (2, rows, cols); NaN where the crop layer has no data."""
@@ -122,12 +124,12 @@ class InputsView:
         return np.stack([_read(group, f"{crop}_fraction", window) for crop in ("corn", "soybean")])
 
     def soil_defined(self, tile: Tile) -> NDArray[np.bool_]:
-        """Return which cells (rows, cols) have all nine soil features: only these can be modelled."""
+        """Return the cells (rows, cols) with all nine soil features: only these can be modelled."""
         return ~np.asarray(np.isnan(_soil(self, tile)).any(axis=0))
 
 
 def open_inputs(location: str, snapshot: str | None = None) -> InputsView:
-    """Open the inputs store at a snapshot, or at the newest; opening one again in the same process costs nothing.
+    """Open the inputs store at a snapshot, or at the newest; views are kept, so that opening one again costs nothing.
 
     Raises
     ------
@@ -173,7 +175,7 @@ def nearest_defined(grid: Grid, window: Window, *, defined_YX: NDArray[np.bool_]
     lost = ~defined_YX.ravel()[index]
     if lost.any():
         if not defined_YX.any():
-            raise UserError("NLDAS-2 is undefined in the whole region; is its archive that of this region?")
+            raise UserError("NLDAS-2 is undefined everywhere in the region; is its archive that of this region?")
         latitude, longitude = np.meshgrid(window.latitudes, window.longitudes, indexing="ij")
         centres = cKDTree(_on_sphere(longitude[defined_YX], latitude[defined_YX]))
         cell_longitude, cell_latitude = grid.lonlat()
@@ -191,13 +193,16 @@ def _holding(grid: Grid, window: Window) -> NDArray[np.intp]:
 
 
 def _on_sphere(longitude: NDArray[np.floating], latitude: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Points of the unit sphere (n, 3): their straight distances order as great circles do."""
+    """Return points of the unit sphere (n, 3).
+
+    Chords and great circles have the same order, so that a tree of straight distances finds the nearest neighbour.
+    """
     east, north = np.radians(longitude), np.radians(latitude)
     return np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=-1)
 
 
 def _climate_digest(view: InputsView, tile: Tile, year: int) -> str:
-    """Digest of place and content of the NLDAS-2 cells that a tile reads."""
+    """Return the digest of the NLDAS-2 cells that a tile reads: of their places in the product's grid and contents."""
     digests, window = _cell_digests(view, year), view.extent.window
     defined_YX = _defined(view, year)
     read = _tile_holding(view, tile)
@@ -221,20 +226,22 @@ def _cell_digests(view: InputsView, year: int) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=64)
 def _defined(view: InputsView, year: int) -> NDArray[np.bool_]:
-    """Cells of the window with climate (rows, cols): water has none, and zeros for a digest."""
+    """Return the cells of the window with climate (rows, cols); those over water have zeros for a digest."""
     return np.asarray(_cell_digests(view, year).any(axis=-1))
 
 
 def _tile_digest(view: InputsView, product: str, year: int | None, tile: Tile) -> str:
     digests = _digests(view, product, year)
     if tile.name not in digests:
-        raise UserError(f"{view.location}: {product} {year or ''} lacks tile {tile.name}; run `{MADE_BY}`")
+        raise UserError(
+            f"{view.location}: {group_name(product, year)} does not contain tile {tile.name}; run `{MADE_BY}`"
+        )
     return digests[tile.name]
 
 
 @lru_cache(maxsize=256)
 def _digests(view: InputsView, product: str, year: int | None = None) -> dict[str, str]:
-    """Return the digests of a product-year by tile; they are there once it is ingested."""
+    """Return the digests of an ingested product-year by tile; raises `UserError` if it is not ingested."""
     group = group_name(product, year)
     digests = product_digests(view.root, group)
     if not digests:
@@ -244,7 +251,7 @@ def _digests(view: InputsView, product: str, year: int | None = None) -> dict[st
 
 @lru_cache(maxsize=256)
 def _group(view: InputsView, product: str, year: int | None = None) -> zarr.Group:
-    """Return the group of an ingested product-year: empty arrays alone are none."""
+    """Return the group of an ingested product-year; arrays alone do not make one, see `layout`."""
     _digests(view, product, year)
     return repository.subgroup(view.root, group_name(product, year))
 

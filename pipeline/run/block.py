@@ -194,18 +194,7 @@ def gather(region: Region, view: InputsView, tile: Tile, year: int, mask: TileMa
     """Gather what one tile-year needs at its modelled cells."""
     history_Y2N = np.stack(list(_crop_history(region, view, tile, year, mask)))
     crop = crop_of_year(history_Y2N, mask.first_crop_N, region.crop_threshold)
-    read = view.read_tile_year(tile, year, mask=mask.mask, crop_N=crop.crop_N)
-    return TileYear(
-        inputs=read.inputs,
-        grown_N=crop.grown_N,
-        gpp_filled_N=read.filled_days_N > 0,
-        partial_soil_N=read.soil_coverage_N < _WHOLE,
-        corn_fraction_N=history_Y2N[-1, 0],
-        soybean_fraction_N=history_Y2N[-1, 1],
-    )
-
-
-_WHOLE = 0.999  # coverage is float32, and a sliver at a map's edge is no partial soil
+    return view.read_tile_year(tile, year, mask=mask.mask, crop=crop, fractions_2N=history_Y2N[-1])
 
 
 def _crop_history(

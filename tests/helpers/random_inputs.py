@@ -6,10 +6,12 @@ All fields are functions of a cell's place, so that another tile size gives the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+import zarr
 from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, expected_shapes
@@ -102,21 +104,23 @@ def make_job(
 def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
     """Fill the inputs store with the years named, and soil."""
     extent = Extent.of(job.region)
-    repository = layout.open_or_create(job.run_file.stores.inputs, extent)
+    committer = layout.open_for_writing(job.run_file.stores.inputs, extent)
     for product, year in [*((name, year) for year in years for name in ("climate", "gpp", "crop")), ("soil", None)]:
-        with store.transaction(repository, f"random {product} {year}") as root:
-            layout.create_group(root, product, year)
-        with store.transaction(repository, f"random {product} {year}") as root:
-            group = store.subgroup(root, layout.group_name(product, year))
-            layers = _layers(product, year, extent, fields)
-            for name, values in layers.items():
-                store.array(group, name)[...] = values
-            digests = _digests(extent.grid, layers) if product != "climate" else {"all": "0"}
-            record = Record(
-                files=0, size_bytes=0, stamp="", cells=1, missing=0, minimum=0.0, maximum=1.0,
-                counts={}, digest=json_digest(digests), notes={},
-            )  # fmt: skip
-            layout.complete(group, record, digests)
+        committer.commit(f"random {product} {year}", partial(layout.create_group, product=product, year=year))
+        committer.commit(f"random {product} {year}", partial(_fill, product, year, extent, fields))
+
+
+def _fill(product: str, year: int | None, extent: Extent, fields: Fields, root: zarr.Group) -> None:
+    group = store.subgroup(root, layout.group_name(product, year))
+    layers = _layers(product, year, extent, fields)
+    for name, values in layers.items():
+        store.array(group, name)[...] = values
+    digests = _digests(extent.grid, layers) if product != "climate" else {"all": "0"}
+    record = Record(
+        files=0, size_bytes=0, stamp="", cells=1, missing=0, minimum=0.0, maximum=1.0,
+        counts={}, digest=json_digest(digests), notes={},
+    )  # fmt: skip
+    layout.complete(group, record, digests)
 
 
 def _digests(grid: Grid, layers: dict[str, NDArray[np.generic]]) -> dict[str, str]:

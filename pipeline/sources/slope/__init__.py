@@ -1,4 +1,4 @@
-"""SLOPE gross primary production: daily GeoTIFFs on the sinusoidal grid.
+"""SLOPE gross primary production: daily GeoTIFFs on the MODIS sinusoidal grid.
 
 Public modules: reader, settings.
 """

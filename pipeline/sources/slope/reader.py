@@ -1,4 +1,7 @@
-"""SLOPE gross primary production: daily GeoTIFFs of one MODIS tile -> [gC m-2 d-1] on the grid's cells.
+"""SLOPE gross primary production: daily GeoTIFFs of one MODIS tile -> [g C m-2 d-1] on the grid's cells.
+
+The files are int16 in units of 0.001 g C m-2 d-1 on the MODIS sinusoidal grid of 250 m, so that a pixel of a file is a
+cell of the grid: values are decoded and cut out, never resampled.
 
 References
 ----------
@@ -25,12 +28,12 @@ from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import CELL_M, SINUSOIDAL, Grid
 from pipeline.progress import heartbeat
 from pipeline.sources.raster import open_raster
-from pipeline.sources.slope.settings import Layer, SlopeSettings, is_modis_plane
+from pipeline.sources.slope.settings import Layer, Quantity, SlopeSettings, is_modis_plane
 
 MISSING_FROM = 32767  # stored values from here up are fill
-PLAUSIBLE_GPP = 50.0  # gC m-2 d-1; twice what maize reaches
-OFF_GRID = 0.02  # largest misfit of a pixel [pixel]: grids are printed with few digits, a resampled one is out by more
-SUMMER = slice(151, 243)  # June to August; in leap years a day earlier
+PLAUSIBLE_GPP = 50.0  # g C m-2 d-1; twice the peak of maize
+OFF_GRID = 0.02  # largest misfit of a pixel [pixel]: file headers round their origin, a resampled grid is off by more
+SUMMER = slice(151, 243)  # days of June to August, counted from 0; in leap years they begin a date earlier
 
 Indices = NDArray[np.int64]
 
@@ -39,7 +42,7 @@ _AS_RELEASED = CRS.from_string(SINUSOIDAL)
 
 @dataclass(frozen=True)
 class Unused:
-    """Values of files that are there (cells x days) which were taken for missing, each counted once.
+    """Numbers of values (cells x days) in existing files that count as missing, each once.
 
     Attributes
     ----------
@@ -61,19 +64,20 @@ class Unused:
 
 
 @dataclass(frozen=True)
-class YearLayer:
-    """One quantity of one year: `values_TYX` (days, rows, cols) [gC m-2 d-1], NaN missing; days without a file."""
+class SlopeYear:
+    """One quantity of one year as released, with its gaps.
+
+    Attributes
+    ----------
+    values_TYX
+        (days, rows, cols) float32 [g C m-2 d-1]; NaN missing.
+    absent_days
+        Days without a file.
+    unused
+        Values of the files that count as missing.
+    """
 
     values_TYX: NDArray[np.float32]
-    absent_days: tuple[dt.date, ...]
-    unused: Unused
-
-
-@dataclass(frozen=True)
-class YearGpp:
-    """Observed GPP of one year: `gpp_TYX` (days, rows, cols) [gC m-2 d-1], NaN missing; days without a file."""
-
-    gpp_TYX: NDArray[np.float32]
     absent_days: tuple[dt.date, ...]
     unused: Unused
 
@@ -85,11 +89,13 @@ class FilledGpp:
     Attributes
     ----------
     gpp_TYX
-        (days, rows, cols) float32 [gC m-2 d-1]; a cell whose year is missing is NaN on all days.
-    dormant_YX, interpolated_YX
-        Days (uint16) set to 0 in the dormant season; interpolated in the growing season (0 where the year is missing).
+        (days, rows, cols) float32 [g C m-2 d-1]; a cell whose year is missing is NaN on all days.
+    dormant_YX
+        (rows, cols) uint16, days of the dormant season set to 0.
+    interpolated_YX
+        (rows, cols) uint16, days of the growing season that were interpolated; 0 where the year is missing.
     longest_gap_YX
-        Longest growing-season gap [days] (uint16); above `max_gap_days` the cell's year is missing.
+        (rows, cols) uint16, longest gap of the growing season [days]; above `max_gap_days` the cell's year is missing.
     """
 
     gpp_TYX: NDArray[np.float32]
@@ -99,44 +105,46 @@ class FilledGpp:
 
 
 def days_of(year: int) -> list[dt.date]:
-    """Return all calendar days of a year, with 29 February and 31 December."""
+    """Return all calendar days of a year, 29 February included.
+
+    Examples
+    --------
+    >>> len(days_of(2012)), str(days_of(2012)[59])
+    (366, '2012-02-29')
+    """
     return [dt.date(year, 1, 1) + dt.timedelta(n) for n in range(365 + calendar.isleap(year))]
 
 
-def read_year(folder: Path, *, year: int, grid: Grid, settings: SlopeSettings) -> YearGpp:
-    """Return the GPP of every day of `year` on `grid`, a rectangle inside one MODIS tile.
+def read_year(folder: Path, *, year: int, grid: Grid, settings: SlopeSettings, quantity: Quantity = "gpp") -> SlopeYear:
+    """Return GPP, or its uncertainty, of every day of `year` on `grid`, a rectangle inside one MODIS tile.
 
     Raises
     ------
     UserError
-        If no day has a file; a file is truncated, off the grid, in another coordinate system, smaller than `grid` or
-        outside the plausible range (scale); or if the summer is implausibly low (scale).
+        If no day has a file; a file is truncated, off the grid, in another coordinate system, smaller than `grid`,
+        without the quantity's band, or outside the plausible range (scale); or if GPP is implausibly low all summer
+        (scale).
     """
-    found = _read_layer(folder, year=year, grid=grid, layer=settings.gpp)
+    found = _read_layer(folder, year=year, grid=grid, layer=settings.layer(quantity))
+    if quantity == "gpp":
+        _check_summer(found, place=f"{folder}: GPP of {_modis_tile(grid)}", year=year, settings=settings)
+    return found
+
+
+def _check_summer(found: SlopeYear, *, place: str, year: int, settings: SlopeSettings) -> None:
+    """Refuse a summer of little GPP: the values are probably decoded with the wrong scale."""
     peak = float(np.fmax.reduce(found.values_TYX[SUMMER], axis=None, initial=0.0))
     # Zeros alone are water or rock, whatever the scale.
     if 0 < peak < settings.min_summer_peak:
+        _, rows, cols = found.values_TYX.shape
         raise UserError(
-            f"{folder}: GPP of {_modis_tile(grid)} from June to August {year} stays at or below {peak:.2g} gC m-2 d-1 "
-            f"(`min_summer_peak` {settings.min_summer_peak:g}) on {grid.rows} x {grid.cols} cells; is `scale` "
-            f"({settings.scale:g}) that of this product? If nothing grows there, set `min_summer_peak` to 0"
+            f"{place} from June to August {year} stays at or below {peak:.2g} g C m-2 d-1 (`min_summer_peak` "
+            f"{settings.min_summer_peak:g}) on {rows} x {cols} cells; is `scale` ({settings.scale:g}) that of this "
+            f"product? If nothing grows there, set `min_summer_peak` to 0"
         )
-    return YearGpp(found.values_TYX, found.absent_days, found.unused)
 
 
-def read_uncertainty(folder: Path, *, year: int, grid: Grid, settings: SlopeSettings) -> YearLayer:
-    """Return the uncertainty of GPP of every day of `year` on `grid`, as the product gives it; nothing is filled.
-
-    Raises
-    ------
-    UserError
-        As `read_year`, but for the summer; or if a file lacks the band.
-    """
-    assert settings.uncertainty is not None  # the caller has seen to it
-    return _read_layer(folder, year=year, grid=grid, layer=settings.uncertainty)
-
-
-def _read_layer(folder: Path, *, year: int, grid: Grid, layer: Layer) -> YearLayer:
+def _read_layer(folder: Path, *, year: int, grid: Grid, layer: Layer) -> SlopeYear:
     tile, days = _modis_tile(grid), days_of(year)
     paths = [folder / layer.file_name(day, tile=tile) for day in days]
     present = [path.is_file() for path in paths]
@@ -149,7 +157,7 @@ def _read_layer(folder: Path, *, year: int, grid: Grid, layer: Layer) -> YearLay
         values_YX[:], skipped = _read_day(path, grid=grid, layer=layer)
         unused += skipped
         heartbeat()
-    return YearLayer(values_TYX, tuple(day for day, there in zip(days, present, strict=True) if not there), unused)
+    return SlopeYear(values_TYX, tuple(day for day, there in zip(days, present, strict=True) if not there), unused)
 
 
 def _modis_tile(grid: Grid) -> str:
@@ -168,14 +176,14 @@ def _read_day(path: Path, *, grid: Grid, layer: Layer) -> tuple[NDArray[np.float
     values_YX = np.where(missing_YX, np.float32(np.nan), stored_YX * np.float32(layer.scale))
     if (values_YX > PLAUSIBLE_GPP).any():
         raise UserError(
-            f"{path}: {layer.quantity} of {np.nanmax(values_YX):g} gC m-2 d-1 is above {PLAUSIBLE_GPP:g}; SLOPE stores "
-            f"integers of 0.001 gC m-2 d-1: is `{layer.scale_setting}` ({layer.scale:g}) that of this product?"
+            f"{path}: {layer.quantity} of {np.nanmax(values_YX):g} g C m-2 d-1 is above {PLAUSIBLE_GPP:g}; SLOPE "
+            f"stores integers of 0.001 g C m-2 d-1: is `{layer.scale_setting}` ({layer.scale:g}) that of this product?"
         )
     return values_YX, unused
 
 
 def _missing(stored_YX: NDArray[Any], *, declared: list[float]) -> tuple[NDArray[np.bool_], Unused]:
-    """Which values are missing, and how many for each reason, the first that holds."""
+    """Return which values are missing, and count each under the first reason that applies to it."""
     reasons = (np.isin(stored_YX, declared), np.isnan(stored_YX), stored_YX < 0, stored_YX >= MISSING_FROM)
     missing_YX, counts = np.zeros(stored_YX.shape, bool), []
     for reason_YX in reasons:
@@ -185,7 +193,7 @@ def _missing(stored_YX: NDArray[Any], *, declared: list[float]) -> tuple[NDArray
 
 
 def _check_packing(source: DatasetReader, *, layer: Layer) -> None:
-    """Refuse a file that holds no such band, or says of itself that it is decoded otherwise."""
+    """Refuse a file without the layer's band, or whose own scale or offset contradicts the settings."""
     setting, scale = layer.scale_setting, layer.scale
     if source.count < layer.band:
         raise UserError(f"{source.name}: holds {source.count} bands, not the {layer.band} of `uncertainty_band`")
@@ -193,13 +201,13 @@ def _check_packing(source: DatasetReader, *, layer: Layer) -> None:
     if np.dtype(dtype).kind == "f" and scale != 1:
         raise UserError(
             f"{source.name}: holds {dtype}, but `{setting}` {scale:g} is for SLOPE's integers; set it to 1 if the file "
-            f"is in gC m-2 d-1 already, or store its integers as int16"
+            f"is in g C m-2 d-1 already, or store its integers as int16"
         )
     offset = source.offsets[layer.band - 1]
     if offset != 0 or (tagged != 1 and not np.isclose(tagged, scale, rtol=1e-6, atol=0)):
         raise UserError(
-            f"{source.name}: says that its values are to be multiplied by {tagged:g} and raised by {offset:g}, but "
-            f"`{setting}` is {scale:g}, with nothing to add; use the product as released or mend `{setting}`"
+            f"{source.name}: its tags give a scale of {tagged:g} and an offset of {offset:g}, but `{setting}` is "
+            f"{scale:g} without offset; use the product as released or correct `{setting}`"
         )
 
 
@@ -208,7 +216,7 @@ def _check_plane(source: DatasetReader, *, assumed: str | None) -> None:
         return
     crs = source.crs.to_wkt() if source.crs else assumed
     if crs is None:
-        raise UserError(f"{source.name}: has no coordinate system; give the one of such files as `crs`")
+        raise UserError(f"{source.name}: has no coordinate system; set `crs` to that of such files")
     if not is_modis_plane(crs):
         raise UserError(
             f"{source.name}: coordinate system {source.crs or crs} is not the MODIS sinusoidal one ({SINUSOIDAL}); use "
@@ -217,7 +225,7 @@ def _check_plane(source: DatasetReader, *, assumed: str | None) -> None:
 
 
 def _window(source: DatasetReader, *, grid: Grid) -> Window:
-    """Place of the grid in the file, whose pixels must be the grid's cells."""
+    """Return the window of the grid in the file, whose pixels must be the grid's cells."""
     to_pixels = ~source.transform @ grid.transform
     corners = np.array([to_pixels @ (0, 0), to_pixels @ (grid.cols, grid.rows)])
     (left, top), (right, bottom) = corners.round().astype(int)
@@ -228,26 +236,41 @@ def _window(source: DatasetReader, *, grid: Grid) -> Window:
         )
     if left < 0 or top < 0 or right > source.width or bottom > source.height:
         raise UserError(
-            f"{source.name}: {source.height} x {source.width} pixels do not hold rows {top} to {bottom} and columns "
+            f"{source.name}: {source.height} x {source.width} pixels do not contain rows {top} to {bottom} and columns "
             f"{left} to {right} of the region; use a larger clip"
         )
     return Window(left, top, grid.cols, grid.rows)
 
 
 def fill_gaps(gpp_TYX: NDArray[np.float32], *, settings: SlopeSettings) -> FilledGpp:
-    """Return GPP with its gaps filled; the first axis holds the 365 or 366 days of one year.
+    """Return GPP with its gaps filled.
 
-    Missing days of the dormant season become 0. Gaps of the growing season up to `max_gap_days` are linear between the
-    days around them; a longer one makes the cell's whole year missing. Of a gap across the border of the seasons, the
-    dormant days become 0 first; the others are a gap of their own, that ends at this 0, and they alone count against
-    `max_gap_days`. The seasons are days of year as each year counts them, as in the published series: after 28
+    Missing days of the dormant season become 0. Gaps of the growing season up to `max_gap_days` are interpolated
+    linearly between the days around them; a longer one makes the cell's entire year missing. In a gap across the border
+    of the seasons, the dormant days become 0 first; the remaining days are a gap of their own that ends at this 0, and
+    they alone count towards `max_gap_days`. The seasons are given in days of year, as in the published series: after 28
     February of a leap year they begin a date earlier.
+
+    Parameters
+    ----------
+    gpp_TYX
+        (365 or 366, rows, cols) [g C m-2 d-1], NaN missing.
+
+    Examples
+    --------
+    >>> gpp = np.full((365, 1, 1), 6, np.float32)
+    >>> gpp[199:202] = np.nan
+    >>> gpp[202] = 14
+    >>> filled = fill_gaps(gpp, settings=SlopeSettings())
+    >>> filled.gpp_TYX[198:203, 0, 0].tolist(), int(filled.interpolated_YX[0, 0])
+    ([6.0, 8.0, 10.0, 12.0, 14.0], 3)
     """
     gpp_TYX = gpp_TYX.copy()
     dormant_TYX = np.isnan(gpp_TYX) & _dormant(len(gpp_TYX), settings)[:, None, None]
     gpp_TYX[dormant_TYX] = 0.0
     interpolated_YX, longest_YX = np.zeros((2, *gpp_TYX.shape[1:]), np.uint16)
-    for row in range(gpp_TYX.shape[1]):  # all at once, the list of missing days could exceed the data many times
+    # Row by row: the indices of all missing days together could be many times larger than the data.
+    for row in range(gpp_TYX.shape[1]):
         gpp_TX = gpp_TYX[:, row]
         gaps = _Gaps.of(gpp_TX)
         gpp_TX[gaps.day, gaps.cell] = gaps.interpolate(gpp_TX)
@@ -260,13 +283,13 @@ def fill_gaps(gpp_TYX: NDArray[np.float32], *, settings: SlopeSettings) -> Fille
 
 
 def _dormant(days: int, settings: SlopeSettings) -> NDArray[np.bool_]:
-    """Which days lie in the dormant season; the first and the last always do, so that every gap has two ends."""
+    """Return the days (T,) of the dormant season; 1 January and 31 December always are, so that gaps have two ends."""
     day_of_year = np.arange(1, days + 1)
     return (day_of_year >= settings.dormant_from) | (day_of_year <= settings.dormant_to)
 
 
 class _Gaps(NamedTuple):
-    """Missing days, one an entry: cell, day, and the days with a value before and after the gap that it lies in."""
+    """Missing days, one per entry: cell, day, and the days with a value before and after its gap."""
 
     cell: Indices
     day: Indices
@@ -275,7 +298,7 @@ class _Gaps(NamedTuple):
 
     @classmethod
     def of(cls, gpp_TX: NDArray[np.float32]) -> _Gaps:
-        cell, day = np.nonzero(np.isnan(gpp_TX.T))
+        cell, day = np.nonzero(np.isnan(gpp_TX.T))  # transposed, so that the days of a gap follow each other
         begins = np.ones(day.size, bool)
         begins[1:] = (np.diff(cell) != 0) | (np.diff(day) != 1)
         gap = np.cumsum(begins) - 1
@@ -283,6 +306,6 @@ class _Gaps(NamedTuple):
         return cls(cell, day, before, before + np.bincount(gap)[gap] + 1)
 
     def interpolate(self, gpp_TX: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Values of the missing days, linear between the days around the gap."""
+        """Return the values of the missing days, linear between the days around the gap."""
         weight = (self.day - self.before) / (self.after - self.before)
         return (1 - weight) * gpp_TX[self.before, self.cell] + weight * gpp_TX[self.after, self.cell]

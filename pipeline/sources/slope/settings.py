@@ -1,9 +1,10 @@
-"""Settings of the SLOPE reader: how files are named, which band holds what, scales, gaps; the plane they lie in."""
+"""Settings of the SLOPE reader: names of files, bands, scales, gaps, and the plane that pixels lie in."""
 
 from __future__ import annotations
 
 import datetime as dt
 from functools import lru_cache
+from typing import Literal, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -12,7 +13,10 @@ from pyproj.exceptions import CRSError
 
 from pipeline.grid.sinusoidal import SINUSOIDAL, sinusoidal
 
-LAST_RELEASED = 2019  # later years exist, but only the authors hand them on
+Quantity: TypeAlias = Literal["gpp", "gpp_uncertainty"]
+"""Product of the inputs store that SLOPE's files hold."""
+
+LAST_RELEASED = 2019  # doi:10.3334/ORNLDAAC/1786 ends here; later years have to be requested from the authors
 
 _PARTS = ("{YYYY}", "{MM}", "{DD}", "{tile}")  # of a file's name
 _DIGITS = {"{YYYY}": "[0-9]" * 4, "{MM}": "[0-9]" * 2, "{DD}": "[0-9]" * 2}
@@ -21,7 +25,7 @@ _PROBES = np.array([(-105.0, 36.0), (-90.0, 45.0), (-80.0, 49.0)]).T
 
 
 class Layer(BaseModel, frozen=True, extra="forbid"):
-    """Where daily files hold a quantity in gC m-2 d-1, and how it is decoded; see `SlopeSettings`."""
+    """Place and coding of one quantity [g C m-2 d-1] in daily files; see `SlopeSettings`."""
 
     quantity: str
     pattern: str
@@ -56,7 +60,7 @@ class SlopeSettings(BaseModel, frozen=True, extra="forbid"):
         "GPP250m/{YYYY}/GPP.{YYYY}.{MM}.{DD}.{tile}.tif",
         description="path below the folder; {YYYY}, {MM}, {DD}: the day, {tile}: the MODIS tile, such as h11v04",
     )
-    scale: float = Field(0.001, gt=0, description="gC m-2 d-1 per unit of the stored integers")
+    scale: float = Field(0.001, gt=0, description="g C m-2 d-1 per unit of the stored integers")
     nodata: int | None = Field(
         None, description="missing value beside negative ones, those from 32767 up and the file's own"
     )
@@ -68,7 +72,7 @@ class SlopeSettings(BaseModel, frozen=True, extra="forbid"):
     uncertainty_band: int | None = Field(
         None, ge=1, description="band of the uncertainty: of its own files (1 if not set), else of those of GPP"
     )
-    uncertainty_scale: float = Field(0.001, gt=0, description="gC m-2 d-1 per unit of the stored uncertainty")
+    uncertainty_scale: float = Field(0.001, gt=0, description="g C m-2 d-1 per unit of the stored uncertainty")
     dormant_from: int = Field(
         305, ge=245, le=365, description="first day at which missing GPP is 0, counted in each year: 31 October if leap"
     )
@@ -77,19 +81,19 @@ class SlopeSettings(BaseModel, frozen=True, extra="forbid"):
         10, ge=0, description="longest gap in the growing season that is interpolated; beyond, the year is missing"
     )
     min_summer_peak: float = Field(
-        1.0, ge=0, description="gC m-2 d-1 that some cell of a strip of tiles reaches from June to August, if any is "
+        1.0, ge=0, description="g C m-2 d-1 that some cell of a strip of tiles reaches from June to August, if any is "
         "above 0; less is taken for a wrong scale"
     )  # fmt: skip
 
     @field_validator("pattern", "uncertainty_pattern")
     @classmethod
     def _names_each_file(cls, pattern: str) -> str:
-        """A pattern without the day would read one file for all days."""
+        """Refuse a pattern without the day, which would read one file for all days."""
         absent = [part for part in _PARTS if part not in pattern]
         if absent and pattern:
             raise ValueError(f"lacks {', '.join(absent)}")
         if set(pattern) & set("*?["):
-            raise ValueError("holds a wildcard (*, ? or [), where it must name one file")
+            raise ValueError("contains a wildcard (*, ? or [), but must name exactly one file")
         return pattern
 
     @field_validator("crs")
@@ -100,7 +104,7 @@ class SlopeSettings(BaseModel, frozen=True, extra="forbid"):
         return crs
 
     @model_validator(mode="after")
-    def _tells_uncertainty_from_gpp(self) -> SlopeSettings:
+    def _distinguishes_uncertainty_from_gpp(self) -> SlopeSettings:
         layer = self.uncertainty
         if layer and (layer.pattern, layer.band) == (self.gpp.pattern, self.gpp.band):
             raise ValueError("`uncertainty_pattern` and `uncertainty_band` name the files and the band of GPP itself")
@@ -133,18 +137,32 @@ class SlopeSettings(BaseModel, frozen=True, extra="forbid"):
         }
         return self.gpp.model_copy(update=changed)
 
-    @property
-    def without_uncertainty(self) -> SlopeSettings:
-        """All that decides on GPP."""
+    def layer(self, quantity: Quantity) -> Layer:
+        """Return the layer of a quantity, which must be configured."""
+        found = self.gpp if quantity == "gpp" else self.uncertainty
+        assert found is not None, "the uncertainty is planned only where it is configured"
+        return found
+
+    def deciding(self, quantity: Quantity) -> BaseModel:
+        """Return the settings that decide on the values of a quantity: no others enter the stamp of its files.
+
+        Configuring the uncertainty therefore leaves GPP as it was ingested, and filling gaps differently leaves the
+        uncertainty.
+        """
+        if quantity == "gpp_uncertainty":
+            return self.layer(quantity)
         fields = [name for name in SlopeSettings.model_fields if name.startswith("uncertainty_")]
         return self.model_copy(update={name: SlopeSettings.model_fields[name].default for name in fields})
 
 
 @lru_cache
 def is_modis_plane(crs: str) -> bool:
-    """Whether points of the Midwest lie where the MODIS plane, which is spelled in many ways, has them."""
+    """Return whether a coordinate system is the MODIS sinusoidal plane, by where it puts points of the Midwest.
+
+    The plane has no EPSG code, and libraries spell it in many ways.
+    """
     try:
         there = Proj(CRS(crs))(*_PROBES)
-    except CRSError:  # unknown, or without relation to the Earth, such as a local plane
+    except CRSError:  # unknown, or not tied to the Earth, such as an engineering plane
         return False
     return np.allclose(there, sinusoidal(*_PROBES), rtol=0, atol=1.0)

@@ -227,7 +227,7 @@ def test_slope_files_hold_each_modis_tile_on_its_own_cells(tmp_path: Path) -> No
         there = [day for day in range(30) if dt.date(2012, 1, day + 1) not in year.absent_days]
         assert len(there) == 27
         np.testing.assert_allclose(
-            year.gpp_TYX[there], np.where(stored[there, rows] < 0, np.nan, gpp[there, rows]), atol=1e-6
+            year.values_TYX[there], np.where(stored[there, rows] < 0, np.nan, gpp[there, rows]), atol=1e-6
         )
 
 
@@ -277,7 +277,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
 def _tile_gpp(archives: Archives, *, year: int, grid: Grid) -> reader.FilledGpp:
     settings = reader.SlopeSettings()
     return reader.fill_gaps(
-        reader.read_year(archives.slope, year=year, grid=grid, settings=settings).gpp_TYX, settings=settings
+        reader.read_year(archives.slope, year=year, grid=grid, settings=settings).values_TYX, settings=settings
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import zarr
 from numpy.typing import NDArray
 
 from pipeline.config import ArchiveSettings, RunFile, StoreSettings
@@ -14,12 +15,12 @@ from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
 from pipeline.ingest.files import LayerFiles, gpp_files
 from pipeline.ingest.plan import plan_ingest
-from pipeline.ingest.sources import GppSource, GppUncertaintySource
+from pipeline.ingest.sources import SlopeSource
 from pipeline.ingest.strips import Part, StripBlock
-from pipeline.inputs.layout import Extent, create_group, open_or_create
+from pipeline.inputs.layout import Extent, create_group, open_for_writing
 from pipeline.sources.nldas2.daily import Window
 from pipeline.sources.slope.reader import days_of
-from pipeline.sources.slope.settings import SlopeSettings
+from pipeline.sources.slope.settings import Quantity, SlopeSettings
 from pipeline.storage import repository as store
 
 SETTINGS = SlopeSettings()
@@ -133,7 +134,7 @@ def run_file(folders: tuple[Path, Path]) -> RunFile:
 
 @pytest.mark.parametrize("year", [2011, 2020])
 def test_gpp_comes_from_the_folder_that_serves_and_says_so(run_file: RunFile, year: int) -> None:
-    source = GppSource.find(run_file, year, tiles=NORTHERN)
+    source = SlopeSource.find(run_file, "gpp", year, tiles=NORTHERN)
     folder = run_file.archives.slope if year == 2011 else run_file.archives.slope_extra
     assert source.notes == {f"files of {folder}": "h11v04"}
     layers = source.read(NORTH)
@@ -143,7 +144,7 @@ def test_gpp_comes_from_the_folder_that_serves_and_says_so(run_file: RunFile, ye
 
 def test_what_is_missing_is_counted_by_reason(run_file: RunFile) -> None:
     days = len(days_of(2011)[106:305:10])
-    counts = GppSource.find(run_file, 2011, tiles=NORTHERN).read(NORTH).counts
+    counts = SlopeSource.find(run_file, "gpp", 2011, tiles=NORTHERN).read(NORTH).counts
     assert counts["values below 0"] == days
     assert counts["values equal to the missing value"] == days
     assert counts["values from 32767 up"] == days
@@ -154,20 +155,22 @@ def test_what_is_missing_is_counted_by_reason(run_file: RunFile) -> None:
 
 def test_one_folder_given_twice_is_read_once(run_file: RunFile) -> None:
     archives = run_file.archives.model_copy(update={"slope_extra": run_file.archives.slope})
-    source = GppSource.find(run_file.model_copy(update={"archives": archives}), 2011, tiles=NORTHERN)
+    source = SlopeSource.find(run_file.model_copy(update={"archives": archives}), "gpp", 2011, tiles=NORTHERN)
     assert source.folders == {"h11v04": run_file.archives.slope}
 
 
-def write_group(run_file: RunFile, product: str) -> tuple[Part, NDArray[np.float32]]:
-    """Write one product of 2011 into a store as a block of ingest does; return its part and what is stored."""
-    find = {"gpp": GppSource.find, "gpp_uncertainty": GppUncertaintySource.find}[product]
-    location = str(run_file.archives.slope.parent / "inputs.icechunk")
-    repository = open_or_create(location, Extent("small", NORTH, Window(0, 0, 1, 1)))
-    with store.transaction(repository, "write") as root:
+def write_group(run_file: RunFile, product: Quantity) -> tuple[Part, NDArray[np.float32]]:
+    """Write one product of 2011 into a store as a block of ingest does; return its part and the stored values."""
+    location, group = str(run_file.archives.slope.parent / "inputs.icechunk"), f"{product}/2011"
+    source = SlopeSource.find(run_file, product, 2011, tiles=NORTHERN)
+
+    def write(root: zarr.Group) -> tuple[Part, NDArray[np.float32]]:
         create_group(root, product, 2011)
-        group = f"{product}/2011"
-        part = StripBlock(group, NORTH, NORTHERN, find(run_file, 2011, tiles=NORTHERN)).write(root)
+        part = StripBlock(group, NORTH, NORTHERN, source).write(root)
         return part, store.values(store.subgroup(root, group), product)
+
+    committer = open_for_writing(location, Extent("small", NORTH, Window(0, 0, 1, 1)))
+    return committer.commit("write", write)
 
 
 def test_the_uncertainty_is_stored_as_it_is_with_gaps_kept(run_file: RunFile) -> None:
@@ -184,24 +187,28 @@ def test_the_uncertainty_changes_neither_gpp_nor_its_digests_nor_its_stamp(run_f
     without = run_file.model_copy(update={"slope": SETTINGS})
     expected, _ = write_group(without, "gpp")
     assert write_group(run_file, "gpp")[0] == expected
-    files = [GppSource.find(one, 2011, tiles=NORTHERN).files for one in (without, run_file)]
+    files = [SlopeSource.find(one, "gpp", 2011, tiles=NORTHERN).files for one in (without, run_file)]
     assert files[0] == files[1]
 
 
 def test_the_uncertainty_has_a_stamp_of_its_own(run_file: RunFile) -> None:
-    first = GppUncertaintySource.find(run_file, 2011, tiles=NORTHERN).files
+    first = SlopeSource.find(run_file, "gpp_uncertainty", 2011, tiles=NORTHERN).files
     assert first.count == 1
     scaled = WITH_UNCERTAINTY.model_copy(update={"uncertainty_scale": 0.002})
-    other = GppUncertaintySource.find(run_file.model_copy(update={"slope": scaled}), 2011, tiles=NORTHERN).files
+    other = SlopeSource.find(
+        run_file.model_copy(update={"slope": scaled}), "gpp_uncertainty", 2011, tiles=NORTHERN
+    ).files
     assert other.stamp != first.stamp
     longer = WITH_UNCERTAINTY.model_copy(update={"max_gap_days": 5})
-    same = GppUncertaintySource.find(run_file.model_copy(update={"slope": longer}), 2011, tiles=NORTHERN).files
+    same = SlopeSource.find(
+        run_file.model_copy(update={"slope": longer}), "gpp_uncertainty", 2011, tiles=NORTHERN
+    ).files
     assert same == first
 
 
-def test_a_year_without_uncertainty_is_told_from_one_without_gpp(run_file: RunFile) -> None:
+def test_a_year_without_uncertainty_is_distinguished_from_one_without_gpp(run_file: RunFile) -> None:
     with pytest.raises(UserError, match=r"SLOPE GPP uncertainty: no file of 2020 .*sd/\{YYYY\}"):
-        GppUncertaintySource.find(run_file, 2020, tiles=NORTHERN)
+        SlopeSource.find(run_file, "gpp_uncertainty", 2020, tiles=NORTHERN)
 
 
 _REGION = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,11 @@ from pipeline.grid.domain import domain_of
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest
-from pipeline.inputs.view import CellInputs, InputsView, nearest_defined, open_inputs
+from pipeline.inputs.view import InputsView, nearest_defined, open_inputs
+from pipeline.simulate.crops import CropOfYear
+from pipeline.simulate.tile_year import TileYear
 from pipeline.sources.nldas2.daily import Window
+from pipeline.storage import repository
 from regions import load_region
 from tests.helpers import small_archives
 
@@ -45,9 +49,17 @@ def tiles(run_file: RunFile) -> tuple[Tile, ...]:
     return domain_of(load_region(run_file.region)).tiles
 
 
-def read(view: InputsView, tile: Tile, year: int) -> CellInputs:
-    mask = view.soil_defined(tile)
-    return view.read_tile_year(tile, year, mask=mask, crop_N=np.ones(mask.sum(), np.uint8))
+def read(view: InputsView, tile: Tile, year: int, *, mask: NDArray[np.bool_] | None = None) -> TileYear:
+    """Read the cells of a mask, or all with soil, as if they grew corn."""
+    mask = view.soil_defined(tile) if mask is None else mask
+    crop = CropOfYear(np.ones(mask.sum(), np.uint8), np.ones(mask.sum(), bool))
+    fractions_2N = view.crop_fractions(tile, year)[:, mask]
+    return view.read_tile_year(tile, year, mask=mask, crop=crop, fractions_2N=fractions_2N)
+
+
+def stored(view: InputsView, tile: Tile, path: str) -> NDArray[Any]:
+    """Values of a stored array (rows, cols) in a tile."""
+    return repository.values(view.root, path)[view.grid.window(tile)]
 
 
 def great_circle(longitude: float, latitude: float, window: Window) -> NDArray[np.float64]:
@@ -90,7 +102,8 @@ def test_gpp_is_that_of_its_own_cell(run_file: RunFile, view: InputsView) -> Non
         expected = np.broadcast_to(5 + 0.001 * col_N, (DAYS.size, col_N.size))
         np.testing.assert_allclose(cells.inputs.gpp_TN[DAYS], expected, rtol=1e-6)
         assert (cells.inputs.gpp_TN[:106] == 0).all()
-        assert (cells.filled_days_N == 198 - DAYS.size).all()
+        assert (stored(view, tile, "gpp/2011/filled_days") == 198 - DAYS.size).all()
+        assert cells.gpp_filled_N.all()
 
 
 def test_soil_is_that_of_the_map_units_and_cells_of_water_cannot_be_modelled(
@@ -103,9 +116,11 @@ def test_soil_is_that_of_the_map_units_and_cells_of_water_cannot_be_modelled(
     assert np.isclose(soc, 20, rtol=1e-5).any()
     assert np.isclose(soc, 10, rtol=1e-5).any()
     assert ((soc > 10 - 1e-4) & (soc < 20 + 1e-4)).all()
-    coverage = np.concatenate([read(view, tile, 2011).soil_coverage_N for tile in defined])
+    coverage = np.concatenate([stored(view, tile, "soil/soil_coverage")[mask] for tile, mask in defined.items()])
     assert coverage.min() > 0
     assert (coverage < 1 - 1e-6).any()
+    partial = np.concatenate([read(view, tile, 2011).partial_soil_N for tile in defined])
+    np.testing.assert_array_equal(partial, coverage < 0.999)
 
 
 def test_crops_rotate_from_year_to_year(run_file: RunFile, view: InputsView) -> None:
@@ -119,7 +134,7 @@ def test_a_mask_takes_the_same_cells_as_choosing_afterwards(run_file: RunFile, v
     tile = tiles(run_file)[-1]
     mask = view.soil_defined(tile)
     every, some = read(view, tile, 2012).inputs, mask & (np.arange(8) % 3 == 0)
-    few = view.read_tile_year(tile, 2012, mask=some, crop_N=np.full(some.sum(), 5, np.uint8)).inputs
+    few = read(view, tile, 2012, mask=some).inputs
     chosen = some[mask]
     np.testing.assert_array_equal(few.gpp_TN, every.gpp_TN[:, chosen])
     np.testing.assert_array_equal(few.soil_9N, every.soil_9N[:, chosen])
@@ -164,7 +179,7 @@ def test_what_is_not_ingested_is_refused_by_name(run_file: RunFile, view: Inputs
 def test_cells_without_soil_never_reach_the_network(run_file: RunFile, view: InputsView) -> None:
     lake = next(tile for tile in tiles(run_file) if not view.soil_defined(tile).all())
     with pytest.raises(UserError, match=f"{(~view.soil_defined(lake)).sum()} modelled cells of tile {lake.name}"):
-        view.read_tile_year(lake, 2011, mask=np.ones((8, 8), bool), crop_N=np.ones(64, np.uint8))
+        read(view, lake, 2011, mask=np.ones((8, 8), bool))
 
 
 @given(arrays(bool, (WINDOW.rows, WINDOW.cols)).filter(np.any), st.integers(0, 47), st.integers(0, 47))
@@ -183,5 +198,5 @@ def test_the_climate_cell_is_the_one_around_or_the_nearest_by_great_circle(
 
 
 def test_a_region_without_any_climate_is_refused() -> None:
-    with pytest.raises(UserError, match="undefined in the whole region"):
+    with pytest.raises(UserError, match="undefined everywhere in the region"):
         nearest_defined(TILE, WINDOW, defined_YX=np.zeros((WINDOW.rows, WINDOW.cols), bool))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import CELL_M, SINUSOIDAL, Grid
-from pipeline.sources.slope.reader import Unused, days_of, read_uncertainty, read_year
+from pipeline.sources.slope.reader import Unused, days_of, read_year
 from pipeline.sources.slope.settings import SlopeSettings
 
 SETTINGS = SlopeSettings()
@@ -43,17 +43,17 @@ def ramp() -> NDArray[np.int16]:
 def test_a_clip_with_a_margin_is_read_at_the_cells_of_the_grid(tmp_path: Path) -> None:
     write_day(tmp_path, dt.date(2001, 7, 1), ramp())
     year = read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS)
-    assert year.gpp_TYX.shape == (365, 48, 48)
-    july = year.gpp_TYX[181]
+    assert year.values_TYX.shape == (365, 48, 48)
+    july = year.values_TYX[181]
     assert july[0, 0] == pytest.approx(0.303)  # pixel (3, 3)
     assert july[47, 47] == pytest.approx(5.050)  # pixel (50, 50)
-    assert np.isnan(np.delete(year.gpp_TYX, 181, axis=0)).all()
+    assert np.isnan(np.delete(year.values_TYX, 181, axis=0)).all()
 
 
 def test_days_without_a_file_are_listed_and_leap_years_have_366(tmp_path: Path) -> None:
     write_day(tmp_path, dt.date(2004, 12, 31), ramp())
     year = read_year(tmp_path, year=2004, grid=GRID, settings=SETTINGS)
-    assert len(year.gpp_TYX) == 366
+    assert len(year.values_TYX) == 366
     assert len(year.absent_days) == 365
     assert dt.date(2004, 2, 29) in year.absent_days
     assert dt.date(2004, 12, 31) not in year.absent_days
@@ -67,7 +67,7 @@ def test_negative_fill_and_tagged_values_are_missing_and_counted_by_reason(tmp_p
     write_day(tmp_path, dt.date(2001, 7, 1), stored, nodata=255)
     write_day(tmp_path, dt.date(2001, 7, 2), stored, nodata=255)
     year = read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS)
-    july = year.gpp_TYX[181]
+    july = year.values_TYX[181]
     assert np.isnan(july[0, [0, 1, 2, 3, 5]]).all()
     assert np.isfinite(july).sum() == july.size - 5
     assert july[0, 4] == pytest.approx(32.766)
@@ -86,14 +86,14 @@ def test_files_of_real_numbers_are_read_with_scale_1_and_their_nan_is_counted(tm
     stored[3, 4] = np.nan
     write_day(tmp_path, dt.date(2001, 7, 1), stored)
     year = read_year(tmp_path, year=2001, grid=GRID, settings=SlopeSettings(scale=1))
-    assert year.gpp_TYX[181, 0, 0] == pytest.approx(0.303)
-    assert np.isnan(year.gpp_TYX[181, 0, 1])
+    assert year.values_TYX[181, 0, 0] == pytest.approx(0.303)
+    assert np.isnan(year.values_TYX[181, 0, 1])
     assert year.unused == Unused(not_a_number=1)
 
 
 def test_a_nodata_value_of_the_settings_is_missing_too(tmp_path: Path) -> None:
     write_day(tmp_path, dt.date(2001, 7, 1), ramp())
-    july = read_year(tmp_path, year=2001, grid=GRID, settings=SlopeSettings(nodata=303)).gpp_TYX[181]
+    july = read_year(tmp_path, year=2001, grid=GRID, settings=SlopeSettings(nodata=303)).values_TYX[181]
     assert np.isnan(july[0, 0])
     assert np.isfinite(july).sum() == july.size - 1
 
@@ -130,7 +130,7 @@ GDAL_WKT = (
 )
 def test_other_spellings_of_the_sinusoidal_plane_are_accepted(tmp_path: Path, spelling: str) -> None:
     write_day(tmp_path, dt.date(2001, 7, 1), ramp(), crs=spelling)
-    assert read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS).gpp_TYX[181, 0, 0] == pytest.approx(0.303)
+    assert read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS).values_TYX[181, 0, 0] == pytest.approx(0.303)
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,9 @@ HALF_CELLS = Affine.scale(0.5)
         ),
         ({"transform": CLIP @ Affine.translation(20, 0)}, SETTINGS, "use a larger clip"),
         ({"transform": CLIP @ Affine.translation(0, -20)}, SETTINGS, "use a larger clip"),
-        ({}, SlopeSettings(scale=1.0), r"5050 gC m-2 d-1 is above 50.*integers of 0\.001.*`scale` \(1\)"),
-        ({}, SlopeSettings(scale=0.01), r"50\.5 gC m-2 d-1 is above 50"),
-        ({}, SlopeSettings(scale=1e-4), r"stays at or below 0\.5[0-9]* gC m-2 d-1.*`scale` \(0\.0001\)"),
+        ({}, SlopeSettings(scale=1.0), r"5050 g C m-2 d-1 is above 50.*integers of 0\.001.*`scale` \(1\)"),
+        ({}, SlopeSettings(scale=0.01), r"50\.5 g C m-2 d-1 is above 50"),
+        ({}, SlopeSettings(scale=1e-4), r"stays at or below 0\.5[0-9]* g C m-2 d-1.*`scale` \(0\.0001\)"),
         ({"dtype": "float32"}, SETTINGS, "holds float32"),
     ],
 )
@@ -196,26 +196,26 @@ def test_a_file_that_does_not_fit_is_refused_by_its_place(
 
 def test_corners_printed_with_few_digits_are_accepted(tmp_path: Path) -> None:
     write_day(tmp_path, dt.date(2001, 7, 1), ramp(), transform=CLIP @ Affine.translation(0.01, -0.01))
-    assert read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS).gpp_TYX[181, 0, 0] == pytest.approx(0.303)
+    assert read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS).values_TYX[181, 0, 0] == pytest.approx(0.303)
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(0.0001, 0.0), (1.0, 5.0)])
 def test_a_file_that_names_another_scale_or_an_offset_is_refused(tmp_path: Path, scale: float, offset: float) -> None:
     path = write_day(tmp_path, dt.date(2001, 7, 1), ramp())
     tagged(scale, offset)(path)
-    with pytest.raises(UserError, match=rf"{path.name}: says .*`scale` is 0\.001"):
+    with pytest.raises(UserError, match=rf"{path.name}: its tags give .*`scale` is 0\.001"):
         read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS)
 
 
 def test_a_file_that_names_the_same_scale_is_read(tmp_path: Path) -> None:
     tagged(0.001)(write_day(tmp_path, dt.date(2001, 7, 1), ramp()))
-    assert read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS).gpp_TYX[181, 0, 0] == pytest.approx(0.303)
+    assert read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS).values_TYX[181, 0, 0] == pytest.approx(0.303)
 
 
 def test_a_summer_of_little_gpp_is_doubted_but_not_one_of_none_nor_a_winter(tmp_path: Path) -> None:
     low = np.full((60, 60), 999, np.int16)
     write_day(tmp_path, dt.date(2001, 5, 31), low)
-    assert np.nanmax(read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS).gpp_TYX) == pytest.approx(0.999)
+    assert np.nanmax(read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS).values_TYX) == pytest.approx(0.999)
     path = write_day(tmp_path, dt.date(2001, 6, 1), low)
     with pytest.raises(UserError, match="min_summer_peak"):
         read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS)
@@ -228,7 +228,7 @@ def test_a_summer_of_little_gpp_is_doubted_but_not_one_of_none_nor_a_winter(tmp_
 def test_a_file_without_coordinate_system_takes_that_of_the_settings(tmp_path: Path) -> None:
     write_day(tmp_path, dt.date(2001, 7, 1), ramp(), crs=None)
     year = read_year(tmp_path, year=2001, grid=GRID, settings=SlopeSettings(crs=SINUSOIDAL))
-    assert year.gpp_TYX[181, 0, 0] == pytest.approx(0.303)
+    assert year.values_TYX[181, 0, 0] == pytest.approx(0.303)
 
 
 @pytest.mark.parametrize(
@@ -267,34 +267,34 @@ def test_the_uncertainty_is_read_from_another_band_with_its_own_scale_and_no_gap
     uncertainty = np.full((60, 60), 150, np.int16)
     uncertainty[3, 3:5] = (-1, 32767)
     write_day(tmp_path, dt.date(2001, 7, 1), np.stack([ramp(), uncertainty]))
-    found = read_uncertainty(tmp_path, year=2001, grid=GRID, settings=OF_BAND_2)
+    found = read_year(tmp_path, year=2001, grid=GRID, settings=OF_BAND_2, quantity="gpp_uncertainty")
     july = found.values_TYX[181]
     assert np.isnan(july[0, :2]).all()
     np.testing.assert_allclose(july[1:], 1.5, rtol=1e-6)
     assert np.isnan(np.delete(found.values_TYX, 181, axis=0)).all()
     assert len(found.absent_days) == 364
     assert found.unused == Unused(negative=1, high=1)
-    assert read_year(tmp_path, year=2001, grid=GRID, settings=OF_BAND_2).gpp_TYX[181, 0, 0] == pytest.approx(0.303)
+    assert read_year(tmp_path, year=2001, grid=GRID, settings=OF_BAND_2).values_TYX[181, 0, 0] == pytest.approx(0.303)
 
 
 def test_the_uncertainty_is_read_from_files_of_its_own(tmp_path: Path) -> None:
     path = write_day(tmp_path, dt.date(2001, 7, 1), ramp())
     path.rename(path.with_name(path.name.replace("GPP.", "sd_")))
     settings = SlopeSettings(uncertainty_pattern="GPP250m/{YYYY}/sd_{YYYY}.{MM}.{DD}.{tile}.tif")
-    july = read_uncertainty(tmp_path, year=2001, grid=GRID, settings=settings).values_TYX[181]
+    july = read_year(tmp_path, year=2001, grid=GRID, settings=settings, quantity="gpp_uncertainty").values_TYX[181]
     assert july[47, 47] == pytest.approx(5.050)
 
 
 def test_a_file_without_the_band_of_the_uncertainty_is_refused(tmp_path: Path) -> None:
     path = write_day(tmp_path, dt.date(2001, 7, 1), ramp())
     with pytest.raises(UserError, match=f"{path.name}: holds 1 bands, not the 2 of `uncertainty_band`"):
-        read_uncertainty(tmp_path, year=2001, grid=GRID, settings=OF_BAND_2)
+        read_year(tmp_path, year=2001, grid=GRID, settings=OF_BAND_2, quantity="gpp_uncertainty")
 
 
 def test_an_implausible_uncertainty_names_its_own_scale(tmp_path: Path) -> None:
     write_day(tmp_path, dt.date(2001, 7, 1), np.stack([ramp(), ramp() * 4]))
     with pytest.raises(UserError, match=r"GPP uncertainty of 202 .*`uncertainty_scale` \(0\.01\)"):
-        read_uncertainty(tmp_path, year=2001, grid=GRID, settings=OF_BAND_2)
+        read_year(tmp_path, year=2001, grid=GRID, settings=OF_BAND_2, quantity="gpp_uncertainty")
 
 
 @pytest.mark.parametrize("same", [{"uncertainty_band": 1}, {"uncertainty_pattern": SETTINGS.pattern}])
@@ -311,6 +311,6 @@ def test_a_year_has_the_days_of_the_calendar() -> None:
 def test_a_leap_day_is_the_sixtieth(tmp_path: Path) -> None:
     write_day(tmp_path, dt.date(2004, 2, 29), ramp())
     write_day(tmp_path, dt.date(2004, 12, 31), ramp() + 1)
-    gpp_TYX = read_year(tmp_path, year=2004, grid=GRID, settings=SETTINGS).gpp_TYX
+    gpp_TYX = read_year(tmp_path, year=2004, grid=GRID, settings=SETTINGS).values_TYX
     assert gpp_TYX[59, 0, 0] == pytest.approx(0.303)
     assert gpp_TYX[365, 0, 0] == pytest.approx(0.304)
