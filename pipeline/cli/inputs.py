@@ -16,21 +16,21 @@ def inputs(
     years: Years = None,
     product: Products = None,
     by_year: Annotated[
-        bool, typer.Option("--by-year", help="every variable of every year, not of all years together")
+        bool, typer.Option("--by-year", help="show the variables of each year, not of all years together")
     ] = False,
     full: Annotated[
         bool, typer.Option("--full", help="read all cells of daily GPP, not a square in each tile")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON: every variable of every year")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON with every variable of every year")] = False,
     png: Annotated[
-        Path | None, typer.Option(help="picture to write; inputs.png in the exports' folder if absent")
+        Path | None, typer.Option(help="figure to write; inputs.png in the exports folder by default")
     ] = None,
-    no_png: Annotated[bool, typer.Option("--no-png", help="write no picture")] = False,
+    no_png: Annotated[bool, typer.Option("--no-png", help="write no figure")] = False,
 ) -> None:
-    """Show what is in the inputs store, beside what is plausible and what the network was trained on.
+    """Show the content of the inputs store beside plausible ranges and those of the network's training data.
 
-    Exit code 0 if all that is wanted is there and plausible; 1 if years or tiles are not ingested, or values lie
-    outside what is plausible.
+    Exit code 0 if all requested inputs are ingested and plausible; 1 if years or tiles are not ingested, or values are
+    implausible.
     """
     from pipeline.console import console, progress_bars
     from pipeline.errors import UserError
@@ -44,10 +44,10 @@ def inputs(
     if png and no_png:
         raise UserError(f"--png {png} and --no-png contradict each other; give one of them")
     job = Job.open(run_file)
-    picture = str(png) if png else files.join(job.run_file.stores.exports, "inputs.png")
+    picture = str(png) if png else files.join(job.stores.exports, "inputs.png")
     wanted = Wanted(job.years(years), tuple(product or PRODUCTS), everything=full)
-    archives = job.run_file.archives.by_product
-    survey_store = partial(report_inputs, job.run_file.stores.inputs, job.region, wanted, archives=archives)
+    archives = job.archives.by_product
+    survey_store = partial(report_inputs, job.stores.inputs, job.region, wanted, archives=archives)
     if as_json:
         report = survey_store()
         print(report.dumps())
@@ -59,6 +59,6 @@ def inputs(
         with files.writing(picture) as path:
             write_figure(path, job.region, report, everything=full)
         if not as_json:
-            console.print(f"picture: {picture}", soft_wrap=True)
+            console.print(f"figure: {picture}", soft_wrap=True)
     if not report.sound:
         raise typer.Exit(1)

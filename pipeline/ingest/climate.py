@@ -1,7 +1,7 @@
-"""NLDAS-2 on its way into the inputs store: months, read in parallel and kept as they end; then years made of them.
+"""NLDAS-2 on its way into the inputs store: months, read in parallel and committed as they end, then joined to years.
 
-A month that was read stays in the group `staging` until its year is whole, so that an ingest that was killed goes on
-with the next month. Where a few files of a year changed, only their months are read again.
+A month stays in the group `staging` until its year is complete, so that an ingest that was killed resumes with the next
+month. Where a few files of a year changed, only their months are read again.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pipeline.sources.nldas2.daily import DailyClimate, HourIndex, NldasSettings
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy, retried
 
+# Readers of the store look at `climate/YYYY` only: a month in here is visible to nobody but the next ingest.
 STAGING = "staging"
 MONTHS = range(1, 13)
 
@@ -50,7 +51,15 @@ class MonthRecord:
 
 @dataclass(frozen=True)
 class ClimateMonth:
-    """NLDAS-2 of one month on the store's window; `hours` are those that it may need."""
+    """NLDAS-2 of one month on the store's window.
+
+    Attributes
+    ----------
+    hours
+        Hours of the month and those beside its ends that its days may need, see `files.hours_of_month`.
+    stamp
+        Stamp of the files that hold them.
+    """
 
     year: int
     month: int
@@ -61,7 +70,7 @@ class ClimateMonth:
 
     @property
     def group(self) -> str:
-        """Where it is staged."""
+        """Its group in the store while it is staged."""
         return staging_name(self.year, self.month)
 
     @property
@@ -76,28 +85,31 @@ def staging_name(year: int, month: int) -> str:
 
 
 def stage(root: zarr.Group, month: ClimateMonth) -> None:
-    """Make the empty arrays of a month, in the place of any that were there for other files."""
+    """Make the empty arrays of a month, replacing any that were staged from other files."""
+    # Replaced even if it has a record: it is staged anew only because its files changed since it was read.
     if month.group in root:
         del root[month.group]
     group, area = root.create_group(month.group), (month.window.rows, month.window.cols)
     shape = (len(CLIMATE), month.days, *area)
+    # One chunk per variable: a month is written once as a whole and read once as a whole.
     group.create_array("climate", shape=shape, chunks=(1, *shape[1:]), dtype="float32", fill_value=np.nan)
     group.create_array("filled_hours", shape=area, chunks=area, dtype=FILLED_HOURS.dtype, fill_value=0)
 
 
 def staged(root: zarr.Group, year: int) -> dict[int, MonthRecord]:
-    """Return the months of a year that were read and wait for the others."""
+    """Return the months of a year that are staged, with their records."""
     groups = ((month, staging_name(year, month)) for month in MONTHS)
     records = (
         (month, repository.attribute(repository.subgroup(root, name), "month"))
         for month, name in groups
         if name in root
     )
+    # A month without a record has empty arrays only: its reading failed, or was killed.
     return {month: MonthRecord.parse(raw) for month, raw in records if raw}
 
 
 def kept(root: zarr.Group, year: int) -> dict[int, MonthRecord]:
-    """Return the months that an ingested year was made of."""
+    """Return the records of the months that an ingested year was made of."""
     name = group_name("climate", year)
     raw = repository.attribute(repository.subgroup(root, name), "months") if name in root else None
     return {int(month): MonthRecord.parse(record) for month, record in (raw or {}).items()}
@@ -113,7 +125,7 @@ class MonthWork:
 
 @dataclass(frozen=True)
 class MonthRead:
-    """A fork with a month in it, to be merged and committed with its record."""
+    """A fork that holds a month, to be merged and committed with the month's record."""
 
     fork: ForkSession
     record: MonthRecord
@@ -135,10 +147,12 @@ def _stage_month(root: zarr.Group, month: ClimateMonth) -> MonthRecord:
     first = dt.date(month.year, month.month, 1)
     last = first.replace(day=month.days)
     daily = read_days(month.hours, first=first, last=last, window=month.window, settings=month.settings)
+    # Cells without any value are water or lie outside the land mask; NaN anywhere else is a missing day.
     undefined_YX = np.asarray(np.isnan(daily.climate_FTYX).all((0, 1)))
     _check_complete(daily, undefined_YX)
     names = [variable.name for variable in CLIMATE]
     check_plausible("climate", dict(zip(names, daily.climate_FTYX, strict=True)))
+    # The record is not written here but in the commit of the fork: a month without one counts as not read.
     repository.array(group, "climate")[...] = canonical(daily.climate_FTYX)
     repository.array(group, "filled_hours")[...] = np.where(undefined_YX, 0, daily.missing_hours_TYX.sum(0))
     return MonthRecord(month.stamp, daily.duplicate_hours, daily.damaged)
@@ -147,21 +161,28 @@ def _stage_month(root: zarr.Group, month: ClimateMonth) -> MonthRecord:
 def _check_complete(daily: DailyClimate, undefined_YX: NDArray[np.bool_]) -> None:
     """Refuse a month with a missing day.
 
-    NLDAS-2 has no gaps of its own: a missing day is a missing download. It lacks its rain too, which nothing around it
-    tells, so that interpolating the rest would still leave the year without an end.
+    NLDAS-2 has no gaps of its own: a missing day is a missing download. It is not interpolated, since the rain of a day
+    cannot be estimated from the days around it.
     """
     missing_T = (np.isnan(daily.climate_FTYX).any(0) & ~undefined_YX).any((1, 2)) | undefined_YX.all()
     if missing_T.any():
         days = [daily.first_day + dt.timedelta(int(day)) for day in np.flatnonzero(missing_T)]
         damaged = f"; damaged: {'; '.join(daily.damaged[:5])}" if daily.damaged else ""
         raise UserError(
-            f"{len(days)} days are missing, or lack more hours than `max_missing_hours`: {_ranges(days)}; download "
-            f"them again{damaged}"
+            f"{len(days)} days are missing, or have more missing hours than `max_missing_hours`: {_ranges(days)}; "
+            f"download them again{damaged}"
         )
 
 
 def _ranges(days: Sequence[dt.date]) -> str:
-    """`2012-03-04 to 2012-03-06, 2012-07-01`, cut after five."""
+    """Return days in short, at most five ranges of them.
+
+    Examples
+    --------
+    >>> _ranges([dt.date(2012, 3, 4), dt.date(2012, 3, 5), dt.date(2012, 7, 1)])
+    '2012-03-04 to 2012-03-05, 2012-07-01'
+    """
+    # Consecutive days have the same difference to their place in the sequence.
     runs = groupby(enumerate(days), key=lambda item: item[1].toordinal() - item[0])
     spans = [[day for _, day in run] for _, run in runs]
     named = [f"{span[0]} to {span[-1]}" if len(span) > 1 else str(span[0]) for span in spans]
@@ -170,7 +191,7 @@ def _ranges(days: Sequence[dt.date]) -> str:
 
 @dataclass(frozen=True)
 class ClimateYear:
-    """A year put together of its staged months and, for the others, of what the store has of it."""
+    """A year joined from its staged months and, for the others, from the earlier state of the year in the store."""
 
     year: int
     fresh: frozenset[int]
@@ -181,14 +202,15 @@ class ClimateYear:
         return group_name("climate", self.year)
 
     def write(self, root: zarr.Group) -> Part:
-        """Write the year with the digest of each cell."""
+        """Write the year with the digest of each cell; raises `UserError` if the land mask differs between months."""
         group = repository.subgroup(root, self.group)
         climate_FTYX, filled_MYX = self._read(root, group)
+        # `read_month` refused missing days, so that a NaN beside values can only come from another land mask.
         undefined_YX = np.asarray(np.isnan(climate_FTYX).all((0, 1)))
         if (np.isnan(climate_FTYX).any((0, 1)) & ~undefined_YX).any():
             raise UserError(
-                f"NLDAS-2 {self.year}: cells that have values in one month have none in another, so that files of "
-                f"different products or land masks are mixed; take one product"
+                f"NLDAS-2 {self.year}: cells with values in one month have none in another, so that files of different "
+                f"products or land masks must have been mixed; use files of one product"
             )
         digests_YXB = cell_digests(climate_FTYX, undefined_YX)
         for variable, values in zip(CLIMATE, climate_FTYX, strict=True):
@@ -196,13 +218,15 @@ class ClimateYear:
         repository.array(group, FILLED_HOURS.name)[...] = filled_MYX
         repository.array(group, "digest")[...] = digests_YXB
         counts = {"hours filled": int(filled_MYX.sum())}
+        # One digest of all cells decides whether the year changed; those of the cells, which of the tiles did.
         return Part({"cells": content_digest(digests_YXB)}, Summary.of(climate_FTYX[1], undefined_YX, counts))
 
     def _read(self, root: zarr.Group, group: zarr.Group) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
-        """Series (7, days, rows, cols) and hours filled (12, rows, cols); 0.25 GB for the Midwest."""
+        """Return series (7, days, rows, cols) and hours filled (12, rows, cols); 0.25 GB for the Midwest."""
         series = [repository.array(group, variable.name) for variable in CLIMATE]
         climate_FTYX = np.empty((len(series), *series[0].shape), np.float32)
         filled_MYX = repository.values(group, FILLED_HOURS.name)
+        # Months that did not change keep the values that the year has; a year read for the first time has none.
         if len(self.fresh) < len(MONTHS):
             for values_TYX, array in zip(climate_FTYX, series, strict=True):
                 values_TYX[:] = array[...]
@@ -216,9 +240,13 @@ class ClimateYear:
 
 
 def settle(root: zarr.Group, written: ClimateYear) -> tuple[MonthRecord, ...]:
-    """Note on a year which months it is made of, and clear away what was staged, also for files that are gone again."""
+    """Record the months that a year is made of, and delete all staged ones; return the records.
+
+    Months staged from files that are gone again are deleted too: they would be taken for those of a later ingest.
+    """
     year, waiting = written.year, staged(root, written.year)
     fresh = {month: record for month, record in waiting.items() if month in written.fresh}
+    # Only months of the plan: others may be staged from files that have changed again since.
     months = dict(sorted((kept(root, year) | fresh).items()))
     group = repository.subgroup(root, written.group)
     group.attrs["months"] = {str(month): record.as_json() for month, record in months.items()}
@@ -228,7 +256,10 @@ def settle(root: zarr.Group, written: ClimateYear) -> tuple[MonthRecord, ...]:
 
 
 def cell_digests(climate_FTYX: NDArray[np.float32], undefined_YX: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return the digest (rows, cols, 16) of each cell's series; zeros where the cell is undefined."""
+    """Return the digest (rows, cols, 16) of each cell's series; zeros where the cell is undefined.
+
+    A tile reads about 6 x 6 of the window's cells: with a digest for each, a change elsewhere leaves its results valid.
+    """
     digests = np.zeros((*undefined_YX.shape, DIGEST_BYTES), np.uint8)
     for row, col in np.argwhere(~undefined_YX):
         digests[row, col] = np.frombuffer(bytes.fromhex(content_digest(climate_FTYX[:, :, row, col])), np.uint8)

@@ -1,4 +1,4 @@
-"""Which files of the archives make a product-year, and whether they are those that were ingested.
+"""Files of the archives that make up a product-year, and the stamp by which they are compared with those ingested.
 
 The stamp of a file set covers the names, sizes and modification times of its files and the settings they are read with;
 it decides whether a product-year is read again. Runs depend on digests of content instead: a new stamp alone makes no
@@ -23,12 +23,12 @@ from pipeline.sources.nldas2.daily import HourIndex
 from pipeline.sources.slope.reader import days_of
 from pipeline.sources.slope.settings import LAST_RELEASED, Layer
 
-READERS_VERSION = 2  # raised when a reader gives other values for the same files: all is then read again
+READERS_VERSION = 2  # to be raised when a reader returns other values for the same files: everything is read again
 
 
 @dataclass(frozen=True)
 class FileSet:
-    """Files of a product-year."""
+    """Number, total size and stamp of the files of a product-year."""
 
     count: int
     size_bytes: int
@@ -39,15 +39,18 @@ def file_set(paths: Iterable[Path], *, root: Path, settings: BaseModel) -> FileS
     """Return number, size and stamp of files below `root`; a folder among `paths` stands for all files in it."""
     found = sorted(file for path in paths for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file())
     stats = ((str(file.relative_to(root)), file.stat()) for file in found)
+    # Not the contents: reading them to see that nothing changed would take as long as ingesting them.
     facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     content = json.dumps([READERS_VERSION, settings.model_dump(mode="json"), facts])
     return FileSet(len(facts), sum(size for _, size, _ in facts), content_digest(content.encode()))
 
 
 def hours_of_month(index: HourIndex, year: int, month: int) -> HourIndex:
-    """Return the part of an index that a month can need: with a day before (filling) and two after (day windows).
+    """Return the part of an index that a month may need.
 
-    Damaged files whose hours nobody knows are left out: they belong to the archive, not to a month.
+    It includes a day before the month and two after: missing hours are interpolated between neighbours up to a day
+    away, and a day of local standard time ends up to nine hours after that of the UTC stamps. Damaged files of unknown
+    hour are left out: they belong to the archive, not to a month.
     """
     first, last = _span(year, month)
     chosen = (index.hour_N >= first - 24) & (index.hour_N < last + 48)
@@ -58,13 +61,13 @@ def hours_of_month(index: HourIndex, year: int, month: int) -> HourIndex:
 
 
 def holds_month(index: HourIndex, year: int, month: int) -> bool:
-    """Say whether an index has any hour of a month."""
+    """Return whether an index has any hour of a month."""
     first, last = _span(year, month)
     return bool(((index.hour_N >= first) & (index.hour_N < last)).any())
 
 
 def _span(year: int, month: int) -> tuple[int, int]:
-    """First hour of a month and of the next one, since 1970."""
+    """Return the first hour of a month and of the next one [hours since 1970-01-01 00 UTC]."""
     start = np.datetime64(f"{year}-{month:02d}", "M")
     first, last = (int(bound.astype("datetime64[h]").astype(np.int64)) for bound in (start, start + 1))
     return first, last
@@ -72,7 +75,7 @@ def _span(year: int, month: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class LayerFiles:
-    """The GeoTIFFs of a SLOPE layer in one year, and which folder serves each MODIS tile."""
+    """The GeoTIFFs of a SLOPE layer in one year, and the folder that holds those of each MODIS tile."""
 
     files: FileSet
     folders: Mapping[str, Path]
@@ -81,20 +84,20 @@ class LayerFiles:
 def gpp_files(
     folders: Sequence[Path], *, year: int, tiles: Iterable[Tile], layer: Layer, settings: BaseModel
 ) -> LayerFiles:
-    """Return the files of `layer` in the MODIS tiles of `tiles`, each tile's from the one folder that has any.
+    """Return the files of `layer` in the MODIS tiles of `tiles`; those of each MODIS tile come from one folder.
 
     Parameters
     ----------
     folders
-        The archive's, then the one for what a user adds; in the same layout.
+        The archive's folder, then the one for files that a user adds, in the same layout.
     settings
-        All that the files are read with.
+        Settings that decide on the values.
 
     Raises
     ------
     UserError
-        Naming every MODIS tile without a file, or with files in both folders; and every file that is of no day of
-        `year`, such as one that lies in another year's folder.
+        Naming every MODIS tile without a file, or with files in both folders; or a file whose date is not in `year`,
+        such as one in another year's folder.
     """
     paths: dict[Path, list[Path]] = {folder: [] for folder in folders}  # once, where both are the same
     served, faults = {}, []
@@ -118,8 +121,9 @@ def _of_year(folder: Path, *, year: int, modis: str, layer: Layer) -> list[Path]
     strays = [path for path in found if path not in expected]
     if strays:
         raise UserError(
-            f"{strays[0]}: is of no day of {year}{f', as {len(strays) - 1} others' if strays[1:] else ''}; move it to "
-            f"the folder of its year or remove it"
+            f"{strays[0]}: its date is not a day of {year}"
+            f"{f' (nor that of {len(strays) - 1} others)' if strays[1:] else ''}; move it to the folder of its year or "
+            f"remove it"
         )
     return found
 
@@ -127,7 +131,7 @@ def _of_year(folder: Path, *, year: int, modis: str, layer: Layer) -> list[Path]
 def _unclear(folders: Sequence[Path], *, year: int, modis: str, layer: Layer, twice: bool) -> str:
     if twice:
         places = " and ".join(map(str, folders))
-        return f"SLOPE {layer.quantity}: MODIS tile {modis} has files of {year} in both {places}; keep those of one"
+        return f"SLOPE {layer.quantity}: MODIS tile {modis} has files of {year} in both {places}; keep one set"
     places = " nor ".join(str(folder / layer.pattern) for folder in folders)
     remedy = "download that year into `archives.slope`"
     if year > LAST_RELEASED:
@@ -139,6 +143,6 @@ def _unclear(folders: Sequence[Path], *, year: int, modis: str, layer: Layer, tw
 
 
 def _together(parts: Sequence[FileSet]) -> FileSet:
-    """Several sets as one."""
+    """Return several sets as one."""
     stamp = json_digest([part.stamp for part in parts])
     return FileSet(sum(part.count for part in parts), sum(part.size_bytes for part in parts), stamp)

@@ -148,6 +148,7 @@ def _compare(archives: _Archives, products: Sequence[str], years: Sequence[int])
     An ingested product-year whose archive is gone is kept as it is: users remove archives to free space.
     """
     yearly = [product for product in YEARLY if product in products]
+    # The uncertainty has no name of its own on the command line: it is ingested with GPP where it is configured.
     if "gpp" in products and archives.run_file.slope.uncertainty:
         yearly.append("gpp_uncertainty")
     asked: list[tuple[str, int | None]] = [(product, year) for product in yearly for year in years]
@@ -206,12 +207,15 @@ class _Archives:
             ClimateMonth(year, month, self.extent.window, hours[month], settings, files[month].stamp)
             for month in MONTHS
         ]
+        # Neighbouring months share files, which count once in the year's record.
         everything = {path for of_month in hours.values() for path in of_month.files}
         return self._monthly(year, months, file_set(everything, root=folder, settings=settings))
 
     def _monthly(self, year: int, months: Sequence[ClimateMonth], files: FileSet) -> ProductYear:
         """Compare the months of a year with those it was made of, and with those staged for it."""
         record = self.record("climate", year)
+        # A month may be up to date in the year, or staged by an ingest that did not complete the year, or neither: then
+        # it is read. A staged month replaces that of the year in the block, which is written if any month changed.
         old, waiting = ({}, {}) if self.root is None else (kept(self.root, year), staged(self.root, year))
         changed = [month for month in months if not _read_from(old.get(month.month), month)]
         block = ClimateYear(year, frozenset(month.month for month in changed))
@@ -229,6 +233,7 @@ class _Archives:
         """Granules that cannot be opened and whose names do not give their hours."""
         return () if isinstance(self._hours, UserError) else self._hours.damaged
 
+    # An error is kept as a value, since it must be reported for each year without searching the archive again.
     @cached_property
     def _hours(self) -> HourIndex | UserError:
         """The hours of all granules, or why they are unknown: determined once, not for every year."""
@@ -240,6 +245,7 @@ class _Archives:
     def _gridded(self, source: GridSource, year: int | None) -> ProductYear:
         record, group, files = self.record(source.product, year), group_name(source.product, year), source.files
         blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in strips(self.domain.tiles))
+        # The stamp covers files and settings, but not the region: one that grew needs tiles that are not there yet.
         current = record is not None and record.stamp == files.stamp and self._has_all_tiles(group)
         return ProductYear(source.product, year, files, () if current else blocks, record, source.notes)
 

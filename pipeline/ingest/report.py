@@ -1,4 +1,4 @@
-"""What an ingest found and did, for people."""
+"""Report of an ingest, as a table and remarks for the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.inputs.layout import LEADING, Record
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One product-year of a report; `before` is how it was ingested earlier, `record` how it is now."""
+    """One product-year of a report, with its record now and `before` the ingest."""
 
     wanted: ProductYear
     record: Record
@@ -33,7 +33,7 @@ class ReportRow:
 
     @property
     def state(self) -> str:
-        """What became of it: a product-year that was read again may hold what it held before."""
+        """Outcome: one that was read again may still have the content it had before."""
         if self.wanted.kept_because:
             return "kept"
         if self.record is self.before:
@@ -44,7 +44,7 @@ class ReportRow:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """What a table shows of it."""
+        """Its row of the table."""
         record, leading = self.record, LEADING[self.product]
         unit = "" if leading.units == "1" else f" {leading.units}"
         span = "" if record.minimum is None else f"{record.minimum:.3g} to {record.maximum:.3g}"
@@ -59,22 +59,31 @@ class ReportRow:
 
     @property
     def remarks(self) -> Iterator[str]:
-        """What was counted on the way and what the numbers can be traced to, if it was read; why it was kept, if so."""
+        """Counts and notes if it was read; the reason if it was kept without its archive."""
         if self.wanted.kept_because:
-            yield f"{self.wanted.group}: kept as it was ingested, since {self.wanted.kept_because}"
+            yield f"{self.wanted.group}: kept as ingested, since it could not be compared: {self.wanted.kept_because}"
         if self.record is self.before:
             return
-        counts = [f"{count:,} {what}" for what, count in self.record.counts.items() if count]
+        counts = [f"{name}: {count:,}" for name, count in self.record.counts.items() if count]
         if counts:
-            yield f"{self.wanted.group}: {', '.join(counts)}"
+            yield f"{self.wanted.group}: {'; '.join(counts)}"
         yield from (f"{self.wanted.group}: {topic}: {note}" for topic, note in self.record.notes.items())
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest found and did: product-years in the store, those that no archive holds, and what failed.
+    """Outcome of an ingest.
 
-    `damaged` are files of the archives of which not even the year is known.
+    Attributes
+    ----------
+    rows
+        Product-years in the store.
+    absent
+        Product-years that are in no archive.
+    damaged
+        Files of unknown year that cannot be opened.
+    failures
+        Product-years that could not be read, with the reasons.
     """
 
     rows: tuple[ReportRow, ...]
@@ -83,13 +92,13 @@ class IngestReport:
     failures: tuple[str, ...] = ()
 
     def __rich__(self) -> Group:
-        """Return a table for the terminal, and what is to be said below it."""
+        """Return a table for the terminal, and remarks below it."""
         table = Table(title="Inputs store", box=None, pad_edge=False)
-        for heading in ("", "files", "missing", "range", "digest", ""):
+        for heading in ("product", "files", "missing", "range", "digest", "state"):
             table.add_column(heading, no_wrap=True)
         for row in self.rows:
             table.add_row(*row.cells)
         below = [remark for row in self.rows for remark in row.remarks]
         below += [f"left out: {damaged}" for damaged in self.damaged]
-        below += [f"{one.group} waits: {one.reason}" for one in self.absent]
+        below += [f"{one.group} is not ingested: {one.reason}" for one in self.absent]
         return Group(table, *map(Text, below))  # as they are: paths may hold brackets

@@ -77,6 +77,8 @@ def ingest(
     """
     with store.sole_writer(plan.location) as still_held:
         committer = open_for_writing(plan.location, plan.extent, policy=policy, still_held=still_held)
+        # Before any fork: workers write chunks into arrays that exist, and a fork merges only while their metadata stay
+        # the same. Two workers that each made an array would contradict each other.
         committer.commit("make room for inputs", partial(_make_room, plan.todo))
         work = _Ingest(committer, executor, _Bars(plan, progress))
         work.read_months(plan.todo)
@@ -158,7 +160,7 @@ class _Ingest:
             self.bars.step(group.wanted.product)
             if outcome.result is None:
                 self.errors[group.wanted.group].append(outcome.error or "unknown error")
-                continue
+                continue  # its blocks that are written are never merged: the earlier state of the product-year stays
             group.written.append(outcome.result)
             if group.finished:
                 self.records[group.wanted.group] = self._commit(group)
@@ -167,6 +169,7 @@ class _Ingest:
         base = self._session()
         for group in gathered:
             for block in group.wanted.blocks:
+                # Executors draw works lazily: after a block has failed, the rest of its product-year is not read.
                 if group.wanted.group not in self.errors:
                     yield Work(block, base.fork())
 
@@ -186,6 +189,7 @@ class _Ingest:
     def _commit(self, gathered: _Gathered) -> Record:
         """Commit a product-year: its blocks, their digests and its record."""
         wanted, parts = gathered.wanted, [written.part for written in gathered.written]
+        # Blocks end in any order; sorted, equal contents have equal records.
         digests = dict(sorted((name, digest) for part in parts for name, digest in part.digests.items()))
         summary = reduce(add, (part.summary for part in parts), Summary())
         of_blocks = _record(wanted, summary, digest=json_digest(digests))

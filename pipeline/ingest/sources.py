@@ -1,4 +1,4 @@
-"""Gridded products as ingest sees them: files found in an archive, read on any rectangle of cells, counted."""
+"""Gridded products for ingest: files found in archives, read on any rectangle of cells under the store's names."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class GridSource(Protocol):
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """What its numbers can be traced to beyond its files, by topic: layers by state, methods."""
+        """Provenance beyond the files, by topic: layers by state, methods."""
         ...
 
     def read(self, grid: Grid) -> CellArrays:
@@ -104,7 +104,7 @@ class SlopeSource:
 
     def _filled(self, observed: SlopeYear) -> CellArrays:
         filled = fill_gaps(observed.values_TYX, settings=self.settings)
-        missing_YX = np.isnan(filled.gpp_TYX[0])
+        missing_YX = np.isnan(filled.gpp_TYX[0])  # `fill_gaps` leaves NaN on all days of a year or on none
         return CellArrays(
             {
                 "gpp": filled.gpp_TYX,
@@ -129,7 +129,7 @@ def _unfilled(observed: SlopeYear) -> CellArrays:
 
 
 def _served(folders: Mapping[str, Path]) -> dict[str, str]:
-    """The MODIS tiles that each folder served."""
+    """Return the MODIS tiles that each folder served, as notes."""
     return {
         f"files of {folder}": ", ".join(modis for modis, its in folders.items() if its == folder)
         for folder in dict.fromkeys(folders.values())
@@ -151,7 +151,7 @@ def _unused_counts(unused: Unused) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class SoilSource:
-    """Soil of the product that is chosen; the stamp of its files stands for their content in the cache."""
+    """Soil of the product that the settings choose."""
 
     files: FileSet
     found: SoilProduct
@@ -166,9 +166,10 @@ class SoilSource:
         return cls(file_set(found.files, root=folder, settings=settings), found, found.notes)
 
     def read(self, grid: Grid) -> CellArrays:
-        """Average the soil over the cells."""
+        """Average the soil over the cells by area."""
         soil = _soil_reader(self)(grid)
         arrays: dict[str, NDArray[Any]] = dict(zip(QUANTITIES, soil.values_QYX, strict=True))
+        # The network needs all nine features: a cell without one of them cannot be modelled.
         missing = np.asarray(np.isnan(soil.features_FYX).any(axis=0))
         partial = (soil.coverage_YX < 1) & ~missing
         counts = {"cells partly covered": int(partial.sum()), "unknown map units": len(soil.unknown_mukeys)}
@@ -185,6 +186,8 @@ def _find_soil(run_file: RunFile) -> SoilProduct:
     return gssurgo.find_archive(folder, settings=settings)
 
 
+# A worker reads the soil tables once and not for every strip. The source is the key of the cache: its file set changes
+# with the files.
 @lru_cache(maxsize=1)
 def _soil_reader(source: SoilSource) -> Callable[[Grid], GridSoil]:
     return source.found.reader()
@@ -192,7 +195,7 @@ def _soil_reader(source: SoilSource) -> Callable[[Grid], GridSoil]:
 
 @dataclass(frozen=True)
 class CropSource:
-    """The crop layers of one year: which serves which state, and their shares put together."""
+    """The crop layers of one year, each for the states that it serves."""
 
     files: FileSet
     layers: YearLayers
@@ -202,7 +205,7 @@ class CropSource:
 
     @classmethod
     def find(cls, run_file: RunFile, year: int) -> CropSource:
-        """Find the layers of a year; raises `UserError` for a state without the one it needs, or with several."""
+        """Find the layers of a year; raises `UserError` for a state whose layer is absent or there several times."""
         settings = run_file.crop
         folders = {Product.CDL: run_file.archives.crop, Product.CSDL: run_file.archives.csdl}
         archives = CropArchives(folders[Product.CDL], folders[Product.CSDL], settings)
@@ -211,14 +214,14 @@ class CropSource:
             product.name: file_set(layers.files_of(product), root=folder, settings=settings.decoding)
             for product, folder in folders.items()
         }
-        # Which layer serves a state decides as much as what is in it.
+        # The choice of layers decides on the values as much as their content does.
         stamp = json_digest({name: files.stamp for name, files in sets.items()} | layers.notes)
         count = sum(files.count for files in sets.values())
         size_bytes = sum(files.size_bytes for files in sets.values())
         return cls(FileSet(count, size_bytes, stamp), layers, settings, layers.notes)
 
     def read(self, grid: Grid) -> CellArrays:
-        """Overlap with the cells."""
+        """Return the shares of corn and soybean from exact overlaps of pixels and cells."""
         crops = compose(self.layers, grid=grid, settings=self.settings)
         shares = crops.shares
         arrays: dict[str, NDArray[Any]] = {

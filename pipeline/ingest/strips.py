@@ -1,7 +1,7 @@
-"""Blocks of ingest: read a part of an archive, write it to a fork of the inputs store, return what to commit.
+"""Blocks of ingest: each reads a part of an archive and writes it to a fork of the inputs store.
 
-A block of gridded products is a strip of tiles, side by side in one MODIS tile; it owns their shards. Those of climate
-are in `climate_blocks`. No array travels between processes.
+A block of a gridded product is a strip of tiles, side by side in one MODIS tile; no other block writes their shards.
+Blocks of climate are in `climate`. No array travels between processes: a block returns its fork, digests and counts.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from pipeline.inputs.limits import faults
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy, retried
 
-STRIP_CELLS = 230_400  # wider strips share more of each file's decoding; a worker peaks at 1.5 GB for a year of GPP
+# Four tiles of 240 cells: wider strips decode each file less often; a worker peaks at 1.5 GB for a year of GPP.
+STRIP_CELLS = 230_400
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What is reported of a part of a product-year; parts add up."""
+    """Counts and range of a part of a product-year, for the report; summaries of parts add up."""
 
     cells: int = 0
     missing: int = 0
@@ -50,7 +51,7 @@ class Summary:
 
     @classmethod
     def of(cls, leading: NDArray[Any], missing: NDArray[Any], counts: Mapping[str, int]) -> Summary:
-        """Summarise a part: the range of its leading variable, the cells that lack data, what else was counted."""
+        """Summarise a part: range of its leading variable, cells without data, further counts."""
         low = np.fmin.reduce(leading, axis=None, initial=np.inf)
         high = np.fmax.reduce(leading, axis=None, initial=-np.inf)
         return cls(missing.size, int(missing.sum()), float(low), float(high), Counter(counts))
@@ -58,7 +59,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Part:
-    """What a block contributes to a product-year: digests of content by name, and what is reported."""
+    """Contribution of a block to a product-year: digests of content by name, and its summary."""
 
     digests: dict[str, str]
     summary: Summary
@@ -74,12 +75,18 @@ class StripBlock:
     source: GridSource
 
     def write(self, root: zarr.Group) -> Part:
-        """Read the strip and write it with the digest of each tile: of what the network reads, in a fixed order."""
+        """Read the strip and write it; return the digest of each tile and the summary.
+
+        Digests cover the arrays that a run reads, in a fixed order: other variables may change without making results
+        stale.
+        """
         first, edge, product = self.tiles[0], self.grid.tile_cells, self.source.product
         width = edge * len(self.tiles)
+        # The source's grid covers the strip alone; rows and columns below are those of the store.
         layers = self.source.read(Grid(first.first_row, first.first_col, edge, width, edge))
         rows, cols = self.grid.window(first)
         group = repository.subgroup(root, self.group)
+        # Before the digests are computed: they cover the values as they are stored.
         arrays = {name: canonical(values) for name, values in layers.arrays.items()}
         check_plausible(product, arrays)
         for name, values in arrays.items():
@@ -92,7 +99,8 @@ class StripBlock:
 
 
 def check_plausible(product: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Raise `UserError` naming every variable with values that none can have, and the likely cause."""
+    """Raise `UserError` naming every variable with impossible values, and their likely cause."""
+    # fmin and fmax ignore NaN, which no limit concerns.
     extremes = {name: (_extreme(np.fmin, values), _extreme(np.fmax, values)) for name, values in arrays.items()}
     found = [faults(product, name, low, high) for name, (low, high) in extremes.items()]
     if any(found):
@@ -100,22 +108,30 @@ def check_plausible(product: str, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _extreme(extreme: np.ufunc, values: NDArray[Any]) -> float | None:
-    """Smallest or largest value, or None where all are missing."""
+    """Return the smallest or largest value, or None where all are missing."""
     value = float(extreme.reduce(values, axis=None))
     return value if np.isfinite(value) else None
 
 
 def canonical(values: NDArray[Any]) -> NDArray[Any]:
-    """Return values with one bit pattern for NaN and one for 0, so that equal content has equal digests."""
+    """Return values with one bit pattern for NaN and one for 0, so that equal content has equal digests.
+
+    Examples
+    --------
+    >>> canonical(np.array([-0.0, 1.0], np.float32)).tobytes() == np.array([0.0, 1.0], np.float32).tobytes()
+    True
+    """
     if values.dtype.kind != "f":
         return values
+    # IEEE 754 has millions of NaNs, and -0.0 + 0.0 is 0.0.
     stored: NDArray[Any] = np.where(np.isnan(values), values.dtype.type(np.nan), values + values.dtype.type(0))
     return stored
 
 
 def strips(tiles: Sequence[Tile]) -> Iterator[tuple[Tile, ...]]:
-    """Yield the tiles in runs of neighbours in one row of one MODIS tile, none of more than `STRIP_CELLS` cells."""
+    """Yield the tiles in runs of neighbours in one row of one MODIS tile, of up to `STRIP_CELLS` cells or one tile."""
     ordered = sorted(tiles, key=lambda tile: (tile.h, tile.v, tile.row, tile.col))
+    # Neighbours have the same difference between column and place in the order.
     runs = groupby(enumerate(ordered), key=lambda item: (item[1].h, item[1].v, item[1].row, item[1].col - item[0]))
     for _, run in runs:
         strip = [tile for _, tile in run]
@@ -146,7 +162,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Written:
-    """A fork with what a block wrote to it, to be merged and committed."""
+    """A fork that holds a block, to be merged and committed."""
 
     fork: ForkSession
     part: Part

@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 4096  # within the bounds; percentiles are known to one of them
-_PIECE = 1_000_000  # values at a time: temporary arrays stay at some 10 MB
+BINS = 4096  # within the bounds; percentiles are accurate to one of them
+_PIECE = 1_000_000  # values at a time: temporary arrays stay at about 10 MB
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What values are counted against: `low` to `high` span the histogram; in training the network saw `trained`.
+    """Limits against which values are counted.
 
-    Without finite bounds there are no percentiles.
+    Attributes
+    ----------
+    low, high
+        Range of the histogram; if not finite, there are no percentiles.
+    trained
+        Range of the network's training data.
     """
 
     low: float
@@ -32,16 +37,30 @@ class Bounds:
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """Values of one variable on any set of cells and days: a commutative monoid for distributions of the same bounds.
+    """Distribution of a variable over any set of cells and days.
+
+    Distributions of the same bounds form a commutative monoid: those of parts add up to that of all values, whatever
+    the parts and their order, so that a survey holds one part of the store at a time in memory.
 
     Attributes
     ----------
     missing
-        Values that are NaN; in nothing else.
+        Number of NaNs, which count in nothing else.
+    total
+        Sum.
+    minimum, maximum
+        Extremes; infinite without values.
     untrained
-        Values outside `bounds.trained`.
+        Number outside `bounds.trained`.
     bins
-        (BINS + 2,) values below the bounds, in each bin, above the bounds.
+        (BINS + 2,) numbers below the bounds, in each bin, above the bounds.
+
+    Examples
+    --------
+    >>> bounds = Bounds(0, 10)
+    >>> found = Distribution.of(np.array([1.0, np.nan]), bounds) + Distribution.of(np.array([3.0, 11.0]), bounds)
+    >>> found.count, found.missing, found.mean, found.outside
+    (3, 1, 5.0, 1)
     """
 
     bounds: Bounds
@@ -89,12 +108,12 @@ class Distribution:
 
     @property
     def count(self) -> int:
-        """Values that are not missing."""
+        """Number of values that are not missing."""
         return int(self.bins.sum())
 
     @property
     def outside(self) -> int:
-        """Values outside the bounds."""
+        """Number of values outside the bounds."""
         return int(self.bins[0] + self.bins[-1])
 
     @property
@@ -103,9 +122,9 @@ class Distribution:
         return self.total / self.count if self.count else np.nan
 
     def percentile(self, percent: float) -> float:
-        """Return the value that `percent` (above 0) of all don't exceed, low by one bin at most; NaN without values.
+        """Return the value that `percent` (above 0) of all values do not exceed; NaN without values.
 
-        Beyond the bounds only the extremes are known.
+        It may be low by one bin; beyond the bounds only the extremes are known.
         """
         if not self.count or np.isinf(self.bounds.width):
             return np.nan
@@ -127,7 +146,7 @@ def _histogram(values: NDArray[Any], bounds: Bounds) -> NDArray[np.int64]:
         return np.bincount(np.ones(values.size, np.intp), minlength=BINS + 2)
     below, above = int((values < bounds.low).sum()), int((values > bounds.high).sum())
     inside = values[(values >= bounds.low) & (values <= bounds.high)] if below or above else values
-    # In the values' own precision, which is quick: it moves a bin's edge by a thousandth of its width.
+    # In the values' own precision, which is faster: it shifts the edges of bins by a thousandth of their width.
     index = ((inside - bounds.low) / bounds.width).astype(np.intp)
     within = np.bincount(np.clip(index, 0, BINS - 1, out=index), minlength=BINS)
     return np.concatenate([[below], within, [above]])

@@ -1,14 +1,14 @@
-"""The inputs store: analysis-ready inputs of a region in one Icechunk repository.
+"""Layout of the inputs store: analysis-ready inputs of a region in one Icechunk repository.
 
     climate/YYYY  seven daily series (time, lat, lon) on the region's NLDAS-2 window; digest of each cell
-    staging/...   months of climate that wait for the rest of their year
+    staging/...   months of climate whose year is not complete yet
     gpp/YYYY      gpp (time, y, x), one shard per tile; days filled (y, x)
-    gpp_uncertainty/YYYY  the same for its uncertainty, where configured; no run reads it
+    gpp_uncertainty/YYYY  uncertainty of gpp (time, y, x), where configured; no run reads it
     soil          nine features and their coverage (y, x)
     crop/YYYY     corn and soybean fraction, share covered (y, x)
 
 Data, digests and record of a product-year are committed together: a group without the attribute `ingest` is not
-ingested, whatever arrays it has. Digests cover the arrays as stored, never files, formats or times.
+ingested, even if it has arrays. Digests cover the arrays as stored, never files, formats or times.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ _CLIMATE_EDGE = 16  # NLDAS-2 cells of a chunk: a tile reads about 6 x 6 of them
 YEARLY = ("climate", "gpp", "crop")
 PRODUCTS = (*YEARLY, "soil")
 
+# CF cell methods over the hours of a day.
 _CELL_METHODS = {
     "RADN": "time: mean",
     "TMAX_AIR": "time: maximum",
@@ -67,7 +68,7 @@ GPP = (
     Variable("dormant_days", "1", "missing days of the dormant season, set to 0", dtype="uint16"),
     Variable("longest_gap_days", "1", "longest gap in the growing season", dtype="uint16"),
 )
-# A product of its own: it can come later, or not, without touching what runs read.
+# A product of its own: it can be added later, or not at all, without changing the inputs of runs.
 GPP_UNCERTAINTY = (
     Variable("gpp_uncertainty", "g m-2 d-1", "uncertainty of gross primary production, carbon, as released, gaps kept"),
 )
@@ -89,7 +90,7 @@ CROP = (
     ),
 )
 ON_GRID = {"gpp": GPP, "gpp_uncertainty": GPP_UNCERTAINTY, "soil": SOIL, "crop": CROP}
-# What the network or the quality layer reads of a gridded product: only this enters the digests of its tiles.
+# Variables of a gridded product that the network or the quality layer reads: only these enter the digests of its tiles.
 READ = {
     "gpp": ("gpp", "filled_days"),
     "gpp_uncertainty": ("gpp_uncertainty",),  # of groups that no run reads
@@ -116,7 +117,7 @@ _SOURCES = {
 
 @dataclass(frozen=True)
 class Extent:
-    """What a store is of: the region's grid and its window of NLDAS-2 cells. Another one needs another store."""
+    """Extent of a store: the region's grid and its window of NLDAS-2 cells. Another one needs another store."""
 
     region: str
     grid: Grid
@@ -134,7 +135,7 @@ class Extent:
 
     @classmethod
     def parse(cls, raw: Any) -> Extent:
-        """Return what `as_json` wrote."""
+        """Return the extent that `as_json` wrote."""
         return cls(raw["region"], Grid(**raw["grid"]), Window(**raw["window"]))
 
 
@@ -143,6 +144,7 @@ def _window(domain: Domain) -> Window:
     corners = np.ix_([0, -1], [0, -1])
     places = np.array([[axis[corners] for axis in domain.grid.of(tile).lonlat()] for tile in domain.tiles])
     longitude, latitude = places.swapaxes(0, 1).reshape(2, -1)
+    # On the sinusoidal grid, longitude depends on the row too, so that all four corners of each tile are needed.
     return Window.around(longitude, latitude, margin=_WINDOW_MARGIN)
 
 
@@ -159,13 +161,13 @@ class Record:
     cells, missing
         Cells of the product-year, and those without data.
     minimum, maximum
-        Of the product's leading variable, in its units; None where all is missing.
+        Range of the product's leading variable, in its units; None where all is missing.
     counts
-        Whatever else was counted, such as days filled, by name.
+        Further numbers by name, such as days filled.
     digest
-        Of the content.
+        Digest of the content.
     notes
-        What the numbers can be traced to beyond the files, by topic: which layer served which state, methods.
+        Provenance beyond the files, by topic: layer of each state, methods.
     """
 
     files: int
@@ -194,7 +196,13 @@ _STORED_KEYS = {"stamp": "fingerprint"}
 
 
 def group_name(product: str, year: int | None) -> str:
-    """`gpp/2012`, or `soil`."""
+    """Return the name of the group of a product-year.
+
+    Examples
+    --------
+    >>> group_name("gpp", 2012), group_name("soil", None)
+    ('gpp/2012', 'soil')
+    """
     return product if year is None else f"{product}/{year}"
 
 
@@ -244,20 +252,22 @@ def read_extent(root: zarr.Group) -> Extent:
     """Return the extent of a store; raises `UserError` if it is not an inputs store of this version."""
     if store.attribute(root, "format") != FORMAT:
         found = store.attribute(root, "format")
-        raise UserError(f"the store is of format {found!r}, not {FORMAT!r}; give the inputs another place")
+        raise UserError(f"the store has the format {found!r}, not {FORMAT!r}; choose another place for the inputs")
     return Extent.parse(store.attribute(root, "extent"))
 
 
 def check_extent(root: zarr.Group, wanted: Extent, *, location: str) -> None:
-    """Raise `UserError` naming every difference between what the store is of and what is `wanted`."""
+    """Raise `UserError` naming every difference between the extent of the store and the `wanted` one."""
     there, here = read_extent(root).as_json(), wanted.as_json()
     different = [f"{key} is {there[key]} there and {here[key]} here" for key in there if there[key] != here[key]]
     if different:
-        raise UserError(f"{location}: inputs of another region: {'; '.join(different)}; give this region another store")
+        raise UserError(
+            f"{location}: inputs of another region: {'; '.join(different)}; choose another store for this one"
+        )
 
 
 def read_record(root: zarr.Group, group: str) -> Record | None:
-    """Return how the product-year of this group was ingested, or None if it was not."""
+    """Return the record of the product-year in this group, or None if it is not ingested."""
     raw = _attribute(root, group, "ingest")
     return None if raw is None else Record.parse(raw)
 
@@ -278,7 +288,7 @@ def ingested_years(root: zarr.Group, product: str) -> frozenset[int]:
 
 
 def create_group(root: zarr.Group, product: str, year: int | None) -> None:
-    """Make the empty arrays of a product-year, if they are not there."""
+    """Make the empty arrays of a product-year unless they are there."""
     if group_name(product, year) in root:
         return
     extent = read_extent(root)
@@ -289,7 +299,7 @@ def create_group(root: zarr.Group, product: str, year: int | None) -> None:
         _create_climate(group, extent.window, year)
         return
     cf.write_yx(group, extent.grid)
-    maps = list(ON_GRID[product])
+    maps = list(ON_GRID[product])  # of GPP and its uncertainty, the first variable is daily
     if product in ("gpp", "gpp_uncertainty"):
         assert year is not None
         cf.write_time(group, year)
@@ -313,4 +323,5 @@ def _create_climate(group: zarr.Group, window: Window, year: int) -> None:
 
 def complete(group: zarr.Group, record: Record, digests: Mapping[str, str]) -> None:
     """Mark a product-year as ingested, with its record and the digests of its parts by name."""
+    # The last write of an ingest into the group: `read_record` takes this attribute for "ingested".
     group.attrs.update({"digests": dict(digests), "ingest": record.as_json()})

@@ -1,8 +1,8 @@
-"""What values inputs can have: limits of every variable of the inputs store, why, and what breaks them as a rule.
+"""Plausible values of inputs: limits of every variable of the inputs store, with their reasons and the likely causes.
 
-`low` and `high` are physical: no cell or day lies outside them, so that one that does is a fault of the archive or of
-its reading. Units mistaken for smaller ones (m s-1 for km d-1, % for g kg-1) hide inside such limits; they show in the
-mean over region and year, which has limits of its own.
+`low` and `high` are physical limits: a cell or day outside them is an error of the archive or of its reading. Values in
+a larger unit (m s-1 for km d-1, % for g kg-1) may all lie inside them; they show in the mean over region and year,
+which has limits of its own.
 
 References
 ----------
@@ -24,13 +24,13 @@ class Plausible:
     Attributes
     ----------
     low, high
-        What every value lies in.
+        Limits of every value.
     mean_low, mean_high
-        What the mean over a region and a year lies in.
+        Limits of the mean over a region and a year.
     source
-        Why; numbers in brackets are the references of this module.
+        Reason; numbers in brackets are the references of this module.
     cause
-        What is wrong, as a rule, where a limit is broken.
+        Likely cause of values outside the limits.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Plausible:
 
     @property
     def slack(self) -> float:
-        """How far a value passes a limit by rounding alone, in its units: shares are sums of many, in float32."""
+        """Excess over a limit that rounding explains, in the variable's units: shares are sums of many in float32."""
         return _ROUNDING * (self.high - self.low)
 
 
@@ -72,7 +72,7 @@ LIMITS: dict[str, tuple[Plausible, ...]] = {
                   "maximum and range of vapour pressure from different days or units"),
         Plausible("wind", "km d-1", 0, 3000, 60, 900, "35 m s-1 all day is a hurricane",
                   "m s-1 where km d-1 are expected"),
-        Plausible("precn", "mm d-1", 0, 500, 0.05, 15, "hurricanes leave that on a 12 km cell",
+        Plausible("precn", "mm d-1", 0, 500, 0.05, 15, "hurricanes bring that to a 12 km cell",
                   "metres, or a rate per second, where mm d-1 are expected"),
         Plausible("filled_hours", "1", 0, 8784, 0, 8784, "hours of a year", _FILL),
     ),
@@ -110,11 +110,11 @@ LIMITS: dict[str, tuple[Plausible, ...]] = {
         Plausible("tph", "1", 1.8, 11, 4, 9.5, "[3]", _CONVERTED),
         Plausible("tcec", "cmol kg-1", 0, 400, 1, 150, "[3]", "mmol kg-1 where cmol kg-1 are expected"),
         Plausible("soil_coverage", "1", 0, 1, 0, 1, _FRACTION, _PER_CENT),
-        Plausible("soc_stock", "g m-2", 0, 2e5, 200, 8e4, "30 cm of the densest peat have less",
+        Plausible("soc_stock", "g m-2", 0, 2e5, 200, 8e4, "30 cm of the densest peat contain less",
                   "kg m-2 or Mg ha-1 where g m-2 are expected"),
         Plausible("soil_depth", "cm", 0, 30, 5, 30, "the mean is over 0-30 cm", "metres or mm where cm are expected"),
         Plausible("soil_percent", "%", 0, 100, 5, 100, "a share of 100", "a share of 1 where per cent are expected"),
-        Plausible("soc_stock_200", "g m-2", 0, 1e6, 500, 4e5, "2 m of the densest peat have less",
+        Plausible("soc_stock_200", "g m-2", 0, 1e6, 500, 4e5, "2 m of the densest peat contain less",
                   "kg m-2 or Mg ha-1 where g m-2 are expected"),
         Plausible("soc_depth_200", "cm", 0, 200, 5, 200, "the stock is of 0-200 cm",
                   "metres or mm where cm are expected"),

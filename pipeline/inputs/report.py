@@ -1,4 +1,4 @@
-"""What is in the inputs store beside what is plausible and what is wanted, as JSON for programs."""
+"""Report on the inputs store: its content beside plausible and requested inputs, also as JSON."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pipeline.progress import Progress, silent
 from pipeline.storage import repository as store
 from regions import Region
 
-# Products that may come with another one, or not: they are reported where they are, and never absent.
+# Optional companions of a product: reported where they are ingested, and never as absent.
 COMPANIONS = {"gpp": ("gpp_uncertainty",)}
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to report: years, products, and whether of all cells of daily GPP or of a chunk of each tile."""
+    """Scope of a report: years, products, and whether all cells of daily GPP are read or a chunk of each tile."""
 
     years: tuple[int, ...]
     products: tuple[str, ...] = PRODUCTS
@@ -47,22 +47,22 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class InputsReport:
-    """What the store holds of what is wanted.
+    """Content of the inputs store within the scope of a report.
 
     Attributes
     ----------
     title
-        Of the region.
+        Region title.
     location, snapshot
-        The store, and its state that was read.
+        The store, and the snapshot that was read.
     surveys
-        Of every product-year that is ingested.
+        Surveys of all ingested product-years.
     ingested_at
-        When (ISO 8601, UTC), by group, where the store's history still tells.
+        Time of ingest (ISO 8601, UTC) by group, as far as the store's history has it.
     absent
-        Product-years that are wanted and not ingested: years by product, none for soil.
+        Product-years that are not ingested: years by product, no years for soil.
     synthetic
-        Products whose archive says that nothing in it was observed.
+        Products whose archive is marked as synthetic.
     """
 
     title: str
@@ -75,8 +75,8 @@ class InputsReport:
 
     @property
     def sound(self) -> bool:
-        """Whether everything wanted is there whole, and plausible."""
-        return not self.absent and not any(survey.lacking or survey_faults(survey) for survey in self.surveys)
+        """Whether all inputs in scope are there, complete and plausible."""
+        return not self.absent and not any(survey.absent_tiles or survey_faults(survey) for survey in self.surveys)
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -91,7 +91,7 @@ class InputsReport:
         }
 
     def dumps(self) -> str:
-        """Return JSON text; what is not a finite number is null."""
+        """Return JSON text, with null for numbers that are not finite."""
         return json.dumps(self.as_json(), indent=2, allow_nan=False)
 
 
@@ -103,16 +103,16 @@ def report_inputs(
     archives: Mapping[str, Path],
     progress: Progress = silent,
 ) -> InputsReport:
-    """Survey the wanted product-years of an inputs store; memory grows with neither region nor years.
+    """Survey product-years of an inputs store; memory grows with neither region nor years.
 
     Parameters
     ----------
     location, region
-        Inputs store, and the region that it must be of.
+        Inputs store, and the region whose inputs it must have.
     wanted
-        Years and products to survey.
+        Scope of the report.
     archives
-        Folder of the archive of each product, where a README says whether it is synthetic.
+        Archive folder of each product; its README marks a synthetic one.
     progress
         Called after each product-year.
 
@@ -156,7 +156,7 @@ def _surveys(
 
 
 def _ingested_at(view: InputsView) -> dict[str, str]:
-    """Time of the newest commit of each product-year."""
+    """Return the time of the newest commit of each product-year, which `ingest.run` names in its message."""
     repository = store.open_existing(view.location, made_by=MADE_BY)
     history = repository.ancestry(snapshot_id=view.snapshot)
     commits = [(str(commit.message), commit.written_at) for commit in history]
@@ -168,13 +168,13 @@ def _ingested_at(view: InputsView) -> dict[str, str]:
 
 
 def _is_synthetic(archive: Path) -> bool:
-    """Return whether the README of an archive begins as that of the demo does."""
+    """Return whether the README of an archive begins as that of the demo's archives."""
     readme = archive / "README.txt"
     return readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith("Synthetic")
 
 
 def survey_faults(survey: Survey) -> list[str]:
-    """Say in sentences what is implausible in a product-year."""
+    """Return a sentence for each implausible variable of a product-year."""
     if not survey.found.present:
         return ["no cell has data; is the archive that of this region?"]
     found = (_fault(survey, name, distribution) for name, distribution in survey.found.distributions.items())
@@ -191,7 +191,7 @@ def _fault(survey: Survey, name: str, distribution: Distribution) -> str | None:
 
 
 def beyond_training_years(year: int | None) -> bool:
-    """Say whether the network's training data hold no such calendar year."""
+    """Return whether a calendar year is outside those of the network's training data."""
     low, high = training_range(YEAR)
     return year is not None and not round(low) <= year <= round(high)
 
@@ -209,7 +209,7 @@ def _survey_json(survey: Survey, ingested_at: str | None) -> dict[str, Any]:
         "share_read": survey.share_read,
         "coverage": survey.coverage,
         "missing_share": record.missing / record.cells,
-        "tiles_not_ingested": list(survey.lacking),
+        "tiles_not_ingested": list(survey.absent_tiles),
         "counts": dict(record.counts),
         "notes": dict(record.notes),
         "beyond_training_years": beyond_training_years(survey.year),

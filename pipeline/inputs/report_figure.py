@@ -1,4 +1,4 @@
-"""One picture of the inputs store: maps of the newest year of each product, its years beside each other, coverage."""
+"""Figure of the inputs store: maps of the newest year of each product, series over years, coverage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PIXELS_WIDE = 1600
 
 _DPI = 100
-_MOST_CELLS = 500  # of a map along a side: a panel has no more dots
+_MOST_CELLS = 500  # along a side of a map: a panel has no more pixels
 _KM_PER_DEGREE = 111.2
 _MOST_NAMED_YEARS = 12  # percentages in the coverage table; more would overlap
 _NOT_THERE = "#f0f0f0"
@@ -38,8 +38,8 @@ _CROP_COLOURS = {"corn": "#e0a526", "soybean": "#3f7f6b"}
 
 
 @dataclass(frozen=True)
-class Layer:
-    """What a map shows: `times` turns the mean over the days of a year into what is shown, for daily variables."""
+class Panel:
+    """A map of the figure: variable, title, unit and colours; daily variables are shown as annual sum or mean."""
 
     product: str
     name: str
@@ -51,24 +51,24 @@ class Layer:
 
 
 # In the order of the picture: two maps of each product; beside one of GPP is the course of its daily mean.
-LAYERS = (
-    Layer("climate", "tmax_air", "Daily maximum temperature, mean of the year", "°C", "RdYlBu_r"),
-    Layer("climate", "precn", "Precipitation of the year", "mm", "YlGnBu", annual_sum=True),
-    Layer("gpp", "gpp", "Gross primary production of the year", r"g C m$^{-2}$", "YlGn", annual_sum=True),
-    Layer("soil", "tsoc", "Soil organic carbon, 0-30 cm", r"g kg$^{-1}$", "YlOrBr"),
-    Layer("soil", "tsand", "Sand, 0-30 cm", r"g kg$^{-1}$", "cividis"),
-    Layer("soil", "tph", "pH, 0-30 cm", "", "RdYlGn_r"),
-    Layer("crop", "corn_fraction", "Corn, share of the cell", "", "YlOrBr", share=True),
-    Layer("crop", "soybean_fraction", "Soybean, share of the cell", "", "YlGn", share=True),
+PANELS = (
+    Panel("climate", "tmax_air", "Daily maximum temperature, annual mean", "°C", "RdYlBu_r"),
+    Panel("climate", "precn", "Annual precipitation", "mm", "YlGnBu", annual_sum=True),
+    Panel("gpp", "gpp", "Annual gross primary production", r"g C m$^{-2}$", "YlGn", annual_sum=True),
+    Panel("soil", "tsoc", "Soil organic carbon, 0-30 cm", r"g kg$^{-1}$", "YlOrBr"),
+    Panel("soil", "tsand", "Sand, 0-30 cm", r"g kg$^{-1}$", "cividis"),
+    Panel("soil", "tph", "pH, 0-30 cm", "", "RdYlGn_r"),
+    Panel("crop", "corn_fraction", "Corn, share of the cell", "", "YlOrBr", share=True),
+    Panel("crop", "soybean_fraction", "Soybean, share of the cell", "", "YlGn", share=True),
 )
 _PLACES = ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1))  # row and column of each
 
 
 @dataclass(frozen=True, eq=False)
 class Mapped:
-    """A layer on its cells: corners (rows + 1, cols + 1) [degree] and values (rows, cols), NaN where nothing is."""
+    """Values of a map (rows, cols), NaN where missing, with the corners of its cells (rows + 1, cols + 1) [degree]."""
 
-    layer: Layer
+    layer: Panel
     year: int | None
     longitude: NDArray[np.floating]
     latitude: NDArray[np.floating]
@@ -77,7 +77,7 @@ class Mapped:
 
 
 def write_figure(path: Path, region: Region, report: InputsReport, *, everything: bool = False) -> None:
-    """Draw what a report is of as a PNG, `PIXELS_WIDE` wide.
+    """Draw the content of a report as a PNG, `PIXELS_WIDE` wide.
 
     Parameters
     ----------
@@ -91,18 +91,18 @@ def write_figure(path: Path, region: Region, report: InputsReport, *, everything
     drawing.savefig(path, dpi=_DPI, format="png")
 
 
-def _newest(surveys: Sequence[Survey]) -> Iterator[tuple[Layer, int | None]]:
-    """Yield every layer that is ingested, with its last year."""
+def _newest(surveys: Sequence[Survey]) -> Iterator[tuple[Panel, int | None]]:
+    """Yield every panel whose product is ingested, with its last year."""
     last = {survey.product: survey.year for survey in surveys}
-    yield from ((layer, last[layer.product]) for layer in LAYERS if layer.product in last)
+    yield from ((layer, last[layer.product]) for layer in PANELS if layer.product in last)
 
 
 def read_map(
-    view: InputsView, tiles: tuple[Tile, ...], layer: Layer, year: int | None, *, everything: bool = False
+    view: InputsView, tiles: tuple[Tile, ...], layer: Panel, year: int | None, *, everything: bool = False
 ) -> Mapped:
-    """Read a layer of a year, thinned to what a picture can show, tile by tile.
+    """Read the map of a panel, tile by tile, thinned to the resolution of the figure.
 
-    Of a tile of which one chunk is read, the mean of this chunk stands for the tile.
+    Where one chunk of a tile is read, its mean is shown for the entire tile.
     """
     array = repository.array(view.root, f"{group_name(layer.product, year)}/{layer.name}")
     windows = list(cell_windows(view, array, tiles=tiles, everything=everything))
@@ -121,7 +121,7 @@ def read_map(
     return Mapped(layer, year, *_cell_corners(view.grid, thin), values, sampled)
 
 
-def _of_year(layer: Layer, values: NDArray[Any]) -> NDArray[np.floating]:
+def _of_year(layer: Panel, values: NDArray[Any]) -> NDArray[np.floating]:
     if values.ndim == 2:
         return values.astype(np.float64)
     return np.asarray((np.sum if layer.annual_sum else np.mean)(values, axis=0, dtype=np.float64))
@@ -133,13 +133,13 @@ def _mean(values: NDArray[np.floating]) -> float:
 
 
 def _thinned(window: Window, thin: int) -> Window:
-    """Rows and columns that a window takes up in a map of every `thin`-th cell of the grid."""
+    """Return the rows and columns of a window in a map of every `thin`-th cell of the grid."""
     row, col = (slice(-(-side.start // thin), -(-side.stop // thin)) for side in window)
     return row, col
 
 
 def _first(window: Window, thin: int) -> Window:
-    """Every `thin`-th cell of the grid, as rows and columns inside a window."""
+    """Return every `thin`-th cell of the grid, as rows and columns inside a window."""
     row, col = (slice(-side.start % thin, None, thin) for side in window)
     return row, col
 
@@ -157,7 +157,7 @@ def _degree_corners(view: InputsView) -> tuple[NDArray[np.floating], NDArray[np.
 
 
 def figure(report: InputsReport, maps: Mapping[str, Mapped], counties: Sequence[Zone]) -> Figure:
-    """Return a row of panels for each product, and below them which share of the region each of its years covers."""
+    """Return a row of panels for each product, and below them its coverage of the region by year."""
     from matplotlib.figure import Figure
 
     west, south, east, north = shapely.total_bounds([zone.geometry for zone in counties])
@@ -168,7 +168,7 @@ def figure(report: InputsReport, maps: Mapping[str, Mapped], counties: Sequence[
     drawing = Figure(figsize=(width, sum(heights) + 0.8), layout="constrained")
     drawing.suptitle("\n".join(_title(report)), fontsize=15)
     cells = drawing.add_gridspec(5, 3, height_ratios=heights)
-    for layer, (row, col) in zip(LAYERS, _PLACES, strict=True):
+    for layer, (row, col) in zip(PANELS, _PLACES, strict=True):
         place = drawing.add_subplot(cells[row, col])
         if layer.name in maps:
             _draw_map(place, maps[layer.name])
@@ -185,7 +185,7 @@ def figure(report: InputsReport, maps: Mapping[str, Mapped], counties: Sequence[
 def _title(report: InputsReport) -> Iterator[str]:
     yield f"Inputs of {report.title}"
     if report.synthetic:
-        yield f"synthetic, nothing in it was observed: {', '.join(report.synthetic)}"
+        yield f"synthetic, without any observation: {', '.join(report.synthetic)}"
 
 
 def _of(report: InputsReport, product: str) -> list[Survey]:
@@ -194,12 +194,12 @@ def _of(report: InputsReport, product: str) -> list[Survey]:
 
 def _draw_map(axes: Axes, mapped: Mapped) -> None:
     layer, present = mapped.layer, mapped.values[np.isfinite(mapped.values)]
-    # What 96 of 100 cells lie in, so that a few odd ones don't bleach the rest.
+    # The range of 96 % of the cells, so that a few outliers do not take up the colour scale.
     low, high = (0, 1) if layer.share or not present.size else np.percentile(present, [2, 98])
     mesh = axes.pcolormesh(mapped.longitude, mapped.latitude, np.ma.masked_invalid(mapped.values),
                            cmap=layer.colours, vmin=low, vmax=high, rasterized=True)  # fmt: skip
     title = layer.title if mapped.year is None else f"{layer.title}, {mapped.year}"
-    axes.set_title(f"{title} (a sample of each tile)" if mapped.sampled else title, fontsize=11)
+    axes.set_title(f"{title} (mean of a sample of each tile)" if mapped.sampled else title, fontsize=11)
     drawing = axes.get_figure()
     assert drawing is not None
     bar = drawing.colorbar(mesh, ax=axes, orientation="horizontal", shrink=0.9, pad=0.02, aspect=30,
@@ -230,22 +230,22 @@ def _draw_frame(axes: Axes, counties: Sequence[Zone], stretch: float) -> None:
 
 
 def _degrees(sides: str, degree: float, _position: int | None) -> str:
-    """`89.5° W` of -89.5 and the sides `EW`."""
+    """Return `89.5° W` for -89.5 and the sides `EW`."""
     return f"{abs(degree):g}° {sides[int(degree < 0)]}"
 
 
-def _draw_absence(axes: Axes, layer: Layer) -> None:
+def _draw_absence(axes: Axes, layer: Panel) -> None:
     axes.set_title(layer.title, fontsize=11)
     axes.set(xticks=[], yticks=[], facecolor=_NOT_THERE)
     axes.text(0.5, 0.5, "not ingested", ha="center", va="center", transform=axes.transAxes, color="0.4")
 
 
 def _draw_weather(axes: Axes, surveys: Sequence[Survey]) -> None:
-    """Draw the rain of each year, mean over the cells, as bars, and the mean maximum temperature as a line."""
+    """Draw annual precipitation, mean over the cells, as bars, and mean daily maximum temperature as a line."""
     years = [survey.year or 0 for survey in surveys]
     rain = [survey.found.distributions["precn"].mean * survey.daily_mean.size for survey in surveys]
     axes.bar(years, rain, color=_RAIN_COLOUR, width=0.7)
-    axes.set_title("Precipitation and maximum temperature by year", fontsize=11)
+    axes.set_title("Annual precipitation, mean daily maximum temperature", fontsize=11)
     axes.set_ylabel("mm", color=_RAIN_COLOUR)
     warm = axes.twinx()
     warm.plot(years, [survey.found.distributions["tmax_air"].mean for survey in surveys], "o-", color=_WARM_COLOUR)
@@ -277,7 +277,7 @@ def _draw_crops(axes: Axes, surveys: Sequence[Survey]) -> None:
     for crop, colour in _CROP_COLOURS.items():
         shares = [survey.found.distributions[f"{crop}_fraction"].mean for survey in surveys]
         axes.plot(years, shares, "o-", color=colour, label=crop)
-    axes.set_title("Corn and soybean, share of the region's cells by year", fontsize=11)
+    axes.set_title("Corn and soybean, mean share of the region's cells", fontsize=11)
     axes.set_ylim(0, 1)
     axes.spines[["top", "right"]].set_visible(False)
     if surveys:
@@ -286,7 +286,7 @@ def _draw_crops(axes: Axes, surveys: Sequence[Survey]) -> None:
 
 
 def _draw_coverage(axes: Axes, report: InputsReport) -> None:
-    """Draw the share of cells with data by product and year; grey is wanted and not ingested; soil fills its row."""
+    """Draw the share of cells with data by product and year, grey where not ingested; soil fills its row."""
     wanted = {survey.year for survey in report.surveys} | {year for years in report.absent.values() for year in years}
     years = sorted(year for year in wanted if year is not None)
     products = [product for product in PRODUCTS if product in report.absent or _of(report, product)]
@@ -299,7 +299,7 @@ def _draw_coverage(axes: Axes, report: InputsReport) -> None:
     axes.set(xlim=(0, max(len(years), 1)), ylim=(len(products) - 0.5, -0.5))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title("Cells with data, of those of the region; grey: not ingested", fontsize=11)
+    axes.set_title("Share of the region's cells with data; grey: not ingested", fontsize=11)
 
 
 def _draw_share(axes: Axes, survey: Survey, *, row: int, years: Sequence[int]) -> None:
@@ -314,7 +314,7 @@ def _draw_share(axes: Axes, survey: Survey, *, row: int, years: Sequence[int]) -
 
 
 def _rim() -> Any:
-    """A dark rim that keeps white letters legible on a light ground."""
+    """Return a dark outline that keeps white letters legible on a light background."""
     from matplotlib.patheffects import withStroke
 
     return withStroke(linewidth=2.5, foreground="0.25")

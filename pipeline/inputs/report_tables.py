@@ -1,4 +1,4 @@
-"""What is in the inputs store, as tables for people."""
+"""Tables of the report on the inputs store, for the terminal."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pipeline.inputs.report import InputsReport, beyond_training_years, survey_f
 from pipeline.inputs.survey import Survey, trained_on
 
 _WIDEST = 400  # characters: more than any of these tables
-_WORDS = {"", "ingested", "digest", "plausible", "trained on"}  # all other columns are numbers
+_WORDS = {"", "product", "variable", "ingested [UTC]", "digest", "plausible", "training"}  # other columns are numbers
 
 
 def print_inputs(console: Console, report: InputsReport, *, by_year: bool = False) -> None:
-    """Print what is there, every variable beside its limits, what was counted, and what is wrong or not there.
+    """Print product-years, every variable beside its limits, counts and notes, and the verdict.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def print_inputs(console: Console, report: InputsReport, *, by_year: bool = Fals
         Show the variables of each year, not of all years together.
     """
     if report.synthetic:
-        console.print(f"synthetic, nothing in it was observed: {', '.join(report.synthetic)}")
+        console.print(f"synthetic, without any observation: {', '.join(report.synthetic)}")
     _wide(console, product_year_table(report))
     for product in dict.fromkeys(survey.product for survey in report.surveys):
         surveys = [survey for survey in report.surveys if survey.product == product]
@@ -41,16 +41,16 @@ def print_inputs(console: Console, report: InputsReport, *, by_year: bool = Fals
 
 
 def _wide(console: Console, table: Table) -> None:
-    """Print a table at its own width: of one that is cut to the terminal's, columns would be lost."""
+    """Print a table at its own width: cut to the terminal's, it would lose columns."""
     width = Measurement.get(console, console.options.update(width=_WIDEST), table).maximum
     Console(file=console.file, width=max(width, console.width), highlight=False).print(table)
     console.print()
 
 
 def product_year_table(report: InputsReport) -> Table:
-    """When and from what each product-year was ingested, and how much of the region it covers."""
+    """Return the table of product-years: time of ingest, source files, coverage of the region."""
     table = Table(title=f"Inputs of {report.title}", box=None, pad_edge=False, title_justify="left")
-    for heading in ("", "ingested", "files", "size", "coverage", "missing", "digest", ""):
+    for heading in ("product", "ingested [UTC]", "files", "size", "coverage", "missing", "digest", ""):
         table.add_column(heading, no_wrap=True, justify="left" if heading in _WORDS else "right")
     for survey in report.surveys:
         record, wrong = survey.record, len(survey_faults(survey))
@@ -68,11 +68,11 @@ def product_year_table(report: InputsReport) -> Table:
 
 
 def variable_table(surveys: list[Survey]) -> Table:
-    """Every variable of a product over these years: range, plausible range, training range, share outside each."""
+    """Return the table of a product's variables over years: range, plausible range, training range, shares outside."""
     first, last = surveys[0], surveys[-1]
     title = first.group if first is last else f"{first.product} {first.year}-{last.year}"
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
-    headings = ("", "min", "1%", "mean", "99%", "max", "plausible", "outside", "trained on", "outside")
+    headings = ("variable", "min", "1%", "mean", "99%", "max", "plausible", "outside", "training", "outside")
     for heading in headings:
         table.add_column(heading, no_wrap=True, justify="left" if heading in _WORDS else "right")
     for name, distribution in _merged(surveys).items():
@@ -81,7 +81,7 @@ def variable_table(surveys: list[Survey]) -> Table:
 
 
 def _merged(surveys: Iterable[Survey]) -> dict[str, Distribution]:
-    """Distributions over all years; a year may lack one, as the GPP of crops where no crop layer is."""
+    """Return distributions over all years; a year without a crop layer, for instance, has no GPP of crops."""
     found: dict[str, list[Distribution]] = {}
     for survey in surveys:
         for name, distribution in survey.found.distributions.items():
@@ -110,44 +110,46 @@ def _cells(survey: Survey, name: str, distribution: Distribution) -> tuple[str, 
 
 
 def _number(value: float) -> str:
-    """Three figures, no more than three of them behind the point."""
+    """Return three significant figures, with at most three decimals."""
     if not math.isfinite(value) or abs(value) >= 1000:
         return f"{value:.0f}"
     return f"{round(value, 3) or 0:.3g}"
 
 
 def _share(part: int, whole: int) -> str:
-    """A share in per cent; `0%` is none at all."""
+    """Return a share in per cent; `0%` means none at all."""
     if not part:
         return "0%" if whole else "-"
     return f"{max(part / whole, 1e-4):.2%}"
 
 
 def _remarks(report: InputsReport) -> Iterator[str]:
-    """Yield what was counted at ingest, notes, and what else a reader must know."""
+    """Yield the counts and notes of ingest, and the limits of this report."""
     for survey in report.surveys:
-        counts = [f"{count:,} {what}" for what, count in survey.record.counts.items() if count]
+        counts = [f"{name}: {count:,}" for name, count in survey.record.counts.items() if count]
         if counts:
-            yield f"{survey.group}: {', '.join(counts)}"
+            yield f"{survey.group}: {'; '.join(counts)}"
         yield from (f"{survey.group}: {topic}: {note}" for topic, note in survey.record.notes.items())
     sampled = [survey for survey in report.surveys if survey.share_read < 1]
     if sampled:
-        yield f"gpp: read on {sampled[0].share_read:.0%} of the cells, a square in each tile; --full reads all"
+        yield f"gpp: {sampled[0].share_read:.0%} of the cells were read, a square in each tile; --full reads all"
     beyond = dict.fromkeys(survey.year for survey in report.surveys if beyond_training_years(survey.year))
     if beyond:
-        yield f"beyond the years of the network's training: {', '.join(map(str, beyond))}"
+        yield f"outside the network's training years: {', '.join(map(str, beyond))}"
 
 
 def verdict(report: InputsReport) -> Iterator[str]:
-    """Yield what is implausible or not there, and at last whether all is well."""
+    """Yield a line for everything implausible or not ingested, and the verdict last."""
     for survey in report.surveys:
-        yield from (f"outside plausible: {survey.group}: {fault}" for fault in survey_faults(survey))
-        if survey.lacking:
-            named = ", ".join(survey.lacking[:5]) + (", ..." if len(survey.lacking) > 5 else "")
-            yield f"{survey.group}: {len(survey.lacking)} tiles of the region are not ingested: {named}"
+        yield from (f"implausible: {survey.group}: {fault}" for fault in survey_faults(survey))
+        if survey.absent_tiles:
+            named = ", ".join(survey.absent_tiles[:5]) + (", ..." if len(survey.absent_tiles) > 5 else "")
+            yield f"{survey.group}: {len(survey.absent_tiles)} tiles of the region are not ingested: {named}"
     for product, years in report.absent.items():
         listed = ", ".join(map(str, years))
         yield f"{product}: {listed} not ingested" if years else f"{product}: not ingested"
     yield (
-        "all wanted inputs are there and plausible" if report.sound else "not all wanted inputs are there and plausible"
+        "all requested inputs are ingested and plausible"
+        if report.sound
+        else "some requested inputs are not ingested or implausible"
     )

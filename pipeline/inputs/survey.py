@@ -1,7 +1,7 @@
 """Reading a product-year of the inputs store tile by tile: the distribution of every variable, coverage, daily means.
 
-A year of GPP of a large region is tens of gigabytes. Unless all is asked for, one chunk in the middle of each tile
-stands for the tile, all its days; everything else is read whole.
+A year of GPP of a large region is tens of gigabytes. Unless everything is to be read, one chunk in the middle of each
+tile represents the tile, with all its days; the other products are read completely.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from pipeline.inputs.limits import LIMITS, plausible
 from pipeline.inputs.view import MADE_BY, InputsView
 from pipeline.storage import repository
 
-MOSTLY_CROPS = 0.5  # corn + soybean share of a cell from which its GPP is called that of crops
+MOSTLY_CROPS = 0.5  # corn + soybean share from which the GPP of a cell counts as that of crops
 
 _SHARES = ("corn_fraction", "soybean_fraction")
 
 Window: TypeAlias = tuple[slice, slice]
-Layers: TypeAlias = dict[str, NDArray[Any]]
+Arrays: TypeAlias = dict[str, NDArray[Any]]
 """Variables on some cells, (rows, cols) or (days, rows, cols), by name."""
 
 
 @dataclass(frozen=True)
 class Derived:
-    """A quantity that tells what no stored variable tells alone, from those that `needs` names."""
+    """A quantity computed from the stored variables in `needs`, which shows errors that none of them shows alone."""
 
     name: str
     units: str
@@ -48,6 +48,7 @@ def _annual(gpp_TYX: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(gpp_TYX.sum(axis=0, dtype=np.float64))
 
 
+# An error may leave each variable plausible, but not a sum or difference, such as sand + silt above 1000 g kg-1.
 DERIVED = {
     "climate": (
         Derived("tmin_air", "degC", ("tmax_air", "tdif_air"), np.subtract),
@@ -72,16 +73,16 @@ DERIVED = {
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What was found on some cells; parts of one product-year add up.
+    """Result for some cells; parts of one product-year add up.
 
     Attributes
     ----------
     cells, present
         Cells read, and those of them with data.
     distributions
-        By variable.
+        Distribution of each variable.
     day_total, day_count
-        Sum and number of the values of the product's leading variable, of each day; or of the year, if it has no days.
+        Sum and number of the values of the product's leading variable on each day; of all, if it has no days.
     """
 
     cells: int
@@ -102,17 +103,19 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What the store holds of a product-year (no year: soil).
+    """Content of a product-year (no year: soil).
 
     Attributes
     ----------
     record
-        How it was ingested.
+        Provenance.
     units
-        Of each variable, stored and derived.
+        Units of each variable, stored and derived.
+    found
+        Distributions over the cells that were read.
     region_cells
-        Cells of the region's tiles, or of its NLDAS-2 window; `found` is of those that were read.
-    lacking
+        Number of cells of the region's tiles, or of its NLDAS-2 window.
+    absent_tiles
         Tiles of the region that are not ingested.
     """
 
@@ -122,7 +125,7 @@ class Survey:
     units: Mapping[str, str]
     found: Part
     region_cells: int
-    lacking: tuple[str, ...]
+    absent_tiles: tuple[str, ...]
 
     @property
     def group(self) -> str:
@@ -141,7 +144,7 @@ class Survey:
 
     @property
     def daily_mean(self) -> NDArray[np.float64]:
-        """Mean of the leading variable over all cells read, by day; NaN on days without any."""
+        """Mean of the leading variable over all cells read, for each day; NaN on days without values."""
         count = self.found.day_count
         mean = np.full(count.shape, np.nan)
         np.divide(self.found.day_total, count, out=mean, where=count > 0)
@@ -151,12 +154,12 @@ class Survey:
 def survey(
     view: InputsView, product: str, year: int | None, *, tiles: tuple[Tile, ...], everything: bool = False
 ) -> Survey:
-    """Read a product-year on the region's `tiles` and reduce it.
+    """Read a product-year on the region's `tiles` and return its distributions.
 
     Parameters
     ----------
     everything
-        Read all days of all cells of GPP, not a chunk of each tile.
+        Read all cells of GPP, not a chunk of each tile.
 
     Raises
     ------
@@ -170,7 +173,7 @@ def survey(
     group = repository.subgroup(view.root, name)
     windows = cell_windows(view, repository.array(group, LEADING[product].name), tiles=tiles, everything=everything)
     arrays = variables(group) | (_crop_shares(view, group) if product == "gpp" else {})
-    parts = (_part(product, read_layers(product, arrays, window)) for window in windows)
+    parts = (_part(product, read_variables(product, arrays, window)) for window in windows)
     held = tile_digests(view.root, name)
     gridded = product != "climate"
     return Survey(
@@ -208,9 +211,9 @@ def cell_windows(
     Parameters
     ----------
     leading
-        The product's leading variable: of daily series on the grid, a chunk of each tile is read.
+        The product's leading variable; for daily series on the grid, a chunk of each tile is read.
     everything
-        Read whole tiles of these, too.
+        Read complete tiles of these, too.
     """
     *_, high, wide = leading.chunks
     if "lat" in dimensions(leading):
@@ -218,6 +221,7 @@ def cell_windows(
         for row in range(0, window.rows, high):
             yield from ((slice(row, row + high), slice(col, col + wide)) for col in range(0, window.cols, wide))
         return
+    # Maps are small enough to be read completely; chunks of a daily series cover all days of a few cells.
     sampled = "time" in dimensions(leading) and not everything
     for tile in tiles:
         yield middle(view.grid.window(tile), wide) if sampled else view.grid.window(tile)
@@ -229,28 +233,28 @@ def middle(window: Window, edge: int) -> Window:
     return slice(row, row + edge), slice(col, col + edge)
 
 
-def read_layers(product: str, arrays: Mapping[str, repository.Array], window: Window) -> Layers:
-    """Return all variables of a product-year in a window, as reals, and those derived from them.
+def read_variables(product: str, arrays: Mapping[str, repository.Array], window: Window) -> Arrays:
+    """Return all variables of a product-year in a window, as floating-point numbers, and those derived from them.
 
-    Counts are whole numbers and know no NaN: they get it where the product's leading variable has it.
+    Counts are stored as integers: they become NaN where the product's leading variable is.
 
     Parameters
     ----------
     arrays
-        Of the product-year; those of the crop layer beside GPP only serve to derive.
+        Stored arrays by name; beside GPP those of the crop layer, which only serve for derived quantities.
     """
-    layers = {name: np.asarray(array[..., *window]) for name, array in arrays.items()}
-    absent_YX = absent(layers[LEADING[product].name])
-    for name, values in layers.items():
+    read = {name: np.asarray(array[..., *window]) for name, array in arrays.items()}
+    absent_YX = absent(read[LEADING[product].name])
+    for name, values in read.items():
         if values.dtype.kind != "f":
-            layers[name] = np.where(absent_YX, np.float32(np.nan), values.astype(np.float32))
-    if product == "gpp" and set(_SHARES) <= layers.keys():
-        layers["crop_share"] = np.add(*(layers.pop(name) for name in _SHARES))
+            read[name] = np.where(absent_YX, np.float32(np.nan), values.astype(np.float32))
+    if product == "gpp" and set(_SHARES) <= read.keys():
+        read["crop_share"] = np.add(*(read.pop(name) for name in _SHARES))
     for derived in DERIVED.get(product, ()):
-        if layers.keys() >= set(derived.needs):
-            layers[derived.name] = derived.of(*(layers[name] for name in derived.needs))
-    layers.pop("crop_share", None)
-    return layers
+        if read.keys() >= set(derived.needs):
+            read[derived.name] = derived.of(*(read[name] for name in derived.needs))
+    read.pop("crop_share", None)
+    return read
 
 
 def absent(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -267,29 +271,30 @@ def _crop_shares(view: InputsView, group: zarr.Group) -> dict[str, repository.Ar
     return {name: repository.array(view.root, f"{crop}/{name}") for name in _SHARES}
 
 
-def _part(product: str, layers: Layers) -> Part:
-    leading = layers[LEADING[product].name]
+def _part(product: str, arrays: Arrays) -> Part:
+    leading = arrays[LEADING[product].name]
     days = leading.reshape(-1, *leading.shape[-2:])
     absent_YX = absent(leading)
     return Part(
         cells=absent_YX.size,
         present=int((~absent_YX).sum()),
         distributions={
-            name: Distribution.of(layers[name], bounds(product, name)) for name in _ordered(product, layers)
+            name: Distribution.of(arrays[name], bounds(product, name)) for name in _ordered(product, arrays)
         },
+        # In float64: the sum of millions of float32 values would lose digits.
         day_total=np.nansum(days, axis=(1, 2), dtype=np.float64),
         day_count=np.isfinite(days).sum(axis=(1, 2)),
     )
 
 
-def _ordered(product: str, layers: Layers) -> list[str]:
-    """Names in the order of the table of limits, which puts together what belongs together; others after them."""
-    known = [limits.name for limits in LIMITS[product] if limits.name in layers]
-    return [*known, *(name for name in layers if name not in known)]
+def _ordered(product: str, arrays: Arrays) -> list[str]:
+    """Return names in the order of the table of limits, where related variables are neighbours; others after them."""
+    known = [limits.name for limits in LIMITS[product] if limits.name in arrays]
+    return [*known, *(name for name in arrays if name not in known)]
 
 
 def bounds(product: str, variable: str) -> Bounds:
-    """Return what the values of a variable are counted against: plausible limits, with their slack, and training."""
+    """Return the bounds of a variable: plausible limits with their slack, and the range of training."""
     limits, trained = plausible(product, variable), trained_on(variable) or (-np.inf, np.inf)
     if limits is None:
         return Bounds(-np.inf, np.inf, trained)
@@ -297,6 +302,6 @@ def bounds(product: str, variable: str) -> Bounds:
 
 
 def trained_on(variable: str) -> tuple[float, float] | None:
-    """Return the range of a variable in the network's training data; None for what is no input of the network."""
+    """Return the range of a variable in the network's training data; None if it is not an input of the network."""
     inputs = [name.lower() for name in FEATURE_NAMES]
     return training_range(inputs.index(variable)) if variable in inputs else None

@@ -98,6 +98,7 @@ class InputsView:
                 f"made with another soil archive; ingest that one again, or make a new cube"
             )
         read_of_N = nearest_defined(self.grid.of(tile), self.extent.window, defined_YX=_defined(self, year))[mask]
+        # A tile has some 50,000 cells but reads few of NLDAS-2, whose series are shared and not copied to each cell.
         read_C, climate_of_N = np.unique(read_of_N, return_inverse=True)
         inputs = YearInputs(
             year=year,
@@ -156,6 +157,7 @@ def _climate_series(view: InputsView, year: int, read_C: NDArray[np.intp]) -> Fl
     """Return the daily climate (7, T, C) of NLDAS-2 cells, given by their flat indices in the window."""
     group = _group(view, "climate", year)
     row_C, col_C = np.divmod(read_C, view.extent.window.cols)
+    # One box of chunks instead of single cells: a tile's NLDAS-2 cells are neighbours.
     rows, cols = (slice(int(index.min()), int(index.max()) + 1) for index in (row_C, col_C))
     box_7TYX = np.stack([_read(group, variable.name, (slice(None), rows, cols)) for variable in CLIMATE])
     return np.ascontiguousarray(box_7TYX[:, :, row_C - rows.start, col_C - cols.start])
@@ -186,6 +188,7 @@ def nearest_defined(grid: Grid, window: Window, *, defined_YX: NDArray[np.bool_]
 
 def _holding(grid: Grid, window: Window) -> NDArray[np.intp]:
     longitude, latitude = grid.lonlat()
+    # Nearest centre; floor(x + 0.5) and not rint, so that cells on a border all go north and east.
     row = np.floor((latitude - FIRST_LATITUDE) / CELL_DEGREE + 0.5).astype(np.intp) - window.first_row
     col = np.floor((longitude - FIRST_LONGITUDE) / CELL_DEGREE + 0.5).astype(np.intp) - window.first_col
     index: NDArray[np.intp] = row * window.cols + col
@@ -205,9 +208,11 @@ def _climate_digest(view: InputsView, tile: Tile, year: int) -> str:
     """Return the digest of the NLDAS-2 cells that a tile reads: of their places in the product's grid and contents."""
     digests, window = _cell_digests(view, year), view.extent.window
     defined_YX = _defined(view, year)
+    # Usually the cells that contain the tile's cells; only where one of them is undefined are neighbours searched.
     read = _tile_holding(view, tile)
     if not defined_YX.ravel()[read].all():
         read = np.unique(nearest_defined(view.grid.of(tile), window, defined_YX=defined_YX))
+    # Places in the product's grid and not in the window: a region that grows keeps the digests of its tiles.
     row, col = np.divmod(read, window.cols)
     places = np.stack([row + window.first_row, col + window.first_col]).astype("<i4")
     return content_digest(places, digests.reshape(-1, DIGEST_BYTES)[read])

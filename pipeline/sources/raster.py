@@ -1,4 +1,4 @@
-"""GeoTIFFs: opened with errors that name the file, and averaged exactly over the cells of a grid."""
+"""Rasters: opened with errors that name the file, and averaged over the cells of a grid by exact overlaps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.grid.sinusoidal import CELL_M, RADIUS_M, Grid, lonlat
 
 _BLOCK_PIXELS = 400_000  # bounds the memory of one block: pixels x layers x 16 bytes
 
-# GDAL goes by content: a text named .tif could be a virtual raster, made of any file of this machine or any address.
+# GDAL chooses the driver by content: a text named .tif could be a virtual raster that refers to any file or URL.
 _DRIVERS = {".vrt": "VRT", ".img": "HFA"}
 
 Values = NDArray[np.generic]
@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 @contextmanager
 def open_raster(path: Path) -> Iterator[DatasetReader]:
-    """Open a raster; reading it inside the block too raises `UserError` with the path where the file is damaged."""
+    """Open a raster; raises `UserError` with the path if the file is damaged, also when it is read inside the block."""
     try:
         with rasterio.open(path, driver=_DRIVERS.get(path.suffix.lower(), "GTiff")) as source:
             yield source
@@ -49,24 +49,24 @@ class _Block:
 def cell_means(
     source: DatasetReader, *, grid: Grid, layers: Callable[[Values], Values], geographic: bool = False
 ) -> Array:
-    """Return the mean of each layer over each cell of `grid`, (L, rows, cols); the raster counts as 0 where it ends.
+    """Return the mean of each layer over each cell of `grid`, (L, rows, cols); beyond its edge the raster counts as 0.
 
-    The cells are quadrilaterals in the raster's plane (the curve of a 232 m edge is about 1 mm), areas are exact. Reads
-    windows of the raster, so that memory does not grow with the grid.
+    The cells are taken as quadrilaterals in the raster's plane (an edge of 232 m bows by about 1 mm); areas are exact.
+    The raster is read in windows, so that memory does not grow with the grid.
 
     Parameters
     ----------
     layers
-        Turns pixels (height, width) into finite layers (L, height, width).
+        Function from pixels (height, width) to finite layers (L, height, width).
     geographic
-        Whether the raster is in longitude and latitude, which is then its plane. Pixels of a cell weigh the same there,
-        though their areas differ by d(cos)/cos = tan(latitude) x 3.6e-5 from edge to edge: less than 1e-4 below 70
-        degrees.
+        Whether the raster is in longitude and latitude, which then serves as the plane. All pixels of a cell have the
+        same weight there, though their areas differ by d(cos)/cos = tan(latitude) x 3.6e-5 from edge to edge: by less
+        than 1e-4 below 70 degrees.
 
     Raises
     ------
     UserError
-        If the raster has no coordinate system, or one that is not of the kind asked for.
+        If the raster has no coordinate system, or not one of the expected kind.
     """
     to_plane = _plane_of(source, geographic=geographic)
     means_LYX = None
@@ -74,6 +74,7 @@ def cell_means(
         x_px, y_px = _corners(block, grid=grid, source=source, to_plane=to_plane)
         window = _window(x_px, y_px, source=source)
         layers_LYX = layers(_read(source, window))
+        # Exact areas make means conservative: over all cells, those of a class add up to its area in the raster.
         overlap = Overlap.of(x_px - window.col_off, y_px - window.row_off, shape=layers_LYX.shape[1:])
         if means_LYX is None:
             means_LYX = np.empty((len(layers_LYX), *grid.shape))
@@ -83,24 +84,25 @@ def cell_means(
 
 
 def _plane_of(source: DatasetReader, *, geographic: bool) -> Transformer:
-    """Longitude and latitude to the raster's plane, without a shift of datum: NAD83 and WGS84 differ by 1 to 2 m."""
+    """Return the map from longitude and latitude to the raster's plane; NAD83 and WGS84 (1 to 2 m apart) are one."""
     if geographic and (source.crs is None or not source.crs.is_geographic):
         raise UserError(
             f"{source.name}: coordinate system {source.crs} is not longitude and latitude; use the product as released"
         )
     if not geographic and (source.crs is None or not source.crs.is_projected):
         raise UserError(
-            f"{source.name}: coordinate system {source.crs} is not a plane, so that areas cannot be taken in it; "
-            f"use the product in its own Albers projection (EPSG:5070)"
+            f"{source.name}: coordinate system {source.crs} is not projected, so that areas cannot be computed "
+            f"in it; use the product in its own Albers projection (EPSG:5070)"
         )
     crs = CRS.from_user_input(source.crs)
     return Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
 
 
 def _block_cells(source: DatasetReader, *, grid: Grid, geographic: bool) -> int:
-    """Edge of a block in cells."""
+    """Return the edge of a block in cells, so that its pixels fit into memory at any resolution."""
     pixel_area_m2 = abs(source.transform.determinant)
     if geographic:
+        # Square degrees to square metres at the northern edge of the grid, where pixels are smallest.
         pixel_area_m2 *= (math.radians(1) * RADIUS_M) ** 2 * math.cos(float(grid.y_m[0]) / RADIUS_M)
     return max(int(math.sqrt(_BLOCK_PIXELS * pixel_area_m2) / CELL_M), 1)
 
@@ -112,7 +114,7 @@ def _blocks(grid: Grid, *, cells: int) -> Iterator[_Block]:
 
 
 def _corners(block: _Block, *, grid: Grid, source: DatasetReader, to_plane: Transformer) -> tuple[Array, Array]:
-    """Pixel coordinates (x, y) of the corners of the block's cells, each (rows + 1, cols + 1)."""
+    """Return the pixel coordinates (x, y) of the corners of the block's cells, each (rows + 1, cols + 1)."""
     x_edges_m = grid.x_edges_m[block.cols.start : block.cols.stop + 1]
     y_edges_m = grid.y_edges_m[block.rows.start : block.rows.stop + 1]
     x_m, y_m = to_plane.transform(*lonlat(*np.meshgrid(x_edges_m, y_edges_m)))
@@ -121,7 +123,7 @@ def _corners(block: _Block, *, grid: Grid, source: DatasetReader, to_plane: Tran
 
 
 def _window(x_px: Array, y_px: Array, *, source: DatasetReader) -> Window:
-    """The pixels under the corners, as far as the raster has them; of no height or width where it has none."""
+    """Return the window of the pixels under the corners, cut to the raster; empty where it does not reach."""
     first_col, last_col = (int(np.clip(edge, 0, source.width)) for edge in (np.floor(x_px.min()), np.ceil(x_px.max())))
     first_row, last_row = (int(np.clip(edge, 0, source.height)) for edge in (np.floor(y_px.min()), np.ceil(y_px.max())))
     return Window(first_col, first_row, last_col - first_col, last_row - first_row)

@@ -1,8 +1,9 @@
 """Cropland Data Layer: yearly rasters of crop codes -> corn and soybean share of every cell.
 
-One national raster a year since 2008, before that one a state (30 m, or 56 m where AWiFS images were used), as GeoTIFF
-or in the zip it is downloaded in. The resolution plays no part: shares come from exact overlaps. Each code counts as
-what the settings say, so that double crops (225, 226, 237, 241, 26 ...) are neither corn nor soybean by default.
+There is one national raster a year since 2008, and one a state before that (30 m, or 56 m where AWiFS images were
+used), as GeoTIFF or in the zip it is downloaded in. The resolution does not matter: shares are from exact overlaps of
+pixels and cells. The settings list the codes of corn and soybean; double crops (225, 226, 237, 241, 26 ...) are neither
+by default.
 
 References
 ----------
@@ -30,12 +31,12 @@ YearPattern = Annotated[str, Field(pattern=r"\{YYYY\}")]
 
 
 class CropSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which crop layer serves which state and year, how layers are named and decoded."""
+    """Choice of the crop layer by state and year, names of files, and codes."""
 
     source: Literal["auto", "cdl", "csdl"] = Field(
         "auto",
-        description='"cdl": Cropland Data Layer; "csdl": Corn-Soy Data Layer; "auto": the CDL from the first year in '
-        "which it is complete in a state, the CSDL before",
+        description='"cdl": Cropland Data Layer; "csdl": Corn-Soy Data Layer; "auto": the CDL from its first complete '
+        "year in a state, the CSDL before",
     )
     cdl_from: int = Field(
         0, ge=0, description='with "auto": first year of the CDL in all states, such as 2008; 0 is each state\'s own'
@@ -59,7 +60,7 @@ class CropSettings(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def decoding(self) -> CropSettings:
-        """The settings that decide what a file's codes mean, the others as by default: those only find files."""
+        """The settings that decide on a file's values, with defaults for all others, which only serve to find files."""
         kept = self.model_dump(include={"corn_codes", "soybean_codes", "background_code"})
         return CropSettings(**kept)
 
@@ -71,10 +72,10 @@ class CropShares:
     Attributes
     ----------
     corn_YX, soybean_YX
-        Share under the crop; NaN where the layer covers nothing of the cell.
+        Share under the crop; NaN where the layer covers no part of the cell.
     covered_YX
         Share that the layer covers: inside the raster and not background. Where it is below 1, the crops' shares are
-        those of the covered part, still relative to the whole cell.
+        those of the covered part, still relative to the entire cell.
     """
 
     corn_YX: NDArray[np.float32]
@@ -84,7 +85,7 @@ class CropShares:
 
 @dataclass(frozen=True)
 class Codes:
-    """What the codes of a layer mean; all others are something else that grows or lies there."""
+    """Codes of corn, soybean and missing data in a layer; all others are other crops or land."""
 
     corn: tuple[int, ...]
     soybean: tuple[int, ...]
@@ -92,8 +93,9 @@ class Codes:
 
 
 def files_like(folder: Path, pattern: str) -> list[Path]:
-    """Return files at any depth whose names match, and zips named alike unless the same lies there unpacked."""
+    """Return files at any depth whose names match, and zips of the same names unless they are there unpacked too."""
     plain = inside(folder, (path for path in folder.rglob(pattern) if path.is_file()))
+    # A zip that was unpacked beside itself is not a second layer of the year.
     unpacked = {path.stem for path in plain}
     zips = inside(folder, folder.rglob(str(Path(pattern).with_suffix(".zip"))))
     return plain + [path for path in zips if path.stem not in unpacked]
@@ -116,14 +118,14 @@ def find_layer(folder: Path, *, year: int, settings: CropSettings, state_fips: s
 
 
 def raster_of(path: Path) -> Path:
-    """Return what GDAL is to open: the file itself, or the GeoTIFF inside the zip it was downloaded in.
+    """Return the path for GDAL: the file itself, or the GeoTIFF inside the zip it was downloaded in.
 
-    Reading on from a zip is slower, since compressed data cannot be skipped.
+    Reading from a zip is slower, since compressed data cannot be skipped.
 
     Raises
     ------
     UserError
-        If the zip is damaged or none, or holds anything but one GeoTIFF of its own name.
+        If the file is not a readable zip, or does not contain exactly one GeoTIFF, of its own name.
     """
     if path.suffix.lower() != ".zip":
         return path
@@ -134,7 +136,7 @@ def raster_of(path: Path) -> Path:
         raise UserError(f"{path}: absent, truncated or not a zip ({error}); download it again") from error
     if [Path(name).stem.lower() for name in rasters] != [path.stem.lower()]:
         found = ", ".join(rasters) or "no GeoTIFF"
-        raise UserError(f"{path}: holds {found} where {path.stem}.tif alone should be; download it again or unpack it")
+        raise UserError(f"{path}: contains {found} instead of {path.stem}.tif alone; download it again or unpack it")
     check_member(path, rasters[0])
     # Braces keep GDAL from guessing where the zip's path ends, and survive `Path`, which a double slash does not.
     return Path(f"/vsizip/{{{path.resolve()}}}/{rasters[0]}")
@@ -151,12 +153,13 @@ def crops_on_grid(layer: Path, *, grid: Grid, settings: CropSettings) -> CropSha
     with open_raster(raster_of(layer)) as source:
         check_bands(source)
         tagged = (value for value in source.nodatavals if value is not None)
+        # A raster may tag another value than the background as missing: both count.
         codes = Codes(settings.corn_codes, settings.soybean_codes, (settings.background_code, *tagged))
         return shares_of(source, grid=grid, codes=codes)
 
 
 def check_bands(source: DatasetReader) -> None:
-    """Raise `UserError` for several bands: the first of a stack of years or classes is not the year's crops."""
+    """Raise `UserError` for several bands: the first band of a stack of years or classes is not the year's crops."""
     if source.count != 1:
         raise UserError(f"{source.name}: {source.count} bands where a crop layer has 1; split the stack by year")
 
@@ -169,7 +172,7 @@ def shares_of(source: DatasetReader, *, grid: Grid, codes: Codes) -> CropShares:
         return np.stack([corn, soybean, ~np.isin(codes_YX, codes.missing)])
 
     shares_LYX = cell_means(source, grid=grid, layers=layers)
-    # Contours that cancel leave some 1e-13 in cells without any: a share of 0 is exactly 0 again after rounding.
+    # Where contours of an overlap cancel, about 1e-13 remains: after rounding, a share of 0 is exactly 0.
     corn, soybean, covered = shares_LYX.round(9).astype(np.float32)
-    corn[covered == 0] = soybean[covered == 0] = np.nan
+    corn[covered == 0] = soybean[covered == 0] = np.nan  # unknown is not the same as no crop
     return CropShares(corn, soybean, covered)

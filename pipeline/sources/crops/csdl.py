@@ -1,12 +1,12 @@
 """Corn-Soy Data Layer: yearly corn and soybean maps of 13 Midwest states, 1999-2018, 30 m -> shares of every cell.
 
-Codes: 1 corn, 5 soybean. For all else there are two legends: the authors' is 0 outside the study area, 9 other crop,
-255 no cropland; other copies hold 0 for all that is not corn or soybean. So neither 0 nor 255 says by itself whether
-anything was mapped there, nor does a nodata tag of either. What says it is the place: inside the 13 states every pixel
-of a raster was mapped, outside them only those with a crop.
+Codes are 1 corn and 5 soybean. For the rest there are two legends: the authors' is 0 outside the study area, 9 other
+crop, 255 no cropland; other copies have 0 for everything but corn and soybean. So neither 0 nor 255, nor a nodata tag
+of either, decides whether a pixel was mapped. Its place does: inside the 13 states every pixel of a raster was mapped,
+outside them only those with a crop.
 
-A year may be one raster or several, such as one a state: they are laid together pixel by pixel, so that a pixel that
-lies in two files counts once, and the zeros with which one state's file is filled do not hide its neighbour's crops.
+A year may be one raster or several, such as one for each state. They are merged pixel by pixel, so that a pixel in two
+files counts once, and the zeros that fill one state's file do not hide its neighbour's crops.
 
 References
 ----------
@@ -46,11 +46,11 @@ DOWNLOAD = "doi:10.5281/zenodo.4110647"
 CORN, SOYBEAN = 1, 5
 _CROPS = (CORN, SOYBEAN)
 _NO_CROP = (0, 9, 255)
-_OTHER, _UNMAPPED = 0, 254  # what a mosaic holds where no crop is: mapped, and not
+_OTHER, _UNMAPPED = 0, 254  # codes of a mosaic without corn and soybean: mapped, and not mapped
 
 _SEGMENT_DEGREE = 0.01  # a county's straight border in longitude and latitude bows by < 1 m in a plane
 _PIXEL_TOLERANCE = 0.01  # pixels by which lattices may differ
-_WHOLE = 0.99  # shares of a state that a map's edge or a shoreline drawn otherwise may leave out
+_COMPLETE = 0.99  # share of a state that its files must contain: map edges and shorelines differ a little
 
 Polygons = NDArray[np.object_]
 
@@ -62,10 +62,10 @@ def find_files(folder: Path, *, year: int, settings: CropSettings) -> tuple[Path
 
 
 def states_beyond(files: Sequence[Path], *, zones: Sequence[Zone]) -> tuple[str, ...]:
-    """Return the states of `zones` that the files do not hold whole, going by their extent: one was not downloaded.
+    """Return the states of `zones` that are not within the extents of the files: their files were not downloaded.
 
-    Outside its own state a file is filled with 0, so that a state without a file would else seem to grow nothing along
-    its neighbours' borders.
+    A file is filled with 0 outside its own state. A state without a file would otherwise seem to grow nothing along its
+    neighbours' borders.
     """
     with _opened(files) as mosaic:
         boxes = shapely.union_all([shapely.box(*file.bounds) for file in mosaic.files])
@@ -74,7 +74,7 @@ def states_beyond(files: Sequence[Path], *, zones: Sequence[Zone]) -> tuple[str,
     missing = []
     for state in sorted({zone.state for zone in zones}):
         of_state = np.array([zone.state == state for zone in zones])
-        if inside[of_state].sum() < _WHOLE * shapely.area(outlines[of_state]).sum():
+        if inside[of_state].sum() < _COMPLETE * shapely.area(outlines[of_state]).sum():
             missing.append(state)
     return tuple(missing)
 
@@ -85,8 +85,8 @@ def csdl_on_grid(files: Sequence[Path], *, grid: Grid) -> CropShares:
     Raises
     ------
     UserError
-        If a file is unreadable, truncated, not in a plane, a stack of bands or holds other codes; if files have
-        different pixels or contradict each other.
+        If a file is unreadable, truncated, not in a plane, has several bands or other codes; or if files have different
+        pixels or contradict each other.
     """
     with _opened(files) as mosaic:
         return shares_of(mosaic, grid=grid, codes=Codes((CORN,), (SOYBEAN,), (_UNMAPPED,)))
@@ -103,7 +103,7 @@ def _opened(files: Sequence[Path]) -> Iterator[Mosaic]:
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Rasters of one year with a common lattice of pixels, read as if they were one.
+    """Rasters of one year on a common lattice of pixels, read as one.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class Mosaic:
 
     @classmethod
     def of(cls, files: Sequence[DatasetReader]) -> Mosaic:
-        """Return the mosaic of open files; raises `UserError` for pixels in no plane or none that fit together."""
+        """Return the mosaic of open files; raises `UserError` unless their pixels lie on one lattice in a plane."""
         first = files[0]
         _check_plane(first)
         places = np.array([_place(file, like=first) for file in files])
@@ -135,7 +135,7 @@ class Mosaic:
         return cls(tuple(files), corners, transform, int(width), int(height), first.crs, first.name)
 
     def read(self, band: int, *, window: Window) -> NDArray[np.uint8]:
-        """Return the codes in a window: 1, 5, 0 where mapped as neither and 254 where nothing was mapped."""
+        """Return the codes in a window: 1, 5, 0 where mapped as neither, and 254 where not mapped."""
         codes_YX = np.full((window.height, window.width), _UNMAPPED, np.uint8)
         for file, (col, row) in zip(self.files, self.corners, strict=True):
             whole = Window(col, row, file.width, file.height)
@@ -146,6 +146,7 @@ class Mosaic:
                 here = np.s_[rows : rows + part.height, cols : cols + part.width]
                 _lay(codes_YX[here], _codes(file, band, own), name=file.name)
         place = self.transform @ Affine.translation(window.col_off, window.row_off)
+        # Only after all files are merged: outside the states, nothing but a crop counts as mapped.
         outside_YX = ~_study_area(self.crs.to_wkt()).covers(place, codes_YX.shape)
         codes_YX[outside_YX & (codes_YX == _OTHER)] = _UNMAPPED
         return codes_YX
@@ -184,17 +185,18 @@ def _codes(file: DatasetReader, band: int, window: Window) -> NDArray[np.generic
     if strange.size:
         named = ", ".join(str(code) for code in strange[:5])
         raise UserError(
-            f"{file.name}: code {named} is none of the Corn-Soy Data Layer's (0, 1, 5, 9, 255); "
-            f"take another product's files out of the folder or narrow `csdl_patterns`"
+            f"{file.name}: code {named} is not one of the Corn-Soy Data Layer's (0, 1, 5, 9, 255); "
+            f"remove other products' files from the folder or narrow `csdl_patterns`"
         )
     return codes_YX
 
 
 def _lay(codes_YX: NDArray[np.uint8], new_YX: NDArray[np.generic], *, name: str) -> None:
-    """Lay a file's codes over those of others: a crop wins over none, and anything over what is not mapped."""
+    """Merge a file's codes into those of others: a crop replaces other land, and both replace unmapped pixels."""
     crop_YX = np.isin(new_YX, _CROPS)
+    # Two versions of the product in one folder would otherwise be mixed in silence.
     if (crop_YX & np.isin(codes_YX, _CROPS) & (codes_YX != new_YX)).any():
-        raise UserError(f"{name}: corn where another file of the year has soybean, or the reverse; keep one edition")
+        raise UserError(f"{name}: corn where another file of the year has soybean, or the reverse; keep one version")
     np.copyto(codes_YX, new_YX, where=crop_YX, casting="unsafe")
     codes_YX[~crop_YX & (codes_YX == _UNMAPPED)] = _OTHER
 
@@ -206,7 +208,7 @@ class _StudyArea:
     tree: shapely.STRtree
 
     def covers(self, transform: Affine, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return for each pixel (rows, cols) whether its centre lies in one of them."""
+        """Return the pixels (rows, cols) whose centres lie in one of them."""
         height, width = shape
         window = shapely.box(*transform @ (0, height), *transform @ (width, 0))
         near = self.tree.geometries[self.tree.query(window, predicate="intersects")]
@@ -223,9 +225,10 @@ def _study_area(wkt: str) -> _StudyArea:
 
 
 def _in_plane(zones: Sequence[Zone], crs: CRS) -> Polygons:
-    """Return the zones' outlines in a plane, without a shift of datum."""
+    """Return the zones' outlines in a plane, without a datum shift."""
     plane = CRS.from_user_input(crs)
     project = Transformer.from_crs(plane.geodetic_crs, plane, always_xy=True).transform
+    # Straight in longitude and latitude, a border is curved in the plane: more points keep it in its place.
     fine = shapely.segmentize([zone.geometry for zone in zones], _SEGMENT_DEGREE)
     polygons: Polygons = shapely.transform(fine, lambda lonlat: np.column_stack(project(*lonlat.T)))
     return polygons

@@ -1,9 +1,9 @@
-"""Which crop layer serves which state in which year, and the shares of cells put together from them.
+"""Choice of the crop layer of each state and year, and crop shares of cells composed of several layers.
 
-The Cropland Data Layer (CDL) serves a state from the first year in which it is complete there (`crop_layers.toml`), the
-Corn-Soy Data Layer (CSDL) before. A cell belongs to the state in which its centre lies, and takes all its shares from
-that state's layer. Cells outside the region's states take the CDL where there is one; so do states that have neither a
-complete CDL nor the CSDL in the year.
+The Cropland Data Layer (CDL) serves a state from the first year in which it is complete there (`layers.toml`), the
+Corn-Soy Data Layer (CSDL) before. A cell belongs to the state that contains its centre, and takes all its shares from
+that state's layer: shares of two layers in one cell would not add up to it. Cells outside the region's states take the
+CDL where there is one; so do states that have neither a complete CDL nor the CSDL in the year.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pipeline.sources.crops import csdl
 from pipeline.sources.crops.cdl import CropSettings, CropShares, crops_on_grid, find_layer
 from regions import Zone, counties
 
-_NAMED = 3  # files named in a note; the others are counted
+_NAMED = 3  # files named in a note; the rest are counted
 
 
 class Product(IntEnum):
-    """A crop layer, as the map of layers codes it."""
+    """A crop layer; the values are the codes of the stored map of layers."""
 
     NONE = 0
     CDL = 1
@@ -39,7 +39,7 @@ class Product(IntEnum):
 
 @dataclass(frozen=True)
 class CropLayer:
-    """A crop layer of one year: its files, several if it is a mosaic; none if there is no layer."""
+    """A crop layer of one year and its files: several for a mosaic, none if there is no layer."""
 
     product: Product
     year: int
@@ -77,18 +77,18 @@ class YearLayers:
 
     @property
     def notes(self) -> dict[str, str]:
-        """Which layer serves which state, for people."""
+        """The layer of each state, for records and reports."""
         return {served.state: str(served.layer) for served in self.states} | {"elsewhere": str(self.elsewhere)}
 
 
 @dataclass(frozen=True)
 class ComposedCrops:
-    """Crop shares of cells, and where they come from.
+    """Crop shares of cells, with their layers.
 
     Attributes
     ----------
     layer_YX
-        `Product` that served the cell (rows, cols) uint8; 0 where no layer covers anything of it.
+        (rows, cols) uint8 `Product` that served the cell; 0 where no layer covers any part of it.
     unserved_cells
         Cells of states of the region that have no layer this year.
     """
@@ -107,7 +107,7 @@ class FirstYears(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class CropArchives:
-    """Folders of the two products; need not be there as long as none of their layers is needed."""
+    """Folders of the two products; a folder need not exist as long as none of its layers is needed."""
 
     cdl: Path
     csdl: Path
@@ -125,6 +125,7 @@ class CropArchives:
         wanted = {state: wanted_product(state, year, settings=self.settings) for state in states}
         from_csdl = [zone for zone in zones if wanted[zone.state] is Product.CSDL]
         mosaic, national = self._csdl(year, needed=bool(from_csdl)), self._national(year)
+        # The national CDL first, a state's own file where there is none, and the CSDL over both where it is wanted.
         layers = {state: national if national.files else self._of_state(year, state) for state in states}
         layers |= {state: mosaic for state in states if wanted[state] is Product.CSDL}
         without_cdl = [state for state in states if wanted[state] is Product.CDL and not layers[state].files]
@@ -132,7 +133,7 @@ class CropArchives:
         if not faults and not any(layer.files for layer in layers.values()):
             faults.append(
                 f"{self.cdl}: no crop layer of {year} named {self._cdl_names(year)}, and the Corn-Soy Data Layer has "
-                f"{csdl.YEARS[0]} to {csdl.YEARS[-1]} of {', '.join(csdl.STATES)} only; take other years or `source`"
+                f"only {csdl.YEARS[0]} to {csdl.YEARS[-1]} of {', '.join(csdl.STATES)}; use other years or `source`"
             )
         if faults:
             raise UserError("; ".join(faults))
@@ -156,7 +157,7 @@ class CropArchives:
         return CropLayer(Product.CSDL if files else Product.NONE, year, files)
 
     def _csdl_faults(self, mosaic: CropLayer, *, zones: Sequence[Zone]) -> Iterator[str]:
-        """Yield what is wrong unless the CSDL is there for all of `zones`."""
+        """Yield a message unless the CSDL is there for all of `zones`."""
         absent = sorted({zone.state for zone in zones})
         if mosaic.files:
             absent = list(csdl.states_beyond(mosaic.files, zones=zones))
@@ -164,15 +165,15 @@ class CropArchives:
             names = _of_year(self.settings.csdl_patterns, mosaic.year)
             yield (
                 f"{self.csdl}: no Corn-Soy Data Layer of {mosaic.year} for {', '.join(absent)} named {names}; download "
-                f"it from {csdl.DOWNLOAD} (`agcarbon fetch` prints the links), or say with `source` or `cdl_from` that "
-                f"the Cropland Data Layer serves, complete or not"
+                f"it from {csdl.DOWNLOAD} (`agcarbon fetch` prints the links), or set `source` or `cdl_from` so that "
+                f"the Cropland Data Layer is used, complete or not"
             )
 
     def _cdl_faults(self, year: int, absent: Sequence[str]) -> Iterator[str]:
         if absent:
             yield (
                 f"{self.cdl}: no crop layer of {year} for {', '.join(absent)} named {self._cdl_names(year)}; "
-                f"put it there, or say with `source` or `cdl_from` that the Corn-Soy Data Layer serves"
+                f"put it there, or set `source` or `cdl_from` so that the Corn-Soy Data Layer is used"
             )
 
     def _cdl_names(self, year: int) -> str:
@@ -190,7 +191,13 @@ def first_years() -> FirstYears:
 
 
 def wanted_product(state: str, year: int, *, settings: CropSettings) -> Product:
-    """Return the product that is to serve a state; none where neither is known to be complete."""
+    """Return the product that is to serve a state; `Product.NONE` where neither is known to be complete.
+
+    Examples
+    --------
+    >>> [wanted_product("IA", year, settings=CropSettings(cdl_from=2008)).name for year in (1998, 2007, 2008)]
+    ['NONE', 'CSDL', 'CDL']
+    """
     if settings.source == "cdl":
         return Product.CDL
     table = first_years()
@@ -210,11 +217,12 @@ def compose(layers: YearLayers, *, grid: Grid, settings: CropSettings) -> Compos
     """
     used = layers.used
     numbers = np.array([used.index(served.layer) for served in layers.states] + [used.index(layers.elsewhere)])
-    # Where one layer serves all, no cell needs to know its state.
+    # Where one layer serves all, no outline needs to be searched; -1 takes the last number, that of cells elsewhere.
     state_YX = np.full(grid.shape, -1) if len(used) == 1 else states_of_cells(grid, [s.state for s in layers.states])
     number_YX = numbers[state_YX]
     corn, soybean, covered = np.full((3, *grid.shape), np.nan, np.float32)
     product_YX = np.zeros(grid.shape, np.uint8)
+    # Each layer is read on the entire grid, since cells of a state have no rectangle of their own.
     for number in np.unique(number_YX):
         here, layer = number_YX == number, used[number]
         shares = _read(layer, grid=grid, settings=settings)
@@ -245,7 +253,7 @@ def states_of_cells(grid: Grid, states: Sequence[str]) -> NDArray[np.intp]:
     for index in np.sort(tree.query(around, predicate="intersects")):
         county = counties()[index]
         if county.state in states:
-            # The border belongs to both counties: a centre right on it is that of the higher FIPS code.
+            # A border belongs to both counties: a centre exactly on it goes to the one with the higher FIPS code.
             inside = shapely.intersects_xy(tree.geometries[index], longitude, latitude)
             found_YX[inside] = states.index(county.state)
     return found_YX
@@ -253,7 +261,7 @@ def states_of_cells(grid: Grid, states: Sequence[str]) -> NDArray[np.intp]:
 
 @cache
 def _counties() -> shapely.STRtree:
-    """All counties, prepared for many questions."""
+    """Return all counties, prepared for many queries."""
     outlines = np.array([zone.geometry for zone in counties()])
     shapely.prepare(outlines)
     return shapely.STRtree(outlines)

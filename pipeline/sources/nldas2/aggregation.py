@@ -1,7 +1,7 @@
 """Hourly weather -> daily climate in the units of the network.
 
-Hours come as (5, hours, rows, cols) in the order temperature [degC], vapour pressure [kPa], wind speed at 10 m [m s-1],
-short-wave radiation [W m-2], rain of the hour [mm]; an hour of a cell is there in all five or, NaN, in none.
+Hours are given as (5, hours, rows, cols) in the order temperature [degC], vapour pressure [kPa], wind speed at 10 m
+[m s-1], short-wave radiation [W m-2], rain of the hour [mm]; an hour of a cell has values in all five or is NaN in all.
 """
 
 from __future__ import annotations
@@ -14,23 +14,31 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-RAIN = 4  # place of rain; the four states come before it
-MARGIN_HOURS = 24  # hours before and after the days, in which values to interpolate from are looked for
+RAIN = 4  # index of rain, after the four states
+MARGIN_HOURS = 24  # hours before and after the days, from which missing ones are interpolated
 KPA_PER_PA = 1e-3
-MJ_D_PER_W = 0.0864
-KM_D_PER_M_S = 86.4
+MJ_D_PER_W = 0.0864  # MJ m-2 d-1 per W m-2
+KM_D_PER_M_S = 86.4  # km d-1 per m s-1: the network's wind is a run of wind
 
 
 @dataclass(frozen=True)
 class Daily:
-    """Climate of consecutive days, `climate_FTYX` (7, days, rows, cols), and hours that each lacked, `missing_TYX`."""
+    """Climate of consecutive days, `climate_FTYX` (7, days, rows, cols), and their missing hours, `missing_TYX`."""
 
     climate_FTYX: Array
     missing_TYX: NDArray[np.uint8]
 
 
 def vapour_pressure(humidity: Array, pressure: Array) -> Array:
-    """Vapour pressure [kPa] from specific humidity [kg kg-1] and air pressure [Pa]."""
+    """Return the vapour pressure [kPa] from specific humidity [kg kg-1] and air pressure [Pa].
+
+    0.622 is the ratio of the molar masses of water and dry air.
+
+    Examples
+    --------
+    >>> round(float(vapour_pressure(np.float32(0.01), np.float32(101325))), 3)
+    1.619
+    """
     return humidity * pressure / (0.622 + 0.378 * humidity) * np.float32(KPA_PER_PA)
 
 
@@ -38,13 +46,15 @@ def reduce_days(hours_QHYX: Array, *, max_missing: int) -> Daily:
     """Return the climate of whole days, as features and units of `model.features.CLIMATE_NAMES`.
 
     Up to `max_missing` missing hours of a day are filled: states linearly in time between the nearest hours with
-    values, the nearest repeated where there is none on one side; rain by the mean of the hours that are there. A day
-    that lacks more is NaN.
+    values, or by the nearest where one side has none; rain by the mean of the day's other hours. A day with more
+    missing hours is NaN.
 
     Parameters
     ----------
     hours_QHYX
-        `MARGIN_HOURS`, the hours of the days, `MARGIN_HOURS`.
+        (5, 24 + 24 days + 24, rows, cols): the hours of the days, with `MARGIN_HOURS` before and after.
+    max_missing
+        Largest number of missing hours that is filled.
     """
     states_QHYX, rain_HYX = hours_QHYX[:RAIN], hours_QHYX[RAIN]
     states_QTHYX, rain_THYX = _by_day(states_QHYX), _by_day(rain_HYX)
@@ -57,6 +67,7 @@ def reduce_days(hours_QHYX: Array, *, max_missing: int) -> Daily:
     there_TYX = np.where(missing_TYX <= max_missing, 24 - missing_TYX, np.nan)
     rain_TYX = _sum(np.nan_to_num(rain_THYX)) * 24 / there_TYX
 
+    # The order of CLIMATE_NAMES: RADN, TMAX, TDIF, HMAX, HDIF, WIND, PRECN.
     temperature, pressure, wind, radiation = states_QTHYX
     warmest, moistest = temperature.max(axis=1), pressure.max(axis=1)
     climate = (
@@ -72,22 +83,26 @@ def reduce_days(hours_QHYX: Array, *, max_missing: int) -> Daily:
 
 
 def _by_day(hours: Array) -> Array:
-    """Copy (..., hours, rows, cols) without the margins as (..., days, 24, rows, cols)."""
+    """Return a copy of (..., hours, rows, cols) without the margins as (..., days, 24, rows, cols)."""
     inner = hours[..., MARGIN_HOURS:-MARGIN_HOURS, :, :]
     return inner.reshape(*inner.shape[:-3], -1, 24, *inner.shape[-2:]).copy()
 
 
 def _sum(hours_THYX: Array) -> Array:
-    """Sum of each day's hours, one after another: NumPy's own order, and so the last bit, varies with the shape."""
+    """Return the sum of each day's hours, added one after another.
+
+    NumPy sums in an order that depends on the array's shape; the last bit of a cell would then depend on its window.
+    """
     total_TYX: Array = reduce(np.add, np.moveaxis(hours_THYX, 1, 0))
     return total_TYX
 
 
 def _interpolated(states_QHYX: Array) -> Array:
-    """Fill missing hours linearly between the hours with values around them, or with the nearest at an end."""
+    """Return states with missing hours linear between the hours with values around them, or the nearest at an end."""
     there_HYX = np.isfinite(states_QHYX[0])
     last = len(there_HYX) - 1
     hour_HYX = np.broadcast_to(np.arange(last + 1)[:, None, None], there_HYX.shape)
+    # Index of the last hour with a value up to each hour, and of the first one from it on.
     before = np.maximum.accumulate(np.where(there_HYX, hour_HYX, -1), axis=0)
     after = np.minimum.accumulate(np.where(there_HYX, hour_HYX, last + 1)[::-1], axis=0)[::-1]
     before, after = np.where(before < 0, after, before), np.where(after > last, before, after)

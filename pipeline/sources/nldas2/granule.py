@@ -1,4 +1,4 @@
-"""Files of NLDAS-2, of either format: opened by what they hold, whatever they are called."""
+"""Granules of NLDAS-2 in either format, recognised by their first bytes and not by their names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NETCDF = b"\x89HDF", b"CDF"
 
 
 def is_grib(path: Path) -> bool:
-    """Whether a granule is in GRIB-1, not netCDF.
+    """Return whether a granule is in GRIB-1 and not in netCDF.
 
     Raises
     ------
     DamagedGranuleError
-        If it is neither: empty, an HTML page saved under its name, or something else.
+        If it is neither: empty, an HTML page saved under its name, or another format.
     UserError
         If it cannot be read.
     """
@@ -32,14 +32,15 @@ def is_grib(path: Path) -> bool:
         raise UserError(f"{path}: cannot be read ({error.strerror}); restore it or its permissions") from error
     if head.startswith((b"GRIB", *NETCDF)):
         return head.startswith(b"GRIB")
+    # Without a valid login, servers answer a download with their login page.
     if head.lstrip().startswith(b"<"):
-        raise DamagedGranuleError(f"{path}: an HTML page (of a login?); download it again")
+        raise DamagedGranuleError(f"{path}: an HTML page, probably of a login; download it again")
     size = path.stat().st_size
     raise DamagedGranuleError(f"{path}: truncated or neither netCDF nor GRIB ({size:,} bytes); download it again")
 
 
 def open_granule(path: Path) -> OpenGranule:
-    """Return a context that opens a granule; raises as `is_grib` does, and `DamagedGranuleError` if it breaks off."""
+    """Return a context that opens a granule; raises as `is_grib` does, and `DamagedGranuleError` if it is truncated."""
     return open_grib(path) if is_grib(path) else open_netcdf(path)
 
 
@@ -49,7 +50,7 @@ def read_variable(path: Path, name: str, *, window: Window) -> Array:
     Raises
     ------
     UserError
-        If NLDAS-2 has no such variable, and as `nldas2_product.Granule.values` does.
+        If NLDAS-2 has no such variable, and as `product.Granule.values` does.
     """
     if name not in VARIABLES:
         raise UserError(f"NLDAS-2 has no variable {name}; it has {', '.join(VARIABLES)}")

@@ -1,7 +1,14 @@
-"""NLDAS-2 granules of version 002: GRIB-1, one hour of the whole grid a file, 11 messages.
+"""NLDAS-2 granules of version 002: GRIB-1, one hour of the full grid in a file, 11 messages.
 
-A message is told by its numbers in the local table 130. Names that libraries give them mislead: "unknown", or
-"Adiabatic tendency of temperature" for potential evaporation.
+A message is identified by its numbers in the local parameter table 130. The names that libraries derive from them are
+misleading: "unknown", or "Adiabatic tendency of temperature" for potential evaporation.
+
+GRIB-1 packs a field into integers of a common step, 2^E 10^-D: values are rounded to it, and a bitmap marks the missing
+ones.
+
+References
+----------
+WMO (1994), A Guide to the Code Form FM 92-IX Ext. GRIB, Technical Report 17. Product: doi:10.5067/6J5LHHOHZHN4.
 """
 
 from __future__ import annotations
@@ -34,8 +41,9 @@ from pipeline.sources.nldas2.product import (
     check_range,
 )
 
-MISSING = -9999.0  # the library's own 9999 is a legal value of some variables
-SUM = 4  # of the time range indicator, code table 5
+# Value that the library is to put where the bitmap marks a missing one: its default, 9999, is a value that occurs.
+MISSING = -9999.0
+SUM = 4  # time range indicator of accumulations, code table 5
 HEADER = {
     "edition": 1,
     "table2Version": 130,
@@ -54,7 +62,7 @@ ID_KEYS = ("indicatorOfParameter", "indicatorOfTypeOfLevel", "level")
 
 @cache
 def _library() -> ModuleType:
-    """The package eccodes, which is an extra."""
+    """Return the package eccodes, which is an optional dependency."""
     try:
         return importlib.import_module("eccodes")
     except (ImportError, RuntimeError) as error:  # RuntimeError: the package is there without its C library
@@ -66,7 +74,7 @@ def _library() -> ModuleType:
 
 @contextmanager
 def open_grib(path: Path) -> Iterator[GribGranule]:
-    """Open a granule; raises `DamagedGranuleError` if the file breaks off, `UserError` if eccodes is not installed."""
+    """Open a granule; raises `DamagedGranuleError` if it is truncated, `UserError` if eccodes is not installed."""
     library = _library()
     messages: list[int] = []
     try:
@@ -81,7 +89,7 @@ def open_grib(path: Path) -> Iterator[GribGranule]:
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """Turn the faults of the library, which do not tell the file's name, into `DamagedGranuleError`."""
+    """Turn errors of the library, which do not name the file, into `DamagedGranuleError`."""
     try:
         yield
     except _library().CodesInternalError as error:
@@ -105,15 +113,15 @@ class GribGranule:
             found = ", ".join(f"{name} of {np.datetime64(hour, 'h')}" for name, hour in hours.items())
             raise UserError(f"{self.path}: its messages are of different hours ({found}); use the files as released")
         if not hours:
-            raise DamagedGranuleError(f"{self.path}: holds no variable of NLDAS-2 File A; download it again")
+            raise DamagedGranuleError(f"{self.path}: contains no variable of NLDAS-2 File A; download it again")
         return np.array([*set(hours.values())])
 
     def values(self, variable: Variable, *, position_N: Hours, window: Window) -> Array:
-        """Return a variable on a window, once for each of `position_N`; see `nldas2_product.Granule`."""
+        """Return a variable on a window, once for each of `position_N`; see `product.Granule`."""
         message, library = self._message(variable.name), _library()
         with _damage_named(self.path):
             library.codes_set(message, "missingValue", MISSING)
-            stored_YX = library.codes_get_values(message).reshape(ROWS, COLS)
+            stored_YX = library.codes_get_values(message).reshape(ROWS, COLS)  # from the south, as checked in HEADER
         rows = slice(window.first_row, window.first_row + window.rows)
         cols = slice(window.first_col, window.first_col + window.cols)
         values_YX = stored_YX[rows, cols].astype(np.float32)
@@ -129,13 +137,13 @@ class GribGranule:
 
     @cached_property
     def _message_of(self) -> Mapping[GribId, int]:
-        """Messages by the numbers that name their variables; their grid is checked."""
+        """Return the messages by the numbers that identify their variables, having checked their grids."""
         found: dict[GribId, int] = {}
         for message in self.messages:
             of = GribId(*(self._key(message, key) for key in ID_KEYS))
             if of in found:
                 raise UserError(
-                    f"{self.path}: holds parameter {of.parameter} twice; use the files as released, of one hour"
+                    f"{self.path}: contains parameter {of.parameter} twice; use the files as released, of one hour"
                 )
             found[of] = message
             self._check_header(message)
@@ -143,10 +151,9 @@ class GribGranule:
 
     def _message(self, name: str) -> int:
         if VARIABLES[name].grib not in self._message_of:
-            lacking = [variable.name for variable in VARIABLES.values() if variable.grib not in self._message_of]
+            absent = [variable.name for variable in VARIABLES.values() if variable.grib not in self._message_of]
             raise DamagedGranuleError(
-                f"{self.path}: smaller than a whole granule, {len(self.messages)} messages without "
-                f"{', '.join(lacking)}; download it again"
+                f"{self.path}: incomplete, {len(self.messages)} messages without {', '.join(absent)}; download it again"
             )
         return self._message_of[VARIABLES[name].grib]
 
@@ -155,7 +162,7 @@ class GribGranule:
             return int(_library().codes_get_long(message, key))
 
     def _check_header(self, message: int) -> None:
-        """Refuse another table, grid or order of rows: the places of the values are known from the product alone."""
+        """Refuse another table, grid or order of rows: coordinates come from the product's constants, not files."""
         for key, due in HEADER.items():
             found = self._key(message, key)
             if found != due:
@@ -172,14 +179,19 @@ class GribGranule:
                 )
 
     def _hour(self, name: str) -> int:
-        """Hour since 1970-01-01 00 UTC for which a variable is valid, the end of the hour of sums."""
+        """Return the hour since 1970-01-01 00 UTC for which a variable is valid: for sums, the end of their hour.
+
+        A sum's header has the beginning of its hour as its reference time. Taken for the stamp, it would shift rain by
+        an hour against all other variables.
+        """
         message, variable = self._message(name), VARIABLES[name]
         begin, end = self._key(message, "startStep"), self._key(message, "endStep")
         kind = self._key(message, "timeRangeIndicator")
         if end - begin != int(variable.hourly) or (variable.hourly and kind != SUM):
             due = "the sum over the hour that ends at its stamp" if variable.hourly else "a value at its stamp"
             raise UserError(
-                f"{self.path}: {name} covers hours {begin} to {end} (time range indicator {kind}); NLDAS-2 gives {due}"
+                f"{self.path}: {name} covers hours {begin} to {end} (time range indicator {kind}); in NLDAS-2 it is "
+                f"{due}"
             )
         reference = dt.datetime.strptime(f"{self._key(message, 'dataDate')}", "%Y%m%d").replace(tzinfo=dt.UTC)
         return int(reference.timestamp()) // 3600 + self._key(message, "dataTime") // 100 + end

@@ -1,7 +1,7 @@
-"""Hours of a span, gathered from whatever files hold them, in either format.
+"""Hours of a span, gathered from all files that hold them, in either format.
 
-Where several files hold an hour, they must agree: copies in one format in every value, GRIB with netCDF to the step to
-which GRIB rounds. The netCDF copy, the current product, is kept.
+Where several files hold an hour, they must agree: copies in one format in every value, GRIB with netCDF to within the
+step to which GRIB rounds. The netCDF copy, the current product, is kept.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class GatheredHours:
     values_VHYX
         (7, hours, rows, cols) float32, the variables `USED` in the product's units; NaN where no file holds the hour.
     duplicates
-        How many files more than one hold an hour [hours since 1970-01-01 00 UTC].
+        Number of superfluous copies of an hour [hours since 1970-01-01 00 UTC].
     damaged
-        Files that are no whole granules, "path: reason; download it again" each.
+        Files that cannot be read in full, "path: reason; download it again" each.
     """
 
     values_VHYX: Array
@@ -50,15 +50,17 @@ def gather_hours(index: HourIndex, *, span: range, window: Window) -> GatheredHo
     Raises
     ------
     UserError
-        If two files contradict each other or one is not what its name says, and as `nldas2_product.Granule` does.
+        If two files contradict each other or one is not what its name says, and as `product.Granule` does.
     """
     gathering = _Gathering(span, window)
+    # Files are opened twice, first only for their format: which copy of an hour is kept depends on the formats of all.
     entries = []
     for number, positions in _by_file(index, span):
         with gathering.noting_damage():
             path = index.files[number]
             offset_N = index.hour_N[positions] - span.start
             entries.append(_Entries(path, is_grib(path), offset_N, index.position_N[positions]))
+    # netCDF first: of an hour in both formats, the first copy is kept.
     for of_file in sorted(entries, key=lambda of_file: of_file.grib):
         with gathering.noting_damage():
             gathering.add(of_file)
@@ -67,7 +69,7 @@ def gather_hours(index: HourIndex, *, span: range, window: Window) -> GatheredHo
 
 
 def _by_file(index: HourIndex, span: range) -> Iterator[tuple[int, Hours]]:
-    """Yield each file that holds hours of a span, by number, and which entries of the index these are."""
+    """Yield each file with hours of a span, by its number, and the entries of the index for these hours."""
     low, high = np.searchsorted(index.hour_N, (span.start, span.stop))
     numbers = index.file_N[low:high]
     for number in np.unique(numbers).tolist():
@@ -76,7 +78,7 @@ def _by_file(index: HourIndex, span: range) -> Iterator[tuple[int, Hours]]:
 
 @dataclass(frozen=True)
 class _Entries:
-    """What one file contributes to a span: offsets in it, positions on the file's own time axis."""
+    """Contribution of one file to a span: offsets in the span, positions on the file's own time axis."""
 
     path: Path
     grib: bool
@@ -86,7 +88,7 @@ class _Entries:
 
 @dataclass
 class _Gathering:
-    """The hours so far; `sources` tells the file that each came from."""
+    """The hours gathered so far; `sources` has the file of each."""
 
     span: range
     window: Window
@@ -101,34 +103,36 @@ class _Gathering:
 
     @contextmanager
     def noting_damage(self) -> Iterator[None]:
-        """Note a damaged granule and go on: another may hold its hour, else the hour is missing."""
+        """Note a damaged granule and continue: another may hold its hour; if none does, the hour is missing."""
         try:
             yield
         except DamagedGranuleError as damage:
             self.damaged.add(str(damage))
 
     def add(self, entries: _Entries) -> None:
-        """Read a file: take the hours that are not there yet, compare the others."""
+        """Read a file: take the hours that no earlier file held, compare the others."""
         is_new_N = self._claim(entries)
         new, again = entries.offset_N[is_new_N], entries.offset_N[~is_new_N]
         try:
             with open_granule(entries.path) as granule:
+                # Names are trusted by the index, so that a misnamed file must be found here.
                 check_hours(granule, hour_N=entries.offset_N + self.span.start, position_N=entries.position_N)
                 for number, variable in enumerate(USED):
                     read_NYX = granule.values(variable, position_N=entries.position_N, window=self.window)
                     self.values_VHYX[number, new] = read_NYX[is_new_N]
                     for offset, read_YX in zip(again.tolist(), read_NYX[~is_new_N], strict=True):
+                        # GRIB rounds values to its packing step; two GRIB copies are rounded alike and must be equal.
                         step = granule.step(variable) if entries.grib != self.sources[offset].grib else 0.0
                         kept_YX = self.values_VHYX[number, offset]
                         if not np.allclose(kept_YX, read_YX, rtol=ROUNDING if step else 0, atol=step, equal_nan=True):
                             raise UserError(self._contradiction(entries, offset, name=variable.name, step=step))
         except DamagedGranuleError:
-            self._forget(new)
+            self._forget(new)  # some variables of these hours may be read already: an hour is complete or missing
             raise
         self.duplicates.update((again + self.span.start).tolist())
 
     def _claim(self, entries: _Entries) -> NDArray[np.bool_]:
-        """Note the file as the source of its hours that have none; return which these are."""
+        """Make the file the source of its hours that have none yet; return a mask of these hours."""
         is_new = []
         for offset in entries.offset_N.tolist():
             is_new.append(offset not in self.sources)
@@ -136,7 +140,7 @@ class _Gathering:
         return np.array(is_new)
 
     def _forget(self, offsets: Hours) -> None:
-        """Drop what a file brought before it broke off."""
+        """Drop the hours of a file that turned out to be truncated."""
         self.values_VHYX[:, offsets] = np.nan
         for offset in offsets.tolist():
             del self.sources[offset]

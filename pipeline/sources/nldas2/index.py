@@ -1,4 +1,4 @@
-"""Which NLDAS-2 file holds which hour: from the names of the archive's one-hour files, of others from within."""
+"""Index of the hours in NLDAS-2 files: from the names of the archive's one-hour files, from the time axes of others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.sources.archive_paths import inside
 from pipeline.sources.nldas2.granule import open_granule
 from pipeline.sources.nldas2.product import DamagedGranuleError, Granule, Hours, NldasSettings
 
-# The archive's own name of one hour, or of a part of it that its subsetter cut; not that of a merged month or year.
+# The archive's own name of one hour, or of a subset of it; names of merged months or years do not match.
 ONE_HOUR = re.compile(
     r"NLDAS_FORA0125_H\.A(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)\.(?P<hour>[01]\d|2[0-3])00\.(002\.grb|020\.nc)(\.SUB\.nc4)?"
 )
@@ -23,7 +23,7 @@ ONE_HOUR = re.compile(
 
 @dataclass(frozen=True)
 class HourIndex:
-    """Which file holds which hour.
+    """Hours of an archive, with the file and the position in it of each.
 
     Attributes
     ----------
@@ -34,8 +34,8 @@ class HourIndex:
     file_N, position_N
         Number of the file in `files` and position on its time axis.
     damaged
-        Files that are no whole granules, found while indexing, "path: reason; download it again" each. Their hours are
-        unknown. One with the archive's name of one hour is in `files` though: it was not opened.
+        Files that could not be opened while indexing, "path: reason; download it again" each; their hours are unknown.
+        A file with the archive's name of one hour is not opened here, and is in `files` even if it is damaged.
     """
 
     files: tuple[Path, ...]
@@ -46,7 +46,7 @@ class HourIndex:
 
 
 def find_granules(folder: Path, *, settings: NldasSettings) -> list[Path]:
-    """Return the granules of both formats below `folder`, sorted; the archive's XML beside each is none."""
+    """Return the granules of both formats below `folder`, sorted, without the archive's XML file beside each."""
     found = {path for pattern in (settings.pattern, settings.grib_pattern) for path in folder.rglob(pattern)}
     return inside(folder, (path for path in found if path.suffix != ".xml"))
 
@@ -54,13 +54,13 @@ def find_granules(folder: Path, *, settings: NldasSettings) -> list[Path]:
 def index_archive(folder: Path, *, settings: NldasSettings) -> HourIndex:
     """Return the hours that the granules below `folder` hold.
 
-    The hour of a file with the archive's name of one hour is that of the name, and verified when it is read: opening
-    the 184,104 files of 21 years would take most of an hour. Any other file is opened for its hours.
+    The hour of a file with the archive's name of one hour is taken from the name, and verified when the file is read:
+    opening the 184,104 files of 21 years would take most of an hour. Any other file is opened for its hours.
 
     Raises
     ------
     UserError
-        If no file matches the patterns, or one lacks a time axis or holds messages of several hours.
+        If no file matches the patterns, or one has no time axis or has messages of several hours.
     """
     paths = find_granules(folder, settings=settings)
     if not paths:
@@ -84,7 +84,7 @@ def _index(of_files: dict[Path, Hours], *, damaged: Iterable[str]) -> HourIndex:
     counts = [hours.size for hours in of_files.values()]
     file_N = np.repeat(np.arange(len(counts)), counts)
     position_N = np.concatenate([none, *(np.arange(count) for count in counts)])
-    order = np.argsort(hour_N, kind="stable")
+    order = np.argsort(hour_N, kind="stable")  # copies of an hour stay in the order of their paths
     return HourIndex(tuple(of_files), hour_N[order], file_N[order], position_N[order], tuple(damaged))
 
 
@@ -97,31 +97,38 @@ def _hours(path: Path) -> Hours:
 
 
 def hour_of_name(name: str) -> int | None:
-    """Return the hour since 1970-01-01 00 UTC in the archive's name of a one-hour file; None for other names."""
+    """Return the hour since 1970-01-01 00 UTC in the archive's name of a one-hour file; None for other names.
+
+    Examples
+    --------
+    >>> hour_of_name("NLDAS_FORA0125_H.A19700102.0300.020.nc")
+    27
+    """
     match = ONE_HOUR.fullmatch(name)
     if match is None:
         return None
     try:
         day = dt.date(int(match["year"]), int(match["month"]), int(match["day"]))
-    except ValueError:  # no such date: then it is not a name of the archive
+    except ValueError:  # no such date, so not a name that the archive gave
         return None
     return 24 * (day - dt.date(1970, 1, 1)).days + int(match["hour"])
 
 
 def check_hours(granule: Granule, *, hour_N: Hours, position_N: Hours) -> None:
-    """Refuse a granule that does not hold the hours of the index: it is misnamed, or another since it was indexed.
+    """Refuse a granule without the hours of the index: it is misnamed, or was replaced since it was indexed.
 
     Raises
     ------
     UserError
-        Naming the file, the hours it holds and the one that is due.
+        Naming the file, its hours and the expected one.
     """
     held_N = granule.hour_N
+    # A file named after one hour must have this hour alone: others in it would not be in the index.
     one = hour_of_name(granule.path.name) is not None
     if (one and held_N.size != 1) or position_N.max() >= held_N.size or (held_N[position_N] != hour_N).any():
         first, last, due = (f"{np.datetime64(int(hour), 'h')}" for hour in (held_N[0], held_N[-1], hour_N[0]))
         held = first if held_N.size == 1 else f"{held_N.size} hours from {first} to {last}"
         raise UserError(
-            f"{granule.path}: holds {held} UTC, where {'its name' if one else 'the index'} says {due}; name it after "
-            f"its content or download it again"
+            f"{granule.path}: contains {held} UTC, but {'its name' if one else 'the index'} gives {due}; rename it "
+            f"after its content or download it again"
         )

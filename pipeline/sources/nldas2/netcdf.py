@@ -1,6 +1,6 @@
 """NLDAS-2 granules of version 2.0, netCDF-4, whole or as the archive's subsetters write them.
 
-A file may hold any number of hours and any rectangle of the grid; its axes say which.
+A file may contain any number of hours and any rectangle of the grid, both given by its axes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipeline.sources.nldas2.product import (
     check_range,
 )
 
-OFF_GRID = 0.02  # largest misfit of a coordinate [cell]: GRIB headers, and what is made of them, round to 0.001 degree
+OFF_GRID = 0.02  # largest misfit of a coordinate [cell]: files converted from GRIB have its rounding to 0.001 degree
 AXES = ("time", "lat", "lon")
 
 
@@ -44,7 +44,7 @@ def open_netcdf(path: Path) -> Iterator[NetcdfGranule]:
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """Turn the faults of the library, which do not tell the file's name, into `DamagedGranuleError`."""
+    """Turn errors of the library, which do not name the file, into `DamagedGranuleError`."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -58,7 +58,11 @@ _CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
 
 
 def _hours_since_1970(stored: NDArray[np.number[Any]], units: str, calendar: str) -> NDArray[np.float64]:
-    """Hours of values of a time axis. Units of one length are counted from the first value: dates are slow to make."""
+    """Return the hours since 1970 of a time axis.
+
+    With units of constant length only the first value becomes a date, and the others are counted from it: making dates
+    is slow.
+    """
     length = _HOURS_PER_UNIT.get(units.split()[0].lower()) if calendar in _CALENDARS else None
     decoded = stored if length is None else stored[:1]
     dates = netCDF4.num2date(decoded, units, calendar)
@@ -78,18 +82,21 @@ class NetcdfGranule:
         """Hours since 1970-01-01 00 UTC on the time axis."""
         time = self.dataset.variables.get("time")
         if time is None or "units" not in time.ncattrs():
-            raise UserError(f"{self.path}: has no variable time with units, so that its hours are unknown; replace it")
+            raise UserError(
+                f"{self.path}: has no variable `time` with units, so that its hours are unknown; download it again"
+            )
         with _damage_named(self.path):
             stored = time[:]
         if not stored.size or np.ma.is_masked(stored):
             raise DamagedGranuleError(f"{self.path}: has no hours on its time axis; download it again")
         hours = _hours_since_1970(np.asarray(stored), time.units, getattr(time, "calendar", "standard"))
+        # Times in days or seconds are not exact hours in floating-point numbers.
         if (np.abs(hours - hours.round()) > 1e-3).any():
             raise UserError(f"{self.path}: time ({time.units}) is not in whole hours; NLDAS-2 File A is hourly")
         return hours.round().astype(np.int64)
 
     def values(self, variable: Variable, *, position_N: Hours, window: Window) -> Array:
-        """Return a variable at positions of the time axis on a window; see `nldas2_product.Granule`."""
+        """Return a variable at positions of the time axis on a window; see `product.Granule`."""
         self._check_kind(variable)
         rows = self._positions("lat", self._latitudes, wanted=window.latitudes)
         cols = self._positions("lon", self._longitudes, wanted=window.longitudes)
@@ -97,13 +104,14 @@ class NetcdfGranule:
         with _damage_named(self.path):
             stored = self.dataset[variable.name][tuple(part.slice for part in place)]
         values: Array = np.ma.filled(stored.astype(np.float32, copy=False), np.nan)
+        # Only axes in another order or with gaps need this copy: subsetters keep the product's order.
         if not all(part.whole for part in place):
             values = values[np.ix_(*(part.places for part in place))]
         check_range(values, variable, path=self.path)
         return values
 
     def step(self, variable: Variable) -> float:  # noqa: ARG002
-        """Return 0: values are stored as they are."""
+        """Return 0: values are not rounded when they are stored."""
         return 0.0
 
     def _check_kind(self, variable: Variable) -> None:
@@ -114,7 +122,7 @@ class NetcdfGranule:
             )
         units = getattr(there[name], "units", "")
         if variable.hourly and units.endswith(("s-1", "/s", "s^-1")):
-            raise UserError(f"{self.path}: {name} is a rate ({units}); NLDAS-2 gives the sum over the hour, kg m-2")
+            raise UserError(f"{self.path}: {name} is a rate ({units}); NLDAS-2 has the sum over the hour, kg m-2")
 
     @cached_property
     def _latitudes(self) -> NDArray[np.float64]:
@@ -126,12 +134,12 @@ class NetcdfGranule:
 
     def _axis(self, name: str) -> NDArray[np.float64]:
         if name not in self.dataset.variables:
-            raise UserError(f"{self.path}: has no variable {name}; NLDAS-2 v2.0 files hold time, lat and lon")
+            raise UserError(f"{self.path}: has no variable {name}; files of NLDAS-2 v2.0 have time, lat and lon")
         with _damage_named(self.path):
             return np.ma.filled(self.dataset[name][:].astype(np.float64), np.nan)
 
     def _positions(self, name: str, degrees: NDArray[np.float64], *, wanted: NDArray[np.float64]) -> Hours:
-        """Places of the wanted cell centres on the axis `name` of centres `degrees`."""
+        """Return the indices of the cell centres `wanted` on the axis `name` with the centres `degrees`."""
         cells = (degrees - wanted[0]) / CELL_DEGREE
         nearest = cells.round()
         if not (np.abs(cells - nearest) <= OFF_GRID).all():
@@ -140,18 +148,19 @@ class NetcdfGranule:
                 f"of NLDAS-2; use the product without regridding"
             )
         inside = np.flatnonzero((nearest >= 0) & (nearest < wanted.size))
+        # By value and not by index, so that subsets and axes from north to south are read alike.
         positions = np.full(wanted.size, -1)
         positions[nearest[inside].astype(int)] = inside
         if positions.min() < 0:
             raise UserError(
-                f"{self.path}: {name} {degrees.min():.4f} to {degrees.max():.4f} lacks "
+                f"{self.path}: {name} {degrees.min():.4f} to {degrees.max():.4f} does not include "
                 f"{wanted[positions.argmin()]:.4f} of the region; use a larger subset"
             )
         return positions
 
 
 class _Part(NamedTuple):
-    """Part of an axis, in any order: a slice that holds it, and the places in that."""
+    """Part of an axis, in any order: the smallest slice around it, and the indices in that slice."""
 
     slice: slice
     places: Hours
@@ -163,5 +172,5 @@ class _Part(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether the part is all of the slice, in its order."""
+        """Return whether the part is the full slice, in its order."""
         return bool((self.places == np.arange(self.slice.stop - self.slice.start)).all())

@@ -1,6 +1,6 @@
-"""NLDAS-2 forcing, File A, as a product: its grid, its variables, how a project finds and cuts it into days.
+"""NLDAS-2 forcing, File A: its grid, its variables, the settings of its reader.
 
-One cell is 0.125 degree; latitude ascends. Coordinates come from the constants here, never from a file: headers of
+Cells are 0.125 degree wide; latitude ascends. Coordinates come from the constants here, never from a file: headers of
 GRIB-1 round the origin to 0.001 degree.
 
 References
@@ -45,7 +45,7 @@ class NldasSettings(BaseModel, frozen=True, extra="forbid"):
         "before to 23 UTC), 01-24 UTC, or 01-24 local standard time",
     )
     max_missing_hours: int = Field(
-        3, ge=0, le=23, description="missing hours of a day that are filled; a day that lacks more is missing"
+        3, ge=0, le=23, description="missing hours of a day that are filled; a day with more missing hours is missing"
     )
 
 
@@ -66,6 +66,11 @@ class Window:
         ------
         UserError
             If a point lies outside the grid (125-67 W, 25-53 N).
+
+        Examples
+        --------
+        >>> Window.around(np.array([-89.5]), np.array([40.0]), margin=1)
+        Window(first_row=119, first_col=283, rows=3, cols=3)
         """
         row = np.floor((np.asarray(latitude) - FIRST_LATITUDE) / CELL_DEGREE + 0.5).astype(int)
         col = np.floor((np.asarray(longitude) - FIRST_LONGITUDE) / CELL_DEGREE + 0.5).astype(int)
@@ -90,7 +95,7 @@ class Window:
 
 
 class GribId(NamedTuple):
-    """What names a variable in GRIB-1: indicator of parameter (table 130), type of level, level."""
+    """Identity of a variable in GRIB-1: indicator of parameter (table 130), type of level, level."""
 
     parameter: int
     level_type: int
@@ -99,9 +104,20 @@ class GribId(NamedTuple):
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of the granules, its range on Earth, and what a value outside it suggests.
+    """A variable of the granules.
 
-    `hourly` holds of a total or mean over the hour that ends at the stamp; all others are values at the stamp.
+    Attributes
+    ----------
+    name
+        Name in netCDF.
+    grib
+        Identity in GRIB-1.
+    low, high
+        Range of values on Earth, in the product's units.
+    cause
+        Likely cause of a value outside it.
+    hourly
+        Whether it is a total or mean over the hour that ends at the stamp; all others are values at the stamp.
     """
 
     name: str
@@ -112,6 +128,7 @@ class Variable:
     hourly: bool = False
 
 
+# Ranges are wide enough for any weather of North America, and narrow enough to be left by values in a wrong unit.
 _VARIABLES = (
     Variable("Tair", GribId(11, 105, 2), 190.0, 335.0, "degC or degF, not K"),
     Variable("Qair", GribId(51, 105, 2), 0.0, 0.05, "g kg-1, not kg kg-1"),
@@ -130,7 +147,7 @@ VARIABLES = {variable.name: variable for variable in _VARIABLES}
 
 
 class DamagedGranuleError(UserError):
-    """A file that is not a whole granule, as downloads end that break off: the message names it and what it is."""
+    """A file that is not a complete granule, such as a truncated download; the message names it and the reason."""
 
 
 class Granule(Protocol):
@@ -145,15 +162,15 @@ class Granule(Protocol):
         """Hours since 1970-01-01 00 UTC that it holds, in its order."""
 
     def values(self, variable: Variable, *, position_N: Hours, window: Window) -> Array:
-        """Return a variable at positions of its hours on a window, (N, rows, cols); NaN where it has no value.
+        """Return a variable at positions of its hours on a window, (N, rows, cols); NaN where missing.
 
         Raises
         ------
         DamagedGranuleError
-            If the file breaks off.
+            If the file is truncated.
         UserError
-            If the variable is absent, a rate where a sum is due, or outside its range, or the file is off the grid or
-            does not cover the window.
+            If the variable is absent, a rate where a sum is expected, or outside its range; or if the file is off the
+            grid or does not cover the window.
         """
 
     def step(self, variable: Variable) -> float:
@@ -164,10 +181,10 @@ OpenGranule = AbstractContextManager[Granule]
 
 
 def check_range(values: Array, variable: Variable, *, path: Path) -> None:
-    """Refuse values outside the range of their variable: they have another unit, or a missing value without a tag."""
+    """Refuse values outside the range of their variable: they are in another unit, or an untagged missing value."""
     outside = values[(values < variable.low) | (values > variable.high)]
     if outside.size:
         raise UserError(
             f"{path}: {variable.name} of {outside[0]:g} is outside {variable.low:g} to {variable.high:g}; "
-            f"its unit may be {variable.cause}, or its missing value lacks a tag"
+            f"its unit may be {variable.cause}, or its missing value is not tagged"
         )

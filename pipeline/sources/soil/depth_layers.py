@@ -1,4 +1,4 @@
-"""Soil of cells from rasters of its properties in intervals of depth (SoilGrids, POLARIS)."""
+"""Soil of cells from rasters of soil properties by depth interval (SoilGrids, POLARIS)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Records = NDArray[np.void]
 
 @dataclass(frozen=True)
 class CellSums:
-    """Sums over cells of each of `QUANTITIES`, and the share of the cell that had it, (14, rows, cols); they add up."""
+    """Integrals over cells of each of `QUANTITIES`, and shares of the cell with it, (14, rows, cols); tiles add up."""
 
     value_QYX: Array
     share_QYX: Array
@@ -39,7 +39,13 @@ class CellSums:
 def cell_sums(
     stack: LayerStack, *, grid: Grid, quantities: Callable[[Records], Array], geographic: bool = False
 ) -> CellSums:
-    """Integrate over the cells of `grid` what `quantities` makes of the stack's pixels; see `cell_means`."""
+    """Return the integrals over the cells of `grid` of the quantities of pixels; see `cell_means`.
+
+    Parameters
+    ----------
+    quantities
+        From records of pixels (height, width) to values (Q, height, width), NaN where missing.
+    """
 
     def layers(records_YX: NDArray[Any]) -> Array:
         values_QYX = quantities(records_YX)
@@ -56,21 +62,22 @@ def profile_quantities(features: Mapping[str, NDArray[Any]], *, carbon_g_m3_YXD:
     Parameters
     ----------
     features
-        By name of the network's input, in its unit, (height, width, 3): 0-5, 5-15, 15-30 cm. Those that are not there
-        are NaN, and left out of the depth that has them all.
+        By name of the network's input, in its unit, (height, width, 3): 0-5, 5-15, 15-30 cm. Features that are not
+        given are NaN, and do not count towards the thickness with all features.
     carbon_g_m3_YXD
-        Organic carbon [gC m-3] (height, width, 6) down to 200 cm.
+        Organic carbon [g C m-3] (height, width, 6) down to 200 cm.
     """
     values_QYX = np.full((len(QUANTITIES), *carbon_g_m3_YXD.shape[:2]), np.nan)
     for feature, values_YXD in features.items():
         values_QYX[SOIL_NAMES.index(feature)] = mean_over_topsoil(values_YXD)
+    # Depths in which every feature is known: the others do not support the vector of nine.
     all_known_YXD = np.logical_and.reduce([np.isfinite(values_YXD) for values_YXD in features.values()])
     depth_YX = _or_nan(all_known_YXD @ _TOPSOIL_CM_D)
     top_YXD = carbon_g_m3_YXD[..., : len(TOPSOIL)]
     values_QYX[len(SOIL_NAMES) :] = [
         _stock_g_m2(top_YXD, _TOPSOIL_CM_D),
         depth_YX,
-        np.where(np.isfinite(depth_YX), 100.0, np.nan),
+        np.where(np.isfinite(depth_YX), 100.0, np.nan),  # a pixel has no components
         _stock_g_m2(carbon_g_m3_YXD, _THICKNESS_CM_D),
         _or_nan(_known_cm(carbon_g_m3_YXD, _THICKNESS_CM_D)),
     ]
@@ -78,7 +85,13 @@ def profile_quantities(features: Mapping[str, NDArray[Any]], *, carbon_g_m3_YXD:
 
 
 def mean_over_topsoil(values_YXD: NDArray[Any]) -> Array:
-    """Return the mean over those of 0-5, 5-15 and 15-30 cm that have the value (height, width), by thickness."""
+    """Return the mean (height, width) over those of 0-5, 5-15 and 15-30 cm that have the value, weighted by thickness.
+
+    Examples
+    --------
+    >>> mean_over_topsoil(np.array([[[3.0, 6.0, np.nan]]])).tolist()
+    [[5.0]]
+    """
     known_YX = _known_cm(values_YXD, _TOPSOIL_CM_D)
     mean_YX: Array = np.full(known_YX.shape, np.nan)
     np.divide(np.nan_to_num(values_YXD) @ _TOPSOIL_CM_D, known_YX, out=mean_YX, where=known_YX > 0)
@@ -91,6 +104,7 @@ def _known_cm(values_YXD: NDArray[Any], thickness_cm_D: Array) -> Array:
 
 
 def _stock_g_m2(carbon_g_m3_YXD: NDArray[Any], thickness_cm_D: Array) -> Array:
+    # Depths without data count as 0 in the stock of 0-200 cm: the thickness with data is stored beside it.
     known_YX = np.isfinite(carbon_g_m3_YXD).any(axis=-1)
     return np.where(known_YX, np.nan_to_num(carbon_g_m3_YXD) @ thickness_cm_D / 100, np.nan)
 

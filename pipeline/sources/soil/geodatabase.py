@@ -1,4 +1,4 @@
-"""Tables of gSSURGO geodatabases: read from one or several, checked against the limits that the product sets."""
+"""Tables of gSSURGO geodatabases, read from one or several and checked against the limits that the product gives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILE = "geodatabase"  # column of a row's geodatabase, counted from 0
 
 
 class Column(NamedTuple):
-    """A column of numbers: factor to the unit that is wanted, and its least and greatest stored value."""
+    """A column of numbers: factor to the unit of use, smallest and largest possible stored value."""
 
     name: str
     factor: float
@@ -30,7 +30,7 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table of the geodatabase: its key, keys of other tables and numbers read with it; whether it may be empty."""
+    """A table of the geodatabase: its key, keys of other tables and numbers to read; whether it may be empty."""
 
     name: str
     key: str
@@ -40,13 +40,13 @@ class Table(NamedTuple):
 
 
 def read_table(geodatabases: Sequence[Path], table: Table) -> pd.DataFrame:
-    """Return the rows of a table from all geodatabases, with keys as text; a row that several hold counts once.
+    """Return the rows of a table from all geodatabases, with keys as text; a row that is in several counts once.
 
     Raises
     ------
     UserError
-        If a geodatabase is unreadable or truncated, lacks the table or a column, or holds values beyond their limits,
-        such as -1 for missing.
+        If a geodatabase is unreadable or truncated, lacks the table or a column, or contains values beyond their
+        limits, such as -1 for missing.
     """
     rows = [_read_one(path, table).assign(**{FILE: number}) for number, path in enumerate(geodatabases)]
     return pd.concat(rows, ignore_index=True).drop_duplicates(table.key, ignore_index=True)
@@ -66,17 +66,18 @@ def _read_one(geodatabase: Path, table: Table) -> pd.DataFrame:
 
 
 def _as_text(keys: pd.Series[Any]) -> pd.Series[Any]:
-    """Keys as the product has them; copies that went through other software hold numbers, which would match no text."""
+    """Return keys as text, as in the product; copies from other software have numbers, which would match none."""
     return keys.astype("Int64").astype(str) if is_numeric_dtype(keys) else keys
 
 
 def _rows(geodatabase: Path, table: Table, columns: list[str]) -> pd.DataFrame:
-    """All rows, at least one unless the table is optional."""
+    """Return all rows, at least one unless the table is optional."""
     path = _gdal_path(geodatabase, table)
     try:
-        with warnings.catch_warnings(record=True) as warned:  # where an index is absent, GDAL guesses where rows are
+        # Where the index of a table is absent, GDAL guesses the places of its rows and only warns.
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", RuntimeWarning)
-            pyogrio.read_info(path, layer=table.name)  # raises where the index is cut short; reading would give no rows
+            pyogrio.read_info(path, layer=table.name)  # raises if the index is truncated; reading would return no rows
             rows: pd.DataFrame = pyogrio.read_dataframe(path, layer=table.name, columns=columns, read_geometry=False)
     except (DataSourceError, DataLayerError) as error:
         raise _unreadable(geodatabase, table, str(error)) from error
@@ -102,7 +103,7 @@ def _gdal_path(geodatabase: Path, table: Table) -> str:
         raise _unreadable(geodatabase, table, str(error)) from error
     folders = {name[: name.index(".gdb/") + 4] for name in names if ".gdb/" in name}
     if len(folders) != 1:
-        raise UserError(f"{geodatabase}: holds {len(folders)} geodatabases (.gdb folders), not 1; unpack it")
+        raise UserError(f"{geodatabase}: contains {len(folders)} geodatabases (.gdb folders), not 1; unpack it")
     (held,) = folders
     check_member(geodatabase, held)
     return f"/vsizip/{geodatabase}/{held}"
@@ -112,6 +113,6 @@ def _check_range(stored: pd.Series[float], name: str, *, column: Column, geodata
     outside = stored[(stored < column.low) | (stored > column.high)]
     if len(outside):
         raise UserError(
-            f"{geodatabase}: {name} holds {outside.iloc[0]:g} ({len(outside)} rows), outside {column.low:g} to "
+            f"{geodatabase}: {name} contains {outside.iloc[0]:g} ({len(outside)} rows), outside {column.low:g} to "
             f"{column.high:g}; a missing value must be NULL"
         )

@@ -1,13 +1,14 @@
 """gSSURGO: soil tables and rasters of map units -> the nine soil inputs of the network, 0-30 cm, and carbon stocks.
 
-A map unit is a mixture of components, a component a stack of horizons. Means are taken over depth, then over
-components, then over the map units of a cell, each time over those that have the value; what share had it is returned
-beside it.
+A map unit is a mixture of components, a component a stack of horizons. Means are taken over depth (weighted by
+thickness), then over components (by percentage), then over the map units of a cell (by area), each time over those that
+have the value; the share that had it is returned beside it. So a missing value never counts as 0.
 
 References
 ----------
-Soil Survey Staff, Gridded Soil Survey Geographic (gSSURGO) Database, USDA-NRCS. Carbon stocks are those of its Value
-Added Look Up table (Valu1), except that components without data are left out here and count as 0 there.
+Soil Survey Staff, Gridded Soil Survey Geographic (gSSURGO) Database, USDA-NRCS; tables and columns are described in its
+SSURGO metadata. Carbon stocks are those of its Value Added Look Up table (Valu1), except that components without data
+are left out here and count as 0 there.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ from pipeline.sources.soil.product import OM_PER_SOC, PROFILE_CM, QUANTITIES, TO
 
 Array = NDArray[np.float64]
 
-# By input of the network. Stored in g cm-3, % of fine earth, volumetric %, um s-1, weight %, -, meq per 100 g; limits
-# as in the product's table mdstattabcols.
+# By input of the network. Stored in g cm-3, % of fine earth, volumetric %, um s-1, weight %, -, meq per 100 g; the
+# factors convert to Mg m-3, g kg-1, m3 m-3, mm h-1, g kg-1 of organic carbon, -, cmol kg-1; limits as in the product's
+# table mdstattabcols. "_r" are representative values, between "_l" (low) and "_h" (high).
 _FEATURES = {
     "TBKDS": Column("dbovendry_r", 1.0, 0.02, 2.6),
     "TSAND": Column("sandtotal_r", 10.0, 0.0, 100.0),
@@ -45,7 +47,9 @@ _FEATURES = {
     "TPH": Column("ph1to1h2o_r", 1.0, 1.8, 11.0),
     "TCEC": Column("cec7_r", 1.0, 0.0, 400.0),
 }
-_MOIST_DENSITY = Column("dbthirdbar_r", 1e6, 0.02, 2.6)  # to g m-3, for the stocks
+# For the stocks, to g m-3: the density at 1/3 bar refers to the volume of the soil in the field. The network's TBKDS is
+# the oven-dry one, which is larger where clays shrink.
+_MOIST_DENSITY = Column("dbthirdbar_r", 1e6, 0.02, 2.6)
 _TOP, _BOTTOM = Column("hzdept_r", 1.0, 0.0, 9999.0), Column("hzdepb_r", 1.0, 0.0, 9999.0)
 _PERCENT = Column("comppct_r", 1.0, 0.0, 100.0)
 _FRAGMENTS = Column("fragvol_r", 1.0, 0.0, 100.0)
@@ -56,7 +60,7 @@ _CHORIZON = Table("chorizon", "chkey", ("cokey",), (_TOP, _BOTTOM, _MOIST_DENSIT
 _CHFRAGS = Table("chfrags", "chfragskey", ("chkey",), (_FRAGMENTS,), optional=True)
 
 _PERCENT_PLACE = QUANTITIES.index("soil_percent")
-_EXACT_IN_FLOAT32 = 2**24
+_EXACT_IN_FLOAT32 = 2**24  # rasters of keys come as float32 too, which has no odd numbers beyond
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class SoilArchive:
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """Product, rule for components, methods."""
+        """Provenance: product, rule for components, methods."""
         return {
             "product": "gSSURGO, USDA-NRCS",
             "statistic": "representative values (_r)",
@@ -103,7 +107,7 @@ class MapUnits:
         (14, N) in the order and units of `soil.product.QUANTITIES`; NaN where the survey has no value. Depths
         are means over the components that have data. Percentages may add up to a little more than 100, as surveyed.
     overlapping_horizons
-        Horizons that begin above the bottom of the one before, and were cut there.
+        Horizons that began above the bottom of the one before, and were cut there.
     """
 
     mukey_N: NDArray[np.int64]
@@ -118,7 +122,7 @@ class MapUnits:
 
     @property
     def soc_stock_N(self) -> Array:
-        """Soil organic carbon to 30 cm [gC m-2]."""
+        """Soil organic carbon to 30 cm [g C m-2]."""
         return self.quantity("soc_stock")
 
     def quantity(self, name: str) -> Array:
@@ -128,7 +132,7 @@ class MapUnits:
 
 
 def find_archive(folder: Path, *, settings: SoilSettings) -> SoilArchive:
-    """Return the geodatabases and rasters below `folder`; raises `UserError` where one of the two is absent."""
+    """Return the geodatabases and rasters below `folder`; raises `UserError` if either is absent."""
     geodatabases = inside(folder, {path for pattern in settings.geodatabases for path in folder.rglob(pattern)})
     inside(folder, (file for path in geodatabases if path.is_dir() for file in path.rglob("*")))
     rasters = inside(folder, folder.rglob(settings.rasters))
@@ -144,17 +148,18 @@ def find_archive(folder: Path, *, settings: SoilSettings) -> SoilArchive:
 def read_map_units(geodatabases: Sequence[Path], *, settings: SoilSettings) -> MapUnits:
     """Return the soil of all map units in the geodatabases (`.gdb` folders, or `.zip` files that hold one).
 
-    A mean over depth takes only horizons with the value, a mean over components only components with one; a component
-    without percentage has no weight. A map unit that several geodatabases hold is taken from the first.
+    Means over depth include only horizons with the value, means over components only components with one; a component
+    without percentage has no weight. A map unit that is in several geodatabases is taken from the first.
 
     Raises
     ------
     UserError
-        If a geodatabase is unreadable, lacks a table or column, or holds values outside their physical range, such as
-        -1 for missing.
+        If a geodatabase is unreadable, lacks a table or column, or contains values outside their physical range, such
+        as -1 for missing.
     """
     component = _components(geodatabases, settings)
     horizons = _horizons(geodatabases)
+    # Keys are strings in the survey: components and map units are grouped by their index in these.
     cokeys = pd.Index(component["cokey"])
     mukeys = pd.Index(np.sort(read_table(geodatabases, _MAPUNIT)["mukey"].to_numpy(np.int64)))
     of_component = partial(_grouped_means, group_N=cokeys.get_indexer(pd.Index(horizons.cokey_H)), groups=len(cokeys))
@@ -173,17 +178,18 @@ def read_map_units(geodatabases: Sequence[Path], *, settings: SoilSettings) -> M
 
 
 def _components(geodatabases: Sequence[Path], settings: SoilSettings) -> pd.DataFrame:
-    """Components of each map unit, all or the largest; of one that two releases hold, only those of the first."""
+    """Return the components of each map unit, all or the largest; of a unit in two releases, those of the first."""
     component = read_table(geodatabases, _COMPONENT)
     component = component[component[FILE] == component.groupby("mukey")[FILE].transform("min")]
     if settings.component_rule == "dominant":
+        # Ties are broken by key, so that the choice does not depend on the order of the table.
         largest_first = component.sort_values(["comppct_r", "cokey"], ascending=[False, True])
         component = largest_first.drop_duplicates("mukey")
     return component
 
 
 class _Horizons(NamedTuple):
-    """Horizons without overlap: component, interval [cm], values (10, H) as `_horizon_values`, how many were cut."""
+    """Horizons without overlap: component, interval [cm], values (10, H) as `_horizon_values`, number that were cut."""
 
     cokey_H: NDArray[np.object_]
     top_H: Array
@@ -192,14 +198,19 @@ class _Horizons(NamedTuple):
     overlapping: int
 
     def thickness_cm(self, depth_cm: int) -> Array:
-        """Thickness above a depth (H,) [cm]; not positive below it, nor where a depth is missing or both swapped."""
+        """Return the thickness above a depth (H,) [cm].
+
+        It is 0 or negative, and so without weight, for horizons below the depth, and where a depth is missing or top
+        and bottom are swapped.
+        """
         return np.nan_to_num(np.minimum(self.bottom_H, depth_cm) - self.top_H)
 
 
 def _horizons(geodatabases: Sequence[Path]) -> _Horizons:
-    """Horizons; where two overlap, the upper one has the soil, so that none counts twice."""
+    """Return the horizons; where two overlap, the lower one is cut, so that no depth counts twice."""
     chorizon = read_table(geodatabases, _CHORIZON).sort_values(["cokey", _TOP.name, _BOTTOM.name], ignore_index=True)
     cokey = chorizon["cokey"]
+    # Deepest bottom so far, not only that of the horizon before: one may lie within another.
     deepest = chorizon[_BOTTOM.name].fillna(0).groupby(cokey).cummax()
     above = deepest.groupby(cokey).shift(fill_value=0).to_numpy(np.float64)
     top, bottom = chorizon[_TOP.name].to_numpy(np.float64), chorizon[_BOTTOM.name].to_numpy(np.float64)
@@ -209,25 +220,29 @@ def _horizons(geodatabases: Sequence[Path]) -> _Horizons:
 
 
 def _horizon_values(chorizon: pd.DataFrame, chfrags: pd.DataFrame) -> Array:
-    """The nine features in units of the network, then organic carbon [gC m-3 of whole soil]: (10, H)."""
+    """Return the nine features in units of the network, then organic carbon [g C m-3 of soil and rock], (10, H).
+
+    Rock fragments hold no fine earth: they lower the stock by their volume, and no other value.
+    """
     columns = [_FEATURES[name] for name in SOIL_NAMES]
     features_FH = np.stack([chorizon[column.name].to_numpy(np.float64) * column.factor for column in columns])
     fragments = chfrags.groupby("chkey")["fragvol_r"].sum().reindex(chorizon["chkey"], fill_value=0)
     fine_earth = 1 - fragments.to_numpy(np.float64).clip(max=100) / 100
     density = chorizon[_MOIST_DENSITY.name].to_numpy(np.float64) * _MOIST_DENSITY.factor
+    # g kg-1 of organic carbon / 1000 x g m-3 of fine earth
     carbon = features_FH[SOIL_NAMES.index("TSOC")] / 1000 * density * fine_earth
     return np.concatenate([features_FH, carbon[None]])
 
 
 class _Means(NamedTuple):
-    """Weighted means (Q, groups), NaN where a group has no value, and the sum of weights that had one."""
+    """Weighted means (Q, groups), NaN where a group has no value, and the sums of the weights with one."""
 
     mean_QG: Array
     weight_QG: Array
 
 
 def _grouped_means(values_QN: Array, *, weight_N: Array, group_N: NDArray[np.intp], groups: int) -> _Means:
-    """Means over the members of each group that have the value; group -1 is none."""
+    """Return means over the members of each group that have the value; members of group -1 are in none."""
     known = group_N >= 0
     has_QN = np.isfinite(values_QN) & (weight_N > 0) & known
 
@@ -241,7 +256,10 @@ def _grouped_means(values_QN: Array, *, weight_N: Array, group_N: NDArray[np.int
 
 
 def _component_values(topsoil: _Means, profile: _Means) -> Array:
-    """`QUANTITIES` of components (14, K); the percentage, which is none of a component, is 1 where all is known."""
+    """Return `QUANTITIES` of components (14, K); the percentage is 1 where all nine features are known.
+
+    The mean over components, weighted by percentage, then makes of it the percentage of components with data.
+    """
     features_FK, carbon_K = topsoil.mean_QG[:-1], topsoil.mean_QG[-1]
     depth_K = topsoil.weight_QG[:-1].min(axis=0)
     known_depth_K = np.where(depth_K > 0, depth_K, np.nan)
@@ -249,7 +267,7 @@ def _component_values(topsoil: _Means, profile: _Means) -> Array:
     return np.vstack(
         [
             features_FK,
-            carbon_K * topsoil.weight_QG[-1] / 100,
+            carbon_K * topsoil.weight_QG[-1] / 100,  # g m-3 x cm of horizons with data
             known_depth_K,
             np.where(depth_K > 0, 1.0, np.nan),
             profile.mean_QG[0] * depth_200_K / 100,
@@ -264,8 +282,8 @@ def soil_on_grid(rasters: Sequence[Path], *, units: MapUnits, grid: Grid) -> Gri
     Raises
     ------
     UserError
-        If a raster is unreadable, geographic (not in a plane), holds other than whole keys, overlaps another raster, or
-        none of the keys is in `units`.
+        If a raster is unreadable, geographic (not in a plane), contains values that are not integers, overlaps another
+        raster, or if none of the keys is in `units`.
     """
     lookup = _Lookup(units)
     sums_LYX = np.zeros((lookup.layers, *grid.shape))
@@ -276,8 +294,8 @@ def soil_on_grid(rasters: Sequence[Path], *, units: MapUnits, grid: Grid) -> Gri
         raise UserError(f"rasters {', '.join(map(str, rasters))} overlap; keep one for each place")
     if lookup.unknown and not lookup.known:
         raise UserError(
-            f"{rasters[0]}: none of its map unit keys, such as {min(lookup.unknown)}, is in the geodatabase; take "
-            f"both from the same release"
+            f"{rasters[0]}: none of its map unit keys, such as {min(lookup.unknown)}, is in the geodatabase; use "
+            f"both of the same release"
         )
     quantities = len(QUANTITIES)
     share_QYX = sums_LYX[quantities:-1][lookup.mask_Q]
@@ -285,16 +303,18 @@ def soil_on_grid(rasters: Sequence[Path], *, units: MapUnits, grid: Grid) -> Gri
 
 
 class _Lookup:
-    """Map unit keys to layers: the unit's quantities (0 where missing), the masks of what it has, and mapped or not.
+    """Map unit keys to layers to be averaged: the unit's quantities (0 where missing), their masks, mapped or not.
+
+    A mean over cells is the integral of a quantity divided by the integral of its mask.
 
     Attributes
     ----------
     mask_Q
-        Which of the masks tells where a quantity is there; most quantities share one.
+        Index of each quantity's mask; most quantities share one.
     layers
-        How many layers there are.
+        Number of layers.
     unknown, known
-        Keys met that no unit has; whether any had one.
+        Keys without a map unit that were met; whether any key had one.
     """
 
     def __init__(self, units: MapUnits) -> None:
@@ -310,17 +330,17 @@ class _Lookup:
         self.known = False
 
     def __call__(self, path: Path, nodata: float | None, stored_YX: NDArray[Any]) -> Array:
-        """Layers (L, height, width) of a window of stored keys; notes the keys that no unit has."""
+        """Return the layers (L, height, width) of a window of stored keys, and note the keys without a map unit."""
         mapped = np.isfinite(stored_YX) & (stored_YX > 0)
         if nodata is not None:
             mapped &= stored_YX != nodata
         key_YX = np.where(mapped, stored_YX, 0).astype(np.int64)
         if (mapped & (key_YX != stored_YX)).any():
-            raise UserError(f"{path}: holds values that are not whole; a raster of map unit keys is needed")
+            raise UserError(f"{path}: contains values that are not integers; a raster of map unit keys is needed")
         if stored_YX.dtype == np.float32 and key_YX.max(initial=0) > _EXACT_IN_FLOAT32:
             raise UserError(
-                f"{path}: holds {key_YX.max()} as float32, which is exact up to {_EXACT_IN_FLOAT32} alone; export the "
-                f"keys as 32-bit integers"
+                f"{path}: contains {key_YX.max()} as float32, which is exact only up to {_EXACT_IN_FLOAT32}; export "
+                f"the keys as 32-bit integers"
             )
         place_YX = np.searchsorted(self._mukey_N, key_YX).clip(max=len(self._mukey_N) - 1)
         found = mapped & (self._mukey_N[place_YX] == key_YX)

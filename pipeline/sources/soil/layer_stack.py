@@ -1,7 +1,7 @@
 """Rasters of soil properties by depth, decoded and read together: one raster whose pixels are records.
 
-What follows from several properties, such as field capacity, is thus computed where they belong together, before
-anything is averaged.
+Quantities that follow from several properties, such as field capacity, are thus computed pixel by pixel, before
+anything is averaged: they are not linear in the properties.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ class Depth(NamedTuple):
 
 @dataclass(frozen=True)
 class Property:
-    """How a product stores a soil property.
+    """Coding of a soil property in the files of a product.
 
     Attributes
     ----------
     unit
-        Of the stored values.
+        Unit of the stored values.
     low, high
         Stored values beyond these are in another unit.
     factor
-        To the unit that is wanted, after the antilogarithm.
+        Factor to the unit of the network, after the antilogarithm.
     logarithm
-        Whether log10 of the property is stored. It is undone before any mean is taken: a mean of logarithms would be a
-        geometric one, which no amount of soil has.
+        Whether log10 of the property is stored. It is undone before any mean is taken: the mean of logarithms would be
+        a geometric mean, and amounts of soil add arithmetically.
     usual_high
-        The median of a window exceeds this in no soil: catches values whose logarithm was undone already.
+        Limit that the median of a window exceeds in no soil: values whose logarithm was undone already do.
     """
 
     unit: str
@@ -65,18 +65,18 @@ class Property:
 
 @dataclass(frozen=True)
 class Coding:
-    """How the rasters of a product are decoded.
+    """Coding of the rasters of a product.
 
     Attributes
     ----------
     properties
-        By variable.
+        Coding of each variable.
     missing
-        Stored values without data, beside each file's own.
+        Stored values for missing data, besides each file's own.
     integers
-        Whether integers are stored, so that reals are values in another unit.
+        Whether integers are stored, so that floating-point numbers are values in another unit.
     remedy
-        What to do about values that cannot be the product's.
+        Advice for values that cannot be the product's.
     """
 
     properties: Mapping[str, Property]
@@ -89,11 +89,12 @@ class Coding:
         prop = self.properties[file.variable]
         if self.integers and stored_YX.dtype.kind == "f":
             raise UserError(
-                f"{file.path}: holds {stored_YX.dtype}, but {file.variable} is stored in integers of {prop.unit}; "
+                f"{file.path}: contains {stored_YX.dtype}, but {file.variable} is stored in integers of {prop.unit}; "
                 f"{self.remedy}"
             )
         missing_values = self.missing if nodata is None else (*self.missing, nodata)
         values_YX = stored_YX.astype(np.float32)
+        # Compared as stored: a missing value may have no exact float32.
         values_YX[np.isin(stored_YX, missing_values) | ~np.isfinite(values_YX)] = np.nan
         self._check(values_YX[np.isfinite(values_YX)], file)
         if prop.logarithm:
@@ -105,13 +106,13 @@ class Coding:
         outside = known_N[(known_N < prop.low) | (known_N > prop.high)]
         if outside.size:
             raise UserError(
-                f"{file.path}: holds {outside[0]:g} ({outside.size} pixels), outside {prop.low:g} to {prop.high:g} "
+                f"{file.path}: contains {outside[0]:g} ({outside.size} pixels), outside {prop.low:g} to {prop.high:g} "
                 f"{prop.unit}, the range of {file.variable} as stored; {self.remedy}"
             )
         if known_N.size and np.median(known_N) > prop.usual_high:
             raise UserError(
-                f"{file.path}: holds {np.median(known_N):g} and the like, but {file.variable} is stored in {prop.unit} "
-                f"and usually below {prop.usual_high:g}; {self.remedy}"
+                f"{file.path}: half of its values are above {np.median(known_N):g}, but {file.variable} is stored in "
+                f"{prop.unit} and usually below {prop.usual_high:g}; {self.remedy}"
             )
 
 
@@ -124,14 +125,14 @@ class LayerFile(NamedTuple):
 
 
 class LayerStack:
-    """Rasters on the same pixels as one: what `cell_means` asks of a dataset, with records for pixels.
+    """Rasters on the same pixels as one dataset for `cell_means`, with records for pixels.
 
-    A record has a field for each variable, which holds its depths in the order of the files; decoded, NaN missing.
+    A record has a field for each variable with its depths in the order of the files; values are decoded, NaN missing.
 
     Raises
     ------
     UserError
-        If the rasters have not the same pixels.
+        If the rasters do not have the same pixels.
     """
 
     def __init__(self, sources: Mapping[LayerFile, DatasetReader], coding: Coding) -> None:
@@ -153,8 +154,8 @@ class LayerStack:
         misfit = np.abs(corners - [(0, 0), (self.width, self.height)]).max()
         if source.crs != self.crs or misfit > OFF_GRID:
             raise UserError(
-                f"{source.name}: its {source.height} x {source.width} pixels are not those of {self.name}; cut both to "
-                f"the same rectangle, without resampling"
+                f"{source.name}: its {source.height} x {source.width} pixels are not those of {self.name}; clip both "
+                f"to the same rectangle, without resampling"
             )
 
     def read(self, band: int, *, window: Window) -> NDArray[np.void]:
@@ -162,7 +163,7 @@ class LayerStack:
         records_YX = np.empty((window.height, window.width), self.dtypes[0])
         places: Counter[str] = Counter()
         for file, source in self._sources.items():
-            # The opened files are nested: the outermost handler would name the last one, whichever is damaged.
+            # The files are opened in nested contexts: their handlers would name the last file, whichever is damaged.
             try:
                 stored_YX = source.read(band, window=window)
             except RasterioError as error:
@@ -176,6 +177,6 @@ class LayerStack:
 
 @contextmanager
 def open_stack(files: Sequence[LayerFile], *, coding: Coding) -> Iterator[LayerStack]:
-    """Open rasters on the same pixels as one; raises `UserError` for a file that is absent, damaged or elsewhere."""
+    """Open rasters on the same pixels as one; raises `UserError` for one that is absent, damaged or different."""
     with ExitStack() as opened:
         yield LayerStack({file: opened.enter_context(open_raster(file.path)) for file in files}, coding)

@@ -1,7 +1,7 @@
 """POLARIS 1.0: 30 m maps of soil properties of the conterminous US, in tiles of 1 degree -> the soil of every cell.
 
 Field capacity and wilting point follow from its water retention curves, pixel by pixel and depth by depth. It has no
-cation exchange capacity: that of SoilGrids stands in, which must lie beside it.
+cation exchange capacity: that of SoilGrids is used, whose maps must be in the same folder.
 
 References
 ----------
@@ -39,7 +39,7 @@ PROPERTIES = MappingProxyType(
         "ph": Property("pH", 1.8, 11),
         "theta_r": Property("m3 m-3", 0, 1),
         "theta_s": Property("m3 m-3", 0, 1),
-        # Of sand it is 0.4 kPa-1 (0.035 cm-1), of all other soils less.
+        # 0.4 kPa-1 (0.035 cm-1) in sand and less in all other soils, so that logarithms are negative.
         "alpha": Property("log10(kPa-1)", -5, 2, logarithm=True, usual_high=0.0),
         "n": Property("1", 1, 20),
         "ksat": Property("log10(cm hr-1)", -7, 2.5, factor=10.0, logarithm=True),  # to mm h-1
@@ -53,7 +53,7 @@ _CODING = Coding(
     integers=False,
     remedy="take the tiles as released: alpha, ksat and om are stored as log10",
 )
-_DEEP = ("bd", "om")  # read down to 200 cm, for the carbon stock
+_DEEP = ("bd", "om")  # down to 200 cm, for the carbon stock
 _CEC = SOIL_NAMES.index("TCEC")
 
 
@@ -65,7 +65,7 @@ class Square(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As in the product: `lat4041_lon-89-88`, the sign on both longitudes."""
+        """Name in the product: `lat4041_lon-89-88`, with the sign on both longitudes."""
         return f"lat{self.south}{self.south + 1}_lon{self.west}{self.west + 1}"
 
 
@@ -94,7 +94,7 @@ class PolarisTiles:
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """Product, statistic, methods."""
+        """Provenance: product, statistic, methods."""
         return {
             "product": "POLARIS 1.0, doi:10.1029/2018WR022797",
             "statistic": self.settings.polaris_stat,
@@ -155,7 +155,7 @@ def find_tiles(folder: Path, *, grids: Iterable[Grid], settings: SoilSettings) -
     try:
         cec = find_layers(folder, [("cec", depth) for depth in TOPSOIL], settings=settings)
     except UserError as error:
-        raise UserError(f"{error}: POLARIS has no cation exchange capacity, that of SoilGrids stands in") from None
+        raise UserError(f"{error}: POLARIS has no cation exchange capacity, so that of SoilGrids is needed") from None
     found = PolarisTiles(folder, tuple(sorted(squares)), cec, settings)
     paths = [file.path for square in found.squares for file in found.layers(square)]
     inside(folder, paths)
@@ -163,14 +163,14 @@ def find_tiles(folder: Path, *, grids: Iterable[Grid], settings: SoilSettings) -
     if absent:
         raise UserError(
             f"{folder}: {len(absent)} rasters of POLARIS are absent: {', '.join(absent[:5])}"
-            f"{' and so on' if len(absent) > 5 else ''}; download them, or name in `polaris_absent` the tiles that the "
+            f"{', ...' if len(absent) > 5 else ''}; download them, or list in `polaris_absent` the tiles that the "
             f"product does not have"
         )
     return found
 
 
 def _quantities(records_YX: Records) -> Array:
-    """`QUANTITIES` of pixels (14, height, width), that of cation exchange capacity missing."""
+    """Return `QUANTITIES` of pixels (14, height, width), without cation exchange capacity."""
     read = {name: records_YX[name].astype(np.float64) for name in PROPERTIES}
     curve = RetentionCurve(read["theta_r"], read["theta_s"], read["alpha"], read["n"])
     topsoil = slice(len(TOPSOIL))

@@ -1,4 +1,4 @@
-"""What soil products have in common: their settings, what is returned of a grid, and what each of them offers."""
+"""Common to all soil products: their settings, the soil of a grid that they return, and their interface."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid
 
 TOPSOIL_CM = 30  # the network's soil inputs are means of 0 to 30 cm
-PROFILE_CM = 200  # what a balance of carbon stocks is held against
-OM_PER_SOC = 1.724  # van Bemmelen: organic matter holds 58 % carbon
+PROFILE_CM = 200  # depth of the carbon stock with which changes are compared
+OM_PER_SOC = 1.724  # van Bemmelen factor: organic matter is 58 % carbon
 QUANTITIES = (
     *map(str.lower, SOIL_NAMES),
     "soc_stock",
@@ -26,11 +26,11 @@ QUANTITIES = (
     "soc_stock_200",
     "soc_depth_200",
 )
-"""What is known of a soil, in the order of the first axis Q: the network's nine features, then organic carbon of 0-30
-cm [gC m-2], depth to which all nine are known [cm], share of the components that have them [%], organic carbon of
-0-200 cm [gC m-2] and the depth of soil that this is the carbon of [cm]. The inputs store has the same names."""
+"""Quantities of a soil, in the order of the first axis Q: the network's nine features, then organic carbon of 0-30 cm
+[g C m-2], thickness with all nine within 0-30 cm [cm], percentage of the components that have them [%], organic carbon
+of 0-200 cm [g C m-2] and the thickness of soil that it refers to [cm]. The inputs store has the same names."""
 
-# What contours that cancel leave of 0, as a share of a cell.
+# Shares of a cell up to here are 0: rounding leaves them where the contours of an overlap cancel.
 _NOTHING = 1e-6
 
 Array = NDArray[np.float64]
@@ -46,38 +46,45 @@ def _check_parts(name: str, parts: tuple[str, ...]) -> None:
 
 
 def fill_in(name: str, **parts: object) -> str:
-    """Return a name with its parts in braces replaced, such as {depth} by 0-5cm."""
+    """Return a name with its parts in braces replaced.
+
+    Examples
+    --------
+    >>> fill_in("{variable}_{depth}.tif", variable="sand", depth="0-5cm")
+    'sand_0-5cm.tif'
+    """
     for part, value in parts.items():
         name = name.replace(f"{{{part}}}", str(value))
     return name
 
 
 class SoilSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which soil product is read, how its files are named, and how it is averaged."""
+    """Choice of the soil product, names of its files, and rules of its means."""
 
     product: Literal["gssurgo", "soilgrids", "polaris"] = Field(
-        "gssurgo", description="gSSURGO (or gNATSGO), SoilGrids 2.0 or POLARIS 1.0; all are looked for in archives.soil"
+        "gssurgo", description="gSSURGO (or gNATSGO), SoilGrids 2.0 or POLARIS 1.0; its files are in archives.soil"
     )
     geodatabases: tuple[str, ...] = Field(
         ("gSSURGO*.gdb", "gSSURGO*.zip"),
         min_length=1,
-        description="gSSURGO: geodatabase folders, or zip files that hold one",
+        description="gSSURGO: geodatabase folders, or zip files that contain one",
     )
     rasters: str = Field(
         "MapunitRaster*.tif", description="gSSURGO: GeoTIFFs of map unit keys, at any depth of the folder"
     )
     component_rule: Literal["weighted", "dominant"] = Field(
-        "weighted", description="gSSURGO: components of a map unit, mean weighted by their percentage or the largest"
+        "weighted",
+        description="gSSURGO: mean of a map unit's components weighted by percentage, or the largest component",
     )
     soilgrids_names: tuple[str, ...] = Field(
         ("{variable}_{depth}_{stat}.tif", "{variable}_{depth}_{stat}.vrt"),
         min_length=1,
         description="SoilGrids: file names at any depth of the folder, such as sand_0-5cm_mean.tif",
     )
-    # The outer quantiles of sand, silt and carbon do not add up to a soil, so there is no choosing them.
+    # The outer quantiles of sand, silt and carbon do not add up to a possible soil: they are not offered.
     soilgrids_stat: Literal["mean", "Q0.5"] = Field("mean", description="SoilGrids: mean or median of the predictions")
     soilgrids_nodata: tuple[int, ...] = Field(
-        (-32768,), description="SoilGrids: stored values that are missing, beside the file's own"
+        (-32768,), description="SoilGrids: stored values for missing data, besides the file's own"
     )
     polaris_pattern: str = Field(
         "{variable}/{stat}/{depth}/lat{south}{north}_lon{west}{east}.tif",
@@ -87,13 +94,13 @@ class SoilSettings(BaseModel, frozen=True, extra="forbid"):
         "mean", description="POLARIS: mean, mode or median of the predictions"
     )
     polaris_absent: tuple[str, ...] = Field(
-        (), description="POLARIS: tiles without land of the US, such as lat4950_lon-95-94, that it does not have"
+        (), description="POLARIS: tiles that the product does not have (no US land), such as lat4950_lon-95-94"
     )
 
     @field_validator("soilgrids_names")
     @classmethod
     def _names_each_map(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        """A name without the depth would read one file for all depths."""
+        """Refuse a name without the depth, which would read one file for all depths."""
         for name in names:
             _check_parts(name, _LAYER)
         return names
@@ -112,11 +119,11 @@ class GridSoil:
     Attributes
     ----------
     values_QYX
-        (14, rows, cols) float32 in the order and units of `QUANTITIES`; NaN where nothing in the cell has data.
+        (14, rows, cols) float32 in the order and units of `QUANTITIES`; NaN where no part of the cell has data.
     coverage_YX
-        Share of the cell with data, 0 to 1, of the feature with the least: 0 where one is NaN.
+        (rows, cols) share of the cell with data, 0 to 1, for the feature with the least; 0 where one is NaN.
     unknown_mukeys
-        gSSURGO: keys in the rasters that no geodatabase holds; their area counts as area without data.
+        gSSURGO: keys in the rasters that are in no geodatabase; their area counts as area without data.
     """
 
     values_QYX: NDArray[np.float32]
@@ -125,7 +132,7 @@ class GridSoil:
 
     @classmethod
     def of(cls, sums_QYX: Array, *, share_QYX: Array, unknown_mukeys: tuple[int, ...] = ()) -> GridSoil:
-        """Divide sums over the cell by the share of it that had the value.
+        """Return means: sums over the cell divided by the share of it that had the value.
 
         Raises
         ------
@@ -158,14 +165,14 @@ class SoilProduct(Protocol):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files, or folders of files, that its numbers come from."""
+        """Source files, or folders of them."""
         ...
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """How the numbers are made, by topic: product, statistic or component rule, method of each variable."""
+        """Provenance by topic: product, statistic or component rule, method of each variable."""
         ...
 
     def reader(self) -> Callable[[Grid], GridSoil]:
-        """Read what does not depend on the place, such as tables, and return what reads the soil of a grid."""
+        """Read what is common to all places, such as tables; return the function that reads the soil of a grid."""
         ...

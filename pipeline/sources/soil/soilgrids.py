@@ -1,7 +1,7 @@
 """SoilGrids 2.0: 250 m maps of soil properties at six depths -> the soil of every cell.
 
-Field capacity, wilting point and conductivity, which it lacks, follow from its texture and organic carbon, pixel by
-pixel and depth by depth.
+Field capacity, wilting point and conductivity, which it does not have, follow from its texture and organic carbon,
+pixel by pixel and depth by depth.
 
 References
 ----------
@@ -52,16 +52,16 @@ PROPERTIES = MappingProxyType(
         "ocd": Property("hg m-3", 0, 5000, factor=100.0),  # to g m-3
     }
 )
-# What sand and silt leave is clay: no topsoil has more, unless they are in per cent; nor less, but for rounding and for
-# medians, which need not add up.
+# Clay is the rest of sand and silt. No topsoil has more than this, unless they are in per cent; less than 0 arises from
+# rounding, and from medians, which need not add up to 1000 g kg-1.
 _MOST_CLAY_G_KG, _LEAST_CLAY_G_KG = 900.0, -60.0
 
 
 def soilgrids_coding(settings: SoilSettings) -> Coding:
-    """Return how the maps are decoded."""
+    """Return the coding of the maps."""
     remedy = (
-        "take the maps as released (integers in mapped units) and, where the service that cut them out writes another "
-        "value for no data, such as 0, add it to `soilgrids_nodata`"
+        "use the maps as released (integers in mapped units) and, where the service that clipped them writes another "
+        "value for missing data, such as 0, add it to `soilgrids_nodata`"
     )
     return Coding(PROPERTIES, tuple(map(float, settings.soilgrids_nodata)), integers=True, remedy=remedy)
 
@@ -81,7 +81,7 @@ class SoilGridsMaps:
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """Product, statistic, methods."""
+        """Provenance: product, statistic, methods."""
         return {
             "product": "SoilGrids 2.0, doi:10.5194/soil-7-217-2021",
             "statistic": self.settings.soilgrids_stat,
@@ -126,6 +126,7 @@ def find_layers(folder: Path, wanted: Sequence[tuple[str, Depth]], *, settings: 
     for variable, depth in wanted:
         names = [_file_name(name, variable, depth=depth, settings=settings) for name in settings.soilgrids_names]
         found = inside(folder, (path for name in names for path in folder.rglob(name)))
+        # A map twice, such as a GeoTIFF beside a virtual raster of the same, would leave the choice to chance.
         if len(found) == 1:
             layers.append(LayerFile(variable, depth, found[0]))
         else:
@@ -141,7 +142,7 @@ def _file_name(name: str, variable: str, *, depth: Depth, settings: SoilSettings
 
 
 def raster_files(layers: Sequence[LayerFile], *, folder: Path) -> tuple[Path, ...]:
-    """Return the files of the layers, and those in `folder` that virtual rasters among them are made of."""
+    """Return the files of the layers, and the files in `folder` that virtual rasters among them refer to."""
     return tuple(path for layer in layers for path in _with_parts(layer.path, folder=folder))
 
 
@@ -156,7 +157,7 @@ def _with_parts(path: Path, *, folder: Path) -> list[Path]:
         if part.suffix == ".vrt":
             with open_raster(part) as source:
                 parts = [Path(name) for name in source.files]
-            # Those behind a web address cannot be looked at; changes of the released product are none.
+            # Parts on a web server have no time of change here; the released product does not change.
             local = inside(folder, (each for each in parts if not str(each).startswith("/vsicurl/")))
             waiting += [each for each in local if each.is_file()]
     return found
@@ -164,7 +165,7 @@ def _with_parts(path: Path, *, folder: Path) -> list[Path]:
 
 @contextmanager
 def open_maps(layers: Sequence[LayerFile], *, settings: SoilSettings) -> Iterator[LayerStack]:
-    """Open maps as one; raises `UserError` if they are in another plane than the product's."""
+    """Open maps as one dataset; raises `UserError` if they are not in the product's projection."""
     with open_stack(layers, coding=soilgrids_coding(settings)) as stack:
         if stack.crs is None or not _is_homolosine(stack.crs.to_wkt()):
             raise UserError(
@@ -176,7 +177,10 @@ def open_maps(layers: Sequence[LayerFile], *, settings: SoilSettings) -> Iterato
 
 @lru_cache
 def _is_homolosine(crs: str) -> bool:
-    """Whether points of North America, either side of 40.7 N where the plane changes its law, lie where it has them."""
+    """Return whether a coordinate system is the Homolosine, by where it puts two points of North America.
+
+    They lie on either side of 40.7 N, where the projection changes from sinusoidal to Mollweide.
+    """
     places = (np.array([-89.5, -120.0]), np.array([38.0, 45.0]))
     try:
         found = Proj(crs)(*places)
@@ -186,13 +190,13 @@ def _is_homolosine(crs: str) -> bool:
 
 
 def cec_sums(layers: Sequence[LayerFile], *, grid: Grid, settings: SoilSettings) -> CellSums:
-    """Return sums over the cells of cation exchange capacity alone [cmol kg-1], (1, rows, cols)."""
+    """Return the integrals over cells of cation exchange capacity alone [cmol kg-1], (1, rows, cols)."""
     with open_maps(layers, settings=settings) as stack:
         return cell_sums(stack, grid=grid, quantities=lambda records_YX: mean_over_topsoil(records_YX["cec"])[None])
 
 
 def _quantities(records_YX: Records, *, name: str) -> Array:
-    """`QUANTITIES` of pixels (14, height, width)."""
+    """Return `QUANTITIES` of pixels (14, height, width)."""
     sand, silt, soc = (records_YX[variable].astype(np.float64) for variable in ("sand", "silt", "soc"))
     _check_texture(sand, silt, name=name)
     water = texture_water(sand, silt_g_kg=silt, soc_g_kg=soc)
@@ -217,5 +221,5 @@ def _check_texture(sand_g_kg: Array, silt_g_kg: Array, *, name: str) -> None:
         sand, silt, clay = (values[wrong][0] for values in (sand_g_kg, silt_g_kg, clay_g_kg))
         raise UserError(
             f"{name}: SoilGrids: sand of {sand:g} and silt of {silt:g} g kg-1 ({wrong.sum()} values) leave {clay:g} of "
-            f"clay; are they in per cent, or of different statistics? Take the maps as released"
+            f"clay; are they in per cent, or of different statistics? Use the maps as released"
         )

@@ -41,7 +41,7 @@ def call(*arguments: object) -> Result:
 def test_what_is_there_and_plausible_exits_with_0(run_file: Path) -> None:
     result = call(run_file, "--product", "crop", "--no-png")
     assert result.exit_code == 0, result.output
-    assert "all wanted inputs are there and plausible" in result.output
+    assert "all requested inputs are ingested and plausible" in result.output
 
 
 def test_what_is_not_ingested_exits_with_1_and_is_named(run_file: Path) -> None:
@@ -83,8 +83,8 @@ def test_a_picture_is_written_beside_the_exports_or_where_it_is_wanted(
     monkeypatch.setattr(report_figure, "write_figure", lambda path, *_, **__: path.write_bytes(b"drawn"))
     pictures = (tmp_path / "crops.png", Path(config.load(run_file).stores.exports) / "inputs.png")
     said = call(run_file, "--product", "crop", "--png", tmp_path / "crops.png").output
-    assert f"picture: {tmp_path / 'crops.png'}" in said
-    assert "picture" not in call(run_file, "--product", "crop", "--json").output
+    assert f"figure: {tmp_path / 'crops.png'}" in said
+    assert "figure" not in call(run_file, "--product", "crop", "--json").output
     for picture in pictures:
         assert picture.read_bytes() == b"drawn"
         picture.unlink()

@@ -82,12 +82,10 @@ def test_a_year_that_is_not_public_is_asked_of_the_user(folders: tuple[Path, Pat
 
 
 @pytest.mark.parametrize(("of", "day"), [("2002", "07.01"), ("2001", "02.29"), ("2001", "13.01")])
-def test_a_file_in_the_folder_of_a_year_of_which_it_is_no_day_is_refused(
-    folders: tuple[Path, Path], of: str, day: str
-) -> None:
+def test_a_file_in_the_folder_of_another_year_is_refused(folders: tuple[Path, Path], of: str, day: str) -> None:
     touch(folders[0], 2001)
     stray = touch(folders[0], 2001, of=of, day=day)
-    with pytest.raises(UserError, match=f"{stray}: is of no day of 2001; move it"):
+    with pytest.raises(UserError, match=f"{stray}: its date is not a day of 2001; move it"):
         find(folders, 2001, grid=NORTH)
 
 

@@ -208,7 +208,7 @@ def test_a_planted_value_is_flagged_with_value_limit_share_and_cause(copied: Job
     assert any("kelvin" in fault for fault in faults)
     assert survey_faults(of(report, "climate/2012")) == []
     assert not report.sound
-    assert "outside plausible: climate/2011: tmax_air" in printed(report)
+    assert "implausible: climate/2011: tmax_air" in printed(report)
 
 
 def test_a_wrong_unit_within_the_limits_is_flagged_by_its_mean(copied: Job) -> None:
@@ -266,7 +266,7 @@ def test_tiles_that_are_not_ingested_are_named(copied: Job) -> None:
         del digests[lost]
         group.attrs["digests"] = digests
     report = survey_stores(copied, Wanted((2011,), ("crop",)))
-    assert of(report, "crop/2011").lacking == (lost,)
+    assert of(report, "crop/2011").absent_tiles == (lost,)
     assert not report.sound
     assert f"1 tiles of the region are not ingested: {lost}" in printed(report)
 
@@ -278,7 +278,7 @@ def test_a_sample_reads_one_chunk_of_each_tile_and_says_so(
     monkeypatch.setattr(inputs_survey, "middle", lambda window, edge: middle(window, edge // 2))
     sampled = survey_stores(job, Wanted((2011,), ("gpp",)))
     assert of(sampled, "gpp/2011").share_read == 0.25
-    assert "gpp: read on 25% of the cells, a square in each tile; --full reads all" in printed(sampled)
+    assert "gpp: 25% of the cells were read, a square in each tile; --full reads all" in printed(sampled)
     full = of(survey_stores(job, Wanted((2011,), ("gpp",), everything=True)), "gpp/2011")
     assert full.share_read == 1
     np.testing.assert_array_equal(
@@ -340,7 +340,7 @@ def test_the_tables_keep_all_columns_on_a_narrow_terminal(report: InputsReport) 
     low, high = training_range(1)
     assert "-50 to 55" in line
     assert f"{low:.3g} to {high:.3g}" in line
-    assert text.splitlines()[-1] == "all wanted inputs are there and plausible"
+    assert text.splitlines()[-1] == "all requested inputs are ingested and plausible"
 
 
 def test_notes_are_printed_as_they_are(report: InputsReport) -> None:
@@ -366,7 +366,7 @@ def test_a_year_beyond_the_training_is_said(copied: Job) -> None:
         attributes = store.subgroup(root, "crop/2012").attrs.asdict()
         store.subgroup(root, "crop/2020").attrs.update(attributes)
     report = survey_stores(copied, Wanted((2012, 2020), ("crop",)))
-    assert "beyond the years of the network's training: 2020" in printed(report)
+    assert "outside the network's training years: 2020" in printed(report)
 
 
 def test_archives_that_call_themselves_synthetic_are_named(copied: Job) -> None:
@@ -376,7 +376,7 @@ def test_archives_that_call_themselves_synthetic_are_named(copied: Job) -> None:
     (copied.run_file.archives.crop / "README.txt").write_text("Downloaded in May\n")
     report = survey_stores(copied, Wanted((2011,)))
     assert report.synthetic == ("gpp",)
-    assert printed(report).startswith("synthetic, nothing in it was observed: gpp")
+    assert printed(report).startswith("synthetic, without any observation: gpp")
 
 
 def test_a_store_of_another_region_is_refused(copied: Job) -> None:

@@ -21,7 +21,7 @@ from pipeline.ingest.run import ingest
 from pipeline.inputs import report_figure
 from pipeline.inputs import survey as inputs_survey
 from pipeline.inputs.report import InputsReport, Wanted, report_inputs
-from pipeline.inputs.report_figure import LAYERS, Layer, Mapped, read_map, write_figure
+from pipeline.inputs.report_figure import PANELS, Mapped, Panel, read_map, write_figure
 from pipeline.inputs.survey import middle
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
@@ -61,8 +61,8 @@ def opened(job: Job, group: str) -> xr.Dataset:
     return xr.open_zarr(session.store, group=group, consolidated=False)
 
 
-def layer(name: str) -> Layer:
-    (found,) = [layer for layer in LAYERS if layer.name == name]
+def layer(name: str) -> Panel:
+    (found,) = [layer for layer in PANELS if layer.name == name]
     return found
 
 
@@ -149,7 +149,7 @@ def test_the_course_of_gpp_is_that_of_all_years(drawing: Figure, job: Job) -> No
 
 
 def test_coverage_is_drawn_for_what_is_ingested_alone(drawing: Figure, report: InputsReport) -> None:
-    coverage = place(drawing, "Cells with data")
+    coverage = place(drawing, "Share of the region's cells")
     shares = [text.get_text() for text in coverage.texts]
     assert shares == [f"{survey.coverage:.1%}" for survey in sorted(report.surveys, key=_row)]
     assert len(shares) == 1 + 2 + 2 + 1  # the climate of 2012 is not there
@@ -161,10 +161,10 @@ def _row(survey: inputs_survey.Survey) -> int:
     return ["climate", "gpp", "crop", "soil"].index(survey.product)
 
 
-def test_the_title_says_what_is_synthetic(job: Job, report: InputsReport) -> None:
+def test_the_title_names_synthetic_products(job: Job, report: InputsReport) -> None:
     synthetic = InputsReport(**(vars(report) | {"synthetic": ("gpp",)}))
     drawing = report_figure.figure(synthetic, {}, zones(job.region))
-    assert drawing.get_suptitle().endswith("synthetic, nothing in it was observed: gpp")
+    assert drawing.get_suptitle().endswith("synthetic, without any observation: gpp")
 
 
 def test_a_png_of_the_promised_width_is_written(job: Job, report: InputsReport, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_geographic_and_unplaced_layers_are_refused(tmp_path: Path) -> None:
     grid = Grid(4 * 4800, 11 * 4800, 24, 24, 24)
     for crs in ("EPSG:4326", None):
         layer = write_layer(tmp_path, np.ones((30, 30), np.uint8), crs=crs)
-        with pytest.raises(UserError, match=r"2021_30m_cdls\.tif: coordinate system .* is not a plane"):
+        with pytest.raises(UserError, match=r"2021_30m_cdls\.tif: coordinate system .* is not projected"):
             crops_on_grid(layer, grid=grid, settings=SETTINGS)
 
 
@@ -242,7 +242,7 @@ def test_a_layer_is_read_from_the_zip_as_downloaded(tmp_path: Path, member: str)
 @pytest.mark.parametrize("members", [(), ("2020_30m_cdls.tif",), ("2021_30m_cdls.tif", "2021_30m_confidence.tif")])
 def test_a_zip_with_anything_but_its_layer_is_refused(tmp_path: Path, members: tuple[str, ...]) -> None:
     path = zipped(write_layer(tmp_path, np.ones((3, 3), np.uint8)), *members)
-    with pytest.raises(UserError, match=r"2021_30m_cdls\.zip: holds .* where 2021_30m_cdls\.tif alone should be"):
+    with pytest.raises(UserError, match=r"2021_30m_cdls\.zip: contains .* instead of 2021_30m_cdls\.tif alone"):
         raster_of(path)
 
 

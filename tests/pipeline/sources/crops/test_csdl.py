@@ -168,7 +168,7 @@ def test_files_of_other_pixels_are_refused(tmp_path: Path, profile: dict[str, ob
 
 def test_another_products_codes_are_refused(tmp_path: Path) -> None:
     layer = write(tmp_path / "CSDL_2005.tif", random_codes((30, 30), 1, 5, 36, 111))
-    with pytest.raises(UserError, match=r"CSDL_2005\.tif: code 36, 111 is none of the Corn-Soy Data Layer's"):
+    with pytest.raises(UserError, match=r"CSDL_2005\.tif: code 36, 111 is not one of the Corn-Soy Data Layer's"):
         csdl_on_grid([layer], grid=grid_around(layer))
 
 

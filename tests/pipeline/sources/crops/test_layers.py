@@ -204,9 +204,9 @@ def test_an_absent_layer_is_refused_with_year_states_name_and_source(tmp_path: P
     assert "no crop layer of 2005 for IA named" in message  # all faults at once
     with pytest.raises(UserError, match=r"no crop layer of 2010 for IA, MN named 2010_\*m_cdls.tif or CDL_2010_"):
         layers_in(tmp_path, 2010, of(*IOWA_MINNESOTA))
-    with pytest.raises(UserError, match=r"no crop layer of 1997 named .* Corn-Soy Data Layer has 1999 to 2018"):
+    with pytest.raises(UserError, match=r"no crop layer of 1997 named .* Corn-Soy Data Layer has only 1999 to 2018"):
         layers_in(tmp_path, 1997, of(*IOWA_MINNESOTA))
-    with pytest.raises(UserError, match=r"no crop layer of 2019 named .* Corn-Soy Data Layer has 1999 to 2018"):
+    with pytest.raises(UserError, match=r"no crop layer of 2019 named .* Corn-Soy Data Layer has only 1999 to 2018"):
         layers_in(tmp_path, 2019, of(*IOWA_MINNESOTA), CropSettings(source="csdl"))
 
 

@@ -250,7 +250,7 @@ def spoil(name: str, value: float) -> dict[str, NDArray[np.float32]]:
         ("Qair", 9.1, "g kg-1"),
         ("PSurf", 980.0, "hPa"),
         ("SWdown", 3e6, "J m-2"),
-        ("Rainf", -9999.5, "lacks a tag"),
+        ("Rainf", -9999.5, "is not tagged"),
     ],
 )
 def test_values_in_other_units_stop_with_the_likely_cause(tmp_path: Path, name: str, value: float, cause: str) -> None:
@@ -271,7 +271,7 @@ def test_a_rain_rate_is_refused(tmp_path: Path) -> None:
     ("axes", "message"),
     [
         ({"lat": LAT + 0.03}, "not centres of the 0.125 degree grid"),
-        ({"lon": LON + 0.125}, "lon -89.4375 to -89.1875 lacks -89.5625"),
+        ({"lon": LON + 0.125}, "lon -89.4375 to -89.1875 does not include -89.5625"),
     ],
 )
 def test_off_grid_and_small_subsets_are_refused(tmp_path: Path, axes: dict[str, object], message: str) -> None:

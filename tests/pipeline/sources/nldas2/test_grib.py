@@ -180,11 +180,11 @@ def test_a_truncated_file_is_damaged(tmp_path: Path, keep: int) -> None:
         read_variable(path, "SWdown", window=WINDOW)
 
 
-def test_a_file_that_ends_between_messages_is_damaged_and_tells_what_it_lacks(tmp_path: Path) -> None:
+def test_a_file_that_ends_between_messages_is_damaged_and_names_the_missing_variable(tmp_path: Path) -> None:
     path = write_grib(tmp_path / "granule.grb", STAMP, weather(1))
     content = path.read_bytes()
     path.write_bytes(content[: content.rindex(b"7777GRIB") + 4])
-    with pytest.raises(DamagedGranuleError, match="smaller than a whole granule, 10 messages without SWdown; download"):
+    with pytest.raises(DamagedGranuleError, match="incomplete, 10 messages without SWdown; download"):
         read_variable(path, "SWdown", window=WINDOW)
 
 

@@ -122,14 +122,16 @@ def test_a_file_of_another_hour_than_its_name_is_refused_when_read(tmp_path: Pat
         path = write_grib(tmp_path / grib_name(EIGHT), nine, weather(1))
     else:
         path = write_granule(tmp_path / netcdf_name(EIGHT), nine, weather(1))
-    message = rf"{path.name}: holds 2010-06-03T09 UTC, where its name says 2010-06-03T08; name it after its content"
+    message = rf"{path.name}: contains 2010-06-03T09 UTC, but its name gives 2010-06-03T08; rename it after its content"
     with pytest.raises(UserError, match=message):
         read(tmp_path)
 
 
 def test_a_file_of_many_hours_under_the_name_of_one_is_refused_when_read(tmp_path: Path) -> None:
     write_granule(tmp_path / netcdf_name(DAY), DAY, weather(24))
-    with pytest.raises(UserError, match="holds 24 hours from 2010-06-03T00 to 2010-06-03T23 UTC, where its name says"):
+    with pytest.raises(
+        UserError, match="contains 24 hours from 2010-06-03T00 to 2010-06-03T23 UTC, but its name gives"
+    ):
         read(tmp_path)
 
 
@@ -142,7 +144,7 @@ def test_a_file_that_changed_since_it_was_indexed_is_refused(
     path.unlink()
     write_granule(path, DAY + dt.timedelta(hours=first), weather(hours))
     monkeypatch.setattr("tests.helpers.nldas2_files.index_archive", lambda *_, **__: index)
-    with pytest.raises(UserError, match=r"where the index says 2010-06-03T00"):
+    with pytest.raises(UserError, match=r"but the index gives 2010-06-03T00"):
         read(tmp_path)
 
 

@@ -145,16 +145,16 @@ def test_rock_fragments_lower_the_stock_and_nothing_else(tmp_path: Path) -> None
 def test_minus_one_for_missing_is_refused_in_every_column_of_horizons(tmp_path: Path, column: str) -> None:
     layer = horizon("a", 0, 40) | {column: -1.0}
     path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100)], [layer])
-    with pytest.raises(UserError, match=rf"a\.gdb: chorizon\.{column} holds -1 .*must be NULL"):
+    with pytest.raises(UserError, match=rf"a\.gdb: chorizon\.{column} contains -1 .*must be NULL"):
         read_map_units([path], settings=WEIGHTED)
 
 
 def test_minus_one_for_missing_is_refused_in_shares_and_fragments(tmp_path: Path) -> None:
     path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", -1)], [horizon("a", 0, 40)])
-    with pytest.raises(UserError, match=r"component\.comppct_r holds -1"):
+    with pytest.raises(UserError, match=r"component\.comppct_r contains -1"):
         read_map_units([path], settings=WEIGHTED)
     path = write_geodatabase(tmp_path / "b.gdb", [("7", "a", 90)], [horizon("a", 0, 40)], (("a-0", -1),))
-    with pytest.raises(UserError, match=r"chfrags\.fragvol_r holds -1"):
+    with pytest.raises(UserError, match=r"chfrags\.fragvol_r contains -1"):
         read_map_units([path], settings=WEIGHTED)
 
 
@@ -441,9 +441,9 @@ def test_the_store_has_the_quantities_under_their_names() -> None:
 def test_rasters_of_other_values_or_in_degrees_are_refused(tmp_path: Path) -> None:
     grid = grid_around(write_raster(tmp_path, np.full((20, 20), 7.0)))
     units = map_units({7: 1.0})
-    with pytest.raises(UserError, match="not whole"):
+    with pytest.raises(UserError, match="not integers"):
         soil_on_grid([write_raster(tmp_path, np.full((20, 20), 7.5))], units=units, grid=grid)
-    with pytest.raises(UserError, match="not a plane"):
+    with pytest.raises(UserError, match="not projected"):
         soil_on_grid([write_raster(tmp_path, np.full((20, 20), 7.0), crs="EPSG:4326")], units=units, grid=grid)
 
 

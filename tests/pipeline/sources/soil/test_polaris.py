@@ -206,12 +206,12 @@ def test_files_are_the_tiles_that_the_region_reaches_into(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("centres", "message"),
     [
-        ({"ph": (62.0, 63.0, 64.0)}, r"ph/mean/0_5/lat4041_lon-90-89\.tif: holds 62 .*outside 1.8 to 11"),
-        ({"bd": (131.0,) * 6}, r"holds 131 .*outside 0.02 to 2.6 g cm-3"),
-        ({"sand": (150.0, 140.0, 130.0)}, r"holds 150 .*outside 0 to 100 %"),
-        ({"ksat": (4.0, 2.0, 0.8)}, r"ksat/.* holds 4 .*outside -7 to 2.5 log10\(cm hr-1\).*are stored as log10"),
-        ({"om": (4.0, 2.8, 1.6, 0.6, 0.3, 0.2)}, r"om/.* holds 4 .*outside -7 to 2 log10\(%\).*are stored as log10"),
-        ({"alpha": (0.05, 0.06, 0.08)}, r"alpha/.* holds 0.05 and the like.*usually below 0; .*as log10"),
+        ({"ph": (62.0, 63.0, 64.0)}, r"ph/mean/0_5/lat4041_lon-90-89\.tif: contains 62 .*outside 1.8 to 11"),
+        ({"bd": (131.0,) * 6}, r"contains 131 .*outside 0.02 to 2.6 g cm-3"),
+        ({"sand": (150.0, 140.0, 130.0)}, r"contains 150 .*outside 0 to 100 %"),
+        ({"ksat": (4.0, 2.0, 0.8)}, r"ksat/.* contains 4 .*outside -7 to 2.5 log10\(cm hr-1\).*are stored as log10"),
+        ({"om": (4.0, 2.8, 1.6, 0.6, 0.3, 0.2)}, r"om/.* contains 4 .*outside -7 to 2 log10\(%\).*are stored as log10"),
+        ({"alpha": (0.05, 0.06, 0.08)}, r"alpha/.* half of its values are above 0.05.*usually below 0; .*as log10"),
     ],
 )
 def test_values_in_other_units_are_refused_with_the_likely_cause(

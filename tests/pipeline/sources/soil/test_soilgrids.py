@@ -207,13 +207,13 @@ def test_a_damaged_map_is_named_and_not_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("centres", "message"),
     [
-        ({"bdod": (1, 1, 1)}, r"bdod_0-5cm_mean\.tif: holds 1 .*outside 2 to 260 cg cm-3"),  # g cm-3
-        ({"phh2o": (6, 6, 6)}, r"phh2o_0-5cm_mean\.tif: holds 6 .*outside 18 to 110 pH x 10"),
-        ({"phh2o": (620, 630, 640)}, r"phh2o_0-5cm_mean\.tif: holds 620"),
-        ({"cec": (19, 20, -1)}, r"cec_15-30cm_mean\.tif: holds -1"),
+        ({"bdod": (1, 1, 1)}, r"bdod_0-5cm_mean\.tif: contains 1 .*outside 2 to 260 cg cm-3"),  # g cm-3
+        ({"phh2o": (6, 6, 6)}, r"phh2o_0-5cm_mean\.tif: contains 6 .*outside 18 to 110 pH x 10"),
+        ({"phh2o": (620, 630, 640)}, r"phh2o_0-5cm_mean\.tif: contains 620"),
+        ({"cec": (19, 20, -1)}, r"cec_15-30cm_mean\.tif: contains -1"),
         ({"sand": (15, 14, 13), "silt": (61, 60, 59)}, "sand of 15 and silt of 61 g kg-1 .* in per cent"),
         ({"sand": (700, 140, 130)}, r"sand of 700 and silt of 610 g kg-1 .* leave -310 of clay"),
-        ({"bdod": (0, 0, 0)}, r"bdod_0-5cm_mean\.tif: holds 0 .*such as 0, add it to `soilgrids_nodata`"),
+        ({"bdod": (0, 0, 0)}, r"bdod_0-5cm_mean\.tif: contains 0 .*such as 0, add it to `soilgrids_nodata`"),
     ],
 )
 def test_values_in_other_units_are_refused_with_the_likely_cause(
@@ -230,7 +230,7 @@ def test_maps_of_reals_were_converted_and_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "soc" / "soc_0-5cm_mean.tif"
     write_map(path, np.full(shape, 25.0), transform=transform, dtype="float32")
     with pytest.raises(
-        UserError, match=r"soc_0-5cm_mean\.tif: holds float32, but soc is stored in integers of dg kg-1"
+        UserError, match=r"soc_0-5cm_mean\.tif: contains float32, but soc is stored in integers of dg kg-1"
     ):
         read(tmp_path)
 
