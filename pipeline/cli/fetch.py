@@ -18,18 +18,24 @@ def fetch(
     *,
     years: Years = None,
     product: Products = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what is there and what lacks; no login")] = False,
-    only: Annotated[str | None, typer.Option(help="names of SLOPE files, such as 'GPP.*.tif'; absent: *GPP*")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="read also files known to be whole, and compare")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only list present and missing files; needs no login")
+    ] = False,
+    only: Annotated[
+        str | None, typer.Option(help="pattern of SLOPE file names, such as 'GPP.*.tif'; default *GPP*")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="verify the checksums of files already fetched, too")
+    ] = False,
     parallel: Annotated[int, typer.Option(min=1, max=16, help="files at a time")] = 4,
     list_links: Annotated[
-        Literal["polaris", "soilgrids"] | None, typer.Option("--list", help="only print the links of these soil maps")
+        Literal["polaris", "soilgrids"] | None, typer.Option("--list", help="only print the links of this soil product")
     ] = None,
 ) -> None:
-    """Download NLDAS-2 and SLOPE GPP of the region from NASA; say how to come by the other archives.
+    """Download NLDAS-2 and SLOPE GPP of the region from NASA; list the steps to obtain the other archives.
 
-    A transfer that ended, for whatever reason, goes on where it stopped when the command is given again. Files are
-    verified by size and checksum, and listed in fetched.jsonl beside them. Tested against generated responses only.
+    Given again after an interruption, the command fetches only files that are not complete yet. Files are verified by
+    size and checksum, and listed in fetched.jsonl in their folder. Tested against generated responses only.
     """
     from pipeline.console import console
     from pipeline.fetch.manual import links, steps
@@ -41,13 +47,13 @@ def fetch(
     if list_links:
         print("\n".join(links(list_links, run_file=job.run_file, region=job.region)))
         return
-    wanted = job.years(years)
+    selected = job.years(years)
     products = known_products(product)
     for name in products:
-        for step in steps(name, run_file=job.run_file, region=job.region, years=wanted):
+        for step in steps(name, run_file=job.run_file, region=job.region, years=selected):
             console.print(f"by hand, {name}: {step}", soft_wrap=True, markup=False)
     archives = [
-        archive_of(name, run_file=job.run_file, region=job.region, years=wanted, only=only)
+        archive_of(name, run_file=job.run_file, region=job.region, years=selected, only=only)
         for name in products
         if name in FETCHED
     ]
@@ -78,13 +84,12 @@ def _fetch(plans: list[FetchPlan], *, parallel: int) -> list[Fetched]:
     if not plans:
         return []
     from pipeline.console import progress_bars
-    from pipeline.fetch.download import Downloader
-    from pipeline.fetch.earthdata import log_in
+    from pipeline.fetch.earthdata import log_in, open_store
     from pipeline.fetch.run import fetch as fetch_plan
 
-    auth = log_in()
-    with progress_bars() as report, Downloader(auth.get_session) as downloader:
-        return [fetch_plan(plan, downloader, parallel=parallel, progress=report) for plan in plans]
+    store = open_store(log_in())
+    with progress_bars() as report:
+        return [fetch_plan(plan, store, parallel=parallel, progress=report) for plan in plans]
 
 
 def _need_earthaccess() -> None:

@@ -1,6 +1,6 @@
-"""Download of the archives: what a region needs, where it is, transfer with checksums and resume.
+"""Download of the archives: files that a region needs, their addresses, transfers, checksums, and a manifest.
 
 Public modules: download, earthdata, manual, needs, report, run.
 Inner modules: catalogue, manifest.
-May import: config, errors, grid, inputs, sources, storage, regions.
+May import: config, errors, grid, inputs, progress, sources, storage, regions.
 """

@@ -1,7 +1,7 @@
-"""What an archive holds: the files of a collection by region and days, as a catalogue of NASA describes them.
+"""Files of a collection by region and days, as a catalogue of NASA describes them.
 
-What a catalogue says is taken for a claim: a file is used only if its link is https, on a host of
-NASA and ends in a plain file name. Tested against generated responses only.
+A catalogue's entries are claims: a file is used only if its link is https, on a host of NASA, and ends in a plain file
+name. Tested against generated responses only.
 
 References
 ----------
@@ -17,18 +17,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-ARCHIVE_HOST = ".nasa.gov"  # the login's token goes to whatever host a link names
+ARCHIVE_HOST = ".nasa.gov"  # the token of the login is sent to whatever host a link names
 ALGORITHMS = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
-"""Checksums that can be recomputed, by their name in UMM-G and in `hashlib`; others count as none."""
+"""Names in `hashlib` of the checksums of UMM-G that can be recomputed; a file with another one counts as without."""
 
 _UNITS = {"KB": 1, "MB": 2, "GB": 3, "TB": 4, "PB": 5}
-_ROUNDED = 0.12  # a size in a unit is printed with few digits, and UMM-G leaves open whether a TB has 1000^4 or 1024^4
+# Relative. A size in a unit is printed with few digits, and UMM-G does not define whether a TB has 1000^4 or 1024^4
+# bytes: the latter is 10 % more.
+_ROUNDING = 0.12
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A product as the catalogue knows it."""
+    """Name of a product in the catalogue."""
 
     short_name: str
     version: str
@@ -37,7 +39,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Query:
-    """What to search: `box` is west, south, east, north [degree]; days are included at both ends."""
+    """A search: `box` is west, south, east, north [degree]; both days are included."""
 
     collection: Collection
     box: tuple[float, float, float, float]
@@ -53,8 +55,8 @@ class Size:
     exact: bool
 
     def agrees(self, measured_bytes: int) -> bool:
-        """Say whether a file may have this size: the same, or within the rounding of the unit."""
-        return abs(measured_bytes - self.bytes) <= (0 if self.exact else _ROUNDED * self.bytes)
+        """Return whether a file may have this size: the same, or within the rounding of the unit."""
+        return abs(measured_bytes - self.bytes) <= (0 if self.exact else _ROUNDING * self.bytes)
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,9 @@ class Remote:
     url
         https, on a host of NASA.
     size, checksum
-        As the catalogue gives them; None where it does not.
+        As in the catalogue; None where it gives none.
     day
-        First day of what it holds, where the catalogue says so.
+        First day of the data; None where the catalogue gives none.
     """
 
     name: str
@@ -90,32 +92,32 @@ class Remote:
 
 @dataclass(frozen=True)
 class Refused:
-    """A link or a granule that is not used, and why."""
+    """A link or a granule that is not used: its name, and the reason as the rest of a sentence."""
 
-    what: str
-    why: str
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Files that match a query, and what of the answer is not used."""
+    """Files that match a query, and the parts of the answer that are not used."""
 
     remotes: tuple[Remote, ...]
     refused: tuple[Refused, ...]
 
 
 class Catalogue(Protocol):
-    """Knows which files an archive holds."""
+    """A list of the files of archives that can be searched."""
 
     def search(self, query: Query) -> Listing:
-        """Return the files that match; raises `UserError` if they cannot be told."""
+        """Return the files that match; raises `UserError` if the search fails."""
 
 
 def files_of(granule: Mapping[str, Any]) -> Iterator[Remote | Refused]:
-    """Yield the files of one granule in UMM-G; a granule without any, and links that are unsafe, are `Refused`."""
+    """Yield the files of one granule in UMM-G; a granule without files, and unsafe links, are yielded as `Refused`."""
     umm = granule.get("umm", {})
     links = [str(link.get("URL", "")) for link in umm.get("RelatedUrls", ()) if link.get("Type") == "GET DATA"]
-    # An s3:// link is the same file by a road that is open inside one Amazon region only.
+    # An s3:// link leads to the same file, but is open inside one region of Amazon only.
     links = list(dict.fromkeys(link for link in links if not link.startswith("s3:")))
     if not links:
         yield Refused(str(umm.get("GranuleUR", "a granule without a name")), "has no link to its data")
@@ -127,12 +129,12 @@ def files_of(granule: Mapping[str, Any]) -> Iterator[Remote | Refused]:
             continue
         entries = [entry for entry in described if entry.get("Name") == name]
         if not entries and len(links) == len(described) == 1:
-            entries = described  # some archives write "Not provided" for the name
+            entries = described  # some archives write "Not provided" as the name
         yield Remote(name, link, _size(entries), _checksum(entries), _day(umm.get("TemporalExtent", {})))
 
 
 def _fault(link: str, name: str) -> str | None:
-    """Why a link cannot be trusted with the login, or its name with a place on the disk."""
+    """Reason for which a link is not trusted with the login, or its name with a place on the disk; None if both are."""
     parts = urlsplit(link)
     host = parts.hostname or ""
     if parts.scheme != "https" or not host.endswith(ARCHIVE_HOST):
@@ -140,18 +142,18 @@ def _fault(link: str, name: str) -> str | None:
     if parts.username or parts.password:
         return "its link carries a user name"
     if not _PLAIN_NAME.fullmatch(name):
-        return "its name is no plain file name"
+        return "its name is not a plain file name"
     return None
 
 
 def _described(entries: Any) -> list[Mapping[str, Any]]:
-    """Entries of `ArchiveAndDistributionInformation`: files, and those inside packages of files."""
+    """Entries of `ArchiveAndDistributionInformation` that describe a file, also those of files inside a package."""
     flat = [file for entry in entries for file in (entry, *entry.get("Files", ()))]
     return [file for file in flat if {"Size", "SizeInBytes", "Checksum"} & file.keys()]
 
 
 def _size(entries: list[Mapping[str, Any]]) -> Size | None:
-    """Size in bytes if any entry has it; 0 stands for unknown in some archives, and some write numbers as text."""
+    """Size in bytes if any entry gives it. In some archives 0 stands for unknown, and numbers are text."""
     for entry in entries:
         if size_bytes := int(entry.get("SizeInBytes", 0)):
             return Size(size_bytes, exact=True)

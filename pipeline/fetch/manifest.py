@@ -1,6 +1,6 @@
-"""What was fetched into an archive's folder: a file of JSON lines beside it, one per file that arrived whole.
+"""Manifest of an archive's folder: a file of JSON lines in it, one for each file that was transferred and verified.
 
-A line is added after its file got its name, in a single write: a kill loses at most that line, and the file is then
+A line is appended in a single write after its file has its name: a kill loses at most that line, and the file is then
 verified again.
 """
 
@@ -21,18 +21,18 @@ FILE_NAME = "fetched.jsonl"
 
 @dataclass(frozen=True)
 class Entry:
-    """A file that arrived whole.
+    """A file that was verified.
 
     Attributes
     ----------
     path
-        Place below the archive's folder, with forward slashes.
+        Path relative to the archive's folder, with forward slashes.
     url
-        Where it came from, without user name and query.
+        Link of the file, without user name and query.
     size_bytes, algorithm, checksum
-        What it was verified to have; the archive's own checksum where that gives one.
+        Measured size and checksum; by the archive's own algorithm where it gives a checksum.
     fetched
-        When, UTC.
+        Time of verification, UTC.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Entry:
 
     @property
     def digest(self) -> Checksum:
-        """Its checksum."""
+        """Checksum of the file."""
         return Checksum(self.algorithm, self.checksum)
 
 
@@ -62,7 +62,7 @@ def read(folder: Path) -> dict[str, Entry]:
     Raises
     ------
     UserError
-        If a line is not an entry; a last line that was cut off is none yet.
+        If a line is not an entry; a last line that was cut off is ignored.
     """
     path = folder / FILE_NAME
     lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
@@ -71,7 +71,9 @@ def read(folder: Path) -> dict[str, Entry]:
         try:
             entry = Entry(**json.loads(line)) if line else None
         except (ValueError, TypeError):
-            raise UserError(f"{path}: line {number} is no entry; remove it, its file is then verified again") from None
+            raise UserError(
+                f"{path}: line {number} is not an entry; remove the line, and its file is verified again"
+            ) from None
         if entry:
             entries[entry.path] = entry
     return entries
@@ -86,6 +88,6 @@ def drop_torn_line(folder: Path) -> None:
 
 
 def append(folder: Path, entry: Entry) -> None:
-    """Add an entry after whole lines."""
+    """Append an entry; the last line must be complete."""
     with (folder / FILE_NAME).open("ab", buffering=0) as file:
         file.write(json.dumps(asdict(entry)).encode() + b"\n")

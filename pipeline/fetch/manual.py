@@ -1,7 +1,7 @@
-"""Archives that are not fetched: where they are, under which names, and into which folder their files go.
+"""Archives that are downloaded by hand: their addresses, file names and folders.
 
-They need a choice on a web page, a request to the authors, or a program of their own. Links are those of the producers'
-documents; none of them could be followed from where this was written.
+They need a choice on a web page, a request to the authors, or a program of their own. Links are taken from the
+producers' documents; none of them could be followed from where this was written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Listed = Literal["polaris", "soilgrids"]
 
 
 def steps(product: str, *, run_file: RunFile, region: Region, years: Sequence[int]) -> tuple[str, ...]:
-    """Return what to do by hand for a product (climate, gpp, crop or soil) of some years; nothing for climate."""
+    """Return the steps to take by hand for a product (climate, gpp, crop or soil) in some years; none for climate."""
     if product == "soil":
         return _soil_steps(run_file, region)
     if product == "crop":
@@ -46,9 +46,9 @@ def steps(product: str, *, run_file: RunFile, region: Region, years: Sequence[in
 
 
 def links(product: Listed, *, run_file: RunFile, region: Region) -> Iterator[str]:
-    """Yield the addresses of all rasters that the reader of `product` asks for in a region, a depth of a variable each.
+    """Yield the addresses of all rasters that the reader of `product` needs in a region, one a variable and depth.
 
-    Those of POLARIS are GeoTIFFs of a degree, those of SoilGrids virtual rasters of the world.
+    Those of POLARIS are GeoTIFFs of one degree, those of SoilGrids virtual rasters of the world.
     """
     if product == "soilgrids":
         for variable in soilgrids.PROPERTIES:
@@ -63,7 +63,7 @@ def links(product: Listed, *, run_file: RunFile, region: Region) -> Iterator[str
 
 
 def polaris_squares(run_file: RunFile, region: Region) -> tuple[Square, ...]:
-    """Return the squares of 1 degree that the region's tiles reach into and POLARIS has, ascending."""
+    """Return the squares of 1 degree that meet the region's tiles and that POLARIS has, ascending."""
     domain = domain_of(region)
     reached = {square for tile in domain.tiles for square in squares_of(domain.grid.of(tile))}
     return tuple(sorted(square for square in reached if square.name not in run_file.soil.polaris_absent))
@@ -74,22 +74,22 @@ def _soil_steps(run_file: RunFile, region: Region) -> tuple[str, ...]:
     step_of = {
         "gssurgo": f"gSSURGO or gNATSGO: take gSSURGO_XX.gdb of each state (folder or zip) from the NRCS Box folder "
         f"'Soils Geospatial', {_SSURGO}; export its raster MapunitRaster_10m (of the conterminous US: "
-        f"MapunitRaster_30m) to a GeoTIFF with a GIS, which GDAL's wheels cannot do; into {folder}, named "
+        f"MapunitRaster_30m) to a GeoTIFF with a GIS, since the wheels of GDAL cannot; put them into {folder}, named "
         f"{' or '.join(settings.geodatabases)} and {settings.rasters}",
         "polaris": f"POLARIS 1.0 (doi:10.1029/2018WR022797): {_POLARIS}/VARIABLE/{settings.polaris_stat}/DEPTH/"
-        f"lat4041_lon-89-88.tif, {len(polaris_squares(run_file, region))} squares; all links: `--list polaris`; into "
-        f"{folder / settings.polaris_pattern}; besides SoilGrids' cec, as POLARIS has none",
+        f"lat4041_lon-89-88.tif, {len(polaris_squares(run_file, region))} squares; all links: `--list polaris`; save "
+        f"them as {folder / settings.polaris_pattern}; add cec of SoilGrids, which POLARIS does not have",
         "soilgrids": f"SoilGrids 2.0 (doi:10.5194/soil-7-217-2021): {_SOILGRIDS}/VARIABLE/VARIABLE_DEPTH_"
-        f"{settings.soilgrids_stat}.vrt; all links: `--list soilgrids`; cut each out without resampling, such as "
-        f"gdal_translate -projwin_srs EPSG:4326 -projwin {_wide_box(region)} /vsicurl/LINK "
+        f"{settings.soilgrids_stat}.vrt; all links: `--list soilgrids`; cut each out without resampling, "
+        f"for example gdal_translate -projwin_srs EPSG:4326 -projwin {_wide_box(region)} /vsicurl/LINK "
         f"{folder}/sand_0-5cm_{settings.soilgrids_stat}.tif",
     }
     others = ", ".join(f'"{name}"' for name in step_of if name != settings.product)
-    return step_of[settings.product], f"or set soil.product to {others}: this command then tells their steps"
+    return step_of[settings.product], f"or set soil.product to {others}: this command then gives their steps"
 
 
 def _wide_box(region: Region) -> str:
-    """West, north, east, south; meridians slant in the plane of SoilGrids, and a rectangle there must be wider."""
+    """West, north, east, south; meridians slant in the plane of SoilGrids, so that a rectangle there must be wider."""
     domain = domain_of(region)
     squares = {square for tile in domain.tiles for square in squares_of(domain.grid.of(tile))}
     south, north = min(square.south for square in squares) - 1, max(square.south for square in squares) + 2
@@ -99,7 +99,7 @@ def _wide_box(region: Region) -> str:
 
 def _crop_steps(run_file: RunFile, years: Sequence[int]) -> tuple[str, ...]:
     layers = (
-        f"Cropland Data Layer of {_listed(years)}: {_CDL}/YEAR_30m_cdls.zip, as it is or unpacked, into "
+        f"Cropland Data Layer of {_listed(years)}: {_CDL}/YEAR_30m_cdls.zip, zipped or unpacked, into "
         f"{run_file.archives.crop}"
     )
     national = first_years().national
@@ -107,13 +107,13 @@ def _crop_steps(run_file: RunFile, years: Sequence[int]) -> tuple[str, ...]:
     if not early:
         return (layers,)
     return (
-        f"{layers}; a national one is there from {national} on, before that single states at "
+        f"{layers}; national layers begin in {national}; layers of single states before that are at "
         f"https://nassgeodata.gmu.edu/CropScape (unconfirmed), named {run_file.crop.state_pattern}",
-        f"Corn-Soy Data Layer of {_listed(early)}, for states without a complete one of those: {csdl.DOWNLOAD}, "
+        f"Corn-Soy Data Layer of {_listed(early)}, for states without a complete Cropland Data Layer: {csdl.DOWNLOAD}, "
         f"GeoTIFFs, into {run_file.archives.csdl}, named {' or '.join(run_file.crop.csdl_patterns)}",
     )
 
 
 def _listed(years: Sequence[int]) -> str:
-    """`2012`, or `2008-2012` for the first and the last."""
+    """`2012` for one year, else the first and the last as `2008-2012`."""
     return f"{min(years)}" if len(set(years)) == 1 else f"{min(years)}-{max(years)}"

@@ -1,10 +1,10 @@
-"""What a region needs of the archives that can be fetched: which days, which files of the answer, and their places.
+"""Needs of a region in the archives that can be fetched: days, file names, and the places of files on the disk.
 
 References
 ----------
 NLDAS_FORA0125_H 2.0, doi:10.5067/THUF4J1RLSYG. SLOPE_GPP_CONUS_1786, doi:10.3334/ORNLDAAC/1786. The names of SLOPE's
-files at ORNL DAAC could not be confirmed: they are kept as they come, and those that `pattern` of the run file does not
-match are told.
+files at ORNL DAAC could not be confirmed: files keep their names, and names that `slope.pattern` of the run file does
+not match are reported.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from regions import Region, zones
 
 NLDAS2 = Collection("NLDAS_FORA0125_H", "2.0", "GES_DISC")
 SLOPE = Collection("SLOPE_GPP_CONUS_1786", "1", "ORNL_CLOUD")
-SLOPE_YEARS = range(2000, 2020)  # what is public
+SLOPE_YEARS = range(2000, 2020)  # of the public release
 FETCHED = ("climate", "gpp")
 
 FIRST_HOUR = dt.datetime(1979, 1, 1, 13)  # of NLDAS-2, UTC
@@ -44,7 +44,7 @@ _PARTS = {"YYYY": r"\d{4}", "MM": r"\d{2}", "DD": r"\d{2}", "tile": r"h\d{2}v\d{
 
 
 class Archive(Protocol):
-    """A product of the run file that can be fetched."""
+    """A product of the run file that can be fetched, with the region's needs."""
 
     @property
     def title(self) -> str:
@@ -52,19 +52,19 @@ class Archive(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Folder of the run file that its files lie below."""
+        """Folder of its files, from the run file."""
 
     def queries(self) -> tuple[Query, ...]:
-        """Return what to search, a year at a time."""
+        """Return the searches, one a year."""
 
     def needs(self, name: str) -> bool:
-        """Say whether the region and its years need a file of this name."""
+        """Return whether the region and its years need a file of this name."""
 
     def place(self, remote: Remote) -> PurePosixPath:
-        """Return where a file lies below the folder."""
+        """Return the place of a file, relative to the folder."""
 
     def notes(self, names: AbstractSet[str]) -> tuple[str, ...]:
-        """Return what to know when the archive holds files of these names: what lacks, what no reader would find."""
+        """Return sentences on files missing in an archive with these names, and on names that no reader would find."""
 
 
 @dataclass(frozen=True)
@@ -77,33 +77,33 @@ class ClimateArchive:
     title: str = "NLDAS-2 forcing, hourly (NLDAS_FORA0125_H 2.0, GES DISC)"
 
     def queries(self) -> tuple[Query, ...]:
-        """Return one search a year; the margins of neighbours overlap."""
+        """Return one search a year; the margins of neighbouring years overlap."""
         day = dt.timedelta(1)
         return tuple(
             Query(NLDAS2, self.box, dt.date(year, 1, 1) - day, dt.date(year + 1, 1, 1) + day) for year in self.years
         )
 
     def needs(self, name: str) -> bool:
-        """Say whether it is a granule of an hour that ingest reads."""
+        """Return whether it is a granule of an hour that ingest reads."""
         match = _GRANULE.fullmatch(name)
         return match is not None and f"{match[1]}.{match[2]}" in self._hours
 
     def place(self, remote: Remote) -> PurePosixPath:
-        """Return the archive's own layout: NLDAS_FORA0125_H.2.0/YYYY/DDD, the day of the stamp."""
+        """Return the place in the archive's own layout, NLDAS_FORA0125_H.2.0/YYYY/DDD by the day of the stamp."""
         day = dt.datetime.strptime(remote.name.split(".")[1], "A%Y%m%d")
         return PurePosixPath(f"{NLDAS2.short_name}.{NLDAS2.version}", f"{day:%Y}", f"{day:%j}", remote.name)
 
     def notes(self, names: AbstractSet[str]) -> tuple[str, ...]:
-        """Return which hours lack."""
+        """Return a sentence on missing hours."""
         stamps = (_GRANULE.fullmatch(name) for name in names)
-        lacking = sorted(self._hours - {f"{match[1]}.{match[2]}" for match in stamps if match})
-        if not lacking:
+        missing = sorted(self._hours - {f"{match[1]}.{match[2]}" for match in stamps if match})
+        if not missing:
             return ()
-        return (f"{len(lacking):,} of {len(self._hours):,} hours lack, the first {lacking[0]}00 UTC",)
+        return (f"{len(missing):,} of {len(self._hours):,} hours are missing, the first is {missing[0]}00 UTC",)
 
     @cached_property
     def _hours(self) -> frozenset[str]:
-        """Stamps, as names give them."""
+        """Stamps of the hours, as in file names: 20120704.13."""
         hour, stamps = dt.timedelta(hours=1), set()
         for year in self.years:
             stamp, stop = max(dt.datetime(year - 1, 12, 31), FIRST_HOUR), dt.datetime(year + 1, 1, 3)
@@ -115,9 +115,10 @@ class ClimateArchive:
 
 @dataclass(frozen=True)
 class GppArchive:
-    """Daily GeoTIFFs of SLOPE in the region's MODIS tiles; of the names only those that `only` matches.
+    """Daily GeoTIFFs of SLOPE in the region's MODIS tiles whose names `only` matches.
 
-    `pattern` is that of the run file. Files that it matches go where it says, others below the collection's own name.
+    `pattern` is `slope.pattern` of the run file. Files that it matches are placed by it, others in a folder of the
+    collection's name.
     """
 
     folder: Path
@@ -129,12 +130,12 @@ class GppArchive:
     title: str = "SLOPE GPP, daily (SLOPE_GPP_CONUS_1786 v1, ORNL DAAC)"
 
     def queries(self) -> tuple[Query, ...]:
-        """Return one search for each year that is public."""
+        """Return one search for each year of the public release."""
         public = (year for year in self.years if year in SLOPE_YEARS)
         return tuple(Query(SLOPE, self.box, dt.date(year, 1, 1), dt.date(year, 12, 31)) for year in public)
 
     def needs(self, name: str) -> bool:
-        """Say whether it is a GeoTIFF that `only` matches, of the tiles and years wanted as far as its name tells."""
+        """Return whether `only` matches it and it is a GeoTIFF of the tiles and years, where its name has them."""
         match, tile = self._name.fullmatch(name), _MODIS_TILE.search(name)
         return (
             _GEOTIFF.fullmatch(name) is not None
@@ -144,7 +145,7 @@ class GppArchive:
         )
 
     def place(self, remote: Remote) -> PurePosixPath:
-        """Return the place that `pattern` gives; for names that it does not match, COLLECTION/YYYY/NAME."""
+        """Return the place by `pattern`; for names that it does not match, COLLECTION/YYYY/NAME."""
         match = self._name.fullmatch(remote.name)
         folder = PurePosixPath(self.pattern).parent
         for part, value in (match.groupdict() if match else {}).items():
@@ -155,22 +156,22 @@ class GppArchive:
         return folder / remote.name
 
     def notes(self, names: AbstractSet[str]) -> tuple[str, ...]:
-        """Return how many names `pattern` does not match, and which days lack of those that it does."""
+        """Return sentences on names that `pattern` does not match, and on missing days of those that it does."""
         matches = [match for name in names if (match := self._name.fullmatch(name))]
         notes = []
         if other := sorted(name for name in names if not self._name.fullmatch(name)):
             notes.append(
                 f"{len(other):,} names, such as {other[0]}, do not match slope.pattern = {self.pattern!r}: set it to "
-                f"what they look like before `agcarbon ingest`"
+                f"the form of these names before `agcarbon ingest`"
             )
         days = sum(365 + calendar.isleap(year) for year in self.years if year in SLOPE_YEARS)
-        if matches and (lacking := days * len(self.tiles) - len(matches)) > 0:
-            notes.append(f"{lacking:,} of {days * len(self.tiles):,} days of a MODIS tile lack")
+        if matches and (missing := days * len(self.tiles) - len(matches)) > 0:
+            notes.append(f"{missing:,} of {days * len(self.tiles):,} daily files of MODIS tiles are missing")
         return tuple(notes)
 
     @cached_property
     def _name(self) -> re.Pattern[str]:
-        """Names of files that `pattern` finds."""
+        """Expression for the file names of `pattern`; the second occurrence of a date's part must repeat the first."""
         expression = re.escape(PurePosixPath(self.pattern).name)
         for part, digits in _PARTS.items():
             escaped = re.escape(f"{{{part}}}")
@@ -178,16 +179,16 @@ class GppArchive:
         return re.compile(expression)
 
 
-def known_products(asked: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the products asked for, or all; raises `UserError` naming those that there are not."""
-    unknown = sorted(set(asked or ()) - set(PRODUCTS))
+def known_products(requested: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the requested products, or all; raises `UserError` naming unknown ones."""
+    unknown = sorted(set(requested or ()) - set(PRODUCTS))
     if unknown:
-        raise UserError(f"--product {', '.join(unknown)}: the products are {', '.join(PRODUCTS)}")
-    return tuple(name for name in PRODUCTS if name in (asked or PRODUCTS))
+        raise UserError(f"--product {', '.join(unknown)} is unknown; the products are {', '.join(PRODUCTS)}")
+    return tuple(name for name in PRODUCTS if name in (requested or PRODUCTS))
 
 
 def archive_of(product: str, *, run_file: RunFile, region: Region, years: Sequence[int], only: str | None) -> Archive:
-    """Return what the region needs of the archive of `product`, climate or gpp, in some years; `only`: names of GPP."""
+    """Return the needs of a region in the archive of `product`, climate or gpp; `only` narrows the names of GPP."""
     box = _box(region)
     if product == "climate":
         return ClimateArchive(run_file.archives.nldas2, box, tuple(years))
@@ -197,7 +198,7 @@ def archive_of(product: str, *, run_file: RunFile, region: Region, years: Sequen
 
 
 def _box(region: Region) -> tuple[float, float, float, float]:
-    """West, south, east, north [degree] of the region and an NLDAS-2 cell around it."""
+    """West, south, east, north [degree] of the region with a margin of one NLDAS-2 cell."""
     west, south, east, north = shapely.total_bounds([zone.geometry for zone in zones(region)])
     margin = CELL_DEGREE
     return float(west - margin), float(south - margin), float(east + margin), float(north + margin)

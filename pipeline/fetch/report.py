@@ -1,4 +1,4 @@
-"""What there is to fetch, and what was fetched, for people."""
+"""Tables and sentences on a plan of transfers and on its result."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:  # what reports print needs neither earthaccess nor requests
+if TYPE_CHECKING:  # tables need neither earthaccess nor requests
     from pipeline.fetch.run import Fetched, FetchPlan
 
-SHOWN = 5  # of faults and names; the rest is counted
+SHOWN = 5  # faults and names at most; the rest is counted
 
 
 def plan_table(plan: FetchPlan) -> Table:
-    """Return what an archive holds for the region, what of it is there, and what is not as it should be."""
+    """Return a table of the files that a region needs of an archive: number, size, states on the disk, and faults."""
     from pipeline.fetch.run import State
 
     table = Table(title=plan.archive.title, show_header=False)
-    rows = [("needed", f"{plan.count():,} files, {decimal(plan.size_bytes())}, below {plan.archive.folder}")]
+    rows = [("needed", f"{plan.count():,} files, {decimal(plan.size_bytes())}, in {plan.archive.folder}")]
     if plan.items:
         rows.append(("names", f"{plan.items[0].remote.name} ... {plan.items[-1].remote.name}"))
     for state in State:
@@ -29,26 +29,26 @@ def plan_table(plan: FetchPlan) -> Table:
             rows.append((state.value, f"{plan.count(state):,} files, {decimal(plan.size_bytes(state))}"))
     unknown = sum(item.remote.size is None for item in plan.items)
     if unknown:
-        rows.append(("of unknown size", f"{unknown:,} files, which the bytes leave out"))
+        rows.append(("of unknown size", f"{unknown:,} files, not counted in the sizes above"))
     if plan.other_files:
-        rows.append(("not needed", f"{plan.other_files:,} other files of the same search"))
+        rows.append(("not needed", f"{plan.other_files:,} other files found by the same search"))
     rows += [("note", note) for note in plan.notes]
-    rows += [("not used", f"{refused.what!r} {refused.why}") for refused in plan.refused[:SHOWN]]
+    rows += [("not used", f"{refused.name!r} {refused.reason}") for refused in plan.refused[:SHOWN]]
     if len(plan.refused) > SHOWN:
         rows.append(("not used", f"and {len(plan.refused) - SHOWN:,} more"))
     for label, text in rows:
-        # What a server wrote is shown as it is, never taken for markup.
+        # Text from a server is shown as it is, never taken for markup.
         table.add_row(label, Text(text, overflow="fold"))
     return table
 
 
 def print_fetched(console: Console, done: Sequence[Fetched]) -> None:
-    """Say what was fetched, what was verified, and what failed."""
+    """Print how many files were fetched and verified, and which failed."""
     files, found = sum(fetched.transferred for fetched in done), sum(fetched.verified for fetched in done)
     size = decimal(sum(fetched.size_bytes for fetched in done))
-    console.print(f"{files:,} files fetched, {size}; {found:,} that were there verified")
+    console.print(f"{files:,} files fetched, {size}; {found:,} files already present verified")
     failures = [message for fetched in done for message in fetched.failures.values()]
     for message in failures[:SHOWN]:
         console.print(f"failed: {message}", soft_wrap=True, markup=False)
     if len(failures) > SHOWN:
-        console.print(f"failed: {len(failures) - SHOWN:,} more; the same command goes on with them")
+        console.print(f"failed: {len(failures) - SHOWN:,} more; the same command fetches them again")

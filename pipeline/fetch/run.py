@@ -1,8 +1,9 @@
-"""Bring what a region needs of NASA's archives to the disk: plan against what is there, then transfer what lacks.
+"""Transfer the files of NASA's archives that a region needs and that are not on the disk: plan, then fetch.
 
-Planning asks the catalogue, compares names and sizes, and changes nothing. A file is whole if the manifest says so and
-its size is still the one of then, or, copied there by hand, once its checksum or size was found to be right. Tested
-against generated responses only: the archives could not be reached from where this was written.
+Planning asks the catalogue, compares names and sizes with the folder, and changes nothing. A file counts as complete if
+the manifest lists it and its size is unchanged since, or, if it was copied there by hand, once its checksum or size has
+been compared with the archive's. Tested against generated responses only: no archive could be reached from where this
+was written.
 """
 
 from __future__ import annotations
@@ -17,32 +18,33 @@ from enum import Enum
 from itertools import islice
 from pathlib import Path
 
+from earthaccess import Store
+
 from pipeline.errors import UserError
 from pipeline.fetch import manifest
 from pipeline.fetch.catalogue import Catalogue, Listing, Refused, Remote
-from pipeline.fetch.download import DamagedError, Downloader, LoginRefusedError, Part, Verified, verify
+from pipeline.fetch.download import DamagedError, LoginRefusedError, Verified, download, length_bytes, verify
 from pipeline.fetch.manifest import Entry
 from pipeline.fetch.needs import Archive
+from pipeline.progress import Progress
 from pipeline.storage import repository
 
-Report = Callable[[str, int, int], None]
-
-REFUSALS = 3  # in a row, after which no further file is tried: one alone may be a file that is gone
+REFUSALS = 3  # in a row, after which no further file is tried: a single one may concern a file that was removed
+STAGING = ".fetching"  # folder of files that are not verified yet, in that of the archive
 
 
 class State(Enum):
-    """What is there of a file."""
+    """State of a file on the disk; the values are labels for people."""
 
-    WHOLE = "there"
-    UNVERIFIED = "there, to be verified"
-    PARTIAL = "begun"
-    CHANGED = "there with another size or checksum, to be replaced"
-    MISSING = "missing"
+    COMPLETE = "present"
+    UNVERIFIED = "present, to be verified"
+    CHANGED = "present with another size or checksum, to be replaced"
+    MISSING = "missing, to be fetched"
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file of the archive, its place on the disk, and what is there."""
+    """A file of the archive, its place on the disk, and its state there."""
 
     remote: Remote
     path: Path
@@ -51,18 +53,18 @@ class Item:
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """What to bring of an archive.
+    """Files of an archive that a region needs, and their states on the disk.
 
     Attributes
     ----------
     items
-        Files that the region needs, by name.
+        The files, by name.
     other_files
-        Files of the answer that it does not need.
+        Number of other files in the catalogue's answers.
     refused
-        Links and granules of the answer that are not used, and why.
+        Links and granules of the answers that are not used, with reasons.
     notes
-        What lacks in the archive, and names that no reader would find.
+        Sentences on files that the archive does not have, and on names that no reader would find.
     """
 
     archive: Archive
@@ -72,23 +74,23 @@ class FetchPlan:
     notes: tuple[str, ...]
 
     def count(self, *states: State) -> int:
-        """Return the number of files in some states; of all without any."""
+        """Return the number of files in these states; of all files if none is given."""
         return sum(not states or item.state in states for item in self.items)
 
     def size_bytes(self, *states: State) -> int:
-        """Return the bytes of files in some states, as far as the catalogue tells; of all without any."""
+        """Return the size of files in these states (of all if none is given), without those of unknown size."""
         chosen = (item.remote.size for item in self.items if not states or item.state in states)
         return sum(size.bytes for size in chosen if size)
 
     @property
     def todo(self) -> tuple[Item, ...]:
-        """Files that are not known to be whole."""
-        return tuple(item for item in self.items if item.state is not State.WHOLE)
+        """Files that are not known to be complete."""
+        return tuple(item for item in self.items if item.state is not State.COMPLETE)
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was done: files transferred, their bytes, files that were there and are verified now, faults by name."""
+    """Result of a fetch: files transferred, their bytes, files present and now verified, and error messages by name."""
 
     transferred: int
     size_bytes: int
@@ -98,23 +100,23 @@ class Fetched:
 
 @dataclass(frozen=True)
 class _Done:
-    """A file that is whole now."""
+    """A file that is complete now."""
 
     verified: Verified
     transferred: bool
 
 
-def plan_fetch(archive: Archive, catalogue: Catalogue, *, recheck: bool = False, progress: Report) -> FetchPlan:
-    """Ask the catalogue what the archive has, and compare it with the folder; changes nothing.
+def plan_fetch(archive: Archive, catalogue: Catalogue, *, recheck: bool = False, progress: Progress) -> FetchPlan:
+    """Return the files that an archive has for a region, each compared with the folder; changes nothing.
 
     Parameters
     ----------
     archive
-        What the region needs.
+        The region's needs.
     catalogue
-        Whom to ask.
+        Catalogue to search.
     recheck
-        Verify also files that the manifest knows to be whole.
+        Verify also files that are complete by the manifest.
     progress
         Called after each search.
 
@@ -134,7 +136,7 @@ def plan_fetch(archive: Archive, catalogue: Catalogue, *, recheck: bool = False,
 
 
 class _Answer:
-    """What the catalogue answered so far; searches of neighbouring years overlap, so that a file may come twice."""
+    """The catalogue's answers so far; searches of neighbouring years overlap, so that a file may be listed twice."""
 
     def __init__(self, archive: Archive) -> None:
         self.remotes: dict[str, Remote] = {}
@@ -143,7 +145,7 @@ class _Answer:
         self._archive = archive
 
     def add(self, listing: Listing) -> None:
-        """Take in one answer."""
+        """Add one answer."""
         self.refused.update(dict.fromkeys(listing.refused))
         for remote in listing.remotes:
             if not self._archive.needs(remote.name):
@@ -151,49 +153,50 @@ class _Answer:
                 continue
             first = self.remotes.setdefault(remote.name, remote)
             if (first.size, first.checksum) != (remote.size, remote.checksum):
-                self.refused[Refused(remote.name, "is listed again, with another size or checksum")] = None
+                self.refused[Refused(remote.name, "is listed twice, with different sizes or checksums")] = None
 
 
 class _Folder:
-    """What is there below an archive's folder, by file name, at whatever depth."""
+    """Files below an archive's folder, by name and at any depth: users keep downloads in folders of their own."""
 
     def __init__(self, folder: Path, names: frozenset[str], *, recheck: bool) -> None:
         self._folder, self._recheck = folder, recheck
         self._entries = manifest.read(folder)
-        self._there: dict[str, list[Path]] = {}
+        self._present: dict[str, list[Path]] = {}
         for parent, _, files in os.walk(folder):
             for name in names.intersection(files):
-                self._there.setdefault(name, []).append(Path(parent, name))
+                self._present.setdefault(name, []).append(Path(parent, name))
 
     def compare(self, remote: Remote, archive: Archive) -> Item:
-        """Return the file's place, which is where one of its name lies already if any does, and what is there."""
-        there = sorted(self._there.get(remote.name, ()))
-        right = (path for path in there if remote.size is None or remote.size.agrees(path.stat().st_size))
-        path = next(right, there[0] if there else self._folder / archive.place(remote))
+        """Return the file with its state and its place: that of a present file of the name, else the archive's own."""
+        present = sorted(self._present.get(remote.name, ()))
+        fitting = (path for path in present if remote.size is None or remote.size.agrees(path.stat().st_size))
+        # A wrong file is replaced where it lies: beside a second one of its name, readers would find both.
+        path = next(fitting, present[0] if present else self._folder / archive.place(remote))
         return Item(remote, path, self._state(remote, path))
 
     def _state(self, remote: Remote, path: Path) -> State:
         if not path.is_file():
-            return State.PARTIAL if Part(path).size_bytes else State.MISSING
+            return State.MISSING
         size_bytes, entry = path.stat().st_size, self._entries.get(path.relative_to(self._folder).as_posix())
         if remote.size and not remote.size.agrees(size_bytes):
             return State.CHANGED
         if entry is None or entry.size_bytes != size_bytes or self._recheck:
             return State.UNVERIFIED
         if remote.checksum is None or remote.checksum == entry.digest:
-            return State.WHOLE
+            return State.COMPLETE
         return State.CHANGED if remote.checksum.algorithm == entry.algorithm else State.UNVERIFIED
 
 
-def fetch(plan: FetchPlan, downloader: Downloader, *, parallel: int, progress: Report) -> Fetched:
-    """Transfer what is not known to be whole; a second call, after whatever end, goes on where this one stopped.
+def fetch(plan: FetchPlan, store: Store, *, parallel: int, progress: Progress) -> Fetched:
+    """Transfer and verify the files that are not known to be complete; a second call continues where this one ended.
 
     Parameters
     ----------
     plan
-        What to bring.
-    downloader
-        With sessions that may download.
+        Files to fetch.
+    store
+        A store of earthaccess with a login.
     parallel
         Files at a time.
     progress
@@ -208,97 +211,102 @@ def fetch(plan: FetchPlan, downloader: Downloader, *, parallel: int, progress: R
     """
     folder = plan.archive.folder
     folder.mkdir(parents=True, exist_ok=True)
-    with repository.sole_writer(str(folder / "fetched")):
+    with repository.sole_writer(str(folder / "fetched")), _staging(folder) as staging:
         _check_space(plan)
         manifest.drop_torn_line(folder)
-        return _fetch_all(plan, _Worker(downloader, folder, manifest.read(folder)), parallel, progress)
+        return _fetch_all(plan, _Worker(store, folder, staging, manifest.read(folder)), parallel, progress)
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """Give an empty folder for files that are not verified yet; a killed process leaves its own with partial files."""
+    staging = folder / STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _check_space(plan: FetchPlan) -> None:
-    wanted_bytes = plan.size_bytes(State.MISSING, State.PARTIAL, State.CHANGED)
+    needed_bytes = plan.size_bytes(State.MISSING, State.CHANGED)
     free_bytes = shutil.disk_usage(plan.archive.folder).free
-    if wanted_bytes > free_bytes:
+    if needed_bytes > free_bytes:
         raise UserError(
-            f"{plan.archive.folder}: {wanted_bytes / 1e9:.1f} GB are to come and {free_bytes / 1e9:.1f} GB are free; "
-            f"make room, or fetch fewer years (--years)"
+            f"{plan.archive.folder}: {needed_bytes / 1e9:.1f} GB are to be fetched, but only {free_bytes / 1e9:.1f} GB "
+            f"are free; free some space, or fetch fewer years (--years)"
         )
 
 
 @dataclass(frozen=True)
 class _Worker:
-    """Brings one file; called in threads."""
+    """Completes one file; called in threads."""
 
-    downloader: Downloader
+    store: Store
     folder: Path
+    staging: Path
     entries: dict[str, Entry]
 
-    def bring(self, item: Item) -> _Done:
-        """Verify the file that is there, or transfer it."""
+    def complete(self, item: Item) -> _Done:
+        """Verify the file that is present, or transfer it."""
         if item.state is State.UNVERIFIED and (verified := self._verified(item)):
             return _Done(verified, transferred=False)
-        return _Done(self.downloader.download(item.remote, item.path), transferred=True)
+        return _Done(download(item.remote, item.path, store=self.store, staging=self.staging), transferred=True)
 
     def record(self, item: Item, verified: Verified) -> None:
-        """Write the file into the manifest."""
+        """Add the file to the manifest."""
         entry = manifest.entry_of(
             self.path_of(item), url=item.remote.url, size_bytes=verified.size_bytes, checksum=verified.checksum
         )
         manifest.append(self.folder, entry)
 
     def path_of(self, item: Item) -> str:
-        """Return the file's place as the manifest names it."""
+        """Return the file's path in the manifest."""
         return item.path.relative_to(self.folder).as_posix()
 
     def _verified(self, item: Item) -> Verified | None:
-        """What the file that is there is found to be, or None if it is not the archive's."""
+        """Size and checksum of the file that is present, or None if it is not the archive's."""
         remote, entry = item.remote, self.entries.get(self.path_of(item))
         try:
             verified = verify(item.path, remote, known=entry.digest if entry else None)
         except DamagedError:
             return None
+        # A rounded size without a checksum proves too little: a file that was cut short by 10 % would pass.
         certain = remote.checksum or entry or (remote.size and remote.size.exact)
-        if not certain and self.downloader.length_bytes(remote) != verified.size_bytes:
+        if not certain and length_bytes(remote, store=self.store) != verified.size_bytes:
             return None
         return verified
 
 
-def _fetch_all(plan: FetchPlan, worker: _Worker, parallel: int, progress: Report) -> Fetched:
-    total, transferred, size_bytes, verified, refusals = len(plan.todo), 0, 0, 0, 0
+def _fetch_all(plan: FetchPlan, worker: _Worker, parallel: int, progress: Progress) -> Fetched:
+    done: list[_Done] = []
     failures: dict[str, str] = {}
-    with ThreadPoolExecutor(parallel) as pool, _stopping(worker.downloader):
-        for number, (item, future) in enumerate(_as_done(pool, worker.bring, plan.todo, parallel), start=1):
+    todo, refusals = plan.todo, 0
+    # Leaving the block waits for the transfers under way, also after Ctrl-C; no others are started then.
+    with ThreadPoolExecutor(parallel) as pool:
+        for number, (item, future) in enumerate(_as_done(pool, worker.complete, todo, parallel), start=1):
             try:
-                done = future.result()
+                done.append(future.result())
             except UserError as error:
                 failures[item.remote.name] = str(error)
                 refusals = refusals + 1 if isinstance(error, LoginRefusedError) else 0
-                if refusals == min(REFUSALS, total):
+                if refusals == min(REFUSALS, len(todo)):
                     raise
             else:
-                worker.record(item, done.verified)
-                transferred, verified = transferred + done.transferred, verified + (not done.transferred)
-                size_bytes, refusals = size_bytes + done.transferred * done.verified.size_bytes, 0
-            progress("fetch", number, total)
-    return Fetched(transferred, size_bytes, verified, failures)
-
-
-@contextmanager
-def _stopping(downloader: Downloader) -> Iterator[None]:
-    """End the transfers under way when the block raises, as it does on Ctrl-C; the pool then waits for them."""
-    try:
-        yield
-    except BaseException:
-        downloader.stop.set()
-        raise
+                worker.record(item, done[-1].verified)
+                refusals = 0
+            progress("fetch", number, len(todo))
+    sizes_bytes = [one.verified.size_bytes for one in done if one.transferred]
+    return Fetched(len(sizes_bytes), sum(sizes_bytes), len(done) - len(sizes_bytes), failures)
 
 
 def _as_done(
-    pool: ThreadPoolExecutor, bring: Callable[[Item], _Done], items: Sequence[Item], parallel: int
+    pool: ThreadPoolExecutor, complete: Callable[[Item], _Done], items: Sequence[Item], parallel: int
 ) -> Iterator[tuple[Item, Future[_Done]]]:
-    """Yield files as they end; no more are handed to the pool than it works on, so that an end comes soon."""
+    """Yield files as they end; the pool never holds more of them than it works on, so that it can end soon."""
     waiting = iter(items)
-    running = {pool.submit(bring, item): item for item in islice(waiting, parallel)}
+    running = {pool.submit(complete, item): item for item in islice(waiting, parallel)}
     while running:
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             yield running.pop(future), future
-            running.update({pool.submit(bring, item): item for item in islice(waiting, 1)})
+            running.update({pool.submit(complete, item): item for item in islice(waiting, 1)})

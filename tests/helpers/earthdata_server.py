@@ -16,8 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 import requests
+from earthaccess import Auth, Store
 from requests.adapters import HTTPAdapter
+
+from pipeline.fetch.earthdata import EarthdataLogin
 
 ARCHIVE = "https://data.gesdisc.earthdata.nasa.gov"
 TOKEN = "a-token-that-must-not-be-seen"
@@ -65,17 +69,20 @@ class Answer:
 
 @dataclass
 class EarthdataServer:
-    """What the stand-in holds, how it is to misbehave, and what it was asked."""
+    """Content of the stand-in, the answers that are planned, and the requests that came; `most` at a time."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     granules: list[Granule] = field(default_factory=list)
     planned: dict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
-    etag: str | None = '"version-1"'
     asked: list[tuple[str, Message]] = field(default_factory=list)
     searches: list[dict[str, list[str]]] = field(default_factory=list)
     page: int = 2000
     port: int = 0
     released: threading.Event = field(default_factory=threading.Event)
+    slow_s: float = 0.0
+    running: int = 0
+    most: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, url: str, content: bytes, **described: Any) -> None:
         """Put a file into the archive and its granule into the catalogue."""
@@ -91,20 +98,30 @@ class EarthdataServer:
         """Of the catalogue's search."""
         return f"http://127.0.0.1:{self.port}/search/"
 
-    def ranges(self, url: str) -> list[str | None]:
-        """The parts of a file that were asked for, in order; None is the whole."""
-        return [headers["Range"] for path, headers in self.asked if path == urlsplit(url).path]
-
     def open_session(self) -> requests.Session:
-        """A session with a login, for which every https address leads here."""
+        """A session with a login, for which every address leads here."""
         return open_session(self.port)
+
+    def open_store(self, monkeypatch: pytest.MonkeyPatch) -> Store:
+        """A store with a login here, that makes no pauses between tries."""
+        without_pauses(monkeypatch)
+        monkeypatch.setattr(Auth, "get_session", lambda _: self.open_session())
+        login = EarthdataLogin(pause_s=0.0)
+        login.authenticated = True
+        return Store(login)
 
 
 def open_session(port: int) -> requests.Session:
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {TOKEN}"
     session.mount("https://", _Loopback(port))
+    session.mount("http://", _Loopback(port))
     return session
+
+
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let earthaccess make its three tries of a file without pauses."""
+    monkeypatch.setattr(Store._download_file.retry, "sleep", lambda _: None)
 
 
 class _Loopback(HTTPAdapter):
@@ -142,15 +159,41 @@ class _Handler(BaseHTTPRequestHandler):
         if parts.path == "/search/granules.umm_json":
             self._search(parse_qs(parts.query))
             return
+        if parts.path == "/profile":  # of Earthdata Login, which earthaccess asks once for a login
+            self._send(200, b"", {})
+            return
+        if parts.path.startswith("/latest/"):  # metadata of Amazon's machines
+            self._send(404, b"", {})
+            return
         self.holds.asked.append((parts.path, self.headers))
-        planned = self.holds.planned[parts.path]
+        with self._counted():
+            self._answer(parts.path)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self.holds.lock:
+            self.holds.running += 1
+            self.holds.most = max(self.holds.most, self.holds.running)
+        self.holds.released.wait(self.holds.slow_s)
+        try:
+            yield
+        finally:
+            with self.holds.lock:
+                self.holds.running -= 1
+
+    def _answer(self, path: str) -> None:
+        planned = self.holds.planned[path]
         answer = planned.pop(0) if planned else Answer()
         if answer.status != 200:
             self._send(answer.status, answer.body or b"", answer.headers)
-        elif parts.path not in self.holds.files:
+        elif path not in self.holds.files:
             self._send(404, b"", {})
         else:
-            self._file(self.holds.files[parts.path], answer)
+            body = self.holds.files[path] if answer.body is None else answer.body
+            self._send(200, body, {"Content-Type": "application/octet-stream", **answer.headers}, answer)
+
+    def do_PUT(self) -> None:
+        self._send(404, b"", {})
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -168,27 +211,6 @@ class _Handler(BaseHTTPRequestHandler):
         found = self.holds.granules[start : start + min(size, self.holds.page)]
         headers = {"CMR-Hits": str(len(self.holds.granules)), "cmr-search-after": str(start + len(found))}
         self._send(200, json.dumps({"hits": len(self.holds.granules), "items": found}).encode(), headers)
-
-    def _file(self, content: bytes, answer: Answer) -> None:
-        content = content if answer.body is None else answer.body
-        headers = {"Content-Type": "application/octet-stream", **answer.headers}
-        if self.holds.etag:
-            headers["ETag"] = self.holds.etag
-        first = self._first()
-        if first is None or answer.body is not None:
-            self._send(200, content, headers, answer)
-        elif first >= len(content):
-            self._send(416, b"", {"Content-Range": f"bytes */{len(content)}"})
-        else:
-            headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-            self._send(206, content[first:], headers, answer)
-
-    def _first(self) -> int | None:
-        """First byte of the range asked for, None where the whole is to be sent."""
-        wanted, condition = self.headers.get("Range"), self.headers.get("If-Range")
-        if wanted is None or (condition is not None and condition != self.holds.etag):
-            return None
-        return int(wanted.removeprefix("bytes=").rstrip("-"))
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], answer: Answer | None = None) -> None:
         self.send_response(status)

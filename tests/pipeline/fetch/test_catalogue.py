@@ -1,4 +1,4 @@
-"""What granules in UMM-G say about files, and what is believed of it; all granules here are generated."""
+"""Granules in UMM-G: the files that they describe, and links that are refused; all granules here are generated."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def refused(url: str) -> Refused:
     return found
 
 
-def test_a_granule_tells_name_link_size_checksum_and_day() -> None:
+def test_a_granule_gives_name_link_size_checksum_and_day() -> None:
     md5 = {"Algorithm": "MD5", "Value": "9A0364B9E99BB480DD25E1F0284C8555"}
     assert only_file(day="2010-06-03", Checksum=md5) == Remote(
         NAME, URL, Size(7, exact=True), Checksum("md5", "9a0364b9e99bb480dd25e1f0284c8555"), dt.date(2010, 6, 3)
     )
 
 
-def test_a_granule_of_earthaccess_tells_the_same() -> None:
+def test_a_granule_of_earthaccess_gives_the_same() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         wrapped = DataGranule(granule(URL, CONTENT))
@@ -87,7 +87,7 @@ def test_sizes_in_units_are_rounded_ones(amount: float | str, unit: str, size_by
     assert found == Size(size_bytes, exact=False)
 
 
-def test_bytes_count_for_more_than_units_and_nought_for_nothing() -> None:
+def test_bytes_count_for_more_than_units_and_zero_is_unknown() -> None:
     assert only_file(SizeInBytes=1882317, Size=1.8, SizeUnit="MB").size == Size(1882317, exact=True)
     assert only_file(SizeInBytes=0, Size=0).size is None
     assert only_file(SizeInBytes=None).size is None
@@ -143,19 +143,19 @@ def test_a_granule_without_a_link_is_named() -> None:
     ],
 )
 def test_links_beyond_nasas_https_are_refused_since_the_login_would_go_there(link: str) -> None:
-    assert "is not https on a host of" in refused(link).why
+    assert "is not https on a host of" in refused(link).reason
 
 
 def test_a_link_with_a_user_name_is_refused() -> None:
-    assert "user name" in refused(f"https://me:word@data.gesdisc.earthdata.nasa.gov/{NAME}").why
+    assert "user name" in refused(f"https://me:word@data.gesdisc.earthdata.nasa.gov/{NAME}").reason
 
 
 @pytest.mark.parametrize(
     "last",
     ["..%2F..%2Fx.nc", "%2Fetc%2Fx.nc", "..", "", ".hidden.nc", "a%00b.nc", "a%5Cb.nc", "-rf.nc", "a b.nc", "x" * 300],
 )
-def test_names_that_are_no_plain_file_names_are_refused(last: str) -> None:
-    assert refused(f"{ARCHIVE}/data/{last}").why == "its name is no plain file name"
+def test_names_other_than_plain_file_names_are_refused(last: str) -> None:
+    assert refused(f"{ARCHIVE}/data/{last}").reason == "its name is not a plain file name"
 
 
 @given(st.text(min_size=1))
@@ -198,13 +198,15 @@ def test_a_search_outlasts_a_busy_catalogue(server: EarthdataServer) -> None:
         ([Answer(400, json.dumps({"errors": ["bounding_box is wrong"]}).encode())], "bounding_box is wrong"),
     ],
 )
-def test_a_search_that_fails_is_said_in_a_sentence(server: EarthdataServer, answers: list[Answer], why: str) -> None:
+def test_a_search_that_fails_is_reported_in_a_sentence(
+    server: EarthdataServer, answers: list[Answer], why: str
+) -> None:
     server.planned["/search/granules.umm_json"] += answers
     with pytest.raises(UserError, match=f"NLDAS_FORA0125_H of 2009-12-31 to 2011-01-02 failed .*{why}"):
         EarthdataCatalogue(server.address, pause_s=0.0).search(QUERY)
 
 
-def test_an_answer_that_is_no_search_result_is_said_in_a_sentence(server: EarthdataServer) -> None:
+def test_an_answer_that_is_no_search_result_is_reported_in_a_sentence(server: EarthdataServer) -> None:
     page = Answer(200, b"<html>")
     # Planned answers with a status of 200 and no count of hits: a proxy's page.
     server.planned["/search/granules.umm_json"] += [page]
@@ -221,7 +223,7 @@ def no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("no_login")
-def test_without_a_login_the_steps_are_told() -> None:
+def test_without_a_login_the_steps_are_given() -> None:
     with pytest.raises(UserError, match=r"none was found; register at https://urs.*NASA GESDISC DATA ARCHIVE.*netrc"):
         log_in()
 

@@ -1,4 +1,4 @@
-"""Which files a region needs, where they go, and what is to do by hand."""
+"""Files that a region needs, their places, and the steps to take by hand."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_years_that_are_neighbours_share_hours_and_others_leave_a_gap() -> None:
         "xNLDAS_FORA0125_H.A20120101.0000.020.nc",
     ],
 )
-def test_what_is_no_granule_of_an_hour_is_not_needed(name: str) -> None:
+def test_a_file_other_than_the_granule_of_an_hour_is_not_needed(name: str) -> None:
     assert not archive("climate", 2012).needs(name)
 
 
@@ -80,14 +80,16 @@ def test_granules_lie_in_the_archives_own_folders_by_day_of_year() -> None:
     assert archive("climate", 2012).place(remote(last)).parent == PurePosixPath("NLDAS_FORA0125_H.2.0/2012/366")
 
 
-def test_hours_that_lack_are_counted_and_the_first_is_named() -> None:
+def test_missing_hours_are_counted_and_the_first_is_named() -> None:
     names = set(hours("2011-12-31T00", "2013-01-02T23"))
     assert archive("climate", 2012).notes(names) == ()
-    lacking = {"NLDAS_FORA0125_H.A20120704.1300.020.nc", "NLDAS_FORA0125_H.A20120101.0500.020.nc"}
-    assert archive("climate", 2012).notes(names - lacking) == ("2 of 8,856 hours lack, the first 20120101.0500 UTC",)
+    missing = {"NLDAS_FORA0125_H.A20120704.1300.020.nc", "NLDAS_FORA0125_H.A20120101.0500.020.nc"}
+    assert archive("climate", 2012).notes(names - missing) == (
+        "2 of 8,856 hours are missing, the first is 20120101.0500 UTC",
+    )
 
 
-def test_hours_before_the_first_one_of_the_archive_do_not_lack() -> None:
+def test_hours_before_the_first_one_of_the_archive_are_not_missing() -> None:
     assert archive("climate", 1979).notes(set(hours("1979-01-01T13", "1980-01-02T23"))) == ()
 
 
@@ -134,7 +136,7 @@ def test_files_that_the_pattern_matches_go_where_the_reader_looks() -> None:
     assert by_tile.place(remote(name)) == PurePosixPath("h11v04/2010-06", name)
 
 
-def test_other_names_are_kept_and_told() -> None:
+def test_other_names_are_kept_and_reported() -> None:
     gpp, name = archive("gpp", 2010), "SLOPE_GPP_2010154.tif"
     assert gpp.place(remote(name, dt.date(2010, 6, 3))) == PurePosixPath("SLOPE_GPP_CONUS_1786.1/2010", name)
     assert gpp.place(remote(name)) == PurePosixPath("SLOPE_GPP_CONUS_1786.1/undated", name)
@@ -142,7 +144,7 @@ def test_other_names_are_kept_and_told() -> None:
     assert "1 names, such as SLOPE_GPP_2010154.tif, do not match slope.pattern" in note
 
 
-def test_a_folder_that_the_name_does_not_tell_is_not_made_up() -> None:
+def test_a_folder_that_the_name_does_not_give_is_not_made_up() -> None:
     hidden = archive("gpp", 2010, pattern="{tile}/GPP.{YYYY}.{MM}.{DD}.tif")
     place = hidden.place(remote("GPP.2010.06.03.tif", dt.date(2010, 6, 3)))
     assert place == PurePosixPath("SLOPE_GPP_CONUS_1786.1/2010/GPP.2010.06.03.tif")
@@ -153,20 +155,20 @@ def test_a_date_that_contradicts_itself_does_not_match_the_pattern() -> None:
     assert twice.notes({"GPP.2010.06.03.2011.h11v04.tif"})[0].startswith("1 names")
 
 
-def test_days_of_tiles_that_lack_are_counted() -> None:
+def test_missing_days_of_tiles_are_counted() -> None:
     day, names = dt.date(2012, 1, 1), set()
     while day.year == 2012:
         names |= {f"GPP.{day:%Y.%m.%d}.{tile}.tif" for tile in ("h11v04", "h11v05")}
         day += dt.timedelta(1)
     assert archive("gpp", 2012).notes(names) == ()
     names.remove("GPP.2012.02.29.h11v04.tif")
-    assert archive("gpp", 2012).notes(names) == ("1 of 732 days of a MODIS tile lack",)
+    assert archive("gpp", 2012).notes(names) == ("1 of 732 daily files of MODIS tiles are missing",)
 
 
 def test_unknown_products_are_named() -> None:
     assert known_products(None) == ("climate", "gpp", "crop", "soil")
     assert known_products(["soil", "climate"]) == ("climate", "soil")
-    with pytest.raises(UserError, match="--product rain: the products are climate"):
+    with pytest.raises(UserError, match="--product rain is unknown; the products are climate"):
         known_products(["soil", "rain"])
 
 
@@ -243,7 +245,7 @@ def test_crops_by_hand_name_the_layer_of_early_years() -> None:
     assert "zenodo" not in " ".join(steps("crop", run_file=run_file, region=DEMO, years=(2010,)))
 
 
-def test_years_of_slope_that_are_not_public_are_said() -> None:
+def test_years_of_slope_that_are_not_public_are_named() -> None:
     run_file = RunFile(region="demo")
     (step,) = steps("gpp", run_file=run_file, region=DEMO, years=range(2018, 2022))
     assert step.startswith("SLOPE GPP of 2020-2021: the public release ends in 2019")

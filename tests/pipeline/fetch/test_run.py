@@ -6,25 +6,32 @@ import datetime as dt
 import hashlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from earthaccess import Store
 
 from pipeline.config import ArchiveSettings, RunFile
 from pipeline.errors import UserError
-from pipeline.fetch.download import Downloader, LoginRefusedError, Patience
+from pipeline.fetch.download import LoginRefusedError
 from pipeline.fetch.earthdata import EarthdataCatalogue
 from pipeline.fetch.needs import Archive, archive_of
-from pipeline.fetch.run import REFUSALS, Fetched, FetchPlan, State, fetch, plan_fetch
+from pipeline.fetch.run import REFUSALS, STAGING, Fetched, FetchPlan, State, fetch, plan_fetch
 from pipeline.sources.nldas2.daily import NldasSettings
 from regions import load_region
 from tests.helpers.earthdata_server import ARCHIVE, LOGIN_PAGE, TOKEN, Answer, EarthdataServer, granule, serving
 
 HOURS = range(5)
 STAMP = dt.datetime(2011, 1, 1)
+TRIES = 3  # of a file by earthaccess
+RETRIES = 6  # of a request to a busy archive, the first included
 
 
 def name_of(hour: int) -> str:
@@ -52,6 +59,19 @@ def server() -> Iterator[EarthdataServer]:
 
 
 @pytest.fixture
+def store(server: EarthdataServer, monkeypatch: pytest.MonkeyPatch) -> Store:
+    return server.open_store(monkeypatch)
+
+
+@pytest.fixture
+def fetched(store: Store) -> Callable[..., Fetched]:
+    def call(plan: FetchPlan, *, parallel: int = 2) -> Fetched:
+        return fetch(plan, store, parallel=parallel, progress=quiet)
+
+    return call
+
+
+@pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     return climate(tmp_path / "nldas2")
 
@@ -70,11 +90,6 @@ def planned(server: EarthdataServer, archive: Archive, *, recheck: bool = False)
     return plan_fetch(archive, EarthdataCatalogue(server.address, pause_s=0.0), recheck=recheck, progress=quiet)
 
 
-def fetched(server: EarthdataServer, plan: FetchPlan, *, parallel: int = 2) -> Fetched:
-    with Downloader(server.open_session, patience=Patience(first_s=0.0)) as downloader:
-        return fetch(plan, downloader, parallel=parallel, progress=quiet)
-
-
 def states(plan: FetchPlan) -> list[State]:
     return [item.state for item in plan.items]
 
@@ -91,36 +106,41 @@ def test_a_plan_counts_files_and_bytes_and_changes_nothing(server: EarthdataServ
     plan = planned(server, archive)
     assert states(plan) == [State.MISSING] * 5
     assert plan.size_bytes() == 5 * 32_000
-    assert plan.notes == ("8,827 of 8,832 hours lack, the first 20101231.0000 UTC",)
+    assert plan.notes == ("8,827 of 8,832 hours are missing, the first is 20101231.0000 UTC",)
     assert not archive.folder.exists()
     assert not server.asked
 
 
-def test_all_is_fetched_and_a_second_call_asks_for_nothing(server: EarthdataServer, archive: Archive) -> None:
-    done = fetched(server, planned(server, archive))
+def test_all_is_fetched_and_a_second_call_asks_for_nothing(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
+    done = fetched(planned(server, archive))
     assert done == Fetched(5, 5 * 32_000, 0, {})
     assert [place(archive, hour).read_bytes() for hour in HOURS] == [content_of(hour) for hour in HOURS]
     server.asked.clear()
     again = planned(server, archive)
-    assert states(again) == [State.WHOLE] * 5
-    assert fetched(server, again) == Fetched(0, 0, 0, {})
+    assert states(again) == [State.COMPLETE] * 5
+    assert fetched(again) == Fetched(0, 0, 0, {})
     assert not server.asked
 
 
-def test_the_reader_finds_what_was_fetched_and_nothing_else(server: EarthdataServer, archive: Archive) -> None:
+def test_the_reader_finds_the_fetched_files_and_nothing_else(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
     (archive.folder / "NLDAS_FORA0125_H.2.0").mkdir(parents=True)
-    server.plan(url_of(0), Answer(ends_after=20_000), *[Answer(ends_after=0)] * 5)
-    fetched(server, planned(server, archive))
-    assert any(archive.folder.rglob(f".{name_of(0)}.part"))
+    server.plan(url_of(0), Answer(ends_after=20_000), *[Answer(ends_after=0)] * (TRIES - 1))
+    fetched(planned(server, archive))
     settings = NldasSettings()
     patterns = [settings.pattern] if hasattr(settings, "pattern") else list(settings.patterns)
     found = {path.name for pattern in patterns for path in archive.folder.rglob(pattern)}
     assert found == {name_of(hour) for hour in (1, 2, 3, 4)}
 
 
-def test_the_manifest_tells_what_arrived(server: EarthdataServer, archive: Archive) -> None:
+def test_the_manifest_lists_the_files_that_arrived(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
     server.granules[0] = granule(f"{url_of(0)}?user=me", content_of(0))
-    fetched(server, planned(server, archive))
+    fetched(planned(server, archive))
     entries = {str(entry["path"]).rsplit("/", 1)[-1]: entry for entry in manifest(archive)}
     assert len(entries) == 5
     assert entries[name_of(0)]["url"] == url_of(0)
@@ -131,114 +151,116 @@ def test_the_manifest_tells_what_arrived(server: EarthdataServer, archive: Archi
     assert str(entries[name_of(1)]["fetched"]).endswith("Z")
 
 
-def test_the_token_is_written_nowhere(server: EarthdataServer, archive: Archive) -> None:
-    fetched(server, planned(server, archive))
+def test_the_token_is_written_nowhere(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
+    fetched(planned(server, archive))
     assert all(headers["Authorization"] == f"Bearer {TOKEN}" for _, headers in server.asked)
     written = [path.read_bytes() for path in archive.folder.rglob("*") if path.is_file()]
     assert written
     assert not any(TOKEN.encode() in content for content in written)
 
 
-def test_files_copied_by_hand_are_verified_and_not_transferred(server: EarthdataServer, archive: Archive) -> None:
+def test_files_copied_by_hand_are_verified_and_not_transferred(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
     elsewhere = archive.folder / "copied" / "from a colleague"
     elsewhere.mkdir(parents=True)
     for hour in HOURS:
         (elsewhere / name_of(hour)).write_bytes(content_of(hour))
     plan = planned(server, archive)
     assert states(plan) == [State.UNVERIFIED] * 5
-    assert fetched(server, plan) == Fetched(0, 0, 5, {})
+    assert fetched(plan) == Fetched(0, 0, 5, {})
     # A rounded size and no checksum say too little: the archive itself is asked for the length.
     assert [path for path, _ in server.asked] == [f"/data/NLDAS/NLDAS_FORA0125_H.2.0/2011/001/{name_of(4)}"]
-    assert states(planned(server, archive)) == [State.WHOLE] * 5
+    assert states(planned(server, archive)) == [State.COMPLETE] * 5
     assert not place(archive, 0).exists()
 
 
 @pytest.mark.parametrize("hour", HOURS)
-def test_a_file_that_is_not_the_archives_is_replaced(server: EarthdataServer, archive: Archive, hour: int) -> None:
+def test_a_file_that_is_not_the_archives_is_replaced(
+    server: EarthdataServer, archive: Archive, hour: int, fetched: Callable[..., Fetched]
+) -> None:
     wrong = content_of(hour)[:-1] if hour > 2 else bytes(32_000)
     place(archive, hour).parent.mkdir(parents=True)
     place(archive, hour).write_bytes(wrong)
-    assert fetched(server, planned(server, archive)).transferred == 5
+    assert fetched(planned(server, archive)).transferred == 5
     assert place(archive, hour).read_bytes() == content_of(hour)
 
 
 def test_a_wrong_file_in_another_folder_is_replaced_there_so_that_no_two_contradict(
-    server: EarthdataServer, archive: Archive
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
 ) -> None:
     elsewhere = archive.folder / "mine" / name_of(0)
     elsewhere.parent.mkdir(parents=True)
     elsewhere.write_bytes(LOGIN_PAGE)
-    fetched(server, planned(server, archive))
+    fetched(planned(server, archive))
     assert list(archive.folder.rglob(name_of(0))) == [elsewhere]
     assert elsewhere.read_bytes() == content_of(0)
 
 
-def test_a_file_whose_size_is_wrong_is_said_to_be_replaced(server: EarthdataServer, archive: Archive) -> None:
+def test_a_file_of_the_wrong_size_is_announced_as_to_be_replaced(server: EarthdataServer, archive: Archive) -> None:
     place(archive, 0).parent.mkdir(parents=True)
     place(archive, 0).write_bytes(LOGIN_PAGE)
     assert states(planned(server, archive))[0] is State.CHANGED
 
 
-def test_a_file_that_changed_in_the_archive_is_fetched_again(server: EarthdataServer, archive: Archive) -> None:
-    fetched(server, planned(server, archive))
+def test_a_file_that_changed_in_the_archive_is_fetched_again(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
+    fetched(planned(server, archive))
     newer = bytes(reversed(content_of(0)))
     server.files[f"/data/NLDAS/NLDAS_FORA0125_H.2.0/2011/001/{name_of(0)}"] = newer
     md5 = {"Algorithm": "MD5", "Value": hashlib.md5(newer).hexdigest()}
     server.granules[0] = granule(url_of(0), newer, Checksum=md5)
     plan = planned(server, archive)
-    assert states(plan) == [State.CHANGED] + [State.WHOLE] * 4
-    fetched(server, plan)
+    assert states(plan) == [State.CHANGED] + [State.COMPLETE] * 4
+    fetched(plan)
     assert place(archive, 0).read_bytes() == newer
-    assert states(planned(server, archive)) == [State.WHOLE] * 5
+    assert states(planned(server, archive)) == [State.COMPLETE] * 5
 
 
 @pytest.mark.parametrize("hour", [1, 3, 4])
 def test_a_file_damaged_on_the_disk_is_found_when_all_are_read_again(
-    server: EarthdataServer, archive: Archive, hour: int
+    server: EarthdataServer, archive: Archive, hour: int, fetched: Callable[..., Fetched]
 ) -> None:
-    fetched(server, planned(server, archive))
+    fetched(planned(server, archive))
     place(archive, hour).write_bytes(bytes(32_000))
-    assert states(planned(server, archive)) == [State.WHOLE] * 5  # by name and size
+    assert states(planned(server, archive)) == [State.COMPLETE] * 5  # by name and size
     plan = planned(server, archive, recheck=True)
     assert states(plan) == [State.UNVERIFIED] * 5
-    assert fetched(server, plan) == Fetched(1, 32_000, 4, {})
+    assert fetched(plan) == Fetched(1, 32_000, 4, {})
     assert place(archive, hour).read_bytes() == content_of(hour)
 
 
 def test_a_file_that_lost_bytes_since_is_found_even_where_the_archive_rounds_sizes(
-    server: EarthdataServer, archive: Archive
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
 ) -> None:
-    fetched(server, planned(server, archive))
+    fetched(planned(server, archive))
     place(archive, 4).write_bytes(content_of(4)[:-10])
     plan = planned(server, archive)
     assert states(plan)[4] is State.UNVERIFIED
-    assert fetched(server, plan).transferred == 1
+    assert fetched(plan).transferred == 1
     assert place(archive, 4).read_bytes() == content_of(4)
 
 
-def test_what_was_begun_is_said_and_finished(server: EarthdataServer, archive: Archive) -> None:
-    place(archive, 0).parent.mkdir(parents=True)
-    place(archive, 0).with_name(f".{name_of(0)}.part").write_bytes(content_of(0)[:9_000])
-    plan = planned(server, archive)
-    assert states(plan)[0] is State.PARTIAL
-    fetched(server, plan)
-    assert server.ranges(url_of(0)) == ["bytes=9000-"]
-    assert place(archive, 0).read_bytes() == content_of(0)
-
-
-def test_a_torn_last_line_of_the_manifest_costs_one_verification(server: EarthdataServer, archive: Archive) -> None:
-    fetched(server, planned(server, archive))
+def test_a_torn_last_line_of_the_manifest_costs_one_verification(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
+    fetched(planned(server, archive))
     path = archive.folder / "fetched.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
     plan = planned(server, archive)
-    assert plan.count(State.WHOLE) == 4
-    done = fetched(server, plan)
+    assert plan.count(State.COMPLETE) == 4
+    done = fetched(plan)
     assert (done.transferred, done.verified) == (0, 1)
     assert len(manifest(archive)) == 5
 
 
-def test_a_damaged_manifest_is_refused_by_its_line(server: EarthdataServer, archive: Archive) -> None:
-    fetched(server, planned(server, archive))
+def test_a_damaged_manifest_is_refused_by_its_line(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
+    fetched(planned(server, archive))
     path = archive.folder / "fetched.jsonl"
     lines = path.read_text().splitlines()
     for damaged in ("{", '{"path": "a"}', "[]"):
@@ -247,33 +269,39 @@ def test_a_damaged_manifest_is_refused_by_its_line(server: EarthdataServer, arch
             planned(server, archive)
 
 
-def test_faults_of_single_files_are_named_and_the_others_arrive(server: EarthdataServer, archive: Archive) -> None:
-    server.plan(url_of(1), Answer(404))
-    server.plan(url_of(3), *[Answer(503)] * 6)
-    done = fetched(server, planned(server, archive))
+def test_faults_of_single_files_are_named_and_the_others_arrive(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
+    server.plan(url_of(1), *[Answer(404)] * TRIES)
+    server.plan(url_of(3), *[Answer(503)] * RETRIES * TRIES)
+    done = fetched(planned(server, archive))
     assert done.transferred == 3
     assert set(done.failures) == {name_of(1), name_of(3)}
     assert "404" in done.failures[name_of(1)]
     assert "HTTP 503" in done.failures[name_of(3)]
     assert states(planned(server, archive)).count(State.MISSING) == 2
-    assert fetched(server, planned(server, archive)).transferred == 2
+    assert fetched(planned(server, archive)).transferred == 2
 
 
-def test_one_refusal_is_a_fault_of_its_file_and_many_in_a_row_end_it(server: EarthdataServer, archive: Archive) -> None:
-    server.plan(url_of(1), Answer(403))
-    done = fetched(server, planned(server, archive), parallel=1)
+def test_one_refusal_is_a_fault_of_its_file_and_many_in_a_row_end_it(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
+    server.plan(url_of(1), *[Answer(403)] * TRIES)
+    done = fetched(planned(server, archive), parallel=1)
     assert set(done.failures) == {name_of(1)}
     shutil.rmtree(archive.folder)
     server.asked.clear()
     for hour in HOURS:
         server.plan(url_of(hour), Answer(body=LOGIN_PAGE))
     with pytest.raises(LoginRefusedError, match="NASA GESDISC DATA ARCHIVE"):
-        fetched(server, planned(server, archive), parallel=1)
+        fetched(planned(server, archive), parallel=1)
     assert len(server.asked) == REFUSALS
     assert not any(path.suffix == ".nc" for path in archive.folder.rglob("*"))
 
 
-def test_hostile_names_are_told_and_write_nothing_anywhere(server: EarthdataServer, archive: Archive) -> None:
+def test_hostile_names_are_reported_and_write_nothing_anywhere(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
     hostile = ("..%2F..%2Fescaped.nc", "%2Ftmp%2Fescaped.nc", "..", f"..%2F{name_of(9)}")
     for name in hostile:
         server.add(f"{ARCHIVE}/data/{name}", b"bad")
@@ -281,7 +309,7 @@ def test_hostile_names_are_told_and_write_nothing_anywhere(server: EarthdataServ
     plan = planned(server, archive)
     assert len(plan.refused) == 5
     assert len(plan.items) == 5
-    fetched(server, plan)
+    fetched(plan)
     written = {path.name for path in archive.folder.parent.rglob("*") if path.is_file()}
     assert written == {*map(name_of, HOURS), "fetched.jsonl", "fetched.lock"}
 
@@ -292,67 +320,100 @@ def test_files_of_the_search_that_are_not_needed_are_counted(server: EarthdataSe
     assert planned(server, archive).other_files == 2
 
 
-def test_a_file_that_is_listed_twice_with_other_facts_is_told(server: EarthdataServer, archive: Archive) -> None:
+def test_a_file_that_is_listed_twice_with_different_sizes_is_reported(
+    server: EarthdataServer, archive: Archive
+) -> None:
     server.granules.append(server.granules[0])
     assert not planned(server, archive).refused
     server.granules.append(granule(url_of(0), b"shorter"))
     plan = planned(server, archive)
-    assert [(refused.what, len(plan.items)) for refused in plan.refused] == [(name_of(0), 5)]
+    assert [(refused.name, len(plan.items)) for refused in plan.refused] == [(name_of(0), 5)]
 
 
 def test_a_disk_that_is_too_small_is_refused_before_anything_comes(
-    server: EarthdataServer, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    server: EarthdataServer, archive: Archive, monkeypatch: pytest.MonkeyPatch, fetched: Callable[..., Fetched]
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 5 * 32_000 - 1))
     with pytest.raises(UserError, match="GB are free"):
-        fetched(server, planned(server, archive))
+        fetched(planned(server, archive))
     assert not server.asked
 
 
-def test_two_processes_do_not_fetch_into_one_folder(server: EarthdataServer, archive: Archive) -> None:
+def test_two_processes_do_not_fetch_into_one_folder(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
     from pipeline.storage.repository import sole_writer
 
     plan = planned(server, archive)
     with sole_writer(str(archive.folder / "fetched")), pytest.raises(UserError, match="is writing it"):
-        fetched(server, plan)
+        fetched(plan)
 
 
-def test_an_interruption_ends_the_transfers_under_way(server: EarthdataServer, archive: Archive) -> None:
+def test_an_interruption_starts_no_further_transfers(server: EarthdataServer, archive: Archive, store: Store) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for hour in HOURS[1:]:
-        server.plan(url_of(hour), *[Answer(503)] * 5)
-    with Downloader(server.open_session, patience=Patience(first_s=30.0)) as downloader:
-        plan, started = planned(server, archive), threading.active_count()
-        with pytest.raises(KeyboardInterrupt):
-            fetch(plan, downloader, parallel=2, progress=interrupt)
-    assert threading.active_count() <= started + 1  # the server may keep one for a connection
-    assert place(archive, 0).exists()
-    assert states(planned(server, archive)).count(State.WHOLE) == 1
+    plan = planned(server, archive)
+    fetchers = {thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name}
+    with pytest.raises(KeyboardInterrupt):
+        fetch(plan, store, parallel=2, progress=interrupt)
+    assert {thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name} == fetchers
+    assert len(server.asked) <= 2
+    assert not (archive.folder / STAGING).exists()
+    assert states(planned(server, archive)).count(State.COMPLETE) == 1
 
 
-def test_no_more_files_are_asked_for_at_a_time_than_allowed(server: EarthdataServer, archive: Archive) -> None:
-    running, most, lock = 0, 0, threading.Lock()
-
-    class Counting(Downloader):
-        def download(self, remote, path):  # type: ignore[no-untyped-def]
-            nonlocal running, most
-            with lock:
-                running += 1
-                most = max(most, running)
-            done = super().download(remote, path)
-            with lock:
-                running -= 1
-            return done
-
-    with Counting(server.open_session) as downloader:
-        fetch(planned(server, archive), downloader, parallel=2, progress=quiet)
-    assert most == 2
+def test_no_more_files_are_asked_for_at_a_time_than_allowed(
+    server: EarthdataServer, archive: Archive, store: Store
+) -> None:
+    server.slow_s = 0.1
+    fetch(planned(server, archive), store, parallel=2, progress=quiet)
+    assert server.most == 2
 
 
-def test_gpp_that_was_fetched_is_where_ingest_looks(server: EarthdataServer, tmp_path: Path) -> None:
+_KILLED = """
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.earthdata_server import EarthdataServer
+from tests.pipeline.fetch.test_run import climate, fetch, planned, quiet
+
+server, archive = EarthdataServer(port=int(sys.argv[1])), climate(Path(sys.argv[2]))
+with pytest.MonkeyPatch.context() as monkeypatch:
+    fetch(planned(server, archive), server.open_store(monkeypatch), parallel=1, progress=quiet)
+"""
+
+
+def test_a_killed_process_leaves_no_part_visible_and_the_next_continues(
+    server: EarthdataServer, archive: Archive, fetched: Callable[..., Fetched]
+) -> None:
+    server.plan(url_of(1), Answer(ends_after=20_000, hangs=True))
+    process = subprocess.Popen([sys.executable, "-c", _KILLED, str(server.port), str(archive.folder)])
+    deadline = time.monotonic() + 60
+    while not transferring(archive, url_of(1), server) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert any((archive.folder / STAGING).iterdir())
+    assert [path.name for path in archive.folder.rglob("*.nc")] == [name_of(0)]
+    plan = planned(server, archive)
+    assert states(plan) == [State.COMPLETE] + [State.MISSING] * 4
+    assert fetched(plan) == Fetched(4, 4 * 32_000, 0, {})
+    assert not (archive.folder / STAGING).exists()
+
+
+def transferring(archive: Archive, url: str, server: EarthdataServer) -> bool:
+    """Return whether a file is on its way: the server was asked for it, and a temporary file is there."""
+    staging = archive.folder / STAGING
+    return any(url.endswith(path) for path, _ in server.asked) and staging.exists() and any(staging.iterdir())
+
+
+def test_gpp_that_was_fetched_is_where_ingest_looks(
+    server: EarthdataServer, tmp_path: Path, fetched: Callable[..., Fetched]
+) -> None:
     server.granules.clear()
     for tile in ("h11v04", "h11v05", "h12v04"):
         for name in (f"GPP.2011.07.04.{tile}.tif", f"PAR.2011.07.04.{tile}.tif"):
@@ -361,6 +422,6 @@ def test_gpp_that_was_fetched_is_where_ingest_looks(server: EarthdataServer, tmp
     gpp = archive_of("gpp", run_file=run_file, region=region, years=(2011,), only=None)
     plan = planned(server, gpp)
     assert plan.other_files == 4
-    fetched(server, plan)
+    fetched(plan)
     expected = {tmp_path / "slope" / "GPP250m" / "2011" / f"GPP.2011.07.04.{tile}.tif" for tile in ("h11v04", "h11v05")}
     assert set((tmp_path / "slope").rglob("*.tif")) == expected
