@@ -13,9 +13,7 @@ from pipeline.errors import UserError
 from pipeline.site.point import SiteInputs
 from pipeline.site.table import CROPS, site_inputs
 from pipeline.sources.ecosys import daily_weather, topsoil
-from pipeline.sources.towers.daily_record import Tower
-from pipeline.sources.towers.fluxnet import Partitioning
-from pipeline.sources.towers.read import read_tower
+from pipeline.sources.towers.read import Partitioning, Tower, read_tower
 from pipeline.years import parse_year_range
 
 MIN_QC = 0.75  # of NEE_VUT_REF_QC: at least three quarters of the half-hours measured or gap-filled with confidence
@@ -72,7 +70,9 @@ def tower_years(tower: Tower, weather: pd.DataFrame) -> list[int]:
     """
     days = pd.DatetimeIndex(weather.index)
     years = [
-        year for year in tower.whole_years if len(pd.date_range(f"{year}-01-01", f"{year}-12-31").difference(days)) == 0
+        year
+        for year in tower.complete_years
+        if len(pd.date_range(f"{year}-01-01", f"{year}-12-31").difference(days)) == 0
     ]
     if not years:
         raise UserError("there is no calendar year of which both tower and weather have every day; give other files")

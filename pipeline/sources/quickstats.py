@@ -1,7 +1,7 @@
 """County yields of corn and soybean from NASS QuickStats CSV exports: bushels per acre <-> [g C m-2 yr-1].
 
-Read are yields of counties from the annual survey. Rows that are something else are counted by what they are: those of
-combined counties, withheld values, other items and periods. Both the search page's export and the API's CSV are taken.
+Yields of counties from the annual survey are read. All other rows are counted by kind: combined counties, withheld
+values, other items and periods. Exports of the search page and CSV files of the API are both accepted.
 
 References
 ----------
@@ -19,15 +19,13 @@ import pandas as pd
 
 from model.features import CORN, SOYBEAN
 from pipeline.errors import UserError
-from pipeline.sources.bushels import GRAINS, yield_bu_ac, yield_gc_m2
-from pipeline.sources.county_codes import RENUMBERED, county_fips
 
 _HEADER_LINE = (
     "Program,Year,Period,Week Ending,Geo Level,State,State ANSI,Ag District,Ag District Code,County,County ANSI,"
     "Zip Code,Region,watershed_code,Watershed,Commodity,Data Item,Domain,Domain Category,Value,CV (%)"
 )
 HEADER = _HEADER_LINE.split(",")
-# Columns that are used, by the names of the search page's export and of the API.
+# Columns that are read: their names in an export of the search page, and in the API's CSV.
 API_NAMES = {
     "Program": "source_desc",
     "Year": "year",
@@ -40,30 +38,109 @@ API_NAMES = {
     "Value": "Value",
     "CV (%)": "CV (%)",
 }
-EXPORT_CAP = 50_000  # rows at which exports are cut off without a word
+EXPORT_CAP = 50_000  # rows at which exports end without any notice
 COMBINED = ("", "888", "998", "999")  # county codes of combined counties, and of totals of districts and states
-WITHHELD, ROUNDED_AWAY = "(D)", "(Z)"  # would disclose single farms; less than half the last digit shown
+WITHHELD, ROUNDED_AWAY = "(D)", "(Z)"  # to avoid disclosing data of single farms; less than half the rounding unit
+# Counties that were given another code, old to new: all years have the code of the boundaries in `regions`.
+RENUMBERED = {"46113": "46102"}  # Shannon County SD became Oglala Lakota in 2015
+LAST_STATE, LAST_COUNTY = 78, 840  # Virgin Islands; Winchester city, Virginia
+GRAMS_PER_POUND = 453.59237
+M2_PER_ACRE = 4046.8564224
+
+
+@dataclass(frozen=True)
+class Grain:
+    """Units and carbon content of a crop's grain, and the range of its yields [bushel per acre].
+
+    Attributes
+    ----------
+    item
+        Data Item of QuickStats.
+    pounds_per_bushel, moisture, carbon
+        Weight of a bushel, its moisture at the market (share of the weight), and the carbon content of dry matter
+        (share), as in the published evaluation of KGML-ag-Carbon.
+    least_median, most
+        Lowest median of a file and highest value that are possible in bushels per acre; beyond, the unit is another.
+    """
+
+    item: str
+    pounds_per_bushel: float
+    moisture: float
+    carbon: float
+    least_median: float
+    most: float
+
+    @property
+    def gc_m2_per_bu_ac(self) -> float:
+        """Carbon in the grain of one bushel per acre [g C m-2]."""
+        return self.pounds_per_bushel * GRAMS_PER_POUND / M2_PER_ACRE * (1 - self.moisture) * self.carbon
+
+
+# 150 bushels per acre of corn are 9 t ha-1, 50 of soybean 3.4 t ha-1; the highest corn yield of a county in 2012-2021
+# is 296. A file in t ha-1 has medians below `least_median`, one in kg ha-1 or pounds per acre values above `most`.
+GRAINS = {
+    CORN: Grain("CORN, GRAIN - YIELD, MEASURED IN BU / ACRE", 56, 0.156, 0.45, least_median=20, most=400),
+    SOYBEAN: Grain("SOYBEANS - YIELD, MEASURED IN BU / ACRE", 60, 0.13, 0.54, least_median=8, most=130),
+}
+
+
+def yield_gc_m2(bushels_per_acre: pd.Series, crop: pd.Series) -> pd.Series:
+    """Return grain carbon [g C m-2 yr-1] of yields [bushel per acre] by crop code.
+
+    Examples
+    --------
+    >>> bushels, crop = pd.Series([200.0, 60.0]), pd.Series([CORN, SOYBEAN])
+    >>> yield_gc_m2(bushels, crop).round(1).tolist()
+    [476.8, 189.6]
+    >>> yield_bu_ac(yield_gc_m2(bushels, crop), crop).round(1).tolist()
+    [200.0, 60.0]
+    """
+    return bushels_per_acre * crop.map({code: grain.gc_m2_per_bu_ac for code, grain in GRAINS.items()})
+
+
+def yield_bu_ac(grain_gc_m2: pd.Series, crop: pd.Series) -> pd.Series:
+    """Return yields [bushel per acre] of grain carbon [g C m-2 yr-1] by crop code."""
+    return grain_gc_m2 / crop.map({code: grain.gc_m2_per_bu_ac for code, grain in GRAINS.items()})
+
+
+def county_fips(state: pd.Series, county: pd.Series) -> pd.Series:
+    """Return five-digit FIPS codes from codes of states and counties as tables spell them; NaN where either is none.
+
+    Renumbered counties keep the code of the table; `RENUMBERED` has the new one.
+
+    Examples
+    --------
+    >>> county_fips(pd.Series(["17", "17.0", "17"]), pd.Series(["19", "019", "998"])).tolist()
+    ['17019', '17019', nan]
+    """
+    codes = [_code(state, last=LAST_STATE).str.zfill(2), _code(county, last=LAST_COUNTY).str.zfill(3)]
+    return codes[0] + codes[1]
+
+
+def _code(spelled: pd.Series, *, last: int) -> pd.Series:
+    digits = spelled.str.strip().str.extract(r"^0*([1-9]\d*)(?:\.0+)?$", expand=False)
+    return digits.where(pd.to_numeric(digits) <= last)
 
 
 @dataclass(frozen=True)
 class YieldCounts:
-    """Rows of the files by what became of them; all but `rows`, `renumbered` and `without_cv` add up to `rows`.
+    """Numbers of rows by their use; all but `rows`, `renumbered` and `without_cv` add up to `rows`.
 
     Attributes
     ----------
     rows, kept
-        In the files; county yields that are given.
+        Rows of the files; county yields in the result.
     other_program, other_period, other_level, other_item, other_domain
-        Not of the survey, of a year, of counties, of these two yields, of all farms; each row is counted once, by the
-        first of these.
+        Rows not of the survey, of a year, of counties, of the two yields, of all farms; each row is counted once, by
+        the first of these.
     combined
-        Combined counties, which have no code.
+        Rows of combined counties, which have no code.
     withheld, rounded_away, other_symbol
-        "(D)", "(Z)" and other symbols in place of a value.
+        Rows with "(D)", "(Z)" or another symbol in place of a value.
     repeated
-        The same county, year, crop and value as a row before.
+        Rows that repeat county, year, crop and value of an earlier one.
     renumbered, without_cv
-        Of the kept: counties that are given their new code, and yields without a coefficient of variation.
+        Of the kept rows, those of renumbered counties, and those without a coefficient of variation.
     """
 
     rows: int
@@ -90,11 +167,11 @@ class CountyYields:
     ----------
     table
         A row per county, year and crop, in this order: fips (five digits), year, crop (1 corn, 5 soybean),
-        yield_bu_ac, yield_gc_m2 [g C m-2 yr-1] and cv_percent, NaN where none is given.
+        yield_bu_ac, yield_gc_m2 [g C m-2 yr-1] and cv_percent, NaN where the file gives none.
     counts
-        What was read and left out.
+        Numbers of rows read and left out.
     capped
-        Files that are as long as the longest export, so that their end may be missing.
+        Files with as many rows as the longest possible export, so that their end may be missing.
     """
 
     table: pd.DataFrame
@@ -103,12 +180,13 @@ class CountyYields:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the yields must know, each counted."""
+        """Sentences on the rows left out, and on files that may be incomplete."""
         counted = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in asdict(self.counts).items())
         return (
             f"QuickStats: {counted}.",
             *(
-                f"{path.name} has exactly {EXPORT_CAP:,} rows, at which exports are cut off: download it in parts."
+                f"{path.name} has exactly {EXPORT_CAP:,} rows, the limit of an export, and may be incomplete: download "
+                f"it in parts."
                 for path in self.capped
             ),
         )
@@ -120,8 +198,8 @@ def read_quickstats(paths: Sequence[Path]) -> CountyYields:
     Raises
     ------
     UserError
-        If a file has another header, a code, year or value is none, values are not in bushels per acre, two rows of a
-        county, year and crop contradict each other, or no yield is left.
+        If a file has another header, a code, year or value is malformed, values are not in bushels per acre, two rows
+        of a county, year and crop contradict each other, or no yield remains.
     """
     files = [_read(path) for path in paths]
     rows = pd.concat(files, ignore_index=True)
@@ -156,8 +234,8 @@ def _read(path: Path) -> pd.DataFrame:
         absent = [name for name in API_NAMES.values() if name not in raw]
         if absent:
             raise UserError(
-                f"{path}: neither the header of a QuickStats export nor that of its API, which has {absent} too; give "
-                f"the CSV as downloaded"
+                f"{path}: neither the header of a QuickStats export nor that of its API, of which {absent} is missing; "
+                f"give the CSV as downloaded"
             )
         raw = raw.rename(columns={api: name for name, api in API_NAMES.items()})
     rows = pd.DataFrame({name: raw[name].str.strip() for name in API_NAMES})
@@ -178,7 +256,7 @@ _FATES = (
 
 
 def _fates(rows: pd.DataFrame) -> pd.Series:
-    """What becomes of each row: the first of `_FATES` that it meets, else kept."""
+    """Use of each row: the first of `_FATES` whose condition it meets, else kept."""
     meets = [
         rows["Program"] != "SURVEY",
         rows["Period"] != "YEAR",
@@ -230,13 +308,13 @@ def _check_units(yields: pd.DataFrame) -> None:
             row = wrong.iloc[0]
             raise UserError(
                 f"{row['place']}: Value {row['yield_bu_ac']:g} is not between 0 and {grain.most:g} bushels per acre; "
-                f"is it in kg per hectare or pounds per acre? Download {grain.item!r} as it is"
+                f"is it in kg per hectare or pounds per acre? Download {grain.item!r} without conversion"
             )
         if rows["yield_bu_ac"].median() < grain.least_median:
             raise UserError(
-                f"{rows['place'].iloc[0]} and on: the median Value of {rows['yield_bu_ac'].median():g} is below "
-                f"{grain.least_median:g} bushels per acre; is it in tonnes per hectare? Download {grain.item!r} as it "
-                f"is"
+                f"{rows['place'].iloc[0]} and later rows: the median Value of {rows['yield_bu_ac'].median():g} is "
+                f"below {grain.least_median:g} bushels per acre; is it in tonnes per hectare? Download {grain.item!r} "
+                f"without conversion"
             )
 
 
@@ -256,14 +334,14 @@ def _without_repeats(yields: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_quickstats(path: Path, yields: pd.DataFrame, *, names: pd.DataFrame | None = None) -> None:
-    """Write yields as a QuickStats export, rounded to the 0.1 bushel per acre that surveys give.
+    """Write yields as a QuickStats export, rounded to 0.1 bushel per acre as in the survey.
 
     Parameters
     ----------
     yields
         Columns fips, year, crop, yield_gc_m2 [g C m-2 yr-1] and, where known, cv_percent.
     names
-        State and county names by fips (columns state, county), written in capitals; None leaves them empty.
+        State and county names by fips (columns state, county), written in capitals; None leaves the columns empty.
     """
     empty = pd.Series("", yields.index)
     spelled = dict.fromkeys(HEADER, empty) | {

@@ -20,9 +20,7 @@ from pipeline.site.point import SiteInputs
 from pipeline.site.tower import MIN_QC, TowerFiles, parse_crops, tower_site
 from pipeline.sources.ecosys import daily_weather, topsoil
 from pipeline.sources.quickstats import CountyYields, write_quickstats
-from pipeline.sources.towers.daily_record import Tower
-from pipeline.sources.towers.fluxnet import Partitioning
-from pipeline.sources.towers.read import read_tower
+from pipeline.sources.towers.read import Partitioning, Tower, read_tower
 from pipeline.years import parse_year_range
 
 CROP_NAMES = {"maize": CORN, "soybean": SOYBEAN}

@@ -1,15 +1,15 @@
 """AmeriFlux BASE towers: half-hourly or hourly fluxes as the tower's team submitted them, without gap-filling.
 
 A BASE column may carry a position, `_H_V_R` (horizontal, vertical, replicate) or `_H_V_A` (mean of replicates), and
-marks of the team: `_PI` for quantities that the team derived and `_F` for those that it filled. Which columns are
-taken is a fixed rule, and the tower's notes say which they were:
+marks of the team: `_PI` for quantities that the team derived and `_F` for those that it filled. Columns are chosen by
+a fixed rule, and the tower's notes name them:
 
 - NEE: NEE_PI, else NEE, else FC. To FC the storage below the sensor, SC at the same position, is added where the
-  file has it for at least half of FC's steps; a step then needs both. Columns that are filled (`NEE_PI_F`) are not
-  taken for observations.
-- Reco and GPP: RECO_PI_F, else RECO_PI, else RECO; GPP the same. Both are the team's models, so that filled ones are as
-  good as others. Without Reco it is NEE + GPP.
-- Of several positions, the one without suffix, else the lowest; a column without any value is passed over.
+  file has it for at least half of FC's steps; a step then needs both. Filled columns (`NEE_PI_F`) are not taken, since
+  they are no observations.
+- Reco and GPP: RECO_PI_F, else RECO_PI, else RECO; likewise GPP. Both are the team's models in any case, so that filled
+  columns are as good as others. Without a column of Reco it is NEE + GPP.
+- Of several positions, the one without suffix, else the lowest; columns without any value are skipped.
 
 References
 ----------
@@ -29,22 +29,22 @@ from pipeline.sources.towers.daily_record import FluxNames, Tower
 from pipeline.sources.towers.half_hourly import STAMPS, Steps, daily_fluxes, daily_share, read_steps, scale_notes
 from pipeline.sources.towers.tables import SITE_NAME, TowerTable
 
-# Of a day's steps that must be measured. Gaps are mostly calm nights, so that a mean over the rest leans towards
-# uptake: a higher share leaves fewer and truer days.
+# Share of a day's steps that must be measured. Most gaps are calm nights, so that the mean of the other steps is biased
+# towards uptake: a higher share gives fewer days with less bias.
 MIN_SHARE = 0.8
 MIN_STORAGE_SHARE = 0.5
 NEE_NAMES = ("NEE_PI", "NEE", "FC")
 RECO_NAMES = ("RECO_PI_F", "RECO_PI", "RECO")
 GPP_NAMES = ("GPP_PI_F", "GPP_PI", "GPP")
 STORAGE = "SC"
-OTHER_SIGN_UMOL = -1.0  # mean of Reco or GPP below which its sign is the opposite one: noise is nearer to zero
+OTHER_SIGN_UMOL = -1.0  # a lower mean of Reco or GPP proves the opposite sign: noise averages closer to zero
 
 _POSITION = r"(?:_(\d+)(?:_(\d+)_(\d+|A))?)?"
 _PERIODS = ("_VUT_", "_CUT_")  # in names of FLUXNET products only
 
 
 def is_base(table: TowerTable) -> bool:
-    """Whether the table is of AmeriFlux BASE: it says so in comment lines, or has steps and no FLUXNET column."""
+    """Return whether the table is AmeriFlux BASE: it has comment lines, or steps and no FLUXNET column."""
     fluxnet = any(mark in name for name in table.columns for mark in _PERIODS)
     return bool(table.comments) or (STAMPS[0] in table.columns and not fluxnet)
 
@@ -52,13 +52,13 @@ def is_base(table: TowerTable) -> bool:
 def read_base(table: TowerTable, *, min_share: float = MIN_SHARE) -> Tower:
     """Return the days of a BASE file; a flux is missing where fewer than `min_share` of the day's steps have a value.
 
-    qc is the share of the day's steps on which NEE was measured.
+    The tower's column qc is the share of the day's steps on which NEE was measured.
 
     Raises
     ------
     UserError
-        If there is no measured NEE, a value is no number or no field's flux, Reco or GPP has the opposite sign, or a
-        step is malformed, repeated or out of order.
+        If there is no measured NEE, a value is not a number, fluxes are beyond those of a field, Reco or GPP has the
+        opposite sign, or a step is malformed, repeated or out of order.
     """
     positions = {name: _positions(table.columns, name) for name in (*NEE_NAMES, *RECO_NAMES, *GPP_NAMES, STORAGE)}
     steps = read_steps(table, [column for columns in positions.values() for column in columns])
@@ -78,15 +78,17 @@ def read_base(table: TowerTable, *, min_share: float = MIN_SHARE) -> Tower:
 
 
 def _site(table: TowerTable) -> str:
-    """Name of the tower; reports are files of that name, so that none but the network's own form is taken."""
+    """Name of the tower; reports are files of that name, so that only the form of network names is accepted."""
     named = table.comment("Site")
     if named and not SITE_NAME.fullmatch(named):
-        raise UserError(f"{table.file}: the comment `Site: {named[:40]}` names no tower in the form US-CRT; mend it")
+        raise UserError(
+            f"{table.file}: the comment `Site: {named[:40]}` is not a tower's name such as US-CRT; correct it"
+        )
     return named or table.file.site
 
 
 def _positions(columns: tuple[str, ...], name: str) -> list[str]:
-    """Columns of a quantity, the one without position first, then by rising position, means of replicates last."""
+    """Columns of a quantity: the one without position, then by rising position, means of replicates last."""
     found = {column: re.fullmatch(name + _POSITION, column) for column in columns}
     places = {
         column: [math.inf if part == "A" else int(part) for part in match.groups() if part]
@@ -98,7 +100,7 @@ def _positions(columns: tuple[str, ...], name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Fluxes:
-    """Fluxes by step, columns nee, reco, gpp_product, and what they are called in the file."""
+    """Fluxes by step, columns nee, reco, gpp_product, and the names of their columns in the file."""
 
     values: pd.DataFrame
     nee: str
@@ -115,7 +117,7 @@ def _chosen(table: TowerTable, steps: Steps, *, positions: dict[str, list[str]])
     if measured is None:
         raise UserError(
             f"{table.file}: none of {', '.join(NEE_NAMES)} has a value; give a file with measured NEE (filled columns "
-            f"such as NEE_PI_F are not taken for it)"
+            f"such as NEE_PI_F do not count)"
         )
     absent = pd.Series(math.nan, steps.values.index)
     nee, nee_name = _with_storage(steps.values, measured)
@@ -143,8 +145,8 @@ def _check_signs(table: TowerTable, fluxes: _Fluxes) -> None:
         mean = fluxes.values[column].mean()
         if mean < OTHER_SIGN_UMOL:
             raise UserError(
-                f"{table.file}: {name} is {mean:.3g} umol CO2 m-2 s-1 on average, but Reco and GPP are positive; turn "
-                f"its sign"
+                f"{table.file}: {name} is {mean:.3g} umol CO2 m-2 s-1 on average, but Reco and GPP are positive; "
+                f"change its sign"
             )
 
 
@@ -152,10 +154,10 @@ def _made_of(table: TowerTable, steps: Steps, *, days: pd.DataFrame, min_share: 
     version = table.comment("Version") or "without version"
     missing, partial = int(days["nee"].isna().sum()), int((days["nee"].notna() & (days["qc"] < 1)).sum())
     return (
-        f"The days are means of measured {steps.name} in umol CO2 m-2 s-1 (AmeriFlux BASE {version}); the separation "
+        f"The days are means of measured {steps.name} in umol CO2 m-2 s-1 (AmeriFlux BASE {version}); the partitioning "
         f"of NEE is the tower team's own.",
         f"Of the file's {len(days):,} days, {missing:,} have less than {min_share:.0%} of their {steps.name} of NEE "
-        f"and are missing; {partial:,} lack some, mostly at night, and lean towards uptake.",
+        f"and are missing; {partial:,} have gaps, mostly at night, and are biased towards uptake.",
     )
 
 

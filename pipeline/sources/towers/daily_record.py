@@ -1,4 +1,4 @@
-"""The daily record of a flux tower: Reco, NEE, the GPP that closes their balance, and which days are fit to be scored.
+"""The daily record of a flux tower: Reco, NEE, the GPP that closes their balance, and the days that can be scored.
 
 References
 ----------
@@ -16,12 +16,12 @@ import pandas as pd
 from pipeline.errors import UserError
 
 IRRIGATED = ("US-Ne1", "US-Ne2")  # of the towers that KGML-ag-Carbon was tuned on
-MAX_SPIKES = 0.01  # share of values beyond what fields reach, from which the unit is doubted and not the values
+MAX_SPIKES = 0.01  # share of values beyond the fluxes of fields, above which the unit must be another
 
 
 @dataclass(frozen=True)
 class FluxNames:
-    """What the file calls the columns that the days were made of; None where it has none."""
+    """Names of the columns behind the days, for notes; None where the file has no such column."""
 
     reco: str | None
     nee: str
@@ -43,7 +43,7 @@ class Tower:
         Index date, unique and in order; columns reco, nee (positive to the atmosphere), gpp_product [g C m-2 d-1] and
         qc, the share (0 to 1) of half-hours or hours that were measured or well filled. NaN is missing.
     reading
-        What was decided and left out while the file was read, each counted.
+        Sentences on choices made and values left out while the file was read.
     """
 
     site: str
@@ -52,11 +52,11 @@ class Tower:
     reading: tuple[str, ...] = ()
 
     def on(self, dates: pd.DatetimeIndex) -> Tower:
-        """Return the same tower on exactly these days; NaN where it has no row."""
+        """Return the same tower on exactly these days; NaN where its file has no row."""
         return replace(self, days=self.days.reindex(dates))
 
     @property
-    def whole_years(self) -> list[int]:
+    def complete_years(self) -> list[int]:
         """Calendar years of which the file has every day."""
         years, rows = np.unique(pd.DatetimeIndex(self.days.index).year, return_counts=True)
         return [int(year) for year, count in zip(years, rows, strict=True) if count == 365 + calendar.isleap(year)]
@@ -73,41 +73,39 @@ class Tower:
 
     @property
     def gpp(self) -> pd.Series:
-        """GPP that the network is given [g C m-2 d-1]: Reco - NEE, else the tower's product, else 0.
+        """Input GPP of the network [g C m-2 d-1]: Reco - NEE, else the tower's product, else 0.
 
-        The product differs from Reco - NEE (Reco and NEE are filtered separately); the network's balance needs the
-        latter. Slightly negative values are kept: they are noise around zero, and clipping them would add carbon.
+        The product differs from Reco - NEE, as Reco and NEE are filtered separately, and the balance of the network
+        needs the latter. Slightly negative values are kept: they are noise around zero, and clipping would add carbon.
         """
         closing: pd.Series = self.days["reco"] - self.days["nee"]
         return closing.fillna(self.days["gpp_product"]).fillna(0.0)
 
     def scored(self, min_qc: float) -> pd.Series:
-        """Return where an observation is fit to be scored: Reco and NEE are there and qc is at least `min_qc`."""
+        """Return the days that can be scored: Reco and NEE are present, and qc is at least `min_qc`."""
         return ~self.unbalanced & (self.days["qc"] >= min_qc)
 
     def notes(self, min_qc: float) -> tuple[str, ...]:
-        """Return how GPP was made and what is not scored, each counted, and what reading the file left out."""
+        """Return sentences on the origin of GPP, the days that are not scored, and the values left out on reading."""
         missing, zero = int(self.unbalanced.sum()), int(self.without_gpp.sum())
         poor = int((~self.unbalanced & ~self.scored(min_qc)).sum())
         names = self.names
         sentences = [
             f"Input GPP is Reco - NEE of the tower ({names.reco or 'no Reco'}, {names.nee}), below 0 on "
-            f"{int((self.gpp < 0).sum()):,} of {len(self.days):,} days and kept so.",
+            f"{int((self.gpp < 0).sum()):,} of {len(self.days):,} days and not clipped.",
             f"{missing:,} days have no Reco or NEE and are not scored; their input GPP is the tower's "
             f"product ({names.gpp or 'none'}) on {missing - zero:,} and 0 on {zero:,}.",
             f"{poor:,} days with {names.qc} below {min_qc:g} are not scored.",
             *self.reading,
         ]
         if self.site in IRRIGATED:
-            sentences.append(
-                f"{self.site} is irrigated; PRECN holds what the weather file holds, rain without irrigation."
-            )
+            sentences.append(f"{self.site} is irrigated; PRECN is the rain of the weather file, without irrigation.")
         return tuple(sentences)
 
 
 @dataclass(frozen=True)
 class FluxLimit:
-    """Magnitude beyond which a flux is no field's, its unit, and units that a file with such values could be in."""
+    """Magnitude beyond the fluxes of any field, its unit, and units in which files have such values."""
 
     magnitude: float
     unit: str
@@ -115,12 +113,12 @@ class FluxLimit:
 
 
 def without_spikes(fluxes: pd.DataFrame, *, limit: FluxLimit, place: object) -> pd.DataFrame:
-    """Return `fluxes` with values beyond `limit` as NaN; the caller counts and tells them.
+    """Return `fluxes` with values beyond `limit` as NaN; `spike_notes` counts them.
 
     Raises
     ------
     UserError
-        If more than `MAX_SPIKES` of a column's values lie beyond: then its unit is another.
+        If more than the share `MAX_SPIKES` of a column is beyond the limit, so that its unit must be another.
     """
     spikes = fluxes.abs() > limit.magnitude
     shares = spikes.sum() / fluxes.notna().sum().clip(lower=1)
@@ -134,7 +132,7 @@ def without_spikes(fluxes: pd.DataFrame, *, limit: FluxLimit, place: object) -> 
 
 
 def spike_notes(before: pd.DataFrame, after: pd.DataFrame, *, limit: FluxLimit) -> tuple[str, ...]:
-    """Return a sentence on the values that `without_spikes` took; none where it took none."""
+    """Return a sentence on the values that `without_spikes` removed, if any."""
     count = int((before.notna() & after.isna()).to_numpy().sum())
     if not count:
         return ()

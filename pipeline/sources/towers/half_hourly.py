@@ -1,7 +1,7 @@
 """Half-hourly and hourly fluxes of a tower [umol CO2 m-2 s-1] -> days [g C m-2 d-1].
 
-Steps are named by their start and end in local standard time, so that each day has 24 hours throughout the year; the
-step that ends at midnight belongs to the day that it began in.
+Steps are stamped with their start and end in local standard time, so that every day has 24 hours; a step that ends at
+midnight belongs to the day in which it began.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ SECONDS_PER_DAY = 86400
 STEP_MINUTES = (30, 60)
 NAMES = {30: "half-hours", 60: "hours"}
 
-# Maize takes up at most some 70 umol m-2 s-1.
+# The uptake of maize reaches about 70 umol m-2 s-1.
 STEP_LIMIT = FluxLimit(100.0, "umol CO2 m-2 s-1", "mg CO2 m-2 h-1 (158 times as much) or nmol")
 SUMMER = (6, 7, 8)
-SUMMER_DAYS = 20  # as many whole days of steps: from here on a summer is known
-SUMMER_UPTAKE_UMOL = 3.0  # a growing crop's NEE is above this on far more than 1 % of summer steps
+SUMMER_DAYS = 20  # days of steps that are enough to judge a summer
+SUMMER_UPTAKE_UMOL = 3.0  # NEE of a growing crop exceeds this in far more than 1 % of summer steps
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Fluxes by start of the step (local standard time), [umol CO2 m-2 s-1] unless said otherwise; NaN is missing."""
+    """Fluxes by start of the step (local standard time), [umol CO2 m-2 s-1], and flags; NaN is missing."""
 
     minutes: int
     values: pd.DataFrame
@@ -38,23 +38,23 @@ class Steps:
 
     @property
     def per_day(self) -> int:
-        """Steps of a whole day."""
+        """Number of steps in a day."""
         return 24 * 60 // self.minutes
 
     @property
     def name(self) -> str:
-        """What the steps are called: half-hours or hours."""
+        """Name of the steps for people: half-hours or hours."""
         return NAMES[self.minutes]
 
 
 def read_steps(table: TowerTable, fluxes: list[str], *, flags: tuple[str, ...] = ()) -> Steps:
-    """Return columns of `table` by step: `fluxes`, spikes taken out and counted, and quality `flags` as they are.
+    """Return columns of `table` by step: `fluxes` without spikes, which are counted, and quality `flags` as they are.
 
     Raises
     ------
     UserError
-        If a column is absent, a value is no number, more than one in a hundred is no field's flux, or a step is
-        malformed, repeated, out of order or of another length than the first.
+        If a column is missing, a value is not a number, more than 1 % of the fluxes are beyond those of a field, or a
+        step is malformed, repeated, out of order or of another length than the first.
     """
     raw = table.read([*fluxes, *flags], stamps=STAMPS)
     start, minutes = _starts(table, raw)
@@ -75,13 +75,13 @@ def _starts(table: TowerTable, raw: pd.DataFrame) -> tuple[pd.DatetimeIndex, int
         stamps = " to ".join(repr(raw[name].iloc[row]) for name in STAMPS)
         raise UserError(
             f"{table.file}: TIMESTAMP {stamps} in row {row + 1} is not one step of 30 or 60 minutes, YYYYMMDDHHMM, "
-            f"after the rows before and as long as they are; give the HH or HR file with each step once"
+            f"after the earlier rows and of the same length; give the HH or HR file with each step once"
         )
     return pd.DatetimeIndex(start), minutes
 
 
 def daily_share(steps: pd.Series, *, per_day: int) -> pd.Series:
-    """Return by date the share of a whole day's steps for which `steps` (bool by start) is true; 0 to 1."""
+    """Return by date the share of the steps of a full day for which `steps` (bool by start) is true; 0 to 1."""
     days = pd.DatetimeIndex(steps.index).normalize()
     return steps.groupby(days).sum() / per_day
 
@@ -89,8 +89,7 @@ def daily_share(steps: pd.Series, *, per_day: int) -> pd.Series:
 def daily_fluxes(steps: Steps, columns: list[str], *, min_share: float = 1.0) -> pd.DataFrame:
     """Return daily sums [g C m-2 d-1] by date; NaN where fewer than `min_share` of the day's steps have a value.
 
-    The sum is the mean of the steps that are there over 86,400 s, so that a day that lacks some is as if they were like
-    the others.
+    The sum is the mean of the present steps times 86,400 s: missing steps count as if they were like the others.
     """
     values = steps.values[columns]
     by_day = values.groupby(pd.DatetimeIndex(values.index).normalize())
@@ -98,15 +97,15 @@ def daily_fluxes(steps: Steps, columns: list[str], *, min_share: float = 1.0) ->
 
 
 def scale_notes(nee: pd.Series, *, per_day: int) -> tuple[str, ...]:
-    """Return a warning where NEE by step hardly moves in summer, as a file in another unit; none where it does.
+    """Return a warning where the summer NEE by step is as small as in a file of another unit, if it is.
 
-    A magnitude cannot prove the unit (a fallow field is calm too), hence a warning and no refusal. Days in
-    umol m-2 s-1 taken for g C m-2 d-1 differ by 4 % only and cannot be seen.
+    A magnitude cannot prove the unit (fluxes of a fallow field are small too), hence a warning and no refusal. Days in
+    umol m-2 s-1 taken for g C m-2 d-1 differ by 4 % only and cannot be detected.
     """
     summer = nee[pd.DatetimeIndex(nee.index).month.isin(SUMMER)].dropna().abs()
     if len(summer) < SUMMER_DAYS * per_day or summer.quantile(0.99) >= SUMMER_UPTAKE_UMOL:
         return ()
     return (
         f"Check the unit: 99 % of {nee.name} in June to August is within {summer.quantile(0.99):.2g}, little for a "
-        f"crop in umol CO2 m-2 s-1; mg CO2 m-2 s-1 or g C m-2 per step would look so.",
+        f"crop in umol CO2 m-2 s-1, but usual in mg CO2 m-2 s-1 or g C m-2 per step.",
     )

@@ -1,7 +1,7 @@
-"""Files of flux towers: a table in a CSV file or inside the zip archive as downloaded, columns found by name.
+"""Files of flux towers: a table in a CSV file or in a zip archive as downloaded; columns are found by name.
 
-An archive is never unpacked: its one suitable member is read as a stream, and the folders in members' names, which
-could point anywhere, are not used.
+An archive is never unpacked: its one suitable member is read as a stream, and the folders in the names of members,
+which could point anywhere, are not used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ MISSING = -9999
 _LARGEST_BYTES = 4_000_000_000  # thirty years of half-hours in 250 columns have 1.5 GB
 DAY_DIGITS, STEP_DIGITS = 8, 12  # of YYYYMMDD and YYYYMMDDHHMM
 
-# Fluxes, not the archive's BIF, BIFVARINFO, AUX or ERA5 tables, some of which carry a resolution in their names too.
+# Tables of fluxes, not the archive's BIF, BIFVARINFO, AUX or ERA5 tables, some of which have a resolution in their
+# names too.
 _FLUXES = re.compile(
     r"[A-Z0-9]+_(?P<site>[A-Z]{2}-\w{3})_"
     r"(?:FLUXNET(?:2015)?_(?P<kind>FULLSET|FLUXMET|SUBSET)|(?P<base>BASE))_(?P<step>HH|HR|DD|WW|MM|YY)_.+\.csv",
@@ -34,8 +35,8 @@ _FLUXES = re.compile(
 )
 SITE_NAME = re.compile(r"[A-Z]{2}-\w{3}", re.ASCII)
 _SITE = re.compile(rf"[A-Z0-9]+_({SITE_NAME.pattern})_", re.ASCII)
-_COARSER = {4: "yearly", 6: "monthly", DAY_DIGITS: "weekly"}  # by digits of the stamp, where it is none of ours
-_BEST_FIRST = ("DD", "HH", "HR")  # days as the network made them before days that we make
+_COARSER = {4: "yearly", 6: "monthly", DAY_DIGITS: "weekly"}  # files by digits of the stamp, if fewer than needed
+_BEST_FIRST = ("DD", "HH", "HR")  # days of the network before days computed here
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,14 @@ class TowerFile:
 
     @property
     def site(self) -> str:
-        """Name of the tower, as US-Ne1, from the file's name; the name itself where it has none."""
+        """Name of the tower, such as US-Ne1, from the file's name; the file's stem where it has none."""
         name = PurePosixPath(self.member).name if self.member else self.path.name
         found = _SITE.match(name)
         return found[1] if found else PurePosixPath(name).stem
 
     @contextmanager
     def open(self) -> Iterator[TextIO]:
-        """Open the text; what cannot be read is a `UserError` that names this file."""
+        """Open the text; a fault of the file is raised as a `UserError` that names it."""
         try:
             if self.member is None:
                 with self.path.open(encoding="utf-8-sig", newline="") as file:
@@ -72,7 +73,7 @@ class TowerFile:
 
 
 def find_tower_file(path: Path) -> TowerFile:
-    """Return the table of fluxes that `path` is or, as a zip archive, holds: daily before half-hourly before hourly.
+    """Return the table of fluxes at `path` or in the zip archive there: daily before half-hourly before hourly.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def find_tower_file(path: Path) -> TowerFile:
     member = _best_member(path, members)
     if member.flag_bits & 1:
         raise UserError(f"{path}: {member.filename} is encrypted; unpack it and give the CSV file")
-    if member.file_size > _LARGEST_BYTES:  # `zipfile` stops at this size, whatever the member really holds
+    if member.file_size > _LARGEST_BYTES:  # `zipfile` reads no more than this declared size
         raise UserError(
             f"{path}: {member.filename} unpacks to {member.file_size / 1e9:.0f} GB, more than any tower's "
             f"{_LARGEST_BYTES / 1e9:.0f} GB; download it again"
@@ -109,9 +110,9 @@ def _best_member(path: Path, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
             )
         if best:
             return best[0]
-    held = ", ".join(member.filename for member in members[:8]) or "nothing"
+    content = ", ".join(member.filename for member in members[:8]) or "nothing"
     raise UserError(
-        f"{path}: holds no DD, HH or HR file of FLUXNET (FULLSET, SUBSET or FLUXMET) or AmeriFlux BASE, but {held}; "
+        f"{path}: holds no DD, HH or HR file of FLUXNET (FULLSET, SUBSET or FLUXMET) or AmeriFlux BASE, but {content}; "
         f"download an archive with one of them"
     )
 
@@ -126,7 +127,7 @@ class TowerTable:
 
     @classmethod
     def of(cls, file: TowerFile) -> TowerTable:
-        """Return the head of `file`; raises `UserError` where it cannot be read."""
+        """Return the head of `file`; raises `UserError` if it cannot be read."""
         comments: list[str] = []
         with file.open() as text:
             for line in text:
@@ -137,32 +138,32 @@ class TowerTable:
         raise UserError(f"{file}: holds no header; download it again")
 
     def comment(self, key: str) -> str | None:
-        """Return the value of a comment line, as US-CRT of "# Site: US-CRT"."""
+        """Return the value of a comment line, such as US-CRT of "# Site: US-CRT"; None without such a line."""
         found = (re.fullmatch(rf"#\s*{key}\s*:\s*(\S+)\s*", line) for line in self.comments)
         return next((each[1] for each in found if each), None)
 
     def read(self, names: list[str], *, stamps: list[str]) -> pd.DataFrame:
-        """Return columns of numbers, NaN where missing, and of `stamps` as text, in the file's order of rows.
+        """Return columns as numbers, NaN where missing, and `stamps` as text, in the order of the file's rows.
 
         Raises
         ------
         UserError
-            If a column is absent or doubled, there is no row, or a value is no number.
+            If a column is missing or given twice, there is no row, or a value is not a number.
         """
-        wanted = [*stamps, *names]
-        absent = [name for name in wanted if name not in self.columns]
+        used = [*stamps, *names]
+        absent = [name for name in used if name not in self.columns]
         if absent:
             raise UserError(f"{self.file}: missing columns {absent}; give a FLUXNET or AmeriFlux BASE file as released")
-        doubled = [name for name in wanted if self.columns.count(name) > 1]
+        doubled = [name for name in used if self.columns.count(name) > 1]
         if doubled:
-            raise UserError(f"{self.file}: column {doubled[0]} is there twice; give the file as released")
+            raise UserError(f"{self.file}: column {doubled[0]} is given twice; give the file as released")
         with self.file.open() as text:
             raw = pd.read_csv(
                 text,
                 skiprows=len(self.comments) + 1,
                 header=None,
                 names=list(self.columns),
-                usecols=wanted,
+                usecols=used,
                 dtype=dict.fromkeys(stamps, str),
                 index_col=False,
                 low_memory=False,
@@ -183,7 +184,7 @@ class TowerTable:
         return numbers.mask(numbers == MISSING)
 
     def times(self, stamps: pd.Series, *, digits: int) -> NDArray[np.datetime64]:
-        """Return YYYYMMDD or YYYYMMDDHHMM (by `digits`) as times; NaT where a stamp is malformed.
+        """Return stamps YYYYMMDD or YYYYMMDDHHMM (by `digits`) as times; NaT where one is malformed.
 
         Raises
         ------
@@ -193,10 +194,10 @@ class TowerTable:
         first = str(stamps.iloc[0])
         if first.isdecimal() and len(first) < digits and len(first) in _COARSER:
             raise UserError(
-                f"{self.file}: {stamps.name} {first} is that of a {_COARSER[len(first)]} file; give the DD, HH or HR "
-                f"file of the same archive"
+                f"{self.file}: {stamps.name} {first} is the stamp of a {_COARSER[len(first)]} file; give the DD, HH or "
+                f"HR file of the same archive"
             )
-        # pandas takes a day or month of one digit too: the count of digits is checked here.
-        whole = stamps.where(stamps.str.fullmatch(rf"[0-9]{{{digits}}}", na=False))
-        times = pd.to_datetime(whole, format="%Y%m%d%H%M"[: digits - 2], errors="coerce")
+        # pandas accepts days and months of one digit, too: the number of digits is checked here.
+        well_formed = stamps.where(stamps.str.fullmatch(rf"[0-9]{{{digits}}}", na=False))
+        times = pd.to_datetime(well_formed, format="%Y%m%d%H%M"[: digits - 2], errors="coerce")
         return times.to_numpy(dtype="datetime64[s]")

@@ -1,4 +1,4 @@
-"""One variable of one TRENDY-v9 model: its netCDF file opened, its months told, a rectangle of a year read."""
+"""One variable of one TRENDY-v9 model: its netCDF file, the months of its time axis, and a block of one year."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.sources.trendy.models import ModelQuirks, Variable
 from pipeline.sources.trendy.regrid import Cells
 
-PLAUSIBLE_FLUX = 50.0  # gC m-2 d-1 in the mean of a month; twice what maize takes up on its best day
+PLAUSIBLE_FLUX = 50.0  # g C m-2 d-1 in the mean of a month; twice the uptake of maize on its best day
 SECONDS_PER_DAY = 86400
 
 _CALENDARS = (
@@ -30,7 +30,7 @@ Block = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Months:
-    """Consecutive months on a time axis, from a January: `first_year`, their number, and their calendar."""
+    """Consecutive months of a time axis, beginning with a January: first year, number of months, and calendar."""
 
     first_year: int
     count: int
@@ -38,11 +38,11 @@ class Months:
 
     @property
     def years(self) -> range:
-        """Years that are there whole."""
+        """Years of which all months are present."""
         return range(self.first_year, self.first_year + self.count // 12)
 
     def days(self, year: int) -> Array:
-        """Length of the 12 months of a year [d]."""
+        """Length of the 12 months of a year [d], by the file's calendar: February of a 360-day calendar has 30."""
         firsts = (f"days since {year}-{month:02}-01" for month in range(1, 13))
         dates = [np.asarray(netCDF4.num2date([0], first, self.calendar))[0] for first in firsts]
         return np.array([date.daysinmonth for date in dates], np.float64)
@@ -50,7 +50,7 @@ class Months:
 
 @dataclass(frozen=True, eq=False)
 class FluxFile:
-    """An open file: the values of one variable, its cells, its months and what counts as missing."""
+    """An open file: the values of one variable, its cells, its months, and the values that stand for missing."""
 
     path: Path
     values: netCDF4.Variable[Any]
@@ -59,41 +59,43 @@ class FluxFile:
     fill: tuple[float, ...]
 
     def read_year(self, year: int, *, block: Block) -> Array:
-        """Return a block of rows and columns, (12, rows, cols) [gC m-2 month-1], NaN where it has no value.
+        """Return a block of rows and columns, (12, rows, cols) [g C m-2 month-1], NaN where a value is missing.
 
         Raises
         ------
         UserError
-            If the year is not there, the file is damaged, or its values cannot be kg m-2 s-1.
+            If the year is not in the file, the file is damaged, or its values cannot be in kg m-2 s-1.
         """
         years = self.months.years
         if year not in years:
-            raise UserError(f"{self.path}: holds {years[0]} to {years[-1]}, not {year}; ask for years in it")
+            raise UserError(f"{self.path}: holds {years[0]} to {years[-1]}, not {year}; choose years among them")
         start = 12 * (year - years[0])
-        # Axes of length 1 between time and latitude are levels that the flux does not have.
+        # Some models write axes of length 1 between time and latitude, such as a single level.
         levels = (0,) * (self.values.ndim - 3)
         with _damage_named(self.path):
             stored = self.values[slice(start, start + 12), *levels, *block]
         values = np.ma.filled(np.ma.masked_array(stored, dtype=np.float64), np.nan)
+        # netCDF4 masks the declared fill value only; the others are compared with a tolerance, since a file of 32 bits
+        # holds them rounded.
         for fill in self.fill:
             values[np.isclose(values, fill, rtol=1e-6, atol=0)] = np.nan
         daily = values * 1000 * SECONDS_PER_DAY
         if (beyond := np.abs(daily) > PLAUSIBLE_FLUX).any():
             raise UserError(
-                f"{self.path}: {self.values.name} of {values[beyond][0]:g} in {year} is {daily[beyond][0]:g} gC m-2 "
+                f"{self.path}: {self.values.name} of {values[beyond][0]:g} in {year} is {daily[beyond][0]:g} g C m-2 "
                 f"d-1, beyond {PLAUSIBLE_FLUX:g}; its unit is not kg m-2 s-1, or its missing value is not in `fill`"
             )
         return daily * self.months.days(year)[:, None, None]
 
 
 def find_file(folder: Path, *, variable: Variable, quirks: ModelQuirks) -> Path:
-    """Return the file of a variable at any depth of `folder`, whatever its case; raises `UserError` for none or two."""
+    """Return the file of a variable at any depth of `folder`, ignoring case; raises `UserError` for none or several."""
     names = [quirks.file.format(name=name, variable=quirks.stored(variable)) for name in quirks.names]
-    wanted = {name.lower() for name in names}
-    found = sorted(path for path in folder.rglob("*") if path.name.lower() in wanted)
+    accepted = {name.lower() for name in names}
+    found = sorted(path for path in folder.rglob("*") if path.name.lower() in accepted)
     if not found:
         remark = quirks.remarks.get(variable, "download it there")
-        raise UserError(f"{folder}: no {' or '.join(names)}; {remark}")
+        raise UserError(f"{folder}: {' or '.join(names)} is missing; {remark}")
     if len(found) > 1:
         raise UserError(f"{folder}: several of {' or '.join(names)} ({', '.join(map(str, found))}); keep one")
     return found[0]
@@ -121,7 +123,7 @@ def open_flux(folder: Path, *, variable: Variable, quirks: ModelQuirks) -> Itera
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """Name the file in the faults of the library, which does not."""
+    """Name the file in errors of the netCDF library, whose messages do not."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -130,16 +132,19 @@ def _damage_named(path: Path) -> Iterator[None]:
 
 
 def _values(dataset: netCDF4.Dataset, *, variable: Variable, quirks: ModelQuirks) -> netCDF4.Variable[Any]:
-    """The variable, whatever the case of its name, with axes of time, latitude and longitude."""
-    path, wanted = dataset.filepath(), (quirks.stored(variable), variable)
+    """The variable, by its name in any case, with axes of time, latitude and longitude."""
+    path, accepted = dataset.filepath(), (quirks.stored(variable), variable)
     by_name = {name.lower(): dataset[name] for name in dataset.variables}
-    present = [by_name[name.lower()] for name in wanted if name.lower() in by_name]
+    present = [by_name[name.lower()] for name in accepted if name.lower() in by_name]
     if not present:
-        raise UserError(f"{path}: has no variable {wanted[0]} but {', '.join(dataset.variables)}; see `variables`")
+        raise UserError(
+            f"{path}: has no variable {accepted[0]}, only {', '.join(dataset.variables)}; correct `variables` of the "
+            f"model's table"
+        )
     values: netCDF4.Variable[Any] = present[0]
     axes, levels = values.dimensions, values.shape[1:-2]
-    told = len(axes) >= 3 and axes[0] == quirks.time and axes[-2] in quirks.lat and axes[-1] in quirks.lon
-    if not told or any(level != 1 for level in levels):
+    expected = len(axes) >= 3 and axes[0] == quirks.time and axes[-2] in quirks.lat and axes[-1] in quirks.lon
+    if not expected or any(level != 1 for level in levels):
         raise UserError(
             f"{path}: {values.name} has axes {values.dimensions} of {values.shape}, not {quirks.time}, "
             f"{' or '.join(quirks.lat)}, {' or '.join(quirks.lon)}; correct the model's table"
@@ -153,13 +158,13 @@ def _cells(dataset: netCDF4.Dataset, *, values: netCDF4.Variable[Any], quirks: M
     if (np.abs(lat) > 90).any() and not quirks.rows_beyond_pole:
         raise UserError(
             f"{path}: latitudes run from {lat.min():g} to {lat.max():g}, beyond a pole; set `rows_beyond_pole` if the "
-            f"others are right"
+            f"other rows are right"
         )
     return Cells.around(lat, lon=lon, place=path)
 
 
 def _axis(dataset: netCDF4.Dataset, name: str) -> Array:
-    """Values of a coordinate (n,), NaN where it has none."""
+    """Values of a coordinate (n,), NaN where missing."""
     if name not in dataset.variables:
         raise UserError(f"{dataset.filepath()}: axis {name} has no values; download the file again")
     return np.ma.filled(np.ma.masked_array(dataset[name][:], dtype=np.float64), np.nan)
@@ -171,7 +176,7 @@ def _months(dataset: netCDF4.Dataset, *, quirks: ModelQuirks) -> Months:
     if own not in _CALENDARS:
         raise UserError(f"{dataset.filepath()}: calendar {own!r} is none of {', '.join(_CALENDARS)}; correct the file")
     calendar = quirks.calendar or own
-    # The calendar counts even where the unit is of no use: it gives the months their days.
+    # The calendar is needed even where the unit is unusable: it gives the lengths of the months.
     if quirks.months == "counted":
         return _counted(dataset, quirks=quirks, calendar=calendar)
     number = _decoded(dataset, quirks=quirks, calendar=own)
@@ -185,24 +190,24 @@ def _months(dataset: netCDF4.Dataset, *, quirks: ModelQuirks) -> Months:
 
 
 def _counted(dataset: netCDF4.Dataset, *, quirks: ModelQuirks, calendar: str) -> Months:
-    """Months counted from the January that makes them end with the simulations."""
+    """Months counted from the January with which they end in the last year of the simulations."""
     count = dataset.dimensions[quirks.time].size
     first = [year for year in quirks.first_years if 12 * (quirks.last_year + 1 - year) == count]
     if not first:
         years = " or ".join(map(str, quirks.first_years))
         raise UserError(
             f"{dataset.filepath()}: {count} months from January {years} do not end in December {quirks.last_year}, and "
-            f"the unit of {quirks.time} does not tell them; use the whole file, or correct the model's table"
+            f"the unit of {quirks.time} gives no dates; use the complete file, or correct the model's table"
         )
     return Months(first[0], count, calendar)
 
 
 def _decoded(dataset: netCDF4.Dataset, *, quirks: ModelQuirks, calendar: str) -> NDArray[np.int64]:
-    """Months since January of year 0, as the time axis tells them."""
+    """Months since January of year 0, from the stamps or bounds of the time axis."""
     path, time = dataset.filepath(), _axis(dataset, quirks.time)
     attributes = dataset[quirks.time]
     bounds = getattr(attributes, "bounds", "")
-    # The middle of the bounds lies in the month wherever the stamp is put.
+    # The middle of the bounds lies in the month, wherever in it the stamp is.
     stamps = _axis(dataset, bounds).mean(axis=-1) if bounds in dataset.variables else time
     if not (stamps.size and np.isfinite(stamps).all()):
         raise UserError(f"{path}: {quirks.time} has no or missing values; download the file again")
@@ -211,10 +216,10 @@ def _decoded(dataset: netCDF4.Dataset, *, quirks: ModelQuirks, calendar: str) ->
         dates = np.asarray(netCDF4.num2date(stamps, unit, calendar))
     except ValueError as error:
         raise UserError(
-            f"{path}: {quirks.time} in {unit!r} cannot be told ({error}); if it holds months in order, set `months` to "
-            f'"counted" and give `first_years`'
+            f"{path}: {quirks.time} in {unit!r} cannot be decoded ({error}); if it holds months in order, set `months` "
+            f'to "counted" and give `first_years`'
         ) from error
     if quirks.stamp == "end" and stamps is time:
-        # A day earlier: some stamp the last day of the month, some the midnight that ends it.
+        # One day earlier: some models stamp the last day of the month, others the midnight that ends it.
         dates = dates - dt.timedelta(days=1)
     return np.array([12 * date.year + date.month - 1 for date in dates], np.int64)

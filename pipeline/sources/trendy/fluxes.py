@@ -1,6 +1,6 @@
-"""TRENDY-v9: monthly carbon fluxes of the dynamic global vegetation models -> gC m-2 month-1 on the 0.5 degree grid.
+"""TRENDY-v9: monthly carbon fluxes of the dynamic global vegetation models -> g C m-2 month-1 on the 0.5 degree grid.
 
-The files are global and long; a year of the rows and columns that a window needs is read at a time.
+The files are global and span centuries; only the rows and columns that a window needs are read, a year at a time.
 
 References
 ----------
@@ -30,9 +30,9 @@ _FLUXES: tuple[Variable, ...] = ("gpp", "ra", "rh")
 
 @dataclass(frozen=True, eq=False)
 class TrendyFluxes:
-    """Fluxes of one model on a window; months in order, rows from the north [gC m-2 month-1], NaN missing.
+    """Fluxes of one model on a window; months in order, rows from the north [g C m-2 month-1], NaN missing.
 
-    Values are per area of the model's cells, as the model gives them, averaged over those with values.
+    Values are per unit area of the model's cells, as in its files, averaged over the cells with values.
 
     Attributes
     ----------
@@ -43,9 +43,9 @@ class TrendyFluxes:
     coverage_TYX
         Share of each cell for which the model has all three, 0 to 1; a total is mean x coverage x area.
     partial
-        Cell-months of the model, in the part read, with some of the fluxes but not all: counted as without.
+        Number of cell-months of the model, in the part read, with some of the fluxes but not all; taken as missing.
     notes
-        What was derived, and from what.
+        Sentences on fluxes that were derived from others.
     """
 
     model: str
@@ -70,20 +70,20 @@ class TrendyFluxes:
 
     @property
     def missing(self) -> int:
-        """Cell-months of the window without data."""
+        """Number of cell-months of the window without data."""
         return int(np.isnan(self.gpp_TYX).sum())
 
 
 @dataclass(frozen=True, eq=False)
 class TrendyBiome:
-    """Net biome production of one model on a window: with fires, harvest and land use, positive where the land gains.
+    """Net biome production of one model on a window, including fires, harvest and land use; positive into the land.
 
     Attributes
     ----------
     months, coverage_TYX, partial, notes
-        As of `TrendyFluxes`.
+        As in `TrendyFluxes`.
     nbp_TYX
-        (months, rows, cols) [gC m-2 month-1], NaN missing.
+        (months, rows, cols) [g C m-2 month-1], NaN missing.
     """
 
     model: str
@@ -103,11 +103,11 @@ def read_trendy(
     Parameters
     ----------
     folder
-        Holds the model's files at any depth.
+        Folder of the model's files, at any depth.
     window
         A part of the grid of 0.5 degree (or another); `pipeline.sources.trendy.regrid.cover_box` makes one.
     table
-        A changed copy of the table of peculiarities; None is the one that ships.
+        A changed copy of the table of model peculiarities; None is the shipped one.
 
     Raises
     ------
@@ -117,12 +117,12 @@ def read_trendy(
     """
     request = _Request(folder, model, (table or load_models()).of(model), tuple(years), window)
     fields = request.read(_FLUXES)
-    # Single cells may be below 0 where a flux is derived; a mean is so only where the sign is another.
+    # A derived flux, such as ra = gpp - npp, may be below 0 in single cells; its mean is only with the opposite sign.
     for name, flux_TYX in zip(_FLUXES, fields.mean_FTYX, strict=True):
         if (total := np.nansum(flux_TYX)) < 0:
             raise UserError(
-                f"{folder}: {name} of {model} is {total / flux_TYX.size:g} gC m-2 month-1 in the mean, below 0; turn "
-                f"its sign in the file, or take it out of `derived` in the model's table"
+                f"{folder}: {name} of {model} is {total / flux_TYX.size:g} g C m-2 month-1 in the mean, below 0; "
+                f"change its sign in the file, or remove it from `derived` in the model's table"
             )
     notes = request.notes(_FLUXES)
     gpp_TYX, ra_TYX, rh_TYX = fields.mean_FTYX
@@ -134,7 +134,7 @@ def read_trendy(
 def read_biome_production(
     folder: Path, *, model: str, years: Sequence[int], window: LatLonGrid, table: ModelTable | None = None
 ) -> TrendyBiome:
-    """Return the net biome production of one model; parameters and faults are those of `read_trendy`."""
+    """Return the net biome production of one model; parameters and errors are those of `read_trendy`."""
     request = _Request(folder, model, (table or load_models()).of(model), tuple(years), window)
     fields = request.read(("nbp",))
     notes = request.notes(("nbp",))
@@ -143,7 +143,7 @@ def read_biome_production(
 
 @dataclass(frozen=True, eq=False)
 class _Fields:
-    """Fluxes on the window (fluxes, months, rows, cols), the share of it that they cover, and what was left out."""
+    """Fluxes on the window (fluxes, months, rows, cols), their coverage, and the number of partial cell-months."""
 
     mean_FTYX: Array
     coverage_TYX: Array
@@ -158,7 +158,7 @@ class _Fields:
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked of one model."""
+    """Years and window to read of one model."""
 
     folder: Path
     model: str
@@ -172,7 +172,7 @@ class _Request:
         return np.concatenate([np.datetime64(f"{year}-01", "M") + np.arange(12) for year in self.years])
 
     def notes(self, fluxes: Sequence[Variable]) -> tuple[str, ...]:
-        """Return what is derived, a sentence each."""
+        """Return a sentence on each derived flux."""
         derived = {flux: " - ".join(self.quirks.terms(flux)) for flux in fluxes if flux in self.quirks.derived}
         return tuple(f"{flux} of {self.model} is {difference}" for flux, difference in derived.items())
 
@@ -185,19 +185,19 @@ class _Request:
                 variable: stack.enter_context(open_flux(self.folder, variable=variable, quirks=self.quirks))
                 for variable in dict.fromkeys(chain.from_iterable(terms))
             }
-            # A year at a time: a file is up to 2 GB, a year of its block some MB.
+            # A year at a time: a file has up to 2 GB, a year of its block some MB.
             reader = _Reader.of(files, terms=terms, window=self.window)
             fields = _Fields.joined([reader.read_year(year) for year in self.years])
         if np.isnan(fields.mean_FTYX).all():
             raise UserError(
                 f"{self.folder}: {self.model} has no value in the window in {self.years[0]} to {self.years[-1]}; "
-                f"choose land, and see whether `fill` takes good values for missing ones"
+                f"choose a window on land, and check that no valid value is listed in `fill`"
             )
         return fields
 
     def _check(self, fluxes: Sequence[Variable]) -> None:
         if not self.years:
-            raise UserError(f"{self.folder}: no years of {self.model} are asked for; give one or more")
+            raise UserError(f"{self.folder}: no years of {self.model} are given; give one or more")
         for flux in fluxes:
             if flux in self.quirks.withheld:
                 raise UserError(
@@ -207,7 +207,7 @@ class _Request:
 
 @dataclass(frozen=True, eq=False)
 class _Reader:
-    """Open files, the fluxes to make of them, and the way to the window from the block of cells that it needs."""
+    """Open files, the variables behind each flux, and the weights from the block of cells that the window needs."""
 
     files: dict[Variable, FluxFile]
     terms: list[tuple[Variable, ...]]
@@ -221,20 +221,21 @@ class _Reader:
             if not _same_cells(first.cells, other.cells):
                 raise UserError(f"{first.path} and {other.path} have different cells; download them again")
         weights = Weights.between(first.cells, target=Cells.of(window))
-        # A window across the seam of the file's longitudes takes all columns: netCDF reads ranges.
+        # A window across the first and last column of the file takes all columns, since netCDF reads ranges only.
         block = rows, cols = weights.needed()
         if rows.stop == 0 or cols.stop == 0:
-            raise UserError(f"{first.path}: covers nothing of the window; use a global file or choose a window inside")
+            raise UserError(f"{first.path}: does not reach the window; use a global file, or choose a window inside it")
         return cls(files, terms, weights.within(block), block)
 
     def read_year(self, year: int) -> _Fields:
+        """Return the fluxes of a year on the window."""
         values = {variable: file.read_year(year, block=self.block) for variable, file in self.files.items()}
-        # Over the same area all, or reco and nee would add up fluxes of different places.
+        # Each flux over the same cells: else ra + rh, and that minus gpp, would mix fluxes of different areas.
         fluxes_FTYX = np.stack([_difference([values[variable] for variable in group]) for group in self.terms])
         valid_FTYX = np.isfinite(fluxes_FTYX)
-        whole_TYX = valid_FTYX.all(axis=0)
-        result = regrid(np.where(whole_TYX, fluxes_FTYX, np.nan), weights=self.weights)
-        partial = int((valid_FTYX.any(axis=0) & ~whole_TYX).sum())
+        complete_TYX = valid_FTYX.all(axis=0)
+        result = regrid(np.where(complete_TYX, fluxes_FTYX, np.nan), weights=self.weights)
+        partial = int((valid_FTYX.any(axis=0) & ~complete_TYX).sum())
         return _Fields(result.mean, result.coverage[0], partial)
 
 
@@ -244,5 +245,5 @@ def _same_cells(one: Cells, other: Cells) -> bool:
 
 
 def _difference(terms: list[Array]) -> Array:
-    """The first minus the others."""
+    """First term minus the others."""
     return terms[0] - sum(terms[1:], start=np.zeros_like(terms[0]))

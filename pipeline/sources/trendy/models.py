@@ -1,4 +1,4 @@
-"""What is peculiar to the files of each TRENDY-v9 model: a typed table, read from `trendy.toml`."""
+"""Peculiarities of the files of each TRENDY-v9 model: a typed table, read from `models.toml`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Terms = Annotated[tuple[Variable, ...], Field(min_length=2)]
 
 
 class ModelQuirks(BaseModel, frozen=True, extra="forbid"):
-    """How the files of one model are named and read; `trendy.toml` says what each entry means."""
+    """Names and layout of the files of one model; `models.toml` explains each entry."""
 
     names: tuple[str, ...] = Field(min_length=1)
     file: str
@@ -40,19 +40,19 @@ class ModelQuirks(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        """Faults of entries that are right by themselves."""
+        """Check entries that are valid alone but not together."""
         if absent := [part for part in ("{name}", "{variable}") if part not in self.file]:
-            raise ValueError(f"file lacks {', '.join(absent)}")
+            raise ValueError(f"file must contain {' and '.join(absent)}")
         if (self.months == "counted") != bool(self.first_years):
-            raise ValueError("first_years belong to counted months, and those need them")
+            raise ValueError('first_years must be given for months = "counted", and only then')
         return self
 
     def stored(self, variable: Variable) -> str:
-        """Name of a variable in the files and their names."""
+        """Return the name of a variable in the files and in their names."""
         return self.variables.get(variable, variable)
 
     def terms(self, variable: Variable) -> tuple[Variable, ...]:
-        """Variables that have files: the first of them minus the others is `variable`."""
+        """Return the variables with files whose difference, the first minus the others, is `variable`."""
         return self.derived.get(variable, (variable,))
 
 
@@ -64,18 +64,18 @@ class ModelTable(BaseModel, frozen=True, extra="forbid"):
     def of(self, model: str) -> ModelQuirks:
         """Return the entry of a model; raises `UserError` for one that is not in the table."""
         if model not in self.models:
-            raise UserError(f"TRENDY-v9 has no model {model!r}; name one of {', '.join(self.models)}")
+            raise UserError(f"TRENDY-v9 has no model {model!r}; choose one of {', '.join(self.models)}")
         return self.models[model]
 
 
 @cache
 def load_models(path: Path = SHIPPED) -> ModelTable:
-    """Return the table that ships, or a changed copy of it.
+    """Return the shipped table, or a changed copy of it.
 
     Raises
     ------
     UserError
-        If the file is unreadable or no TOML, or naming every unknown key and wrong entry.
+        If the file is not readable TOML, or naming every unknown key and wrong entry.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -85,9 +85,7 @@ def load_models(path: Path = SHIPPED) -> ModelTable:
     except ValidationError as error:
         raise UserError(f"{path}: {'; '.join(_fault(detail) for detail in error.errors())}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(
-            f"{path}: not a readable TOML file ({error}); start from a copy of the one that ships"
-        ) from None
+        raise UserError(f"{path}: not a readable TOML file ({error}); start from a copy of the shipped one") from None
 
 
 def _entry(name: str, entry: Any, *, defaults: dict[str, Any]) -> Any:

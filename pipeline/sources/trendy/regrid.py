@@ -3,6 +3,13 @@
 The overlap of two such cells is an overlap in the sine of latitude times an overlap in longitude, so the weights of a
 whole grid are two small matrices, and a field is regridded by two matrix products.
 
+The library xarray-regrid 0.4.2 was tried in place of this module. It leaves out missing values as this module does, but
+weights each part of a source row that a target row cuts by the area of the uncut row. On random fields of mean 100 and
+standard deviation 60, 30 % of them missing, regridded to 0.5 degree between 36 and 49 N, its largest error against a
+sum over all pairs of cells is 0.6 from rows of 1.25 degree, 1.4 from the Gaussian rows of T42, and 3e-14 where the rows
+are nested (1 degree); from rows of 2.5 degree to 1 degree it is 82 near the pole, where the outermost 0.5 degree stays
+empty besides. Here the largest error is 6e-14 in all of them. Coverage is not among the library's results.
+
 References
 ----------
 Jones (1999), Mon. Weather Rev. 127, 2204-2210, doi:10.1175/1520-0493(1999)127<2204:FASOCR>2.0.CO;2.
@@ -19,8 +26,10 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.grid.latlon import LatLonGrid
 
-UNEVEN_LAT, UNEVEN_LON = 0.25, 0.01  # how far one step may leave the usual one: Gaussian rows differ, columns do not
-_DECIMALS = 4  # of an edge [degree]; 32-bit coordinates are out by 1e-5, enough to reach into a neighbour's sliver
+# Relative deviation of a step from the median one. Gaussian rows differ among each other, columns do not.
+UNEVEN_LAT, UNEVEN_LON = 0.25, 0.01
+# Of an edge [degree]. 32-bit coordinates are off by 1e-5, so that edges which should coincide would overlap in slivers.
+_DECIMALS = 4
 
 Array = NDArray[np.float64]
 
@@ -76,7 +85,7 @@ def _midway(centres: Array, *, uneven: float, place: str) -> Array:
     """Edges between centres, the outermost half a step beyond the last ones."""
     steps = np.diff(centres)
     usual = np.median(steps) if steps.size else np.nan
-    # NaN, in a centre or for want of steps, fails this comparison too.
+    # NaN, from a missing centre or the median of no steps, fails this comparison too.
     if not (steps.size and usual != 0 and (np.abs(steps / usual - 1) <= uneven).all()):
         raise UserError(
             f"{place} {np.array2string(centres, threshold=6, precision=4)} are not evenly spaced centres of two cells "
@@ -135,7 +144,7 @@ class Weights:
 
 
 def _overlap(source: Array, target: Array) -> Array:
-    """Length that the intervals between edges share (targets, sources)."""
+    """Length of the overlap of the intervals between edges (targets, sources)."""
     low, high = np.minimum(source[:-1], source[1:]), np.maximum(source[:-1], source[1:])
     target_low, target_high = np.minimum(target[:-1], target[1:]), np.maximum(target[:-1], target[1:])
     shared = np.minimum(high, target_high[:, None]) - np.maximum(low, target_low[:, None])
@@ -149,10 +158,10 @@ class Regridded:
     Attributes
     ----------
     mean
-        Area-weighted mean (..., rows, cols) over the part of the source cells that has values; NaN where none has.
+        Area-weighted mean (..., rows, cols) over the parts of source cells with values; NaN where there are none.
     coverage
-        That part as a share of the target cell (..., rows, cols), 0 to 1. The integral of the source over the target is
-        the sum of mean x coverage x area, to rounding.
+        Share of the target cell (..., rows, cols) that these parts cover, 0 to 1. The integral of the source over the
+        target is the sum of mean x coverage x area, to rounding.
     """
 
     mean: Array
@@ -160,7 +169,17 @@ class Regridded:
 
 
 def regrid(field: NDArray[np.floating], *, weights: Weights) -> Regridded:
-    """Return a field (..., source rows, source cols), NaN where it has no value, on the target of `weights`."""
+    """Return a field (..., source rows, source cols; NaN is missing) on the target of `weights`.
+
+    Examples
+    --------
+    >>> source = Cells(lat_edges=np.array([2.0, 1.0, 0.0]), lon_edges=np.array([0.0, 1.0, 2.0]))
+    >>> target = Cells(lat_edges=np.array([2.0, 0.0]), lon_edges=np.array([0.0, 2.0]))
+    >>> field = np.array([[1.0, np.nan], [3.0, 5.0]])
+    >>> regridded = regrid(field, weights=Weights.between(source, target=target))
+    >>> regridded.mean.round(3), regridded.coverage.round(3)
+    (array([[3.]]), array([[0.75]]))
+    """
     valid = np.isfinite(field)
     area = _apply(weights, valid.astype(np.float64))
     total = _apply(weights, np.where(valid, field, 0.0))

@@ -13,8 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from pipeline.sources.bushels import GRAINS
-from pipeline.sources.quickstats import API_NAMES, EXPORT_CAP, HEADER, read_quickstats, write_quickstats
+from pipeline.sources.quickstats import (
+    API_NAMES,
+    EXPORT_CAP,
+    GRAINS,
+    HEADER,
+    read_quickstats,
+    write_quickstats,
+    yield_bu_ac,
+    yield_gc_m2,
+)
 
 CORN_ITEM, SOYBEAN_ITEM = (GRAINS[code].item for code in (1, 5))
 ROW = {
@@ -161,7 +169,7 @@ def test_one_poor_county_among_others_is_no_other_unit(export: Path) -> None:
 def test_other_headers_are_refused(export: Path) -> None:
     without = {name: value for name, value in ROW.items() if name != "Period"}
     _write(export, [without], header=[name for name in HEADER if name != "Period"])
-    with pytest.raises(UserError, match=r"which has \['source_desc'.*\] too"):
+    with pytest.raises(UserError, match=r"of which \['source_desc'.*\] is missing"):
         read_quickstats([export])
     export.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not a readable CSV file"):
@@ -176,7 +184,7 @@ def test_the_table_of_the_api_is_read_too(export: Path) -> None:
     assert result.counts.withheld == 1
 
 
-def test_a_file_as_long_as_the_longest_export_is_told(export: Path) -> None:
+def test_a_file_as_long_as_the_longest_export_is_reported(export: Path) -> None:
     line = ",".join(ROW.get(name, "") if name != "Data Item" else f'"{CORN_ITEM}"' for name in HEADER) + "\n"
     for rows, capped in ((EXPORT_CAP, True), (EXPORT_CAP - 1, False)):
         export.write_text(",".join(HEADER) + "\n" + line * rows)
@@ -236,3 +244,18 @@ def test_the_real_export_has_the_rows_that_the_csv_module_finds(realdata: Path) 
     assert drought.idxmin() == 2012  # the drought year
     assert 300 < drought.loc[2012] < 370
     assert 430 < drought.loc[2021] < 520
+
+
+def test_a_bushel_is_carbon_by_weight_area_moisture_and_carbon_content() -> None:
+    """The factors as published, from other constants: metric tons per pound, hectares per square metre."""
+    for code, published, moisture, carbon, pounds in ((1, 2.383915, 0.156, 0.45, 56), (5, 3.159454, 0.13, 0.54, 60)):
+        assert GRAINS[code].gc_m2_per_bu_ac == pytest.approx(published, abs=2e-6)
+        per_gc = 1 / carbon / (1 - moisture) * 0.00220462 / pounds / 0.000247105
+        assert 1 / GRAINS[code].gc_m2_per_bu_ac == pytest.approx(per_gc, rel=2e-6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(1, 300), st.sampled_from([1, 5])), min_size=1))
+def test_bushels_and_carbon_convert_both_ways(yields: list[tuple[float, int]]) -> None:
+    bushels, crop = (pd.Series(column) for column in zip(*yields, strict=True))
+    np.testing.assert_allclose(yield_bu_ac(yield_gc_m2(bushels, crop), crop), bushels)

@@ -71,7 +71,7 @@ def test_the_same_column_is_taken_always_and_named(
     np.testing.assert_allclose(tower.days["nee"], umol * DAILY)
 
 
-def test_columns_that_are_not_used_are_told(tmp_path: Path) -> None:
+def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
     notes = " ".join(_read(tmp_path, {"FC_1_1_1": 2.0, "FC_2_1_1": 1.0, "RECO_PI": 3.0, "RECO_PI_F": 4.0}).notes(0.75))
     assert "(RECO_PI_F, FC_1_1_1)" in notes
     assert "not used: FC_2_1_1, RECO_PI." in notes
@@ -121,16 +121,16 @@ def test_days_with_too_few_measurements_are_counted(tmp_path: Path) -> None:
     tower = _read(tmp_path, {"NEE_PI": nee}, days=3)
     assert list(tower.days["nee"].isna()) == [False, True, False]
     assert "Of the file's 3 days, 1 have less than 80%" in " ".join(tower.reading)
-    assert "1 lack some" in " ".join(tower.reading)
+    assert "1 have gaps" in " ".join(tower.reading)
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
         ({"H": 1.0}, "none of NEE_PI, NEE, FC has a value"),
-        ({"NEE_PI": -9999, "NEE_PI_F": 2.0}, r"filled columns such as NEE_PI_F are not taken"),
-        ({"NEE_PI": -4.0, "GPP_PI": -9.0}, "GPP_PI is -9 .* turn its sign"),
-        ({"NEE_PI": -4.0, "RECO_PI": -5.0}, "RECO_PI is -5 .* turn its sign"),
+        ({"NEE_PI": -9999, "NEE_PI_F": 2.0}, r"filled columns such as NEE_PI_F do not count"),
+        ({"NEE_PI": -4.0, "GPP_PI": -9.0}, "GPP_PI is -9 .* change its sign"),
+        ({"NEE_PI": -4.0, "RECO_PI": -5.0}, "RECO_PI is -5 .* change its sign"),
         ({"NEE_PI": "n/k"}, "NEE_PI holds values that are not numbers"),
         ({"FC": 632.0}, "100% of FC exceed 100 umol CO2 m-2 s-1"),
         ({"FC": -6999.0}, "100% of FC exceed 100 umol CO2 m-2 s-1"),

@@ -65,22 +65,22 @@ def test_every_mask_is_counted_in_the_notes(tmp_path: Path) -> None:
     assert "irrigated" in water
 
 
-def test_days_that_the_file_lacks_are_missing_not_dropped(tmp_path: Path) -> None:
+def test_days_without_a_row_are_missing_not_dropped(tmp_path: Path) -> None:
     tower = read_tower(_write(tmp_path, ROWS)).on(pd.date_range("2003-01-05", "2003-01-08"))
     assert list(tower.gpp) == [0, 5, 0, 0]
     assert not tower.scored(0).any()
 
 
-def test_only_whole_years_count_as_whole(tmp_path: Path) -> None:
+def test_only_years_with_every_day_are_complete(tmp_path: Path) -> None:
     stamps = pd.date_range("2003-12-31", "2005-12-30").strftime("%Y%m%d")
-    assert read_tower(_write(tmp_path, [f"{stamp},1,0,1,0,0,0,0" for stamp in stamps])).whole_years == [2004]
+    assert read_tower(_write(tmp_path, [f"{stamp},1,0,1,0,0,0,0" for stamp in stamps])).complete_years == [2004]
 
 
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
         (ROWS, COLUMNS.replace("NEE_VUT_REF,", "NEE_CUT_REF,"), "missing columns"),
-        (ROWS, COLUMNS.replace("TA_F", "NEE_VUT_REF"), "NEE_VUT_REF is there twice"),
+        (ROWS, COLUMNS.replace("TA_F", "NEE_VUT_REF"), "NEE_VUT_REF is given twice"),
         ([], COLUMNS, "holds no rows"),
         ([ROWS[0], ROWS[0]], COLUMNS, "'20030101' in row 2"),
         ([ROWS[1], ROWS[0]], COLUMNS, "'20030101' in row 2"),
@@ -88,7 +88,7 @@ def test_only_whole_years_count_as_whole(tmp_path: Path) -> None:
         ([ROWS[0], ROWS[1].replace("20030102", "2003013")], COLUMNS, "'2003013' in row 2"),
         ([ROWS[0], ROWS[1].replace("20030102", "20030230")], COLUMNS, "'20030230' in row 2"),
         ([ROWS[0].replace("-2", "low")], COLUMNS, "NEE_VUT_REF holds values that are not numbers, 'low' in row 1"),
-        ([ROWS[0], ROWS[1].replace("0.9", "2")], COLUMNS, "NEE_VUT_REF_QC reaches from 1 to 2"),
+        ([ROWS[0], ROWS[1].replace("0.9", "2")], COLUMNS, "NEE_VUT_REF_QC ranges from 1 to 2"),
         ([row.replace(",3,", ",300,") for row in ROWS], COLUMNS, "exceed 50 g C m-2 d-1 .* kg C ha-1"),
         (["200301,1,-2,1.0,3,5.5,4,6"], COLUMNS, "monthly file; give the DD, HH or HR file"),
         (["2003,1,-2,1.0,3,5.5,4,6"], COLUMNS, "yearly file; give the DD, HH or HR file"),
@@ -100,7 +100,7 @@ def test_faulty_files_are_refused_by_name(tmp_path: Path, rows: list[str], colum
         read_tower(_write(tmp_path, rows, columns=columns))
 
 
-def test_a_lone_spike_is_missing_and_told(tmp_path: Path) -> None:
+def test_a_lone_spike_is_missing_and_counted(tmp_path: Path) -> None:
     stamps = pd.date_range("2003-01-01", periods=200).strftime("%Y%m%d")
     rows = [f"{stamp},1,-2,1,3,5,3,5" for stamp in stamps]
     tower = read_tower(_write(tmp_path, [rows[0].replace("-2", "-60"), *rows[1:]]))
@@ -130,13 +130,13 @@ def test_the_step_that_ends_at_midnight_belongs_to_the_day_that_it_began_in(tmp_
     np.testing.assert_allclose(days["nee"], [GC_PER_UMOL * 86400, 0])
 
 
-def test_a_day_that_lacks_a_step_is_missing_and_told(tmp_path: Path) -> None:
+def test_a_day_with_a_missing_step_is_missing_and_counted(tmp_path: Path) -> None:
     rows = _steps(np.full(144, 2.0))
     absent, marked = rows[:10] + rows[11:], [*rows[:60], rows[60].replace(",2.0,", ",-9999,"), *rows[61:]]
     for given, day in ((absent, 0), (marked, 1)):
         tower = read_tower(_write(tmp_path, given, columns=STEP_COLUMNS))
         assert list(np.flatnonzero(tower.days["nee"].isna())) == [day]
-        assert "of the file's 3 days, 1 lack a step of NEE" in " ".join(tower.reading)
+        assert "of the file's 3 days, 1 have a gap in NEE" in " ".join(tower.reading)
 
 
 def test_quality_of_a_day_is_its_share_of_measured_and_well_filled_steps(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_steps_out_of_place_are_refused_with_their_row(tmp_path: Path) -> None:
         read_tower(_write(tmp_path, _steps(np.full(8, 2.0), start="2003-03-08 00:10"), columns=STEP_COLUMNS))
 
 
-def test_steps_in_another_unit_are_refused_or_told(tmp_path: Path) -> None:
+def test_steps_in_another_unit_are_refused_or_reported(tmp_path: Path) -> None:
     hours = np.arange(40 * 24)
     umol = 5 - 30 * np.clip(np.sin(2 * np.pi * (hours - 6) / 24), 0, None)
 
@@ -194,7 +194,7 @@ def test_the_real_tower_has_the_figures_that_its_index_gives(realdata: Path) -> 
     tower = read_tower(next((realdata / "fluxnet").glob("*_DD_*.csv")))
     assert len(tower.days) == 1312
     assert (tower.gpp < 0).sum() == 421
-    assert tower.whole_years == [2002, 2003, 2004]
+    assert tower.complete_years == [2002, 2003, 2004]
     assert tower.reading == ()
     product_gap = np.abs(tower.gpp - tower.days["gpp_product"])  # what the product leaves of the balance open
     assert product_gap.mean() == pytest.approx(0.167, abs=0.001)

@@ -22,7 +22,13 @@ from pipeline.sources.trendy.regrid import Cells, cover_box
 Array = NDArray[np.float64]
 YEAR = 2008  # a leap year
 WINDOW = cover_box((-96, 39, -92, 43))
-STRENGTH = {"gpp": 6.0, "npp": 3.5, "ra": 2.5, "rh": 2.0, "nbp": 1.5}  # gC m-2 d-1; ra = gpp - npp, nbp = gpp - ra - rh
+STRENGTH = {
+    "gpp": 6.0,
+    "npp": 3.5,
+    "ra": 2.5,
+    "rh": 2.0,
+    "nbp": 1.5,
+}  # g C m-2 d-1; ra = gpp - npp, nbp = gpp - ra - rh
 NOLEAP = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 
 
@@ -38,7 +44,7 @@ def cols(degree: float, *, first: float = -180) -> Array:
 
 @dataclass(frozen=True)
 class Format:
-    """How a model's generated files look: axes, time and what is odd about them."""
+    """Layout of a model's generated files: axes, time and peculiarities."""
 
     lat: Array
     lon: Array
@@ -130,7 +136,7 @@ def pattern(cells: Cells) -> Array:
 
 
 def truth(variable: str, *, february: int, grid: LatLonGrid = WINDOW) -> Array:
-    """The flux on the window (12, rows, cols) [gC m-2 month-1]."""
+    """The flux on the window (12, rows, cols) [g C m-2 month-1]."""
     days = NOLEAP + (february - 28) * (np.arange(12) == 1)
     return STRENGTH[variable] * (season() * days)[:, None, None] * pattern(Cells.of(grid))
 
@@ -193,7 +199,7 @@ def read(folder: Path, model: str, table: ModelTable | None = None) -> TrendyFlu
 
 
 def table_with(model: str, **entries: object) -> ModelTable:
-    """The table that ships, one model's entries changed."""
+    """The shipped table with changed entries of one model."""
     table = load_models().model_dump()
     table["models"][model] |= entries
     return ModelTable.model_validate(table)
@@ -235,7 +241,7 @@ def test_rows_of_generated_yibs_are_centred_on_whole_degrees(tmp_path: Path) -> 
     np.testing.assert_allclose(result.gpp_TYX[0], gpp[np.ix_(rows_of_window, cols_of_window)], rtol=1e-6)
 
 
-def test_lpj_guess_is_refused_for_want_of_monthly_rh_but_gives_its_biome_production(tmp_path: Path) -> None:
+def test_lpj_guess_is_refused_without_monthly_rh_but_gives_its_biome_production(tmp_path: Path) -> None:
     write_model(tmp_path, "LPJ-GUESS")
     with pytest.raises(UserError, match="LPJ-GUESS has no monthly rh: its rh is yearly"):
         read(tmp_path, "LPJ-GUESS")
@@ -250,18 +256,20 @@ def test_biome_production_is_derived_for_dlem_and_refused_for_cable_pop(tmp_path
     result = read_biome_production(tmp_path, model="DLEM", years=[YEAR], window=WINDOW)
     np.testing.assert_allclose(result.nbp_TYX, truth("nbp", february=28), rtol=1e-5)
     assert result.notes == ("nbp of DLEM is gpp - ra - rh",)
-    with pytest.raises(UserError, match="CABLE-POP has no monthly nbp: TRENDY-v9 has none"):
+    with pytest.raises(UserError, match="CABLE-POP has no monthly nbp: TRENDY-v9 has no nbp of CABLE-POP"):
         read_biome_production(tmp_path, model="CABLE-POP", years=[YEAR], window=WINDOW)
 
 
-def test_an_absent_file_is_named_with_what_is_known_about_it(tmp_path: Path) -> None:
+def test_a_missing_file_is_named_with_the_advice_of_the_table(tmp_path: Path) -> None:
     for present, absent in ((("gpp",), "ra"), (("gpp", "ra"), "rh")):
         write_model(tmp_path, "OCN", replace(FORMATS["OCN"], variables=present))
-        with pytest.raises(UserError, match=rf"no OCN_S3_{absent}\.nc; users of S2 found OCN's ra and rh in S1 alone"):
+        with pytest.raises(
+            UserError, match=rf"OCN_S3_{absent}\.nc is missing; users of S2 found OCN's ra and rh in S1 alone"
+        ):
             read(tmp_path, "OCN")
-    with pytest.raises(UserError, match=r"no LPJwsl_S3_gpp\.nc or LPJ_S3_gpp\.nc; download"):
+    with pytest.raises(UserError, match=r"LPJwsl_S3_gpp\.nc or LPJ_S3_gpp\.nc is missing; download"):
         read(tmp_path, "LPJwsl")
-    with pytest.raises(UserError, match=r"no model 'LPJ'; name one of CABLE-POP, CLASSIC"):
+    with pytest.raises(UserError, match=r"no model 'LPJ'; choose one of CABLE-POP, CLASSIC"):
         read(tmp_path, "LPJ")
 
 
@@ -312,7 +320,7 @@ def test_fields_declared_missing_are_missing_and_other_years_are_counted(tmp_pat
         read_trendy(tmp_path, model="ORCHIDEE-CNP", years=[2007], window=WINDOW)
 
 
-def test_only_the_months_and_rows_that_are_wanted_are_read(tmp_path: Path) -> None:
+def test_only_the_months_and_rows_that_are_needed_are_read(tmp_path: Path) -> None:
     write_model(tmp_path, "LPX-Bern")
     with netCDF4.Dataset(tmp_path / "LPX-Bern/S3/LPX-Bern_S3_gpp.nc", "a") as file:
         january = 12 * (YEAR - 1700)
@@ -356,7 +364,7 @@ def test_counted_months_must_end_with_the_simulations(tmp_path: Path) -> None:
 
 def test_a_unit_that_cannot_be_decoded_is_refused_and_counted_on_request(tmp_path: Path) -> None:
     write_model(tmp_path, "OCN", replace(FORMATS["OCN"], units="months since 1700-01-16", calendar="standard"))
-    with pytest.raises(UserError, match=r"OCN_S3_gpp\.nc: time in 'months since 1700-01-16' cannot be told"):
+    with pytest.raises(UserError, match=r"OCN_S3_gpp\.nc: time in 'months since 1700-01-16' cannot be decoded"):
         read(tmp_path, "OCN")
     table = table_with("OCN", months="counted", first_years=[1700], calendar="noleap")
     np.testing.assert_allclose(read(tmp_path, "OCN", table).gpp_TYX, truth("gpp", february=28), rtol=1e-3)
@@ -464,7 +472,7 @@ def test_several_levels_no_variable_and_an_axis_without_values_are_refused(tmp_p
     for axes, name, fault in (
         (("time", "level", "lat", "lon"), "gpp", "has axes"),
         (("time",), "gpp", "has axes"),
-        (("time", "lat", "lon"), "flux", "has no variable gpp but flux"),
+        (("time", "lat", "lon"), "flux", "has no variable gpp, only flux"),
         (("time", "lat", "lon"), "gpp", "axis lat has no values"),
     ):
         with netCDF4.Dataset(tmp_path / "DLEM_S3_gpp.nc", "w") as file:
@@ -478,7 +486,7 @@ def test_several_levels_no_variable_and_an_axis_without_values_are_refused(tmp_p
 def test_a_window_that_the_file_does_not_reach_is_refused(tmp_path: Path) -> None:
     form = replace(FORMATS["SDGVM"], lon=np.arange(0.5, 40))
     write_model(tmp_path, "SDGVM", form)
-    with pytest.raises(UserError, match=r"SDGVM_S3_gpp\.nc: covers nothing of the window"):
+    with pytest.raises(UserError, match=r"SDGVM_S3_gpp\.nc: does not reach the window"):
         read(tmp_path, "SDGVM")
 
 
@@ -507,9 +515,9 @@ def test_damage_among_the_values_is_named_too(tmp_path: Path) -> None:
     [
         ("colour = 1", "models.ORCHIDEE.colour: Extra inputs"),
         ('months = "guessed"', "models.ORCHIDEE.months: Input should be 'decoded' or 'counted'"),
-        ('months = "counted"', "models.ORCHIDEE: .*first_years belong to counted months"),
-        ("first_years = [1700]", "models.ORCHIDEE: .*first_years belong to counted months"),
-        ('file = "OCN_S3.nc"', r"models.ORCHIDEE: .*file lacks \{name\}, \{variable\}"),
+        ('months = "counted"', "models.ORCHIDEE: .*first_years must be given for months = .counted., and only then"),
+        ("first_years = [1700]", "models.ORCHIDEE: .*first_years must be given for months = .counted., and only then"),
+        ('file = "OCN_S3.nc"', r"models.ORCHIDEE: .*file must contain \{name\} and \{variable\}"),
         ('derived = { ra = ["gpp"] }', "models.ORCHIDEE.derived.ra: .*at least 2"),
         ('derived = { ra = ["gpp", "lai"] }', "models.ORCHIDEE.derived.ra.1: Input should be"),
         ("fill = [", "not a readable TOML file"),
@@ -525,7 +533,7 @@ def test_faults_of_a_table_are_named(tmp_path: Path, entry: str, fault: str) -> 
         load_models(changed)
 
 
-def test_a_table_that_is_absent_or_no_table_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_malformed_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.toml: not a readable TOML file"):
         load_models(tmp_path / "none.toml")
     (tmp_path / "flat.toml").write_text("models.OCN = 3\nextra = 1")
