@@ -4,7 +4,7 @@ Source: US Census Bureau, Cartographic Boundary Files 2016, `cb_2016_us_county_5
 carried by the Python package plotly-geo (MIT). Works of the US government, in the public domain. `regions.pack` made
 `counties.npz` from them.
 
-NAD83 longitudes and latitudes are taken for WGS84 ones throughout: they differ by 1 to 2 m, the cells measure 232 m.
+Longitudes and latitudes in NAD83 are used as if in WGS84: they differ by 1 to 2 m, and cells measure 232 m.
 
 References
 ----------
@@ -23,19 +23,19 @@ from numpy.typing import NDArray
 from shapely import GeometryType, MultiPolygon, Polygon
 
 COUNTIES_FILE = Path(__file__).with_name("counties.npz")
-STEP_DEGREE = 1e-6  # the Census gives six decimals for all but 4 % of vertices; these move by 6 cm at most
+STEP_DEGREE = 1e-6  # the Census gives more than six decimals for 4 % of vertices; rounding moves them by 6 cm at most
 
 
 @dataclass(frozen=True)
 class Zone:
-    """A county, or the part of it inside a region.
+    """A county, or its part inside a region.
 
     Attributes
     ----------
     fips
         Five-digit FIPS code: two digits of the state, three of the county.
     name
-        Name of the county without "County", as the Census spells it.
+        Name of the county without "County", in the spelling of the Census.
     state
         Postal abbreviation of the state.
     geometry
@@ -50,7 +50,13 @@ class Zone:
 
 @cache
 def counties() -> tuple[Zone, ...]:
-    """Return all counties of the contiguous states in the order of their FIPS codes."""
+    """Return all counties of the contiguous states in the order of their FIPS codes.
+
+    Examples
+    --------
+    >>> [(zone.name, zone.state) for zone in counties() if zone.fips == "17019"]
+    [('Champaign', 'IL')]
+    """
     with np.load(COUNTIES_FILE, allow_pickle=False) as packed:
         geometries = unpack_geometries({name: packed[name] for name in packed.files if name.startswith("geometry_")})
         labels = (packed[name].tolist() for name in ("fips", "name", "state"))
@@ -60,8 +66,8 @@ def counties() -> tuple[Zone, ...]:
 def pack_geometries(geometries: NDArray[np.object_]) -> dict[str, NDArray[np.generic]]:
     """Return multipolygons as small integer arrays: steps between vertices [1e-6 degree] and lengths of the parts.
 
-    The bytes of the steps are stored place by place (all lowest bytes, then all second ones ...): steps are short, so
-    the high bytes are nearly constant and compress to nothing.
+    The bytes of the steps are stored by significance (all lowest bytes, then all second ones ...): as steps are short,
+    the high bytes are nearly constant and compress to almost nothing.
     """
     _, coordinates, offsets = shapely.to_ragged_array(geometries)
     steps = np.diff(np.round(coordinates / STEP_DEGREE).astype("<i4"), axis=0, prepend=np.int32(0))

@@ -14,7 +14,7 @@ NOT_CONTIGUOUS = {"AK", "HI", "AS", "GU", "MP", "PR", "VI"}
 
 
 def main() -> None:
-    """Read plotly-geo's shapes and write `counties.npz`, the same bytes each time."""
+    """Write `counties.npz` from the shapes of plotly-geo; each time the same bytes."""
     with as_file(files("_plotly_geo") / "package_data") as folder:
         county = pyogrio.read_dataframe(folder / "cb_2016_us_county_500k.shp").sort_values("GEOID")
         state = pyogrio.read_dataframe(folder / "cb_2016_us_state_500k.shp", read_geometry=False)

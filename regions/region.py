@@ -1,4 +1,4 @@
-"""The region: its counties, years, crop mask and tiles, read from a TOML file and checked."""
+"""A region: its counties, years, crop mask and tiles, read from a TOML file and validated."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ _OPTIONAL = {"states", "counties", "bbox", "mask_years", "crop_threshold", "tile
 
 
 class RegionError(ValueError):
-    """A region's file is missing or wrong; the message names every fault in it."""
+    """The file of a region is missing or invalid; the message names all its faults."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """What is mapped, over which years.
+    """Area and years of the maps.
 
     Attributes
     ----------
     name
         Name of the region's file without its suffix.
     title
-        A line for people.
+        Title for people, one line.
     states
-        Postal abbreviations of the states mapped whole.
+        Postal abbreviations of states mapped entirely.
     counties
-        Five-digit FIPS codes of counties mapped besides the states.
+        Five-digit FIPS codes of further counties.
     bbox
-        West, south, east and north [degree] to which the counties are clipped; alone, it selects all that it meets.
+        West, south, east and north [degree] of a box to which the counties are clipped; without states and counties,
+        all counties that meet it are mapped.
     first_year, last_year
-        Years of the region, both included. The first two spin the carried state up.
+        First and last year, both included. The first two years also serve as spin-up of the carried state.
     mask_years
-        Years over which the crop fraction is averaged to decide which cells are modelled.
+        Years over which the crop fraction is averaged for the mask of modelled cells.
     crop_threshold
-        Least mean fraction of corn and soybean of a modelled cell, 0 to 1.
+        Lowest mean fraction of corn and soybean of a modelled cell, 0 to 1.
     tile_cells
         Edge of a tile in cells; divides the 4800 of a MODIS tile.
     """
@@ -66,36 +67,42 @@ class Region:
 
     @property
     def spinup_years(self) -> tuple[int, int]:
-        """The two years run once before the first, to fill the carried state."""
+        """The two years that are simulated once before the first, to initialise the carried state."""
         return self.first_year, self.first_year + 1
 
 
 def load_region(name_or_path: str | Path) -> Region:
-    """Return a region of this package by its name, or a user's own by the path of its TOML file.
+    """Return a region of this package by name, or a user's own by the path of its TOML file.
 
     Raises
     ------
     RegionError
-        No such region, no TOML, or a wrong file; all faults of the file are in the one message.
+        If there is no such region, or naming all faults of its file.
+
+    Examples
+    --------
+    >>> region = load_region("demo")
+    >>> region.years, region.tile_cells, [zone.name for zone in zones(region)]
+    ((2010, 2011, 2012), 48, ['Logan', 'Menard', 'Sangamon'])
     """
     path = _file(name_or_path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RegionError(f"region {path} is not TOML: {error}") from error
+        raise RegionError(f"region {path} is not valid TOML: {error}") from error
     if faults := list(_faults(table)):
         raise RegionError(f"region {path}: {'; '.join(faults)}")
     region = _region(path.stem, table)
     if not zones(region):
-        raise RegionError(f"region {path}: no county lies in bbox {list(region.bbox or ())}; widen it")
+        raise RegionError(f"region {path}: bbox {list(region.bbox or ())} meets none of the counties; move or widen it")
     return region
 
 
 @cache
 def zones(region: Region) -> tuple[Zone, ...]:
-    """Return the region's counties, clipped to its bbox; they do not overlap, and the region is their union."""
-    whole = not region.states and not region.counties
-    chosen = (zone for zone in counties() if whole or zone.state in region.states or zone.fips in region.counties)
+    """Return the counties of a region, clipped to its bbox; they do not overlap, and the region is their union."""
+    by_box_only = not region.states and not region.counties
+    chosen = (zone for zone in counties() if by_box_only or zone.state in region.states or zone.fips in region.counties)
     if region.bbox is None:
         return tuple(chosen)
     clipped = (_clip(zone, shapely.box(*region.bbox)) for zone in chosen)
@@ -103,7 +110,7 @@ def zones(region: Region) -> tuple[Zone, ...]:
 
 
 def _clip(zone: Zone, box: shapely.Polygon) -> Zone:
-    """Return the part of the zone inside the box, without the points and lines in which they merely touch."""
+    """Return the part of the zone inside the box, without points and lines where the two only touch."""
     parts = shapely.get_parts(shapely.intersection(zone.geometry, box))
     return Zone(zone.fips, zone.name, zone.state, shapely.MultiPolygon([part for part in parts if part.area > 0]))
 
@@ -114,7 +121,7 @@ def _file(name_or_path: str | Path) -> Path:
         path = Path(__file__).with_name(f"{name_or_path}.toml")
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in Path(__file__).parent.glob("*.toml")))
-        raise RegionError(f"no region {str(name_or_path)!r}: name one of {names}, or give the path of a .toml file")
+        raise RegionError(f"no region {str(name_or_path)!r}: choose one of {names}, or give the path of a .toml file")
     return path
 
 
@@ -141,11 +148,11 @@ def _bbox(degrees: list[float]) -> tuple[float, float, float, float]:
 
 def _faults(table: Mapping[str, Any]) -> Iterator[str]:
     for key in sorted(table.keys() - _REQUIRED - _OPTIONAL):
-        yield f"unknown key {key!r}, known are {', '.join(sorted(_REQUIRED | _OPTIONAL))}"
+        yield f"key {key!r} is unknown; the keys are {', '.join(sorted(_REQUIRED | _OPTIONAL))}"
     for key in sorted(_REQUIRED - table.keys()):
         yield f"{key} is missing"
     if not table.keys() & {"states", "counties", "bbox"}:
-        yield "the area is empty, give states, counties or bbox"
+        yield "no area is given; set states, counties or bbox"
     yield from _area_faults(table)
     yield from _year_faults(table)
     if not isinstance(table.get("title", ""), str):
@@ -154,7 +161,7 @@ def _faults(table: Mapping[str, Any]) -> Iterator[str]:
         yield f"crop_threshold {table['crop_threshold']!r} is not a number from 0 to 1"
     cells = table.get("tile_cells", 240)
     if type(cells) is not int or cells < 1 or MODIS_TILE_CELLS % cells:
-        yield f"tile_cells {cells!r} does not divide the {MODIS_TILE_CELLS} cells of a MODIS tile, take 240 or 48"
+        yield f"tile_cells {cells!r} does not divide the {MODIS_TILE_CELLS} cells of a MODIS tile; choose 240 or 48"
 
 
 def _area_faults(table: Mapping[str, Any]) -> Iterator[str]:
@@ -168,12 +175,12 @@ def _area_faults(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unknown(table: Mapping[str, Any], key: str, *, known: Sequence[str]) -> Iterator[str]:
-    """Yield a fault for each entry of a list that is not among the known ones, or for what is no list or empty."""
+    """Yield a fault for each unknown entry of a list, or one if it is empty or not a list."""
     entries = table.get(key, ["-"])
     if not isinstance(entries, list) or not entries:
         yield f"{key} {entries!r} is not a list with at least one entry"
     elif key in table:
-        yield from (f"{entry!r} is not among the {len(known)} known {key}" for entry in entries if entry not in known)
+        yield from (f"{entry!r} is not one of the {len(known)} known {key}" for entry in entries if entry not in known)
 
 
 def _year_faults(table: Mapping[str, Any]) -> Iterator[str]:
@@ -182,7 +189,7 @@ def _year_faults(table: Mapping[str, Any]) -> Iterator[str]:
     if not (_is_year(first) and _is_year(last)):
         return
     if last <= first:
-        yield f"last_year {last} must be after first_year {first}, since the spin-up takes two years"
+        yield f"last_year {last} must be later than first_year {first}, since the spin-up needs two years"
     mask = table.get("mask_years", [first])
     if not isinstance(mask, list) or not mask or not all(_is_year(year) and first <= year <= last for year in mask):
         yield f"mask_years {mask!r} is not a list of years from {first} to {last}"
@@ -193,5 +200,5 @@ def _is_year(value: object) -> TypeGuard[int]:
 
 
 def _number(value: object) -> float:
-    """Return a number of the file as a float, and NaN, which fails every comparison, for anything else."""
+    """Return a number of the file as a float; anything else as NaN, which fails every comparison."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")

@@ -30,10 +30,9 @@ def archives(
     ] = None,
 ) -> None:
     """Write small, complete, synthetic archives in the exact formats of the real products."""
-    from pipeline.cli.tour import percent
     from pipeline.console import console, progress_bars
     from pipeline.demo.archives import SEED, write_archives
 
     with progress_bars() as report:
-        write_archives(folder, seed=SEED if seed is None else seed, progress=percent(report))
+        write_archives(folder, seed=SEED if seed is None else seed, progress=report)
     console.print(f"{folder}: synthetic archives; point a run file's [archives] at its folders")

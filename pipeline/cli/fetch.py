@@ -25,7 +25,7 @@ def fetch(
         str | None, typer.Option(help="pattern of SLOPE file names, such as 'GPP.*.tif'; default *GPP*")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="verify the checksums of files already fetched, too")
+        bool, typer.Option("--verify", help="also verify the checksums of files fetched earlier")
     ] = False,
     parallel: Annotated[int, typer.Option(min=1, max=16, help="files at a time")] = 4,
     list_links: Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import config
@@ -56,17 +55,8 @@ def _archives(folder: Path) -> None:
         return
     partial = folder.with_name(f".{folder.name}.partial")
     with progress_bars() as report:
-        write_archives(partial, progress=percent(report))
+        write_archives(partial, progress=report)
     partial.rename(folder)
-
-
-def percent(report: Callable[[str, int, int], None]) -> Callable[[str, float], None]:
-    """Show shares of 1 as per cent."""
-
-    def show(what: str, share: float) -> None:
-        report(what, round(100 * share), 100)
-
-    return show
 
 
 def _compute(job: Job, executor: Executor) -> None:

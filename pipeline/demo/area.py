@@ -1,4 +1,4 @@
-"""Where and when the demo is: the region's grid, the 30 m pixels and the NLDAS-2 cells around it."""
+"""Place and years of the demo: the region's grid, and the 30 m pixels and NLDAS-2 cells around it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ Integers = NDArray[np.int64]
 CENTRE_LONGITUDE, CENTRE_LATITUDE = -89.5, 40.0
 ALBERS = "EPSG:5070"
 PIXEL_M, PIXEL_EDGE_M = 30.0, 15.0
-"""Size of a pixel, and its edges modulo its size."""
+"""Size of a pixel, and the position of its edges modulo its size, which is not 0 in the national rasters either."""
 MARGIN_M = 1500.0
+"""Margin of the clip around the grid, as a user clips a state: readers must cope with rasters that end nearby."""
 
 
 @cache
 def demo_grid() -> Grid:
-    """Return the smallest rectangle of tiles around the demo region's box."""
+    """Return the smallest rectangle of tiles around the bounding box of the demo region."""
     region = load_region("demo")
     assert region.bbox is not None
     west, south, east, north = region.bbox
@@ -42,13 +43,13 @@ def demo_years() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels of an Albers raster that lie on the demo's grid or within its margin.
+    """The pixels of an Albers raster on the demo's grid or within its margin.
 
     Attributes
     ----------
     inside : (rows, cols) True for those pixels.
-    transform : of the raster, [m].
-    longitude, latitude : (n,) of the centres of the pixels inside, row by row, in degrees.
+    transform : transform of the raster [m].
+    longitude, latitude : (n,) centres of the pixels inside, row by row [degree].
     """
 
     inside: Bools
@@ -57,7 +58,7 @@ class Pixels:
     latitude: Array
 
     def paint(self, values: NDArray[np.generic], *, outside: int) -> NDArray[np.generic]:
-        """Return the raster (rows, cols) of `values` (n,), with `outside` where the clip ends."""
+        """Return the raster (rows, cols) of `values` (n,), with `outside` beyond the clip."""
         raster = np.full(self.inside.shape, outside, dtype=values.dtype)
         raster[self.inside] = values
         return raster
@@ -69,6 +70,7 @@ def albers_pixels() -> Pixels:
     x, y = to_albers.transform(*_corners(grid))
     x_edges, y_edges = _pixel_edges(x), _pixel_edges(y)[::-1]
     centres = np.meshgrid((x_edges[:-1] + x_edges[1:]) / 2, (y_edges[:-1] + y_edges[1:]) / 2)
+    # The grid is slanted in the Albers plane: the raster has corners without data, as clips of real products do.
     longitude, latitude = to_albers.transform(*centres, direction="INVERSE")
     inside = _within_margin(grid, longitude, latitude)
     transform = Affine(PIXEL_M, 0, x_edges[0], 0, -PIXEL_M, y_edges[0])
@@ -82,7 +84,7 @@ def _corners(grid: Grid) -> tuple[Array, Array]:
 
 
 def _pixel_edges(values_m: Array) -> Array:
-    """Edges of the pixels from below the least to above the greatest value, with the margin."""
+    """Edges of the pixels from below the lowest to above the highest value, with the margin."""
     first, last = (
         (limit - PIXEL_EDGE_M) // PIXEL_M for limit in (values_m.min() - MARGIN_M, values_m.max() + MARGIN_M)
     )
@@ -97,12 +99,12 @@ def _within_margin(grid: Grid, longitude: Array, latitude: Array) -> Bools:
 
 @dataclass(frozen=True)
 class NldasCells:
-    """The demo's window of the NLDAS-2 grid; its cells are numbered row by row from the south-west.
+    """The demo's window of the NLDAS-2 grid; cells are numbered row by row from the south-west.
 
     Attributes
     ----------
-    row_latitude : (rows,) centres, ascending, in degrees.
-    col_longitude : (cols,) centres, ascending, in degrees.
+    row_latitude : (rows,) centres, ascending [degree].
+    col_longitude : (cols,) centres, ascending [degree].
     """
 
     row_latitude: Array
@@ -115,16 +117,16 @@ class NldasCells:
 
     @property
     def latitude(self) -> Array:
-        """(cells,) centres, in degrees."""
+        """Centres of the cells (cells,) [degree]."""
         return np.repeat(self.row_latitude, self.col_longitude.size)
 
     @property
     def longitude(self) -> Array:
-        """(cells,) centres, in degrees."""
+        """Centres of the cells (cells,) [degree]."""
         return np.tile(self.col_longitude, self.row_latitude.size)
 
     def holding(self, longitude: Array, latitude: Array) -> Integers:
-        """Return the number of the cell in which each point lies."""
+        """Return the number of the cell of each point."""
         row = np.floor((latitude - self.row_latitude[0]) / CELL_DEGREE + 0.5)
         col = np.floor((longitude - self.col_longitude[0]) / CELL_DEGREE + 0.5)
         return np.asarray(row * self.col_longitude.size + col, dtype=np.int64)
@@ -132,6 +134,6 @@ class NldasCells:
 
 @cache
 def nldas_cells() -> NldasCells:
-    """Return the NLDAS-2 cells that meet the demo's grid, and one more on every side, as a subsetter gives them."""
+    """Return the NLDAS-2 cells that meet the demo's grid and one more on every side, as in a user's subset."""
     window = Window.around(*_corners(demo_grid()), margin=1)
     return NldasCells(window.latitudes, window.longitudes)

@@ -1,4 +1,4 @@
-"""Cropland Data Layer of the demo: the land cover of a year as classified from space, a few pixels wrongly."""
+"""Cropland Data Layer of the demo: land cover of a year as classified from satellite images, with a few errors."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from pipeline.demo.landscape import (
     Codes,
 )
 
-BACKGROUND = 0
+BACKGROUND = 0  # also of places without data: the product has no nodata value of its own
 CONFUSED = (CORN, SOYBEAN, PASTURE)
 CONFUSION = 0.01
-"""Share of the pixels to which the classifier gives one of the codes CONFUSED at random."""
+"""Share of the pixels that are given one of the codes CONFUSED at random: isolated wrong pixels, as in the product."""
 COLOURS = {
     BACKGROUND: (0, 0, 0),
     CORN: (255, 211, 0),
@@ -39,7 +39,7 @@ COLOURS = {
     FOREST: (147, 204, 147),
     PASTURE: (232, 255, 191),
 }
-"""Red, green and blue of the product's colour table."""
+"""Red, green and blue of the product's colour table, which readers must not take for bands."""
 
 
 def classified(rng: np.random.Generator, *, codes: Codes) -> Codes:
@@ -49,7 +49,7 @@ def classified(rng: np.random.Generator, *, codes: Codes) -> Codes:
 
 
 def write_layer(path: Path, *, pixels: Pixels, codes: Codes) -> None:
-    """Write the codes (n,) on the pixels: strips without compression, a colour table and no nodata tag."""
+    """Write the codes (n,) on the pixels as in the product: uncompressed strips, a colour table, no nodata tag."""
     raster = pixels.paint(codes, outside=BACKGROUND)
     rows, cols = raster.shape
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "crs": ALBERS, "transform": pixels.transform}

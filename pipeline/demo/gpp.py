@@ -1,7 +1,8 @@
-"""Gross primary production of the demo: the simulator's crops and simple other covers, painted on the 250 m cells.
+"""Gross primary production of the demo: simulated crops and simple models of other covers, on the 250 m cells.
 
-The simulator runs every combination of weather cell, map unit, rotation and planting class that occurs; a cell is the
-mean of the points sampled in it, each with the vigour of its field.
+The simulator runs every combination of weather cell, soil map unit, rotation and planting class that occurs; a cell is
+the mean of the points sampled in it, each multiplied by the vigour of its field. Cells along edges are mixtures of
+fields and covers, as in the product.
 """
 
 from __future__ import annotations
@@ -43,23 +44,23 @@ from pipeline.grid.sinusoidal import CELL_M, lonlat
 Cube = NDArray[np.float32]
 
 SAMPLES = 8
-"""Points along the edge of a cell: one every 29 m, as close as the pixels of the other products."""
+"""Points along the edge of a cell: one every 29 m, about the pixel size of the other products."""
 PLANTING_DAY = np.array([119, 126, 117])
-"""Usual day of year for corn in each year of the demo: 2011 was wet and late, 2012 early."""
+"""Usual planting day of corn (day of year) in each year of the demo: late in the wet 2011, early in 2012."""
 SOYBEAN_DELAY, CLASS_SPREAD = 14, 9
-"""Days that soybean is planted after corn, and that planting classes lie apart."""
+"""Days from the planting of corn to that of soybean, and between planting classes."""
 HARVEST_DAY = 308
-PAR_SHARE = 0.48
+PAR_SHARE = 0.48  # photosynthetically active share of short-wave radiation
 
 
 class Greenness(NamedTuple):
-    """Light that a cover without simulated crops absorbs over the year, and how it uses it."""
+    """Light absorption over the year, and light-use efficiency, of a cover without simulated crops."""
 
     day_of_year: tuple[int, ...]
     absorbed: tuple[float, ...]
-    """Fraction of photosynthetically active radiation at those days, linear between."""
+    """Absorbed fraction of photosynthetically active radiation on these days; linear in between."""
     efficiency: float
-    """Light-use efficiency without stress, gC MJ-1."""
+    """Light-use efficiency without stress [g C MJ-1]."""
 
 
 COVERS = {
@@ -76,7 +77,7 @@ COVERS = {
     FOREST: Greenness((105, 145, 265, 310), (0, 0.88, 0.8, 0), 1.1),
     PASTURE: Greenness((75, 125, 280, 330), (0, 0.75, 0.6, 0), 0.95),
 }
-"""By code of the Cropland Data Layer; all that are neither corn nor soybean."""
+"""Covers other than corn and soybean, by code of the Cropland Data Layer."""
 
 
 class Sites(NamedTuple):
@@ -90,15 +91,15 @@ class Sites(NamedTuple):
 
 @dataclass(frozen=True)
 class Points:
-    """Points spread evenly over the demo's grid, SAMPLES x SAMPLES in every cell, cell by cell.
+    """Points on a regular lattice over the demo's grid, SAMPLES x SAMPLES in every cell, cell by cell.
 
     Attributes
     ----------
-    land : what lies at the points.
+    land : land at the points.
     weather_cell : (n,) index of the NLDAS-2 cell.
-    sites : the different fields to simulate, (S,).
-    site : (n,) index of the point's field in `sites`, -1 where neither corn nor soybean ever grows.
-    vigour : (n,) factor on the production of the point's field, 1 where no field is.
+    sites : the distinct fields to simulate, (S,).
+    site : (n,) index of the point's field in `sites`, -1 where neither corn nor soybean is ever grown.
+    vigour : (n,) factor on the production of the point's field, 1 outside fields.
     """
 
     land: Land
@@ -109,7 +110,7 @@ class Points:
 
 
 def sample_points(landscape: Landscape) -> Points:
-    """Return what the landscape holds at the points of the demo's grid."""
+    """Return the sample points of the demo's grid with land, weather cell and field."""
     grid = demo_grid()
     offset = (np.arange(SAMPLES) + 0.5) / SAMPLES * CELL_M
     x = (grid.x_edges_m[:-1, None] + offset)[None, :, None, :]
@@ -121,7 +122,7 @@ def sample_points(landscape: Landscape) -> Points:
 
 
 def _points(landscape: Landscape, *, land: Land, weather_cell: Integers) -> Points:
-    """Number the fields that bear corn or soybean, one number for those that are alike."""
+    """Give fields with corn or soybean a number, equal where weather cell, soil, rotation and planting are equal."""
     shape = int(weather_cell.max()) + 1, int(land.soil.max()) + 1, len(ROTATIONS), PLANTING_CLASSES
     layers = weather_cell, land.soil, landscape.rotation[land.field], landscape.planting_class[land.field]
     keys = np.ravel_multi_index(layers, shape)
@@ -133,42 +134,43 @@ def _points(landscape: Landscape, *, land: Land, weather_cell: Integers) -> Poin
 
 
 def simulate_sites(sites: Sites, *, weather: Weather, soils: Soils) -> Simulation:
-    """Return the carbon of fields of corn and soybean.
+    """Return the simulated carbon fluxes of fields of corn and soybean.
 
     Parameters
     ----------
     sites : (S,) fields.
-    weather : daily, of the NLDAS-2 cells.
-    soils : of the map units, by their index.
+    weather : daily weather of the NLDAS-2 cells.
+    soils : soils of the map units, by their index.
     """
     of_site = Soils(*soils.features()[:, sites.soil])
     return simulate(sites_of(weather, sites.weather_cell), soils=of_site, management=management_of(sites))
 
 
 def management_of(sites: Sites) -> Management:
-    """Return crop, planting and harvest of the fields; years of other crops in a rotation count as corn."""
+    """Return crop, planting and harvest of the fields; years of other crops in a rotation are simulated as corn."""
     crop = np.where(ROTATIONS[sites.rotation].T == SOYBEAN, SOYBEAN, CORN)
     planting = PLANTING_DAY[:, None] + SOYBEAN_DELAY * (crop == SOYBEAN) + CLASS_SPREAD * (sites.planting_class - 1)
     return Management(crop, planting, np.full(crop.shape, HARVEST_DAY), np.ones(crop.shape))
 
 
 def cover_gpp(weather: Weather, *, cover: Greenness) -> Array:
-    """Return the daily production (days, cells) [gC m-2 d-1] of a cover: absorbed light, cut by cold and drought."""
+    """Return the daily production (days, cells) [g C m-2 d-1] of a cover: light use reduced by cold and drought."""
     absorbed = np.interp(weather.day_of_year, cover.day_of_year, cover.absorbed)[:, None]
-    warmth = np.clip((weather.tmean_air - 2) / 16, 0, 1)
+    temperature_response = np.clip((weather.tmean_air - 2) / 16, 0, 1)
+    # Rain of the last weeks, with a memory of 25 days, stands for soil water.
     recent_rain = lfilter([1.0], [1.0, -0.96], weather.precn, axis=0)
-    moisture = np.clip(recent_rain / 45, 0.35, 1)
-    return np.asarray(cover.efficiency * absorbed * PAR_SHARE * weather.radn * warmth * moisture)
+    moisture_response = np.clip(recent_rain / 45, 0.35, 1)
+    return np.asarray(cover.efficiency * absorbed * PAR_SHARE * weather.radn * temperature_response * moisture_response)
 
 
 def yearly_gpp(landscape: Landscape, *, points: Points, weather: Weather, soils: Soils) -> Iterator[Cube]:
-    """Yield the production of each year on the demo's grid (days, rows, cols) in gC m-2 d-1, without error or gap.
+    """Yield the production of each year on the demo's grid (days, rows, cols) [g C m-2 d-1], without errors and gaps.
 
     Parameters
     ----------
-    landscape, points : what grows where.
-    weather : daily, of the NLDAS-2 cells.
-    soils : of the map units, by their index.
+    landscape, points : the fields and covers, and the points that sample them.
+    weather : daily weather of the NLDAS-2 cells.
+    soils : soils of the map units, by their index.
     """
     crops = simulate_sites(points.sites, weather=weather, soils=soils).gpp
     profiles = np.hstack([crops, *(cover_gpp(weather, cover=cover) for cover in COVERS.values())])
@@ -179,7 +181,7 @@ def yearly_gpp(landscape: Landscape, *, points: Points, weather: Weather, soils:
 
 
 def _profile_column(codes: Codes, *, points: Points, cells: int) -> Integers:
-    """Column of the point's production: simulated fields come first, then the covers, each for all weather cells."""
+    """Column of each point's production: first the simulated fields, then the covers, each for all weather cells."""
     cover = np.zeros(256, dtype=np.int64)
     cover[list(COVERS)] = np.arange(len(COVERS))
     other = len(points.sites.soil) + cover[codes] * cells + points.weather_cell
@@ -191,5 +193,6 @@ def _cell_means(vigour: Array, *, column: Integers, profiles: NDArray[np.float32
     grid = demo_grid()
     cell = np.arange(column.size) // SAMPLES**2
     shape = grid.rows * grid.cols, profiles.shape[1]
+    # One sparse product for all days: a cell has at most SAMPLES x SAMPLES of the thousands of profiles.
     shares = csr_array(((vigour / SAMPLES**2).astype(np.float32), (cell, column)), shape=shape)
     return np.asarray((shares @ profiles.T).T.reshape(-1, *grid.shape))

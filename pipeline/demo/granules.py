@@ -1,4 +1,4 @@
-"""NLDAS-2 of the demo: granules of version 2.0, merged by month as by a subsetter, and some by hour as in the archive.
+"""NLDAS-2 of the demo: granules of version 2.0, most monthly as from a subsetter, some hourly as in the archive.
 
 References
 ----------
@@ -21,10 +21,11 @@ FILL_VALUE = np.float32(-9999.0)
 EPOCH = np.datetime64("1979-01-01T00", "h")
 HOUR, MONTH = np.timedelta64(1, "h"), np.timedelta64(1, "M")
 HOURLY_DAYS = ("2010-06-03", "2012-02-29")
-"""Days that the archive holds as hourly granules."""
+"""Days of hourly granules, 29 February among them: users mix downloads of both kinds in one folder."""
 LOST_HOURS = ("2010-06-03T08", "2010-06-03T09")
+"""Hours without a granule: two in a row, which ingest interpolates by default."""
 DOUBLE_HOUR = "2010-06-04T00"
-"""An hour that a granule of its own holds beside the month's file."""
+"""An hour of the month's file with a granule of its own, too: it must be counted once."""
 
 
 GLOBAL_ATTRIBUTES = {
@@ -63,7 +64,7 @@ ATTRIBUTES = {
 def write_month(folder: Path, hourly: Hourly, *, month: np.datetime64, cells: NldasCells) -> None:
     """Write the hours of `month`: one file, and for a few days granules of single hours.
 
-    Two granules are lost, and one hour is held twice.
+    Two granules are missing, and one hour is given twice.
     """
     of_month = hourly.between(month.astype("datetime64[h]"), (month + MONTH).astype("datetime64[h]") - HOUR)
     single = np.isin(of_month.stamps.astype("datetime64[D]"), np.array(HOURLY_DAYS, dtype="datetime64[D]"))
@@ -92,7 +93,7 @@ def _write(path: Path, hourly: Hourly, *, cells: NldasCells) -> None:
         file.setncatts(GLOBAL_ATTRIBUTES)
         _write_axes(file, hourly.stamps, cells=cells)
         shape = len(hourly.stamps), *cells.shape
-        chunk = min(24, shape[0]), *cells.shape  # a month's neighbours are read for a day
+        chunk = min(24, shape[0]), *cells.shape  # readers need single days of the neighbouring months
         for name, values in hourly.variables().items():
             variable = file.createVariable(
                 name, "f4", ("time", "lat", "lon"), zlib=True, complevel=2, chunksizes=chunk, fill_value=FILL_VALUE
@@ -102,7 +103,7 @@ def _write(path: Path, hourly: Hourly, *, cells: NldasCells) -> None:
 
 
 def _write_axes(file: netCDF4.Dataset, stamps: NDArray[np.datetime64], *, cells: NldasCells) -> None:
-    """Write time in hours, stamped at the end of the hour that `time_bnds` gives, and latitude ascending."""
+    """Write the axes as in version 2.0: hours stamped at the end of their bounds, latitude ascending."""
     for name, size in {"time": stamps.size, "lat": cells.shape[0], "lon": cells.shape[1], "bnds": 2}.items():
         file.createDimension(name, size)
     hours = (stamps - EPOCH).astype(np.float64)

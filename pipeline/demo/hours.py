@@ -1,4 +1,4 @@
-"""Hours of the demo's weather: the record that the granules hold, made from days and reduced to days.
+"""Hourly weather of the demo: the record of the granules, disaggregated from daily weather and reduced to days again.
 
 References
 ----------
@@ -19,15 +19,15 @@ from model.synthetic.weather import Weather, saturation_pressure
 from pipeline.demo.area import Array, NldasCells
 
 UTC_MINUS_LOCAL_H = 6
-"""Central Standard Time lags UTC by six hours."""
+"""Central Standard Time is six hours behind UTC."""
 COOLEST_HOUR, WARMEST_HOUR, DUSK_HOUR = 5, 14, 20
-"""Local hours of the day's lowest and highest temperature and vapour pressure, and of the end of their quick fall."""
+"""Local hours of the lowest and highest temperature and vapour pressure, and of the end of their fast decline."""
 LEFT_AT_DUSK = 0.35
-"""Share of the fall to the next low that is left at dusk."""
+"""Share of the decline to the next minimum that remains at dusk."""
 KELVIN = 273.15
 MOLAR_MASS_RATIO = 0.622
-"""Water to dry air."""
-STEFAN_BOLTZMANN = 5.670374e-8
+"""Molar mass of water relative to dry air."""
+STEFAN_BOLTZMANN = 5.670374e-8  # W m-2 K-4
 MEAN_PRESSURE_PA = 99_100.0
 PACKING_STEP = {
     "Tair": 0.01,
@@ -52,14 +52,14 @@ class Hourly:
     Attributes
     ----------
     stamps : (N,) datetime64[h], UTC.
-    tair : K.
-    qair : specific humidity, kg kg-1.
-    psurf : Pa.
-    wind_e, wind_n : m s-1.
-    lwdown, swdown : W m-2.
-    crainf_frac : convective share of the rain of the hour that ends at the stamp.
-    cape : J kg-1.
-    potevap, rainf : kg m-2 in the hour that ends at the stamp.
+    tair : air temperature [K].
+    qair : specific humidity [kg kg-1].
+    psurf : surface pressure [Pa].
+    wind_e, wind_n : eastward and northward wind at 10 m [m s-1].
+    lwdown, swdown : downward long-wave and short-wave radiation [W m-2].
+    crainf_frac : convective share of the rain in the hour that ends at the stamp.
+    cape : convective available potential energy [J kg-1].
+    potevap, rainf : potential evaporation and rain in the hour that ends at the stamp [kg m-2].
     """
 
     stamps: NDArray[np.datetime64]
@@ -89,7 +89,10 @@ class Hourly:
 
 
 def daily_weather(hourly: Hourly) -> Weather:
-    """Return the daily weather of the cells over UTC days of stamps 00 to 23, in the network's units."""
+    """Return the daily weather of the cells over UTC days of stamps 00 to 23, in the network's units.
+
+    This is the reduction that ingest makes by default: the simulated crops grow in the weather that the network sees.
+    """
     days = hourly.stamps.size // 24
 
     def by_day(values: Array) -> Array:
@@ -110,16 +113,17 @@ def daily_weather(hourly: Hourly) -> Weather:
 
 
 def vapour_pressure(specific_humidity: Array, *, pressure_pa: Array) -> Array:
-    """Vapour pressure [kPa] from specific humidity [kg kg-1] and air pressure [Pa]."""
+    """Return vapour pressure [kPa] from specific humidity [kg kg-1] and air pressure [Pa]."""
     return specific_humidity * pressure_pa / (MOLAR_MASS_RATIO + (1 - MOLAR_MASS_RATIO) * specific_humidity) / 1000
 
 
 def disaggregate(rng: np.random.Generator, *, daily: Weather, cells: NldasCells) -> Hourly:
-    """Return the hours of whole local days, stamped in UTC, with the precision of the product."""
+    """Return the hours of complete local days, stamped in UTC, with the precision of the product."""
     local = np.arange(daily.dates[0], daily.dates[-1] + 1, dtype="datetime64[h]")
     stamps = local + UTC_MINUS_LOCAL_H
     temperature = _diurnal_curve(daily.tmax_air - daily.tdif_air, high=daily.tmax_air)
     saturation = saturation_pressure(temperature)
+    # Two independent curves would exceed saturation at night.
     vapour = np.minimum(_diurnal_curve(daily.hmax_air - daily.hdif_air, high=daily.hmax_air), saturation)
     pressure = _pressure(rng, hours=local.size)
     rain = _rain(rng, daily_mm=daily.precn)
@@ -148,7 +152,10 @@ def _black_body(temperature: Array) -> Array:
 
 
 def _diurnal_curve(low: Array, *, high: Array) -> Array:
-    """Hourly values (24 days, C) that rise from each day's low to its high and fall to the next low, both (days, C)."""
+    """Hourly values (24 days, C) that rise from each day's minimum to its maximum and fall to the next minimum.
+
+    The curve is monotonic between its knots: hourly extremes are those of the day, and daily ranges survive.
+    """
     next_low = np.vstack([low[1:], low[-1:]])
     knots = np.add.outer(24 * np.arange(len(low)), (COOLEST_HOUR, WARMEST_HOUR, DUSK_HOUR)).ravel()
     values = np.stack([low, high, next_low + LEFT_AT_DUSK * (high - next_low)], axis=1)
@@ -157,28 +164,29 @@ def _diurnal_curve(low: Array, *, high: Array) -> Array:
 
 
 def _autoregressive(rng: np.random.Generator, *, steps: int, persistence: float) -> Array:
-    """Standard normal numbers (steps,), each correlated with the one before."""
+    """Standard normal numbers (steps,), each correlated with the previous one."""
     shocks = rng.standard_normal(steps) * np.sqrt(1 - persistence**2)
     return np.asarray(lfilter([1.0], [1.0, -persistence], shocks))
 
 
 def _pressure(rng: np.random.Generator, *, hours: int) -> Array:
-    """Air pressure [Pa], (hours, 1): highs and lows that pass within a few days."""
+    """Air pressure [Pa], (hours, 1), with highs and lows of a few days."""
     return MEAN_PRESSURE_PA + 600 * _autoregressive(rng, steps=hours, persistence=0.985)[:, None]
 
 
 def _wind(rng: np.random.Generator, *, mean: Array) -> tuple[Array, Array]:
-    """Eastward and northward wind [m s-1], (24 days, C), from the daily mean speed: south-westerly, and veering."""
+    """Eastward and northward wind [m s-1], (24 days, C), from the daily mean speed; south-westerly on average."""
     hours = 24 * len(mean)
     diurnal = 1 + 0.25 * np.cos(2 * np.pi * (np.arange(hours) - WARMEST_HOUR) / 24)
     gust = np.exp(0.2 * _autoregressive(rng, steps=hours, persistence=0.7) - 0.02)
+    # The mean of hourly speeds is not the speed of the mean vector: readers must average speeds.
     speed = np.repeat(mean, 24, axis=0) * (diurnal * gust)[:, None]
     direction = np.radians(45 + 75 * _autoregressive(rng, steps=hours, persistence=0.97))[:, None]
     return speed * np.sin(direction), speed * np.cos(direction)
 
 
 def _rain(rng: np.random.Generator, *, daily_mm: Array) -> Array:
-    """Rain of each hour [mm], (24 days, C): a shower of 1 to 9 hours on every wet day, most often at night."""
+    """Hourly rain [mm], (24 days, C): a shower of 1 to 9 hours on every wet day, usually at night."""
     days = len(daily_mm)
     start = np.clip(rng.normal(3, 7, days) % 24, 0, 22).astype(int)[:, None]
     hour, duration = np.arange(24), rng.integers(1, 10, days)[:, None]
@@ -188,7 +196,7 @@ def _rain(rng: np.random.Generator, *, daily_mm: Array) -> Array:
 
 
 def _radiation(daily_mj: Array, *, stamps: NDArray[np.datetime64], cells: NldasCells) -> Array:
-    """Short-wave radiation at each stamp [W m-2], (24 days, C): the day's sum [MJ m-2] by the sun's elevation."""
+    """Short-wave radiation at each stamp [W m-2], (24 days, C): daily sums [MJ m-2] distributed by solar elevation."""
     midnight = stamps.astype("datetime64[D]")
     day_of_year = (midnight - stamps.astype("datetime64[Y]")).astype(int)[:, None] + 1
     solar_hour = (stamps - midnight).astype(int)[:, None] + cells.longitude / 15
@@ -201,5 +209,5 @@ def _radiation(daily_mj: Array, *, stamps: NDArray[np.datetime64], cells: NldasC
 
 
 def _packed(values: Array, *, step: float) -> Array:
-    """Round as the GRIB packing behind the product does."""
+    """Values rounded as by the GRIB packing behind the product."""
     return np.asarray(np.round(values / step) * step)

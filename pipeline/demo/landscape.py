@@ -1,8 +1,9 @@
 """A landscape of the Corn Belt: rivers, towns, roads, fields and soils as functions of longitude and latitude.
 
-Fields follow the U.S. Public Land Survey: sections of a mile, cut into quarters, and quarters into halves; roads run
-along section lines. A river with a wooded flood plain and a sandy terrace on its west bank, a creek and a town break
-the pattern. Every product samples the same functions, at the centres of its own pixels, so that the archives agree.
+Fields follow the U.S. Public Land Survey: sections of one mile, divided into quarters, and quarters into halves; roads
+follow section lines. A river with a wooded flood plain and a sandy terrace on its west bank, a creek and towns
+interrupt the pattern. Every product samples the same functions at the centres of its own pixels: the archives agree as
+far as real ones do, with mixed pixels along every edge.
 
 References
 ----------
@@ -41,10 +42,10 @@ ROTATIONS = np.array(
         (PASTURE, PASTURE, PASTURE),
     ]
 )
-"""Crop of each year of the demo, (rotations, years)."""
+"""Crop of each year of the demo (rotations, years); the last two are never corn or soybean."""
 ROTATION_SHARES = (0.39, 0.31, 0.12, 0.05, 0.06, 0.01, 0.01, 0.01, 0.04)
 PLANTING_CLASSES = 3
-"""Farmers who plant early, as usual, and late."""
+"""Early, usual and late planting."""
 
 SABLE, IPAVA, TAMA, ROZETTA, SAWMILL, PLAINFIELD, ONARGA, URBAN_LAND, OPEN_WATER = range(9)
 """Map units in the order of `pipeline.demo.soils.MAP_UNITS`."""
@@ -52,15 +53,15 @@ SABLE, IPAVA, TAMA, ROZETTA, SAWMILL, PLAINFIELD, ONARGA, URBAN_LAND, OPEN_WATER
 METRES_PER_DEGREE = 111_195.0
 SECTION_M, QUARTER_M = 1609.344, 804.672
 WEST_M, SOUTH_M = 46_000.0, 17_000.0
-"""Distance of the landscape's south-west corner from its centre; it ends as far beyond."""
+"""Distances of the landscape's western and southern edges from its centre; it is symmetric."""
 LATTICE_M = 100.0
 NOISE_SCALES_M = (150, 350, 700, 2500)
 TOWNS = ((9_000, -1_500, 1.0), (-12_000, -4_500, 2.2), (21_000, 5_200, 2.5), (-34_000, 6_000, 2.2))
-"""Metres east and north of the centre, and how many times smaller than a town of two miles."""
+"""Metres east and north of the centre, and the divisor of the size of a town of two miles."""
 
 
 class Split(NamedTuple):
-    """Shares of the quarter sections left whole, halved east and west, halved north and south, quartered."""
+    """Shares of the quarter sections that are undivided, halved east and west, halved north and south, quartered."""
 
     whole: float = 0.40
     east_west: float = 0.25
@@ -70,12 +71,12 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Land:
-    """What lies at n points.
+    """Field, cover and soil at n points.
 
     Attributes
     ----------
-    field : (n,) number of the field, for the tables of `Landscape`.
-    cover : (n,) code of the Cropland Data Layer where no field is, else 0.
+    field : (n,) number of the field, an index into the tables of `Landscape`.
+    cover : (n,) code of the Cropland Data Layer outside fields, 0 in fields.
     soil : (n,) map unit, an index of `pipeline.demo.soils.MAP_UNITS`.
     """
 
@@ -86,14 +87,14 @@ class Land:
 
 @dataclass(frozen=True)
 class Stream:
-    """A meandering centre line: a sum of sines of the distance along its general course, each (4,)."""
+    """A meandering centre line: a sum of sines of the distance along its general course, arrays (4,)."""
 
     wavelength_m: Array
     amplitude_m: Array
     phase: Array
 
     def distance(self, along_m: Array, across_m: Array) -> Array:
-        """Distance [m] of points (n,) from the centre line, positive where `across_m` is the greater."""
+        """Return the distance [m] of points (n,) from the centre line, positive where `across_m` is greater."""
         offset, slope = np.zeros_like(along_m), np.zeros_like(along_m)
         for wavelength, amplitude, phase in zip(self.wavelength_m, self.amplitude_m, self.phase, strict=True):
             angle = 2 * np.pi * along_m / wavelength + phase
@@ -104,17 +105,17 @@ class Stream:
 
 @dataclass(frozen=True)
 class Landscape:
-    """A drawn landscape; `quarters` stands for the rows and columns of quarter sections, from the south-west.
+    """A random landscape; `quarters` means the rows and columns of quarter sections, from the south-west.
 
     Attributes
     ----------
     split : (quarters) index of `Split`.
-    farmstead_m : (quarters) metres of a farmstead from the west edge of its quarter, NaN where there is none.
+    farmstead_m : (quarters) distance of the farmstead from the west edge of its quarter [m], NaN without a farmstead.
     rotation : (fields,) index of ROTATIONS.
     planting_class : (fields,) index below PLANTING_CLASSES.
     vigour : (fields,) factor on gross primary production, 1 on average.
     river, creek : centre lines; the river flows north, the creek joins it from the east.
-    noise : smooth standard normal noise on a lattice of LATTICE_M, by its scale in metres.
+    noise : smooth standard normal noise on a lattice of LATTICE_M, by its scale [m].
     """
 
     split: Integers
@@ -127,13 +128,13 @@ class Landscape:
     noise: Mapping[int, Array]
 
     def at(self, longitude: Array, latitude: Array) -> Land:
-        """Return what lies at points, both (n,) in degrees."""
+        """Return the land at points, longitude and latitude (n,) [degree]."""
         east_m = (longitude - CENTRE_LONGITUDE) * METRES_PER_DEGREE * np.cos(np.radians(CENTRE_LATITUDE))
         place = _Place(self, east_m, (latitude - CENTRE_LATITUDE) * METRES_PER_DEGREE)
         return Land(place.field, place.cover, place.soil)
 
     def crops(self, land: Land, *, year: int) -> Codes:
-        """Return the code of the Cropland Data Layer at each point, (n,), in the demo's `year`, 0 being the first."""
+        """Return the code of the Cropland Data Layer at each point, (n,), in the demo's `year`, counted from 0."""
         return np.where(land.cover == 0, ROTATIONS[self.rotation[land.field], year], land.cover).astype(np.uint8)
 
 
@@ -156,7 +157,7 @@ def draw_landscape(seed: int) -> Landscape:
 
 
 def _draw_rotations(rng: np.random.Generator, *, quarters: tuple[int, int]) -> Integers:
-    """Four parts of every quarter section, (fields,); two in five follow the rotation of their section's farm."""
+    """Rotation of the four parts of every quarter section (fields,); 40 % follow that of the farm of their section."""
     own = rng.choice(len(ROTATIONS), size=(*quarters, 4), p=ROTATION_SHARES)
     rows, cols = (np.arange(n) // 2 for n in quarters)
     farm = rng.choice(len(ROTATIONS), size=quarters, p=ROTATION_SHARES)[np.ix_(rows, cols)]
@@ -197,11 +198,12 @@ class _Place:
 
     @cached_property
     def _within_quarter(self) -> tuple[Array, Array]:
-        """Metres north and east of the quarter section's south-west corner."""
+        """Metres north and east of the south-west corner of the quarter section."""
         return (self._north + SOUTH_M) % QUARTER_M, (self._east + WEST_M) % QUARTER_M
 
     @property
     def field(self) -> Integers:
+        """Number of the field; parts of a quarter section that are not divided share one."""
         row, col = self._quarter
         north, east = ((metres > QUARTER_M / 2).astype(np.int64) for metres in self._within_quarter)
         part = np.choose(self._landscape.split[row, col], [0, east, north, 2 * north + east])
@@ -209,7 +211,7 @@ class _Place:
 
     @cached_property
     def _town(self) -> Bools:
-        """Towns and villages; noise frays their outlines."""
+        """Towns and villages, squares with outlines blurred by noise."""
         radius = np.full(self._east.shape, np.inf)
         for east, north, divisor in TOWNS:
             square = np.maximum(np.abs(self._east - east), np.abs(self._north - north))
@@ -218,6 +220,7 @@ class _Place:
 
     @cached_property
     def _flood_plain(self) -> Bools:
+        """Flood plains of river and creek, of varying width."""
         width = 1 + 0.25 * self._noise[700]
         return (self._river < 1_000 * width) | (self._creek < 380 * width)
 
@@ -227,13 +230,13 @@ class _Place:
 
     @cached_property
     def _ravine(self) -> Bools:
-        """Draws that cut back from the valleys into the upland."""
+        """Ravines that reach from the valleys into the upland."""
         reach = np.clip(1 - np.minimum(self._river / 5_000, self._creek / 2_800), 0, None)
         return np.asarray(np.abs(self._noise[350]) < 0.22 * reach)
 
     @property
     def _woods(self) -> Bools:
-        """Trees along the streams and in most of the ravines."""
+        """Trees along the streams and in most ravines."""
         density = self._noise[150] + 0.5 * self._noise[350] + 1.1 - np.minimum(self._river, self._creek) / 450
         return (self._flood_plain & (density > 0)) | (self._ravine & (self._noise[150] > -0.6))
 
@@ -246,7 +249,7 @@ class _Place:
 
     @property
     def _farmstead(self) -> Bools:
-        """Yards beside the road on the southern edge of a section."""
+        """Farmyards beside the road on the southern edge of a section."""
         row, col = self._quarter
         north, east = self._within_quarter
         beside_lane = np.abs(east - self._landscape.farmstead_m[row, col]) < 55
@@ -254,6 +257,7 @@ class _Place:
 
     @property
     def cover(self) -> Codes:
+        """Code of the Cropland Data Layer outside fields, 0 in fields."""
         layers = (
             (self._water, WATER),
             (self._town & (self._noise[150] > -0.9), LOW_DENSITY),
@@ -265,6 +269,7 @@ class _Place:
 
     @property
     def soil(self) -> Codes:
+        """Map unit; towns and water have no soil data, as in the survey."""
         sandy = np.where(self._right_bank < 0, 0.9, -2.2) + self._noise[2500] > self._river / 12_000
         layers = (
             (self._water, OPEN_WATER),
@@ -280,6 +285,6 @@ class _Place:
 
 
 def _uppermost(layers: Sequence[tuple[Bools, int]], *, below: int) -> Codes:
-    """Return the code of the first layer that covers each point, `below` where none does."""
+    """Return the code of the first layer that covers each point, `below` where there is none."""
     covered, codes = zip(*layers, strict=True)
     return np.asarray(np.select(covered, codes, below), dtype=np.uint8)

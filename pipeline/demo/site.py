@@ -1,4 +1,4 @@
-"""A field of the demo as daily inputs of `agcarbon site`, with the simulator's fluxes in place of a tower's."""
+"""A field of the demo as daily inputs of `agcarbon site`, with simulated fluxes in place of a tower's."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pipeline.site.table import write_site_csv
 
 CORN_SOYBEAN, USUAL_PLANTING = 0, 1
 """Rotation and planting class of the field."""
+# First line of the file, so that nobody takes its fluxes for measurements.
 NOTE = "synthetic: weather, GPP, RECO and NEE are drawn and simulated by agcarbon, not observed"
 
 
@@ -28,7 +29,7 @@ def site_inputs(path: Path, *, seed: int = SEED) -> None:
 
 
 def site_table(*, seed: int) -> pd.DataFrame:
-    """Return the columns of `agcarbon site`; GPP, RECO and NEE [gC m-2 d-1, NEE positive upwards] are simulated."""
+    """Return the columns of `agcarbon site`; GPP, RECO and NEE [g C m-2 d-1, NEE positive upwards] are simulated."""
     cell = nldas_cells().holding(np.array([CENTRE_LONGITUDE]), np.array([CENTRE_LATITUDE]))
     sites = Sites(cell, np.array([IPAVA]), np.array([CORN_SOYBEAN]), np.array([USUAL_PLANTING]))
     weather = daily_weather(draw_hourly(seed, cells=nldas_cells(), years=demo_years()))

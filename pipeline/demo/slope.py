@@ -1,4 +1,4 @@
-"""SLOPE of the demo: daily GeoTIFFs of production with the product's error, clouds, snow and lost files."""
+"""SLOPE of the demo: daily GeoTIFFs of gross primary production with errors, clouds, snow and missing files."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from pipeline.grid.sinusoidal import MODIS_TILE_CELLS, SINUSOIDAL, Grid
 SCALE = 0.001
 NODATA = -9999
 ERROR = 0.06
-"""Standard deviation of the error, relative: about 1 gC m-2 d-1 at the height of the season."""
+"""Relative standard deviation of the error: about 1 g C m-2 d-1 at the peak of the season."""
 ERROR_PERSISTENCE = 0.5
 LONGEST_CLOUD_DAYS, CLEAR_DAYS = 8, 2
-"""Clouds, with a lost file between two of them, stay below the longest gap that is interpolated by default."""
+"""Longest spell of cloud and shortest clear spell: with a missing file in between, gaps stay below the default limit of
+interpolation, so that clouds alone make no year missing."""
 SNOW_BELOW = -1.0
-"""Weekly mean air temperature below which snow hides the ground, degC."""
+"""Weekly mean air temperature [degC] below which snow hides the ground: long gaps of winter, which ingest must fill."""
 LOST_FILES = 3
-"""Files missing from each year and MODIS tile."""
+"""Number of missing files of each year and MODIS tile; the days are drawn for each tile."""
 LONG_GAP_YEAR, LONG_GAP_DAYS, LONG_GAP_CELLS = 2011, slice(199, 213), (slice(60, 65), slice(120, 125))
-"""A fortnight of July without data at 25 cells of fields, too long to be interpolated."""
+"""Two weeks of July without data in 25 cells of fields: too long to interpolate, the year of these cells is missing."""
 
 
 def observed(rng: np.random.Generator, *, gpp: Cube) -> Cube:
@@ -42,7 +43,7 @@ def observed(rng: np.random.Generator, *, gpp: Cube) -> Cube:
 
 
 def hidden(rng: np.random.Generator, *, weather: Weather, year: int) -> Bools:
-    """Return where cloud, snow or the long gap hides the ground in `year`, (days, rows, cols)."""
+    """Return where clouds, snow or the long gap hide the ground in `year`, (days, rows, cols)."""
     of_year = weather.calendar_year == year
     weekly_mean = uniform_filter1d(weather.tmean_air.mean(axis=1), 7)[of_year]
     snowy_ground = _blobs(rng, shape=demo_grid().shape, share=0.85)
@@ -64,18 +65,18 @@ def _clouds(rng: np.random.Generator, *, days: int) -> Bools:
 
 
 def _blobs(rng: np.random.Generator, *, shape: tuple[int, int], share: float) -> Bools:
-    """Return a mask of rounded patches that covers `share` of the cells."""
+    """Return a mask of rounded patches that cover `share` of the cells."""
     field = gaussian_filter(rng.standard_normal(shape), 9)
     return np.asarray(field > np.quantile(field, 1 - share))
 
 
 def packed(gpp: Cube, *, missing: Bools) -> NDArray[np.int16]:
-    """Return the integers that the product stores."""
+    """Return production as the scaled integers of the product, NODATA where missing."""
     return np.where(missing, NODATA, np.rint(gpp / SCALE)).astype(np.int16)
 
 
 def write_year(rng: np.random.Generator, *, folder: Path, stored: NDArray[np.int16], year: int) -> Iterator[date]:
-    """Write one file per day and MODIS tile, but for a few lost ones; yield each day when it is written."""
+    """Write one file per day and MODIS tile, except a few missing ones; yield each day once it is written."""
     parts, thirds = _modis_parts(demo_grid()), np.array_split(np.arange(len(stored)), LOST_FILES)
     lost = {part.tile: {int(rng.choice(third)) for third in thirds} for part in parts}
     (folder / str(year)).mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,7 @@ def write_year(rng: np.random.Generator, *, folder: Path, stored: NDArray[np.int
         for part in parts:
             path = folder / f"{year}/GPP.{day:%Y.%m.%d}.{part.tile}.tif"
             if number in lost[part.tile]:
-                path.unlink(missing_ok=True)  # of an archive with another seed in the same folder
+                path.unlink(missing_ok=True)  # it may be there from an archive of another seed
                 continue
             path.write_bytes(part.blank)
             with rasterio.open(path, "r+") as raster:
@@ -93,7 +94,7 @@ def write_year(rng: np.random.Generator, *, folder: Path, stored: NDArray[np.int
 
 
 class _Part(NamedTuple):
-    """A MODIS tile, its rows of the demo's grid, and a file for them without data."""
+    """A MODIS tile, its rows of the demo's grid, and an empty GeoTIFF of these rows."""
 
     tile: str
     rows: slice
@@ -101,7 +102,7 @@ class _Part(NamedTuple):
 
 
 def _modis_parts(grid: Grid) -> list[_Part]:
-    """Cut the grid, which lies in one column of MODIS tiles, where they meet."""
+    """Parts of the grid in each MODIS tile; it lies in one column of them."""
     end, parts = grid.first_row + grid.rows, []
     for v in range(grid.first_row // MODIS_TILE_CELLS, (end - 1) // MODIS_TILE_CELLS + 1):
         first, last = max(grid.first_row, v * MODIS_TILE_CELLS), min(end, (v + 1) * MODIS_TILE_CELLS)
@@ -112,7 +113,7 @@ def _modis_parts(grid: Grid) -> list[_Part]:
 
 
 def _blank(grid: Grid) -> bytes:
-    """Return a GeoTIFF without data: its coordinate system takes three times as long to write as a day's values."""
+    """Return an empty GeoTIFF: writing its coordinate system takes three times as long as the values of a day."""
     profile = {"driver": "GTiff", "dtype": "int16", "count": 1, "nodata": NODATA, "crs": SINUSOIDAL, "sparse_ok": True}
     profile |= {"height": grid.rows, "width": grid.cols, "transform": grid.transform}
     profile |= {"compress": "deflate", "predictor": 2}

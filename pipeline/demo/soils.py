@@ -1,10 +1,12 @@
 """Soil survey of the demo: a geodatabase of gSSURGO's tables and a raster of its map units.
 
-The soils are series of central Illinois with rounded, typical properties; the keys and the map are invented.
+The soils are series of central Illinois with typical, rounded properties; keys and map are invented. As in the survey,
+properties are missing in single horizons, map units are mixed of components that do not add up to 100 %, and towns and
+water have components without horizons.
 
 References
 ----------
-Soil Survey Staff, Gridded Soil Survey Geographic (gSSURGO) Database, USDA-NRCS; `soc0_30` is that of its table Valu1.
+Soil Survey Staff, Gridded Soil Survey Geographic (gSSURGO) Database, USDA-NRCS; its table Valu1 has `soc0_30`.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from pipeline.demo.landscape import Codes
 
 MISSING = float("nan")
 FIRST_MUKEY = 900_001
-NODATA = 2_147_483_648.0
-OM_PER_SOC = 1.724
+NODATA = 2_147_483_648.0  # of the product's raster; one above the largest 32-bit integer
+OM_PER_SOC = 1.724  # van Bemmelen factor
 DEPTH_CM = 30
 NETWORK_UNITS = {
     "dbovendry_r": 1.0,
@@ -38,11 +40,11 @@ NETWORK_UNITS = {
     "ph1to1h2o_r": 1.0,
     "cec7_r": 1.0,
 }
-"""Factors from the survey's to the network's units, in the order of the network's soil features."""
+"""Factors from the units of the survey to those of the network, in the order of its soil features."""
 
 
 class Horizon(NamedTuple):
-    """A soil horizon, in the columns and units of the table chorizon, `_r` left out of the names."""
+    """A soil horizon in columns and units of the table chorizon, whose names end in `_r`."""
 
     hzname: str
     hzdept: int
@@ -58,18 +60,18 @@ class Horizon(NamedTuple):
     ph1to1h2o: float
     cec7: float
     fragments: int = 0
-    """Volume of rock fragments, %, of the table chfrags."""
+    """Volume of rock fragments [%], a column of the table chfrags."""
 
 
 class Component(NamedTuple):
-    """A component of a map unit: a soil series, or an area that is no soil, and its share in %."""
+    """A component of a map unit: a soil series or an area without soil, and its share [%]."""
 
     name: str
     percent: int
 
 
 class MapUnit(NamedTuple):
-    """A map unit and its components; what they lack to 100 % is not surveyed."""
+    """A map unit and its components; the remainder to 100 % is not surveyed."""
 
     symbol: str
     name: str
@@ -124,11 +126,11 @@ MAP_UNITS = (
     MapUnit("533", "Urban land", (Component("Urban land", 100),)),
     MapUnit("W", "Water", (Component("Water", 100),)),
 )
-"""In the order of the constants of `pipeline.demo.landscape`; the last two have no horizons."""
+"""Map units in the order of the constants of `pipeline.demo.landscape`; the last two have no horizons."""
 
 
 class Tables(NamedTuple):
-    """The tables of a gSSURGO geodatabase that carry soil properties, under their names."""
+    """The tables of a gSSURGO geodatabase with soil properties, under their names."""
 
     mapunit: pd.DataFrame
     component: pd.DataFrame
@@ -137,7 +139,7 @@ class Tables(NamedTuple):
 
 
 def survey_tables() -> Tables:
-    """Return the survey's tables; all keys are strings, as in the product."""
+    """Return the tables of the survey; all keys are strings, as in the product."""
     mukeys = [str(FIRST_MUKEY + index) for index in range(len(MAP_UNITS))]
     mapunit = pd.DataFrame({"musym": [unit.symbol for unit in MAP_UNITS], "muname": [unit.name for unit in MAP_UNITS]})
     component = _components(mukeys)
@@ -168,7 +170,7 @@ def _components(mukeys: list[str]) -> pd.DataFrame:
 
 
 def _horizons(component: pd.DataFrame) -> pd.DataFrame:
-    """Every component has its own copy of its series' horizons, as in the product."""
+    """Table of horizons: every component has its own copy of those of its series, as in the product."""
     keyed = zip(component["compname"], component["cokey"], strict=True)
     rows = [(horizon, cokey) for name, cokey in keyed for horizon in SERIES.get(name, ())]
     table = pd.DataFrame([horizon for horizon, _ in rows])
@@ -185,7 +187,7 @@ def _keys(length: int, *, first: int) -> list[str]:
 
 
 def carbon_table(tables: Tables) -> pd.DataFrame:
-    """Return the columns on soil organic carbon to 30 cm of the table Valu1: stock [gC m-2], depth [cm], share [%]."""
+    """Return columns of the table Valu1 for soil organic carbon of 0-30 cm: stock [g C m-2], depth [cm], share [%]."""
     rock = tables.chfrags.groupby("chkey")["fragvol_r"].sum()
     horizon = tables.chorizon.assign(rock=tables.chorizon["chkey"].map(rock).fillna(0))
     thickness = (horizon["hzdepb_r"].clip(upper=DEPTH_CM) - horizon["hzdept_r"]).clip(lower=0)
@@ -200,7 +202,7 @@ def carbon_table(tables: Tables) -> pd.DataFrame:
 
 
 def survey_soils(tables: Tables) -> Soils:
-    """Return the soils of the map units that have horizons, in the order of MAP_UNITS: means over 0 to 30 cm."""
+    """Return the soils of the map units with horizons, in the order of MAP_UNITS: means over 0-30 cm."""
     horizon, component = tables.chorizon, tables.component
     thickness = (horizon["hzdepb_r"].clip(upper=DEPTH_CM) - horizon["hzdept_r"]).clip(lower=0)
     values = pd.DataFrame({column: horizon[column] * factor for column, factor in NETWORK_UNITS.items()})
@@ -211,13 +213,13 @@ def survey_soils(tables: Tables) -> Soils:
 
 
 def _weighted_means(values: pd.DataFrame, *, weight: pd.Series, by: pd.Series) -> pd.DataFrame:
-    """Means of the rows of each group that have a value, as the survey counts what is missing."""
+    """Weighted means of the rows with a value in each group; missing properties do not count, as in the survey."""
     weights = values.notna().mul(weight, axis=0)
     return (values * weights).groupby(by).sum() / weights.groupby(by).sum()
 
 
 def write_geodatabase(path: Path, tables: Tables) -> None:
-    """Write the tables and Valu1 as a file geodatabase, in place of one that is there."""
+    """Write the tables and Valu1 as a file geodatabase, replacing an existing one."""
     if path.exists():
         shutil.rmtree(path)  # GDAL would append the rows to its tables
     layers = tables._asdict() | {"Valu1": carbon_table(tables)}

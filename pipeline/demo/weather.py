@@ -1,7 +1,7 @@
-"""Weather of the demo's NLDAS-2 cells: drawn by day, cut into hours.
+"""Weather of the demo's NLDAS-2 cells: drawn by day at random, and disaggregated to hours.
 
-A day of the archive is a UTC day and ends in the local evening: the simulator is driven with the days to which the
-hours reduce, never with the local days from which they were made.
+A day of the archive is a UTC day, which ends in the local evening: the simulator is driven with the days to which the
+hours are reduced, never with the local days from which they were made. A reader that confused the two would be noticed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pipeline.demo.area import CENTRE_LATITUDE, CENTRE_LONGITUDE, Array, Integer
 from pipeline.demo.hours import UTC_MINUS_LOCAL_H, Hourly, disaggregate
 
 REALISATIONS = 40
-"""Realisations of every year, of which one is chosen."""
+"""Number of realisations of every year, of which one is chosen."""
 DROUGHT_YEAR = 2012
 ORDINARY_SUMMER, DROUGHT_SUMMER = (0.0, 0.0), (-1.5, 1.0)
-"""Rain and warmth of May to August, in standard deviations from the median."""
+"""Rain and temperature of May to August, in standard deviations from the median."""
 
 
 def draw_hourly(seed: int, *, cells: NldasCells, years: Sequence[int]) -> Hourly:
@@ -30,7 +30,7 @@ def draw_hourly(seed: int, *, cells: NldasCells, years: Sequence[int]) -> Hourly
     last local day.
     """
     rng = np.random.default_rng(seed)
-    # A year more on both sides: a UTC day holds hours of two local days, and the curves need neighbours.
+    # One year more on both sides: a UTC day has hours of two local days, and the diurnal curves need their neighbours.
     site = _chosen_years(rng, years=range(years[0] - 1, years[-1] + 2))
     hourly = disaggregate(rng, daily=_spread(rng, site=site, cells=cells), cells=cells)
     begin, end = (np.datetime64(f"{year}-01-01T00", "h") for year in (years[0], years[-1] + 1))
@@ -38,28 +38,28 @@ def draw_hourly(seed: int, *, cells: NldasCells, years: Sequence[int]) -> Hourly
 
 
 def sites_of(weather: Weather, sites: Integers) -> Weather:
-    """Return the weather of chosen sites, repeated where a site is."""
+    """Return the weather of the sites, which may be repeated."""
     return _map_sites(lambda values: values[:, sites], weather)
 
 
 def _chosen_years(rng: np.random.Generator, *, years: Sequence[int]) -> Weather:
-    """Daily weather at the centre of the area, (days, 1), put together from years of many realisations.
+    """Daily weather at the centre of the area (days, 1), composed of years of many realisations.
 
-    Of every year the realisation is chosen whose summer comes closest to a drought, or to an ordinary one.
+    For every year the realisation is chosen whose summer is closest to the drought, or to an ordinary summer.
     """
     drawn = _realisations(rng, years=years)
     chosen = np.empty(drawn.dates.size, dtype=np.int64)
     for year in years:
         of_year = drawn.calendar_year == year
         summer = of_year & (drawn.day_of_year > 120) & (drawn.day_of_year <= 243)
-        wanted = DROUGHT_SUMMER if year == DROUGHT_YEAR else ORDINARY_SUMMER
-        rain, warmth = _anomaly(drawn.precn[summer]), _anomaly(drawn.tmean_air[summer])
-        chosen[of_year] = np.argmin(np.hypot(rain - wanted[0], warmth - wanted[1]))
+        target = DROUGHT_SUMMER if year == DROUGHT_YEAR else ORDINARY_SUMMER
+        rain, temperature = _anomaly(drawn.precn[summer]), _anomaly(drawn.tmean_air[summer])
+        chosen[of_year] = np.argmin(np.hypot(rain - target[0], temperature - target[1]))
     return _map_sites(lambda values: np.take_along_axis(values, chosen[:, None], axis=1), drawn)
 
 
 def _realisations(rng: np.random.Generator, *, years: Sequence[int]) -> Weather:
-    """Weather at the centre of the area, (days, REALISATIONS); the sites of one draw would share wet and dry years."""
+    """Weather at the centre of the area (days, REALISATIONS), each drawn alone: sites of one draw share wet years."""
     place = {"latitude": np.array([CENTRE_LATITUDE]), "longitude": np.array([CENTRE_LONGITUDE])}
     seeds = rng.integers(0, 2**31, REALISATIONS)
     return _map_sites(
@@ -68,19 +68,19 @@ def _realisations(rng: np.random.Generator, *, years: Sequence[int]) -> Weather:
 
 
 def _map_sites(function: Callable[..., Array], *weather: Weather) -> Weather:
-    """Apply a function that keeps the days to every variable of the weather."""
+    """Weather with a function, which keeps the days, applied to every variable."""
     _, *variables = (field.name for field in fields(Weather))
     return Weather(weather[0].dates, *(function(*(getattr(each, name) for each in weather)) for name in variables))
 
 
 def _anomaly(daily: Array) -> Array:
-    """Standardised departure of each realisation's mean from their median, (realisations,)."""
+    """Standardised deviation of the mean of each realisation from their median (realisations,)."""
     means = daily.mean(axis=0)
     return np.asarray((means - np.median(means)) / means.std())
 
 
 def _spread(rng: np.random.Generator, *, site: Weather, cells: NldasCells) -> Weather:
-    """Daily weather of the cells: the site's, tilted each day by random gradients, and warmer to the south."""
+    """Daily weather of the cells: that of the site with random gradients of each day, and warmer to the south."""
     north, east = cells.latitude - CENTRE_LATITUDE, cells.longitude - CENTRE_LONGITUDE
 
     def tilt(per_degree: float) -> Array:

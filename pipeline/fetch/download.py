@@ -26,9 +26,6 @@ from pipeline.fetch.earthdata import STEPS, TRANSIENT
 OWN_ALGORITHM = "sha256"  # for files without a checksum in the catalogue
 TRANSFERS = 2  # of a file that arrives damaged: damage on the way is rare, damage in the archive stays
 
-# earthaccess names a file after the end of its link. A fragment is not sent to the server, and no reader's pattern
-# matches a name that ends so: a file that is not verified yet cannot be taken for a granule.
-_UNVERIFIED = "#.unverified"
 _STATUS = re.compile(r"Status code: (\d{3})")  # earthaccess 0.17 gives the status in the message only
 
 
@@ -127,8 +124,11 @@ def _transfer(remote: Remote, *, store: Store, staging: Path) -> Path:
     Messages of requests and earthaccess are not passed on: they may hold the signed address of a redirect.
     """
     try:
+        # earthaccess names a file after the last part of its link. A fragment is not sent to the server; this one gives
+        # the file a name that no pattern of a reader, such as NLDAS_FORA0125_H*.nc*, matches until it is verified.
+        link = f"{remote.url}#/.{remote.name}.unverified"
         # One file a call: of several, earthaccess reports none before the last has ended.
-        (arrived,) = store.get([remote.url + _UNVERIFIED], staging, threads=1, show_progress=False, force=True)
+        (arrived,) = store.get([link], staging, threads=1, show_progress=False, force=True)
     except EulaNotAccepted:
         raise LoginRefusedError(f"{_host(remote)} asks to accept its terms of use for {remote.name}; {STEPS}") from None
     except DownloadFailure as error:

@@ -1,6 +1,10 @@
-"""Exact coverage of grid cells by zones: the share of every cell's area that lies in every county.
+"""Exact coverage of grid cells by zones: the share of the area of every cell in every county.
 
-A region's coverage is defined as the sum of that of its zones, so that counties and region agree to the last bit.
+The coverage of a region is defined as the sum over its zones, so that counties and region agree to the last bit.
+
+References
+----------
+exactextract, https://github.com/isciences/exactextract: coverage fractions of cells without sampling.
 """
 
 from __future__ import annotations
@@ -20,12 +24,13 @@ from regions import Zone
 
 Polygons = NDArray[np.object_]
 
-# A line straight in longitude and latitude is bent in the sinusoidal plane: over 0.005 degree by less than 2 cm.
+# Boundaries are straight in longitude and latitude, hence curved in the sinusoidal plane. Cut into pieces of 0.005
+# degree and joined by straight lines there, they are off by less than 2 cm.
 _SEGMENT_DEGREE = 0.005
 
 
 def outlines(zones: Sequence[Zone]) -> Polygons:
-    """Return the zones' outlines in the plane of the grid [cell]: x counts columns eastwards, -y rows southwards."""
+    """Return the outlines of zones in the plane of the grid [cell]: x is the column, -y the row of the whole grid."""
     lonlat = shapely.segmentize([zone.geometry for zone in zones], _SEGMENT_DEGREE)
     polygons: Polygons = shapely.transform(lonlat, _in_cells)
     return polygons
@@ -37,14 +42,15 @@ def coverage(polygons: Polygons, grid: Grid) -> csr_array:
     Parameters
     ----------
     polygons
-        As `outlines` returns them. Where rounding lets neighbours cover more than the whole of a cell, all are scaled
-        back to it.
+        Outlines from `outlines`. Where neighbours together cover more than a cell by rounding, their shares are scaled
+        down to a sum of 1.
     """
     west, north = grid.first_col, -grid.first_row
     east, south = west + grid.cols, north - grid.rows
     near = np.flatnonzero(shapely.intersects(polygons, shapely.box(west, south, east, north)))
-    # exactextract wants a raster to read; only the places of the cells in it are used.
+    # exactextract needs a raster; only the positions of its cells are used, so that a constant without memory serves.
     raster = NumPyRasterSource(np.broadcast_to(np.float32(0), grid.shape), west, south, east, north)
+    # Row by row of the matrix: a polygon meets a small part of the cells, whose numbers and shares are the CSR arrays.
     found = [_cells_in(polygons[zone], raster) for zone in near]
     starts = np.zeros(len(polygons) + 1, dtype=np.int64)
     starts[near + 1] = [len(cells) for cells, _ in found]
@@ -56,7 +62,7 @@ def coverage(polygons: Polygons, grid: Grid) -> csr_array:
 
 
 def _cells_in(polygon: shapely.Geometry, raster: NumPyRasterSource) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the cells that meet the polygon, and the share of each that lies in it."""
+    """Return the numbers of the cells that meet the polygon, and the share of each inside it."""
     feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(polygon)}
     (result,) = exact_extract(raster, JSONFeatureSource(feature), ["cell_id", "coverage"])
     return result["properties"]["cell_id"], result["properties"]["coverage"].astype(np.float64)

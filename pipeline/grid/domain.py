@@ -1,4 +1,4 @@
-"""The part of the grid that a region covers: its rectangle of tiles and the tiles in it that meet the region."""
+"""The part of the grid that a region covers: a rectangle of tiles, and the tiles in it that meet the region."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regions import Region, zones
 
 @dataclass(frozen=True)
 class Domain:
-    """Where a region lies: the smallest grid around it, and the tiles that meet it, row by row."""
+    """Smallest grid around a region, and the tiles that meet the region, row by row."""
 
     grid: Grid
     tiles: tuple[Tile, ...]
@@ -24,6 +24,7 @@ class Domain:
 @cache
 def domain_of(region: Region) -> Domain:
     """Return the grid and the tiles of a region."""
+    # Counties, not the corners of their bounding box: meridians are curved, and a box would miss or add tiles.
     counties = outlines(zones(region))
     x, y = shapely.get_coordinates(counties).T
     grid = Grid.around(WEST_M + x * CELL_M, NORTH_M + y * CELL_M, tile_cells=region.tile_cells)

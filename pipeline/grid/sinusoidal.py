@@ -1,4 +1,4 @@
-"""The MODIS sinusoidal grid: cells, tiles, rectangles of tiles, areas.
+"""The MODIS sinusoidal grid: cells, tiles, rectangles of tiles, and areas.
 
 Rows and columns count from the grid's upper left corner (180 W, 90 N): MODIS tile hHHvVV holds rows VV*4800 ... and
 columns HH*4800 ... Cells are squares of 231.656 m, "250 m" by convention; a row is a latitude band of 1/480 degree.
@@ -36,7 +36,16 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, order=True)
 class Tile:
-    """A square block of cells inside one MODIS tile: the unit of work, storage and provenance."""
+    """A square block of cells inside one MODIS tile: the unit of work, storage and provenance.
+
+    Examples
+    --------
+    >>> tile = Tile.parse("h11v04-r07c12", cells=240)
+    >>> tile.first_row, tile.first_col
+    (20880, 55680)
+    >>> Tile.holding(20880, 55680, cells=240).name
+    'h11v04-r07c12'
+    """
 
     h: int
     v: int
@@ -46,12 +55,12 @@ class Tile:
 
     @property
     def name(self) -> str:
-        """`h11v04-r07c12`: MODIS tile, row and column of the block in it."""
+        """Name as in `h11v04-r07c12`: MODIS tile, row and column of the block in it."""
         return f"h{self.h:02d}v{self.v:02d}-r{self.row:02d}c{self.col:02d}"
 
     @property
     def modis(self) -> str:
-        """`h11v04`."""
+        """Name of the MODIS tile, such as `h11v04`."""
         return f"h{self.h:02d}v{self.v:02d}"
 
     @property
@@ -76,7 +85,7 @@ class Tile:
 
     @classmethod
     def holding(cls, row: int, col: int, *, cells: int) -> Tile:
-        """Return the tile in which the cell at grid `row`, `col` lies."""
+        """Return the tile of the cell at `row`, `col` of the whole grid."""
         v, in_v = divmod(row, MODIS_TILE_CELLS)
         h, in_h = divmod(col, MODIS_TILE_CELLS)
         return cls(h, v, in_v // cells, in_h // cells, cells)
@@ -84,7 +93,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Grid:
-    """A rectangle of whole tiles.
+    """A rectangle of tiles.
 
     Attributes
     ----------
@@ -109,7 +118,7 @@ class Grid:
 
     @classmethod
     def around(cls, x_m: Array, y_m: Array, *, tile_cells: int) -> Grid:
-        """Return the smallest grid that holds all points, given in the sinusoidal plane [m]."""
+        """Return the smallest grid around all points, given in the sinusoidal plane [m]."""
         row = np.floor((NORTH_M - y_m) / CELL_M / tile_cells).astype(int)
         col = np.floor((x_m - WEST_M) / CELL_M / tile_cells).astype(int)
         first_row, first_col = int(row.min()), int(col.min())
@@ -151,7 +160,14 @@ class Grid:
         return lonlat(*np.meshgrid(self.x_m, self.y_m))
 
     def cell_area_m2(self) -> Array:
-        """WGS84 area of a cell of each row (rows,) [m2]; the same for all columns."""
+        """Return the WGS84 area of a cell of each row (rows,) [m2]; it is the same in all columns.
+
+        Examples
+        --------
+        >>> grid = Grid(first_row=24000, first_col=52800, rows=240, cols=240, tile_cells=240)  # from 40 N southwards
+        >>> grid.cell_area_m2()[[0, -1]].round(1).tolist()
+        [53721.6, 53715.4]
+        """
         return _band_area_m2(self.y_edges_m)
 
     def tiles(self) -> Iterator[Tile]:
@@ -165,7 +181,7 @@ class Grid:
         return Grid(tile.first_row, tile.first_col, tile.cells, tile.cells, tile.cells)
 
     def window(self, tile: Tile) -> tuple[slice, slice]:
-        """Rows and columns of `tile` in arrays on this grid; raises `UserError` for a tile outside it."""
+        """Return the rows and columns of `tile` in arrays on this grid; raises `UserError` for a tile outside it."""
         row, col = tile.first_row - self.first_row, tile.first_col - self.first_col
         inside = 0 <= row < self.rows and 0 <= col < self.cols
         if tile.cells != self.tile_cells or not inside:
@@ -176,13 +192,27 @@ class Grid:
 
 
 def lonlat(x_m: Array, y_m: Array) -> tuple[Array, Array]:
-    """Longitude and latitude [degree] of points in the sinusoidal plane [m]."""
+    """Return longitude and latitude [degree] of points in the sinusoidal plane [m].
+
+    Examples
+    --------
+    >>> longitude, latitude = lonlat(*sinusoidal(np.array([-88.2]), np.array([40.1])))
+    >>> longitude.round(9).tolist(), latitude.round(9).tolist()
+    ([-88.2], [40.1])
+    """
     latitude = np.asarray(y_m) / RADIUS_M
     return np.degrees(x_m / (RADIUS_M * np.cos(latitude))), np.degrees(latitude)
 
 
 def sinusoidal(longitude: Array, latitude: Array) -> tuple[Array, Array]:
-    """Place of points [degree] in the sinusoidal plane [m]."""
+    """Return coordinates in the sinusoidal plane [m] of points given by longitude and latitude [degree].
+
+    Examples
+    --------
+    >>> x, y = sinusoidal(np.array([-88.2]), np.array([40.1]))
+    >>> x.round().tolist(), y.round().tolist()
+    ([-7501893.0], [4458922.0])
+    """
     phi = np.radians(latitude)
     return RADIUS_M * np.radians(longitude) * np.cos(phi), RADIUS_M * phi
 
@@ -191,7 +221,7 @@ def _band_area_m2(y_edges_m: Array) -> Array:
     """WGS84 area of one cell in each band between successive edges.
 
     A cell spans CELL_M / (R cos(phi)) radians of longitude at every latitude, so its area is the integral of
-    a^2 (1 - e^2) / (1 - e^2 sin^2(phi))^2 * CELL_M / R over the band; Simpson's rule is exact to 1e-15 there.
+    a^2 (1 - e^2) / (1 - e^2 sin^2(phi))^2 * CELL_M / R over the band; Simpson's rule is exact to 1e-15.
     """
     phi = y_edges_m / RADIUS_M
 

@@ -1,11 +1,11 @@
 """Hourly weather and soil layers in the input layout of the process model *ecosys*, as daily climate and 0-30 cm soil.
 
-A weather file holds four header lines, then a row an hour: year, day of year, hour, and temperature [degC], specific
+A weather file has four header lines, then one row an hour: year, day of year, hour, and temperature [degC], specific
 humidity [g/g], wind [m s-1], precipitation [mm], pressure [kPa], short-wave and long-wave radiation [W m-2], CO2
-[ppm], all but CO2 followed by a flag. *ecosys* takes an hour as named by its end in local standard time, so that hour 0
-of a day is hour 24 of the day before; daily maxima, minima and sums then equal those that it reports itself. (In the
-shipped files of Mead the sun and the temperature of the tower there fit hours named by their beginning a little better;
-the difference is which day owns one hour of the night.) A year's file has 366 days; day 366 of a common year repeats
+[ppm], all but CO2 followed by a flag. *ecosys* names an hour by its end in local standard time, so that hour 0 of a
+day is hour 24 of the day before; daily maxima, minima and sums then equal those that it reports itself. (In the shipped
+files of Mead, radiation and the tower's temperature agree slightly better with hours named by their beginning; the
+choice decides to which day one hour of the night belongs.) A year's file has 366 days; day 366 of a common year repeats
 day 365 as padding and is dropped.
 """
 
@@ -55,7 +55,13 @@ SOIL_LINES = {
 
 
 def vapour_pressure(humidity_g_g: pd.Series, pressure_kpa: pd.Series) -> pd.Series:
-    """Return vapour pressure [kPa] from specific humidity: e = q p / (0.622 + 0.378 q)."""
+    """Return vapour pressure [kPa] from specific humidity: e = q p / (0.622 + 0.378 q).
+
+    Examples
+    --------
+    >>> vapour_pressure(pd.Series([0.010]), pd.Series([100.0])).round(3).tolist()
+    [1.598]
+    """
     return humidity_g_g * pressure_kpa / (0.622 + 0.378 * humidity_g_g)
 
 
@@ -75,7 +81,7 @@ def _read_hours(path: Path) -> pd.DataFrame:
 
 
 def _by_day(hours: pd.DataFrame) -> pd.DataFrame:
-    """Return the hours, numbered 1 to 24 by their end, under the date of the day that they belong to; no padding."""
+    """Return the hours, numbered 1 to 24 by their end, with the date of their day and without padding."""
     midnight = hours["hour"] == 0
     hours = hours.assign(day=hours["day"] - midnight, hour=hours["hour"].where(~midnight, 24))
     leap = hours["year"].map(lambda year: calendar.isleap(int(year)))
@@ -91,14 +97,15 @@ def _check_hours(hours: pd.DataFrame, folder: Path) -> None:
     if hours.isna().any(axis=None):
         first = hours[hours.isna().any(axis=1)].iloc[0]
         raise UserError(
-            f"{folder}: no number in the weather of {first['date']:%Y-%m-%d} hour {first['hour']:.0f}; fill it"
+            f"{folder}: a number is missing in the weather of {first['date']:%Y-%m-%d}, hour {first['hour']:.0f}; fill "
+            f"the gap"
         )
     counts = hours.groupby("date")["hour"].agg(["size", "nunique"])
     bad = counts[(counts["size"] != 24) | (counts["nunique"] != 24)]
     if len(bad):
         raise UserError(
             f"{folder}: {len(bad)} days do not have each of 24 hours once, the first is {bad.index[0]:%Y-%m-%d} with "
-            f"{bad['size'].iloc[0]} rows; give every hour once"
+            f"{bad['size'].iloc[0]} rows; give each hour once"
         )
 
 
@@ -115,7 +122,7 @@ def daily_weather(folder: Path) -> pd.DataFrame:
     """
     files = sorted(folder.glob("*w.csv"))
     if not files:
-        raise UserError(f"{folder}: no hourly weather file *w.csv; name the folder that holds them")
+        raise UserError(f"{folder}: has no hourly weather file *w.csv; give the folder of these files")
     hours = _by_day(pd.concat([_read_hours(path) for path in files], ignore_index=True))
     _check_hours(hours, folder)
     hours["vapour_kpa"] = vapour_pressure(hours["humidity_g_g"], hours["pressure_kpa"])
@@ -148,8 +155,8 @@ def topsoil(path: Path) -> pd.Series:
     Raises
     ------
     UserError
-        If a line is no row of numbers, has another number of layers, or holds a negative value, which tells *ecosys* to
-        estimate the property.
+        If a line is not a row of numbers, has another number of layers, or has a negative value, with which *ecosys*
+        estimates the property.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -165,7 +172,7 @@ def topsoil(path: Path) -> pd.Series:
         if len(layers) != len(thickness_m) or layers[thickness_m > 0].min() < 0:
             raise UserError(
                 f"{path}: line {SOIL_LINES[name]} ({name}) must hold {len(thickness_m)} values of 0 or more; "
-                f"a negative one asks ecosys to estimate it: give the estimate"
+                f"with a negative one, ecosys estimates the property: give its estimate"
             )
         means[name] = float(layers @ thickness_m / TOPSOIL_M)
     return pd.Series(means)

@@ -72,26 +72,26 @@ def test_an_unknown_name_lists_the_regions_there_are() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"colour": '"red"'}, "unknown key 'colour'"),
+        ({"colour": '"red"'}, "key 'colour' is unknown"),
         ({"title": None}, "title is missing"),
         ({"title": "3"}, "title 3 is not text"),
-        ({"states": '["QC"]'}, "'QC' is not among the 49 known states"),
-        ({"counties": "[17107]"}, "17107 is not among the 3108 known counties"),
+        ({"states": '["QC"]'}, "'QC' is not one of the 49 known states"),
+        ({"counties": "[17107]"}, "17107 is not one of the 3108 known counties"),
         ({"counties": "[]"}, "counties"),
-        ({"counties": None}, "the area is empty"),
+        ({"counties": None}, "no area is given"),
         ({"bbox": "[-89.0, 40.0, -90.0, 41.0]"}, "west < east"),
         ({"bbox": '"all"'}, "bbox 'all'"),
-        ({"bbox": "[2.0, 48.0, 3.0, 49.0]"}, "no county lies in bbox"),
+        ({"bbox": "[2.0, 48.0, 3.0, 49.0]"}, "meets none of the counties"),
         ({"first_year": '"2010"'}, "'2010' is not a year"),
-        ({"last_year": "2009"}, "last_year 2009 must be after first_year 2010"),
-        ({"last_year": "2010"}, "last_year 2010 must be after first_year 2010"),
+        ({"last_year": "2009"}, "last_year 2009 must be later than first_year 2010"),
+        ({"last_year": "2010"}, "last_year 2010 must be later than first_year 2010"),
         ({"mask_years": "[2010, 2013]"}, "mask_years"),
         ({"crop_threshold": "1.5"}, "crop_threshold 1.5"),
         ({"crop_threshold": "false"}, "crop_threshold False"),
         ({"tile_cells": "250"}, "tile_cells 250 does not divide"),
     ],
 )
-def test_a_wrong_file_is_refused_by_what_is_wrong(tmp_path: Path, changes: dict[str, str | None], said: str) -> None:
+def test_an_invalid_file_is_refused_with_its_faults(tmp_path: Path, changes: dict[str, str | None], said: str) -> None:
     with pytest.raises(RegionError, match=r"own\.toml") as refusal:
         load(tmp_path, **changes)
     assert said in str(refusal.value)
@@ -103,7 +103,7 @@ def test_all_faults_are_said_at_once(tmp_path: Path) -> None:
     assert all(said in str(refusal.value) for said in ("'colour'", "'QC'", "last_year 2009", "tile_cells 7"))
 
 
-def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+def test_a_file_other_than_toml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text("states = [")
-    with pytest.raises(RegionError, match="is not TOML"):
+    with pytest.raises(RegionError, match="is not valid TOML"):
         load_region(tmp_path / "own.toml")

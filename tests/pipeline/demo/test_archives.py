@@ -1,4 +1,4 @@
-"""The demo's archives: read back with the readers of the real products and held against what is known of those."""
+"""The demo's archives: read back with the readers of the real products and compared with known properties of those."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import rasterio
 from affine import Affine
 
 from model.synthetic.weather import Weather
-from pipeline.demo import Archives, site_inputs, write_archives
+from pipeline.demo.archives import Archives, write_archives
 from pipeline.demo.area import Pixels, albers_pixels, demo_grid, demo_years, nldas_cells
 from pipeline.demo.cropland import write_layer
 from pipeline.demo.granules import LOST_HOURS, write_month
 from pipeline.demo.hours import Hourly, daily_weather
 from pipeline.demo.landscape import ROTATIONS, draw_landscape
+from pipeline.demo.site import site_inputs
 from pipeline.demo.slope import NODATA, hidden, observed, packed, write_year
 from pipeline.demo.soils import (
     FIRST_MUKEY,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import fnmatch
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from pipeline.errors import UserError
 from pipeline.fetch import earthdata
 from pipeline.fetch.catalogue import Checksum, Remote, Size
 from pipeline.fetch.download import DamagedError, LoginRefusedError, Verified, download, length_bytes, verify
+from pipeline.sources.nldas2.daily import NldasSettings
 from tests.helpers.earthdata_server import ARCHIVE, LOGIN_PAGE, TOKEN, Answer, EarthdataServer, serving
 
 NAME = "NLDAS_FORA0125_H.A20100101.0000.020.nc"
@@ -114,7 +116,8 @@ def test_no_file_has_its_name_before_it_is_verified(
     monkeypatch.setattr("pipeline.fetch.download.verify", looking)
     transfer(store, tmp_path)
     assert len(seen) == 1
-    assert not seen[0].endswith(".nc")
+    assert fnmatch.fnmatch(NAME, NldasSettings().pattern)
+    assert not fnmatch.fnmatch(seen[0], NldasSettings().pattern)
 
 
 def test_a_login_page_is_never_taken_for_a_file(server: EarthdataServer, store: Store, tmp_path: Path) -> None:

@@ -130,9 +130,7 @@ def test_the_reader_finds_the_fetched_files_and_nothing_else(
     (archive.folder / "NLDAS_FORA0125_H.2.0").mkdir(parents=True)
     server.plan(url_of(0), Answer(ends_after=20_000), *[Answer(ends_after=0)] * (TRIES - 1))
     fetched(planned(server, archive))
-    settings = NldasSettings()
-    patterns = [settings.pattern] if hasattr(settings, "pattern") else list(settings.patterns)
-    found = {path.name for pattern in patterns for path in archive.folder.rglob(pattern)}
+    found = {path.name for path in archive.folder.rglob(NldasSettings().pattern)}
     assert found == {name_of(hour) for hour in (1, 2, 3, 4)}
 
 
@@ -398,7 +396,7 @@ def test_a_killed_process_leaves_no_part_visible_and_the_next_continues(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert any((archive.folder / STAGING).iterdir())
-    assert [path.name for path in archive.folder.rglob("*.nc")] == [name_of(0)]
+    assert [path.name for path in archive.folder.rglob(NldasSettings().pattern)] == [name_of(0)]
     plan = planned(server, archive)
     assert states(plan) == [State.COMPLETE] + [State.MISSING] * 4
     assert fetched(plan) == Fetched(4, 4 * 32_000, 0, {})
