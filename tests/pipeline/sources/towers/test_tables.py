@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,20 +9,11 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.sources.towers.read import read_tower
 from pipeline.sources.towers.tables import TowerFile, TowerTable, find_tower_file
-
-DAY = "TIMESTAMP,NEE_VUT_REF,NEE_VUT_REF_QC,RECO_NT_VUT_REF,GPP_NT_VUT_REF\n20030101,-2,1,3,5\n"
-STEPS = "TIMESTAMP_START,TIMESTAMP_END,FC\n" + "".join(
-    f"20110101{hour:02}00,201101{1 + (hour + 1) // 24:02}{(hour + 1) % 24:02}00,1\n" for hour in range(24)
+from tests.helpers.tower_files import (
+    DAY,
+    FLUXNET,
+    write_zip,
 )
-FLUXNET = "FLX_US-Ne1_FLUXNET2015_FULLSET_{}_2001-2013_1-4.csv"
-
-
-def _zip(folder: Path, members: dict[str, str], *, name: str = "archive.zip") -> Path:
-    path = folder / name
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for member, text in members.items():
-            archive.writestr(member, text)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -45,7 +35,7 @@ def _zip(folder: Path, members: dict[str, str], *, name: str = "archive.zip") ->
     ],
 )
 def test_the_finest_table_of_whole_days_is_chosen(tmp_path: Path, members: list[str], chosen: str) -> None:
-    assert find_tower_file(_zip(tmp_path, dict.fromkeys(members, ""))).member == chosen
+    assert find_tower_file(write_zip(tmp_path, dict.fromkeys(members, ""))).member == chosen
 
 
 @pytest.mark.parametrize(
@@ -59,33 +49,11 @@ def test_the_finest_table_of_whole_days_is_chosen(tmp_path: Path, members: list[
 )
 def test_archives_without_one_suitable_table_are_refused(tmp_path: Path, members: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        find_tower_file(_zip(tmp_path, dict.fromkeys(members, "")))
-
-
-def test_archives_are_read_as_downloaded(tmp_path: Path) -> None:
-    daily = read_tower(_zip(tmp_path, {FLUXNET.format("DD"): DAY, FLUXNET.format("HH"): "broken"}))
-    assert daily.site == "US-Ne1"
-    assert list(daily.gpp) == [5]
-    base = _zip(
-        tmp_path,
-        {"AMF_US-CRT_BASE_HR_2-5.csv": "# Site: US-CRT\r\n# Version: 2-5\r\n" + STEPS.replace("\n", "\r\n")},
-        name="AMF_US-CRT_BASE-BADM_2-5.zip",
-    )
-    assert read_tower(base).days["nee"].item() == pytest.approx(12.011e-6 * 86400)
-
-
-def test_members_that_point_elsewhere_are_read_and_written_nowhere(tmp_path: Path) -> None:
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    archive = _zip(inside, {"../../" + FLUXNET.format("DD"): DAY})
-    (tmp_path / FLUXNET.format("DD")).write_text("another file")
-    before = sorted(tmp_path.rglob("*"))
-    assert read_tower(archive).site == "US-Ne1"
-    assert sorted(tmp_path.rglob("*")) == before
+        find_tower_file(write_zip(tmp_path, dict.fromkeys(members, "")))
 
 
 def test_broken_and_encrypted_archives_are_refused(tmp_path: Path) -> None:
-    whole = _zip(tmp_path, {FLUXNET.format("DD"): DAY + "20030102,-2,1,3,5\n" * 500}).read_bytes()
+    whole = write_zip(tmp_path, {FLUXNET.format("DD"): DAY + "20030102,-2,1,3,5\n" * 500}).read_bytes()
     cut, flipped, locked = (tmp_path / name for name in ("cut.zip", "flipped.zip", "locked.zip"))
     cut.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="not a readable zip archive"):
