@@ -1,13 +1,16 @@
-"""`agcarbon evaluate`: a checkpoint held against data, beside published figures; and the paper's experiments."""
+"""`agcarbon evaluate` and its sub-commands: checkpoints compared with data, and the experiments of the paper."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
+from typer.core import TyperGroup
+
+from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
@@ -15,156 +18,207 @@ if TYPE_CHECKING:
     from pipeline.evaluation.subjects import Result
 
 Experiment = Literal["sample-size", "ablation", "extreme-years", "leave-years-out", "leave-sites-out"]
+CheckpointPath: TypeAlias = Annotated[Path | None, typer.Argument(help="default: the shipped checkpoint")]
+Data: TypeAlias = Annotated[Path, typer.Option(help="folder of real files: ecosys/, fluxnet/, mead-weather/, nass/")]
+Out: TypeAlias = Annotated[Path, typer.Option("-o", "--out", help="folder to write to")]
+DATA, OUT = Path("realdata"), Path("evaluation")
+
+FORMS = {
+    "scores": "agcarbon evaluate scores [CHECKPOINT] --on DATA",
+    "tower": "agcarbon evaluate tower [CHECKPOINT] --before CHECKPOINT",
+    "mead": "agcarbon evaluate mead [CHECKPOINT]",
+    "experiment": "agcarbon evaluate experiment NAME RECIPE",
+}
+FORMER_OPTIONS = {"--experiment": "experiment", "--figure": "mead", "--before": "tower"}
+"""Options by which `evaluate` chose its task before it had sub-commands; any others meant `scores`."""
 
 
-def evaluate(
-    subject: Annotated[
-        Path | None, typer.Argument(help="checkpoint, by default the one that ships; with --experiment, a recipe")
-    ] = None,
+class Evaluate(TyperGroup):
+    """Sub-commands of `evaluate`; a call in the form without sub-command is refused with the form that replaces it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return the remaining arguments.
+
+        Raises
+        ------
+        UserError
+            If the first argument is no sub-command.
+        """
+        if args and args[0] not in {*self.commands, "--help"} and not ctx.resilient_parsing:
+            raise UserError(f"{args[0]!r} is not a sub-command of evaluate; write `{_form(args)}`, or see --help")
+        return super().parse_args(ctx, args)
+
+
+def _form(args: list[str]) -> str:
+    options = (arg.partition("=")[0] for arg in args)
+    return FORMS[next((FORMER_OPTIONS[option] for option in options if option in FORMER_OPTIONS), "scores")]
+
+
+app = typer.Typer(cls=Evaluate, no_args_is_help=True)
+
+
+@app.command()
+def scores(
+    checkpoint: CheckpointPath = None,
     *,
     on: Annotated[
         list[str] | None,
-        typer.Option(help="synthetic, training, counties, ecosys, tower, or a file of sequences; may be repeated"),
+        typer.Option(
+            help="synthetic (default), training, counties, ecosys, tower, or a file of sequences; may be repeated"
+        ),
     ] = None,
-    data: Annotated[Path, typer.Option(help="folder of real files: ecosys/, fluxnet/, mead-weather/, nass/")] = Path(
-        "realdata"
-    ),
-    sites: Annotated[int, typer.Option(min=1, help="sites, or counties, to simulate")] = 24,
-    curves: Annotated[bool, typer.Option(help="draw response curves, a minute's work")] = True,
-    figure: Annotated[
-        Literal["mead"] | None, typer.Option(help="draw mead.png alone: Mead observed, run and predicted")
-    ] = None,
-    experiment: Annotated[
-        Experiment | None, typer.Option(help="train the networks of one of the paper's experiments")
-    ] = None,
-    before: Annotated[
-        Path | None, typer.Option(help="table a tower's test years: SUBJECT, fine-tuned, this checkpoint, nulls")
-    ] = None,
+    data: Data = DATA,
+    sites: Annotated[int, typer.Option(min=1, help="number of sites, or counties, to simulate")] = 24,
+    curves: Annotated[bool, typer.Option(help="compute response curves, which take about a minute")] = True,
     check: Annotated[bool, typer.Option("--check", help="exit with 1 if the network fails a check")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print evaluation.json")] = False,
-    out: Annotated[Path, typer.Option("-o", "--out", help="folder for page, tables and figures")] = Path("evaluation"),
+    out: Out = OUT,
 ) -> None:
-    """Score a checkpoint on simulated sites or counties, on runs of ecosys, at a tower or on a file of sequences.
+    """Score a checkpoint on simulated or observed data.
 
-    Leaves index.html, which holds all figures, and scores.csv, responses.csv and evaluation.json beside it, and says
-    whether responses and yields are as they must be. Without --on, simulated sites alone. An experiment leaves its
-    table and a figure; killed, the same command goes on.
+    Writes index.html, which contains all figures, and scores.csv, responses.csv and evaluation.json, and reports
+    whether the network passes the plausibility checks of its responses and yields.
     """
-    if experiment is not None:
-        _experiment(experiment, subject, out)
-    elif figure is not None:
-        _mead(subject, data, out)
-    elif before is not None:
-        _tower(subject, before, data, out)
-    else:
-        asked = Asked(tuple(dict.fromkeys(on or ["synthetic"])), data, sites, curves)
-        _scores(subject, asked, out=out, as_json=as_json, check=check)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a checkpoint is to be held against."""
-
-    names: tuple[str, ...]
-    data: Path
-    sites: int
-    curves: bool
-
-
-def _scores(path: Path | None, asked: Asked, *, out: Path, as_json: bool, check: bool) -> None:
     from model.checkpoint import Checkpoint
     from model.shipped import checkpoint_file
     from pipeline.console import console
     from pipeline.evaluation.published import read_published
     from pipeline.evaluation.report import Report, headline, write_report
 
-    path = checkpoint_file(path)
-    checkpoint = Checkpoint.load(path)
-    results, counties = _results(checkpoint, asked), _counties(checkpoint, asked)
-    report = Report(checkpoint, path.name, results, read_published(), counties)
+    chosen = DataSets(tuple(dict.fromkeys(on or ["synthetic"])), data, sites)
+    path = checkpoint_file(checkpoint)
+    network = Checkpoint.load(path)
+    results, counties = _results(network, chosen, curves=curves), _counties(network, chosen)
+    report = Report(network, path.name, results, read_published(), counties)
     written = write_report(report, out)
     if as_json:
         print(json.dumps(report.as_json(), indent=1))
     else:
         for line in headline(report):
             console.print(line, soft_wrap=True)
-        for file in written:
-            console.print(str(file), style="dim")
+        _print_files(written)
     if check and not all(verdict.holds for verdict in report.verdicts):
         raise typer.Exit(1)
 
 
-def _results(checkpoint: Checkpoint, asked: Asked) -> tuple[Result, ...]:
-    from pipeline.console import progress_bars
-    from pipeline.evaluation.subjects import evaluate_subject, read_subject, training_subject
+@app.command()
+def tower(
+    checkpoint: Annotated[Path, typer.Argument(help="checkpoint fine-tuned on one tower")] = Path("us-ne1"),
+    *,
+    before: Annotated[Path, typer.Option(help="checkpoint before fine-tuning")] = Path("default"),
+    data: Data = DATA,
+    out: Out = OUT,
+) -> None:
+    """Score a fine-tuned checkpoint in the test years of its tower.
 
-    subjects = [
-        training_subject(checkpoint) if name == "training" else read_subject(name, data=asked.data, sites=asked.sites)
-        for name in asked.names
-        if name != "counties"
-    ]
-    with progress_bars() as progress:
-        # One set of response curves is enough: they are of the network.
-        return tuple(
-            evaluate_subject(checkpoint, each, curves=asked.curves and not i, progress=progress)
-            for i, each in enumerate(subjects)
-        )
+    Prints and writes tower.csv: scores of daily Reco and NEE and errors of their annual sums, for the network after and
+    before fine-tuning, a pure machine-learning network trained on this tower alone, and mean seasonal cycles.
+    """
+    from model.checkpoint import Checkpoint
+    from model.shipped import checkpoint_file
+    from pipeline.console import console
+    from pipeline.evaluation.tower import read_tower, tower_fluxes, tower_recipe, tower_table
+
+    fine_tuned, earlier = (Checkpoint.load(checkpoint_file(path)) for path in (checkpoint, before))
+    recipe = tower_recipe(fine_tuned)
+    table = tower_table(tower_fluxes(read_tower(recipe, data), recipe, fine_tuned=fine_tuned, before=earlier))
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / "tower.csv", index=False, float_format="%.6g")
+    console.print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"), soft_wrap=True)
+    _print_files([out / "tower.csv"])
 
 
-def _counties(checkpoint: Checkpoint, asked: Asked) -> CountyResult | None:
-    from pipeline.evaluation.counties import evaluate_counties, read_surveys, simulated_counties
-    from pipeline.evaluation.subjects import SEED, YEARS
+@app.command()
+def mead(checkpoint: CheckpointPath = None, *, data: Data = DATA, out: Out = OUT) -> None:
+    """Compare observed and modelled carbon at Mead, Nebraska.
 
-    if "counties" not in asked.names:
-        return None
-    counties = simulated_counties(SEED, counties=asked.sites, years=YEARS)
-    return evaluate_counties(checkpoint, counties, surveys=read_surveys(asked.data))
-
-
-def _mead(subject: Path | None, data: Path, out: Path) -> None:
+    Prints the mean annual carbon budgets of a flux tower and of an ecosys run, each beside the network and the
+    simulator with the same GPP, and draws mead.png.
+    """
     from model.checkpoint import Checkpoint
     from model.shipped import checkpoint_file
     from pipeline.console import console
     from pipeline.evaluation.mead import mead_budget, mead_figure, read_mead
 
-    mead = read_mead(Checkpoint.load(checkpoint_file(subject)), data=data)
+    places = read_mead(Checkpoint.load(checkpoint_file(checkpoint)), data=data)
     out.mkdir(parents=True, exist_ok=True)
-    console.print(mead_budget(mead).to_string(float_format=lambda value: f"{value:.0f}"), soft_wrap=True)
-    mead_figure(mead).savefig(out / "mead.png", dpi=110)
-    console.print(str(out / "mead.png"), style="dim")
+    console.print(mead_budget(places).to_string(float_format=lambda value: f"{value:.0f}"), soft_wrap=True)
+    mead_figure(places).savefig(out / "mead.png", dpi=110)
+    _print_files([out / "mead.png"])
 
 
-def _tower(subject: Path | None, before: Path, data: Path, out: Path) -> None:
-    from model.checkpoint import Checkpoint
-    from model.shipped import checkpoint_file
-    from pipeline.console import console
-    from pipeline.evaluation.tower import read_tower, tower_course, tower_recipe, tower_table
+@app.command()
+def experiment(
+    name: Annotated[Experiment, typer.Argument(help="experiment of the paper")],
+    recipe: Annotated[Path, typer.Argument(help="such as model/experiments/recipes/small.toml")],
+    *,
+    out: Out = OUT,
+) -> None:
+    """Train and compare the networks of an experiment.
 
-    fine_tuned = Checkpoint.load(checkpoint_file(subject))
-    recipe = tower_recipe(fine_tuned)
-    course = tower_course(
-        read_tower(recipe, data), recipe, fine_tuned=fine_tuned, before=Checkpoint.load(checkpoint_file(before))
-    )
-    table = tower_table(course)
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "tower.csv", index=False, float_format="%.6g")
-    console.print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"), soft_wrap=True)
-    console.print(str(out / "tower.csv"), style="dim")
-
-
-def _experiment(name: Experiment, subject: Path | None, out: Path) -> None:
+    Writes NAME.csv, NAME-table.csv, NAME.png and NAME.html. An interrupted experiment resumes when the same command is
+    given again.
+    """
     from model.experiments.run import run_experiment
     from model.recipe.experiments import read_experiment_recipe
     from pipeline.console import console, progress_bars
-    from pipeline.errors import UserError
     from pipeline.evaluation.experiments import comparison_table, verdicts, write_experiment
 
-    if subject is None:
-        raise UserError(f"--experiment {name} needs a recipe, as model/experiments/recipes/small.toml")
-    recipe = read_experiment_recipe(subject)
     with progress_bars() as progress:
-        rows = run_experiment(name, recipe, out, progress=progress)
+        rows = run_experiment(name, read_experiment_recipe(recipe), out, progress=progress)
     for line in verdicts(comparison_table(rows)):
         console.print(line, soft_wrap=True)
-    for written in (out / f"{name}.csv", *write_experiment(name, rows, out)):
-        console.print(str(written), style="dim")
+    _print_files([out / f"{name}.csv", *write_experiment(name, rows, out)])
+
+
+@dataclass(frozen=True)
+class DataSets:
+    """Data sets to score a checkpoint on.
+
+    Attributes
+    ----------
+    names
+        Names as given with --on, without duplicates.
+    data
+        Folder of real files.
+    sites
+        Number of sites, or counties, to simulate.
+    """
+
+    names: tuple[str, ...]
+    data: Path
+    sites: int
+
+
+def _results(checkpoint: Checkpoint, chosen: DataSets, *, curves: bool) -> tuple[Result, ...]:
+    from pipeline.console import progress_bars
+    from pipeline.evaluation.subjects import evaluate_subject, read_subject, training_subject
+
+    subjects = [
+        training_subject(checkpoint) if name == "training" else read_subject(name, data=chosen.data, sites=chosen.sites)
+        for name in chosen.names
+        if name != "counties"
+    ]
+    with progress_bars() as progress:
+        # Response curves belong to the network: those on the first data set are enough.
+        return tuple(
+            evaluate_subject(checkpoint, each, curves=curves and not i, progress=progress)
+            for i, each in enumerate(subjects)
+        )
+
+
+def _counties(checkpoint: Checkpoint, chosen: DataSets) -> CountyResult | None:
+    from pipeline.evaluation.counties import evaluate_counties, read_surveys, simulated_counties
+    from pipeline.evaluation.subjects import SEED, YEARS
+
+    if "counties" not in chosen.names:
+        return None
+    counties = simulated_counties(SEED, counties=chosen.sites, years=YEARS)
+    return evaluate_counties(checkpoint, counties, surveys=read_surveys(chosen.data))
+
+
+def _print_files(paths: list[Path]) -> None:
+    from pipeline.console import console
+
+    for path in paths:
+        console.print(str(path), style="dim")

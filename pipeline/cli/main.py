@@ -54,7 +54,7 @@ app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them,
 app.command()(site.site)
 app.command()(train.train)
 app.command("training-data")(training_data.training_data)
-app.command()(evaluate.evaluate)
+app.add_typer(evaluate.app, name="evaluate", help="Compare checkpoints with data and published figures.")
 
 
 def main() -> NoReturn:

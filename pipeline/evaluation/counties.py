@@ -1,6 +1,6 @@
-"""A checkpoint held against county yields: simulated ones year by year, those of NASS by level and spread alone.
+"""Predicted and observed county yields: simulated counties year by year, NASS counties by level and spread only.
 
-Real yields are never paired with simulated GPP; but level, and spread over counties and years, can stand side by side.
+Real yields are never paired with simulated GPP; only their level and their spread over counties and years are compared.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from pipeline.sources.quickstats import CountyYields, read_quickstats
 from pipeline.training.files import county_table, level_table, yield_levels
 
 NAME = "counties"
-POINTS = 4
+POINTS = 4  # simulated points in each county, whose mean yield is the county's
 NASS_FILES = "nass/*.csv"
-PUBLISHED = "The published network reaches, on 210 real counties, R² 0.91 for corn and 0.88 for soybean."
+PUBLISHED = "On 210 real counties the published network has an R² of 0.91 for corn and 0.88 for soybean."
 
 
 @dataclass(frozen=True)
 class CountyResult:
-    """Yields of counties, predicted and observed.
+    """Predicted and observed yields of counties.
 
     Attributes
     ----------
     table
-        A row per county, year and crop that has both: fips, year, crop (1 corn, 5 soybean), observed_gc_m2 and
+        One row per county, year and crop with both yields: fips, year, crop (1 corn, 5 soybean), observed_gc_m2 and
         predicted_gc_m2 [g C m-2 yr-1].
     rows
-        Scores over all of them and by crop.
+        Scores over all rows of the table and by crop.
     levels
-        A row per source and crop: `pipeline.training.files.YieldLevel`.
+        One row per source and crop, with the columns of `pipeline.training.files.YieldLevel`.
     notes
-        What a reader must know.
+        Caveats for readers of the scores.
     """
 
     table: pd.DataFrame
@@ -49,64 +49,65 @@ class CountyResult:
 
 
 def simulated_counties(seed: int, *, counties: int, years: Sequence[int]) -> CountySet:
-    """Return counties that no network was trained on, if the seed is of no recipe."""
+    """Return simulated counties; no network was trained on them if no recipe has the seed."""
     return simulate_counties(seed, draw=CountyDraw(counties, POINTS, np.array(years)))
 
 
 def read_surveys(data: Path) -> CountyYields | None:
-    """Return the yields in all QuickStats exports under the folder's `NASS_FILES`; None where there is none.
+    """Return the yields of all QuickStats exports (`NASS_FILES`) in a folder; None if there is no export.
 
     Raises
     ------
     UserError
-        If a file is no such export.
+        If a file is not such an export.
     """
     files = sorted(data.glob(NASS_FILES))
     return read_quickstats(files) if files else None
 
 
 def evaluate_counties(checkpoint: Checkpoint, counties: CountySet, *, surveys: CountyYields | None) -> CountyResult:
-    """Return the predicted yields of counties, means over their points, beside the observed ones.
+    """Return the predicted yields of counties, as means over their points, beside the observed yields.
 
     Parameters
     ----------
     checkpoint
-        Of one network.
+        Checkpoint of a single network.
     counties
-        With their points' inputs.
+        Simulated counties with the inputs of their points.
     surveys
-        Real yields to compare level and spread with.
+        Real yields, whose level and spread are shown for comparison; None if there are none.
     """
     carbon = predicted_carbon(checkpoint.network(), counties.points.x_NYTF, scalers=checkpoint.scalers)
     predicted = replace(counties, observed_CYK=county_means(carbon.yield_NY, counties=counties).astype(np.float32))
-    ours, theirs = county_table(predicted), county_table(counties)
-    key = ["fips", "year", "crop"]
-    both = theirs.merge(ours, on=key, suffixes=("_observed", "_predicted"), validate="one_to_one")
-    table = both.rename(columns={f"yield_gc_m2_{name}": f"{name}_gc_m2" for name in ("observed", "predicted")})
-    levels = [*yield_levels(theirs, source="simulated survey"), *yield_levels(ours, source="predicted")]
+    ours, observed = county_table(predicted), county_table(counties)
+    levels = [*yield_levels(observed, source="simulated survey"), *yield_levels(ours, source="predicted")]
     if surveys is not None:
         levels += yield_levels(surveys.table, source="NASS")
+    table = _side_by_side(observed, ours)
     return CountyResult(table, _scores(table), level_table(tuple(levels)), _notes(counties, surveys))
 
 
+def _side_by_side(observed: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
+    """Return the county-years of both tables with the columns observed_gc_m2 and predicted_gc_m2."""
+    key = ["fips", "year", "crop"]
+    both = observed.merge(predicted, on=key, suffixes=("_observed", "_predicted"), validate="one_to_one")
+    return both.rename(columns={f"yield_gc_m2_{name}": f"{name}_gc_m2" for name in ("observed", "predicted")})
+
+
 def _scores(table: pd.DataFrame) -> tuple[ScoreRow, ...]:
-    parts = {"all": table} | {CROP_NAMES[int(str(code))]: rows for code, rows in table.groupby("crop")}
-    return tuple(
-        ScoreRow(
-            "yield",
-            "annual",
-            "pooled" if name == "all" else "crop",
-            name,
-            score(rows["predicted_gc_m2"].to_numpy(), rows["observed_gc_m2"].to_numpy()),
-        )
-        for name, rows in parts.items()
-    )
+    by_crop = [_score_row(rows, by="crop", group=CROP_NAMES[int(str(code))]) for code, rows in table.groupby("crop")]
+    return (_score_row(table, by="pooled", group="all"), *by_crop)
+
+
+def _score_row(rows: pd.DataFrame, *, by: str, group: str) -> ScoreRow:
+    skill = score(rows["predicted_gc_m2"].to_numpy(), rows["observed_gc_m2"].to_numpy())
+    return ScoreRow("yield", "annual", by, group, skill)
 
 
 def _notes(counties: CountySet, surveys: CountyYields | None) -> tuple[str, ...]:
     if surveys is None:
-        real = f"No QuickStats export ({NASS_FILES}) in the folder of real files: levels of real counties are left out."
+        real = f"No QuickStats export ({NASS_FILES}) in the data folder, so yields of real counties are not shown."
         return (f"{counties.origin}.", PUBLISHED, real)
     years = surveys.table["year"]
-    real = f"NASS: {len(surveys.table):,} county yields of {years.min()}-{years.max()}, of other counties and years."
+    real = f"NASS: {len(surveys.table):,} county yields of {years.min()}-{years.max()}, not of the simulated counties."
     return (f"{counties.origin}.", PUBLISHED, real, *surveys.notes)

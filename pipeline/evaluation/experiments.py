@@ -1,23 +1,27 @@
-"""What an experiment leaves behind: its runs, one table of networks side by side, a figure and a page of HTML."""
+"""Results of an experiment: a table of all networks side by side, a figure and an HTML page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from model.experiments.rows import Row
 from model.experiments.run import KGML, PURE_ML, Experiment
 from pipeline.evaluation import page
-from pipeline.evaluation.experiment_figure import experiment_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 GROUPS = ["tested_on", "samples", "variant"]
+R2_SCORES = {"yield_r2": "R² yield", "reco_r2": "R² Reco", "nee_r2": "R² NEE"}
 SCORES = {
-    "yield_r2": "R² yield",
-    "reco_r2": "R² Reco",
-    "nee_r2": "R² NEE",
+    **R2_SCORES,
     "yield_rmse": "RMSE yield [g C m-2 yr-1]",
     "reco_rmse": "RMSE Reco [g C m-2 d-1]",
     "nee_rmse": "RMSE NEE [g C m-2 d-1]",
@@ -27,41 +31,55 @@ SCORES = {
     "imbalance_annual": "annual |imbalance| [g C m-2 yr-1]",
     "imbalance_annual_bias": "annual imbalance [g C m-2 yr-1]",
 }
+"""Headings of the scores in `model.experiments.rows.Row`."""
 NAMES = {KGML.name: "KGML", PURE_ML.name: "pure ML"}
 EXPLANATION = (
-    "Means over the draws of a size or the folds. R² and RMSE are of annual yield, daily Reco and NEE and annual NEE "
-    "on sites of the simulated world that no network saw, without errors of observation; the imbalance is "
-    "GPP - Reco + NEE of the predictions, its absolute value averaged over days and over years."
+    "Means over the draws of training sites or over the folds. R² and RMSE of annual yield, daily Reco and NEE, and "
+    "annual NEE are computed on held-out sites or years of the simulated world, without observation errors. The "
+    "imbalance is GPP - Reco + NEE of the predictions; its absolute value is averaged over days and over years."
 )
+PANELS = {
+    "yield_r2": "R² of yield",
+    "reco_r2": "R² of daily Reco",
+    "nee_r2": "R² of daily NEE",
+    "imbalance": "daily |imbalance| [g C m$^{-2}$ d$^{-1}$]",
+    "imbalance_annual": "annual |imbalance| [g C m$^{-2}$ yr$^{-1}$]",
+}
+"""Panels of the figure and their titles."""
+# The palette of Okabe and Ito, which can be distinguished with any colour vision.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+MAX_CURVES = 2  # more networks are drawn as bars: their curves would hide each other
+LOWEST_R2 = -0.5  # where the axis of a curve ends
 
 
 def comparison_table(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return one row per test, number of sites and network: number of runs, and each score's mean over them.
+    """Return one row per test, number of sites and network: the number of runs and the mean of each score.
 
-    A score's spread, the standard deviation over the runs, stands beside each R² as `..._sd`; NaN of a single run.
+    Beside each R² stands its standard deviation over the runs, named `..._sd`; NaN for a single run.
     """
     table = pd.DataFrame(list(rows), columns=[field.name for field in fields(Row)])
     groups = table.groupby(GROUPS, sort=False)
     means = groups[list(SCORES)].mean()
-    deviations = groups[[name for name in SCORES if name.endswith("r2")]].std().add_suffix("_sd")
+    deviations = groups[list(R2_SCORES)].std().add_suffix("_sd")
     return pd.concat([groups.size().rename("runs"), means, deviations], axis=1).reset_index()
 
 
 def verdicts(table: pd.DataFrame) -> Iterator[str]:
-    """Yield a sentence per test and number of sites: what KGML-ag-Carbon gains over the pure-ML networks.
+    """Yield a sentence per test and number of sites on the advantage of KGML-ag-Carbon over pure machine learning.
 
-    Nothing where a table has not both.
+    Yields nothing if the table does not have both networks.
     """
-    ours, theirs = (
+    kgml_rows, pure_rows = (
         table[table["variant"] == variant.name].set_index(["tested_on", "samples"]) for variant in (KGML, PURE_ML)
     )
-    for test, samples in ours.index.intersection(theirs.index, sort=False):
-        kgml, pure = ours.loc[(test, samples)], theirs.loc[(test, samples)]
-        gains = ", ".join(f"{SCORES[name][3:]} {kgml[name] - pure[name]:+.3f}" for name in SCORES if name[-2:] == "r2")
+    for test, samples in kgml_rows.index.intersection(pure_rows.index, sort=False):
+        kgml, pure = kgml_rows.loc[(test, samples)], pure_rows.loc[(test, samples)]
+        gains = ", ".join(f"{title[3:]} {kgml[name] - pure[name]:+.3f}" for name, title in R2_SCORES.items())
+        where = f"{test}, {samples} {'site' if samples == 1 else 'sites'}"
         yield (
-            f"{test}, {samples} sites: R² of KGML less that of pure ML: {gains}; imbalance "
-            f"{kgml['imbalance']:.3g} against {pure['imbalance']:.3g} g C m-2 d-1, annual "
-            f"{kgml['imbalance_annual']:.3g} against {pure['imbalance_annual']:.3g} g C m-2 yr-1"
+            f"{where}: R² of KGML minus R² of pure ML: {gains}; mean |imbalance| {kgml['imbalance']:.3g} against "
+            f"{pure['imbalance']:.3g} g C m-2 d-1, annual {kgml['imbalance_annual']:.3g} against "
+            f"{pure['imbalance_annual']:.3g} g C m-2 yr-1"
         )
 
 
@@ -81,3 +99,47 @@ def write_experiment(name: Experiment, rows: Sequence[Row], folder: Path) -> lis
     paths[1].write_bytes(png)
     paths[2].write_text(page.document(f"Experiment: {name}", parts), encoding="utf-8")
     return paths
+
+
+def experiment_figure(rows: Sequence[Row]) -> Figure:
+    """Return the scores as curves over the number of sites, or as bars for one number of sites or many networks."""
+    from matplotlib.figure import Figure
+
+    table = pd.DataFrame(list(rows))
+    curves = table["samples"].nunique() > 1 and table["variant"].nunique() <= MAX_CURVES
+    drawing = Figure(figsize=(16, 3.4 if curves else 5), layout="constrained")
+    panels = drawing.subplots(1, len(PANELS), sharey=not curves)
+    for axes, (name, title) in zip(panels, PANELS.items(), strict=True):
+        (_draw_curves if curves else _draw_bars)(axes, table, name)
+        axes.set_title(title, fontsize=9)
+    if not curves:
+        panels[0].invert_yaxis()  # networks from top to bottom, as in the table
+    handles, labels = panels[0].get_legend_handles_labels()
+    drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8)
+    return drawing
+
+
+def _draw_curves(axes: Axes, table: pd.DataFrame, name: str) -> None:
+    for colour, (variant, rows) in zip(COLOURS, table.groupby("variant", sort=False), strict=False):
+        mean = rows.groupby("samples")[name].mean()
+        axes.plot(rows["samples"], rows[name], ".", color=colour, alpha=0.5)
+        axes.plot(mean.index, mean, color=colour, label=str(variant))
+    axes.set(xscale="log", xlabel="sites")
+    if name in R2_SCORES:
+        axes.set_ylim(max(LOWEST_R2, float(table[name].min()) - 0.05), 1)
+    else:
+        axes.set_yscale("log")  # knowledge-guided networks close the balance better by an order of magnitude
+
+
+def _draw_bars(axes: Axes, table: pd.DataFrame, name: str) -> None:
+    several = table["tested_on"].nunique() > 1
+    tests = list(table.groupby("tested_on" if several else "samples", sort=False))
+    names = list(dict.fromkeys(table["variant"]))
+    height = 0.8 / len(tests)
+    for i, (test, rows) in enumerate(tests):
+        values = rows.groupby("variant")[name].mean().reindex(names)
+        if name in R2_SCORES:
+            values = values.clip(lower=0)  # one strongly negative R² would shrink all other bars
+        label = str(test) if several else f"{test} sites"
+        axes.barh(np.arange(len(names)) + i * height, values, height, color=COLOURS[i % len(COLOURS)], label=label)
+    axes.set_yticks(np.arange(len(names)) + 0.4 - 0.4 / len(tests), names, fontsize=7)

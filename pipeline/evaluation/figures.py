@@ -1,4 +1,4 @@
-"""Figures of an evaluation: predicted beside observed, and responses beside the published ones."""
+"""Figures of an evaluation: predicted against observed carbon, and response curves with the published points."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.evaluation.responses import ResponseCurve
 from model.evaluation.scores import CROP_NAMES, Score
-from model.features import FEATURES
+from model.features import FEATURE_NAMES, FEATURES
 from pipeline.evaluation.published import PublishedResponse
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ PREDICTED, OBSERVED = "#0072b2", "#444444"
 COLOURS = {"ra": "#009e73", "rh": "#d55e00", "grain": "#0072b2"}
 NAMES = {"ra": "Ra", "rh": "Rh", "reco": "Reco", "nee": "NEE", "yield": "yield", "dsoc": "ΔSOC"}
 DAILY_UNIT, ANNUAL_UNIT = r"g C m$^{-2}$ d$^{-1}$", r"g C m$^{-2}$ yr$^{-1}$"
-FEW = 300  # pairs that are drawn as dots, not as a density
-MONTHS = (1, 91, 182, 274, 365)
+MAX_DOTS = 300  # more pairs are drawn as a density
+QUARTERS = (1, 91, 182, 274, 365)  # days of year
 
 
 def observed_outputs(result: Result) -> list[str]:
-    """Return the outputs that were observed, daily ones first."""
-    rows = {row.output: row.period for row in result.evaluation.rows if row.by == "pooled"}
-    return [name for name in ("ra", "rh", "reco", "nee", "yield") if name in rows]
+    """Return the observed outputs, daily ones first."""
+    observed = {row.output for row in result.evaluation.rows if row.by == "pooled"}
+    return [name for name in ("ra", "rh", "reco", "nee", "yield") if name in observed]
 
 
 def agreement_figure(result: Result) -> Figure:
-    """Return a row per output: predicted against observed as a density and, of fluxes, the mean course of the year."""
+    """Return a row per output: predicted against observed values, and the mean annual cycle or the yield by year."""
     from matplotlib.figure import Figure
 
     outputs = observed_outputs(result)
@@ -43,27 +43,40 @@ def agreement_figure(result: Result) -> Figure:
     rows = drawing.subplots(len(outputs), 2, width_ratios=[1, 2.1], squeeze=False)
     for (scatter, course), output in zip(rows, outputs, strict=True):
         if output == "yield":
-            predicted, observed = result.predicted.yield_NY, result.subject.observed.yield_NY
-            _draw_annual(course, result)
+            _draw_yields(scatter, course, result)
         else:
-            predicted, observed = result.predicted.daily(output), result.subject.observed.daily(output)
-            _draw_course(course, predicted=predicted, observed=observed, output=output)
-        row = result.evaluation.row(output, "annual" if output == "yield" else "daily")
-        assert row is not None
-        _draw_density(scatter, predicted=predicted, observed=observed, score=row.score)
-        unit = ANNUAL_UNIT if output == "yield" else DAILY_UNIT
-        scatter.set(xlabel=f"{NAMES[output]} observed [{unit}]", ylabel="predicted")
+            _draw_fluxes(scatter, course, result, output=output)
     rows[0, 1].legend(frameon=False, ncols=2, loc="best")
     return drawing
 
 
-def _draw_density(axes: Axes, *, predicted: NDArray[np.floating], observed: NDArray[np.floating], score: Score) -> None:
+def _draw_fluxes(scatter: Axes, cycle: Axes, result: Result, *, output: str) -> None:
+    predicted, observed = result.predicted.daily(output), result.subject.observed.daily(output)
+    _draw_annual_cycle(cycle, predicted=predicted, observed=observed, output=output)
+    row = result.evaluation.row(output, "daily")
+    assert row is not None
+    _draw_pairs(scatter, predicted=predicted, observed=observed, score=row.score)
+    scatter.set(xlabel=f"{NAMES[output]} observed [{DAILY_UNIT}]", ylabel="predicted")
+
+
+def _draw_yields(scatter: Axes, course: Axes, result: Result) -> None:
+    years, observed, predicted = result.subject.years, result.subject.observed.yield_NY, result.predicted.yield_NY
+    for yield_NY, colour in ((observed, OBSERVED), (predicted, PREDICTED)):
+        course.plot(years, np.nanmean(yield_NY, axis=0), "o-", color=colour, markersize=3)
+    course.set(xlabel="year", ylabel=f"mean yield [{ANNUAL_UNIT}]", xticks=years[:: max(len(years) // 6, 1)])
+    row = result.evaluation.row("yield", "annual")
+    assert row is not None
+    _draw_pairs(scatter, predicted=predicted, observed=observed, score=row.score)
+    scatter.set(xlabel=f"{NAMES['yield']} observed [{ANNUAL_UNIT}]", ylabel="predicted")
+
+
+def _draw_pairs(axes: Axes, *, predicted: NDArray[np.floating], observed: NDArray[np.floating], score: Score) -> None:
     pairs = np.isfinite(predicted) & np.isfinite(observed)
     x, y = observed[pairs], predicted[pairs]
     low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
     margin = 0.04 * (high - low) or 1.0
     limits = (low - margin, high + margin)
-    if len(x) > FEW:
+    if len(x) > MAX_DOTS:
         axes.hexbin(x, y, gridsize=60, bins="log", cmap="viridis", extent=(*limits, *limits), mincnt=1, linewidths=0.1)
     else:
         axes.plot(x, y, "o", markersize=3, color=PREDICTED, alpha=0.6)
@@ -74,8 +87,10 @@ def _draw_density(axes: Axes, *, predicted: NDArray[np.floating], observed: NDAr
     axes.set_title(f"{r2}, RMSE {score.rmse:.3g}, bias {score.bias:+.2g}, n = {score.count:,}", fontsize=8, loc="left")
 
 
-def _draw_course(axes: Axes, *, predicted: NDArray[np.floating], observed: NDArray[np.floating], output: str) -> None:
-    """Draw the mean of each day over the site-years observed on it, with the spread of eight tenths of them."""
+def _draw_annual_cycle(
+    axes: Axes, *, predicted: NDArray[np.floating], observed: NDArray[np.floating], output: str
+) -> None:
+    """Draw the mean of each day of the year over its observed site-years, and their 10th to 90th percentile."""
     seen = np.isfinite(observed)
     days = np.flatnonzero(seen.any((0, 1)))
     for values, colour, label in ((observed, OBSERVED, "observed"), (predicted, PREDICTED, "predicted")):
@@ -84,19 +99,11 @@ def _draw_course(axes: Axes, *, predicted: NDArray[np.floating], observed: NDArr
         axes.fill_between(days + 1, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(days + 1, np.nanmean(masked, axis=(0, 1)), color=colour, linewidth=1.3, label=label)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
-    axes.set(xlim=(1, 365), xticks=MONTHS, xlabel="day of year", ylabel=f"{NAMES[output]} [{DAILY_UNIT}]")
-
-
-def _draw_annual(axes: Axes, result: Result) -> None:
-    """Mean yield of each year."""
-    years = result.subject.years
-    for carbon, colour in ((result.subject.observed, OBSERVED), (result.predicted, PREDICTED)):
-        axes.plot(years, np.nanmean(carbon.yield_NY, axis=0), "o-", color=colour, markersize=3)
-    axes.set(xlabel="year", ylabel=f"mean yield [{ANNUAL_UNIT}]", xticks=years[:: max(len(years) // 6, 1)])
+    axes.set(xlim=(1, 365), xticks=QUARTERS, xlabel="day of year", ylabel=f"{NAMES[output]} [{DAILY_UNIT}]")
 
 
 def county_figure(result: CountyResult) -> Figure:
-    """Return a panel per crop: predicted against observed county yields."""
+    """Return one panel per crop: predicted against observed county yields."""
     from matplotlib.figure import Figure
 
     crops = [row for row in result.rows if row.by == "crop"]
@@ -105,7 +112,7 @@ def county_figure(result: CountyResult) -> Figure:
     for axes, row in zip(drawing.subplots(1, len(crops), squeeze=False)[0], crops, strict=True):
         values = result.table[result.table["crop"] == codes[row.group]]
         predicted, observed = (values[f"{name}_gc_m2"].to_numpy() for name in ("predicted", "observed"))
-        _draw_density(axes, predicted=predicted, observed=observed, score=row.score)
+        _draw_pairs(axes, predicted=predicted, observed=observed, score=row.score)
         axes.set(xlabel=f"{row.group}, observed [{ANNUAL_UNIT}]", ylabel="predicted")
     return drawing
 
@@ -113,25 +120,30 @@ def county_figure(result: CountyResult) -> Figure:
 def response_figure(
     curves: Sequence[ResponseCurve], *, outputs: Sequence[str], published: Sequence[PublishedResponse] = ()
 ) -> Figure:
-    """Return one panel per input: the curves of some outputs ("ra", "rh", "grain") and the published points."""
+    """Return one panel per input: response curves of some outputs ("ra", "rh", "grain") and the published points."""
     from matplotlib.figure import Figure
 
     columns = min(5, len(curves))
     height = -(-len(curves) // columns)
     drawing = Figure(figsize=(2.5 * columns, 2.1 * height), layout="constrained")
     panels = drawing.subplots(height, columns, squeeze=False).ravel()
-    units = {feature.name: feature.unit for feature in FEATURES}
     for panel, curve in zip(panels, curves, strict=False):
-        for output in outputs:
-            panel.plot(curve.levels, getattr(curve, output), color=COLOURS[output], label=NAMES.get(output, "yield"))
-            for point in published:
-                if (point.input, point.output) == (curve.feature, output):
-                    panel.plot(point.levels, point.values, "s", color=COLOURS[output], markerfacecolor="white")
-        panel.set_title(f"{curve.feature} [{units[curve.feature]}]", fontsize=8)
-        panel.tick_params(labelsize=7)
+        _draw_responses(panel, curve, outputs=outputs, published=published)
     for panel in panels[len(curves) :]:
         panel.set_axis_off()
     panels[0].legend(frameon=False, fontsize=7)
     unit = ANNUAL_UNIT if outputs == ("grain",) else DAILY_UNIT
     drawing.supylabel(f"mean [{unit}]" + ("; squares: published" if published else ""), fontsize=9)
     return drawing
+
+
+def _draw_responses(
+    axes: Axes, curve: ResponseCurve, *, outputs: Sequence[str], published: Sequence[PublishedResponse]
+) -> None:
+    for output in outputs:
+        axes.plot(curve.levels, getattr(curve, output), color=COLOURS[output], label=NAMES.get(output, "yield"))
+    for points in published:
+        if points.input == curve.feature and points.output in outputs:
+            axes.plot(points.levels, points.values, "s", color=COLOURS[points.output], markerfacecolor="white")
+    axes.set_title(f"{curve.feature} [{FEATURES[FEATURE_NAMES.index(curve.feature)].unit}]", fontsize=8)
+    axes.tick_params(labelsize=7)

@@ -1,4 +1,4 @@
-"""Pages of HTML that need no other file: their head, tables and pictures."""
+"""Self-contained HTML pages: head, notes, tables and images."""
 
 from __future__ import annotations
 
@@ -23,26 +23,32 @@ img { max-width: 100%; } .note { color: #555; margin: 0.2rem 0; } .bad { color: 
 
 
 def document(title: str, parts: Iterable[str]) -> str:
-    """Return a page: its title as plain text, its parts as HTML."""
+    """Return an HTML page with a title in plain text and parts in HTML."""
     title, body = html.escape(title), "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n<h1>{title}</h1>\n{body}\n</body></html>\n'
 
 
 def note(text: str) -> str:
-    """Return plain text as a paragraph in the background."""
+    """Return plain text as a grey paragraph.
+
+    Examples
+    --------
+    >>> note("R² < 0")
+    '<p class="note">R² &lt; 0</p>'
+    """
     return f'<p class="note">{html.escape(text)}</p>'
 
 
 def table(values: pd.DataFrame) -> str:
-    """Return a table, numbers with three digits, in words if it is empty."""
+    """Return a table with numbers to three significant digits, or "None." if it is empty."""
     if values.empty:
         return "<p>None.</p>"
     return str(values.to_html(index=False, border=0, na_rep="–", float_format=lambda value: f"{value:.3g}"))
 
 
 def image(png: bytes, *, text: str) -> str:
-    """Return a picture inside the page, with the text that stands for it."""
+    """Return an image embedded in the page, with its alternative text."""
     return f'<img alt="{html.escape(text)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 

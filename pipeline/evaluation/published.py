@@ -1,4 +1,4 @@
-"""What the authors report of their network: scores and responses, to be shown beside ours."""
+"""Figures that the authors report of their network: scores and responses, to be shown beside ours."""
 
 from __future__ import annotations
 
@@ -6,35 +6,44 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.evaluation.scores import Period
+
 PUBLISHED = Path(__file__).parent / "published_scores.toml"
 
 
 @dataclass(frozen=True)
 class PublishedScore:
-    """A score that was printed.
+    """One published score.
 
     Attributes
     ----------
     on
         Kind of data: "synthetic" or "tower".
     output, period
-        As `model.evaluation.scores.ScoreRow` has them.
-    what
-        Which network on which data.
+        As in `model.evaluation.scores.ScoreRow`.
+    description
+        Network and data in words.
     r2, r2_to, rmse
-        What was printed of it; `r2_to` ends a range. RMSE in g C m-2 d-1 or g C m-2 yr-1.
+        Published values, None if not reported; `r2_to` is the upper end of a range. RMSE in g C m-2 d-1 or
+        g C m-2 yr-1.
     """
 
     on: str
     output: str
-    period: str
-    what: str
+    period: Period
+    description: str
     r2: float | None = None
     r2_to: float | None = None
     rmse: float | None = None
 
     def __str__(self) -> str:
-        """Return the figures in words."""
+        """Return the values in words.
+
+        Examples
+        --------
+        >>> str(PublishedScore("tower", "nee", "daily", "ecosys at 7 towers", r2=0.59, r2_to=0.88))
+        'R² 0.59 to 0.88'
+        """
         until = f" to {self.r2_to:g}" if self.r2_to is not None else ""
         parts = [f"R² {self.r2:g}{until}"] if self.r2 is not None else []
         return ", ".join([*parts, *([f"RMSE {self.rmse:g}"] if self.rmse is not None else [])])
@@ -42,7 +51,7 @@ class PublishedScore:
 
 @dataclass(frozen=True)
 class PublishedResponse:
-    """Mean daily respiration, positive [g C m-2 d-1], at some levels of an input, in its own unit."""
+    """Published mean daily respiration, positive [g C m-2 d-1], at levels of an input in the input's own unit."""
 
     input: str
     output: str
@@ -52,7 +61,7 @@ class PublishedResponse:
 
 @dataclass(frozen=True)
 class Published:
-    """All that was printed and is known here."""
+    """Published scores and responses."""
 
     scores: tuple[PublishedScore, ...]
     responses: tuple[PublishedResponse, ...]

@@ -1,4 +1,4 @@
-"""A checkpoint held against data: simulated sites, runs of *ecosys*, a flux tower or a file of sequences.
+"""Data sets that a checkpoint is evaluated on: simulated sites, an *ecosys* run, a flux tower or a file of sequences.
 
 Shape legend: N sites, Y years, T 365 days, F 19 inputs.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.data.published_layout import read_published_layout
@@ -22,17 +23,17 @@ from model.features import CROP_TYPE, FEATURE_NAMES
 from model.recipe.training import DataRecipe
 from pipeline.errors import UserError
 from pipeline.progress import Progress, silent
-from pipeline.site.skill import Comparison, compare, seasonal_cycle
+from pipeline.site.skill import Comparison, compare, seasonal_nulls
 from pipeline.site.tower import TowerFiles
 from pipeline.training.files import read_ecosys_run, read_tower_set
 
 SITES, SEED = 24, 910_357
-"""Simulated sites to test on; the seed is of no training recipe, so that no network has seen them."""
+"""Number and seed of the simulated test sites; no training recipe has the seed, so no network was trained on them."""
 YEARS = range(2001, 2019)
 CURVE_SITES, CURVE_YEARS, CURVE_STRIDE = 4, 4, 3
-"""Sites and years in which inputs are moved, and every which published level: a minute's work on one core."""
-JUDGED = tuple(FEATURE_NAMES.index(name) for name in dict.fromkeys(name for name, _ in MONOTONE))
-"""Inputs moved to every published level: verdicts hang on their curves."""
+"""Sites and years of the response curves, and the step between published levels: a minute on one core."""
+CHECKED_INPUTS = tuple(FEATURE_NAMES.index(name) for name in dict.fromkeys(name for name, _ in MONOTONE))
+"""Inputs whose curves are checked, and therefore run over every published level."""
 ECOSYS_FILES = ("ecosys/ecosys_USNe3_daily.csv", "ecosys/ecosys_USNe3_soil_0_30cm.csv")
 TOWER_FILES = ("fluxnet/FLX_US-Ne1_FLUXNET2015_SUBSET_DD_2001-2004.csv", "mead-weather", "mead-weather/mesoil")
 TOWER_CROP, TOWER_YEARS = "corn", "2001-2004"
@@ -40,22 +41,22 @@ TOWER_CROP, TOWER_YEARS = "corn", "2001-2004"
 
 @dataclass(frozen=True)
 class Subject:
-    """Data to hold a network against.
+    """A data set: inputs and observed (or simulated) carbon.
 
     Attributes
     ----------
     name
-        For headings and files.
+        Name in headings, tables and file names.
     kind
-        "synthetic", "training", "ecosys", "tower" or "file"; published figures are known by it.
+        "synthetic", "training", "ecosys", "tower" or "file"; selects the published figures shown beside it.
     x_NYTF
-        Physical inputs.
+        (N, Y, 365, 19) physical inputs.
     observed
-        Targets, in reporting signs.
+        Target carbon, respiration positive, NEE positive to the atmosphere.
     sites, years
         Names (N) and calendar years (Y).
     notes
-        What a reader of the scores must know.
+        Caveats for readers of the scores.
     """
 
     name: str
@@ -66,6 +67,19 @@ class Subject:
     years: Integers
     notes: tuple[str, ...]
 
+    @classmethod
+    def of_sites(cls, sequences: SiteSequences, *, name: str, kind: str, notes: tuple[str, ...] = ()) -> Subject:
+        """Return sequences as a subject; the first note is their origin."""
+        notes = (f"{sequences.origin}.", *notes)
+        observed = Carbon.of_sites(sequences)
+        return cls(name, kind, sequences.x_NYTF, observed, sequences.sites, sequences.years, notes)
+
+    @classmethod
+    def of_tower(cls, tower: TowerSet, *, notes: tuple[str, ...] = ()) -> Subject:
+        """Return a tower as a subject of one site; the first note is its origin."""
+        notes, observed = (tower.origin, *notes), Carbon.of_tower(tower)
+        return cls(tower.site, "tower", tower.x_YTF[None], observed, (tower.site,), tower.years, notes)
+
     @property
     def crop_NY(self) -> Integers:
         """(N, Y) crop code."""
@@ -73,24 +87,22 @@ class Subject:
 
     @property
     def groups(self) -> Groups:
-        """Divisions by site, crop and year."""
+        """Groups of site-years by site, crop and year, which are scored separately."""
         return Groups.of(self.sites, crop_NY=self.crop_NY, years=self.years)
-
-    @property
-    def dates(self) -> pd.DatetimeIndex:
-        """The days (Y * 365); 31 December of leap years is not among them."""
-        days = pd.date_range(f"{self.years[0]}-01-01", f"{self.years[-1]}-12-31")
-        return days[days.day_of_year <= DAYS]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A network's predictions for a subject, and their scores.
+    """Predictions of a network for a subject, and their scores.
 
     Attributes
     ----------
+    subject, predicted
+        Data set, and predicted carbon of its site-years.
+    evaluation
+        Scores, mass balance, yield bounds and response curves.
     nulls
-        At a tower, the scores of models that need no network; empty elsewhere.
+        At a tower, scores beside those of null models, which need no network; otherwise empty.
     """
 
     subject: Subject
@@ -99,56 +111,68 @@ class Result:
     nulls: tuple[Comparison, ...] = ()
 
 
-def of_sequences(sequences: SiteSequences, *, name: str, kind: str, notes: tuple[str, ...] = ()) -> Subject:
-    """Return sequences as a subject; their origin is the first note."""
-    observed = Carbon.of_sites(sequences)
-    notes = (f"{sequences.origin}.", *notes)
-    return Subject(name, kind, sequences.x_NYTF, observed, sequences.sites, sequences.years, notes)
+def days_of(years: Integers) -> NDArray[np.datetime64]:
+    """Return the days (Y * 365) of consecutive years, without 31 December of leap years.
 
-
-def of_tower(tower: TowerSet, notes: tuple[str, ...] = ()) -> Subject:
-    """Return a tower as a subject."""
-    notes = (tower.origin, *notes)
-    return Subject(tower.site, "tower", tower.x_YTF[None], Carbon.of_tower(tower), (tower.site,), tower.years, notes)
+    Examples
+    --------
+    >>> days = days_of(np.array([2003, 2004]))
+    >>> len(days), str(days[-1])[:10]
+    (730, '2004-12-30')
+    """
+    days = pd.date_range(f"{years[0]}-01-01", f"{years[-1]}-12-31")
+    return days[days.day_of_year <= DAYS].to_numpy()
 
 
 def read_subject(on: str, *, data: Path, sites: int = SITES) -> Subject:
-    """Return what a user names: "synthetic", "ecosys", "tower", or a file of sequences in the published layout.
+    """Return the data set that a user names.
 
     Parameters
     ----------
     on
-        The name.
+        "synthetic", "ecosys", "tower", or a file of sequences in the published layout.
     data
-        Folder of real files, with `ECOSYS_FILES` and `TOWER_FILES` in it.
+        Folder of real files that contains `ECOSYS_FILES` and `TOWER_FILES`.
     sites
         Number of sites to simulate.
 
     Raises
     ------
     UserError
-        Naming each file that is missing.
+        If files are missing; the message names each.
     """
     if on == "synthetic":
-        sequences = simulate_sites(SEED, sites=sites, years=np.array(YEARS))
-        note = f"{sites} sites of seed {SEED}, of which no network was trained."
-        return of_sequences(sequences, name=on, kind=on, notes=(note,))
+        return _synthetic_sites(sites)
     if on == "ecosys":
-        daily, soil = _existing(data, ECOSYS_FILES)
-        note = "Both cycles have the same weather; the example is not calibrated, and its maize is too weak."
-        return of_sequences(read_ecosys_run(daily, soil=soil), name=on, kind=on, notes=(note,))
+        return _ecosys_run(*_existing(data, ECOSYS_FILES))
     if on == "tower":
-        tower, weather, soil = _existing(data, TOWER_FILES)
-        found = read_tower_set(TowerFiles(weather, soil, tower), crop=TOWER_CROP, years=TOWER_YEARS)
-        return of_tower(found, ("US-Ne1 is irrigated and its weather here holds rain only.",))
+        return _tower(*_existing(data, TOWER_FILES))
     path = Path(on)
     if not path.exists():
-        raise UserError(f"{on!r} is no file, and none of synthetic, training, counties, ecosys, tower; name one")
-    return of_sequences(read_published_layout(path), name=path.stem, kind="file")
+        raise UserError(
+            f"{on!r} is neither a file nor one of synthetic, training, counties, ecosys, tower; give one of these"
+        )
+    return Subject.of_sites(read_published_layout(path), name=path.stem, kind="file")
+
+
+def _synthetic_sites(sites: int) -> Subject:
+    sequences = simulate_sites(SEED, sites=sites, years=np.array(YEARS))
+    note = f"{sites} sites simulated with seed {SEED}, on which no network was trained."
+    return Subject.of_sites(sequences, name="synthetic", kind="synthetic", notes=(note,))
+
+
+def _ecosys_run(daily: Path, soil: Path) -> Subject:
+    note = "Both cycles have the same weather; the example run is not calibrated and its maize grows too little."
+    return Subject.of_sites(read_ecosys_run(daily, soil=soil), name="ecosys", kind="ecosys", notes=(note,))
+
+
+def _tower(tower: Path, weather: Path, soil: Path) -> Subject:
+    record = read_tower_set(TowerFiles(weather, soil, tower), crop=TOWER_CROP, years=TOWER_YEARS)
+    return Subject.of_tower(record, notes=("US-Ne1 is irrigated, but its precipitation here is rain only.",))
 
 
 def training_subject(checkpoint: Checkpoint) -> Subject:
-    """Return the simulated sites that a checkpoint learned from and was tested on, by the recipe in its record.
+    """Return a checkpoint's training and held-out sites, simulated again by the recipe in its record.
 
     Raises
     ------
@@ -157,18 +181,18 @@ def training_subject(checkpoint: Checkpoint) -> Subject:
     """
     recipe = checkpoint.record.get("recipe")
     if recipe is None:
-        raise UserError("the checkpoint's record holds no recipe, so that its training sites are not known")
+        raise UserError("the checkpoint's record has no recipe, so its training sites are unknown; choose other data")
     seed = recipe["seed"] if recipe.get("data_seed") is None else recipe["data_seed"]
     sequences = site_sequences(DataRecipe(**recipe["data"]), seed=seed)
-    note = "The sites that the network was trained on, and those held out; the simulator may have changed since."
-    return of_sequences(sequences, name="training", kind="training", notes=(note,))
+    note = "Training and held-out sites of the network, simulated again; the simulator may have changed since training."
+    return Subject.of_sites(sequences, name="training", kind="training", notes=(note,))
 
 
 def _existing(folder: Path, names: tuple[str, ...]) -> list[Path]:
     paths = [folder / name for name in names]
-    absent = [str(path) for path in paths if not path.exists()]
-    if absent:
-        raise UserError(f"missing {', '.join(absent)}; name the folder that holds them with --data")
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise UserError(f"missing {', '.join(missing)}; give the folder that contains them with --data")
     return paths
 
 
@@ -180,17 +204,17 @@ def evaluate_subject(
     Parameters
     ----------
     checkpoint
-        Of one network.
+        Checkpoint of a single network.
     subject
-        What to predict.
+        Data set to predict.
     curves
-        Also draw response curves, over the first sites and years of the subject; they take most of the time.
+        Whether to compute response curves, over the first sites and years; they take most of the time.
     progress
-        Called with what is done, how much of it and how much there is.
+        Called with the task, the number of steps done and the number of steps.
     """
     network, scalers = checkpoint.network(), checkpoint.scalers
     predicted = predicted_carbon(network, subject.x_NYTF, scalers=scalers)
-    grids = [grid if grid.feature in JUDGED else grid.every(CURVE_STRIDE) for grid in GRIDS] if curves else []
+    grids = [grid if grid.feature in CHECKED_INPUTS else grid.every(CURVE_STRIDE) for grid in GRIDS] if curves else []
     few_NYTF = subject.x_NYTF[:CURVE_SITES, :CURVE_YEARS]
     evaluation = Evaluation(
         score_rows(predicted, subject.observed, groups=subject.groups),
@@ -203,27 +227,18 @@ def evaluate_subject(
 
 
 def tower_nulls(subject: Subject, predicted: Carbon) -> tuple[Comparison, ...]:
-    """Return the network beside what anybody has without one: mean seasons of the tower's other years.
-
-    The input GPP of a tower is Reco - NEE, so that a season of Reco less that GPP is nearly NEE.
-    """
-    observed, dates = subject.observed, subject.dates.to_numpy()
+    """Return the scores of Reco and NEE at a tower beside null models (`pipeline.site.skill.seasonal_nulls`)."""
+    observed, dates = subject.observed, days_of(subject.years)
+    reco, nee = _series(observed, "reco"), _series(observed, "nee")
     crop = np.repeat(subject.crop_NY[0], DAYS)
-    truth = {name: observed.daily(name)[0].ravel().astype(np.float64) for name in ("reco", "nee")}
-    season = {name: seasonal_cycle(values, dates=dates, crop=crop) for name, values in truth.items()}
-    given = season["reco"] - observed.gpp_NYT[0].ravel()
-    nulls = {
-        "reco": {"mean seasonal cycle": season["reco"]},
-        "nee": {"mean seasonal Reco - GPP": given, "mean seasonal cycle": season["nee"]},
-    }
-    return tuple(
-        comparison
-        for name in ("reco", "nee")
-        for comparison in compare(
-            name,
-            observed=truth[name],
-            network=predicted.daily(name)[0].ravel().astype(np.float64),
-            nulls=nulls[name],
-            dates=dates,
-        )
+    nulls = seasonal_nulls(reco, nee, gpp=observed.gpp_NYT[0].ravel(), dates=dates, crop=crop)
+    return (
+        *compare("reco", observed=reco, network=_series(predicted, "reco"), nulls=nulls.reco, dates=dates),
+        *compare("nee", observed=nee, network=_series(predicted, "nee"), nulls=nulls.nee, dates=dates),
     )
+
+
+def _series(carbon: Carbon, output: str) -> NDArray[np.float64]:
+    """Return the daily values (Y * 365) of the first site."""
+    series: NDArray[np.float64] = carbon.daily(output)[0].ravel().astype(np.float64)
+    return series

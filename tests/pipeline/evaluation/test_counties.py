@@ -13,7 +13,6 @@ from model.checkpoint import Checkpoint
 from model.data.records import CountySet
 from model.evaluation.scores import predicted_carbon
 from model.features import CORN, SOYBEAN
-from model.shipped import checkpoint_file
 from pipeline.evaluation.counties import CountyResult, evaluate_counties, read_surveys, simulated_counties
 from pipeline.evaluation.published import read_published
 from pipeline.evaluation.report import Report, headline, write_report
@@ -23,11 +22,6 @@ from pipeline.training.files import write_county_yields
 @pytest.fixture(scope="module")
 def counties() -> CountySet:
     return simulated_counties(3, counties=2, years=range(2010, 2013))
-
-
-@pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
-    return Checkpoint.load(checkpoint_file())
 
 
 @pytest.fixture
@@ -64,11 +58,11 @@ def test_scores_are_by_crop_and_levels_by_source(result: CountyResult) -> None:
         assert levels.loc[("NASS", crop), "mean"] == pytest.approx(same, rel=1e-3)
 
 
-def test_without_a_survey_that_is_said(checkpoint: Checkpoint, counties: CountySet, tmp_path: Path) -> None:
+def test_a_note_says_that_there_is_no_survey(checkpoint: Checkpoint, counties: CountySet, tmp_path: Path) -> None:
     assert read_surveys(tmp_path) is None
     alone = evaluate_counties(checkpoint, counties, surveys=None)
     assert "NASS" not in set(alone.levels["source"])
-    assert any("levels of real counties are left out" in note for note in alone.notes)
+    assert any("yields of real counties are not shown" in note for note in alone.notes)
 
 
 def test_the_report_holds_counties_alone(result: CountyResult, checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -9,16 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 import model.experiments.run as experiments
 from model.experiments.rows import Row, read_rows, write_rows
 from model.experiments.run import KGML, PURE_ML
 from model.recipe.toml import RecipeError
-from pipeline.cli.main import app
-from pipeline.errors import UserError
-from pipeline.evaluation.experiment_figure import experiment_figure
-from pipeline.evaluation.experiments import SCORES, comparison_table, verdicts, write_experiment
+from pipeline.evaluation.experiments import SCORES, comparison_table, experiment_figure, verdicts, write_experiment
 
 FIGURES = (0.5, 0.6, 0.7, 1.0, 0.8, 0.9, 2.0, 0.1, 0.03, 5.0, -1.0)
 RECIPES = Path(experiments.__file__).parent / "recipes"
@@ -49,7 +45,7 @@ def test_the_table_sets_the_means_over_all_draws_side_by_side() -> None:
             assert table.loc[(size, variant.name), "nee_r2_sd"] == pytest.approx(apart / 2**0.5)
 
 
-def test_a_sentence_tells_of_each_size_what_knowledge_gains() -> None:
+def test_a_sentence_for_each_size_gives_the_gain_from_knowledge() -> None:
     table = comparison_table(draws())
     lines = list(verdicts(table))
     assert [line.split(":")[0] for line in lines] == ["test sites, 2 sites", "test sites, 10 sites"]
@@ -82,43 +78,6 @@ def test_rows_survive_their_file_and_other_columns_are_refused(tmp_path: Path) -
     (tmp_path / "a.csv").write_text(old)
     with pytest.raises(RecipeError, match=r"a\.csv has not the columns recipe, .*delete it"):
         list(read_rows(tmp_path / "a.csv"))
-
-
-@pytest.mark.slow
-def test_the_command_trains_the_tiny_recipe_and_leaves_the_table(tmp_path: Path) -> None:
-    options = ["--experiment", "sample-size", "-o", str(tmp_path)]
-    result = CliRunner().invoke(app, ["evaluate", str(RECIPES / "tiny.toml"), *options])
-    assert result.exit_code == 0, result.output
-    table = pd.read_csv(tmp_path / "sample-size-table.csv")
-    assert list(zip(table["samples"], table["variant"], strict=True)) == [
-        (size, variant.name) for size in (1, 2) for variant in (KGML, PURE_ML)
-    ]
-    scores = table[[name for name in SCORES if name != "yield_r2"]]  # one test site
-    assert np.isfinite(scores.to_numpy()).all()
-    assert (table["imbalance"] > 0).all()
-
-
-def test_an_experiment_needs_a_recipe_and_leaves_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    without = CliRunner().invoke(app, ["evaluate", "--experiment", "ablation"])
-    assert isinstance(without.exception, UserError)
-    assert "needs a recipe" in str(without.exception)
-
-    def table(name: str, _recipe: object, folder: Path, **_: object) -> tuple[Row, ...]:
-        rows = tuple(
-            Row("r", variant, size, 0, "test sites", *FIGURES)
-            for variant in ("ML", "ML + GPP", "ML + GPP + KG")
-            for size in (1, 2)
-        )
-        folder.mkdir()
-        write_rows(folder / f"{name}.csv", rows)
-        return rows
-
-    monkeypatch.setattr(experiments, "run_experiment", table)
-    recipe = RECIPES / "tiny.toml"
-    options = ["--experiment", "ablation", "-o", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, ["evaluate", str(recipe), *options])
-    assert result.exit_code == 0, result.output
-    assert (tmp_path / "out" / "ablation.png").read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize(("samples", "lines"), [((1, 2, 4), True), ((4,), False)])

@@ -16,7 +16,7 @@ from model.evaluation.scores import Carbon
 from model.shipped import checkpoint_file
 from pipeline.errors import UserError
 from pipeline.evaluation.mead import Place, mead_budget, mead_figure, read_mead, simulated_carbon
-from pipeline.evaluation.subjects import of_sequences
+from pipeline.evaluation.subjects import Subject
 
 CLIMATE = ("RADN", "TMAX_AIR", "TDIF_AIR", "HMAX_AIR", "HDIF_AIR", "WIND", "PRECN")
 
@@ -25,7 +25,7 @@ def test_the_simulator_respires_the_gpp_that_it_is_given_in_leap_years_too() -> 
     sequences = simulate_sites(4, sites=1, years=np.arange(2003, 2005))
     x = sequences.x_NYTF.copy()
     x[0, 0, 180, 8] = -0.3
-    subject = of_sequences(replace(sequences, x_NYTF=x), name="x", kind="file")
+    subject = Subject.of_sites(replace(sequences, x_NYTF=x), name="x", kind="file")
     days = pd.date_range("2003-01-01", "2004-12-31")
     rows = np.concatenate([x[0, 0, :, :7], x[0, 1, :, :7], x[0, 1, -1:, :7]])
     found = simulated_carbon(subject, pd.DataFrame(rows, days, columns=list(CLIMATE)))
@@ -39,7 +39,7 @@ def place() -> Place:
     closed = Carbon(4 * ones, 2 * ones, ones, 3 * ones, -ones, np.full((1, 2), 250, np.float32))
     seen = replace(closed, nee_NYT=np.where(np.arange(DAYS) < 10, np.nan, closed.nee_NYT))
     open_ = replace(closed, nee_NYT=-0.5 * ones)
-    return Place("Mead", "tower", np.array([2001, 2002]), {"observed": seen, "network": open_, "simulator": closed})
+    return Place("Mead", "tower", np.array([2001, 2002]), seen, open_, closed)
 
 
 def test_the_budget_is_of_the_days_that_are_observed() -> None:
