@@ -79,7 +79,7 @@ def _refuse_both(table: Path, options: Mapping[str, object]) -> None:
 
 
 def _missing(files: Mapping[str, object]) -> UserError:
-    absent = [name for name, value in files.items() if value is None]
+    missing = [name for name, value in files.items() if value is None]
     return UserError(
-        f"{', '.join(absent)} missing; give a CSV of daily inputs, or a tower's files with {', '.join(files)}"
+        f"{', '.join(missing)} missing; give a CSV of daily inputs, or a tower's files with {', '.join(files)}"
     )

@@ -90,6 +90,7 @@ def evaluate_counties(checkpoint: Checkpoint, counties: CountySet, *, surveys: C
 def _side_by_side(observed: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
     """Return the county-years of both tables with the columns observed_gc_m2 and predicted_gc_m2."""
     key = ["fips", "year", "crop"]
+    # An inner join: a survey does not report every county, year and crop.
     both = observed.merge(predicted, on=key, suffixes=("_observed", "_predicted"), validate="one_to_one")
     return both.rename(columns={f"yield_gc_m2_{name}": f"{name}_gc_m2" for name in ("observed", "predicted")})
 

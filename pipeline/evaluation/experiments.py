@@ -55,7 +55,7 @@ LOWEST_R2 = -0.5  # where the axis of a curve ends
 def comparison_table(rows: Sequence[Row]) -> pd.DataFrame:
     """Return one row per test, number of sites and network: the number of runs and the mean of each score.
 
-    Beside each R² stands its standard deviation over the runs, named `..._sd`; NaN for a single run.
+    Beside each R² is its standard deviation over the runs, named `..._sd`; NaN for a single run.
     """
     table = pd.DataFrame(list(rows), columns=[field.name for field in fields(Row)])
     groups = table.groupby(GROUPS, sort=False)

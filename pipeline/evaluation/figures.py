@@ -12,6 +12,7 @@ from model.evaluation.responses import ResponseCurve
 from model.evaluation.scores import CROP_NAMES, Score
 from model.features import FEATURE_NAMES, FEATURES
 from pipeline.evaluation.published import PublishedResponse
+from pipeline.site.point import unit_in_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,11 +42,11 @@ def agreement_figure(result: Result) -> Figure:
     outputs = observed_outputs(result)
     drawing = Figure(figsize=(11, 2.9 * len(outputs)), layout="constrained")
     rows = drawing.subplots(len(outputs), 2, width_ratios=[1, 2.1], squeeze=False)
-    for (scatter, course), output in zip(rows, outputs, strict=True):
+    for (scatter, panel), output in zip(rows, outputs, strict=True):
         if output == "yield":
-            _draw_yields(scatter, course, result)
+            _draw_yields(scatter, panel, result)
         else:
-            _draw_fluxes(scatter, course, result, output=output)
+            _draw_fluxes(scatter, panel, result, output=output)
     rows[0, 1].legend(frameon=False, ncols=2, loc="best")
     return drawing
 
@@ -59,11 +60,11 @@ def _draw_fluxes(scatter: Axes, cycle: Axes, result: Result, *, output: str) -> 
     scatter.set(xlabel=f"{NAMES[output]} observed [{DAILY_UNIT}]", ylabel="predicted")
 
 
-def _draw_yields(scatter: Axes, course: Axes, result: Result) -> None:
+def _draw_yields(scatter: Axes, series: Axes, result: Result) -> None:
     years, observed, predicted = result.subject.years, result.subject.observed.yield_NY, result.predicted.yield_NY
     for yield_NY, colour in ((observed, OBSERVED), (predicted, PREDICTED)):
-        course.plot(years, np.nanmean(yield_NY, axis=0), "o-", color=colour, markersize=3)
-    course.set(xlabel="year", ylabel=f"mean yield [{ANNUAL_UNIT}]", xticks=years[:: max(len(years) // 6, 1)])
+        series.plot(years, np.nanmean(yield_NY, axis=0), "o-", color=colour, markersize=3)
+    series.set(xlabel="year", ylabel=f"mean yield [{ANNUAL_UNIT}]", xticks=years[:: max(len(years) // 6, 1)])
     row = result.evaluation.row("yield", "annual")
     assert row is not None
     _draw_pairs(scatter, predicted=predicted, observed=observed, score=row.score)
@@ -94,6 +95,7 @@ def _draw_annual_cycle(
     seen = np.isfinite(observed)
     days = np.flatnonzero(seen.any((0, 1)))
     for values, colour, label in ((observed, OBSERVED, "observed"), (predicted, PREDICTED, "predicted")):
+        # Predictions count on observed days only, as in the scores.
         masked = np.where(seen, values, np.nan)[..., days]
         low, high = np.nanpercentile(masked, [10, 90], axis=(0, 1))
         axes.fill_between(days + 1, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -145,5 +147,6 @@ def _draw_responses(
     for points in published:
         if points.input == curve.feature and points.output in outputs:
             axes.plot(points.levels, points.values, "s", color=COLOURS[points.output], markerfacecolor="white")
-    axes.set_title(f"{curve.feature} [{FEATURES[FEATURE_NAMES.index(curve.feature)].unit}]", fontsize=8)
+    unit = unit_in_text(FEATURES[FEATURE_NAMES.index(curve.feature)])
+    axes.set_title(f"{curve.feature} [{unit}]", fontsize=8)
     axes.tick_params(labelsize=7)

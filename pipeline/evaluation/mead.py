@@ -129,6 +129,7 @@ def simulated_carbon(subject: Subject, weather: pd.DataFrame) -> Carbon:
     crop_YN = subject.crop_NY.T
     planting_YN, harvest_YN = (np.vectorize(days.__getitem__)(crop_YN) for days in (PLANTING, HARVEST))
     management = Management(crop_YN, planting_YN, harvest_YN, np.ones(crop_YN.shape))
+    # NaN on 31 December of leap years: there the simulator computes a GPP of its own.
     gpp_TN = np.full((len(dates), sites), np.nan)
     given_NYT = np.maximum(subject.x_NYTF[..., GPP], 0.0)
     gpp_TN[dates.day_of_year <= DAYS] = given_NYT.reshape(sites, -1).T

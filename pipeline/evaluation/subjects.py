@@ -120,6 +120,7 @@ def days_of(years: Integers) -> NDArray[np.datetime64]:
     >>> len(days), str(days[-1])[:10]
     (730, '2004-12-30')
     """
+    # As in the published training data, every year has 365 days.
     days = pd.date_range(f"{years[0]}-01-01", f"{years[-1]}-12-31")
     return days[days.day_of_year <= DAYS].to_numpy()
 
@@ -182,6 +183,7 @@ def training_subject(checkpoint: Checkpoint) -> Subject:
     recipe = checkpoint.record.get("recipe")
     if recipe is None:
         raise UserError("the checkpoint's record has no recipe, so its training sites are unknown; choose other data")
+    # Members of an ensemble have a seed each, and one data_seed from which their common sites were drawn.
     seed = recipe["seed"] if recipe.get("data_seed") is None else recipe["data_seed"]
     sequences = site_sequences(DataRecipe(**recipe["data"]), seed=seed)
     note = "Training and held-out sites of the network, simulated again; the simulator may have changed since training."
@@ -214,6 +216,7 @@ def evaluate_subject(
     """
     network, scalers = checkpoint.network(), checkpoint.scalers
     predicted = predicted_carbon(network, subject.x_NYTF, scalers=scalers)
+    # A coarser grid could step over the levels between which a response falls.
     grids = [grid if grid.feature in CHECKED_INPUTS else grid.every(CURVE_STRIDE) for grid in GRIDS] if curves else []
     few_NYTF = subject.x_NYTF[:CURVE_SITES, :CURVE_YEARS]
     evaluation = Evaluation(

@@ -157,6 +157,7 @@ def _null_models(tower: TowerSet, recipe: TowerRecipe) -> NullModels:
     reco, nee = (
         np.where(known_Y1, observed.daily(name)[0], np.nan).ravel().astype(np.float64) for name in ("reco", "nee")
     )
+    # One code for all days: the few known years are averaged whatever their crop.
     one_crop = np.zeros(len(dates))
     return seasonal_nulls(reco, nee, gpp=observed.gpp_NYT[0].ravel(), dates=dates, crop=one_crop)
 
@@ -168,6 +169,7 @@ def compare_test_years(fluxes: TowerFluxes) -> tuple[Comparison, ...]:
     dates = days_of(fluxes.tower.years).reshape(-1, DAYS)[test].ravel()
     scores = []
     for name, models in (("reco", fluxes.reco), ("nee", fluxes.nee)):
+        # The fine-tuned network is the one judged; all other models are compared with as null models are.
         others = {model: flux[test].ravel() for model, flux in models.items()}
         network = others.pop(FINE_TUNED)
         truth = observed.daily(name)[0][test].ravel().astype(np.float64)

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
-from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, SOIL, training_range
+from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, SOIL, Feature, training_range
 from model.inference import Predictor, YearFluxes, YearInputs
 from pipeline.site.skill import Comparison, compare, seasonal_nulls, years_of
 
@@ -75,6 +75,7 @@ class SiteInputs:
 
     def year(self, year: int) -> YearInputs:
         """Return one calendar year as a map of one cell."""
+        # In float32, as the inputs of a map.
         features = self.features[self.day_years == year].astype(np.float32)
         return YearInputs(
             year,
@@ -148,6 +149,18 @@ def comparisons(result: SiteResult) -> list[Comparison]:
     ]
 
 
+def unit_in_text(feature: Feature) -> str:
+    """Return the unit of an input as the field writes it, of GPP in grams of carbon.
+
+    Examples
+    --------
+    >>> [unit_in_text(feature) for feature in FEATURES if feature.name in ("RADN", "GPP")]
+    ['MJ m-2 d-1', 'g C m-2 d-1']
+    """
+    # A unit of the CF conventions names no substance.
+    return f"g C{feature.unit.removeprefix('g')}" if feature.name == "GPP" else feature.unit
+
+
 def outside_training(site: SiteInputs) -> list[str]:
     """Return a sentence for each input outside the range of the published training data, with the number of days."""
     sentences = []
@@ -156,10 +169,9 @@ def outside_training(site: SiteInputs) -> list[str]:
         values, margin = site.features[:, index], RANGE_MARGIN * (high - low)
         days = int(((values < low - margin) | (values > high + margin)).sum())
         if days:
-            sentences.append(
-                f"{feature.name} is outside the published training range of {low:.4g} to {high:.4g} {feature.unit} "
-                f"on {days:,} of {len(values):,} days."
-            )
+            limits = f"{low:.4g} to {high:.4g} {unit_in_text(feature)}"
+            share = f"{days:,} of {len(values):,} days"
+            sentences.append(f"{feature.name} is outside the published training range of {limits} on {share}.")
     return sentences
 
 

@@ -54,9 +54,9 @@ LIMITS = {
 
 
 def _column_faults(table: pd.DataFrame) -> list[str]:
-    absent = [name for name in ("date", "crop", *INPUT_COLUMNS) if name not in table.columns]
+    missing = [name for name in ("date", "crop", *INPUT_COLUMNS) if name not in table.columns]
     unknown = [str(name) for name in table.columns if name not in ("date", "crop", *LIMITS)]
-    return [f"missing column {name}" for name in absent] + [f"unknown column {name}" for name in unknown]
+    return [f"missing column {name}" for name in missing] + [f"unknown column {name}" for name in unknown]
 
 
 def _dates(table: pd.DataFrame) -> pd.DatetimeIndex:
@@ -179,7 +179,7 @@ def read_site_csv(path: Path) -> SiteInputs:
     Raises
     ------
     UserError
-        If the file cannot be read as CSV, or for what `site_inputs` refuses.
+        If the file cannot be read as CSV, or if `site_inputs` refuses the table.
     """
     try:
         # Read as text, so that a word among numbers is reported with its day and no column silently changes its type.

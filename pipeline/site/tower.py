@@ -52,9 +52,9 @@ def parse_crops(text: str, years: Sequence[int]) -> dict[int, int]:
         return dict.fromkeys(years, _crop_code(text))
     pairs = [part.partition("=") for part in text.split(",")]
     crops = {year.strip(): _crop_code(word) for year, _, word in pairs}
-    absent = [year for year in years if str(year) not in crops]
-    if absent:
-        raise UserError(f"crop {text!r}: no crop for {absent}; name every year, as 2002=corn,2003=soybean")
+    missing = [year for year in years if str(year) not in crops]
+    if missing:
+        raise UserError(f"crop {text!r}: no crop for {missing}; name every year, as 2002=corn,2003=soybean")
     return {year: crops[str(year)] for year in years}
 
 
@@ -106,10 +106,10 @@ def tower_site(
         is implausible.
     """
     dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
-    absent = dates.difference(pd.DatetimeIndex(weather.index))
-    if len(absent):
+    missing = dates.difference(pd.DatetimeIndex(weather.index))
+    if len(missing):
         raise UserError(
-            f"no weather on {len(absent)} days of {min(crops)}-{max(crops)}, the first {absent[0]:%Y-%m-%d}"
+            f"no weather on {len(missing)} days of {min(crops)}-{max(crops)}, the first {missing[0]:%Y-%m-%d}"
         )
     tower = tower.on(dates)
     if tower.without_gpp.mean() > MAX_WITHOUT_GPP:

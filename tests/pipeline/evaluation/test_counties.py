@@ -65,7 +65,7 @@ def test_a_note_says_that_there_is_no_survey(checkpoint: Checkpoint, counties: C
     assert any("yields of real counties are not shown" in note for note in alone.notes)
 
 
-def test_the_report_holds_counties_alone(result: CountyResult, checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_a_report_can_be_of_counties_alone(result: CountyResult, checkpoint: Checkpoint, tmp_path: Path) -> None:
     report = Report(checkpoint, "a.safetensors", (), read_published(), result)
     names = {path.name for path in write_report(report, tmp_path)}
     assert names == {

@@ -31,7 +31,7 @@ def draws() -> list[Row]:
     ]
 
 
-def test_the_table_sets_the_means_over_all_draws_side_by_side() -> None:
+def test_the_table_compares_the_networks_by_their_means_over_all_draws() -> None:
     rows = draws()
     table = comparison_table(rows).set_index(["samples", "variant"])
     assert table["runs"].tolist() == [2] * 4

@@ -52,7 +52,7 @@ def test_the_budget_is_of_the_days_that_are_observed() -> None:
     assert [text.get_text() for text in drawing.axes[0].get_legend().get_texts()] == ["tower", "network", "simulator"]
 
 
-def test_absent_files_are_named(tmp_path: Path) -> None:
+def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="mesoil"):
         read_mead(Checkpoint.load(checkpoint_file()), data=tmp_path)
 

@@ -38,7 +38,7 @@ def report(results: tuple[Result, ...], checkpoint: Checkpoint) -> Report:
     return Report(checkpoint, "a<b>.safetensors", (first, results[1]), read_published())
 
 
-def test_scores_are_those_of_the_predictions_and_say_their_unit(results: tuple[Result, ...]) -> None:
+def test_scores_are_those_of_the_predictions_and_have_their_unit(results: tuple[Result, ...]) -> None:
     table = score_table(results).set_index(["data", "model", "output", "period", "by", "group"])
     ours = results[0]
     row = table.loc[("dice", "network", "rh", "daily", "crop", "soybean")]
@@ -50,7 +50,7 @@ def test_scores_are_those_of_the_predictions_and_say_their_unit(results: tuple[R
     assert not [key for key in table.index if key[0] == "US-X" and key[2] in ("ra", "rh", "yield", "dsoc")]
 
 
-def test_a_tower_stands_beside_nulls_on_the_same_days(results: tuple[Result, ...]) -> None:
+def test_a_tower_is_scored_beside_null_models_on_the_same_days(results: tuple[Result, ...]) -> None:
     table = score_table(results)
     nulls = table[(table["data"] == "US-X") & (table["model"] != "network") & (table["period"] == "daily")]
     assert {
@@ -62,7 +62,7 @@ def test_a_tower_stands_beside_nulls_on_the_same_days(results: tuple[Result, ...
     assert {result.subject.kind for result in results if result.nulls} == {"tower"}
 
 
-def test_published_scores_stand_beside_ours_of_the_same_output_and_period(results: tuple[Result, ...]) -> None:
+def test_published_scores_are_shown_beside_ours_of_the_same_output_and_period(results: tuple[Result, ...]) -> None:
     table = published_table(results, read_published())
     synthetic = table[table["data"] == "dice"]
     assert set(synthetic["output"]) == {"yield", "ra", "rh", "nee"}
@@ -104,7 +104,7 @@ class Tags(HTMLParser):
         self.text.append(data)
 
 
-def test_the_page_is_whole_escaped_and_needs_no_other_file(report: Report, tmp_path: Path) -> None:
+def test_the_page_is_complete_and_escaped_and_needs_no_other_file(report: Report, tmp_path: Path) -> None:
     written = write_report(report, tmp_path)
     text = (tmp_path / "index.html").read_text()
     tags = Tags()

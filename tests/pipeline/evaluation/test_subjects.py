@@ -36,7 +36,7 @@ def test_missing_files_are_all_named(tmp_path: Path) -> None:
         read_subject("nowhere", data=tmp_path)
 
 
-def test_simulated_sites_are_the_number_asked_for_and_close_their_balance() -> None:
+def test_as_many_sites_as_requested_are_simulated_and_close_their_balance() -> None:
     subject = read_subject("synthetic", data=Path(), sites=1)
     observed: Carbon = subject.observed
     assert subject.x_NYTF.shape == (1, 18, DAYS, len(FEATURES))

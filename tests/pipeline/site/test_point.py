@@ -96,3 +96,7 @@ def test_where_gpp_is_reco_minus_nee_the_null_of_nee_errs_as_the_seasonal_cycle_
 def test_inputs_outside_the_training_range_are_counted(site_days: pd.DataFrame) -> None:
     site = site_inputs(site_days.assign(TMAX_AIR=np.where(site_days.index < 7, -40.0, 10.0)), name="here")
     assert next(each for each in outside_training(site) if "TMAX_AIR" in each).endswith("on 7 of 1,096 days.")
+    many = site_inputs(site_days.assign(GPP=40.0), name="here")
+    assert "GPP is outside the published training range of -0.001265 to 31.68 g C m-2 d-1 on 1,096 of 1,096 days." in (
+        outside_training(many)
+    )

@@ -1,4 +1,4 @@
-"""What the report of a site says and leaves behind."""
+"""Report of a site: verdicts, printed tables and files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def report(site_days: pd.DataFrame, untrained: Checkpoint) -> Report:
     return Report(run_site(untrained, site), untrained, "random.safetensors")
 
 
-def test_skill_is_claimed_only_above_the_best_null() -> None:
+def test_skill_is_claimed_only_above_the_best_null_model() -> None:
     nulls = {"weak": Score(0.1, 3.0, 0.0, 90), "strong": Score(0.9, 1.0, 0.0, 90)}
     better, worse = (Comparison("NEE", "daily", Score(0.9, rmse, 0.0, 90), nulls) for rmse in (0.5, 1.5))
     assert verdict(better) == (
@@ -38,7 +38,7 @@ def test_skill_is_claimed_only_above_the_best_null() -> None:
     assert "too few pairs to claim skill" in verdict(replace(better, period="annual", network=Score(0.9, 0.5, 0.0, 3)))
 
 
-def test_the_printed_report_holds_nulls_origin_and_caveats(report: Report) -> None:
+def test_the_printed_report_has_null_models_origin_and_caveats(report: Report) -> None:
     text = StringIO()
     print_report(report, Console(file=text, width=160))
     printed = text.getvalue()

@@ -91,11 +91,11 @@ def test_a_year_with_too_few_days_gives_no_annual_sum() -> None:
 
 def test_skill_is_measured_against_the_best_null_and_undefined_without_one() -> None:
     observed = np.sin(np.arange(len(DATES)))
-    nulls = {"weak": observed + 2, "strong": observed - 1, "absent": np.full(len(DATES), np.nan)}
+    nulls = {"weak": observed + 2, "strong": observed - 1, "empty": np.full(len(DATES), np.nan)}
     daily, _ = compare("NEE", observed=observed, network=observed + 0.5, nulls=nulls, dates=DATES)
     assert daily.best_null == "strong"
     assert daily.skill == pytest.approx(0.75)
-    assert "absent" not in daily.nulls
+    assert "empty" not in daily.nulls
     alone, _ = compare("NEE", observed=observed, network=observed, nulls={}, dates=DATES)
     assert alone.best_null is None
     assert np.isnan(alone.skill)

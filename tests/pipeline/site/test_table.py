@@ -129,6 +129,6 @@ def test_soil_must_not_change_nor_crops_within_a_year(site_days: pd.DataFrame) -
     assert "'wheat'" in _refused(site_days)
 
 
-def test_an_absent_file_is_refused_with_the_way_to_make_one(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_with_the_way_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--template"):
-        read_site_csv(tmp_path / "absent.csv")
+        read_site_csv(tmp_path / "missing.csv")
