@@ -1,8 +1,8 @@
-"""Cell-years per second of batched inference beside one forward call per cell, in the same run.
+"""Cell-years per second of batched inference, compared with one forward call per cell in the same run.
 
     python benchmarks/inference.py [--cells 256] [--batches 32 128 512] [--repeats 3]
 
-The baseline is what a notebook does: the reference network called for one cell at a time. Both run on one thread.
+The baseline is that of a notebook: the network is called for one cell at a time. Both run on one thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BASELINE_CELLS = 16
 
 
 def random_inputs(cells: int) -> YearInputs:
-    """Features drawn from the published means and standard deviations."""
+    """Return inputs drawn from the published means and standard deviations."""
     rng = np.random.default_rng(0)
     means, stds = np.array(PUBLISHED_FEATURE_SCALERS).T
 
@@ -44,8 +44,8 @@ def random_inputs(cells: int) -> YearInputs:
 
 
 def seconds(function: Callable[[], object], repeats: int) -> float:
-    """Median wall time of a call, after one that does not count."""
-    function()
+    """Return the median wall time of a call."""
+    function()  # a first call that is not timed
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -67,12 +67,12 @@ def main() -> None:
     one_by_one = Predictor(checkpoint, device=chosen.device, batch_cells=1)
     few = random_inputs(BASELINE_CELLS)
     baseline = BASELINE_CELLS / seconds(lambda: one_by_one.year(few), chosen.repeats)
-    print(f"one cell a call: {baseline:8.1f} cell-years/s (baseline)")
+    print(f"1 cell per call: {baseline:8.1f} cell-years/s (baseline)")
     inputs = random_inputs(chosen.cells)
     for batch in chosen.batches:
         predictor = Predictor(checkpoint, device=chosen.device, batch_cells=batch)
         rate = chosen.cells / seconds(lambda predictor=predictor: predictor.year(inputs), chosen.repeats)  # type: ignore[misc]
-        print(f"{batch:4d} cells a call: {rate:8.1f} cell-years/s, {rate / baseline:5.1f} x the baseline")
+        print(f"{batch:4d} cells per call: {rate:8.1f} cell-years/s, {rate / baseline:5.1f} times the baseline")
 
 
 if __name__ == "__main__":

@@ -20,26 +20,26 @@ from model.features import FEATURE_NAMES, Scaler
 from model.network import RESIDUE_DAYS, KGMLNetwork, OutputScalers
 
 FORMAT = "agcarbon-checkpoint-1"
-MEMBER = "member"  # before the number of an ensemble's member and the published tensor name
+MEMBER = "member"  # the tensors of an ensemble are called member0.NAME, member1.NAME, ...
 OUTPUTS = ("gpp", "ra", "rh", "nee", "yield", "residue")
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is not KGML-ag-Carbon's; the message names what differs."""
+    """A file or tensors that are no checkpoint of KGML-ag-Carbon; the message names the difference."""
 
 
 @dataclass(frozen=True)
 class Scalers:
-    """How every quantity was normalised: 19 features, then outputs in network signs [g C m-2 d-1, g C m-2 yr-1]."""
+    """Scalers of every quantity: 19 features, and outputs in the network's signs [g C m-2 d-1, g C m-2 yr-1]."""
 
     features: tuple[Scaler, ...]
     outputs: Mapping[str, Scaler]
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Scalers:
-        """Return the scalers in `raw`: "features" holds 19 (mean, std), each of `OUTPUTS` one.
+        """Return the scalers of a mapping: "features" has 19 pairs (mean, std), each of `OUTPUTS` one.
 
-        "features" may also be a mapping from feature name to (mean, std), whose order is then checked.
+        "features" may also map feature names to pairs; their order is then checked.
 
         Raises
         ------
@@ -50,7 +50,7 @@ class Scalers:
         if set(raw) != expected:
             raise CheckpointError(
                 f"scalers: missing {sorted(expected - set(raw))}, unknown {sorted(set(raw) - expected)}; "
-                f"a checkpoint is usable only with the scalers that it was trained with"
+                f"a checkpoint can only be used with the scalers with which it was trained"
             )
         features = raw["features"]
         if isinstance(features, Mapping):
@@ -87,7 +87,7 @@ def _scaler(pair: Sequence[float], name: str) -> Scaler:
 
 
 def check_feature_order(names: Sequence[str]) -> None:
-    """Raise `CheckpointError` at the first feature that is not where the network expects it."""
+    """Raise `CheckpointError` for the first feature that is not at the position that the network expects."""
     for position, (found, expected) in enumerate(zip(names, FEATURE_NAMES, strict=False)):
         if found != expected:
             raise CheckpointError(f"feature order: position {position} holds {found}, the network expects {expected}")
@@ -98,13 +98,14 @@ def check_feature_order(names: Sequence[str]) -> None:
 def expected_shapes() -> dict[str, tuple[int, ...]]:
     """Return the shapes of the 46 tensors by their published names."""
     unit = Scaler(0.0, 1.0)
+    # On the device "meta" tensors have shapes and no memory, and no random numbers are drawn.
     with torch.device("meta"):
         network = KGMLNetwork(OutputScalers(unit, unit, unit, unit))
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def _members(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], ...]:
-    """The tensors of each member, under their published names; one member bears no prefix."""
+    """Return the tensors of each member under their published names; a single network has no prefix."""
     count = len({name.split(".")[0] for name in tensors if name.startswith(MEMBER)})
     if not count:
         return (dict(tensors),)
@@ -112,8 +113,8 @@ def _members(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], ...]:
     foreign = [name for name in tensors if not name.startswith(tuple(prefixes))]
     if foreign or count == 1:
         raise CheckpointError(
-            f"not an ensemble: tensor {(foreign or list(tensors))[0]}; the names of 2 or more members begin with "
-            f"{MEMBER}0., {MEMBER}1. and so on, of a single one with neither"
+            f"not an ensemble: tensor {(foreign or list(tensors))[0]}; tensors of 2 or more members are named "
+            f"{MEMBER}0.NAME, {MEMBER}1.NAME and so on, those of a single network have no prefix"
         )
     return tuple(
         {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
@@ -133,7 +134,7 @@ def _check_tensors(tensors: Mapping[str, Any]) -> None:
         elif tuple(tensor.shape) != shapes[name]:
             faults.append(f"{name} has shape {tuple(tensor.shape)}, KGML-ag-Carbon has {shapes[name]}")
         elif not torch.isfinite(tensor).all():
-            faults.append(f"{name} holds values that are not finite")
+            faults.append(f"{name} has values that are not finite")
     if faults:
         shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
         raise CheckpointError(f"not the weights of KGML-ag-Carbon: {shown}")
@@ -141,16 +142,16 @@ def _check_tensors(tensors: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights with all that is needed to use them and to trace them: one network, or an ensemble of them.
+    """Weights with their scalers and provenance: of one network, or of an ensemble.
 
     Attributes
     ----------
     tensors
-        The 46 published tensor names, float32; of an ensemble's members, each name behind `member0.`, `member1.`, ...
+        The 46 published tensors by name, float32; those of an ensemble with the prefixes `member0.`, `member1.`, ...
     scalers
         Normalisation of inputs and outputs.
     record
-        Where the weights come from: origin, data, seeds, scores. JSON values only.
+        Provenance of the weights: origin, data, seeds, scores. JSON values only.
     residue_days
         0-based days of the residue pulse.
     """
@@ -173,12 +174,12 @@ class Checkpoint:
         scalers
             "features": 19 x (mean, std); "gpp", "ra", "rh", "nee", "yield", "residue": (mean, std).
         record
-            Provenance, kept as it is.
+            Provenance of the weights, kept unchanged.
 
         Raises
         ------
         CheckpointError
-            Naming every missing, extra or misshapen tensor, or the faulty scaler.
+            If a tensor is missing, unknown or of another shape, or a scaler is invalid; the message names them.
         """
         _check_tensors(state_dict)
         tensors = {name: state_dict[name].detach().to("cpu", torch.float32).contiguous() for name in sorted(state_dict)}
@@ -186,22 +187,22 @@ class Checkpoint:
 
     @classmethod
     def ensemble(cls, members: Sequence[Checkpoint], *, record: Mapping[str, Any] | None = None) -> Checkpoint:
-        """Return one checkpoint of several, whose predictions are the mean over them.
+        """Return an ensemble of checkpoints, whose predictions are the means of its members'.
 
         Parameters
         ----------
         members
             Two or more checkpoints of one network each, trained with the same scalers.
         record
-            Provenance of the whole; the members' records and digests are kept under "members".
+            Provenance of the ensemble; records and digests of the members are kept under "members".
 
         Raises
         ------
         CheckpointError
-            If there are fewer than two, one is an ensemble itself, or scalers or residue days differ.
+            If there are fewer than two members, one is an ensemble itself, or scalers or residue days differ.
         """
         if len(members) < 2 or any(len(member) > 1 for member in members):
-            raise CheckpointError(f"an ensemble is made of 2 or more single checkpoints, not of {len(members)}")
+            raise CheckpointError(f"an ensemble needs 2 or more checkpoints of single networks, and not {len(members)}")
         first = members[0]
         for number, member in enumerate(members):
             if (member.scalers, member.residue_days) != (first.scalers, first.residue_days):
@@ -212,16 +213,16 @@ class Checkpoint:
         tensors = {
             f"{MEMBER}{i}.{name}": tensor for i, member in enumerate(members) for name, tensor in member.tensors.items()
         }
-        told = [{"sha256": member.sha256, "record": dict(member.record)} for member in members]
-        return cls(tensors, first.scalers, {**(record or {}), "members": told}, first.residue_days)
+        records = [{"sha256": member.sha256, "record": dict(member.record)} for member in members]
+        return cls(tensors, first.scalers, {**(record or {}), "members": records}, first.residue_days)
 
     def __len__(self) -> int:
-        """Return the number of members: 1 but for ensembles."""
+        """Return the number of members, 1 for a single network."""
         return len(_members(self.tensors))
 
     @property
     def sha256(self) -> str:
-        """Digest of all that decides a prediction: tensors, scalers, residue days."""
+        """Digest of everything that decides a prediction: tensors, scalers, residue days."""
         digest = hashlib.sha256(json.dumps([self.scalers.as_json(), self.residue_days]).encode())
         for name in sorted(self.tensors):
             digest.update(name.encode())
@@ -239,15 +240,17 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If this is an ensemble, which `networks` takes apart.
+            If this is an ensemble; `networks` returns its members.
         """
         networks = self.networks()
         if len(networks) > 1:
-            raise CheckpointError(f"an ensemble of {len(networks)} is no single network; use its members one by one")
+            raise CheckpointError(
+                f"this is an ensemble of {len(networks)} networks and not a single one; use its members one by one"
+            )
         return networks[0]
 
     def networks(self) -> tuple[KGMLNetwork, ...]:
-        """Return the network of each member, as `network` does."""
+        """Return the network of each member, in eval mode, float32, on the CPU."""
         networks = []
         for tensors in _members(self.tensors):
             network = KGMLNetwork(self.scalers.of_network, self.residue_days)
@@ -267,10 +270,10 @@ class Checkpoint:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write the checkpoint; the file appears whole or not at all."""
+        """Write the checkpoint; the file appears complete or not at all."""
         path = Path(path)
         partial = path.with_name(f".{path.name}.partial")
-        # Not `save_file`, whose files only their owner can read.
+        # Not `save_file`: files that it writes can be read by their owner only.
         partial.write_bytes(safetensors.torch.save(dict(self.tensors), {"agcarbon": json.dumps(self.metadata())}))
         partial.replace(path)
 
@@ -305,7 +308,7 @@ class Checkpoint:
             scalers, days = metadata["scalers"], tuple(int(day) for day in metadata["residue_days"])
             record, sha256 = metadata["record"], metadata["sha256"]
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"metadata is not complete ({error!r}); write it with `Checkpoint.save`") from None
+            raise CheckpointError(f"incomplete metadata ({error!r}); write it with `Checkpoint.save`") from None
         if kind != FORMAT:
             raise CheckpointError(f"format {kind!r}, this version reads {FORMAT!r}")
         check_feature_order(features)
@@ -318,14 +321,14 @@ class Checkpoint:
 
 
 def read_published(path: str | Path) -> dict[str, Tensor]:
-    """Return the state dict in one of the authors' `.sav` or `.pth` files.
+    """Return the state dict of one of the authors' `.sav` or `.pth` files.
 
-    A training checkpoint is accepted too: its `model_state_dict` (or `state_dict`) is taken.
+    A training checkpoint is accepted too; its `model_state_dict` (or `state_dict`) is returned.
 
     Raises
     ------
     CheckpointError
-        If the file holds anything but tensors and plain values, so that loading it could run code.
+        If the file holds anything but tensors and plain values: loading it could run code.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -333,7 +336,7 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: no such file") from None
     except (pickle.UnpicklingError, safetensors.SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise CheckpointError(
-            f"{path}: refused ({type(error).__name__}): it holds more than plain tensors; "
+            f"{path}: refused ({type(error).__name__}): it is damaged or holds more than plain tensors; "
             "save the state dict alone, torch.save(network.state_dict(), FILE)"
         ) from None
     for key in ("model_state_dict", "state_dict"):

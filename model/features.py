@@ -15,7 +15,12 @@ CORN, SOYBEAN = 1, 5  # codes of the Cropland Data Layer, the network's `Crop_Ty
 
 
 class Scaler(NamedTuple):
-    """Mean and standard deviation of a quantity: z = (value - mean) / std."""
+    """Mean and standard deviation of a quantity: z = (value - mean) / std.
+
+    >>> gpp = PUBLISHED_FEATURE_SCALERS[GPP]
+    >>> round((0.0 - gpp.mean) / gpp.std, 5)  # no production, normalised
+    -0.50178
+    """
 
     mean: float
     std: float
@@ -73,7 +78,7 @@ SOIL_NAMES = FEATURE_NAMES[SOIL]
 
 PUBLISHED_FEATURE_SCALERS: tuple[Scaler, ...] = tuple(feature.scaler for feature in FEATURES)
 
-# Range of z seen in training (the published response checks run over it); what lies outside is extrapolation.
+# Range of z in the published training data, over which its response checks run; values outside are extrapolated.
 _TRAINING_RANGE_Z: tuple[tuple[float, float], ...] = (
     (-2.0, 2.0), (-3.5, 2.5), (-2.5, 5.0), (-1.5, 3.5), (-1.5, 7.0), (-2.0, 5.5), (-0.3889, 10.0),  # climate
     (-1.0004, 1.0), (-0.502, 5.0), (-1.6384, 1.6384),  # crop, GPP, year
@@ -83,7 +88,11 @@ _TRAINING_RANGE_Z: tuple[tuple[float, float], ...] = (
 
 
 def training_range(index: int) -> tuple[float, float]:
-    """Smallest and largest physical value of feature `index` that the published training data hold."""
+    """Return the smallest and largest physical value of feature `index` in the published training data.
+
+    >>> [round(year) for year in training_range(YEAR)]
+    [2001, 2018]
+    """
     mean, std = PUBLISHED_FEATURE_SCALERS[index]
     low, high = _TRAINING_RANGE_Z[index]
     return mean + low * std, mean + high * std

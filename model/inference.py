@@ -1,6 +1,6 @@
 """Batched prediction of one calendar year at many cells, physical units in and out.
 
-An ensemble predicts with each of its members, which carry states of their own; its fluxes are their mean.
+Each member of an ensemble predicts with a state of its own; the fluxes of the ensemble are their mean.
 
 Shape legend: M members of an ensemble, S = 6 M layers of state, N cells, B cells of one batch, T days (365 or 366),
 C climate series, F 19 features, H 64 hidden units.
@@ -28,9 +28,10 @@ STATE_LAYERS = 6  # of `State.pack`, for each member
 
 @dataclass(frozen=True)
 class YearInputs:
-    """What the network needs of one calendar year, in the features' units; no value may be missing.
+    """Inputs of the network for one calendar year, in the features' units; no value may be missing.
 
-    Cells share climate series: cell n reads series `climate_of_N[n]`, so that a 250 m map does not repeat its climate.
+    Cells share climate series: cell n reads series `climate_of_N[n]`, so that a 250 m map does not repeat the climate
+    of a coarser grid.
     """
 
     year: int
@@ -41,7 +42,7 @@ class YearInputs:
     soil_9N: Floats
 
     def cells(self, chosen: NDArray[np.bool_]) -> YearInputs:
-        """Return the same year at some of the cells only."""
+        """Return the same year at some of the cells."""
         return YearInputs(
             self.year,
             self.climate_7TC,
@@ -54,20 +55,19 @@ class YearInputs:
 
 @dataclass(frozen=True)
 class YearFluxes:
-    """Predictions of one year in reporting signs: Ra, Rh positive, NEE positive to the atmosphere [g C m-2 d-1]."""
+    """Predictions of one year in reporting signs: Ra and Rh positive, NEE positive to the atmosphere [g C m-2 d-1]."""
 
     ra_TN: Floats
     rh_TN: Floats
     nee_TN: Floats
     yield_N: Floats  # g C m-2 yr-1
     state_SNH: Floats  # at the year's end
-    members_M4N: NDArray[np.float64] | None = (
-        None  # annual Ra, Rh, NEE and yield of each [g C m-2 yr-1]; None if single
-    )
+    # Annual Ra, Rh, NEE and yield of each member [g C m-2 yr-1]; None for a single network.
+    members_M4N: NDArray[np.float64] | None = None
 
 
 def reported(fluxes_BT3: Tensor, checkpoint: Checkpoint) -> Tensor:
-    """Return normalised fluxes as Ra and Rh positive, NEE upward [g C m-2 d-1]: the one place where signs change."""
+    """Return fluxes from normalised ones, in reporting signs: Ra and Rh positive, NEE upward [g C m-2 d-1]."""
     scalers = [checkpoint.scalers.outputs[name] for name in ("ra", "rh", "nee")]
     std = fluxes_BT3.new_tensor([scaler.std for scaler in scalers])
     mean = fluxes_BT3.new_tensor([scaler.mean for scaler in scalers])
@@ -79,7 +79,8 @@ def _mean(members: list[Tensor]) -> Tensor:
 
 
 def _annual(member: YearResult) -> NDArray[np.float64]:
-    """Annual Ra, Rh, NEE and yield (4, B)."""
+    """Return annual Ra, Rh, NEE and yield (4, B)."""
+    # In double precision: the spread between members is a small difference of large sums.
     sums_B3 = member.fluxes_BT3.sum(1, dtype=torch.float64)
     annual: NDArray[np.float64] = torch.cat([sums_B3, member.yield_B[:, None].double()], 1).T.cpu().numpy()
     return annual
@@ -93,9 +94,9 @@ class Predictor:
     checkpoint
         The trained network.
     device
-        Torch device. TF32 is off on CUDA unless the caller turns it on: the result is float32 everywhere.
+        PyTorch device. On CUDA, TF32 is off unless the caller turns it on, so that all results are float32.
     batch_cells
-        Cells in one forward pass; another number changes the last bits of the result.
+        Number of cells in one forward pass; another number changes the last bits of the result.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, device: str = "cpu", batch_cells: int = 128) -> None:
@@ -108,7 +109,7 @@ class Predictor:
 
     @property
     def state_layers(self) -> int:
-        """Layers S of the state that is carried: those of all members."""
+        """Number of layers, S, of the carried state, those of all members together."""
         return STATE_LAYERS * len(self._networks)
 
     @torch.inference_mode()
@@ -139,7 +140,7 @@ class Predictor:
         return YearFluxes(ra_TN, rh_TN, nee_TN, yield_N, end_SNH, several)
 
     def _members(self, x_BTF: Tensor, state_SBH: Tensor | None) -> list[YearResult]:
-        """Each member's fluxes in reporting signs and its yield, physical, and its state."""
+        """Return the fluxes of each member in reporting signs, its yield, both physical, and its state."""
         count = len(self._networks)
         states = [None] * count if state_SBH is None else [State.unpack(part) for part in state_SBH.chunk(count)]
         yield_scaler = self.checkpoint.scalers.outputs["yield"]
@@ -152,13 +153,13 @@ class Predictor:
 
     @contextmanager
     def _naming_the_batch(self) -> Iterator[None]:
-        """Turn PyTorch's want of memory, which on the CPU has no type of its own, into `MemoryError`."""
+        """Raise `MemoryError` where PyTorch runs out of memory, which on the CPU has no exception type of its own."""
         try:
             yield
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
                 raise MemoryError(
-                    f"batches of {self.batch_cells} cells are more than {self.device} can hold; set a lower batch_cells"
+                    f"batches of {self.batch_cells} cells do not fit into memory of {self.device}; lower batch_cells"
                 ) from error
             raise
 

@@ -1,7 +1,9 @@
-"""The simulator's own counties: points with weather alike and soils of their own, and the yield a survey would find.
+"""Simulated counties: points with similar weather and soils of their own, and the yields that a survey would report.
 
-They stand in for county yields paired with satellite GPP, which no open archive holds in one piece. Real yields are
-never paired with simulated GPP: that would teach the network that yield does not depend on its inputs.
+They replace county yields paired with satellite GPP, which no open archive offers together. Real yields are never
+paired with simulated GPP: that would teach the network that yield does not depend on its inputs.
+
+Shape legend: C counties, P points, Y years, K 2 crops (corn, soybean).
 """
 
 from __future__ import annotations
@@ -26,17 +28,17 @@ LOCAL_RAIN_SPREAD = 0.3
 """Standard deviation of the logarithm of a wet day's rain between the points of a county: showers are small."""
 LOCAL_TEMPERATURE_SPREAD = 0.3
 """Standard deviation of mean temperature between the points of a county, degC."""
-COUNTY_FERTILITY_SPREAD = 0.15
-"""Standard deviation of the logarithm of light-use efficiency between counties, beyond that between fields: it shows in
-GPP, which the network is given. Without it, county means of corn spread a fifth as widely as those of NASS."""
+COUNTY_MANAGEMENT_SPREAD = 0.15
+"""Standard deviation of the logarithm of light-use efficiency between counties, beyond that between fields. It shows in
+GPP, an input of the network. Without it, county means of corn spread only a fifth as widely as those of NASS."""
 UNASSIGNED_STATE = "43"
-"""State code that no state bears, so that no one can take these counties for real ones."""
-_MOST_COUNTIES = 840  # the highest county code there is
+"""State code that no state has, so that these counties cannot be mistaken for real ones."""
+_MOST_COUNTIES = 840  # the highest county code in use
 
 
 @dataclass(frozen=True)
 class CountyDraw:
-    """How many counties are simulated, how many points of each, and which years."""
+    """Number of simulated counties, number of points in each, and years."""
 
     counties: int
     points: int
@@ -44,21 +46,24 @@ class CountyDraw:
 
     def __post_init__(self) -> None:
         if not 1 <= self.counties <= _MOST_COUNTIES or self.points < 1:
-            raise DataSetError(f"{self.counties} counties of {self.points} points: 1 to {_MOST_COUNTIES}, at least 1")
+            raise DataSetError(
+                f"{self.counties} counties of {self.points} points; draw 1 to {_MOST_COUNTIES}, of at least 1 point"
+            )
 
 
 def simulate_counties(seed: int, *, draw: CountyDraw) -> CountySet:
-    """Simulate counties; the observed yield of a crop is the mean over its points, times the survey's error.
+    """Return simulated counties; the observed yield of a crop is the mean over its points times the survey's error.
 
     The error is lognormal with mean 1 and a coefficient of variation of `SURVEY_CV`, independent from year to year. A
     crop that no point grows, or that failed on all of them, has no observation, as in the survey.
     """
+    # Seeds of management and soils are offset from that of the weather, so that the three are independent.
     rng, total = np.random.default_rng(seed), draw.counties * draw.points
     county_P = np.repeat(np.arange(draw.counties), draw.points)
     weather = local_weather(rng, county_weather=_county_weather(seed, draw=draw), county_P=county_P)
     management = draw_management(seed + 2, years=draw.years, sites=total)
-    county_fertility = np.exp(rng.normal(0, COUNTY_FERTILITY_SPREAD, draw.counties))
-    management = replace(management, fertility=management.fertility * county_fertility[county_P])
+    county_factor = np.exp(rng.normal(0, COUNTY_MANAGEMENT_SPREAD, draw.counties))
+    management = replace(management, management_factor=management.management_factor * county_factor[county_P])
     field = Field(weather, draw_soils(seed + 1, sites=total), management)
     simulation = simulate(weather, soils=field.soils, management=management)
     fips = tuple(f"{UNASSIGNED_STATE}{county + 1:03d}" for county in range(draw.counties))
@@ -73,7 +78,7 @@ def _county_weather(seed: int, *, draw: CountyDraw) -> Weather:
 
 
 def local_weather(rng: np.random.Generator, *, county_weather: Weather, county_P: NDArray[np.int64]) -> Weather:
-    """Return the weather of points: their county's, a little warmer or colder, and with showers of their own."""
+    """Return the weather of points: that of their county, slightly warmer or colder, with showers of their own."""
     repeated = {
         name: getattr(county_weather, name)[:, county_P]
         for name in ("radn", "tmax_air", "tdif_air", "hmax_air", "hdif_air", "wind", "precn")
@@ -86,7 +91,7 @@ def local_weather(rng: np.random.Generator, *, county_weather: Weather, county_P
 def surveyed(
     rng: np.random.Generator, *, points: SiteSequences, county_P: Integers, fips: tuple[str, ...]
 ) -> CountySet:
-    """Return a county set whose observations are the points' own mean yields with the survey's error."""
+    """Return a county set whose observations are the points' mean yields with the survey's error."""
     corn_PY, soybean_PY = points.crop_NY == CORN, points.crop_NY == SOYBEAN
     exact = CountySet(
         points=points,

@@ -1,9 +1,11 @@
-"""Site sequences in the layout in which the published *ecosys* simulations come, read from and written to files.
+"""Site sequences in the layout of the published *ecosys* simulations, read from and written to files.
 
 A file is a mapping of arrays: `X` (Y x 365, N, 12), each column normalised with its row (mean, std) of `X_scaler`
 (12, 2), in the order of `DAILY_COLUMNS`; `Xsp` (N, 9) with `Xsp_scaler` (9, 2), the soil; `FIPS_ref` (N), the county of
-each simulation. Ra and Rh are negative, NEE = -(GPP + Ra + Rh) and the year's grain carbon is GrainC of its second last
-day. The published files are pickles that `torch.save` wrote; ours are safetensors, which can hold no code.
+each simulation. Ra and Rh are negative, NEE = -(GPP + Ra + Rh), and the year's grain carbon is GrainC of its second
+last day. The published files are pickles written by `torch.save`; ours are safetensors, which cannot hold code.
+
+Shape legend: N sites, Y years, T 365 days, F 19 features.
 
 References
 ----------
@@ -36,7 +38,8 @@ GRAIN_DAY = 363  # 0-based: the second last day of the year
 FIRST_YEAR = 2001  # of the published simulations
 _CROP_TOLERANCE = 0.01
 
-# What NumPy arrays are made of in pickles of NumPy 1 and 2; each builds a number, an array or its type, nothing else.
+# The parts of NumPy arrays in pickles of NumPy 1 and 2. PyTorch's safe loader refuses anything that is not listed; each
+# of these builds a number, an array or its type, and can run nothing else.
 _multiarray = np._core.multiarray
 _ARRAY_PARTS: list[Any] = [
     np.ndarray,
@@ -78,14 +81,14 @@ class _Layout:
             ("FIPS_ref", (len(layout.sites),), (sites,)),
         ):
             if found != expected:
-                raise DataSetError(f"{name} has shape {found}, not {expected} as {sites} sites of X ask for")
+                raise DataSetError(f"{name} has shape {found}, not {expected} as the {sites} sites of X require")
         layout._check_values()
         return layout
 
     def _check_values(self) -> None:
         gaps = [name for i, name in enumerate(DAILY_COLUMNS) if not np.isfinite(self.x[..., i]).all()]
         if gaps:
-            raise DataSetError(f"X holds values of {', '.join(gaps)} that are not finite; sites with gaps must go")
+            raise DataSetError(f"X holds values of {', '.join(gaps)} that are not finite; remove sites with gaps")
         for column in (RA, RH):
             mean, std = self.x_scaler[column]
             if self.x[..., column].mean(dtype=np.float64) * std + mean > 0:
@@ -96,7 +99,7 @@ class _Layout:
         return len(self.x) // DAYS
 
     def daily(self, column: int) -> Floats:
-        """A column in its own unit, (N, Y, 365)."""
+        """Return a column in its own unit, (N, Y, 365)."""
         mean, std = self.x_scaler[column]
         return self.x[:, :, column].T.reshape(-1, self.years, DAYS) * np.float32(std) + np.float32(mean)
 
@@ -120,12 +123,12 @@ def _numbers(raw: Mapping[str, Any], name: str) -> NDArray[Any]:
     except (TypeError, ValueError, RuntimeError):
         values = np.empty(0, object)
     if values.dtype.kind not in "fiu":
-        raise DataSetError(f"{name} is a {type(raw[name]).__name__} that holds no numbers")
+        raise DataSetError(f"{name} is a {type(raw[name]).__name__} without numbers")
     return values
 
 
 def _scalers(raw: Mapping[str, Any], name: str) -> NDArray[np.float64]:
-    """Rows (mean, std); a column that never varies, of std 0, was left as it is."""
+    """Return rows (mean, std), all standard deviations above 0."""
     scalers = _numbers(raw, name).astype(np.float64)
     if not np.isfinite(scalers).all() or np.any(scalers[..., -1] <= 0):
         raise DataSetError(f"{name} holds a mean or standard deviation that is not finite, or a deviation not above 0")
@@ -133,12 +136,12 @@ def _scalers(raw: Mapping[str, Any], name: str) -> NDArray[np.float64]:
 
 
 def _names(raw: Any) -> tuple[str, ...]:
-    """Site names: numbers are county codes of five digits."""
+    """Return site names; numbers are county codes of five digits."""
     try:
         values = raw.tolist() if hasattr(raw, "tolist") else list(raw)
         return tuple(value if isinstance(value, str) else f"{int(value):05d}" for value in values)
     except (TypeError, ValueError, OverflowError):
-        raise DataSetError("FIPS_ref is no list of county codes, one for each site") from None
+        raise DataSetError("FIPS_ref must be a list of county codes, one for each site") from None
 
 
 def _crops(crop_NYT: Floats) -> Floats:
@@ -157,9 +160,9 @@ def read_published_layout(path: str | Path, *, first_year: int = FIRST_YEAR) -> 
     Parameters
     ----------
     path
-        A `.safetensors` file of ours, or a pickle of plain arrays; nothing in it is run.
+        A `.safetensors` file of ours, or a pickle of plain arrays; no code in it is run.
     first_year
-        Calendar year in which pickles begin, which they do not say; ours do.
+        Calendar year in which pickles begin, because they do not state it; ours do.
 
     Raises
     ------
@@ -187,7 +190,7 @@ def _read_ours(path: Path) -> SiteSequences:
     try:
         sites, first_year, origin = metadata["sites"], int(metadata["first_year"]), str(metadata["origin"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DataSetError(f"metadata is not complete ({error!r}); write it with `write_published_layout`") from None
+        raise DataSetError(f"incomplete metadata ({error!r}); write it with `write_published_layout`") from None
     return _Layout.of(raw | {"FIPS_ref": sites}).sequences(first_year, origin)
 
 
@@ -199,7 +202,7 @@ def _unpickled(path: Path) -> Mapping[str, Any]:
         raise DataSetError("no such file") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise DataSetError(
-            f"refused ({type(error).__name__}): damaged, or it holds more than plain arrays; save a dict of tensors "
+            f"refused ({type(error).__name__}): it is damaged or holds more than plain arrays; save a dict of tensors "
             f"alone, torch.save({{'X': X, ...}}, FILE)"
         ) from None
     if not isinstance(content, dict):
@@ -208,23 +211,24 @@ def _unpickled(path: Path) -> Mapping[str, Any]:
 
 
 def write_published_layout(path: str | Path, sequences: SiteSequences) -> None:
-    """Write sequences as a `.safetensors` file in the published layout; the file appears whole or not at all.
+    """Write sequences as a `.safetensors` file in the published layout; the file appears complete or not at all.
 
     Inputs are normalised with the published scalers, Ra, Rh and grain with their own mean and standard deviation. NEE
-    is not stored: it is what closes the balance. GrainC holds the year's grain on every day of it.
+    is not stored: it closes the balance. GrainC holds the year's grain on each of its days.
 
     Raises
     ------
     DataSetError
-        If the name ends otherwise, a target is missing, or NEE does not close the balance.
+        If the file is not named `.safetensors`, a target is missing, or NEE does not close the balance.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise DataSetError(f"{path}: name the file .safetensors")
+        raise DataSetError(f"{path}: the file name must end in .safetensors")
+    # The comparison is negated so that it also refuses NaN, a missing target.
     residual = np.abs(sequences.x_NYTF[..., GPP] + sequences.fluxes_NYT3.sum(-1))
     if not residual.max() < 1e-3:
         raise DataSetError(
-            f"{path}: GPP + Ra + Rh + NEE is up to {residual.max():g} gC m-2 d-1, and must be 0: the layout has no NEE"
+            f"{path}: GPP + Ra + Rh + NEE is up to {residual.max():g} g C m-2 d-1; it must be 0, the layout has no NEE"
         )
     metadata = {
         "format": FORMAT,

@@ -1,4 +1,4 @@
-"""What training learns from, in physical units: synthetic sites, counties and flux towers.
+"""Training data in physical units: synthetic sites, counties and flux towers.
 
 Shape legend: N sites, P sampled points of counties, C counties, Y years, T 365 days, F 19 features, K 2 crops (corn,
 soybean). Years have 365 days, as published: 31 December of leap years is dropped. Signs are the network's: Ra and Rh
@@ -46,7 +46,7 @@ class SiteSequences:
     sites
         Name of each site; several simulations of a county share its name.
     origin
-        Where the values come from, beginning with "synthetic" if no one observed them.
+        Source of the values, in words that begin with "synthetic" if nothing was observed; it enters the digest.
 
     Raises
     ------
@@ -67,10 +67,14 @@ class SiteSequences:
         _check_shape("fluxes_NYT3", self.fluxes_NYT3, (*grid, DAYS, 3))
         _check_shape("yield_NY", self.yield_NY, grid)
         if np.any(np.diff(self.years) != 1):
-            raise DataSetError(f"years {self.years.tolist()} are not consecutive; states are carried from year to year")
+            raise DataSetError(
+                f"years {self.years.tolist()} must be consecutive, because states are carried from year to year"
+            )
         faulty = [name for i, name in enumerate(FEATURE_NAMES) if not np.isfinite(self.x_NYTF[..., i]).all()]
         if faulty:
-            raise DataSetError(f"inputs {faulty} of {self.origin} have values that are not finite; fill or drop them")
+            raise DataSetError(
+                f"inputs {', '.join(faulty)} of {self.origin} are not finite everywhere; fill or drop them"
+            )
 
     def __len__(self) -> int:
         """Return the number of sites."""
@@ -107,22 +111,22 @@ class SiteSequences:
 
 @dataclass(frozen=True)
 class CountySet:
-    """Observed county yields with the sampled points whose mean yield they are.
+    """Observed county yields with the sampled points over which they are means.
 
     Attributes
     ----------
     points
-        Sequences of the P points; their fluxes and yields are NaN where only the county was observed.
+        Sequences of the P points; fluxes and yields are NaN where only the county was observed.
     county_P
         (P,) index of each point's county in `fips`.
     corn_PY, soybean_PY
         (P, Y) whether at least half of the point is that crop in that year.
     observed_CYK
-        (C, Y, 2) observed yield of corn and of soybean [g C m-2 yr-1], NaN where none.
+        (C, Y, 2) observed yield of corn and of soybean [g C m-2 yr-1]; NaN where there is none.
     fips
         Five-digit code of each county.
     origin
-        Where the observations come from, beginning with "synthetic" if no one made them.
+        Source of the observations, in words that begin with "synthetic" if they were simulated; it enters the digest.
     """
 
     points: SiteSequences
@@ -140,7 +144,7 @@ class CountySet:
         _check_shape("soybean_PY", self.soybean_PY, (points, years))
         _check_shape("observed_CYK", self.observed_CYK, (len(self.fips), years, len(CROPS)))
         if np.any((self.county_P < 0) | (self.county_P >= len(self.fips))):
-            raise DataSetError(f"county_P: points belong to counties 0 to {len(self.fips) - 1} only")
+            raise DataSetError(f"county_P: points must belong to counties 0 to {len(self.fips) - 1}")
 
     def __len__(self) -> int:
         """Return the number of counties."""
@@ -148,7 +152,7 @@ class CountySet:
 
     @property
     def mask_PYK(self) -> Booleans:
-        """(P, Y, 2) whether the point counts for corn, for soybean."""
+        """(P, Y, 2) whether the point counts for corn and for soybean."""
         return np.stack([self.corn_PY, self.soybean_PY], axis=-1)
 
     @property
@@ -185,7 +189,7 @@ class TowerSet:
     Attributes
     ----------
     site
-        FLUXNET name, as US-Ne1.
+        FLUXNET name, such as US-Ne1.
     x_YTF
         (Y, 365, 19) float32, inputs in the order and units of `model.features.FEATURES`; GPP = Reco - NEE.
     reco_YT, nee_YT
@@ -195,7 +199,7 @@ class TowerSet:
     years
         (Y,) calendar years, consecutive.
     origin
-        File, partitioning and masks, in words.
+        File, partitioning and masks, in words; it enters the digest.
     """
 
     site: str
@@ -212,10 +216,12 @@ class TowerSet:
         for name, values in {"reco_YT": self.reco_YT, "nee_YT": self.nee_YT, "mask_YT": self.mask_YT}.items():
             _check_shape(name, values, shape)
         if np.any(np.diff(self.years) != 1):
-            raise DataSetError(f"{self.site}: years {self.years.tolist()} are not consecutive")
+            raise DataSetError(f"{self.site}: years {self.years.tolist()} must be consecutive")
         for name, values in {"x_YTF": self.x_YTF, "reco_YT": self.reco_YT, "nee_YT": self.nee_YT}.items():
             if not np.isfinite(values).all():
-                raise DataSetError(f"{self.site}: {name} has values that are not finite; mask the day and write 0")
+                raise DataSetError(
+                    f"{self.site}: {name} is not finite everywhere; mask such days and set their values to 0"
+                )
 
     @property
     def digest(self) -> str:
@@ -224,7 +230,7 @@ class TowerSet:
         return _digest(*arrays, names=(self.site, self.origin))
 
     def observing(self, years: Sequence[int]) -> TowerSet:
-        """Return the same sequence with the observations of these years only; all years are still run through.
+        """Return the same sequence with the observations of these years only; all years are still run.
 
         Raises
         ------
@@ -243,6 +249,7 @@ def _check_shape(name: str, values: NDArray[np.generic], expected: tuple[int, ..
 
 
 def _digest(*arrays: NDArray[np.generic], names: Sequence[str]) -> str:
+    # Shape and type go in with the bytes: two arrays with equal bytes and other shapes have other digests.
     digest = hashlib.sha256("\n".join(names).encode())
     for array in arrays:
         digest.update(f"{array.shape}{array.dtype}".encode())

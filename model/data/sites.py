@@ -1,6 +1,6 @@
-"""Data sets of site sequences, normalised for the network, divided into training and validation.
+"""Data sets of site sequences, normalised for the network and divided into training and validation.
 
-Shape legend: N sites, Y years, T 365 days, F 19 features.
+Shape legend: N sites, Y years, T 365 days, F 19 features, X any leading axes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Sequences:
     Attributes
     ----------
     x_NYTF, fluxes_NYT3, yield_NY
-        Inputs; Ra, Rh, NEE; grain carbon.
+        Inputs (N, Y, T, F); Ra, Rh and NEE (N, Y, T, 3); yield (N, Y).
     """
 
     x_NYTF: Tensor
@@ -61,7 +61,7 @@ class Sequences:
 
 
 class DataSet(NamedTuple):
-    """Sequences to train on and to validate with, each with the mask (N, Y) of the site-years that count."""
+    """Sequences for training and for validation, each with the mask (N, Y) of the site-years that count."""
 
     training: Sequences
     training_mask_NY: Tensor
@@ -79,7 +79,7 @@ def synthetic_data(recipe: DataRecipe, *, seed: int) -> DataSet:
     Raises
     ------
     DataSetError
-        If its file cannot be read, or lacks sites or years.
+        If its file cannot be read, or has too few sites or other years.
     """
     sequences = site_sequences(recipe, seed=seed)
     held_out = HeldOut(recipe.held_out_years, recipe.held_out_sites)
@@ -87,7 +87,7 @@ def synthetic_data(recipe: DataRecipe, *, seed: int) -> DataSet:
 
 
 def site_sequences(recipe: DataRecipe, *, seed: int) -> SiteSequences:
-    """Return the recipe's sites, the held-out ones last: the first ones of its file, or simulated ones.
+    """Return the recipe's sites, held-out ones last: the first sites of its file, or simulated ones.
 
     Raises
     ------
@@ -101,16 +101,16 @@ def site_sequences(recipe: DataRecipe, *, seed: int) -> SiteSequences:
     if len(found) < recipe.all_sites or not np.array_equal(found.years, years):
         raise DataSetError(
             f"{recipe.file} has {len(found)} sites of {found.years[0]}-{found.years[-1]}, and the recipe asks for "
-            f"{recipe.all_sites} of {years[0]}-{years[-1]}; set its sites and years to what the file has"
+            f"{recipe.all_sites} of {years[0]}-{years[-1]}; set sites and years in the recipe to those of the file"
         )
     return found.at(slice(recipe.all_sites))
 
 
 def divide(sequences: SiteSequences, *, split: SiteSplit) -> DataSet:
-    """Normalise sequences and divide them.
+    """Return sequences normalised and divided.
 
-    Validation holds all years of the sites held out whole, and the held-out years of as many training sites, or of
-    every training site where none is held out whole.
+    Validation consists of all years of the sites that are held out entirely, and of the held-out years of as many
+    training sites, or of every training site where no site is held out entirely.
 
     Raises
     ------
@@ -120,10 +120,12 @@ def divide(sequences: SiteSequences, *, split: SiteSplit) -> DataSet:
     training_NY, unseen_N = torch.from_numpy(split.training_NY), torch.from_numpy(split.unseen_N)
     if split.training_NY.shape != (len(sequences), len(sequences.years)):
         raise DataSetError(
-            f"the split is of {split.training_NY.shape} site-years, the data of {sequences.yield_NY.shape}"
+            f"the split has the shape (sites, years) {split.training_NY.shape}, the data {sequences.yield_NY.shape}"
         )
     if split.training_NY.all() or not split.training_NY.any():
-        raise DataSetError("the split holds out every site-year or none; training needs some and validation too")
+        raise DataSetError(
+            "the split holds out every site-year or none; leave some for training and some for validation"
+        )
     scalers, unseen = output_scalers(sequences), int(unseen_N.sum())
     normalised = normalise(sequences, scalers=scalers)
     chosen_N = unseen_N | ((~unseen_N).cumsum(0) <= unseen) if unseen else ~unseen_N
@@ -140,7 +142,7 @@ def divide(sequences: SiteSequences, *, split: SiteSplit) -> DataSet:
 
 
 def simulate_sites(seed: int, *, sites: int, years: NDArray[np.int64]) -> SiteSequences:
-    """Simulate sites spread over the Midwest, each with its own weather, soil and management."""
+    """Return simulations of sites spread over the Midwest, each with its own weather, soil and management."""
     rng = np.random.default_rng(seed)
     latitude, longitude = rng.uniform(*LATITUDE, sites), rng.uniform(*LONGITUDE, sites)
     weather = generate_weather(seed, latitude=latitude, longitude=longitude, years=years)
@@ -152,7 +154,7 @@ def simulate_sites(seed: int, *, sites: int, years: NDArray[np.int64]) -> SiteSe
 
 
 class Field(NamedTuple):
-    """What a simulation was driven with."""
+    """Forcing of a simulation."""
 
     weather: Weather
     soils: Soils
@@ -162,7 +164,7 @@ class Field(NamedTuple):
 def simulated(simulation: Simulation, *, field: Field, sites: tuple[str, ...]) -> SiteSequences:
     """Return a simulation with its inputs as sequences of 365-day years.
 
-    The day that is dropped from leap years takes its carbon along: annual sums are of the days that remain.
+    The carbon of the day that is dropped from leap years is dropped too: annual sums are over the remaining days.
     """
     weather, shape = field.weather, (len(sites), len(field.weather.years), DAYS)
     x_NYTF = np.empty((*shape, len(FEATURES)), np.float32)
@@ -177,13 +179,14 @@ def simulated(simulation: Simulation, *, field: Field, sites: tuple[str, ...]) -
 
 
 def by_year(daily: NDArray[np.float64], *, weather: Weather) -> NDArray[np.float64]:
-    """Return daily values (T, N, ...) of whole calendar years as (N, Y, 365, ...)."""
+    """Return daily values (T, N, ...) of complete calendar years as (N, Y, 365, ...)."""
     kept = daily[weather.day_of_year <= DAYS]
     return np.moveaxis(kept.reshape(-1, DAYS, *kept.shape[1:]), 2, 0)
 
 
 def output_scalers(sequences: SiteSequences) -> Scalers:
-    """Return the published scalers of features and GPP, and mean and standard deviation of these targets."""
+    """Return the published scalers of features and GPP, with mean and standard deviation of these targets."""
+    # The published mean and standard deviation of the targets are of another set of simulations: they are not used.
     ra, rh, nee = (_scaler(sequences.fluxes_NYT3[..., i]) for i in range(3))
     outputs = {"ra": ra, "rh": rh, "nee": nee}
     annual = {"yield": _scaler(sequences.yield_NY), "residue": _scaler(sequences.residue_NY)}
@@ -211,7 +214,9 @@ def normalised_inputs(x_XF: Floats, *, scalers: Scalers) -> Tensor:
 
 
 def _z(values: Floats, *, scalers: Sequence[Scaler]) -> Tensor:
-    """Normalised values; the last axis is that of the scalers."""
+    """Return normalised values; the last axis is that of the scalers."""
+    # Column by column in double precision, rounded once: the whole array in double precision would need thrice the
+    # memory.
     result = np.empty(values.shape, np.float32)
     for i, (mean, std) in enumerate(scalers):
         result[..., i] = (values[..., i].astype(np.float64) - mean) / std

@@ -1,4 +1,6 @@
-"""Which sites, years and counties train, validate and test: drawn from a seed, stored with the run.
+"""Division of sites, years and counties into training, validation and test: drawn from a seed, stored with the run.
+
+Shape legend: N sites, Y years.
 
 References
 ----------
@@ -17,21 +19,21 @@ import numpy as np
 from model.data.records import Booleans, DataSetError, Integers
 
 PUBLISHED_COUNTIES = (210, 100, 320)
-"""Counties that test, validate and train."""
+"""Number of counties for test, validation and training."""
 
 
 @dataclass(frozen=True)
 class SiteSplit:
-    """Site-years that train; all others are held out.
+    """Site-years to train on; all others are held out.
 
     Attributes
     ----------
     training_NY
-        (N, Y) whether the site-year trains; False in all years of sites held out whole.
+        (N, Y) whether the site-year is trained on; False in all years of sites that are held out entirely.
     years
         (Y,) calendar years.
     seed
-        Of the draw.
+        Seed of the draw.
     """
 
     training_NY: Booleans
@@ -45,7 +47,7 @@ class SiteSplit:
         return unseen
 
     def as_json(self) -> dict[str, Any]:
-        """Return the seed, the indices of sites held out whole and the held-out years of each other site."""
+        """Return the seed, the indices of sites held out entirely and the held-out years of each other site."""
         seen = np.flatnonzero(~self.unseen_N)
         return {
             "seed": self.seed,
@@ -56,14 +58,14 @@ class SiteSplit:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is kept from training.
+    """Amount of data held out from training.
 
     Attributes
     ----------
     years
-        Number of years drawn from each site that trains.
+        Number of years drawn from each training site.
     sites
-        Number of sites kept whole.
+        Number of sites held out with all their years.
     replace
         Whether years are drawn with replacement, as published, so that a site may lose fewer.
     """
@@ -74,21 +76,29 @@ class HeldOut:
 
 
 def split_sites(seed: int, *, years: Integers, sites: int, held_out: HeldOut) -> SiteSplit:
-    """Hold out the last `held_out.sites` of N sites whole, and random years of the others.
+    """Return a split that holds out the last `held_out.sites` of N sites entirely, and random years of the others.
 
     Parameters
     ----------
     seed
-        Of the random numbers.
+        Seed of the random numbers.
     years
         (Y,) calendar years.
     sites
         Number of all sites, N.
     held_out
-        How much is kept from training.
+        Number of sites and years to hold out.
+
+    Examples
+    --------
+    >>> split = split_sites(1, years=np.arange(2001, 2005), sites=3, held_out=HeldOut(years=1, sites=1))
+    >>> split.training_NY.sum(axis=1).tolist(), split.unseen_N.tolist()
+    ([3, 3, 0], [False, False, True])
     """
     rng, seen = np.random.default_rng(seed), sites - held_out.sites
     kept_NY = np.zeros((sites, len(years)), dtype=bool)
+    # As published, the same year may be drawn twice, so that some sites lose fewer years. Without replacement, ranks of
+    # random numbers give each site the same number of held-out years.
     if held_out.replace:
         kept_NY[:seen] = True
         drawn = rng.integers(len(years), size=(seen, held_out.years))
@@ -99,23 +109,30 @@ def split_sites(seed: int, *, years: Integers, sites: int, held_out: HeldOut) ->
 
 
 def split_years(years: Integers, *, sites: int, held_out: Sequence[int]) -> SiteSplit:
-    """Hold out the same calendar years of all sites, where these share their weather; nothing is drawn.
+    """Return a split that holds out the same calendar years at all sites, for sites that share their weather.
 
     Raises
     ------
     DataSetError
-        If a year is not among them, or none is left.
+        If a year is not among `years`, or none is left to train on.
+
+    Examples
+    --------
+    >>> split_years(np.arange(2001, 2005), sites=1, held_out=[2002]).training_NY.tolist()
+    [[True, False, True, True]]
     """
     left = np.isin(years, list(held_out), invert=True)
     absent = sorted(set(held_out) - set(years.tolist()))
     if absent or not left.any():
-        raise DataSetError(f"held-out years {list(held_out)} of {years[0]}-{years[-1]}: hold out some of them, not all")
+        raise DataSetError(
+            f"held-out years {list(held_out)} of {years[0]}-{years[-1]}; hold out some of these years, not all"
+        )
     return SiteSplit(np.tile(left, (sites, 1)), years, 0)
 
 
 @dataclass(frozen=True)
 class CountySplit:
-    """Indices of the counties that test, validate and train."""
+    """Indices of the counties for test, validation and training."""
 
     test: tuple[int, ...]
     validation: tuple[int, ...]
@@ -129,17 +146,25 @@ class CountySplit:
 
 
 def split_counties(seed: int, *, counties: int, shares: tuple[int, int, int] = PUBLISHED_COUNTIES) -> CountySplit:
-    """Permute counties at random and cut them in the proportion of `shares`: test, validation, training.
+    """Return counties in random order, divided in the proportion of `shares` into test, validation and training.
 
     Raises
     ------
     DataSetError
         If there are so few that one of the three would be empty.
+
+    Examples
+    --------
+    >>> split = split_counties(1, counties=630)
+    >>> len(split.test), len(split.validation), len(split.training)
+    (210, 100, 320)
     """
     ends = np.cumsum(shares) * counties / sum(shares)
     test, validation, training = np.split(
         np.random.default_rng(seed).permutation(counties), np.rint(ends[:2]).astype(int)
     )
     if not (len(test) and len(validation) and len(training)):
-        raise DataSetError(f"{counties} counties are too few to test, validate and train in the shares {shares}")
+        raise DataSetError(
+            f"{counties} counties are too few for test, validation and training in the shares {shares}; simulate more"
+        )
     return CountySplit(tuple(test.tolist()), tuple(validation.tolist()), tuple(training.tolist()), seed)

@@ -1,4 +1,4 @@
-"""Whether a network keeps what the paper asks of it: responses that never fall, yields that plants can bear.
+"""Checks of a network against the paper's constraints: responses that never fall, yields that plants can bear.
 
 References
 ----------
@@ -15,23 +15,23 @@ from model.evaluation.responses import ResponseCurve
 from model.evaluation.scores import YIELD_SHARE, Evaluation, YieldBounds
 
 MONOTONE = (("TSOC", "rh"), ("GPP", "rh"), ("GPP", "grain"))
-"""Inputs, and outputs that must not fall as they rise."""
+"""Pairs of an input and an output that must not fall as the input rises."""
 NAMES = {"rh": "Rh", "grain": "yield"}
 UNITS = {"rh": "g C m-2 d-1", "grain": "g C m-2 yr-1"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One thing that is asked of a network.
+    """Result of one check of a network.
 
     Attributes
     ----------
     check
-        What must hold.
+        The constraint, as a sentence.
     holds
-        Whether it does.
+        Whether the network meets it.
     found
-        What was found, in words.
+        The finding, in words.
     """
 
     check: str
@@ -40,14 +40,14 @@ class Verdict:
 
 
 def verdicts(evaluation: Evaluation) -> tuple[Verdict, ...]:
-    """Return the verdicts that an evaluation allows: of the curves that it has, and of its yields."""
+    """Return the verdicts on the response curves of an evaluation and on its yields."""
     return (*response_verdicts(evaluation.responses), yield_verdict(evaluation.yield_bounds))
 
 
 def response_verdicts(curves: Sequence[ResponseCurve]) -> Iterator[Verdict]:
-    """Yield a verdict for each of `MONOTONE` whose curve is there.
+    """Yield a verdict for each pair of `MONOTONE` whose curve is given.
 
-    The curves are means over days and sites, as those of the published losses.
+    The curves are means over days and sites, like those in the published losses.
     """
     of_input = {curve.feature: curve for curve in curves}
     for feature, output in MONOTONE:
@@ -61,17 +61,17 @@ def _never_falls(curve: ResponseCurve, output: str) -> Verdict:
     (low, high), (before, after) = min(steps, key=lambda step: step[1][1] - step[1][0])
     name, falls = NAMES[output], sum(later < earlier for _, (earlier, later) in steps)
     course = f"from {values[0]:.3g} to {values[-1]:.3g} {UNITS[output]}"
-    found = f"mean {name} goes {course} over {len(values)} levels"
+    found = f"mean {name} runs {course} over {len(values)} levels"
     if falls:
-        found += f"; it falls in {falls} steps, most by {before - after:.3g} between {low:.3g} and {high:.3g}"
+        found += f"; it falls in {falls} steps, most ({before - after:.3g}) between {low:.3g} and {high:.3g}"
     return Verdict(f"{name} does not fall as {curve.feature} rises", falls == 0, found)
 
 
 def yield_verdict(bounds: YieldBounds) -> Verdict:
-    """Return whether every yield lies above 0 and below `YIELD_SHARE` of GPP."""
+    """Return the verdict that every yield lies above 0 and below `YIELD_SHARE` of GPP."""
     outside = bounds.negative + bounds.above
     found = (
-        f"{bounds.count - outside:,} of {bounds.count:,} site-years; {bounds.negative:,} at or below 0, "
+        f"within in {bounds.count - outside:,} of {bounds.count:,} site-years; {bounds.negative:,} at or below 0, "
         f"{bounds.above:,} too high; the crop failed in {bounds.failed:,}, of which {bounds.failed_outside:,} are "
         f"outside"
     )

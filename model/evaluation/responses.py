@@ -181,5 +181,5 @@ def mean_yield(network: KGMLNetwork, x_NYTF: Tensor, *, grid: Grid) -> Tensor:
 
 
 def _years(network: Forward, x_NYTF: Tensor, grid: Grid) -> Iterator[YearResult]:
-    # All levels in one batch: one pass through the days, whose cost hardly grows with the batch.
+    # All levels in one batch: one pass through the days instead of one for each level.
     return run_years(network, moved(x_NYTF, feature=grid.feature, levels=grid.levels))

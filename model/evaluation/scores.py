@@ -1,4 +1,4 @@
-"""How well predictions agree with targets: records of scores and balance, for reports to show.
+"""Agreement of predictions with targets: scores by output, period and group, and the carbon balance.
 
 Everything here is physical and in reporting signs: respiration positive, NEE positive to the atmosphere.
 
@@ -32,9 +32,9 @@ SEASON_ENDS = {"winter": 59, "spring": 151, "summer": 243, "autumn": 334}
 ANNUAL_COVERAGE = 0.9
 """Share of a year's days that must be observed before its sum counts."""
 YIELD_SHARE = 0.5
-"""Largest believable yield relative to GPP."""
+"""Largest plausible yield relative to GPP."""
 FAILED_SHARE = 0.02
-"""Yield relative to GPP below which a crop failed: drought or frost left next to no grain."""
+"""Yield relative to GPP below which a crop counts as failed: drought or frost left almost no grain."""
 
 Period: TypeAlias = Literal["daily", "annual"]
 Reals: TypeAlias = NDArray[np.floating]
@@ -49,7 +49,7 @@ class Score:
     r2
         1 - MSE / variance of the observations; None where they do not vary.
     rmse, bias
-        Of predicted - observed, in the output's unit; NaN where there is no pair.
+        Root mean square and mean of predicted - observed, in the output's unit; NaN where there is no pair.
     count
         Number of pairs.
     """
@@ -66,7 +66,11 @@ class Score:
 
 
 def score(predicted: Reals, observed: Reals) -> Score:
-    """Return the skill over all pairs of which neither is NaN."""
+    """Return the skill over all pairs of which neither value is NaN.
+
+    >>> score(np.array([1.0, 2.0, 4.0, 9.0]), np.array([1.0, 3.0, 5.0, np.nan]))
+    Score(r2=0.75, rmse=0.816496580927726, bias=-0.6666666666666666, count=3)
+    """
     pairs = np.isfinite(predicted) & np.isfinite(observed)
     if not pairs.any():
         return Score(None, np.nan, np.nan, 0)
@@ -78,7 +82,7 @@ def score(predicted: Reals, observed: Reals) -> Score:
 
 @dataclass(frozen=True)
 class Carbon:
-    """Carbon of site-years, predicted or observed; NaN where there is no value.
+    """Carbon budget of site-years, predicted or observed; NaN where there is no value.
 
     Attributes
     ----------
@@ -113,7 +117,7 @@ class Carbon:
 
     @classmethod
     def of_tower(cls, tower: TowerSet) -> Carbon:
-        """Return what a tower observed, as one site: neither Ra and Rh apart nor grain."""
+        """Return the observations of a tower as one site; Ra and Rh apart and yield are NaN."""
         reco, nee = (
             np.where(tower.mask_YT, flux_YT, np.nan).astype(np.float32)[None]
             for flux_YT in (tower.reco_YT, tower.nee_YT)
@@ -122,22 +126,22 @@ class Carbon:
         return cls(tower.x_YTF[None, ..., GPP], nothing, nothing, reco, nee, nothing[..., 0])
 
     def daily(self, output: str) -> Floats:
-        """(N, Y, 365) of one of `DAILY`."""
+        """Return the values (N, Y, 365) of one of `DAILY`."""
         values: Floats = getattr(self, f"{output}_NYT")
         return values
 
 
 def predicted_carbon(network: nn.Module, x_NYTF: Floats, *, scalers: Scalers) -> Carbon:
-    """Return the predictions of a network, all years in order after its spin-up.
+    """Return the predictions of a network for all years, in order, after its spin-up.
 
     Parameters
     ----------
     network
-        Called as `model.network.KGMLNetwork` is; it is left in evaluation mode.
+        A network with the interface of `model.network.KGMLNetwork`; it is left in evaluation mode.
     x_NYTF
         Physical inputs.
     scalers
-        That the network was trained with.
+        Scalers with which the network was trained.
     """
     result = predict(network, normalised_inputs(x_NYTF, scalers=scalers))  # type: ignore[arg-type]
     outputs = scalers.outputs
@@ -158,8 +162,9 @@ def annual_pair(predicted: Carbon, observed: Carbon, *, output: str) -> tuple[Re
     if output == "yield":
         return predicted.yield_NY, observed.yield_NY
     if output == "dsoc":
-        nee, grain = (annual_pair(predicted, observed, output=name) for name in ("nee", "yield"))
-        return -nee[0] - grain[0], -nee[1] - grain[1]
+        # Carbon that enters the soil and does not leave it: net uptake less the harvest, -NEE - yield.
+        nee, yields = (annual_pair(predicted, observed, output=name) for name in ("nee", "yield"))
+        return -nee[0] - yields[0], -nee[1] - yields[1]
     values, truth = predicted.daily(output), observed.daily(output)
     seen = np.isfinite(truth)
     enough_NY = seen.mean(-1) >= ANNUAL_COVERAGE
@@ -170,7 +175,7 @@ def annual_pair(predicted: Carbon, observed: Carbon, *, output: str) -> tuple[Re
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One score: of which output, over days or years, of which group.
+    """Score of one output over one period and one group of site-years.
 
     Attributes
     ----------
@@ -181,7 +186,7 @@ class ScoreRow:
     by, group
         "pooled" and "all", or a division such as "crop" and its part, "corn".
     score
-        In g C m-2 d-1 or g C m-2 yr-1.
+        Score in g C m-2 d-1 (daily) or g C m-2 yr-1 (annual).
     """
 
     output: str
@@ -193,12 +198,12 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class Groups:
-    """Divisions of site-years into parts that are scored apart.
+    """Divisions of site-years into parts that are scored separately.
 
     Attributes
     ----------
     masks
-        By division and part, the site-years (N, Y) that belong to it.
+        Site-years (N, Y) of each part, by division and part.
     """
 
     masks: Mapping[str, Mapping[str, Booleans]] = field(default_factory=dict)
@@ -224,9 +229,9 @@ def season_of_day() -> dict[str, Booleans]:
 
 
 def score_rows(predicted: Carbon, observed: Carbon, *, groups: Groups) -> tuple[ScoreRow, ...]:
-    """Return the scores pooled, by each part of the groups and, for daily values, by season; none where no pair is."""
+    """Return the scores of all pairs, of each part of the groups and, for daily values, of each season."""
     rows = [*_daily_rows(predicted, observed, groups), *_annual_rows(predicted, observed, groups)]
-    return tuple(row for row in rows if row.score.count)
+    return tuple(row for row in rows if row.score.count)  # groups without a pair have no score
 
 
 def _parts(groups: Groups) -> Iterator[tuple[str, str, Booleans | slice]]:
@@ -254,7 +259,7 @@ def _annual_rows(predicted: Carbon, observed: Carbon, groups: Groups) -> Iterato
 
 @dataclass(frozen=True)
 class Balance:
-    """What predictions leave open of GPP - Ra - Rh + NEE = 0.
+    """Residual of the carbon balance, GPP - Ra - Rh + NEE, which is 0 where mass is conserved.
 
     Attributes
     ----------
@@ -282,17 +287,17 @@ def balance(carbon: Carbon) -> Balance:
 
 @dataclass(frozen=True)
 class YieldBounds:
-    """How many site-years have a believable yield: above 0 and below `YIELD_SHARE` of GPP.
+    """Counts of site-years by whether their yield is plausible: above 0 and below `YIELD_SHARE` of GPP.
 
     Attributes
     ----------
     within
-        Share of them.
+        Share of site-years with a plausible yield.
     negative, above, count
-        Yields at or below 0, yields too high, and all.
+        Number of yields at or below 0, of yields too high, and of all site-years.
     failed, failed_outside
-        Site-years whose observed yield is below `FAILED_SHARE` of GPP, and those of them whose prediction is not
-        believable; 0 where yield was not observed.
+        Number of site-years whose observed yield is below `FAILED_SHARE` of GPP, and of those among them whose
+        prediction is not plausible; 0 where yield was not observed.
     """
 
     within: float
@@ -304,10 +309,11 @@ class YieldBounds:
 
 
 def yield_bounds(carbon: Carbon, *, observed: Carbon | None = None) -> YieldBounds:
-    """Return how many predicted yields are believable, and how many of failed crops, if they were observed."""
+    """Return the counts of plausible predicted yields, and of failed crops if yields were observed."""
     gpp_NY = carbon.gpp_NYT.sum(-1, dtype=np.float64)
     low_NY, high_NY = carbon.yield_NY <= 0, carbon.yield_NY >= YIELD_SHARE * gpp_NY
     outside_NY = low_NY | high_NY
+    # A failed crop may yield nothing in truth too: such site-years are counted apart, for the reader to judge.
     failed_NY = observed.yield_NY < FAILED_SHARE * gpp_NY if observed else np.zeros_like(outside_NY)
     return YieldBounds(
         within=float(((carbon.yield_NY > 0) & (carbon.yield_NY < YIELD_SHARE * gpp_NY)).mean()),
@@ -321,7 +327,7 @@ def yield_bounds(carbon: Carbon, *, observed: Carbon | None = None) -> YieldBoun
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All records of one network on one data set."""
+    """All results of one network on one data set."""
 
     rows: tuple[ScoreRow, ...]
     balance: Balance
@@ -336,7 +342,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of site-years: those that train and those held out to test, (N, Y) each."""
+    """One division of site-years into those to train on and those held out to test, (N, Y) each."""
 
     name: str
     training_NY: Booleans
@@ -344,7 +350,12 @@ class Fold:
 
 
 def leave_years_out(years: Integers, *, sites: int, size: int = 1) -> tuple[Fold, ...]:
-    """Return folds that hold out `size` consecutive years at all sites; each year is held out once."""
+    """Return folds that hold out `size` consecutive years at all sites; each year is held out once.
+
+    >>> folds = leave_years_out(np.arange(2001, 2006), sites=1, size=2)
+    >>> [(fold.name, fold.test_NY.astype(int).tolist()) for fold in folds[:2]]
+    [('2001-2002', [[1, 1, 0, 0, 0]]), ('2003-2004', [[0, 0, 1, 1, 0]])]
+    """
     folds = []
     for start in range(0, len(years), size):
         test_NY = np.zeros((sites, len(years)), dtype=bool)
@@ -356,7 +367,7 @@ def leave_years_out(years: Integers, *, sites: int, size: int = 1) -> tuple[Fold
 
 
 def leave_sites_out(groups: Sequence[str], *, years: int) -> tuple[Fold, ...]:
-    """Return folds that hold out all years of the sites of one group, as a county or neighbouring towers.
+    """Return folds that hold out all years at the sites of one group, such as a county or neighbouring towers.
 
     Parameters
     ----------

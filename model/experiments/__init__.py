@@ -1,6 +1,6 @@
-"""Experiments of the paper at a chosen size: ablation, sample size, extreme years, leave-out; pure-ML baselines.
+"""Experiments of the paper at a chosen size: ablation, sample size, extreme years, years or sites left out; baselines.
 
 Public modules: baselines, rows, run.
-Inner modules: observed_world, pure_ml.
+Inner modules: perturbed_truth, pure_ml.
 May import: checkpoint, data, evaluation, features, losses, network, recipe, training.
 """

@@ -1,6 +1,6 @@
 """Training without stages: one loss, one optimiser, the best epoch kept; for baselines and experiments.
 
-Shape legend: N sites, B sites of a batch, Y years, T 365 days, F inputs, O fluxes.
+Shape legend: N sites, B sites of a batch, Y years, T 365 days, F inputs, O fluxes, X site-years or days in one axis.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class FitData:
     Attributes
     ----------
     x_NYTF
-        Inputs; every year is run through.
+        Inputs; every year is run, so that the state is carried through years without a target too.
     fluxes_NYTO, yield_NY
-        Targets; NaN where none was observed, which counts for nothing.
+        Targets; NaN where nothing was observed, which is left out of losses.
     training_NY, validation_NY
-        Site-years of which the targets are learned from, and by which the best epoch is chosen.
+        Site-years whose targets are trained on, and by which the best epoch is chosen.
     """
 
     x_NYTF: Tensor
@@ -51,7 +51,7 @@ class FitData:
     def of(
         cls, sequences: SiteSequences, *, scalers: Scalers, training_NY: Booleans, validation_NY: Booleans
     ) -> FitData:
-        """Return sequences normalised, with these masks."""
+        """Return normalised sequences with these masks."""
         normalised = normalise(sequences, scalers=scalers)
         return cls(
             normalised.x_NYTF,
@@ -62,7 +62,7 @@ class FitData:
         )
 
     def seeing(self, mask_NY: Tensor) -> FitData:
-        """Return the data without the targets of other site-years."""
+        """Return the data with the targets of these site-years alone, all others NaN."""
         fluxes = torch.where(mask_NY[..., None, None], self.fluxes_NYTO, torch.nan)
         return replace(self, fluxes_NYTO=fluxes, yield_NY=torch.where(mask_NY, self.yield_NY, torch.nan))
 
@@ -83,7 +83,7 @@ Loss = Callable[[FitSample], Tensor]
 
 @dataclass(frozen=True)
 class Fit:
-    """What training gave: losses of each epoch, and the epoch (from 1) whose weights the network ends with."""
+    """Result of a training: losses of each epoch, and the epoch (from 1) whose weights were kept."""
 
     training: tuple[float, ...]
     validation: tuple[float, ...]
@@ -91,42 +91,48 @@ class Fit:
 
 
 def seen_error(predicted: Tensor, *, target: Tensor) -> Tensor:
-    """Mean squared error over the targets that are not NaN; 0 if there are none."""
+    """Return the mean squared error over the targets that are not NaN; 0 if there are none.
+
+    >>> predicted, target = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, torch.nan, 5.0])
+    >>> float(seen_error(predicted, target=target))
+    2.0
+    """
+    # NaN is replaced before the square: the gradient of a NaN's square is NaN, even times zero.
     seen = torch.isfinite(target)
     error = torch.where(seen, predicted - torch.where(seen, target, 0.0), 0.0) ** 2
     return error.sum() / seen.sum().clamp(min=1)
 
 
 def yield_error(sample: FitSample) -> Tensor:
-    """Mean squared error of yield."""
+    """Return the mean squared error of yield."""
     return seen_error(sample.yield_B, target=sample.target_yield_B)
 
 
 def flux_error(sample: FitSample) -> Tensor:
-    """Sum over fluxes of their mean squared error."""
+    """Return the sum over fluxes of their mean squared error."""
     pairs = zip(sample.fluxes_BTO.unbind(-1), sample.target_fluxes_BTO.unbind(-1), strict=True)
     return torch.stack([seen_error(flux, target=target) for flux, target in pairs]).sum()
 
 
 def fit(network: nn.Module, *, data: FitData, loss: Loss, recipe: FitRecipe, seed: int) -> Fit:
-    """Train all weights of a network, in place; it ends with those of the epoch of least validation loss.
+    """Train all weights of a network in place, and leave it with those of the epoch with the least validation loss.
 
     Parameters
     ----------
     network
-        Called as `model.network.KGMLNetwork` is.
+        A network with the interface of `model.network.KGMLNetwork`.
     data
         Years in order carry the state; gradients stop at the start of each, and each is a step of the optimiser.
     loss
-        Of one year of a batch.
+        Loss of one year of a batch.
     recipe
-        How long and how fast.
+        Length and rate of the training.
     seed
-        Of dropout and of the order of sites.
+        Seed of dropout and of the order of sites.
     """
     torch.manual_seed(seed)
     for module in list(network.modules()):
-        write_out(module)  # type: ignore[arg-type]  # faster gradients of the GRUs, wherever they are
+        write_out(module)  # type: ignore[arg-type]  # faster gradients of all GRUs, at any depth
     optimizer = Adam(network.parameters(), recipe.learning_rate)
     schedule = StepLR(optimizer, recipe.decay_epochs, recipe.decay)
     best, lowest, best_epoch = copy.deepcopy(network.state_dict()), math.inf, 0
@@ -163,7 +169,7 @@ def _train(network: nn.Module, *, data: FitData, loss: Loss, optimizer: Adam, ba
 
 @torch.no_grad()
 def _validate(network: nn.Module, *, data: FitData, loss: Loss) -> float:
-    """Return the mean loss of the years that validate, over the sites that have one."""
+    """Return the mean loss of the validation years, over the sites that have one."""
     network.eval()
     data = data.seeing(data.validation_NY)
     sites = torch.nonzero(data.validation_NY.any(1))[:, 0]
@@ -186,7 +192,7 @@ def _sample(data: FitData, result: YearResult, *, sites: Tensor, year: int) -> F
 
 
 def train_baselines(data: FitData, *, recipe: FitRecipe, seed: int) -> PureML:
-    """Return both pure-ML networks, each trained from random weights by itself, with the recipe's epochs doubled."""
+    """Return both pure-ML networks, each trained by itself from random weights, with the recipe's epochs doubled."""
     torch.manual_seed(seed)
     pure = PureML()
     parts: tuple[tuple[YieldBaseline | FluxBaseline, Loss], ...] = (
@@ -200,7 +206,7 @@ def train_baselines(data: FitData, *, recipe: FitRecipe, seed: int) -> PureML:
 
 @dataclass(frozen=True)
 class TowerYears:
-    """Calendar years of a tower that train, and those that choose the best epoch."""
+    """Calendar years of a tower to train on, and those by which the best epoch is chosen."""
 
     training: tuple[int, ...]
     validation: tuple[int, ...]
@@ -209,18 +215,18 @@ class TowerYears:
 def tower_baseline(
     tower: TowerSet, *, years: TowerYears, scalers: Scalers, recipe: FitRecipe, seed: int
 ) -> NDArray[np.float32]:
-    """Return Reco and NEE (Y, 365, 2) [g C m-2 d-1] of a pure-ML network that knows this tower alone.
+    """Return Reco and NEE (Y, 365, 2) [g C m-2 d-1] of a pure-ML network trained on this tower alone.
 
     Parameters
     ----------
     tower
-        Its inputs of all years, its observations of the training and validation years.
+        Tower whose inputs of all years and observations of the training and validation years are used.
     years
-        Other years are predicted, never learned from.
+        Training and validation years; others are predicted and never trained on.
     scalers
-        Of the inputs; observations are normalised with mean and deviation of the training years.
+        Scalers of the inputs; observations are normalised with mean and standard deviation of the training years.
     recipe, seed
-        As `fit` takes them; the epochs are doubled, as for all networks that are not pre-trained.
+        Arguments of `fit`; the epochs are doubled, as for all networks that are not pre-trained.
     """
     masks = {name: np.isin(tower.years, chosen)[None] for name, chosen in vars(years).items()}
     observed_YT2 = np.where(tower.mask_YT[..., None], np.stack([tower.reco_YT, tower.nee_YT], -1), np.nan)

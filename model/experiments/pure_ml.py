@@ -1,4 +1,4 @@
-"""Networks without knowledge of the carbon cycle, which KGML-ag-Carbon must beat.
+"""Pure-ML networks, without knowledge of the carbon cycle: the baselines of KGML-ag-Carbon.
 
 Shape legend: B sites, T days of one year, F inputs, H 64 hidden units, O outputs.
 
@@ -30,7 +30,7 @@ class YieldBaseline(nn.Module):
         draw_dense_weights(self)
 
     def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
-        """Run one calendar year; there are no fluxes in the result, and the state is `basis_LBH`."""
+        """Run one calendar year; the result has no fluxes, and its state is carried in `basis_LBH`."""
         state = state or State.zeros(len(x_BTF), like=x_BTF)
         hidden_BTH, end_LBH = self.gru(x_BTF, state.basis_LBH)
         yield_B = self.head(attended(self.drop(hidden_BTH), score=self.attention))[:, 0]
@@ -54,22 +54,23 @@ class FluxBaseline(nn.Module):
         draw_dense_weights(self)
 
     def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
-        """Run one calendar year; the yield of the result is 0, the mean, and the state is `rh_LBH`."""
+        """Run one calendar year; the result's yield is 0, the mean, and its state is carried in `rh_LBH`."""
         state = state or State.zeros(len(x_BTF), like=x_BTF)
         hidden_BTH, end_LBH = self.gru(x_BTF, state.rh_LBH)
         return YearResult(self.head(self.drop(hidden_BTH)), x_BTF.new_zeros(len(x_BTF)), state._replace(rh_LBH=end_LBH))
 
 
 class PureML(nn.Module):
-    """Both baselines side by side, called as `model.network.KGMLNetwork` is; nothing joins them."""
+    """Both baselines side by side with the interface of `model.network.KGMLNetwork`; they share no weights."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.grain = YieldBaseline()
+        self.grain = YieldBaseline()  # the name of its tensors in stored weights
         self.fluxes = FluxBaseline()
 
     def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
-        """Run one calendar year, normalised as everywhere: Ra, Rh and NEE (B, T, 3), yield (B,)."""
-        grain = self.grain(x_BTF, state)
+        """Run one calendar year: normalised Ra, Rh and NEE (B, T, 3) and yield (B,)."""
+        yields = self.grain(x_BTF, state)
         fluxes = self.fluxes(x_BTF, state)
-        return YearResult(fluxes.fluxes_BT3, grain.yield_B, grain.state._replace(rh_LBH=fluxes.state.rh_LBH))
+        # Each baseline keeps its state in one slot of the network's four; the other two stay zero.
+        return YearResult(fluxes.fluxes_BT3, yields.yield_B, yields.state._replace(rh_LBH=fluxes.state.rh_LBH))

@@ -12,22 +12,23 @@ from model.recipe.toml import RecipeError
 
 @dataclass(frozen=True)
 class Row:
-    """Scores of a cell, on all test sites or on site-years that were held out.
+    """Scores of one training run, on all test sites or on site-years that were held out.
 
     Attributes
     ----------
     recipe
-        First digits of the recipe's digest.
+        First 12 digits of the recipe's digest.
     variant, samples, repeat
-        Of the cell.
+        Name of the network variant, number of sites it was trained on, and number of the draw or of the fold.
     tested_on
-        "test sites", "extreme years", "ordinary years", or what a fold holds out.
+        "test sites", "extreme years", "ordinary years", or the name of a fold.
     yield_r2, reco_r2, nee_r2
-        Annual yield, daily Reco and NEE, against the world without errors of observation; NaN if they do not vary.
+        R2 of annual yield, daily Reco and daily NEE against the truth without errors of observation; NaN where the
+        truth does not vary.
     yield_rmse, nee_annual_rmse
-        g C m-2 yr-1.
+        Root mean square errors [g C m-2 yr-1].
     reco_rmse, nee_rmse
-        g C m-2 d-1.
+        Root mean square errors [g C m-2 d-1].
     imbalance, imbalance_share
         Mean absolute daily residual of the balance [g C m-2 d-1], and relative to mean GPP.
     imbalance_annual, imbalance_annual_bias
@@ -58,20 +59,23 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises
     ------
     RecipeError
-        If the table has other columns, as one of an earlier version.
+        If the table has other columns, such as those of an earlier version.
     """
+    # Types of fields are strings here, because annotations are not evaluated.
     kinds = {"int": int, "float": float, "str": str}
     names = [field.name for field in fields(Row)]
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != names:
-            raise RecipeError(f"{path} has not the columns {', '.join(names)}; delete it, or name another folder")
+            raise RecipeError(
+                f"{path} does not have the columns {', '.join(names)}; delete it, or choose another folder"
+            )
         for raw in reader:
             yield Row(**{field.name: kinds[str(field.type)](raw[field.name]) for field in fields(Row)})
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write a table as CSV, whole or not at all."""
+    """Write a table as CSV; a killed process leaves the old table or the new one, never a part."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")

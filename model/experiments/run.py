@@ -1,7 +1,7 @@
 """The paper's experiments at a small size: sample-size curves, a 2^4 ablation and extreme years.
 
-The observed world is the simulator with other rates and with errors of observation, so that pre-training helps and does
-not suffice. Networks see of it what towers and surveys see: Reco, NEE and yield.
+The truth is the simulator with perturbed rates and errors of observation, so that pre-training helps but is not enough.
+Networks are trained on the quantities that towers and surveys observe: Reco, NEE and yield.
 
 Shape legend: N sites, Y years, B sites of a batch, T days, F inputs.
 
@@ -39,7 +39,7 @@ from model.evaluation.scores import (
     score,
 )
 from model.experiments.baselines import FitData, FitSample, fit, flux_error, seen_error, yield_error
-from model.experiments.observed_world import changed_world, extreme_years, observed
+from model.experiments.perturbed_truth import extreme_years, observed, perturbed
 from model.experiments.pure_ml import PureML
 from model.experiments.rows import Row, read_rows, write_rows
 from model.features import GPP
@@ -53,23 +53,23 @@ Experiment: TypeAlias = Literal["sample-size", "ablation", "extreme-years", "lea
 EXPERIMENTS: tuple[Experiment, ...] = get_args(Experiment)
 Progress = Callable[[str, int, int], None]
 FOLDS = 3
-"""Parts of the years, or of the sites of the pool, that are held out in turn."""
+"""Number of parts into which years, or sites of the pool, are divided to be held out in turn."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What a network is given.
+    """Parts of KGML-ag-Carbon that a network has, the four factors of the ablation.
 
     Attributes
     ----------
     gpp
-        GPP among its inputs; without, its column holds the mean.
+        Whether GPP is among its inputs; otherwise its column holds the mean.
     pretrained
-        Pre-training on the simulator.
+        Whether it is pre-trained on the simulator.
     structure
-        KGML-ag-Carbon's topology; without, the pure-ML networks.
+        Whether it has KGML-ag-Carbon's topology; otherwise that of the pure-ML networks.
     knowledge
-        Mass balance and bounds of yield in the loss.
+        Whether mass balance and bounds of yield are in its loss.
     """
 
     gpp: bool
@@ -79,7 +79,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """Its parts in words."""
+        """Names of the parts, joined; stored in tables and file names."""
         parts = {"GPP": self.gpp, "pre-training": self.pretrained, "structure": self.structure, "KG": self.knowledge}
         return " + ".join(["ML", *(name for name, given in parts.items() if given)])
 
@@ -90,7 +90,7 @@ PURE_ML = Variant(gpp=True, pretrained=False, structure=False, knowledge=False)
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run of a table: a network, the number of sites it sees, and which draw of them or which fold."""
+    """One training run of a table: the variant, the number of its training sites, and the draw of them or the fold."""
 
     variant: Variant
     samples: int
@@ -98,7 +98,7 @@ class Cell:
 
 
 class WithoutGPP(nn.Module):
-    """A network whose GPP input is held at its mean; the rest of the world still knows it."""
+    """A network whose GPP input is held at its mean; losses and scores still use the true GPP."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -106,9 +106,9 @@ class WithoutGPP(nn.Module):
 
     def forward(self, x_BTF: Tensor, state: State | None = None) -> YearResult:
         """Run one calendar year."""
-        blind_BTF = x_BTF.clone()
-        blind_BTF[..., GPP] = 0.0
-        result: YearResult = self.network(blind_BTF, state)
+        masked_BTF = x_BTF.clone()
+        masked_BTF[..., GPP] = 0.0
+        result: YearResult = self.network(masked_BTF, state)
         return result
 
 
@@ -129,7 +129,7 @@ def cells(experiment: Experiment, recipe: ExperimentRecipe) -> tuple[Cell, ...]:
 
 
 def folds(experiment: Experiment, recipe: ExperimentRecipe) -> tuple[Fold, ...]:
-    """Return what is held out of the pool in turn: runs of years, or groups of sites."""
+    """Return the folds of the pool: consecutive years, or groups of sites, held out in turn."""
     years, pool = np.arange(recipe.first_year, recipe.last_year + 1), recipe.pool_sites
     if experiment == "leave-years-out":
         return leave_years_out(years, sites=pool, size=-(-len(years) // FOLDS))
@@ -137,12 +137,13 @@ def folds(experiment: Experiment, recipe: ExperimentRecipe) -> tuple[Fold, ...]:
 
 
 def seen_loss(scalers: Scalers, *, knowledge: bool) -> Callable[[FitSample], Tensor]:
-    """Return the loss on what is observed: squared errors of Reco, NEE and yield, normalised.
+    """Return the loss on observed quantities: squared errors of Reco, NEE and yield, normalised.
 
     With knowledge, mass balance and bounds of yield are added, as published.
     """
 
     def loss(sample: FitSample) -> Tensor:
+        # Towers observe the sum of Ra and Rh: the error is that of the sum, in units of Ra's standard deviation.
         fluxes, target = (
             physical_fluxes(each, scalers=scalers) for each in (sample.fluxes_BTO, sample.target_fluxes_BTO)
         )
@@ -154,7 +155,7 @@ def seen_loss(scalers: Scalers, *, knowledge: bool) -> Callable[[FitSample], Ten
 
 
 def simulated_loss(scalers: Scalers, *, knowledge: bool) -> Callable[[FitSample], Tensor]:
-    """Return the loss of pre-training, to which Ra and Rh are known apart."""
+    """Return the loss of pre-training on simulations, where Ra and Rh are known separately."""
 
     def loss(sample: FitSample) -> Tensor:
         return flux_error(sample) + yield_error(sample) + (_knowledge(sample, scalers) if knowledge else 0.0)
@@ -169,15 +170,17 @@ def _knowledge(sample: FitSample, scalers: Scalers) -> Tensor:
     return closed + yield_bounds(physical_yield(sample.yield_B, scalers=scalers), gpp_B=gpp_BT.sum(1))
 
 
-class Laboratory:
+class ExperimentData:
     """The data of a recipe, and the training runs on them.
+
+    Sites of the truth are ordered: the pool, from which training sites are drawn, then validation, then test sites.
 
     Parameters
     ----------
     recipe
-        Of the experiments.
+        Recipe of the experiments.
     folder
-        Where pre-trained networks are kept for other cells.
+        Folder in which pre-trained networks are kept for further training runs.
     """
 
     def __init__(self, recipe: ExperimentRecipe, folder: Path) -> None:
@@ -185,12 +188,12 @@ class Laboratory:
         self.years = np.arange(recipe.first_year, recipe.last_year + 1)
         sites = recipe.pool_sites + recipe.validation_sites + recipe.test_sites
         other = simulate_sites(recipe.seed + 1, sites=sites, years=self.years)
-        self.truth = changed_world(other, world=recipe.world)
+        self.truth = perturbed(other, world=recipe.world)
         self.seen = observed(self.truth, world=recipe.world, seed=recipe.seed + 2)
 
     @cached_property
     def source(self) -> SiteSequences:
-        """What pre-training learns from."""
+        """Simulations that networks are pre-trained on."""
         sites = self.recipe.source_sites + self.recipe.validation_sites
         return simulate_sites(self.recipe.seed, sites=sites, years=self.years)
 
@@ -200,7 +203,7 @@ class Laboratory:
         return output_scalers(self.source)
 
     def rows(self, cell: Cell, experiment: Experiment) -> list[Row]:
-        """Train a cell and score it."""
+        """Return the scores of a cell after training it."""
         held_out = self.held_out(cell, experiment)
         network = self.trained(cell, without_NY=np.logical_or.reduce([self._none(), *held_out.values()]))
         predicted = predicted_carbon(network, self.truth.x_NYTF, scalers=self.scalers)
@@ -208,7 +211,7 @@ class Laboratory:
         return [self._row(cell, name, predicted, mask_NY) for name, mask_NY in tests.items() if mask_NY.any()]
 
     def held_out(self, cell: Cell, experiment: Experiment) -> dict[str, Booleans]:
-        """Return the site-years of the pool that a cell does not train on, by what they are."""
+        """Return the site-years of the pool that a cell does not train on, by the name of the test."""
         if experiment in ("sample-size", "ablation"):
             return {}
         if experiment == "extreme-years":
@@ -230,7 +233,7 @@ class Laboratory:
     def trained(self, cell: Cell, *, without_NY: Booleans) -> nn.Module:
         """Return the network of a cell, trained on its sample of sites without some site-years."""
         recipe = self.recipe
-        # Of one repeat, smaller samples are part of larger ones, and all variants see the same sites.
+        # Within one repeat, smaller samples are subsets of larger ones, and all variants see the same sites.
         order = np.random.default_rng([recipe.seed, cell.repeat]).permutation(recipe.pool_sites)
         data = FitData.of(
             self.seen,
@@ -251,7 +254,7 @@ class Laboratory:
         return network if variant.gpp else WithoutGPP(network)
 
     def pretrained(self, variant: Variant) -> nn.Module:
-        """Return a variant's network, pre-trained once and then read from the folder."""
+        """Return a variant's network: pre-trained at its first use, read from the folder afterwards."""
         network = self.untrained(variant)
         path = self.folder / f"pretrained-{variant.name.replace(' + ', '-')}-{self.recipe.digest[:12]}.safetensors"
         if not path.exists():
@@ -263,6 +266,7 @@ class Laboratory:
             partial = path.with_name(f".{path.name}.partial")
             partial.write_bytes(safetensors.torch.save(network.state_dict()))
             partial.replace(path)
+        # Read back even when just written, so that an interrupted experiment resumes with the same weights.
         network.load_state_dict(safetensors.torch.load(path.read_bytes()))
         return network
 
@@ -276,54 +280,55 @@ class Laboratory:
 
     def _row(self, cell: Cell, tested_on: str, predicted: Carbon, mask_NY: Booleans) -> Row:
         truth = Carbon.of_sites(self.truth)
-        grain = score(predicted.yield_NY[mask_NY], truth.yield_NY[mask_NY])
+        yields = score(predicted.yield_NY[mask_NY], truth.yield_NY[mask_NY])
         reco, nee = (score(predicted.daily(name)[mask_NY], truth.daily(name)[mask_NY]) for name in ("reco", "nee"))
         annual = annual_pair(predicted, truth, output="nee")
-        open_: Balance = balance(Carbon(*(getattr(predicted, field.name)[mask_NY] for field in fields(Carbon))))
+        residual: Balance = balance(Carbon(*(getattr(predicted, field.name)[mask_NY] for field in fields(Carbon))))
         return Row(
             self.recipe.digest[:12],
             cell.variant.name,
             cell.samples,
             cell.repeat,
             tested_on,
-            yield_r2=grain.r2_or_nan,
+            yield_r2=yields.r2_or_nan,
             reco_r2=reco.r2_or_nan,
             nee_r2=nee.r2_or_nan,
-            yield_rmse=grain.rmse,
+            yield_rmse=yields.rmse,
             reco_rmse=reco.rmse,
             nee_rmse=nee.rmse,
             nee_annual_rmse=score(annual[0][mask_NY], annual[1][mask_NY]).rmse,
-            imbalance=open_.daily,
-            imbalance_share=open_.daily_share,
-            imbalance_annual=open_.annual,
-            imbalance_annual_bias=open_.annual_bias,
+            imbalance=residual.daily,
+            imbalance_share=residual.daily_share,
+            imbalance_annual=residual.annual,
+            imbalance_annual_bias=residual.annual_bias,
         )
 
 
 def run_experiment(
     experiment: Experiment, recipe: ExperimentRecipe, folder: Path, *, progress: Progress = lambda *_: None
 ) -> tuple[Row, ...]:
-    """Train the cells of a table that EXPERIMENT.csv in the folder does not hold yet, and return all its rows.
+    """Train the cells that EXPERIMENT.csv in the folder does not hold yet, and return all rows of the table.
 
-    The table is written whole after each cell, so that the same call goes on where another was killed.
+    The table is rewritten after each cell, so that the same call resumes where another was killed.
 
     Raises
     ------
     RecipeError
-        If the table there is of another recipe.
+        If the table in the folder is that of another recipe.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{experiment}.csv"
     rows = list(read_rows(path)) if path.exists() else []
     if any(row.recipe != recipe.digest[:12] for row in rows):
-        raise RecipeError(f"{path} holds the table of another recipe; delete it, or name another folder")
+        raise RecipeError(f"{path} holds the table of another recipe; delete it, or choose another folder")
     done = {(row.variant, row.samples, row.repeat) for row in rows}
-    wanted = cells(experiment, recipe)
-    missing = [cell for cell in wanted if (cell.variant.name, cell.samples, cell.repeat) not in done]
-    laboratory = Laboratory(recipe, folder) if missing else None
-    for number, cell in enumerate(missing, start=1 + len(wanted) - len(missing)):
-        assert laboratory is not None
-        rows += laboratory.rows(cell, experiment)
+    all_cells = cells(experiment, recipe)
+    missing = [cell for cell in all_cells if (cell.variant.name, cell.samples, cell.repeat) not in done]
+    if not missing:
+        return tuple(rows)  # no need to simulate the data
+    data = ExperimentData(recipe, folder)
+    for number, cell in enumerate(missing, start=1 + len(all_cells) - len(missing)):
+        rows += data.rows(cell, experiment)
         write_rows(path, rows)
-        progress(experiment, number, len(wanted))
+        progress(experiment, number, len(all_cells))
     return tuple(rows)

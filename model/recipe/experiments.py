@@ -43,7 +43,7 @@ class FitRecipe:
 
 @dataclass(frozen=True, config=NO_OTHER_KEYS)
 class WorldRecipe:
-    """Difference between the world that is observed and the simulator that pre-training learns from.
+    """Perturbation of the simulator that makes the truth of the experiments, and the errors of its observation.
 
     Attributes
     ----------

@@ -1,6 +1,8 @@
 """Corn and soybean: thermal-time phenology, light-use efficiency, respiration, growth and grain, day by day.
 
-Carbon is in gC m-2 and its fluxes in gC m-2 d-1; gross primary production and respiration are positive.
+Carbon is in g C m-2 and its fluxes in g C m-2 d-1; gross primary production and respiration are positive.
+
+Shape legend: S sites.
 
 References
 ----------
@@ -24,13 +26,13 @@ from model.synthetic.decomposition import Litter
 from model.synthetic.weather import Array, Integers
 
 EMERGED_LEAF_AREA = 0.12
-"""Leaf area index that a crop has from its seed, m2 m-2."""
+"""Leaf area index at emergence, grown from the seed, m2 m-2."""
 KILLING_FROST = -2.5
 """Lowest air temperature that a crop survives, degC."""
 SHELTERED_STAGE = 0.6
 """Stage of development up to which the growing point is sheltered from frost."""
 COLDEST, HEAT_RANGE = 5.0, 12.0
-"""Mean temperature without photosynthesis, and the rise above the heat limit that stops it, degC."""
+"""Daily mean temperature at which photosynthesis starts, and the rise above the heat limit that stops it, degC."""
 STEM_ACTIVITY, GRAIN_ACTIVITY = 0.3, 0.2
 """Maintenance respiration of stems and roots, and of grain, relative to leaves."""
 SEED_DEPTH_M, ROOTING_DEPTH_M = 0.15, 1.5
@@ -40,11 +42,11 @@ EXUDATION = 0.06
 Q10 = 2.0
 """Factor of maintenance respiration over 10 degC."""
 HALF_CONDUCTANCE = 0.8
-"""Stomatal opening beyond which photosynthesis saturates: it falls less in drought than transpiration does."""
+"""Stomatal opening at half saturation of photosynthesis, which falls less in drought than transpiration does."""
 REMOBILISATION = 0.007
 """Share of the carbon of stems that moves to filling grain in a day (Penning de Vries et al. 1989)."""
 RESERVE_LOSS = 0.03
-"""Largest share of leaves, stems and roots respired in a day without enough photosynthesis."""
+"""Largest share of leaves, stems and roots respired in a day whose photosynthesis does not cover maintenance."""
 LITTER_FALL = 0.06
 """Share of dead leaves and roots that turns into litter in a day."""
 GRAIN_LOSS = 0.03
@@ -59,12 +61,12 @@ class Species:
     ceiling_temperature: float | Array  # of development, degC
     emergence: float | Array  # thermal time from planting, degC d
     vegetative_share: float | Array  # of the thermal time from emergence to maturity
-    light_use_efficiency: float | Array  # unstressed, gC per MJ of absorbed PAR
+    light_use_efficiency: float | Array  # unstressed, g C per MJ of absorbed PAR
     optimum_temperature: float | Array  # lowest daily mean of full photosynthesis, degC
     heat_temperature: float | Array  # highest daily mean of full photosynthesis, degC
     deficit_sensitivity: float | Array  # loss of photosynthesis per kPa of vapour pressure deficit above 1 kPa
     extinction: float | Array  # of light in the canopy
-    specific_leaf_area: float | Array  # m2 per gC of leaf
+    specific_leaf_area: float | Array  # m2 per g C of leaf
     largest_leaf_area: float | Array  # leaf area index of a full canopy
     grain_start: float | Array  # development stage at which grain begins to fill
     grain_full: float | Array  # development stage from which growth is mostly grain
@@ -118,13 +120,13 @@ SOYBEAN_SPECIES = Species(
 
 
 def species_of(crop: Integers) -> Species:
-    """Physiology of the crops of S sites, from their codes (S,)."""
+    """Return the physiology of the crops of S sites from their codes (S,)."""
     pairs = ((getattr(CORN_SPECIES, f.name), getattr(SOYBEAN_SPECIES, f.name)) for f in fields(Species))
     return Species(*(np.where(crop == CORN, corn, soybean) for corn, soybean in pairs))
 
 
 class Plant(NamedTuple):
-    """Crop of S sites: organs in gC m-2, each (S,)."""
+    """Crop of S sites: organs in g C m-2, each (S,)."""
 
     thermal_time: Array  # since planting, degC d
     alive: NDArray[np.bool_]  # planted, not yet mature or frozen
@@ -135,12 +137,12 @@ class Plant(NamedTuple):
 
     @property
     def carbon(self) -> Array:
-        """(S,) carbon of all organs, gC m-2."""
+        """(S,) carbon of all organs, g C m-2."""
         return self.leaf + self.stem + self.root + self.grain
 
 
-class CropDay(NamedTuple):
-    """What a crop feels in a day, each (S,)."""
+class CropForcing(NamedTuple):
+    """Forcing of a crop on one day, each (S,)."""
 
     tmean: Array  # degC
     tmin: Array  # degC
@@ -158,7 +160,7 @@ class Season(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """A day of a crop: autotrophic respiration (S,) and litter in gC m-2 d-1."""
+    """A crop after a day, with the day's autotrophic respiration (S,) and litter, g C m-2 d-1."""
 
     plant: Plant
     ra: Array
@@ -172,12 +174,12 @@ def bare(sites: int) -> Plant:
 
 
 def sow(plant: Plant, *, where: NDArray[np.bool_]) -> Plant:
-    """Return the fields with seed in the soil of some; seed carbon is neglected."""
+    """Return the fields after some of them were sown; the carbon of the seed is neglected."""
     return plant._replace(thermal_time=np.where(where, 0.0, plant.thermal_time), alive=plant.alive | where)
 
 
 class Harvest(NamedTuple):
-    """Fields after a harvest, and what it took and left, gC m-2, each (S,)."""
+    """Fields after a harvest, with the carbon of grain taken and of litter left, g C m-2, each (S,)."""
 
     plant: Plant
     yield_: Array
@@ -194,33 +196,39 @@ def harvest(plant: Plant, *, where: NDArray[np.bool_]) -> Harvest:
 
 
 def thermal_units(tmean: Array, *, species: Species) -> Array:
-    """Progress of development in a day of that mean temperature, degC d."""
+    """Return the thermal time that a day of a mean temperature adds to development, degC d."""
     return np.clip(tmean, species.base_temperature, species.ceiling_temperature) - species.base_temperature
 
 
 def development_stage(thermal_time: Array, *, season: Season) -> Array:
-    """Stage of development: negative before emergence, 1 at flowering, 2 at maturity."""
+    """Return the stage of development: negative before emergence, 0 at emergence, 1 at flowering, 2 at maturity."""
+    # Thermal time is split at flowering: each of the two phases is one unit of development, whatever its length.
     share = (thermal_time - season.species.emergence) / season.requirement
     flowering = season.species.vegetative_share
     return np.where(share < flowering, share / flowering, 1 + (share - flowering) / (1 - flowering))
 
 
 def root_depth(plant: Plant, *, season: Season) -> Array:
-    """Depth that roots have reached, (S,), m: they grow from emergence to flowering."""
+    """Return the depth of the roots, (S,), m: they grow from emergence to flowering."""
     grown = np.clip(development_stage(plant.thermal_time, season=season), 0, 1)
     return SEED_DEPTH_M + (ROOTING_DEPTH_M - SEED_DEPTH_M) * grown
 
 
 def light_interception(plant: Plant, *, season: Season) -> Array:
-    """Share of light that the living canopy absorbs (Beer's law), 0 before emergence and after death."""
+    """Return the share of light that the living canopy absorbs (Beer's law), 0 before emergence and after death."""
     emerged = plant.alive & (plant.thermal_time >= season.species.emergence)
     leaf_area = np.maximum(plant.leaf * season.species.specific_leaf_area, EMERGED_LEAF_AREA)
     closed = 1 - np.exp(-season.species.extinction * leaf_area)
     return np.where(emerged, closed, 0.0)
 
 
-def photosynthesis(plant: Plant, *, season: Season, day: CropDay) -> Array:
-    """Gross primary production: absorbed light times efficiency times the limits of temperature, air and water."""
+def photosynthesis(plant: Plant, *, season: Season, day: CropForcing) -> Array:
+    """Return gross primary production (S,): absorbed light times efficiency times limits of temperature, air and water.
+
+    References
+    ----------
+    Monteith (1977) for light-use efficiency, Running et al. (2004) for multiplying it with limits from 0 to 1.
+    """
     species = season.species
     warmth = np.clip((day.tmean - COLDEST) / (species.optimum_temperature - COLDEST), 0, 1)
     heat = np.clip(1 - (day.tmean - species.heat_temperature) / HEAT_RANGE, 0, 1)
@@ -230,8 +238,10 @@ def photosynthesis(plant: Plant, *, season: Season, day: CropDay) -> Array:
     return efficiency * day.par * light_interception(plant, season=season)
 
 
-def grow(plant: Plant, *, season: Season, day: CropDay, gpp: Array) -> Growth:
+def grow(plant: Plant, *, season: Season, day: CropForcing, gpp: Array) -> Growth:
     """Advance the crop by one day of gross primary production `gpp`; GPP - Ra = change of its carbon + litter."""
+    # Maintenance comes first and growth from the rest (Amthor 2000). Without enough photosynthesis, reserves are
+    # respired, at most a fixed share of them a day, so that a crop in the dark starves and no organ becomes negative.
     maintained = plant.leaf + STEM_ACTIVITY * (plant.stem + plant.root) + GRAIN_ACTIVITY * plant.grain
     demand = plant.alive * season.species.maintenance * Q10 ** ((day.tmean - 25) / 10) * maintained
     reserves = plant.leaf + plant.stem + plant.root
@@ -241,17 +251,18 @@ def grow(plant: Plant, *, season: Season, day: CropDay, gpp: Array) -> Growth:
     cost = season.species.growth_cost * (1 - to_grain) + season.species.grain_cost * to_grain
     assimilate = np.maximum(gpp - maintenance, 0)
     shares = _partition(plant, stage=stage, species=season.species)
-    fed = _feed(plant, growth=assimilate * (1 - cost) * (1 - EXUDATION), to_grain=to_grain, shares=shares)
-    starved = _consume(fed, share=np.maximum(maintenance - gpp, 0) / np.maximum(reserves, 1e-12))
+    grown = _allocate(plant, growth=assimilate * (1 - cost) * (1 - EXUDATION), to_grain=to_grain, shares=shares)
+    starved = _respire_reserves(grown, share=np.maximum(maintenance - gpp, 0) / np.maximum(reserves, 1e-12))
     filled = _remobilise(starved, to_grain=to_grain)
     aged = _age(filled, stage=stage, season=season, day=day)
     root = filled.root - aged.root
+    # Litter is the carbon that ageing removed, so that the balance closes by construction.
     litter = Litter(filled.carbon - aged.carbon - root, root, assimilate * (1 - cost) * EXUDATION)
     return Growth(aged, maintenance + assimilate * cost, litter)
 
 
 def _grain_share(stage: Array, *, species: Species) -> Array:
-    """Share of growth that is grain."""
+    """Return the share of growth that is grain."""
     filling = (stage - species.grain_start) / (species.grain_full - species.grain_start)
     return species.grain_share * np.clip(filling, 0, 1)
 
@@ -262,14 +273,14 @@ class _Shares(NamedTuple):
 
 
 def _partition(plant: Plant, *, stage: Array, species: Species) -> _Shares:
-    """Leaf and root shares of vegetative growth, falling with age; a full canopy grows no more leaves."""
+    """Return the leaf and root shares of vegetative growth, falling with age; a full canopy grows no more leaves."""
     openness = np.clip((species.largest_leaf_area - plant.leaf * species.specific_leaf_area) / 1.5, 0, 1)
     root = 0.40 * np.clip(1 - stage, 0.05, 1)
     return _Shares((1 - root) * 0.80 * np.clip(1 - stage / 1.2, 0, 1) * openness, root)
 
 
-def _feed(plant: Plant, *, growth: Array, to_grain: Array, shares: _Shares) -> Plant:
-    """Divide growth among the organs; stems take what leaves, roots and grain leave."""
+def _allocate(plant: Plant, *, growth: Array, to_grain: Array, shares: _Shares) -> Plant:
+    """Divide growth among the organs; stems take the remainder."""
     vegetative = growth * (1 - to_grain)
     return plant._replace(
         leaf=plant.leaf + vegetative * shares.leaf,
@@ -280,19 +291,20 @@ def _feed(plant: Plant, *, growth: Array, to_grain: Array, shares: _Shares) -> P
 
 
 def _remobilise(plant: Plant, *, to_grain: Array) -> Plant:
-    """Move reserves of the stem of living crops into their filling grain."""
+    """Move reserves from the stems of living crops into their filling grain."""
     moved = REMOBILISATION * to_grain * plant.alive * plant.stem
     return plant._replace(stem=plant.stem - moved, grain=plant.grain + moved)
 
 
-def _consume(plant: Plant, *, share: Array) -> Plant:
+def _respire_reserves(plant: Plant, *, share: Array) -> Plant:
     """Respire a share of leaves, stems and roots."""
     keep = 1 - share
     return plant._replace(leaf=plant.leaf * keep, stem=plant.stem * keep, root=plant.root * keep)
 
 
-def _age(plant: Plant, *, stage: Array, season: Season, day: CropDay) -> Plant:
-    """Develop, shed old leaves, and die at maturity or by frost; what has died turns into litter in weeks."""
+def _age(plant: Plant, *, stage: Array, season: Season, day: CropForcing) -> Plant:
+    """Develop, shed old leaves, and die at maturity or by frost; dead leaves and roots become litter within weeks."""
+    # Stems and grain of a dead crop stand until harvest.
     alive = plant.alive & (stage < 2) & ((day.tmin > KILLING_FROST) | (stage < SHELTERED_STAGE))
     leaf_loss = np.where(alive, 0.05 * np.clip((stage - 1.5) / 0.5, 0, 1), LITTER_FALL)
     root_loss = np.where(alive, 0.004, LITTER_FALL)

@@ -1,8 +1,10 @@
 """Litter and soil organic carbon in seven pools, after the CENTURY model, day by day.
 
 Litter lies on the ground, where it is moist only after rain, or in the soil; tillage buries it. The carbon of 0 to
-30 cm feels the temperature and moisture of its layers. Carbon is in gC m-2, heterotrophic respiration in gC m-2 d-1 and
-positive.
+30 cm decomposes by the temperature and moisture of its layers. Carbon is in g C m-2, heterotrophic respiration is
+positive and in g C m-2 d-1.
+
+Shape legend: (7, S) pools in the order of their indices below, (3, S) soil layers of 0 to 30 cm, S sites.
 
 References
 ----------
@@ -36,15 +38,16 @@ RATES_PER_YEAR = np.array([14.8, 3.9, 18.5, 4.9, 7.3, 0.32, 0.0066])
 STRUCTURAL_LIGNIN = 0.2
 """Share of structural litter that is lignin and enters the slow pool."""
 LARGEST_SLOW_POOL, HALF_SLOW_STOCK = 8400.0, 7000.0
-"""Largest slow pool, and the stock of half of it: carbon-rich soils are rich in old, protected carbon, gC m-2."""
+"""Largest slow pool, and the stock at which it is half as large, g C m-2: the carbon of carbon-rich soils is mostly
+old and protected."""
 DRY_RESIDUE = 0.05
-"""Decomposition of dry residue relative to wet residue: dew and the ground moisten it."""
+"""Decomposition of dry residue relative to wet residue; not 0, because dew and the ground moisten it."""
 OLD_LITTER = 100.0
-"""Structural litter at first, on the ground and again in the soil, gC m-2."""
+"""Structural litter on the first day, on the ground and as much in the soil, g C m-2."""
 CARBON_SHARES = np.array([0.35, 0.40, 0.25])[:, None]
 """Shares of the decomposing carbon of 0 to 30 cm in its three layers, (3, 1)."""
 BURIAL_DEPTH_M = 0.15
-"""Depth of tillage that buries two thirds of the residue, m: chisels of 0.2 m then bury three quarters, assumed."""
+"""Depth of tillage that buries two thirds of the residue, m; a chisel at 0.2 m then buries three quarters. Assumed."""
 TILLAGE_GAIN = 0.5
 """Relative gain of decomposition where soil has just been tilled."""
 TILLAGE_MEMORY = 1 - 1 / 30
@@ -60,7 +63,7 @@ class Turnover:
 
 
 class Litter(NamedTuple):
-    """Litter of a day, each (S,), gC m-2 d-1: on the ground, in the soil, and what roots exude."""
+    """Litter of a day, each (S,), g C m-2 d-1: on the ground, in the soil, and exuded by roots."""
 
     shoot: Array
     root: Array
@@ -68,14 +71,16 @@ class Litter(NamedTuple):
 
 
 class Decay(NamedTuple):
-    """Pools (7, S) after a day, and what was respired, (S,) gC m-2 d-1."""
+    """Pools (7, S) after a day, and heterotrophic respiration (S,), g C m-2 d-1."""
 
     pools: Array
     rh: Array
 
 
 def turnover_of(soils: Soils) -> Turnover:
-    """Rates and transfers by texture and pH: fine soils protect active carbon and turn more of it into slow carbon."""
+    """Return rates and transfers by texture and pH: fine soils protect active carbon and stabilise more of it."""
+    # Texture effects and transfer shares are those of CENTURY (Parton et al. 1987), the arctangent of pH is DAYCENT's
+    # (Parton et al. 2001). Of each pool, whatever no transfer passes on is respired.
     fine = 1 - soils.sand / 1000
     rates = np.outer(RATES_PER_YEAR / 365, 0.56 + np.arctan(np.pi * 0.45 * (soils.ph - 5)) / np.pi)
     rates[ACTIVE] *= 1 - 0.75 * fine
@@ -91,7 +96,8 @@ def turnover_of(soils: Soils) -> Turnover:
 
 
 def initial_pools(soils: Soils) -> Array:
-    """Carbon of the seven pools, (7, S): the soil's organic carbon, and the litter that crops before have left."""
+    """Return the carbon of the seven pools, (7, S): the soil's organic carbon and the litter of earlier crops."""
+    # The passive pool takes the rest of the stock, so that the pools of the soil sum to its organic carbon exactly.
     stock = soils.carbon_stock
     slow = LARGEST_SLOW_POOL * stock / (stock + HALF_SLOW_STOCK)
     active = 0.05 * slow
@@ -100,7 +106,7 @@ def initial_pools(soils: Soils) -> Array:
 
 
 def add_litter(pools: Array, *, litter: Litter, metabolic_share: Array | float) -> Array:
-    """Pools with new litter, divided into metabolic and structural; exudates are metabolic."""
+    """Return the pools with new litter, divided into metabolic and structural; exudates are metabolic."""
     fresh = np.zeros_like(pools)
     fresh[SURFACE_METABOLIC], fresh[SURFACE_STRUCTURAL] = (
         litter.shoot * metabolic_share,
@@ -112,7 +118,7 @@ def add_litter(pools: Array, *, litter: Litter, metabolic_share: Array | float) 
 
 
 def bury(pools: Array, *, depth: Array) -> Array:
-    """Pools after tillage to a depth (S,), m: the deeper, the more litter of the ground comes into the soil."""
+    """Return the pools after tillage to a depth (S,), m: deeper tillage moves more surface litter into the soil."""
     kept = np.exp(-depth / BURIAL_DEPTH_M)
     tilled = pools.copy()
     tilled[SURFACE] *= kept
@@ -121,39 +127,63 @@ def bury(pools: Array, *, depth: Array) -> Array:
 
 
 def disturb(disturbance: Array, *, depth: Array) -> Array:
-    """Relative gain of decomposition (S,) after tillage to a depth (S,), m, by the share of the topsoil tilled."""
+    """Return the relative gain of decomposition (S,) after tillage to a depth (S,), m, by the share tilled."""
     stirred = TILLAGE_GAIN * np.minimum(depth / DEPTH_M, 1.0)
     return np.maximum(disturbance * TILLAGE_MEMORY, stirred)
 
 
-def environment(water: SoilWater, *, temperature: Array, soils: Soils) -> Array:
-    """Effect of temperature (from the top down, S), degC, and moisture on each pool, (7, S), 1 in warm moist soil."""
+def abiotic_factor(water: SoilWater, *, temperature: Array, soils: Soils) -> Array:
+    """Return the factor of temperature and moisture on the decomposition of each pool, (7, S), 1 in warm moist soil.
+
+    Parameters
+    ----------
+    water
+        Water of residue and layers.
+    temperature : (H, S)
+        Temperature of the layers from the top down, degC.
+    soils
+        Soils of the sites.
+    """
     topsoil = len(CARBON_SHARES)
-    warmth = warmth_effect(temperature[:topsoil])
+    response = temperature_response(temperature[:topsoil])
     saturation = water.layers[:topsoil] / (1000 * LAYER_M[:topsoil] * soils.porosity)
-    within = (CARBON_SHARES * warmth * moisture_effect(saturation)).sum(0)
-    effect = np.empty((POOLS, len(within)))
-    effect[:] = within
-    effect[SURFACE] = warmth[0] * (DRY_RESIDUE + (1 - DRY_RESIDUE) * water.residue / RESIDUE_WATER_MM)
-    return effect
+    within = (CARBON_SHARES * response * moisture_response(saturation)).sum(0)
+    factor = np.empty((POOLS, len(within)))
+    factor[:] = within
+    # Litter on the ground has the temperature of the uppermost layer and the moisture of the residue itself.
+    factor[SURFACE] = response[0] * (DRY_RESIDUE + (1 - DRY_RESIDUE) * water.residue / RESIDUE_WATER_MM)
+    return factor
 
 
-def warmth_effect(temperature: Array) -> Array:
-    """Effect of soil temperature in degC on decomposition, 1 at 25 degC (Lloyd & Taylor, equation 11)."""
+def temperature_response(temperature: Array) -> Array:
+    """Return the factor of soil temperature, degC, on decomposition, 1 at 25 degC (Lloyd & Taylor, equation 11).
+
+    >>> temperature_response(np.array([5.0, 15.0, 25.0])).round(2).tolist()
+    [0.18, 0.49, 1.0]
+    """
+    # 71.02 = 25 + 46.02 moves the published reference temperature to 25 degC. The bound keeps clear of the pole at
+    # -46.02 degC; decomposition is negligible there.
     bounded = np.maximum(temperature, -15.0)
     return np.exp(308.56 * (1 / 71.02 - 1 / (bounded + 46.02)))
 
 
-def moisture_effect(saturation: Array) -> Array:
-    """Effect of the share of pores that hold water: rises to 0.74, falls where air is short."""
+def moisture_response(saturation: Array) -> Array:
+    """Return the factor of the water-filled share of pores on decomposition, 1 from 0.74 to 0.80.
+
+    It rises linearly to 0.74 and falls above 0.80, where oxygen becomes scarce.
+
+    >>> moisture_response(np.array([0.1, 0.54, 0.78, 0.9])).round(2).tolist()
+    [0.05, 0.5, 1.0, 0.85]
+    """
     moist = np.clip((saturation - 0.34) / 0.40, 0.05, 1)
     waterlogged = np.clip(1 - (saturation - 0.80) / 0.5, 0.85, 1)
-    effect: Array = moist * waterlogged
-    return effect
+    factor: Array = moist * waterlogged
+    return factor
 
 
-def decompose(pools: Array, *, turnover: Turnover, effect: Array) -> Decay:
-    """Decompose the pools for a day of effects (7, S); what is not passed on is respired."""
-    lost = pools * (1 - np.exp(-turnover.rates * effect))
+def decompose(pools: Array, *, turnover: Turnover, factor: Array) -> Decay:
+    """Decompose the pools for a day with abiotic factors (7, S); carbon that no pool takes up is respired."""
+    # The exponential is the exact loss of a day at constant rate: no pool can lose more than it holds.
+    lost = pools * (1 - np.exp(-turnover.rates * factor))
     gained = np.einsum("fs,fts->ts", lost, turnover.transfers)
     return Decay(pools - lost + gained, (lost - gained).sum(0))

@@ -6,6 +6,8 @@ anomaly, in part common to all sites, makes wet years and droughts. The spread, 
 residuals and the contrast of wet and dry days are those of the hourly record of Mead, Nebraska, 2001-2006; levels and
 gradients are rounded climate normals of the region.
 
+Shape legend: T days, S sites.
+
 References
 ----------
 Richardson, C. W. (1981). Water Resources Research 17, 182-190. doi:10.1029/WR017i001p00182
@@ -44,7 +46,7 @@ DROUGHT_PROBABILITY, DROUGHT_ANOMALY = 0.06, -2.6
 """Probability of a drought year, and its common anomaly in standard deviations."""
 
 HIGHEST_DEW_POINT = 27.0
-"""Dew point that the moistest summer air of the region hardly exceeds, degC."""
+"""Highest dew point of summer air in the region, degC."""
 STRONGEST_WIND = 1200.0
 """Wind run of the windiest day, km d-1."""
 
@@ -63,12 +65,12 @@ CORRELATION = np.array(
 
 
 def generate_weather(seed: int, *, latitude: Array, longitude: Array, years: Integers | Sequence[int]) -> Weather:
-    """Weather of whole calendar years at S sites; equal arguments give equal weather.
+    """Return the weather of complete calendar years at S sites; equal arguments give equal weather.
 
     Parameters
     ----------
     seed
-        Of the random numbers.
+        Seed of the random numbers.
     latitude, longitude : (S,)
         Degrees north and degrees east (negative in America), meant for 36 to 49 N and 104 to 80 W.
     years
@@ -131,7 +133,7 @@ class _Normals:
         return np.maximum(11.0 + 0.25 * self.west, 8.0) + 0.4 * self.season(200)
 
     def humidity_offset(self) -> Array:
-        """Highest dew point of the day above the night's lowest temperature, degC."""
+        """Highest dew point of the day minus the lowest temperature of the night, degC."""
         return 3.6 - 0.25 * self.west + 1.6 * self.season(10)
 
     def wind_run(self) -> Array:
@@ -174,20 +176,22 @@ def _draw(rng: np.random.Generator, *, normals: _Normals, dates: Dates) -> Weath
 
 
 def _growing_season_anomaly(rng: np.random.Generator, *, dates: Dates, sites: int) -> Array:
-    """Standardised anomaly of each day's year, (T, S), positive when wet and cool; the same all year."""
+    """Return the standardised anomaly of each day's year, (T, S): positive if wet and cool, constant within a year."""
     year: Integers = (dates.astype("datetime64[Y]") - dates[0].astype("datetime64[Y]")).astype(np.int64)
     years = int(year[-1]) + 1
     common = np.where(rng.random((years, 1)) < DROUGHT_PROBABILITY, DROUGHT_ANOMALY, rng.standard_normal((years, 1)))
     own = rng.standard_normal((years, sites))
+    # Weights are roots of variance shares, so that the sum keeps the variance of a standardised anomaly.
     anomaly: Array = np.sqrt(SHARED_VARIANCE) * common + np.sqrt(1 - SHARED_VARIANCE) * own
     daily: Array = anomaly[year]
     return daily
 
 
 def _precipitation(rng: np.random.Generator, *, normals: _Normals, anomaly: Array) -> Array:
-    """Precipitation, mm d-1: Markov chain of wet days, gamma amounts."""
+    """Return precipitation, mm d-1: a Markov chain of wet days, gamma amounts."""
     wet_share = normals.wet_probability() * np.exp(WETNESS_TO_DAYS * anomaly)
     amount = normals.daily_precipitation() / normals.wet_probability() * np.exp(WETNESS_TO_AMOUNT * anomaly)
+    # With these chances of rain after a dry and after a wet day, `wet_share` is the chain's stationary share.
     chance, wet, state = rng.random(anomaly.shape), np.zeros(anomaly.shape, bool), np.zeros(anomaly.shape[1], bool)
     for day, share in enumerate(wet_share):
         state = chance[day] < share * (1 - WET_PERSISTENCE) + WET_PERSISTENCE * state
@@ -196,7 +200,9 @@ def _precipitation(rng: np.random.Generator, *, normals: _Normals, anomaly: Arra
 
 
 def _residuals(rng: np.random.Generator, *, shape: tuple[int, int]) -> dict[str, Array]:
-    """Standard normal residuals by name, each (T, S): z[t] = A z[t-1] + B e[t], A = diag(PERSISTENCE)."""
+    """Return standard normal residuals by name, each (T, S): z[t] = A z[t-1] + B e[t], A = diag(PERSISTENCE)."""
+    # B Bt = C - A C At keeps the correlation C from day to day (Richardson 1981); for a diagonal A it is the product
+    # below. The first day is drawn from C itself, without a run-in.
     noise = rng.standard_normal((*shape, len(RESIDUALS)))
     shocks = noise @ np.linalg.cholesky(CORRELATION * (1 - np.outer(PERSISTENCE, PERSISTENCE))).T
     shocks[0] = noise[0] @ np.linalg.cholesky(CORRELATION).T
@@ -205,5 +211,5 @@ def _residuals(rng: np.random.Generator, *, shape: tuple[int, int]) -> dict[str,
 
 
 def _lognormal(z: Array, spread: float) -> Array:
-    """Factors of mean 1 from standard normal numbers, with the given standard deviation of the logarithm."""
+    """Return factors of mean 1 from standard normal numbers, with the given standard deviation of the logarithm."""
     return np.exp(spread * z - spread**2 / 2)

@@ -1,4 +1,7 @@
-"""Management of corn and soybean fields: crop, planting, harvest and fertility of each year."""
+"""Management of corn and soybean fields: crop, planting, harvest and a management factor for each year.
+
+Shape legend: Y years, S sites.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +19,27 @@ HARVEST = (date(2001, 10, 31).timetuple().tm_yday, date(2001, 11, 20).timetuple(
 SEEDBED_DEPTH_M = 0.10
 """Depth of the cultivation before sowing, m."""
 STUBBLE_DEPTH_M = {CORN: 0.20, SOYBEAN: 0.0}
-"""Depth of tillage after harvest, m: corn stubble is chiselled, soybean stubble left: assumed for all fields,
-since no input of the network tells how a field is tilled."""
-FERTILITY_SPREAD = (0.05, 0.04)
+"""Depth of tillage after harvest, m: corn stubble is chiselled, soybean stubble left. Assumed for all fields, because
+no input of the network describes tillage."""
+MANAGEMENT_SPREAD = (0.05, 0.04)
 """Standard deviation of the logarithm of light-use efficiency between sites, and between the years of a site."""
 
 
 @dataclass(frozen=True)
 class Management:
-    """What is done on S fields in Y years, each (Y, S).
+    """Field operations on S fields in Y years, each (Y, S).
 
     Attributes
     ----------
     crop : code of the Cropland Data Layer, 1 corn or 5 soybean.
     planting, harvest : day of year.
-    fertility : factor on light-use efficiency, 1 on average: nutrients, plant density, pests.
+    management_factor : factor on light-use efficiency, median 1: nutrients, plant density, pests.
     """
 
     crop: Integers
     planting: Integers
     harvest: Integers
-    fertility: Array
+    management_factor: Array
 
     def __post_init__(self) -> None:
         unknown = np.setdiff1d(self.crop, (CORN, SOYBEAN))
@@ -52,19 +55,20 @@ class Management:
 
 
 def draw_management(seed: int, *, years: Integers | Sequence[int], sites: int) -> Management:
-    """Management of Y years at S sites; equal seeds give equal management.
+    """Return management of Y years at S sites; equal seeds give equal management.
 
     A third of the sites grow corn in even and soybean in odd years, a third the reverse, a third a random sequence.
     Planting is drawn between 15 April and 10 June, harvest between 31 October and 20 November.
     """
+    # Rotations and windows of planting and harvest are those of the published simulations.
     rng = np.random.default_rng(seed)
     shape = (len(years), sites)
-    site, year = rng.normal(0, FERTILITY_SPREAD[0], sites), rng.normal(0, FERTILITY_SPREAD[1], shape)
+    site, year = rng.normal(0, MANAGEMENT_SPREAD[0], sites), rng.normal(0, MANAGEMENT_SPREAD[1], shape)
     return Management(
         crop=_rotations(rng, years=np.asarray(years), sites=sites),
         planting=np.rint(rng.triangular(PLANTING[0], np.mean(PLANTING) - 3, PLANTING[1], shape)).astype(np.int64),
         harvest=rng.integers(HARVEST[0], HARVEST[1], shape, endpoint=True),
-        fertility=np.exp(site + year),
+        management_factor=np.exp(site + year),
     )
 
 

@@ -2,6 +2,8 @@
 
 Synthetic by construction: a compact process model in the spirit of the *ecosys* simulations that KGML-ag-Carbon
 learned from, calibrated to their published annual means, and no substitute for them.
+
+Shape legend: T days, Y years, S sites, H thermal layers.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.synthetic.crop import (
-    CropDay,
+    CropForcing,
     Plant,
     Season,
     bare,
@@ -30,21 +32,21 @@ from model.synthetic.decomposition import (
     METABOLIC,
     Litter,
     Turnover,
+    abiotic_factor,
     add_litter,
     bury,
     decompose,
     disturb,
-    environment,
     initial_pools,
     turnover_of,
 )
 from model.synthetic.management import SEEDBED_DEPTH_M, Management
-from model.synthetic.soil_temperature import THICKNESS_M, HeatDay, advance_temperature
+from model.synthetic.soil_temperature import THICKNESS_M, HeatForcing, advance_temperature
 from model.synthetic.soil_water import (
     SoilWater,
-    WaterDay,
+    WaterForcing,
     advance_water,
-    moist,
+    field_capacity_state,
     reference_evapotranspiration,
     water_limit,
 )
@@ -52,11 +54,12 @@ from model.synthetic.soils import Soils
 from model.synthetic.weather import Array, Dates, SyntheticInputError, Weather
 
 SPIN_UP_YEARS = 2
-"""Years run first, from bare soil, to give the state of the first day; the network's own spin-up is the same."""
+"""First years that are run once before the simulation, from bare soil, to give the state of the first day; the network
+spins up in the same way."""
 PAR_SHARE = 0.48
 """Photosynthetically active share of short-wave radiation."""
 RIPENING_DAY = 263
-"""Day of year at which the cultivars chosen ripen in an average season (20 September)."""
+"""Day of year on which cultivars ripen in an average season (20 September)."""
 REQUIREMENT_RANGE = (850.0, 2000.0)
 """Thermal time from emergence to maturity of the cultivars on the market, degC d."""
 GENETIC_GAIN = 0.004
@@ -70,9 +73,9 @@ class Simulation:
     Attributes
     ----------
     dates : (T,) datetime64[D].
-    gpp, ra, rh : (T, S) gC m-2 d-1.
-    carbon : (T, S) carbon of plants, litter and soil at the end of the day, gC m-2.
-    yield_ : (Y, S) grain carbon harvested, gC m-2 yr-1.
+    gpp, ra, rh : (T, S) g C m-2 d-1.
+    carbon : (T, S) carbon of plants, litter and soil at the end of the day, g C m-2.
+    yield_ : (Y, S) grain carbon harvested, g C m-2 yr-1.
     """
 
     dates: Dates
@@ -84,16 +87,16 @@ class Simulation:
 
     @property
     def nee(self) -> Array:
-        """(T, S) net ecosystem exchange = Ra + Rh - GPP, gC m-2 d-1."""
+        """(T, S) net ecosystem exchange = Ra + Rh - GPP, g C m-2 d-1."""
         return self.ra + self.rh - self.gpp
 
     @property
     def residue(self) -> Array:
-        """(Y, S) carbon left in the field = GPP - Ra - yield, gC m-2 yr-1."""
+        """(Y, S) carbon left in the field = GPP - Ra - yield, g C m-2 yr-1."""
         return self.annual(self.gpp - self.ra) - self.yield_
 
     def annual(self, daily: Array) -> Array:
-        """Annual sums, (Y, S), of a daily flux, (T, S)."""
+        """Return the annual sums, (Y, S), of a daily flux, (T, S)."""
         return annual_sum(daily, dates=self.dates)
 
 
@@ -101,7 +104,7 @@ class _Ecosystem(NamedTuple):
     plant: Plant
     water: SoilWater
     temperature: Array  # (H, S) of the thermal layers, degC
-    pools: Array  # (7, S) litter and soil carbon, gC m-2
+    pools: Array  # (7, S) litter and soil carbon, g C m-2
     disturbance: Array  # (S,) relative gain of decomposition by tillage
 
     @property
@@ -122,7 +125,7 @@ class _Forcing(NamedTuple):
     sown: NDArray[np.bool_]
     harvested: NDArray[np.bool_]
     tillage: Array  # depth, m
-    gpp: Array  # not a number where the crop's photosynthesis is simulated
+    gpp: Array  # NaN where the crop's photosynthesis is simulated
 
 
 class _Step(NamedTuple):
@@ -134,52 +137,61 @@ class _Step(NamedTuple):
 
 
 def simulate(weather: Weather, *, soils: Soils, management: Management, gpp: Array | None = None) -> Simulation:
-    """Simulate the carbon of S sites over the years of the weather, from the state that a two-year spin-up leaves.
+    """Return the carbon of S sites over the years of the weather, from the state after a two-year spin-up.
 
     Parameters
     ----------
     weather, soils, management
         Of the same sites and years.
     gpp : (T, S)
-        Gross primary production to take in place of the simulated one, gC m-2 d-1, as the network takes it; simulated
-        where it is not a number.
+        Gross primary production that replaces the simulated one, g C m-2 d-1, as the network takes it; NaN where it is
+        to be simulated.
 
     Raises
     ------
     SyntheticInputError
-        If soils, management or production are not of the weather's sites and years, or production is negative.
+        If soils, management or production are of other sites or years than the weather, or production is negative.
     """
     _check(weather, soils=soils, management=management)
     given = np.full(weather.radn.shape, np.nan) if gpp is None else gpp
     if given.shape != weather.radn.shape:
-        raise SyntheticInputError(f"production is of (days, sites) {given.shape}, the weather of {weather.radn.shape}")
+        raise SyntheticInputError(
+            f"production has the shape (days, sites) {given.shape}, the weather {weather.radn.shape}"
+        )
     if np.any(given < 0):
         raise SyntheticInputError(
-            f"production of {np.nanmin(given):g} gC m-2 d-1 is negative; give 0 where a tower reports less"
+            f"production of {np.nanmin(given):g} g C m-2 d-1 is negative; give 0 where a tower reports less"
         )
     return _run(_Model.of(weather, soils=soils, management=management, gpp=given), weather=weather)
 
 
 def _run(model: _Model, *, weather: Weather) -> Simulation:
     ecosystem = _initial(weather, soils=model.soils)
+    # The spin-up replays the first years; only the state that it ends with is kept.
     for t in range(int((model.year < SPIN_UP_YEARS).sum())):
         ecosystem = model.step(ecosystem, t).ecosystem
-    gpp, ra, rh, carbon, grain = (np.empty(weather.radn.shape) for _ in range(5))
+    gpp, ra, rh, carbon, yield_ = (np.empty(weather.radn.shape) for _ in range(5))
     for t in range(len(model.year)):
         step = model.step(ecosystem, t)
         ecosystem = step.ecosystem
-        gpp[t], ra[t], rh[t], carbon[t], grain[t] = step.gpp, step.ra, step.rh, ecosystem.carbon, step.yield_
-    return Simulation(weather.dates, gpp, ra, rh, carbon, annual_sum(grain, dates=weather.dates))
+        gpp[t], ra[t], rh[t], carbon[t], yield_[t] = step.gpp, step.ra, step.rh, ecosystem.carbon, step.yield_
+    return Simulation(weather.dates, gpp, ra, rh, carbon, annual_sum(yield_, dates=weather.dates))
 
 
 def _initial(weather: Weather, *, soils: Soils) -> _Ecosystem:
-    """Bare moist soil at the mean temperature of the air."""
+    """Return bare soil at field capacity and at the mean temperature of the air."""
     temperature = np.broadcast_to(weather.tmean_air.mean(0), (len(THICKNESS_M), weather.sites))
-    return _Ecosystem(bare(weather.sites), moist(soils), temperature, initial_pools(soils), np.zeros(weather.sites))
+    water, pools = field_capacity_state(soils), initial_pools(soils)
+    return _Ecosystem(bare(weather.sites), water, temperature, pools, np.zeros(weather.sites))
 
 
 def annual_sum(daily: Array, *, dates: Dates) -> Array:
-    """Sums over calendar years, (Y, S), of daily values, (T, S)."""
+    """Return sums over calendar years, (Y, S), of daily values, (T, S).
+
+    >>> dates = np.arange("2003-01-01", "2005-01-01", dtype="datetime64[D]")
+    >>> annual_sum(np.ones((731, 2)), dates=dates).tolist()
+    [[365.0, 365.0], [366.0, 366.0]]
+    """
     starts = np.flatnonzero(np.diff(dates.astype("datetime64[Y]").astype(np.int64), prepend=-1))
     return np.add.reduceat(daily, starts, axis=0)
 
@@ -187,14 +199,16 @@ def annual_sum(daily: Array, *, dates: Dates) -> Array:
 def _check(weather: Weather, *, soils: Soils, management: Management) -> None:
     expected = (len(weather.years), weather.sites)
     if management.crop.shape != expected:
-        raise SyntheticInputError(f"management is of (years, sites) {management.crop.shape}, the weather of {expected}")
+        raise SyntheticInputError(
+            f"management has the shape (years, sites) {management.crop.shape}, the weather {expected}"
+        )
     if soils.sand.shape != expected[1:]:
-        raise SyntheticInputError(f"soils are of {soils.sand.shape} sites, the weather of {expected[1:]}")
+        raise SyntheticInputError(f"soils have the shape (sites,) {soils.sand.shape}, the weather {expected[1:]}")
 
 
 @dataclass(frozen=True)
 class _Model:
-    """The coupled processes with all that drives them."""
+    """The coupled processes with their forcing."""
 
     year: NDArray[np.int64]  # (T,) index of each day's year
     forcing: _Forcing
@@ -215,21 +229,22 @@ class _Model:
         plant = sow(before.plant, where=day.sown)
         cover, depth = light_interception(plant, season=season), root_depth(plant, season=season)
         limit = water_limit(before.water, soils=self.soils, root_depth=depth)
-        felt = CropDay(day.tmean, day.tmin, PAR_SHARE * day.radn, day.deficit, limit)
-        simulated = photosynthesis(plant, season=season, day=felt)
+        # The crop of a day is limited by the water of the day before: photosynthesis comes before the soil's balance.
+        forcing = CropForcing(day.tmean, day.tmin, PAR_SHARE * day.radn, day.deficit, limit)
+        simulated = photosynthesis(plant, season=season, day=forcing)
         gpp = np.where(np.isnan(day.gpp), simulated, day.gpp)
-        growth = grow(plant, season=season, day=felt, gpp=gpp)
+        growth = grow(plant, season=season, day=forcing, gpp=gpp)
         taken = harvest(growth.plant, where=day.harvested)
-        water_day = WaterDay(day.tmean, day.precn, day.demand, cover, depth)
+        water_day = WaterForcing(day.tmean, day.precn, day.demand, cover, depth)
         water = advance_water(before.water, soils=self.soils, day=water_day).water
-        heat_day = HeatDay(day.tmean, day.radn, cover)
+        heat_day = HeatForcing(day.tmean, day.radn, cover)
         temperature = advance_temperature(before.temperature, water=water, soils=self.soils, day=heat_day)
-        effect = environment(water, temperature=temperature, soils=self.soils)
+        factor = abiotic_factor(water, temperature=temperature, soils=self.soils)
         litter = Litter(*map(np.add, growth.litter, taken.litter))
         pools = add_litter(before.pools, litter=litter, metabolic_share=season.species.metabolic_share)
         disturbance = disturb(before.disturbance, depth=day.tillage)
-        effect[METABOLIC:] *= 1 + disturbance
-        decay = decompose(bury(pools, depth=day.tillage), turnover=self.turnover, effect=effect)
+        factor[METABOLIC:] *= 1 + disturbance  # tillage stirs the soil; litter on the ground is not stirred
+        decay = decompose(bury(pools, depth=day.tillage), turnover=self.turnover, factor=factor)
         after = _Ecosystem(taken.plant, water, temperature, decay.pools, disturbance)
         return _Step(after, gpp, growth.ra, decay.rh, taken.yield_)
 
@@ -252,12 +267,14 @@ def _forcing(weather: Weather, *, management: Management, gpp: Array) -> _Forcin
 
 
 def _seasons(weather: Weather, *, management: Management) -> tuple[Season, ...]:
-    """Cultivars that ripen on RIPENING_DAY in the site's average season, and the efficiency of each year's crop."""
+    """Return cultivars that ripen on RIPENING_DAY in a site's average season, with each year's crop efficiency."""
+    # Farmers choose a cultivar by their climate: its thermal requirement is that of the site's mean season, within the
+    # range on the market, and not of the year's own, so that cold years ripen late.
     normal = np.stack([weather.tmean_air[weather.day_of_year == day].mean(0) for day in range(1, RIPENING_DAY + 1)])
     return tuple(
-        _season(normal, crop=crop, planting=planting, efficiency=fertility * (1 + GENETIC_GAIN * (year - 2010)))
-        for year, crop, planting, fertility in zip(
-            weather.years, management.crop, management.planting, management.fertility, strict=True
+        _season(normal, crop=crop, planting=planting, efficiency=management_factor * (1 + GENETIC_GAIN * (year - 2010)))
+        for year, crop, planting, management_factor in zip(
+            weather.years, management.crop, management.planting, management.management_factor, strict=True
         )
     )
 

@@ -1,4 +1,4 @@
-"""Temperature of the soil by layer: heat conduction from a surface that sun, canopy, residue and snow shape.
+"""Soil temperature by layer: heat conduction from a surface under sun, canopy, residue and snow.
 
 Shape legend: H thermal layers from the top down, S sites. The latent heat of freezing is neglected.
 
@@ -38,17 +38,22 @@ SUN_WARMING, CANOPY_COOLING = 0.17, 1.5
 """Warming of bare ground above the air per MJ m-2 d-1, and its cooling under a closed canopy, degC."""
 
 
-class HeatDay(NamedTuple):
-    """What the soil's temperature feels in a day, each (S,)."""
+class HeatForcing(NamedTuple):
+    """Forcing of the soil's temperature on one day, each (S,)."""
 
     tmean: Array  # degC
     radn: Array  # MJ m-2 d-1
     cover: Array  # share of light that the canopy absorbs
 
 
-def advance_temperature(temperature: Array, *, water: SoilWater, soils: Soils, day: HeatDay) -> Array:
-    """Temperature of the thermal layers (H, S) after a day, degC: implicit heat conduction, no flux at the bottom."""
+def advance_temperature(temperature: Array, *, water: SoilWater, soils: Soils, day: HeatForcing) -> Array:
+    """Return the temperature of the thermal layers (H, S) after a day, degC.
+
+    Implicit heat conduction with no flux at the bottom: a step of a whole day is stable at any conductivity.
+    """
+    # The layer beneath the roots holds as much water per volume as the last rooted one.
     content = np.append(water.layers / (1000 * LAYER_M), water.layers[-1:] / (1000 * LAYER_M[-1]), axis=0)
+    # Resistances in series: from the surface through residue and snow, then between the centres of adjacent layers.
     half = THICKNESS_M / 2 / thermal_conductivity(content, soils=soils)
     upper = SURFACE_RESISTANCE + SNOW_RESISTANCE * water.snow + half[0]
     conductance = np.append(1 / upper[None], 1 / (half[1:] + half[:-1]), axis=0) * SECONDS
@@ -56,19 +61,25 @@ def advance_temperature(temperature: Array, *, water: SoilWater, soils: Soils, d
     return _conduct(temperature, conductance=conductance, capacity=capacity, surface=surface_temperature(water, day))
 
 
-def surface_temperature(water: SoilWater, day: HeatDay) -> Array:
-    """Temperature above residue or snow, (S,) degC: the sun warms bare ground, a canopy cools it."""
+def surface_temperature(water: SoilWater, day: HeatForcing) -> Array:
+    """Return the temperature above residue or snow, (S,) degC: the sun warms bare ground, a canopy cools it."""
     sun = np.where(water.snow > 0, 0.0, SUN_WARMING * day.radn * (1 - day.cover))
     return day.tmean + sun - CANOPY_COOLING * day.cover
 
 
 def thermal_conductivity(content: Array, *, soils: Soils) -> Array:
-    """Thermal conductivity (H, S), W m-1 K-1, from water content (H, S), m3 m-3, texture and density (Johansen)."""
+    """Return thermal conductivity (H, S), W m-1 K-1, from water content (H, S), m3 m-3, texture and density.
+
+    References
+    ----------
+    Johansen's method as given by Peters-Lidard et al. (1998).
+    """
     density = (1 - soils.porosity) * PARTICLE_DENSITY * 1000
     dry = (0.135 * density + 64.7) / (2700 - 0.947 * density)
     quartz = soils.sand / 1000
     solids = QUARTZ_CONDUCTIVITY**quartz * OTHER_CONDUCTIVITY ** (1 - quartz)
     wet = solids ** (1 - soils.porosity) * WATER_CONDUCTIVITY**soils.porosity
+    # Kersten number of unfrozen soil: 0 when dry, 1 when saturated.
     kersten = np.log10(np.clip(content / soils.porosity, 0.1, 1.0)) + 1
     return dry + kersten * (wet - dry)
 

@@ -1,4 +1,4 @@
-"""Water of the soil by layer: a snow pack, wet crop residue and six layers to 1.7 m, day by day.
+"""Soil water by layer: a snow pack, wet crop residue and six layers to 1.7 m, day by day.
 
 Shape legend: L layers from the top down, S sites. Water is in mm, fluxes in mm d-1.
 
@@ -39,7 +39,7 @@ DEPLETION_FRACTION = 0.55
 DRAINAGE_MM_H = 4.0
 """Conductivity at which two thirds of the water above field capacity drain in a day, mm h-1."""
 DEEP_DRAINAGE = 0.03
-"""Share of the water above field capacity that leaves the last layer in a day: drains and the water table hold it."""
+"""Factor on drainage from the last layer: drains and the water table hold water back."""
 
 
 class SoilWater(NamedTuple):
@@ -56,8 +56,8 @@ class SoilWater(NamedTuple):
         return self.snow + self.residue + soil
 
 
-class WaterDay(NamedTuple):
-    """What the soil's water feels in a day, each (S,)."""
+class WaterForcing(NamedTuple):
+    """Forcing of the soil's water on one day, each (S,)."""
 
     tmean: Array  # degC
     precn: Array  # mm d-1
@@ -67,21 +67,22 @@ class WaterDay(NamedTuple):
 
 
 class WaterStep(NamedTuple):
-    """Water after a day, and what left it, each (S,) mm d-1: precipitation = change + drainage + vapour."""
+    """Water after a day, and its losses, each (S,) mm d-1: precipitation = change + drainage + vapour."""
 
     water: SoilWater
     drainage: Array
     vapour: Array
 
 
-def moist(soils: Soils) -> SoilWater:
-    """Return soils at field capacity without snow."""
+def field_capacity_state(soils: Soils) -> SoilWater:
+    """Return the water of soils at field capacity, without snow and with dry residue."""
     zero = np.zeros_like(soils.field_capacity)
     return SoilWater(zero, zero, soils.field_capacity * 1000 * LAYER_M)
 
 
 def reference_evapotranspiration(weather: Weather) -> Array:
-    """Evaporative demand of the air, (T, S), mm d-1 (FAO-56, equation 6, at sea level)."""
+    """Return the evaporative demand of the air, (T, S), mm d-1 (FAO-56, equation 6, at sea level)."""
+    # Wind run in km d-1 to m s-1, and from 10 m to 2 m above ground (FAO-56, equation 47).
     tmean, wind_2m = weather.tmean_air, weather.wind / 86.4 * 0.748
     slope = 4098 * saturation_pressure(tmean) / (tmean + 237.3) ** 2
     energy = 0.408 * slope * NET_RADIATION_SHARE * weather.radn
@@ -91,7 +92,7 @@ def reference_evapotranspiration(weather: Weather) -> Array:
 
 
 def available_share(water: SoilWater, *, soils: Soils, root_depth: Array) -> Array:
-    """Plant-available water of the rooted soil as a share of its capacity, (S,), 0 to 1."""
+    """Return the plant-available water of the rooted soil as a share of its capacity, (S,), 0 to 1."""
     rooted = _rooted_share(root_depth)
     held = (rooted * np.maximum(water.layers - soils.wilting_point * 1000 * LAYER_M, 0)).sum(0)
     capacity = (rooted * LAYER_M).sum(0) * 1000 * (soils.field_capacity - soils.wilting_point)
@@ -100,12 +101,19 @@ def available_share(water: SoilWater, *, soils: Soils, root_depth: Array) -> Arr
 
 
 def water_limit(water: SoilWater, *, soils: Soils, root_depth: Array) -> Array:
-    """Factor on photosynthesis and transpiration: 1 until the easily available water is used, then falling to 0."""
+    """Return the factor of drought on transpiration, (S,): 1 until the readily available water is used, then down to 0.
+
+    References
+    ----------
+    FAO-56, equation 84, with a constant depletion fraction.
+    """
     return np.minimum(available_share(water, soils=soils, root_depth=root_depth) / (1 - DEPLETION_FRACTION), 1.0)
 
 
-def advance_water(water: SoilWater, *, soils: Soils, day: WaterDay) -> WaterStep:
+def advance_water(water: SoilWater, *, soils: Soils, day: WaterForcing) -> WaterStep:
     """Advance snow, residue and layers by one day: melt and rain, drainage, evaporation and uptake by roots."""
+    # Order of a day: snow and rain, residue, percolation, evaporation, uptake. All of it is explicit: each loss is
+    # bounded by the water that is there, so that no store falls below 0.
     freezing = day.tmean < 0
     melt = np.minimum(water.snow, MELT_MM * np.maximum(day.tmean, 0))
     fallen = np.where(freezing, 0.0, day.precn) + melt
@@ -117,6 +125,7 @@ def advance_water(water: SoilWater, *, soils: Soils, day: WaterDay) -> WaterStep
     residue = water.residue + caught
     exposure = RESIDUE_DRYING * (1 - RESIDUE_SHADE * day.cover)
     dried = residue * (1 - np.exp(-exposure * day.evaporative_demand / RESIDUE_WATER_MM))
+    # The soil beneath evaporates only the demand that neither canopy nor residue has met.
     beneath = np.maximum((1 - day.cover) * day.evaporative_demand - dried, 0)
     limit = water_limit(water, soils=soils, root_depth=day.root_depth)
     lost = _evaporation(layers, soils=soils, demand=beneath)
@@ -125,7 +134,7 @@ def advance_water(water: SoilWater, *, soils: Soils, day: WaterDay) -> WaterStep
 
 
 def _rooted_share(root_depth: Array) -> Array:
-    """Share of each layer that roots have reached, (L, S)."""
+    """Return the share of each layer that roots have reached, (L, S)."""
     share: Array = np.clip((root_depth - (BOTTOM_M - LAYER_M)) / LAYER_M, 0, 1)
     return share
 
@@ -133,7 +142,7 @@ def _rooted_share(root_depth: Array) -> Array:
 def _percolate(layers: Array, *, soils: Soils) -> Array:
     """Let water above field capacity sink through the layers (L, S), in place, and return what leaves the last, (S,).
 
-    A layer passes on more of it the higher the soil's conductivity is, and all that exceeds its pores.
+    The share that drains in a day rises with conductivity; water in excess of the pores always moves on.
     """
     share = 1 - np.exp(-soils.conductivity / DRAINAGE_MM_H)
     capacity, pores = soils.field_capacity * 1000, soils.porosity * 1000
@@ -147,7 +156,8 @@ def _percolate(layers: Array, *, soils: Soils) -> Array:
 
 
 def _evaporation(layers: Array, *, soils: Soils, demand: Array) -> Array:
-    """Evaporation from each layer, (L, S) mm d-1: falls with the square of its wetness, to air-dry soil."""
+    """Return evaporation from each layer, (L, S) mm d-1: it falls with the square of wetness, to 0 in air-dry soil."""
+    # Air-dry soil holds half the water of the wilting point (FAO-56, equation 73).
     driest = 0.5 * soils.wilting_point * 1000 * LAYER_M
     held = np.maximum(layers - driest, 0)
     wetness = np.minimum(held / (soils.field_capacity * 1000 * LAYER_M - driest), 1.0)
@@ -155,8 +165,8 @@ def _evaporation(layers: Array, *, soils: Soils, demand: Array) -> Array:
     return lost
 
 
-def _uptake(layers: Array, *, soils: Soils, demand: Array, day: WaterDay) -> Array:
-    """Transpiration from each layer, (L, S) mm d-1: roots take from each by its available water."""
+def _uptake(layers: Array, *, soils: Soils, demand: Array, day: WaterForcing) -> Array:
+    """Return transpiration from each layer, (L, S) mm d-1: roots draw on layers in proportion to available water."""
     held = _rooted_share(day.root_depth) * np.maximum(layers - soils.wilting_point * 1000 * LAYER_M, 0)
     taken: Array = held * np.minimum(demand / np.maximum(held.sum(0), 1e-9), 1.0)
     return taken

@@ -1,5 +1,7 @@
 """Daily weather at sites: the record that the simulator reads, in the units of the network's climate features.
 
+Shape legend: T days, S sites, Y years.
+
 References
 ----------
 Allen, R. G. et al. (1998). Crop evapotranspiration. FAO Irrigation and Drainage Paper 56 (FAO-56).
@@ -28,7 +30,7 @@ class Weather:
 
     Attributes
     ----------
-    dates : (T,) datetime64[D], every day of whole calendar years.
+    dates : (T,) datetime64[D], every day of complete calendar years.
     radn : (T, S) short-wave radiation, MJ m-2 d-1.
     tmax_air, tdif_air : (T, S) highest air temperature and its daily range, degC.
     hmax_air, hdif_air : (T, S) highest vapour pressure and its daily range, kPa.
@@ -48,14 +50,16 @@ class Weather:
     def __post_init__(self) -> None:
         if not self.dates.size or not np.array_equal(self.dates, calendar_days(self.years)):
             raise SyntheticInputError(
-                f"the {self.dates.size} dates of the weather are not whole calendar years; give every day of each year"
+                f"the {self.dates.size} dates of the weather are not every day of calendar years; give complete years"
             )
         shape = (len(self.dates), self.sites)
         for name, values in self._variables().items():
             if values.shape != shape:
                 raise SyntheticInputError(f"weather {name} has shape {values.shape}, not (days, sites) = {shape}")
             if not np.isfinite(values).all():
-                raise SyntheticInputError(f"weather {name} has missing values, which the simulator cannot bridge")
+                raise SyntheticInputError(
+                    f"weather {name} has missing values; the simulator needs every day, fill the gaps first"
+                )
 
     def _variables(self) -> dict[str, Array]:
         return {field.name: getattr(self, field.name) for field in fields(self)[1:]}
@@ -92,22 +96,34 @@ class Weather:
         return np.maximum(saturation - (self.hmax_air - self.hdif_air / 2), 0.0)
 
     def features(self) -> Array:
-        """The seven climate features in the network's order, (T, S, 7)."""
+        """Return the seven climate features in the network's order, (T, S, 7)."""
         return np.stack(list(self._variables().values()), axis=-1)
 
 
 def calendar_days(years: Integers | Sequence[int]) -> Dates:
-    """Every day from 1 January of the first to 31 December of the last year, (T,) datetime64[D]."""
+    """Return every day from 1 January of the first to 31 December of the last year, (T,) datetime64[D].
+
+    >>> calendar_days([2003, 2004]).size
+    731
+    """
     first, last = np.array([years[0], years[-1] + 1], dtype=np.int64) - 1970
     return np.arange(first.astype("datetime64[Y]"), last.astype("datetime64[Y]"), dtype="datetime64[D]")
 
 
 def days_of_year(dates: Dates) -> Integers:
-    """Day of year of each date, from 1."""
+    """Return the day of year of each date, from 1.
+
+    >>> days_of_year(np.array(["2004-01-01", "2004-12-31"], dtype="datetime64[D]")).tolist()
+    [1, 366]
+    """
     elapsed: Integers = (dates - dates.astype("datetime64[Y]")).astype(np.int64)
     return elapsed + 1
 
 
 def saturation_pressure(temperature: Array) -> Array:
-    """Saturation vapour pressure over water at a temperature in degC, kPa (FAO-56, equation 11)."""
+    """Return the saturation vapour pressure over water, kPa, at a temperature in degC (FAO-56, equation 11).
+
+    >>> saturation_pressure(np.array([0.0, 20.0, 30.0])).round(3).tolist()
+    [0.611, 2.338, 4.243]
+    """
     return 0.6108 * np.exp(17.27 * temperature / (temperature + 237.3))

@@ -1,4 +1,4 @@
-"""Stage 3: yield, from county yields and the points whose mean they are.
+"""Stage 3: yield, from county yields, which are means over points.
 
 Shape legend: C counties, P points, Y years, K 2 crops (corn, soybean), T days, F features, B points of a batch.
 """
@@ -32,7 +32,7 @@ from model.training.trainer import Learn, Outcome
 
 @dataclass(frozen=True)
 class CountyData:
-    """Counties, and which of them test, validate and train."""
+    """Counties and their division into test, validation and training."""
 
     counties: CountySet
     split: CountySplit
@@ -49,7 +49,7 @@ class CountyYear(NamedTuple):
 
     @property
     def predicted_CK(self) -> Tensor:
-        """Unweighted mean yield over the points of each crop; NaN where no point grows it."""
+        """Unweighted mean yield (C, K) over the points of each crop; NaN where no point grows it."""
         shape = self.observed_CK.shape
         weight_BK = self.mask_BK.to(self.yield_B)
         total_CK = self.yield_B.new_zeros(shape).index_add(0, self.county_B, self.yield_B[:, None] * weight_BK)
@@ -65,13 +65,13 @@ class CountyStage:
     data
         Counties and their split.
     scalers
-        Of the network.
+        Scalers of the network.
     checks
-        Of the yield's responses.
+        Response checks of yield.
     recipe
-        Of the counties.
+        Recipe of the counties.
     stage
-        Of the stage.
+        Recipe of the stage.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class CountyStage:
         return Outcome(sum(losses) / len(losses), {name: r2.value for name, r2 in skill.items()})
 
     def validate(self, network: KGMLNetwork) -> Outcome:
-        """Score the validation counties: mean loss of the years, and the checks."""
+        """Return the score of the validation counties: the mean loss of the years plus that of the checks."""
         skill, points = _running(), torch.arange(len(self.held_out.x_PYTF))
         losses = []
         for year in self._years(network, self.held_out, points):
@@ -105,12 +105,12 @@ class CountyStage:
         return Outcome(sum(losses) / len(losses) + checks, {name: r2.value for name, r2 in skill.items()})
 
     def response_loss(self, network: KGMLNetwork) -> Tensor:
-        """How much mean yield falls along the inputs of the checks."""
+        """Return the loss of mean yields that fall along the inputs of the checks (L6)."""
         falls = [fall(mean_yield(network, self.checks.x_NYTF, grid=grid), step=grid.step) for grid in self.checks.grids]
         return self.stage.response_weight * torch.stack(falls).sum()
 
     def _draw(self, counties: Tensor) -> Tensor:
-        """Return points of the counties, at most so many of each as the recipe says, drawn anew each epoch."""
+        """Return points of the counties, up to the recipe's number of each, drawn anew in each epoch."""
         parts = []
         for county in counties:
             points = (self.training.county_P == county).nonzero()[:, 0]
@@ -130,6 +130,7 @@ class CountyStage:
             )
 
     def _loss(self, year: CountyYear, *, pace: float) -> Tensor:
+        # L7 on the counties plus L5 on their points; the bounds of each county count equally, whatever its points.
         gpp_B = physical_gpp(year.x_BTF, scalers=self.scalers).sum(1)
         yield_B, limit = physical_yield(year.yield_B, scalers=self.scalers), self.stage.yield_limit
         bounds = [
@@ -142,7 +143,7 @@ class CountyStage:
 
 
 class _Normalised:
-    """A county set as tensors, normalised with the network's scalers."""
+    """A county set as normalised tensors."""
 
     def __init__(self, data: CountySet, scalers: Scalers) -> None:
         scaler = scalers.outputs["yield"]

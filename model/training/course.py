@@ -1,7 +1,14 @@
 """A course of training: the recipe's stages in order, each from the checkpoint of the one before.
 
-Stage N of FILE.safetensors leaves FILE.stageN.safetensors and FILE.stageN.json; while it trains, its progress lies in
-FILE.stageN.progress.
+Files of stage N of FILE.safetensors, in the order in which they are written:
+
+- FILE.stageN.progress after each epoch: everything needed to resume, deleted when the stage is finished;
+- FILE.stageN.json, the record: settings, data, learning curve, scores;
+- FILE.stageN.safetensors, the checkpoint with the same record; its presence means that the stage is finished;
+- FILE.safetensors after the last stage.
+
+Each is written under another name and renamed, so that a process killed at any moment leaves the old file or the new
+one. A key over recipe, data and first weights is stored with each stage: files of another run are refused, not used.
 """
 
 from __future__ import annotations
@@ -44,16 +51,16 @@ SITES, COUNTIES = "synthetic sites", "counties"
 
 @dataclass(frozen=True)
 class CourseData:
-    """What the stages learn from.
+    """Training data of all stages.
 
     Attributes
     ----------
     sites
-        Synthetic sites: stages 1, 2, 4, the response checks of all, and the scores of all.
+        Synthetic sites of stages 1, 2 and 4, and of the response checks and the scores of all stages.
     counties
-        Counties: stage 3.
+        Counties of stage 3.
     towers
-        Towers: stage 5.
+        Towers of stage 5.
     """
 
     sites: DataSet
@@ -61,40 +68,40 @@ class CourseData:
     towers: tuple[TowerData, ...] = ()
 
     def digests(self, step: int) -> dict[str, str]:
-        """Return the digest of each data set that decides a stage or scores it."""
+        """Return the digest of each data set that a stage is trained on or scored with, by its name."""
         others = {COUNTIES: self.counties.counties.digest} if step == 3 and self.counties else {}
         if step == 5:
             others = {data.tower.site: data.tower.digest for data in self.towers}
         return {SITES: self.sites.digest, **others}
 
     def splits(self, step: int) -> dict[str, Any]:
-        """Return what is held out, under the names of the digests."""
+        """Return the held-out part of each data set, under the names of the digests."""
         others = {COUNTIES: self.counties.split.as_json()} if step == 3 and self.counties else {}
         if step == 5:
             others = {data.tower.site: data.as_json() for data in self.towers}
         return {SITES: self.sites.split.as_json(), **others}
 
     def restated(self, scalers: Scalers) -> CourseData:
-        """Return the data with sites normalised by other scalers: those of the checkpoint that a stage starts from."""
+        """Return the data with the sites normalised by the scalers of the checkpoint that a stage starts from."""
         return self if scalers == self.sites.scalers else replace(self, sites=restated(self.sites, scalers))
 
 
 @dataclass(frozen=True)
 class Course:
-    """A recipe at work.
+    """The training of one recipe.
 
     Attributes
     ----------
     recipe
-        What to train.
+        The recipe.
     make_data
-        Returns the data; called once.
+        Function that returns the data; called at most once.
     output
-        FILE.safetensors: the last stage's checkpoint; the others lie beside it.
+        FILE.safetensors, the checkpoint of the last stage; those of the other stages are written beside it.
     device
-        Torch device of the network.
+        PyTorch device of the network.
     start
-        Checkpoint that the recipe's first stage starts from; None for random weights.
+        Checkpoint from which the recipe's first stage starts; None for random weights.
     """
 
     recipe: Recipe
@@ -105,7 +112,7 @@ class Course:
 
     @cached_property
     def data(self) -> CourseData:
-        """The data, made when first asked for."""
+        """The data, made at first use."""
         return self.make_data()
 
     def file(self, step: int, suffix: str = ".safetensors") -> Path:
@@ -113,14 +120,14 @@ class Course:
         return self.output.with_name(f"{self.output.stem}.stage{step}{suffix}")
 
     def run(self, step: int | None = None) -> Checkpoint:
-        """Train one stage, or all that are not done yet; return the last checkpoint and write what is said above.
+        """Train one stage, or all that are not finished; return the last checkpoint and write the files named above.
 
         Raises
         ------
         RecipeError
-            If the recipe has no such stage, the checkpoint before it is absent, or a file of another run is in the way.
+            If the recipe has no such stage, the checkpoint of the stage before is absent, or files are of another run.
         CheckpointError
-            If the checkpoint before it cannot be read.
+            If the checkpoint of the stage before cannot be read.
         """
         steps = self.recipe.steps if step is None else (self.recipe.stage(step).step,)
         for each in steps:
@@ -135,7 +142,7 @@ class Course:
         path = self.file(step)
         if path.exists():
             done = _finished(path, step=step, key=key)
-            self.file(step, ".progress").unlink(missing_ok=True)  # of a run that was killed after it had saved
+            self.file(step, ".progress").unlink(missing_ok=True)  # left by a run that was killed after it had saved
             return done
         network, data = self._network(start), self.data.restated(start.scalers) if start else self.data
         log.info("stage %d: %s", step, STAGES[step].name)
@@ -145,6 +152,7 @@ class Course:
         trainer.run()
         record = self._record(trainer, data, start)
         checkpoint = self._checkpoint(network, record, start)
+        # The checkpoint is written last: it marks the stage as finished.
         record.write(self.file(step, ".json"))
         checkpoint.save(path)
         file.path.unlink()
@@ -158,17 +166,18 @@ class Course:
             return Checkpoint.load(self.start) if self.start else None
         path = self.file(before[-1])
         if not path.exists():
-            raise RecipeError(f"{path}: stage {step} starts from it, and it is absent; train stage {before[-1]} first")
+            raise RecipeError(f"{path} is absent, and stage {step} starts from it; train stage {before[-1]} first")
         return Checkpoint.load(path)
 
     def _key(self, step: int, start: Checkpoint | None) -> str:
+        # Only earlier and this stage's settings: a longer recipe does not invalidate stages that are finished.
         parts = [self.recipe.until(step).digest, self.data.digests(step), start.sha256 if start else None]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _network(self, start: Checkpoint | None) -> KGMLNetwork:
         torch.manual_seed(self.recipe.seed)
         network = new_network(self.data.sites.scalers) if start is None else start.network()
-        # cuDNN has its own recurrence.
+        # On CUDA, cuDNN brings a recurrence of its own.
         return network.to(self.device) if self.device != "cpu" else write_out(network)
 
     def _task(self, step: int, network: KGMLNetwork, data: CourseData) -> Task:
@@ -229,20 +238,20 @@ class Course:
 
 
 def _finished(path: Path, *, step: int, key: str) -> Checkpoint:
-    """Return the checkpoint of a stage that is done, if it is the one that would be trained."""
+    """Return the checkpoint of a finished stage, if it is the one that would be trained."""
     checkpoint = Checkpoint.load(path)
     stages = checkpoint.record.get("stages", [])
     if not stages or stages[-1].get("key") != key:
         raise RecipeError(
-            f"{path} is stage {step} of another recipe, of other data or from other weights; "
+            f"{path} is stage {step} of another recipe, of other data or from other first weights; "
             f"delete it, or write to another file"
         )
-    log.info("stage %d: done, %s", step, path)
+    log.info("stage %d: already finished, %s", step, path)
     return checkpoint
 
 
 def _origin(start: Checkpoint | None, record: StageRecord) -> str:
-    """Return where the weights come from, in words."""
+    """Return the origin of the weights, in words."""
     if record.step == 5:
         before = str(start.record.get("origin", "unknown")) if start else "random weights"
         return f"fine-tuned on the towers {', '.join(record.towers)}; before: {before}"

@@ -25,7 +25,7 @@ from model.training.trainer import Learn, Outcome
 
 
 class YearSample(NamedTuple):
-    """One calendar year at B sites: inputs, predictions and targets, normalised, and which sites count (0 or 1)."""
+    """One calendar year at B sites: normalised inputs, predictions and targets, and the mask of sites that count."""
 
     x_BTF: Tensor
     fluxes_BTO: Tensor
@@ -41,7 +41,7 @@ class YearSample(NamedTuple):
 
 
 def yield_and_ra_loss(sample: YearSample, *, pace: float) -> Tensor:
-    """Self-paced squared error of Ra and of yield (stage 1)."""
+    """Return the self-paced squared error of Ra plus that of yield (stage 1, L1)."""
     target_BT = sample.target_fluxes_BT3[..., 0]
     ra = squared_error(sample.fluxes_BTO[..., 0], target=target_BT, mask=sample.mask_BT).mean(1)
     yield_ = squared_error(sample.yield_B, target=sample.target_yield_B, mask=sample.mask_B)
@@ -49,7 +49,7 @@ def yield_and_ra_loss(sample: YearSample, *, pace: float) -> Tensor:
 
 
 def flux_loss(sample: YearSample, *, recipe: StageRecipe, scalers: Scalers) -> Tensor:
-    """Squared error of Ra, Rh and NEE, and the mass balance (stages 2 and 4)."""
+    """Return the squared error of Ra, Rh and NEE plus the weighted imbalances (stages 2 and 4, L2)."""
     mask_BT = sample.mask_BT
     error = flux_error(sample.fluxes_BTO, target_BT3=sample.target_fluxes_BT3, mask_BT=mask_BT)
     fluxes = physical_fluxes(sample.fluxes_BTO, scalers=scalers)
@@ -66,13 +66,13 @@ class Pretraining:
     ----------
     data
         Site sequences; the best epoch is chosen on the held-out years of training sites, as published, so that sites
-        held out whole stay independent.
+        that are held out entirely stay independent.
     checks
-        Of the responses of heterotrophic respiration, on the network's device.
+        Response checks of heterotrophic respiration, on the network's device.
     stage
-        Of the stage.
+        Recipe of the stage.
     batch_sites
-        Sites of a batch.
+        Number of sites in a batch.
     """
 
     def __init__(self, data: DataSet, *, checks: ResponseChecks, stage: StageRecipe, batch_sites: int) -> None:
@@ -84,7 +84,7 @@ class Pretraining:
         self.outputs = ("yield", "ra") if stage.step == 1 else ("ra", "rh", "nee")
 
     def train(self, network: KGMLNetwork, *, learn: Learn, epoch: int) -> Outcome:
-        """Train one epoch: per batch the response checks (from the second epoch on), then its years in order."""
+        """Train one epoch: for each batch the response checks (from the second epoch on), then its years in order."""
         forward: Forward = network.yield_and_ra if self.stage.step == 1 else network
         skill, losses = {name: RunningR2() for name in self.outputs}, []
         for sites in batches(len(self.training), size=self.batch_sites):
@@ -97,7 +97,7 @@ class Pretraining:
         return Outcome(sum(losses) / len(losses), {name: r2.value for name, r2 in skill.items()})
 
     def validate(self, network: KGMLNetwork) -> Outcome:
-        """Score the held-out years of training sites: the loss of the stage, over what is held out, and its checks."""
+        """Return the score of the held-out years of training sites: the loss of the stage plus that of its checks."""
         sample = _held_out(predict(network, self.held_out.x_NYTF), target=self.held_out, mask_NY=self.held_out_NY)
         skill = {name: RunningR2() for name in self.outputs}
         _count(sample, skill)
@@ -106,7 +106,7 @@ class Pretraining:
         return Outcome(loss, {name: r2.value for name, r2 in skill.items()})
 
     def response_loss(self, network: KGMLNetwork, check: int) -> Tensor:
-        """How much the magnitude of mean Rh falls along an input of the stage's checks."""
+        """Return the loss of a mean Rh whose magnitude falls along an input of the stage's checks (L3, L4)."""
         grid = self.grids[check]
         curve_J = mean_respiration(network, self.checks.x_NYTF, grid=grid, scalers=self.scalers)[:, 1]
         return self.stage.response_weight * rise(curve_J, step=grid.step)
@@ -126,7 +126,7 @@ class Pretraining:
 
 
 def batches(sites: int, *, size: int) -> list[Tensor]:
-    """Return all sites in random order, in batches of a size; the last one takes the remainder too, as published."""
+    """Return all sites in random order, in batches of a size; the last one also takes the remainder, as published."""
     order, count = torch.randperm(sites), max(sites // size, 1)
     return [order[i * size : None if i + 1 == count else (i + 1) * size] for i in range(count)]
 

@@ -1,7 +1,7 @@
-"""The GRU of PyTorch with its gradient written out: the same values, trained faster on a CPU.
+"""PyTorch's GRU with its gradient written out: the same values, trained faster on a CPU.
 
 PyTorch's own recurrence records a dozen operations for each day and adds each day's gradient to the weights. Here the
-backward pass computes all factors that do not depend on the recurrence for all days at once, keeps one small product
+backward pass computes all factors that do not depend on the recurrence for all days at once, leaves one small product
 per day, and sums the gradient of the weights in one product at the end. Small batches gain the most, about a half.
 
 Shape legend: T days, B samples, H hidden units, I inputs. Gates are stacked reset, update, new, as in PyTorch.
@@ -87,7 +87,7 @@ class WrittenOutGRU(nn.GRU):
 
 
 def write_out(network: KGMLNetwork) -> KGMLNetwork:
-    """Let every GRU of the network, in place, compute its gradient as above; weights and names stay."""
+    """Replace every GRU of the network, in place, by one with its gradient written out; weights and names stay."""
     for name, module in list(network.named_children()):
         if isinstance(module, nn.GRU):
             other = WrittenOutGRU(module.input_size, module.hidden_size, module.num_layers, batch_first=True)

@@ -1,4 +1,4 @@
-"""Scores of predictions against held-out targets, in physical units and reporting signs.
+"""Scores of predictions against held-out targets, in physical units and reporting signs; R2 in pieces.
 
 Shape legend: N sites, Y years, T days.
 """
@@ -35,7 +35,7 @@ class RunningR2:
         self._sums = torch.zeros(4, dtype=torch.float64)  # number, squared errors, targets, squared targets
 
     def add(self, prediction: Tensor, *, target: Tensor, mask: Tensor) -> None:
-        """Count the pairs where the mask is true."""
+        """Add the pairs whose mask is true."""
         kept = mask.bool().expand(prediction.shape)
         predicted, observed = prediction.detach()[kept].double(), target[kept].double()
         error = ((predicted - observed) ** 2).sum()
@@ -58,16 +58,16 @@ def score(prediction: Tensor, *, target: Tensor) -> Score:
 def held_out_scores(prediction: Prediction, *, target: Sequences, mask_NY: Tensor, scalers: Scalers) -> dict[str, Any]:
     """Return daily and annual scores of the masked site-years as JSON values.
 
-    Ra and Rh are positive, NEE is positive to the atmosphere [gC m-2 d-1 or gC m-2 yr-1]; yield and the change of
-    soil carbon, -NEE - yield, are in gC m-2 yr-1; the mean absolute imbalance is in gC m-2 d-1.
+    Ra and Rh are positive, NEE is positive to the atmosphere [g C m-2 d-1 or g C m-2 yr-1]; yield and the change of
+    soil carbon, -NEE - yield, are in g C m-2 yr-1; the mean absolute imbalance is in g C m-2 d-1.
     """
     predicted, observed = (
         physical_fluxes(fluxes_NYT3[mask_NY], scalers=scalers)
         for fluxes_NYT3 in (prediction.fluxes_NYT3, target.fluxes_NYT3)
     )
     gpp = target.x_NYTF[..., GPP][mask_NY] * scalers.outputs["gpp"].std + scalers.outputs["gpp"].mean
-    grain = scalers.outputs["yield"]
-    yields = [y_NY[mask_NY] * grain.std + grain.mean for y_NY in (prediction.yield_NY, target.yield_NY)]
+    scaler = scalers.outputs["yield"]
+    yields = [y_NY[mask_NY] * scaler.std + scaler.mean for y_NY in (prediction.yield_NY, target.yield_NY)]
     table = {"yield": score(yields[0], target=yields[1])}
     for i, (name, sign) in enumerate({"ra": -1, "rh": -1, "nee": 1}.items()):
         pair = sign * predicted[..., i], sign * observed[..., i]

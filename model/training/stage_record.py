@@ -1,4 +1,7 @@
-"""What a finished stage says of itself: settings, data, learning curve and scores, as JSON values."""
+"""Record of a finished stage: settings, data, learning curve and scores, as JSON values.
+
+Shape legend: N sites or site-years, Y years, T days.
+"""
 
 from __future__ import annotations
 
@@ -25,32 +28,32 @@ from model.training.trainer import Epoch
 
 @dataclass(frozen=True)
 class StageRecord:
-    """How one stage was trained.
+    """Provenance and scores of one stage.
 
     Attributes
     ----------
     step, name
-        Of the published sequence.
+        Number and name of the stage in the published sequence.
     key
-        Hash of all that decides the stage's weights: recipe up to this stage, data, first weights.
+        Hash of everything that decides the stage's weights: recipe up to this stage, data, first weights.
     settings
-        The stage's recipe.
+        Recipe of the stage.
     data
         Digest of each data set, by its name.
     split
-        What is held out, by the name of the data set.
+        Held-out part of each data set, by its name.
     start_sha256
         Digest of the checkpoint that the stage started from; None for random weights.
     best_epoch
-        Epoch whose weights were kept.
+        Number of the epoch whose weights were kept.
     curve
-        Every epoch.
+        Learning curve, one row for each epoch.
     scores
-        On held-out synthetic sites and years, with the weights kept.
+        Scores of the weights kept, on held-out synthetic sites and years.
     towers
-        On the test years of towers, by site and year (stage 5).
+        Scores on the test years of towers, by site and year (stage 5).
     git_revision, torch, threads, device
-        What it was trained with; other threads or devices change the last bits.
+        Software and hardware of the training; another number of threads or another device changes the last bits.
     """
 
     step: int
@@ -75,7 +78,7 @@ class StageRecord:
         return values
 
     def write(self, path: Path) -> None:
-        """Write the record as a JSON file, whole or not at all."""
+        """Write the record as a JSON file, which appears complete or not at all."""
         partial = path.with_name(f".{path.name}.partial")
         partial.write_text(json.dumps(self.as_json(), indent=1) + "\n")
         partial.replace(path)
@@ -84,8 +87,9 @@ class StageRecord:
 def site_scores(network: KGMLNetwork, *, data: DataSet) -> dict[str, Any]:
     """Return the scores on sites that training never saw and, under "held_out_years", on held-out years of others.
 
-    Each has the daily skill of "ra", "rh" and "nee", that of "yield", "annual" ones and the mass "balance". Only the
-    held-out years chose the best epoch; where no site is held out whole, they are all there is, as published.
+    Both have the daily skill of "ra", "rh" and "nee", that of "yield", the "annual" skill and the mass "balance". The
+    best epoch was chosen on the held-out years alone; without sites that are held out entirely, both are the same, as
+    published.
     """
     prediction, unseen_N1 = predict(network, data.validation.x_NYTF), data.unseen_N[:, None]
     held_out_NY = data.validation_mask_NY
@@ -108,7 +112,7 @@ def _scores(prediction: Prediction, *, data: DataSet, mask_NY: Tensor) -> dict[s
 
 
 def site_year_balance(gpp_NT: Tensor, *, fluxes_NT3: Tensor) -> Balance:
-    """Return the balance of site-years; physical, with the network's signs."""
+    """Return the balance of site-years from physical fluxes in the network's signs."""
     gpp, fluxes = (each.cpu().numpy()[:, None] for each in (gpp_NT, fluxes_NT3))
     nothing = np.full(gpp.shape[:2], np.nan, np.float32)
     return balance(Carbon.of_fluxes(gpp, fluxes_NYT3=fluxes, yield_NY=nothing))

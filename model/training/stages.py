@@ -1,6 +1,10 @@
-"""The five stages of training: what learns in each, and how fast.
+"""The five stages of training: the modules that are trained in each, and their learning rates.
 
-References: Liu et al. (2024), doi:10.1038/s41467-023-43860-5, table 1.
+Shape legend: B sites, T days, F features; the functions also take other leading axes.
+
+References
+----------
+Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5, table 1.
 """
 
 from __future__ import annotations
@@ -27,14 +31,14 @@ SOIL_CARBON = FEATURE_NAMES.index("TSOC")
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage trains.
+    """One stage of training.
 
     Attributes
     ----------
     name
-        For progress messages and records.
+        Name in progress messages and records.
     trainable
-        Modules that learn; all others are frozen.
+        Modules that are trained; all others are frozen.
     rising_respiration
         Inputs along which the magnitude of heterotrophic respiration must not fall.
     rising_yield
@@ -47,12 +51,12 @@ class Stage:
     rising_yield: tuple[int, ...] = ()
 
     def freeze(self, network: KGMLNetwork) -> None:
-        """Let only this stage's modules learn."""
+        """Leave only this stage's modules trainable."""
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name.split(".")[0] in self.trainable)
 
     def parameter_groups(self, network: KGMLNetwork, *, recipe: StageRecipe) -> list[dict[str, Any]]:
-        """Return the parameters that learn with their learning rates, as an optimiser takes them."""
+        """Return the trainable parameters with their learning rates, in the form that an optimiser takes."""
         return [
             {"params": list(module.parameters()), "lr": recipe.learning_rate * _rate_factor(name, recipe)}
             for name, module in network.named_children()
@@ -61,12 +65,13 @@ class Stage:
 
 
 def _rate_factor(module: str, recipe: StageRecipe) -> float:
-    """Relative learning rate: the shared GRU learns slowly in stage 3, heterotrophic respiration in stage 5."""
+    """Return the relative learning rate: lower for the shared GRU in stage 3 and for the Rh block in stage 5."""
     if recipe.step == 3 and module in BASIS:
         return recipe.basis_factor
     return recipe.rh_factor if recipe.step == 5 and module in RH_HEAD else 1.0
 
 
+# The names stand in the records of checkpoints.
 STAGES: Mapping[int, Stage] = {
     1: Stage("yield and Ra, synthetic", (*BASIS, *YIELD_HEAD, *RA_HEAD)),
     2: Stage("Ra, Rh and NEE, synthetic", FLUX_HEADS, (SOIL_CARBON,)),
@@ -84,18 +89,18 @@ def set_dropout(network: KGMLNetwork, share: float) -> None:
 
 
 def physical_gpp(x_BTF: Tensor, *, scalers: Scalers) -> Tensor:
-    """GPP in gC m-2 d-1 from normalised inputs; any leading axes."""
+    """Return GPP [g C m-2 d-1] from normalised inputs; any leading axes."""
     scaler = scalers.features[GPP]
     return x_BTF[..., GPP] * scaler.std + scaler.mean
 
 
 def physical_fluxes(fluxes_BT3: Tensor, *, scalers: Scalers) -> Tensor:
-    """Ra, Rh, NEE in gC m-2 d-1 with the network's signs, from normalised ones; any leading axes."""
+    """Return Ra, Rh and NEE [g C m-2 d-1] in the network's signs from normalised ones; any leading axes."""
     outputs = [scalers.outputs[name] for name in ("ra", "rh", "nee")]
     return torch.stack([fluxes_BT3[..., i] * scaler.std + scaler.mean for i, scaler in enumerate(outputs)], -1)
 
 
 def physical_yield(yield_B: Tensor, *, scalers: Scalers) -> Tensor:
-    """Yield in gC m-2 yr-1 from normalised ones; any shape."""
+    """Return yield [g C m-2 yr-1] from normalised values of any shape."""
     scaler = scalers.outputs["yield"]
     return yield_B * scaler.std + scaler.mean

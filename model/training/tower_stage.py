@@ -1,4 +1,4 @@
-"""Stage 5: Ra, Rh and NEE, from flux towers, without losing the responses that were learned before.
+"""Stage 5: Ra, Rh and NEE, from flux towers, while the responses learned before are preserved.
 
 Shape legend: Y years, T days, F features, J levels of an input.
 """
@@ -32,12 +32,13 @@ from model.training.stages import SOIL_CARBON, physical_fluxes, physical_gpp
 from model.training.trainer import Learn, Outcome
 
 CORRELATION, SOIL_CORRELATION, SOIL_CARBON_R2 = 0.8, 0.9, 0.99
-"""How closely responses to weather, crop, GPP and year, to soil, and Rh's to soil carbon must keep to those before."""
+"""Thresholds of L9, as published: correlation with the earlier response to weather, crop, GPP and year; to soil; and R2
+of the response of Rh to soil carbon."""
 
 
 @dataclass(frozen=True)
 class TowerData:
-    """A tower, and which of its years train, validate and test."""
+    """A tower and the division of its years into training, validation and test."""
 
     tower: TowerSet
     training: tuple[int, ...]
@@ -45,13 +46,13 @@ class TowerData:
     test: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the split."""
+        """Return the years of each part."""
         return {name: list(getattr(self, name)) for name in ("training", "validation", "test")}
 
 
 @dataclass(frozen=True)
 class TowerRun:
-    """Predictions beside observations of one tower, physical, with the network's signs [g C m-2 d-1]."""
+    """Predictions and observations at one tower, physical [g C m-2 d-1]; predicted fluxes have the network's signs."""
 
     gpp_YT: Tensor
     fluxes_YT3: Tensor
@@ -61,7 +62,7 @@ class TowerRun:
 
     @property
     def predicted_reco_YT(self) -> Tensor:
-        """Ecosystem respiration, positive."""
+        """Predicted ecosystem respiration, positive."""
         return -self.fluxes_YT3[..., :2].sum(-1)
 
     def at(self, chosen_Y: Tensor) -> TowerRun:
@@ -77,13 +78,13 @@ class TowerStage:
     towers
         Towers and their splits.
     network
-        As it comes from stage 4: its response curves are those to keep.
+        Network after stage 4, whose response curves are preserved.
     scalers
-        Of the network.
+        Scalers of the network.
     checks
         Sequences and the grids of all inputs.
     stage
-        Of the stage.
+        Recipe of the stage.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class TowerStage:
             self.references_J2 = [self._curve(network, i) for i in range(len(checks.grids))]
 
     def train(self, network: KGMLNetwork, *, learn: Learn, epoch: int) -> Outcome:
-        """Train one epoch: one step over all towers; from the second epoch on, one per input to keep its response."""
+        """Train one epoch: one step over all towers; from the second epoch on, one step per input for its response."""
         skill, losses = _running(), []
         for data in self.towers:
             run = self._run(network, data.tower.observing(data.training))
@@ -114,7 +115,7 @@ class TowerStage:
         return Outcome(loss, {name: r2.value for name, r2 in skill.items()})
 
     def validate(self, network: KGMLNetwork) -> Outcome:
-        """Score the validation years: squared errors of Reco and NEE, winter not apart, and the mass balance."""
+        """Return the score of the validation years: squared errors of Reco, winter not apart, and NEE; mass balance."""
         skill, losses = _running(), []
         for data in self.towers:
             run = self._run(network, data.tower.observing(data.validation))
@@ -124,7 +125,7 @@ class TowerStage:
         return Outcome(sum(losses) / len(losses), {name: r2.value for name, r2 in skill.items()})
 
     def response_loss(self, network: KGMLNetwork, check: int) -> Tensor:
-        """How far the responses of Ra and Rh to an input have moved from those before the stage."""
+        """Return the loss of responses of Ra and Rh to an input that differ from those before the stage (L9)."""
         feature = self.checks.grids[check].feature
         curve_J2, reference_J2 = self._curve(network, check), self.references_J2[check]
         threshold = SOIL_CORRELATION if feature >= SOIL.start else CORRELATION

@@ -1,4 +1,10 @@
-"""The training loop of one stage: epochs, the best network kept, and a run that goes on where it was killed."""
+"""The training loop of one stage: epochs, the best network kept, and a run that resumes where it was killed.
+
+After each epoch, all state of the loop is written to the progress file: weights, the best weights so far, their running
+mean, optimiser, schedule, learning curve and the state of the random number generators. The file is written under
+another name and renamed, so that a killed process leaves the state after the last complete epoch. A resumed run repeats
+the interrupted epoch with the same random numbers and ends, on the CPU, with the same weights bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +30,20 @@ from model.training.stages import STAGES, set_dropout
 log = logging.getLogger(__name__)
 
 Learn = Callable[[Tensor], float]
-"""One step of the optimiser on a loss; returns the loss."""
+"""Function that takes one step of the optimiser on a loss and returns the loss."""
 Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one pass over data gave.
+    """Result of one pass over data.
 
     Attributes
     ----------
     loss
         Mean over the steps of training, or the score by which the best epoch is chosen.
     r2
-        Of each output that the stage fits, over all that counted.
+        R2 of each output of the stage, over all pairs that count.
     """
 
     loss: float
@@ -45,7 +51,7 @@ class Outcome:
 
     @property
     def mean_r2(self) -> float:
-        """Mean over the outputs."""
+        """Mean R2 over the outputs."""
         return sum(self.r2.values()) / len(self.r2)
 
     def __str__(self) -> str:
@@ -76,28 +82,28 @@ class Epoch:
 
 @dataclass
 class Progress:
-    """Where a stage stands."""
+    """State of a stage between two epochs."""
 
     epoch: int = 0  # finished epochs
     best_epoch: int = 0
     best_score: float = math.inf
     best: Weights = field(default_factory=dict)  # weights after the best epoch
-    average: Weights = field(default_factory=dict)  # running mean of the weights that learn
+    average: Weights = field(default_factory=dict)  # running mean of the trainable weights
     curve: list[Epoch] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class ProgressFile:
-    """Where progress is kept, whose it is, and the seed of the stage's random numbers.
+    """File of a stage's progress, the key of the run that it belongs to, and the seed of the stage's random numbers.
 
     Attributes
     ----------
     path
-        Written whole after each epoch.
+        File that is replaced after each epoch.
     key
-        Hash of all that decides the stage's result: recipe, data, first weights.
+        Hash of everything that decides the stage's result: recipe, data, first weights.
     seed
-        Of dropout and of the order of the batches.
+        Seed of dropout and of the order of the batches.
     """
 
     path: Path
@@ -111,13 +117,13 @@ class Trainer:
     Parameters
     ----------
     network
-        Starts with the weights of the stage before, on its device.
+        Network with the weights of the stage before, on its device.
     task
-        Data and losses.
+        Data and losses of the stage.
     recipe
-        Of the stage.
+        Recipe of the stage.
     file
-        Progress of the same key is continued, on the CPU to the same weights bit by bit.
+        Progress file; progress of the same key is resumed.
 
     Raises
     ------
@@ -133,13 +139,14 @@ class Trainer:
         self.optimizer = Adam(stage.parameter_groups(network, recipe=recipe))
         self.schedule = StepLR(self.optimizer, recipe.decay_epochs, recipe.decay)
         self.progress = Progress()
-        # Each stage has its own seed, so that it ends with the same weights alone as after the stages before it.
+        # Each stage has a seed of its own, so that it ends with the same weights whether or not the same process ran
+        # earlier stages.
         torch.manual_seed(file.seed)
         if file.path.exists():
             self._resume()
 
     def run(self) -> list[Epoch]:
-        """Train what is left and return the learning curve; the network ends with its best weights.
+        """Train the remaining epochs and return the learning curve; the network ends with its best weights.
 
         Raises
         ------
@@ -170,7 +177,7 @@ class Trainer:
         if not math.isfinite(validation.loss):
             raise RecipeError(
                 f"stage {self.recipe.step}, epoch {progress.epoch}: the validation score is {validation.loss}, "
-                f"training diverged at learning_rate {self.recipe.learning_rate:g}; lower it"
+                f"training diverged at learning_rate {self.recipe.learning_rate:g}; lower it in the recipe"
             )
         if validation.loss < progress.best_score:
             progress.best_epoch, progress.best_score, progress.best = progress.epoch, validation.loss, weights
@@ -196,7 +203,11 @@ class Trainer:
                 mean.lerp_(parameter, 1 - self.recipe.average_decay)
 
     def _validate(self) -> tuple[Weights, Outcome]:
-        """Return the weights that stand for this epoch, and their score."""
+        """Return the weights that represent this epoch, and their score.
+
+        These are the running means of the trainable weights where the recipe averages them. Training continues from the
+        last weights, not from the means.
+        """
         last = copy.deepcopy(self.network.state_dict())
         weights = {**last, **{name: mean.clone() for name, mean in self.progress.average.items()}}
         self.network.load_state_dict(weights)
@@ -226,21 +237,22 @@ class Trainer:
         state: dict[str, Any] = torch.load(self.file.path, map_location=device, weights_only=True)
         if state["key"] != self.file.key:
             raise RecipeError(
-                f"{self.file.path} is the progress of another recipe, of other data or from other weights; "
+                f"{self.file.path} is the progress of another recipe, of other data or from other first weights; "
                 f"delete it, or write to another file"
             )
         self.network.load_state_dict(state["network"])
         self.progress = Progress(**state["progress"], curve=[_epoch(row) for row in state["curve"]])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        # The random state comes last, after everything that could draw numbers.
         torch.set_rng_state(state["random"][0].cpu())
         if len(state["random"]) > 1:
             torch.cuda.set_rng_state(state["random"][1].cpu())
-        log.info("stage %d: goes on after epoch %d", self.recipe.step, self.progress.epoch)
+        log.info("stage %d: resumes after epoch %d", self.recipe.step, self.progress.epoch)
 
 
 def _random_state() -> list[Tensor]:
-    """Return the state of the generators of the CPU and, where there is one, the GPU."""
+    """Return the states of the random number generators of the CPU and, if there is one, of the GPU."""
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
 
 

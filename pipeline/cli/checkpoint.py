@@ -21,7 +21,7 @@ def import_(
     scalers: Annotated[Path, typer.Option(help="JSON: features (19 x [mean, std]), gpp, ra, rh, nee, yield, residue")],
     output: Annotated[Path, typer.Option("-o", "--output", help="checkpoint to write")],
 ) -> None:
-    """Turn published weights into a checkpoint; nothing in the file is run."""
+    """Import published weights as a checkpoint; no code in the file is run."""
     from model.checkpoint import Checkpoint, CheckpointError, read_published
     from pipeline.console import console
 
@@ -30,7 +30,7 @@ def import_(
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{scalers}: not a readable JSON file of scalers ({error})") from None
     if not isinstance(raw, dict):
-        raise CheckpointError(f"{scalers}: holds a {type(raw).__name__}, not an object with features, gpp, ra, ...")
+        raise CheckpointError(f"{scalers}: holds a {type(raw).__name__} and not an object with features, gpp, ra, ...")
     record = {"origin": f"imported from {file.name}"}
     checkpoint = Checkpoint.from_published(read_published(file), raw, record=record)
     checkpoint.save(output)
@@ -39,10 +39,10 @@ def import_(
 
 @app.command()
 def ensemble(
-    files: Annotated[list[Path], typer.Argument(help="2 or more checkpoints, trained on the same data")],
+    files: Annotated[list[Path], typer.Argument(help="2 or more checkpoints that were trained on the same data")],
     output: Annotated[Path, typer.Option("-o", "--output", help="checkpoint to write")],
 ) -> None:
-    """Join checkpoints to one, which maps their mean and the spread of the annual products."""
+    """Combine checkpoints into an ensemble; maps are its mean, with the standard deviation of the annual products."""
     from model.checkpoint import Checkpoint
     from pipeline.console import console
 
@@ -55,10 +55,10 @@ def ensemble(
 
 @app.command()
 def inspect(
-    file: Annotated[Path | None, typer.Argument(help="checkpoint; the one that ships if absent")] = None,
+    file: Annotated[Path | None, typer.Argument(help="checkpoint; the shipped default if absent")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print all metadata as JSON")] = False,
 ) -> None:
-    """Print what a checkpoint is and where it comes from."""
+    """Print size, scalers, provenance and scores of a checkpoint."""
     from model.checkpoint import Checkpoint
     from model.shipped import checkpoint_file
     from pipeline.console import console
@@ -87,15 +87,15 @@ def _table(path: Path, checkpoint: Checkpoint) -> Any:
     stages = checkpoint.record.get("stages", [])
     for stage in stages:
         table.add_row(f"stage {stage['step']}", _stage_line(stage))
-    told = ("stages", "recipe", "scores") if stages else ()  # in the lines above, and in full as JSON
+    shown = ("stages", "recipe", "scores") if stages else ()  # in the lines above, and in full as JSON
     for key, value in checkpoint.record.items():
-        if key not in told:
+        if key not in shown:
             table.add_row(key, value if isinstance(value, str) else json.dumps(value))
     return table
 
 
 def _stage_line(stage: Mapping[str, Any]) -> str:
-    """Say in a line how a stage was trained and how well it does on synthetic sites held out."""
+    """Return name, epochs and R2 on held-out synthetic sites of a stage in one line."""
     scores = stage["scores"]
     known = {name: scores[name]["r2"] for name in ("yield", "ra", "rh", "nee")}
     skill = ", ".join(f"{name} {'-' if r2 is None else format(r2, '.3f')}" for name, r2 in known.items())

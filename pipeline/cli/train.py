@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    pass
-
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="what to train, on what and how long: a TOML file")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="checkpoint to write; each stage's lies beside it")],
+    recipe: Annotated[Path, typer.Argument(help="training recipe, a TOML file: data, stages and their length")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="checkpoint to write; those of the stages are written beside it")
+    ],
     stage: Annotated[
-        int | None, typer.Option(help="train only this stage, from the checkpoint of the one before")
+        int | None, typer.Option(help="train only this stage, from the checkpoint of the stage before")
     ] = None,
-    start: Annotated[Path | None, typer.Option(help="checkpoint that the first stage starts from")] = None,
-    towers: Annotated[Path | None, typer.Option(help="folder of the tower data that the recipe names")] = None,
-    device: Annotated[str, typer.Option(help="cpu, or cuda")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="threads of PyTorch; another number changes the last bits")] = 1,
+    start: Annotated[
+        Path | None, typer.Option(help="checkpoint from which the first stage starts; random weights if absent")
+    ] = None,
+    towers: Annotated[Path | None, typer.Option(help="folder of the tower files named in the recipe")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    threads: Annotated[
+        int, typer.Option(min=1, help="threads of PyTorch; another number changes the last bits of the weights")
+    ] = 1,
 ) -> None:
-    """Train a network through the stages of a recipe; killed at any moment, the same command goes on.
+    """Train a network through the stages of a recipe; after an interruption, the same command resumes.
 
-    Stage N leaves OUTPUT.stageN.safetensors and its record OUTPUT.stageN.json; finished stages are not trained again.
+    Stage N writes OUTPUT.stageN.safetensors and its record OUTPUT.stageN.json; finished stages are not trained again.
     """
     import torch
 
@@ -35,7 +38,7 @@ def train(
     from pipeline.training.course import course_data
 
     if device != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"device {device}: PyTorch finds no CUDA device; leave --device out to train on the CPU")
+        raise UserError(f"device {device}: PyTorch finds no CUDA device; omit --device to train on the CPU")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)
     plan = read_recipe(recipe)

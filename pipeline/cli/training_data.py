@@ -9,14 +9,14 @@ import typer
 
 
 def training_data(
-    recipe: Annotated[Path, typer.Argument(help="a training recipe, TOML")],
+    recipe: Annotated[Path, typer.Argument(help="training recipe, a TOML file")],
     output: Annotated[Path, typer.Option("-o", "--output", help="folder to write to")],
 ) -> None:
-    """Write what a recipe trains on as files: sites in the published layout, county yields in the form of NASS.
+    """Write the simulated data of a recipe: sites in the published layout, county yields as a QuickStats export.
 
-    sites.safetensors holds the sites, those held out last; another recipe reads it by `file` in its section [data]. Of
-    a recipe with counties, county_points.safetensors holds their points and county_yields.csv their yields, as a
-    QuickStats export whose every row says SYNTHETIC.
+    sites.safetensors holds the sites, held-out ones last; another recipe reads it with `file` in its section [data]. If
+    the recipe has counties, county_points.safetensors holds their points and county_yields.csv their yields, with
+    SYNTHETIC as the state in every row.
     """
     from model.recipe.training import read_recipe
     from pipeline.console import console

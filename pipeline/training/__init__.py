@@ -1,4 +1,4 @@
-"""Files that a training reads and writes, and the commands' view of its course.
+"""Training data from recipes and from users' files, for the commands `train` and `training-data`.
 
 Public modules: course, files.
 May import: errors, site, sources, years, model.

@@ -1,4 +1,4 @@
-"""The data of a training recipe: simulated sites and counties, and the towers that a user has."""
+"""The data of a training recipe: simulated sites and counties, and the user's towers."""
 
 from __future__ import annotations
 
@@ -22,23 +22,26 @@ from pipeline.training.files import read_tower_set, write_county_yields
 
 
 def course_data(recipe: Recipe, *, steps: Sequence[int], towers: Path | None) -> Callable[[], CourseData]:
-    """Return what makes the data of some stages; files are read at once, so that a fault shows before hours of work.
+    """Return a function that makes the data of some stages.
+
+    Files are read at once, so that a fault shows before hours of simulation and training; simulations run on call.
 
     Parameters
     ----------
     recipe, steps
-        What is trained.
+        Recipe, and numbers of the stages to train.
     towers
-        Folder of the files that the recipe's towers name.
+        Folder of the files named by the recipe's towers.
 
     Raises
     ------
     UserError
-        If stage 5 is among the stages and the folder is not given, or a file is not what it should be.
+        If stage 5 is among the stages and the folder is not given, or a file cannot be used.
     DataSetError
         If the recipe's file of sequences cannot be read.
     """
-    seed, observed = recipe.seed_of_data, tuple(_tower(tower, towers) for tower in recipe.towers) if 5 in steps else ()
+    seed = recipe.seed_of_data
+    observed = tuple(_tower(tower, towers) for tower in recipe.towers) if 5 in steps else ()
     of_file = synthetic_data(recipe.data, seed=seed) if recipe.data.file else None
 
     def make() -> CourseData:
@@ -53,31 +56,33 @@ def _counties(recipe: CountyRecipe, *, seed: int) -> CountyData:
 
 
 def recipe_counties(recipe: CountyRecipe, *, seed: int) -> CountySet:
-    """Return the counties of a recipe, simulated."""
-    # Another seed than the sites': counties must not repeat their weather and soils.
+    """Return the simulated counties of a recipe."""
+    # With another seed than the sites, whose weather and soils the counties must not repeat.
     years = np.arange(recipe.first_year, recipe.last_year + 1)
     return simulate_counties(seed + 1000, draw=CountyDraw(recipe.counties, recipe.points, years))
 
 
 def _tower(recipe: TowerRecipe, folder: Path | None) -> TowerData:
     if folder is None:
-        raise UserError(f"stage 5 learns from {recipe.tower}; name the folder of tower data with --towers")
+        raise UserError(f"stage 5 learns from {recipe.tower}; give the folder of tower data with --towers")
     files = TowerFiles(folder / recipe.weather, folder / recipe.soil, folder / recipe.tower)
-    lacking = [str(path) for path in files if not path.exists()]
-    if lacking:
+    missing = [str(path) for path in files if not path.exists()]
+    if missing:
         raise UserError(
-            f"stage 5: missing {', '.join(lacking)}; put them there, or leave the tower's section out of the recipe"
+            f"stage 5: missing {', '.join(missing)}; add these files, or remove the tower's section from the recipe"
         )
     tower = read_tower_set(files, crop=recipe.crop, years=recipe.years)
-    wanted = {*recipe.training_years, *recipe.validation_years, *recipe.test_years}
-    absent = sorted(wanted - set(tower.years.tolist()))
+    used = {*recipe.training_years, *recipe.validation_years, *recipe.test_years}
+    absent = sorted(used - set(tower.years.tolist()))
     if absent:
-        raise UserError(f"{recipe.tower}: the recipe uses {absent[0]}, its years are {recipe.years}")
+        raise UserError(
+            f"{recipe.tower}: the recipe uses {absent[0]}, which is not in its years, {recipe.years}; extend them"
+        )
     return TowerData(tower, recipe.training_years, recipe.validation_years, recipe.test_years)
 
 
 def write_training_data(recipe: Recipe, folder: Path) -> list[Path]:
-    """Write the recipe's sites and, where it has counties, their points and their yields; return the paths.
+    """Write the recipe's sites and, if it has counties, their points and yields; return the paths of the files.
 
     Raises
     ------

@@ -1,11 +1,11 @@
-"""Training data from files that users have: runs of *ecosys*, flux towers, county yields of NASS QuickStats.
+"""Training data from users' files: runs of *ecosys*, flux towers, county yields of NASS QuickStats.
 
-What is read becomes the records of `model.data.records`: physical units, the network's signs, years of 365 days.
+All are read into the records of `model.data.records`: physical units, the network's signs, years of 365 days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
@@ -44,21 +44,21 @@ ECOSYS_SOIL = {
     "TCEC": "CEC_cmol_kg",
 }
 ECOSYS_OTHER = ("weather_year", "cycle", "doy", "crop", "GPP", "Ra", "Rh", "NEE", "harvest_C")
-BALANCE_LIMIT = 1e-3  # of GPP - Ra - Rh + NEE in a run [gC m-2 d-1]; printed to five decimals
+BALANCE_LIMIT = 1e-3  # of GPP - Ra - Rh + NEE in a run [g C m-2 d-1]; printed to five decimals
 MAX_YEAR_WITHOUT_GPP = 0.5  # share of a year's days whose input GPP may be an assumed 0
 
 
 def read_ecosys_run(daily: Path, *, soil: Path) -> SiteSequences:
     """Return an *ecosys* run as one sequence for each cycle of its weather, all of the same weather years.
 
-    Split it by year, never by sequence: the cycles share their weather. Grain is the carbon harvested in the year; the
-    366th day of leap years is dropped.
+    Split it by year, never by sequence, because the cycles share their weather. Yield is the carbon harvested in the
+    year; the 366th day of leap years is dropped.
 
     Raises
     ------
     UserError
-        If a column is missing, a cycle lacks a day or weather year, a crop is neither maize nor soybean, or the carbon
-        balance is open.
+        If a column, day or weather year is missing, a crop is neither maize nor soybean, or the carbon balance does not
+        close.
     """
     columns = {*ECOSYS_OTHER, *ECOSYS_CLIMATE.values(), *(name for pair in ECOSYS_LOWEST.values() for name in pair)}
     run = _table(daily, columns)
@@ -66,44 +66,44 @@ def read_ecosys_run(daily: Path, *, soil: Path) -> SiteSequences:
     cycles, years = (np.unique(kept[name]) for name in ("cycle", "weather_year"))
     expected = pd.MultiIndex.from_product([cycles, years, range(1, DAYS + 1)])
     if not expected.equals(pd.MultiIndex.from_frame(kept[["cycle", "weather_year", "doy"]])):
-        raise UserError(f"{daily}: not every cycle has each day of {years[0]}-{years[-1]} once; give the whole run")
+        raise UserError(f"{daily}: not every cycle has each day of {years[0]}-{years[-1]} once; give the complete run")
     _check_run(kept, place=daily)
     shape = (len(cycles), len(years), DAYS)
     x = _ecosys_inputs(kept, soil=_table(soil, ECOSYS_SOIL.values()).iloc[0])
     fluxes = np.stack([-kept["Ra"], -kept["Rh"], kept["NEE"]], axis=-1)
-    grain = run.groupby(["cycle", "weather_year"])["harvest_C"].sum().to_numpy()
+    harvest = run.groupby(["cycle", "weather_year"])["harvest_C"].sum().to_numpy()
     return SiteSequences(
         x.reshape(*shape, -1).astype(np.float32),
         fluxes.reshape(*shape, 3).astype(np.float32),
-        grain.reshape(shape[:2]).astype(np.float32),
+        harvest.reshape(shape[:2]).astype(np.float32),
         years.astype(np.int64),
         tuple(f"{daily.stem}, cycle {cycle}" for cycle in cycles),
         f"synthetic: a run of the process model ecosys, {daily.name}",
     )
 
 
-def _table(path: Path, columns: object) -> pd.DataFrame:
-    wanted = sorted(str(name) for name in columns)  # type: ignore[attr-defined]
+def _table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
+    needed = sorted(columns)
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a readable CSV file ({error})") from None
-    absent = [name for name in wanted if name not in table]
+    absent = [name for name in needed if name not in table]
     if absent or table.empty:
         raise UserError(f"{path}: {'no rows' if table.empty else f'missing column {absent[0]}'}; give ecosys output")
-    return table[wanted]
+    return table[needed]
 
 
 def _check_run(run: pd.DataFrame, *, place: Path) -> None:
     unknown = sorted(set(run["crop"]) - set(CROP_NAMES))
     if unknown:
-        raise UserError(f"{place}: crop {unknown[0]!r} is neither of {', '.join(CROP_NAMES)}")
+        raise UserError(f"{place}: crop {unknown[0]!r} is not one of {', '.join(CROP_NAMES)}")
     opening = (run["GPP"] - run["Ra"] - run["Rh"] + run["NEE"]).abs()
     unbalanced = ~(opening < BALANCE_LIMIT)  # also where a flux is missing
     if unbalanced.any():
         raise UserError(
-            f"{place}: GPP - Ra - Rh + NEE is missing or above {BALANCE_LIMIT:g} gC m-2 d-1 on {unbalanced.sum():,} "
-            f"days, the largest {opening.max():g}; give respiration positive, NEE positive to the atmosphere, no gaps"
+            f"{place}: |GPP - Ra - Rh + NEE| is missing or above {BALANCE_LIMIT:g} g C m-2 d-1 on {unbalanced.sum():,} "
+            f"days, at most {opening.max():g}; give respiration positive, NEE positive to the atmosphere, no gaps"
         )
 
 
@@ -118,21 +118,21 @@ def _ecosys_inputs(run: pd.DataFrame, *, soil: pd.Series) -> NDArray[np.float64]
 def read_tower_set(
     files: TowerFiles, *, crop: str, years: str, partitioning: Partitioning = "NT", min_qc: float = MIN_QC
 ) -> TowerSet:
-    """Return a tower's years with its weather and soil, as `pipeline.site.tower` joins them.
+    """Return a tower's years with its weather and soil, joined by `pipeline.site.tower`.
 
     Parameters
     ----------
     files
-        Weather, soil and tower.
+        Files of weather, soil and tower.
     crop, years
-        As "corn" or "2001=corn,2002=soybean", and "2001-2004". A year may begin before the tower: see `tower_set`.
+        "corn" or "2001=corn,2002=soybean", and "2001-2004". A year may begin before the record: see `tower_set`.
     partitioning, min_qc
-        As `read_tower` and `tower_set` take them.
+        Arguments of `read_tower` and `tower_set`.
 
     Raises
     ------
     UserError
-        For what `parse_year_range`, `parse_crops`, the readers and `tower_set` refuse.
+        If `parse_year_range`, `parse_crops`, a reader or `tower_set` refuses its input.
     """
     crops = parse_crops(crop, parse_year_range(years, place="years"))
     weather, tower = daily_weather(files.weather), read_tower(files.tower, partitioning=partitioning)
@@ -142,17 +142,17 @@ def read_tower_set(
 def tower_set(
     weather: pd.DataFrame, *, soil: pd.Series, tower: Tower, crops: Mapping[int, int], min_qc: float = MIN_QC
 ) -> TowerSet:
-    """Return the years of `crops`; days unfit to be scored are masked, and a GPP that is missing is 0, as published.
+    """Return the years of `crops`; days that cannot be scored are masked, and missing GPP is 0, as published.
 
     Parameters
     ----------
     weather, soil, tower, crops, min_qc
-        As `pipeline.site.tower.tower_site` takes them.
+        Arguments of `pipeline.site.tower.tower_site`.
 
     Raises
     ------
     UserError
-        If a year has no GPP on more than `MAX_YEAR_WITHOUT_GPP` of its days, and for what `tower_site` refuses.
+        If a year has no GPP on more than `MAX_YEAR_WITHOUT_GPP` of its days, or `tower_site` refuses its input.
     """
     dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
     assumed = tower.on(dates).without_gpp
@@ -165,6 +165,7 @@ def tower_set(
     product = tower.on(dates).days["gpp_product"].mask(assumed, 0.0)
     given = replace(tower, days=tower.on(dates).days.assign(gpp_product=product))
     site = tower_site(weather, soil=soil, tower=given, crops=crops, min_qc=min_qc)
+    # The notes enter the digest of the data, and with it the key under which a training resumes.
     note = f"{int(assumed.sum()):,} days before, after or between the tower's record are given a GPP of 0 and masked."
     return _tower_set(site, origin=" ".join([*tower.on(dates).notes(min_qc), note]))
 
@@ -186,22 +187,24 @@ def _tower_set(site: SiteInputs, *, origin: str) -> TowerSet:
 
 
 def county_table(counties: CountySet) -> pd.DataFrame:
-    """Return the observed yields, a row per county, year and crop: fips, year, crop, yield_gc_m2 [g C m-2 yr-1]."""
+    """Return the observed yields, one row per county, year and crop: fips, year, crop, yield_gc_m2 [g C m-2 yr-1]."""
     index = pd.MultiIndex.from_product([counties.fips, counties.years, CROPS], names=["fips", "year", "crop"])
     observed = pd.Series(counties.observed_CYK.ravel().astype(np.float64), index, name="yield_gc_m2")
     return observed.dropna().reset_index()
 
 
 def write_county_yields(path: Path, counties: CountySet) -> None:
-    """Write the yields of simulated counties as a QuickStats export whose state is called SYNTHETIC.
+    """Write the yields of simulated counties as a QuickStats export with the state SYNTHETIC.
 
     Raises
     ------
     UserError
-        If the counties are not called synthetic by their origin: real ones keep their own files.
+        If the origin of the counties is not synthetic: yields of a survey must not be written as simulated ones.
     """
     if not counties.origin.startswith("synthetic"):
-        raise UserError(f"{path}: yields of {counties.origin!r} are not synthetic and are not written as a survey")
+        raise UserError(
+            f"{path}: yields of {counties.origin!r} are not synthetic and cannot be written as simulated ones"
+        )
     names = pd.DataFrame(
         {"state": "synthetic", "county": [f"synthetic {fips[2:]}" for fips in counties.fips]}, index=list(counties.fips)
     )
@@ -209,19 +212,19 @@ def write_county_yields(path: Path, counties: CountySet) -> None:
 
 
 def with_county_yields(counties: CountySet, yields: CountyYields) -> CountySet:
-    """Return the counties with the yields of a survey as their observations, NaN where it has none.
+    """Return the counties with the yields of a survey as their observations; NaN where it has none.
 
     Raises
     ------
     UserError
-        If the survey has none of the counties and years.
+        If the survey has none of these counties and years.
     """
     index = pd.MultiIndex.from_product([counties.fips, counties.years, CROPS])
     observed = yields.table.set_index(["fips", "year", "crop"])["yield_gc_m2"].reindex(index)
     if observed.isna().all():
         raise UserError(
             f"none of {len(counties)} counties ({counties.fips[0]}, ...) has a yield in {counties.years[0]}-"
-            f"{counties.years[-1]}; the survey has {yields.table['fips'].nunique()} counties"
+            f"{counties.years[-1]}; the survey has {yields.table['fips'].nunique()} counties, export these ones"
         )
     return replace(counties, observed_CYK=observed.to_numpy(np.float32).reshape(counties.observed_CYK.shape))
 
@@ -233,17 +236,17 @@ class YieldLevel:
     Attributes
     ----------
     source, crop
-        Where they come from; 1 corn, 5 soybean.
+        Source of the yields; code of the crop, 1 corn or 5 soybean.
     values, counties
         Number of county-years and of counties.
     mean
-        Over all values.
+        Mean over all values.
     between_counties
-        Standard deviation of the counties' means.
+        Standard deviation of the means of the counties.
     between_years
-        Standard deviation of the values about their county's mean.
+        Standard deviation of the values about the mean of their county.
     worst_year
-        Least mean of a year, relative to the mean.
+        Lowest mean of a year, relative to the mean over all values.
     """
 
     source: str
@@ -263,21 +266,21 @@ def yield_levels(table: pd.DataFrame, *, source: str) -> tuple[YieldLevel, ...]:
 
 
 def _level(rows: pd.DataFrame, *, crop: int, source: str) -> YieldLevel:
-    grain = rows["yield_gc_m2"]
-    by_county = grain.groupby(rows["fips"])
+    yields = rows["yield_gc_m2"]
+    by_county = yields.groupby(rows["fips"])
     return YieldLevel(
         source=source,
         crop=crop,
         values=len(rows),
         counties=by_county.ngroups,
-        mean=float(grain.mean()),
+        mean=float(yields.mean()),
         between_counties=float(by_county.mean().std(ddof=0)),
-        between_years=float((grain - by_county.transform("mean")).std(ddof=0)),
-        worst_year=float(grain.groupby(rows["year"]).mean().min() / grain.mean()),
+        between_years=float((yields - by_county.transform("mean")).std(ddof=0)),
+        worst_year=float(yields.groupby(rows["year"]).mean().min() / yields.mean()),
     )
 
 
 def level_table(levels: tuple[YieldLevel, ...]) -> pd.DataFrame:
-    """Return levels as a table, one row each, to be read side by side."""
+    """Return levels as a table, one row each."""
     names = [field.name for field in fields(YieldLevel)]
     return pd.DataFrame([astuple(level) for level in levels], columns=names)

@@ -60,7 +60,7 @@ def test_the_digest_covers_weights_and_scalers(state_dict: dict[str, Tensor], sc
         ),
         (
             lambda tensors: tensors["densor_Rh.bias"].fill_(float("nan")),
-            "densor_Rh.bias holds values that are not finite",
+            "densor_Rh.bias has values that are not finite",
         ),
         (lambda tensors: tensors.update({"attn.0.bias": 3}), "attn.0.bias is a int"),
     ],
@@ -114,7 +114,7 @@ def _rewritten(path: Path, change: Any) -> Path:
     [
         (lambda metadata: metadata["features"].reverse(), "position 0 holds TCEC, the network expects RADN"),
         (lambda metadata: metadata["scalers"].update(ra=[0, 3]), "altered"),
-        (lambda metadata: metadata.pop("scalers"), "metadata is not complete"),
+        (lambda metadata: metadata.pop("scalers"), "incomplete metadata"),
         (lambda metadata: metadata.update(format="other-2"), "format 'other-2'"),
     ],
 )
@@ -188,7 +188,7 @@ def test_an_ensemble_returns_from_its_file_with_each_members_network(tmp_path: P
     for network, member in zip(loaded.networks(), members, strict=True):
         assert not network.training
         assert torch.equal(network(x_BTF).fluxes_BT3, member.network()(x_BTF).fluxes_BT3)
-    with pytest.raises(CheckpointError, match="ensemble of 3 is no single network"):
+    with pytest.raises(CheckpointError, match="ensemble of 3 networks and not a single one"):
         loaded.network()
 
 
@@ -198,7 +198,7 @@ def test_the_digest_of_an_ensemble_covers_each_member_and_their_order(scalers: d
     assert len(digests | {one.sha256}) == 4
 
 
-def test_single_checkpoints_bear_no_members_name(scalers: dict[str, Any]) -> None:
+def test_tensors_of_a_single_network_have_no_prefix(scalers: dict[str, Any]) -> None:
     checkpoint = single(0, scalers)
     assert len(checkpoint) == 1
     assert len(checkpoint.networks()) == 1
@@ -209,9 +209,9 @@ def test_an_ensemble_is_made_of_alike_single_checkpoints(scalers: dict[str, Any]
     one, two = single(0, scalers), single(1, scalers | {"ra": (0.5, 2.1)})
     with pytest.raises(CheckpointError, match="member 1 has other scalers"):
         Checkpoint.ensemble([one, two])
-    with pytest.raises(CheckpointError, match="2 or more single checkpoints, not of 1"):
+    with pytest.raises(CheckpointError, match="2 or more checkpoints of single networks, and not 1"):
         Checkpoint.ensemble([one])
-    with pytest.raises(CheckpointError, match="2 or more single checkpoints"):
+    with pytest.raises(CheckpointError, match="2 or more checkpoints of single networks"):
         Checkpoint.ensemble([one, Checkpoint.ensemble([one, single(2, scalers)])])
 
 
@@ -223,7 +223,7 @@ def test_an_ensemble_is_made_of_alike_single_checkpoints(scalers: dict[str, Any]
         (lambda name: name.replace("member1.attn.0.bias", "member1.attn.1.bias"), "missing tensor attn.0.bias"),
     ],
 )
-def test_a_file_whose_members_are_not_whole_is_refused(
+def test_an_ensemble_with_an_incomplete_member_is_refused(
     tmp_path: Path, scalers: dict[str, Any], change: Callable[[str], str], message: str
 ) -> None:
     ensemble = Checkpoint.ensemble([single(0, scalers), single(1, scalers)])

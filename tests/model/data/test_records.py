@@ -137,10 +137,10 @@ def cut(raw: dict[str, Any], name: str, index: Any) -> dict[str, Any]:
         (lambda raw: cut(raw, "FIPS_ref", slice(2)), r"FIPS_ref has shape \(2,\)"),
         (lambda raw: cut(raw, "X_scaler", slice(9)), r"X_scaler has shape \(9, 2\), not \(12, 2\)"),
         (lambda raw: raw | {"X_scaler": raw["X_scaler"] * [1, 0]}, "deviation not above 0"),
-        (lambda raw: raw | {"X": "many"}, "X is a str that holds no numbers"),
+        (lambda raw: raw | {"X": "many"}, "X is a str without numbers"),
         (lambda raw: raw | {"X_scaler": raw["X_scaler"] + 1}, "Crop_Type holds"),
         (lambda raw: raw | {"Xsp": raw["Xsp"] * float("nan")}, "inputs .*TBKDS.* not finite"),
-        (lambda raw: raw | {"FIPS_ref": [None] * 3}, "FIPS_ref is no list of county codes"),
+        (lambda raw: raw | {"FIPS_ref": [None] * 3}, "FIPS_ref must be a list of county codes"),
         (
             lambda raw: raw | {"X": torch.where(torch.arange(12) == 10, torch.nan, raw["X"])},
             "X holds values of Rh",
@@ -174,7 +174,7 @@ def test_absent_truncated_and_foreign_files_are_refused(tmp_path: Path, sequence
         read_published_layout(tmp_path / "a.sav")
 
 
-@pytest.mark.parametrize(("key", "message"), [("first_year", "metadata is not complete"), ("format", "not of format")])
+@pytest.mark.parametrize(("key", "message"), [("first_year", "incomplete metadata"), ("format", "not of format")])
 def test_a_file_of_ours_without_all_of_its_metadata_is_refused(
     tmp_path: Path, sequences: SiteSequences, key: str, message: str
 ) -> None:
@@ -226,7 +226,7 @@ def test_the_digest_covers_values_years_and_names(sequences: SiteSequences) -> N
 
 
 def test_sequences_that_do_not_fit_together_are_refused(sequences: SiteSequences) -> None:
-    with pytest.raises(DataSetError, match="not consecutive"):
+    with pytest.raises(DataSetError, match="must be consecutive"):
         replace(sequences, years=np.array([2004, 2006]))
     with pytest.raises(DataSetError, match=r"yield_NY has shape \(3, 1\), not \(3, 2\)"):
         replace(sequences, yield_NY=sequences.yield_NY[:, :1])
@@ -276,7 +276,7 @@ def test_a_tower_observes_chosen_years_and_runs_through_all(sequences: SiteSeque
 
 def test_a_tower_with_a_gap_that_is_not_masked_to_zero_is_refused(sequences: SiteSequences) -> None:
     tower = tower_set(sequences)
-    with pytest.raises(DataSetError, match="nee_YT has values that are not finite"):
+    with pytest.raises(DataSetError, match="nee_YT is not finite everywhere"):
         replace(tower, nee_YT=np.full_like(tower.nee_YT, np.nan))
 
 
@@ -299,7 +299,7 @@ def test_years_are_held_out_of_all_sites_alike() -> None:
     assert split.training_NY.tolist() == [[True, True, False, True, True, False]] * 2
     assert split.as_json()["held_out_years"] == {"0": [2003, 2006], "1": [2003, 2006]}
     for impossible in ([2007], range(2001, 2007)):
-        with pytest.raises(DataSetError, match="hold out some of them, not all"):
+        with pytest.raises(DataSetError, match="hold out some of these years, not all"):
             split_years(np.arange(2001, 2007), sites=2, held_out=list(impossible))
 
 
@@ -333,7 +333,7 @@ def test_either_origin_trains(tmp_path: Path) -> None:
 
 
 def test_a_split_of_other_data_is_refused(sequences: SiteSequences) -> None:
-    with pytest.raises(DataSetError, match="split is of"):
+    with pytest.raises(DataSetError, match="the split has the shape"):
         divide(sequences, split=split_sites(1, years=sequences.years, sites=2, held_out=HeldOut(1)))
     with pytest.raises(DataSetError, match="holds out every site-year or none"):
         divide(sequences, split=split_sites(1, years=sequences.years, sites=3, held_out=HeldOut(0)))

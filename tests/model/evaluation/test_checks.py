@@ -22,7 +22,7 @@ def test_curves_that_rise_or_stay_pass() -> None:
         "yield does not fall as GPP rises",
     ]
     assert all(one.holds for one in found)
-    assert found[2].found == "mean yield goes from 10 to 300 g C m-2 yr-1 over 3 levels"
+    assert found[2].found == "mean yield runs from 10 to 300 g C m-2 yr-1 over 3 levels"
 
 
 @pytest.mark.parametrize(("output", "check"), [("rh", "Rh"), ("grain", "yield")])
@@ -34,7 +34,7 @@ def test_a_curve_that_falls_anywhere_fails_and_says_where(output: str, check: st
     }
     (fault,) = [one for one in found if not one.holds]
     assert fault.check.startswith(check)
-    assert fault.found.endswith("it falls in 1 steps, most by 0.2 between 10 and 20")
+    assert fault.found.endswith("it falls in 1 steps, most (0.2) between 10 and 20")
 
 
 def test_other_inputs_are_not_judged() -> None:
@@ -53,7 +53,7 @@ def test_yields_must_lie_between_nothing_and_half_of_gpp() -> None:
     assert (bounds.negative, bounds.above, bounds.within) == (2, 2, pytest.approx(0.2))
     verdict = yield_verdict(bounds)
     assert not verdict.holds
-    assert verdict.found.startswith("1 of 5 site-years; 2 at or below 0, 2 too high")
+    assert verdict.found.startswith("within in 1 of 5 site-years; 2 at or below 0, 2 too high")
 
 
 def test_crops_that_failed_are_counted_apart() -> None:

@@ -13,13 +13,13 @@ import model.experiments.run as experiments
 from model.data.records import DAYS, SiteSequences
 from model.data.sites import output_scalers, simulate_sites
 from model.experiments.baselines import FitSample
-from model.experiments.observed_world import changed_world, extreme_years, observed
+from model.experiments.perturbed_truth import extreme_years, observed, perturbed
 from model.experiments.rows import read_rows
 from model.experiments.run import (
     KGML,
     PURE_ML,
     Cell,
-    Laboratory,
+    ExperimentData,
     Variant,
     WithoutGPP,
     cells,
@@ -59,7 +59,7 @@ def test_committed_experiment_recipes_are_read(path: Path) -> None:
 
 
 def test_the_observed_world_has_other_rates_and_a_closed_balance(sequences: SiteSequences) -> None:
-    truth = changed_world(sequences, world=WORLD)
+    truth = perturbed(sequences, world=WORLD)
     np.testing.assert_allclose(truth.fluxes_NYT3[..., 1], 0.75 * sequences.fluxes_NYT3[..., 1], rtol=1e-6)
     np.testing.assert_allclose(truth.yield_NY, 0.85 * sequences.yield_NY, rtol=1e-6)
     seen = observed(truth, world=WORLD, seed=1)
@@ -132,8 +132,8 @@ def test_a_network_without_gpp_answers_alike_for_any_gpp() -> None:
 
 
 def test_samples_grow_by_adding_sites_and_extreme_years_never_train(recipe: ExperimentRecipe, tmp_path: Path) -> None:
-    laboratory = Laboratory(recipe, tmp_path)
-    held_out = laboratory.held_out(Cell(KGML, 2), "extreme-years")
+    data = ExperimentData(recipe, tmp_path)
+    held_out = data.held_out(Cell(KGML, 2), "extreme-years")
     extreme, ordinary = held_out["extreme years"], held_out["ordinary years"]
     assert extreme.any()
     assert not (extreme & ordinary).any()
@@ -141,12 +141,11 @@ def test_samples_grow_by_adding_sites_and_extreme_years_never_train(recipe: Expe
     assert not (extreme | ordinary)[recipe.pool_sites :].any()
     for experiment in ("leave-years-out", "leave-sites-out"):
         parts = [
-            laboratory.held_out(Cell(KGML, 2, i), experiment)[fold.name]
-            for i, fold in enumerate(folds(experiment, recipe))
+            data.held_out(Cell(KGML, 2, i), experiment)[fold.name] for i, fold in enumerate(folds(experiment, recipe))
         ]
         assert (sum(part[: recipe.pool_sites].astype(int) for part in parts) == 1).all()
         assert not any(part[recipe.pool_sites :].any() for part in parts)
-    assert laboratory.held_out(Cell(KGML, 2), "ablation") == {}
+    assert data.held_out(Cell(KGML, 2), "ablation") == {}
     masks = []
 
     def capture(*_: object, data: experiments.FitData, **__: object) -> None:
@@ -155,7 +154,7 @@ def test_samples_grow_by_adding_sites_and_extreme_years_never_train(recipe: Expe
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiments, "fit", capture)
         for size in (1, 2):
-            laboratory.trained(Cell(PURE_ML, size), without_NY=extreme)
+            data.trained(Cell(PURE_ML, size), without_NY=extreme)
     assert [mask.any(1).sum() for mask in masks] == [1, 2]
     assert not (masks[0] & ~masks[1]).any()
     assert not any((mask & extreme).any() for mask in masks)

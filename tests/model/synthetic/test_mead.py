@@ -43,7 +43,7 @@ def mead(folder: Path, *, crops: list[int], irrigation: float = 0.0) -> Simulati
 
 
 def monthly(run: Simulation) -> pd.DataFrame:
-    """Mean daily fluxes by month, gC m-2 d-1."""
+    """Mean daily fluxes by month, g C m-2 d-1."""
     fluxes = {"gpp": run.gpp, "ra": run.ra, "rh": run.rh, "nee": run.nee, "reco": run.ra + run.rh}
     table = pd.DataFrame({name: values[:, 0] for name, values in fluxes.items()}, index=pd.DatetimeIndex(run.dates))
     return table.groupby(table.index.month).mean()

@@ -90,7 +90,7 @@ def runs() -> dict[str, Simulation]:
     free = farmed()
     free_runs = simulated([free, drought_of(free), free.cropped(CORN), drought_of(free.cropped(CORN))])
     held = replace(free, gpp=free_runs[0].gpp)
-    fertile = replace(free.management, fertility=free.management.fertility * 1.3)
+    fertile = replace(free.management, management_factor=free.management.management_factor * 1.3)
     scenarios = {
         "held": held,
         "fertile": replace(held, management=fertile),
@@ -112,7 +112,7 @@ def runs() -> dict[str, Simulation]:
 
 
 def rise(runs: dict[str, Simulation], first: str, *, to: str, flux: str = "rh") -> float:
-    """Rise of the mean daily flux from one scenario to another, gC m-2 d-1."""
+    """Rise of the mean daily flux from one scenario to another, g C m-2 d-1."""
     return float(getattr(runs[to], flux).mean() - getattr(runs[first], flux).mean())
 
 
@@ -143,7 +143,7 @@ def test_ra_is_a_share_of_production_as_published(runs: dict[str, Simulation]) -
 def test_rh_without_crops_and_its_rise_to_the_most_productive_fields_are_as_published(
     runs: dict[str, Simulation],
 ) -> None:
-    """Published from 0 to 30 gC m-2 on every day of the year, which no field produces; here up to twice its own."""
+    """Published from 0 to 30 g C m-2 on every day of the year, which no field produces; here up to twice its own."""
     assert within_a_factor_of_two(float(runs["fallow"].rh.mean()), 0.57)
     assert within_a_factor_of_two(rise(runs, "fallow", to="lush"), 1.67 - 0.57)
 

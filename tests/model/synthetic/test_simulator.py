@@ -117,7 +117,7 @@ def test_given_production_is_taken_for_the_simulated_one(midwest: Midwest) -> No
 
 
 def test_production_of_other_days_is_refused(midwest: Midwest) -> None:
-    with pytest.raises(SyntheticInputError, match="production is of"):
+    with pytest.raises(SyntheticInputError, match="production has the shape"):
         simulate(midwest.weather, soils=midwest.soils, management=midwest.management, gpp=np.zeros((365, SITES)))
 
 
@@ -144,12 +144,12 @@ def test_a_third_of_the_fields_grow_each_rotation() -> None:
 
 
 def test_management_of_other_years_is_refused(midwest: Midwest) -> None:
-    with pytest.raises(SyntheticInputError, match="management is of"):
+    with pytest.raises(SyntheticInputError, match="management has the shape"):
         simulate(midwest.weather, soils=midwest.soils, management=draw_management(1, years=[2001], sites=SITES))
 
 
 def test_soils_of_other_sites_are_refused(midwest: Midwest) -> None:
-    with pytest.raises(SyntheticInputError, match="soils are of"):
+    with pytest.raises(SyntheticInputError, match="soils have the shape"):
         simulate(midwest.weather, soils=draw_soils(1, sites=2), management=midwest.management)
 
 

@@ -113,7 +113,7 @@ def test_years_with_a_gap_are_refused() -> None:
 
 
 def test_weather_of_half_a_year_is_refused(weather: Weather) -> None:
-    with pytest.raises(SyntheticInputError, match="whole calendar years"):
+    with pytest.raises(SyntheticInputError, match="give complete years"):
         replace(weather, dates=weather.dates[:180])
 
 

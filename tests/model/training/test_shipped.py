@@ -1,4 +1,4 @@
-"""The checkpoint that ships: what it says of itself, and its skill on simulations that neither trained nor chose it."""
+"""The shipped checkpoint: its record, and its skill on simulations that it was not trained or chosen on."""
 
 from __future__ import annotations
 

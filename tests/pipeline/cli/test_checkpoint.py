@@ -36,5 +36,5 @@ def test_one_checkpoint_is_no_ensemble(untrained: Checkpoint, tmp_path: Path) ->
         app, ["ensemble", str(tmp_path / "a.safetensors"), "-o", str(tmp_path / "b.safetensors")]
     )
     assert isinstance(result.exception, CheckpointError)
-    assert "2 or more single checkpoints" in str(result.exception)
+    assert "2 or more checkpoints of single networks" in str(result.exception)
     assert not (tmp_path / "b.safetensors").exists()

@@ -67,13 +67,13 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_stage_5_without_towers_is_refused_before_anything_is_trained() -> None:
     recipe = read_recipe(RECIPES / "us-ne1.toml")
-    with pytest.raises(UserError, match=r"stage 5 learns from fluxnet/.*; name the folder of tower data with --towers"):
+    with pytest.raises(UserError, match=r"stage 5 learns from fluxnet/.*; give the folder of tower data with --towers"):
         course_data(recipe, steps=(5,), towers=None)
 
 
 def test_all_files_of_a_tower_that_are_absent_are_named(tmp_path: Path) -> None:
     recipe = read_recipe(RECIPES / "paper.toml")
-    with pytest.raises(UserError, match=r"missing .*mead-weather, .*mesoil, .*FLX_US-Ne1.*csv; put them there"):
+    with pytest.raises(UserError, match=r"missing .*mead-weather, .*mesoil, .*FLX_US-Ne1.*csv; add these files"):
         course_data(recipe, steps=(5,), towers=tmp_path)
 
 
@@ -100,4 +100,4 @@ def test_a_stage_is_trained_from_the_one_before_and_inspect_shows_its_scores(tmp
     command = [sys.executable, "-m", "pipeline.cli", "checkpoint", "inspect", str(output), "--json"]
     shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert shown["scores"]["stage3"]["ra"]["r2"] == record["scores"]["ra"]["r2"]
-    assert "stage 3: done" in train(tmp_path / "tiny.toml", "-o", output, "--stage", 3, expect=0)
+    assert "stage 3: already finished" in train(tmp_path / "tiny.toml", "-o", output, "--stage", 3, expect=0)

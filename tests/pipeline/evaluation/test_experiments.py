@@ -76,7 +76,7 @@ def test_rows_survive_their_file_and_other_columns_are_refused(tmp_path: Path) -
     assert list(read_rows(tmp_path / "a.csv")) == draws()
     old = (tmp_path / "a.csv").read_text().replace("nee_rmse", "nee_error", 1)
     (tmp_path / "a.csv").write_text(old)
-    with pytest.raises(RecipeError, match=r"a\.csv has not the columns recipe, .*delete it"):
+    with pytest.raises(RecipeError, match=r"a\.csv does not have the columns recipe, .*delete it"):
         list(read_rows(tmp_path / "a.csv"))
 
 

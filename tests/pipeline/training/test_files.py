@@ -175,13 +175,13 @@ def test_the_ecosys_run_is_two_cycles_of_six_balanced_weather_years(ecosys: tupl
     [
         (lambda run: run.drop(columns="Rh"), "missing column Rh"),
         (lambda run: run.drop(index=500), "not every cycle has each day of 2001-2006"),
-        (lambda run: run.assign(NEE=-run["NEE"]), r"above 0.001 gC m-2 d-1 on 4,3\d\d days"),
-        (lambda run: run.assign(GPP=run["GPP"].where(run.index != 9)), "above 0.001 gC m-2 d-1 on 1 days"),
+        (lambda run: run.assign(NEE=-run["NEE"]), r"above 0.001 g C m-2 d-1 on 4,3\d\d days"),
+        (lambda run: run.assign(GPP=run["GPP"].where(run.index != 9)), "above 0.001 g C m-2 d-1 on 1 days"),
         (lambda run: run.replace({"crop": {"soybean": "rice"}}), "crop 'rice'"),
         (lambda run: run.iloc[:0], "no rows"),
     ],
 )
-def test_a_run_that_is_not_whole_is_refused(
+def test_an_incomplete_or_unbalanced_run_is_refused(
     ecosys: tuple[Path, Path], tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], message: str
 ) -> None:
     change(pd.read_csv(ecosys[0])).to_csv(tmp_path / "run.csv", index=False)

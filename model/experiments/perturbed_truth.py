@@ -1,4 +1,6 @@
-"""A world that is observed: the simulator with other rates, errors of observation, and its extreme years.
+"""The truth of experiments: the simulator with perturbed rates, its observation with errors, and its extreme years.
+
+Pre-training on the simulator helps in this world and is not enough, as it is with *ecosys* and the real one.
 
 Shape legend: N sites, Y years, T days.
 """
@@ -14,8 +16,8 @@ from model.features import CORN, GPP, SOYBEAN
 from model.recipe.experiments import WorldRecipe
 
 
-def changed_world(simulated: SiteSequences, *, world: WorldRecipe) -> SiteSequences:
-    """Return what happens in a world of other rates, NEE closing the balance."""
+def perturbed(simulated: SiteSequences, *, world: WorldRecipe) -> SiteSequences:
+    """Return simulations with the rates of respiration and yield perturbed; NEE closes the balance."""
     ra, rh = world.ra * simulated.fluxes_NYT3[..., 0], world.rh * simulated.fluxes_NYT3[..., 1]
     nee = -(simulated.x_NYTF[..., GPP] + ra + rh)
     fluxes_NYT3 = np.stack([ra, rh, nee], -1).astype(np.float32)
@@ -23,24 +25,27 @@ def changed_world(simulated: SiteSequences, *, world: WorldRecipe) -> SiteSequen
 
 
 def observed(truth: SiteSequences, *, world: WorldRecipe, seed: int) -> SiteSequences:
-    """Return a world as towers and surveys see it: with errors, the same in Reco and in NEE."""
+    """Return the truth as towers and surveys observe it, with errors."""
     rng = np.random.default_rng(seed)
+    # Ra and Rh share one error, and NEE closes the balance: a tower's NEE and Reco err together.
     factor_NYT = _error(rng, truth.fluxes_NYT3.shape[:3], cv=world.flux_error)
     ra, rh = (truth.fluxes_NYT3[..., i] * factor_NYT for i in (0, 1))
     nee = -(truth.x_NYTF[..., GPP] + ra + rh)
-    grain = truth.yield_NY * _error(rng, truth.yield_NY.shape, cv=world.grain_error)
-    return replace(truth, fluxes_NYT3=np.stack([ra, rh, nee], -1).astype(np.float32), yield_NY=grain)
+    yield_NY = truth.yield_NY * _error(rng, truth.yield_NY.shape, cv=world.grain_error)
+    return replace(truth, fluxes_NYT3=np.stack([ra, rh, nee], -1).astype(np.float32), yield_NY=yield_NY)
 
 
 def _error(rng: np.random.Generator, shape: tuple[int, ...], *, cv: float) -> Floats:
+    """Return lognormal factors of mean 1 with a coefficient of variation."""
     variance = np.log1p(cv**2)
     return np.exp(rng.normal(-variance / 2, np.sqrt(variance), shape)).astype(np.float32)
 
 
 def extreme_years(truth: SiteSequences, *, deviations: float) -> Booleans:
-    """(N, Y) whether a yield lies beyond so many standard deviations from its crop's trend at its site.
+    """Return which yields (N, Y) lie beyond a number of standard deviations from their crop's trend at their site.
 
-    The trend is linear over all sites of the crop, the level that of the site, the deviation that of the crop.
+    The trend is linear and common to all sites of the crop, the level that of the site, and the standard deviation that
+    of the crop's residuals.
     """
     extreme_NY = np.zeros(truth.yield_NY.shape, dtype=bool)
     for crop in (CORN, SOYBEAN):

@@ -10,7 +10,7 @@ import pytest
 from model.features import CORN, SOYBEAN
 from model.synthetic.crop import (
     CORN_SPECIES,
-    CropDay,
+    CropForcing,
     Plant,
     Season,
     bare,
@@ -27,22 +27,22 @@ from model.synthetic.decomposition import (
     POOLS,
     SURFACE,
     Litter,
+    abiotic_factor,
     add_litter,
     bury,
     decompose,
     disturb,
-    environment,
     initial_pools,
+    temperature_response,
     turnover_of,
-    warmth_effect,
 )
-from model.synthetic.soil_water import moist
+from model.synthetic.soil_water import field_capacity_state
 from model.synthetic.soils import Soils, draw_soils
 
 BOTH = np.array([CORN, SOYBEAN])
 SEASON = Season(species_of(BOTH), requirement=np.array([1500.0, 1500.0]), efficiency=np.ones(2))
 LITTER = Litter(*(np.full(2, value) for value in (300.0, 100.0, 20.0)))
-MILD = CropDay(*(np.full(2, value) for value in (22.0, 16.0, 10.0, 1.0, 1.0)))
+MILD = CropForcing(*(np.full(2, value) for value in (22.0, 16.0, 10.0, 1.0, 1.0)))
 
 
 def plant(thermal_time: float) -> Plant:
@@ -118,7 +118,7 @@ def test_a_sown_field_is_bare_until_emergence() -> None:
 def test_decomposition_conserves_carbon_and_respires(soils: Soils) -> None:
     pools = add_litter(initial_pools(soils), litter=LITTER, metabolic_share=0.4)
     assert pools.sum(0) - initial_pools(soils).sum(0) == pytest.approx(420.0)
-    decay = decompose(pools, turnover=turnover_of(soils), effect=np.ones((POOLS, 2)))
+    decay = decompose(pools, turnover=turnover_of(soils), factor=np.ones((POOLS, 2)))
     assert decay.pools.sum(0) + decay.rh == pytest.approx(pools.sum(0), abs=1e-9)
     assert np.all(decay.rh > 0)
 
@@ -135,19 +135,21 @@ def test_transfers_between_pools_leave_a_share_to_respire(soils: Soils) -> None:
     assert np.all((passed_on > 0) & (passed_on < 1))
 
 
-def test_the_environment_is_best_in_warm_moist_soil(soils: Soils) -> None:
-    wet = moist(soils)._replace(residue=np.full(2, 3.0))
-    best = environment(wet, temperature=np.full((7, 2), 25.0), soils=soils)
-    cold = environment(wet, temperature=np.full((7, 2), 5.0), soils=soils)
+def test_decomposition_is_fastest_in_warm_moist_soil(soils: Soils) -> None:
+    wet = field_capacity_state(soils)._replace(residue=np.full(2, 3.0))
+    best = abiotic_factor(wet, temperature=np.full((7, 2), 25.0), soils=soils)
+    cold = abiotic_factor(wet, temperature=np.full((7, 2), 5.0), soils=soils)
     dry = wet._replace(layers=wet.layers * 0.3, residue=np.zeros(2))
     assert np.all(cold < 0.3 * best)
-    assert np.all(environment(dry, temperature=np.full((7, 2), 25.0), soils=soils) < 0.7 * best)
+    assert np.all(abiotic_factor(dry, temperature=np.full((7, 2), 25.0), soils=soils) < 0.7 * best)
 
 
-def test_litter_on_the_ground_feels_its_own_rain_and_the_uppermost_layer_alone(soils: Soils) -> None:
+def test_litter_on_the_ground_responds_to_its_own_rain_and_the_uppermost_layer_alone(soils: Soils) -> None:
     warm_top = np.repeat([[25.0], [5.0], [5.0], [5.0], [5.0], [5.0], [5.0]], 2, axis=1)
-    wet = environment(moist(soils)._replace(residue=np.full(2, 3.0)), temperature=warm_top, soils=soils)
-    dry = environment(moist(soils), temperature=warm_top, soils=soils)
+    wet = abiotic_factor(
+        field_capacity_state(soils)._replace(residue=np.full(2, 3.0)), temperature=warm_top, soils=soils
+    )
+    dry = abiotic_factor(field_capacity_state(soils), temperature=warm_top, soils=soils)
     assert wet[SURFACE] == pytest.approx(1.0)
     assert np.all(dry[SURFACE] < 0.3)
     assert np.array_equal(wet[SURFACE.stop :], dry[SURFACE.stop :])
@@ -155,7 +157,7 @@ def test_litter_on_the_ground_feels_its_own_rain_and_the_uppermost_layer_alone(s
 
 
 def test_warmth_doubles_to_quadruples_decomposition_from_5_to_15_degc_and_ends_it_in_deep_frost() -> None:
-    cold, cool, reference, frozen = warmth_effect(np.array([5.0, 15.0, 25.0, -30.0]))
+    cold, cool, reference, frozen = temperature_response(np.array([5.0, 15.0, 25.0, -30.0]))
     assert 2 < cool / cold < 4
     assert reference == pytest.approx(1.0)
     assert frozen < 0.01
@@ -184,5 +186,5 @@ def test_sandy_soil_respires_more_of_its_active_carbon_than_clay() -> None:
     soils = replace(base, sand=np.array([850.0, 50.0]), silt=np.array([100.0, 350.0]), ph=np.full(2, 6.5))
     pools = np.zeros((POOLS, 2))
     pools[ACTIVE] = 100.0
-    rh = decompose(pools, turnover=turnover_of(soils), effect=np.ones((POOLS, 2))).rh
+    rh = decompose(pools, turnover=turnover_of(soils), factor=np.ones((POOLS, 2))).rh
     assert rh[0] > 2 * rh[1]

@@ -341,7 +341,7 @@ def test_stages_one_by_one_end_with_the_weights_of_a_whole_run_and_say_how(data:
 
 def test_a_stage_without_the_one_before_it_is_refused(data: DataSet, tmp_path: Path) -> None:
     course = Course(RECIPE, lambda: CourseData(data), tmp_path / "out.safetensors")
-    with pytest.raises(RecipeError, match="stage 2 starts from it, and it is absent; train stage 1 first"):
+    with pytest.raises(RecipeError, match="is absent, and stage 2 starts from it; train stage 1 first"):
         course.run(2)
     with pytest.raises(RecipeError, match="no stage 3; it has 1, 2, 4"):
         course.run(3)
