@@ -1,11 +1,11 @@
-"""Peak memory of a worker beside what `agcarbon plan` projects, each block in a process of its own.
+"""Peak memory of a worker compared with the projection of `agcarbon plan`, each block in a separate process.
 
     python -m benchmarks.memory [--edge 48 120 240] [--batch 128] [--years 1 5] [--members 1 3] [--tiles 1]
 
 A block is run as a worker runs it: inputs from an inputs store, results into a fork of the cube, every cell of the
-tile modelled. The peak is VmHWM of the process, which holds PyTorch, Dask's worker and all else that a worker holds,
-under the settings of the C library that the run gives its workers. Blocks begin with the spin-up, or (`--go-on`) with
-the state of an earlier year, and store the state of their last year.
+tile modelled. The peak is VmHWM of the process, with PyTorch and all other libraries of a worker, under the settings of
+the C library that a run gives its workers. Blocks begin with the spin-up, or (`--resume`) with the state of an earlier
+year, and store the state of their last year.
 
 The network runs in full on the first and the last batch of each year; the batches between take its result from a
 thousandth of the arithmetic, into arrays of the same size. `--in-full` runs it on all, at an hour for the largest tile.
@@ -83,9 +83,9 @@ class Measured:
 
 def measure(case: Case, folder: Path) -> Measured:
     """Prepare a cube in a folder, unless it is there, and run one block, each in a process of its own."""
-    from pipeline.cluster.executor import _CLUSTER
+    from pipeline.cluster.dask import CLUSTER_CONFIG, MALLOC
 
-    of_workers = {name.rpartition(".")[2]: value for name, value in _CLUSTER.items() if ".MALLOC_" in name}
+    of_workers = {name.rpartition(".")[2]: value for name, value in CLUSTER_CONFIG.items() if name.startswith(MALLOC)}
     place = folder / f"edge{case.edge}-members{case.members}-tiles{case.tiles}"
     environment = {**os.environ, **of_workers, "OMP_NUM_THREADS": "1", "ICECHUNK_LOG": "error"}
     for step in ("prepare", "block"):
@@ -133,7 +133,7 @@ def prepare(case: Case, folder: Path) -> None:
     write_inputs(job, Fields(), years=years)
     whole = np.ones((case.edge, case.edge), bool)
     mask = TileMask(whole, np.ones(whole.size, np.uint8))
-    with transaction(repository.create(job.run_file.stores.cube), "structure") as root:
+    with transaction(repository.create(job.stores.cube), "structure") as root:
         layout.create(root, job.identity)
         for tile in job.domain.tiles:
             layout.write_mask(root, tile, mask)
@@ -178,7 +178,7 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     job = Job.open(folder / "run.toml")
     execution = job.run_file.execution.model_copy(update={"batch_cells": case.batch})
     job = Job(job.path, job.run_file.model_copy(update={"execution": execution}), job.region)
-    context = context_of(job, open_inputs(job.run_file.stores.inputs))
+    context = context_of(job, open_inputs(job.stores.inputs))
     first = FIRST_YEAR if case.spin_up else FIRST_YEAR + 1
     years = tuple(range(first, first + case.years))
     prints = (Fingerprint(("00" * 16,) * len(COMPONENTS)),) * case.years
@@ -226,10 +226,10 @@ def main() -> None:
     parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
     for name, default in (("edge", [48, 120, 240]), ("batch", [128]), ("years", [1, 5]), ("members", [1, 3])):
         parser.add_argument(f"--{name}", type=int, nargs="+", default=default)
-    parser.add_argument("--tiles", type=int, default=1, help="run so many tiles, one after the other")
-    parser.add_argument("--go-on", action="store_true", help="from the state of an earlier year")
+    parser.add_argument("--tiles", type=int, default=1, help="number of tiles to run, one after the other")
+    parser.add_argument("--resume", action="store_true", help="from the state of an earlier year")
     parser.add_argument("--in-full", action="store_true")
-    parser.add_argument("--folder", type=Path, help="keeps the inputs for another time")
+    parser.add_argument("--folder", type=Path, help="folder that keeps the inputs for later measurements")
     given = parser.parse_args()
     if given.step:
         step, case, place = given.step
@@ -238,7 +238,7 @@ def main() -> None:
     folder = given.folder or Path(tempfile.mkdtemp(prefix="memory-"))
     print("edge batch years members   projected    measured   ratio")
     for edge, batch, years, members in product(given.edge, given.batch, given.years, given.members):
-        case = Case(edge, batch, years, members, given.tiles, not given.go_on, given.in_full)
+        case = Case(edge, batch, years, members, given.tiles, not given.resume, given.in_full)
         found = measure(case, folder)
         sizes = f"{found.projected / 2**20:7.0f} MiB {found.peak / 2**20:7.0f} MiB"
         print(f"{edge:4} {batch:5} {years:5} {members:7} {sizes} {found.ratio:7.2f}", flush=True)

@@ -1,11 +1,11 @@
-"""What a run costs beside computing: a hundred thousand tile-years of the Midwest, each of which takes next to nothing.
+"""The cost of a run beside its computations: a hundred thousand tile-years of the Midwest that compute nothing.
 
     python -m benchmarks.scale [--tiles 770] [--years 130] [--serial] [--commit-seconds 10] [--folder FOLDER]
 
 Region, plan, ledger, forks, commits, scheduler and coordinator are those of `agcarbon run`; the block function writes
-one small layer and its ledger rows and computes nothing. Printed at every twentieth of the way: the memory of the
-coordinator and of the scheduler, which is a process of its own here, and what is in flight; at the end: the processor
-time of each step per tile-year, early and late.
+one small layer and its ledger rows, without computing. Printed 20 times: the memory of the coordinator and of the
+scheduler, which is a separate process here, and the number of tasks in flight; at the end: the processor time of each
+step per tile-year, early and late.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ from pipeline.inputs.view import TileDigests
 from pipeline.job import Job
 from pipeline.run.block import BlockDone, BlockTask, Context
 from pipeline.run.coordinator import Coordinator
-from pipeline.run.plan import Choice, Plan, Science, Wanted, fingerprints, make_plan
+from pipeline.run.fingerprints import Science, fingerprints
+from pipeline.run.plan import Choice, Plan, Request, make_plan
 from pipeline.storage import repository as store
 from pipeline.storage.commit import Committer
 from tests.helpers.commits import transaction
@@ -83,8 +84,8 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Sample:
-    """Where a run is: tile-years, seconds by the clock and of the processor, resident megabytes, tasks, commits, and
-    seconds of each step until then."""
+    """Progress of a run: tile-years, seconds by the clock and of the processor, resident megabytes, tasks, commits, and
+    seconds of each step so far."""
 
     done: int
     seconds: float
@@ -124,7 +125,7 @@ def planned_tiles(job: Job, count: int) -> tuple[PlannedTile, ...]:
 
 def make_cube(job: Job, tiles: Sequence[PlannedTile], years: Sequence[int]) -> icechunk.Repository:
     """A cube of the region with room for the years, without masks."""
-    repository = store.create(job.run_file.stores.cube)
+    repository = store.create(job.stores.cube)
     with transaction(repository, "structure") as root:
         layout.create(root, job.identity)
         layout.set_tiles(root, {planned.tile: (planned.cells, planned.mask) for planned in tiles})
@@ -136,7 +137,7 @@ def make_cube(job: Job, tiles: Sequence[PlannedTile], years: Sequence[int]) -> i
 
 
 def plan(tiles: Sequence[PlannedTile], years: Sequence[int], known: Ledger | None) -> Plan:
-    """What a run would plan, from digests that cost nothing to look up."""
+    """Return the plan of a run, from digests that cost nothing to look up."""
     science, spin_up = Science("region", "checkpoint", "fp32"), (years[0], years[1])
 
     def digests(tile: Tile, year: int) -> TileDigests:
@@ -146,8 +147,8 @@ def plan(tiles: Sequence[PlannedTile], years: Sequence[int], known: Ledger | Non
         planned.tile.name: fingerprints(planned, years, science=science, digests=digests, spin_up=spin_up)
         for planned in tiles
     }
-    wanted = Wanted(tuple(years), years[0], 5, RestartSettings(), Choice())
-    return make_plan(tiles, wanted=wanted, prints=prints, ledger=known, blocked={})
+    request = Request(tuple(years), years[0], 5, RestartSettings(), Choice())
+    return make_plan(tiles, request=request, prints=prints, ledger=known, blocked={})
 
 
 @contextmanager
@@ -216,15 +217,15 @@ def execute(
 
 def report(samples: Sequence[Sample], stopwatch: Stopwatch) -> Table:
     """Cost of each step per tile-year, in the second and the last twentieth and in all [microseconds]."""
-    table = Table("step", "calls", "early", "late", "whole", title="microseconds of processor time per tile-year")
+    table = Table("step", "calls", "early", "late", "all", title="microseconds of processor time per tile-year")
     spans = ((samples[0], samples[1]), (samples[-2], samples[-1]))
     for step in STEPS:
         costs = [(b.steps.get(step, 0) - a.steps.get(step, 0)) / max(b.done - a.done, 1) * 1e6 for a, b in spans]
-        whole = stopwatch.seconds[step] / samples[-1].done * 1e6
-        table.add_row(step, str(stopwatch.calls[step]), *(f"{cost:.0f}" for cost in (*costs, whole)))
-    whole = [(b.processor - a.processor) / max(b.done - a.done, 1) * 1e6 for a, b in spans]
-    whole.append(samples[-1].processor / samples[-1].done * 1e6)
-    table.add_row("coordinator", "", *(f"{cost:.0f}" for cost in whole))
+        overall = stopwatch.seconds[step] / samples[-1].done * 1e6
+        table.add_row(step, str(stopwatch.calls[step]), *(f"{cost:.0f}" for cost in (*costs, overall)))
+    overall = [(b.processor - a.processor) / max(b.done - a.done, 1) * 1e6 for a, b in spans]
+    overall.append(samples[-1].processor / samples[-1].done * 1e6)
+    table.add_row("coordinator", "", *(f"{cost:.0f}" for cost in overall))
     return table
 
 
@@ -235,19 +236,21 @@ def main() -> None:
     parser.add_argument("--serial", action="store_true", help="without a scheduler")
     parser.add_argument("--commit-seconds", type=float, default=10.0)
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with ExitStack() as stack:
-        folder = asked.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = arguments.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.toml").write_text(RUN_FILE)
-        executor, state = (Serial(), lambda: (0.0, 0)) if asked.serial else stack.enter_context(cluster(folder))
-        measure(Job.open(folder / "run.toml"), asked, executor=executor, state=state)
+        executor, state = (Serial(), lambda: (0.0, 0)) if arguments.serial else stack.enter_context(cluster(folder))
+        measure(Job.open(folder / "run.toml"), arguments, executor=executor, state=state)
 
 
-def measure(job: Job, asked: argparse.Namespace, *, executor: Executor, state: Callable[[], tuple[float, int]]) -> None:
+def measure(
+    job: Job, arguments: argparse.Namespace, *, executor: Executor, state: Callable[[], tuple[float, int]]
+) -> None:
     """Make the cube, run, plan again over what is done, and print the costs."""
-    years = range(job.region.first_year, job.region.first_year + asked.years)
-    tiles = planned_tiles(job, asked.tiles)
+    years = range(job.region.first_year, job.region.first_year + arguments.years)
+    tiles = planned_tiles(job, arguments.tiles)
     repository = make_cube(job, tiles, years)
     began = time.process_time()
     planned = plan(tiles, years, Ledger(store.read(repository)))
@@ -260,16 +263,16 @@ def measure(job: Job, asked: argparse.Namespace, *, executor: Executor, state: C
     stopwatch = Stopwatch()
     stopwatch.watch()
     pipeline.run.coordinator.run_block = trivial_block
-    committer = Committer(repository, job.run_file.stores.cube)
-    coordinator = Coordinator(committer, context, executor, asked.commit_seconds)
+    committer = Committer(repository, job.stores.cube)
+    coordinator = Coordinator(committer, context, executor, arguments.commit_seconds)
     samples = execute(coordinator, planned, stopwatch, state)
     Console().print(report(samples, stopwatch))
-    assert coordinator.tally.tile_years == total
+    assert coordinator.totals.tile_years == total
     began = time.process_time()
     again = plan(tiles, years, Ledger(store.read(repository)))
     assert not again.chains
     print(f"reading the ledger and planning again, all done: {(time.process_time() - began) / total * 1e6:.0f} us each")
-    size = sum(path.stat().st_size for path in Path(job.run_file.stores.cube).rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in Path(job.stores.cube).rglob("*") if path.is_file())
     print(f"{total} tile-years in {samples[-1].seconds / 60:.1f} minutes, cube of {size / 2**20:.0f} MB")
 
 

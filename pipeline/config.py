@@ -1,6 +1,7 @@
-"""The run file: every setting of a run, typed and bounded, written with its own comments.
+"""The run file: every setting of a run, with its type, bounds and description.
 
-Relative paths are taken from the folder of the run file.
+`dump` writes the descriptions as comments, so that a run file documents itself. Relative paths start from the folder
+of the run file.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from pipeline.storage import s3
 
 
 class Section(BaseModel):
-    """A table of the run file: frozen, no unknown keys."""
+    """A table of the run file; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _local(value: Any) -> Any:
     if "://" in str(value):
-        raise PydanticCustomError("place", "archives are read from folders only; copy it there first")
+        raise PydanticCustomError("place", "archives are read from local folders only; copy them to one first")
     return value
 
 
@@ -46,21 +47,21 @@ Location: TypeAlias = Annotated[str, AfterValidator(_writable)]
 
 
 class ArchiveSettings(Section):
-    """Where the downloaded archives are: folders."""
+    """Local folders of the downloaded archives."""
 
-    nldas2: Folder = Field(Path("archives/nldas2"), description="folder of NLDAS-2 granules, any depth")
-    slope: Folder = Field(Path("archives/slope"), description="folder of SLOPE GPP GeoTIFFs")
+    nldas2: Folder = Field(Path("archives/nldas2"), description="NLDAS-2 granules, in subfolders of any depth")
+    slope: Folder = Field(Path("archives/slope"), description="SLOPE GPP GeoTIFFs")
     slope_extra: Folder = Field(
         Path("archives/slope-extra"),
-        description="folder in the same layout for years that are not public (2020 and later); may be absent",
+        description="SLOPE GPP of years that are not public (2020 and later), in the same layout; may be absent",
     )
     soil: Folder = Field(
         Path("archives/gssurgo"),
-        description="folder of gSSURGO or gNATSGO geodatabases and rasters, SoilGrids maps or POLARIS tiles",
+        description="gSSURGO or gNATSGO geodatabases and rasters, SoilGrids maps, or POLARIS tiles",
     )
-    crop: Folder = Field(Path("archives/cdl"), description="folder of yearly Cropland Data Layers")
+    crop: Folder = Field(Path("archives/cdl"), description="annual Cropland Data Layers")
     csdl: Folder = Field(
-        Path("archives/csdl"), description="folder of yearly Corn-Soy Data Layers, for years before 2008; may be absent"
+        Path("archives/csdl"), description="annual Corn-Soy Data Layers, for years before 2008; may be absent"
     )
 
     @property
@@ -70,57 +71,70 @@ class ArchiveSettings(Section):
 
 
 class StoreSettings(Section):
-    """Where results go: folders, or s3://bucket/prefix with the credentials of the environment."""
+    """Destinations: local folders, or s3://bucket/prefix with credentials from the environment."""
 
-    inputs: Location = Field("inputs.icechunk", description="inputs store, analysis-ready")
-    cube: Location = Field("cube.icechunk", description="cube of results")
-    exports: Location = Field("exports", description="GeoTIFFs, tables and figures")
+    inputs: Location = Field("inputs.icechunk", description="store of the ingested inputs")
+    cube: Location = Field("cube.icechunk", description="store of the results")
+    exports: Location = Field("exports", description="folder of GeoTIFFs, tables and figures")
 
     @property
     def repositories(self) -> dict[str, str]:
-        """Locations of the two repositories by name."""
+        """Locations of the two Icechunk repositories by name."""
         return {"cube": self.cube, "inputs": self.inputs}
 
 
 class ModelSettings(Section):
-    """The network."""
+    """The trained network."""
 
-    checkpoint: str = Field("default", description='checkpoint file, or one that ships: "default" or "us-ne1"')
-    precision: Literal["fp32"] = Field("fp32", description="fixed when the cube is created")
+    checkpoint: str = Field("default", description='checkpoint file, or one of those included: "default" or "us-ne1"')
+    precision: Literal["fp32"] = Field("fp32", description="floating-point precision; fixed when the cube is created")
 
 
 class RestartSettings(Section):
-    """Which year ends keep the carried state."""
+    """Years at whose end the carried state is kept, so that later runs can start from it."""
 
-    last: int = Field(2, ge=1, description="the newest years")
-    every: int = Field(5, ge=1, description="and each year divisible by this")
+    last: int = Field(2, ge=1, description="number of newest years that are kept")
+    every: int = Field(5, ge=1, description="years divisible by this number are kept, too")
 
 
 class ExecutionSettings(Section):
-    """How work is done; changes no result beyond the rounding of the last bit."""
+    """Scheduler, workers and commits; results depend on these settings only by rounding in the last bits."""
 
-    scheduler: str = Field("local", description='"local" cluster, "serial", or the address of a Dask scheduler')
-    workers: int = Field(0, ge=0, description="worker processes of the local cluster; 0 is one per core")
-    memory_limit: str = Field("", description='per worker, such as "4GiB"; empty is its share of the machine')
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the network runs")
-    batch_cells: int = Field(
-        0, ge=0, le=1_000_000, description="cells in one forward pass; 0 is 128 on a CPU, 8192 on CUDA"
+    scheduler: str = Field(
+        "local", description='"local" (a Dask cluster on this machine), "serial", or the address of a Dask scheduler'
     )
-    block_years: int = Field(5, ge=1, description="years of one tile in one task, at most")
-    commit_seconds: float = Field(30.0, gt=0, description="a commit at least this often")
+    workers: int = Field(0, ge=0, description="worker processes of the local cluster; 0: one per core")
+    memory_limit: str = Field(
+        "", description='memory limit of each worker, such as "4GiB"; empty: memory of the machine divided by its cores'
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description='device of the network: "cpu", "cuda", or "auto" (CUDA if available)'
+    )
+    batch_cells: int = Field(
+        0, ge=0, le=1_000_000, description="cells of one forward pass of the network; 0: 128 on a CPU, 8192 with CUDA"
+    )
+    block_years: int = Field(5, ge=1, description="largest number of years of one tile that are one task")
+    commit_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="longest time [s] until finished tile-years are committed; the serial scheduler first ends the "
+        "task in progress",
+    )
     retries: int = Field(
-        7, ge=0, le=20, description="how often a read, write or commit is tried again after an error that may pass"
+        7, ge=0, le=20, description="number of further attempts at a read, write or commit after a transient error"
     )
     block_minutes: float = Field(
-        30.0, ge=0, description="a worker that ends no tile-year for this long is restarted; 0 is never"
+        30.0, ge=0, description="time [min] without a finished tile-year after which a worker is restarted; 0: never"
     )
-    dashboard: bool = Field(False, description="serve Dask's dashboard (needs the extra `dashboard`)")
+    dashboard: bool = Field(
+        False, description="serve the Dask dashboard on port 8787 (needs the optional dependencies `dashboard`)"
+    )
 
 
 class RunFile(Section):
     """All settings of one run."""
 
-    region: str = Field("demo", description="a region by name (midwest, three_i, demo) or a file of your own")
+    region: str = Field("demo", description="region: midwest, three_i, demo, or a region file of your own")
     archives: ArchiveSettings = ArchiveSettings()
     nldas2: NldasSettings = NldasSettings()
     slope: SlopeSettings = SlopeSettings()
@@ -133,17 +147,17 @@ class RunFile(Section):
 
 
 def load(path: Path) -> RunFile:
-    """Read a run file and make its paths absolute.
+    """Return the settings of a run file, with absolute paths.
 
     Raises
     ------
     UserError
-        Naming every unknown key and every value out of bounds.
+        If the file cannot be read, or with every unknown key and every value that is not allowed.
     """
     try:
         raw = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{path}: no such run file; write one with `agcarbon init REGION -o {path}`") from None
+        raise UserError(f"{path}: no such run file; create one with `agcarbon init REGION -o {path}`") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path}: not a readable TOML file: {error}") from None
     try:
@@ -157,8 +171,8 @@ def load(path: Path) -> RunFile:
 def _fault(detail: Any) -> str:
     place = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return f"{place}: unknown setting (`agcarbon init` writes all there are)"
-    if detail["type"] == "place":  # which may hold credentials
+        return f"{place}: unknown setting (`agcarbon init` writes a file with all settings)"
+    if detail["type"] == "place":  # the value is not repeated: a location may hold credentials
         return f"{place}: {detail['msg']}"
     return f"{place} = {detail['input']!r}: {detail['msg']}"
 
@@ -183,12 +197,12 @@ def _absolute(run_file: RunFile, folder: Path) -> RunFile:
 
 
 def dump(run_file: RunFile) -> str:
-    """Return the run file as TOML, every setting with its meaning and bounds as a comment."""
+    """Return the run file as TOML, with description and bounds of every setting as a comment."""
     return "\n".join(_lines(run_file)) + "\n"
 
 
 def _lines(run_file: RunFile) -> Iterator[str]:
-    yield "# agcarbon run file. Relative paths are taken from this file's folder."
+    yield "# agcarbon run file. Relative paths start from the folder of this file."
     sections = {name: value for name, value in run_file if isinstance(value, BaseModel)}
     yield from _settings(run_file, skip=sections)
     for name, section in sections.items():

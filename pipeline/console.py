@@ -1,4 +1,4 @@
-"""The terminal: the console that commands print to, and bars of their progress."""
+"""The terminal: the console to which commands print, and their progress bars."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 
 from pipeline.progress import Progress
 
-console = Console(highlight=False, markup=False)  # paths and notes may hold brackets
+console = Console(highlight=False, markup=False)  # no markup: paths and notes may contain brackets
 
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Give a function that draws one bar per kind of work."""
+    """Give a progress function that draws a bar for each name of work."""
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with rich_progress.Progress(*columns, console=console) as bars:
         tasks = {}

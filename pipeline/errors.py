@@ -1,7 +1,7 @@
-"""Faults that the user can mend."""
+"""Errors that the user can fix."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """A bad value, file or folder; the message names value, limit, place and remedy in one sentence."""
+    """A value, file or folder that cannot be used; the message names value, limit, place and remedy in one sentence."""

@@ -18,7 +18,7 @@ def silent(name: str, done: int, total: int) -> None:
 
 @dataclass
 class _Listener:
-    """A function to call at a heartbeat, unless its last call is less than `seconds` ago."""
+    """A function that is called at heartbeats, at most once in `seconds`."""
 
     call: Callable[[], None]
     seconds: float
@@ -29,7 +29,7 @@ _listener: ContextVar[_Listener | None] = ContextVar("listener", default=None)
 
 
 def heartbeat() -> None:
-    """Report that the work makes progress; nothing happens where nobody listens."""
+    """Report that the work makes progress; without a listener, nothing happens."""
     listener, now = _listener.get(), time.monotonic()
     if listener and now - listener.called >= listener.seconds:
         listener.called = now

@@ -1,7 +1,7 @@
-"""Every variable that agcarbon writes: name, unit, sign and meaning, declared once.
+"""Every variable that agcarbon writes: name, units, sign and long name, declared once.
 
-Signs (design: reporting space): GPP, Ra, Rh, Reco positive; NEE = Reco - GPP, positive to the atmosphere; yield >= 0;
-dSOC = -NEE - yield, positive where the soil gains. "g m-2" is grams of carbon.
+Signs of the results: GPP, Ra, Rh and Reco are positive; NEE = Reco - GPP is positive to the atmosphere; yield >= 0;
+dSOC = -NEE - yield is positive where the soil gains carbon. The CF units "g m-2" are grams of carbon.
 """
 
 from __future__ import annotations
@@ -13,20 +13,30 @@ import numpy as np
 
 
 class Quality(IntFlag):
-    """Bits of the annual quality layer; 0 is a cell-year with nothing to say."""
+    """Bits of the annual quality layer; 0 is a cell-year without any remark."""
 
     NOT_GROWN = 1  # corn + soybean below the threshold: the crop type comes from a smaller share or another year
-    GPP_FILLED = 2  # growing-season gaps of GPP were interpolated
-    GAP_YEAR_BEFORE = 4  # the year before was missing: the state is older than a year
-    OUTSIDE_TRAINING = 8  # inputs outside the range that the network was trained on
-    PARTIAL_SOIL = 16  # soil data cover less than the whole cell
-    BEYOND_TRAINING_YEARS = 32  # calendar year outside 2001-2018
-    MISSING = 64  # inputs missing: no result, the state passes unchanged
+    GPP_FILLED = 2  # gaps of GPP in the growing season were interpolated
+    GAP_YEAR_BEFORE = 4  # the year before had no result: the carried state is older than a year
+    OUTSIDE_TRAINING = 8  # inputs outside the range of the training data
+    PARTIAL_SOIL = 16  # soil data do not cover the entire cell
+    BEYOND_TRAINING_YEARS = 32  # calendar year outside 2001-2018, the years of the training data
+    MISSING = 64  # inputs missing: no result, the state stays unchanged
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A stored quantity and its CF attributes."""
+    """A stored quantity and its CF attributes.
+
+    Attributes
+    ----------
+    name
+        Name of the array in the cube.
+    units, long_name, cell_methods, standard_name
+        CF attributes; the last two are left out if empty.
+    dtype
+        NumPy type of the stored values.
+    """
 
     name: str
     units: str
@@ -37,14 +47,14 @@ class Variable:
 
     @property
     def attributes(self) -> dict[str, object]:
-        """CF attributes, without those of the grid."""
+        """CF attributes, except those of the grid."""
         named: dict[str, object] = {"units": self.units, "long_name": self.long_name}
         optional = {"cell_methods": self.cell_methods, "standard_name": self.standard_name}
         return named | {key: value for key, value in optional.items() if value}
 
     @property
     def fill_value(self) -> float | int:
-        """NaN for reals, 0 for flags and codes."""
+        """Value where there is none: NaN for real numbers, 0 for flags and codes."""
         return np.nan if np.issubdtype(self.dtype, np.floating) else 0
 
 
@@ -98,7 +108,7 @@ ENSEMBLE_STD = {
 
 
 def quality_attributes() -> dict[str, object]:
-    """CF flag attributes of the quality layer."""
+    """Return the CF flag attributes of the quality layer."""
     return {
         "flag_masks": [int(bit) for bit in Quality],
         "flag_meanings": " ".join(str(bit.name).lower() for bit in Quality),

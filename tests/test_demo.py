@@ -1,4 +1,4 @@
-"""The demo region from its archives to its products: one cube by every road, aggregates that agree, valid GeoTIFFs."""
+"""The demo region from archives to products: one cube by every executor, aggregates that agree, valid GeoTIFFs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ tile_cells = 24
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """What `agcarbon demo` makes."""
+    """The job of `agcarbon demo`, run once."""
     folder = tmp_path_factory.mktemp("demo")
     take_tour(folder)
     return Job.open(folder / "run.toml")

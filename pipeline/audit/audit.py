@@ -38,7 +38,7 @@ from pipeline.errors import UserError
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.progress import Progress, silent
-from pipeline.run.plan import Science
+from pipeline.run.fingerprints import Science
 from pipeline.run.prepare import YEARLY_PRODUCTS, science_of
 from pipeline.storage import repository as store
 from pipeline.years import spans

@@ -29,7 +29,7 @@ from pipeline.cube.layout import PlannedTile
 from pipeline.cube.ledger import Fingerprint, Row, Status
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import InputsView, open_inputs
-from pipeline.run.plan import Science, fingerprints
+from pipeline.run.fingerprints import Science, fingerprints
 from pipeline.storage import repository
 from pipeline.variables import DAILY, Quality
 

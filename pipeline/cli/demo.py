@@ -13,9 +13,9 @@ app = typer.Typer(invoke_without_command=True)
 @app.callback()
 def demo(
     context: typer.Context,
-    folder: Annotated[Path, typer.Option("-o", "--folder", help="where everything goes")] = Path("demo"),
+    folder: Annotated[Path, typer.Option("-o", "--folder", help="folder for all files of the demo")] = Path("demo"),
 ) -> None:
-    """Map synthetic archives end to end: archives, ingest, plan, run, aggregate, export, map."""
+    """Take all steps on synthetic archives, from ingest to maps."""
     if context.invoked_subcommand is None:
         from pipeline.cli.tour import take_tour
 
@@ -24,15 +24,15 @@ def demo(
 
 @app.command()
 def archives(
-    folder: Annotated[Path, typer.Argument(help="folder to write into")],
+    folder: Annotated[Path, typer.Argument(help="folder to write to")],
     seed: Annotated[
-        int | None, typer.Option(help="of all that is drawn; the same seed gives the same archives")
+        int | None, typer.Option(help="seed of the random numbers; the same seed gives the same archives")
     ] = None,
 ) -> None:
-    """Write small, complete, synthetic archives in the exact formats of the real products."""
+    """Write small synthetic archives in the formats of the real ones."""
     from pipeline.console import console, progress_bars
     from pipeline.demo.archives import SEED, write_archives
 
     with progress_bars() as report:
         write_archives(folder, seed=SEED if seed is None else seed, progress=report)
-    console.print(f"{folder}: synthetic archives; point a run file's [archives] at its folders")
+    console.print(f"{folder}: synthetic archives written; set [archives] of a run file to its folders")

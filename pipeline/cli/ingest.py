@@ -23,7 +23,7 @@ def ingest(
     from pipeline.ingest.run import ingest as ingest_archives
     from pipeline.inputs.layout import PRODUCTS
     from pipeline.job import Job
-    from pipeline.run.staleness import done_tile_years, made_stale
+    from pipeline.run.staleness import done_tile_years, newly_stale
     from pipeline.storage.retry import RetryPolicy, retried
 
     job = Job.open(run_file)
@@ -34,7 +34,7 @@ def ingest(
         done = ingest_archives(plan, executor=executor, policy=policy, progress=report)
     console.print(done)
     if before:
-        for sentence in made_stale(job, before=before).sentences():
+        for sentence in newly_stale(job, before=before).sentences():
             console.print(sentence)
     if done.failures:
         raise UserError(" | ".join(done.failures))

@@ -11,9 +11,9 @@ import typer
 def init(
     region: Annotated[str, typer.Argument(help="midwest, three_i, demo, or a region file of your own")],
     output: Annotated[Path, typer.Option("-o", "--output", help="run file to write")] = Path("run.toml"),
-    force: Annotated[bool, typer.Option("--force", help="replace a file that is there")] = False,
+    force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
 ) -> None:
-    """Write a commented run file for a region."""
+    """Write a run file for a region, with comments."""
     from pipeline import config
     from pipeline.console import console
     from pipeline.errors import UserError
@@ -21,7 +21,7 @@ def init(
 
     found = load_region(region)
     if output.exists() and not force:
-        raise UserError(f"{output} is there already; give another name, or --force to replace it")
+        raise UserError(f"{output} exists already; give another name, or --force to replace it")
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(config.dump(config.RunFile(region=region)))
-    console.print(f"{output}: {found.title}, {found.first_year}-{found.last_year}; next: agcarbon ingest {output}")
+    console.print(f"{output}: {found.title}, {found.first_year}-{found.last_year}; next step: agcarbon ingest {output}")

@@ -48,9 +48,9 @@ app.command()(history.rollback)
 app.command()(history.gc)
 app.command()(aggregate.aggregate)
 app.command()(audit.audit)
-app.add_typer(export.app, name="export", help="Write the maps of the cube for other programs.")
+app.add_typer(export.app, name="export", help="Export the maps of the cube as files.")
 app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")
-app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them, end to end.")
+app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them.")
 app.command()(site.site)
 app.command()(train.train)
 app.command("training-data")(training_data.training_data)
@@ -58,10 +58,11 @@ app.add_typer(evaluate.app, name="evaluate", help="Compare checkpoints with data
 
 
 def main() -> NoReturn:
-    """Run the command line: exit code 0 for success, 1 for work left undone, 2 for what the user can mend."""
+    """Run the command line: exit code 0 for success, 1 for work left undone, 2 for an error that the user can fix."""
     try:
         app()
     except (ValueError, OSError) as error:
+        # Our own bugs also raise ValueErrors: they keep their traceback.
         if not _is_users(error):
             raise
         print(f"agcarbon: {error}", file=sys.stderr)
@@ -70,7 +71,8 @@ def main() -> NoReturn:
 
 
 def _is_users(error: Exception) -> bool:
-    """Say whether the error names a fault that the user can mend: of the input, or of the disk it lies on."""
+    """Return whether the user can fix the error: one of the input, or of the storage that holds it."""
+    # Imported here: they import torch, which would make `agcarbon --help` slow.
     from model.checkpoint import CheckpointError
     from model.data.records import DataSetError
     from model.recipe.toml import RecipeError

@@ -1,4 +1,4 @@
-"""Arguments that commands share."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 RunFilePath: TypeAlias = Annotated[Path, typer.Argument(help="run file")]
 Years: TypeAlias = Annotated[
-    str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; all of the region's if absent")
+    str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; default: all years of the region")
 ]
 KeepStale: TypeAlias = Annotated[
     bool,
-    typer.Option("--keep-stale", help="leave stale tile-years as they are; the ledger records it"),
+    typer.Option("--keep-stale", help="leave stale tile-years as they are; the ledger records this"),
 ]
 Products: TypeAlias = Annotated[
-    list[str] | None, typer.Option(help="climate, gpp, crop or soil; may be repeated; absent: all")
+    list[str] | None, typer.Option(help="climate, gpp, crop or soil; may be repeated; default: all")
 ]

@@ -10,7 +10,7 @@ def plan(
     years: Years = None,
     keep_stale: KeepStale = False,
 ) -> None:
-    """Show what a run would do and what it would cost."""
+    """Show the work and the cost of a run."""
     from pipeline.console import console
     from pipeline.job import Job
     from pipeline.run.estimate import estimate, measured_rate

@@ -11,19 +11,21 @@ from pipeline.cli.options import KeepStale, RunFilePath, Years
 
 FromAudit: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="redo what `agcarbon audit --rerun FILE` lists, and the later years that go on from it"),
+    typer.Option(
+        help="compute again the tile-years in the file of `agcarbon audit --rerun`, and all later years of their tiles"
+    ),
 ]
 
 
 def run(
     run_file: RunFilePath,
     years: Years = None,
-    tile: Annotated[list[str] | None, typer.Option(help="redo this tile, done or not; may be repeated")] = None,
+    tile: Annotated[list[str] | None, typer.Option(help="compute this tile again, even if done; repeatable")] = None,
     keep_stale: KeepStale = False,
     from_audit: FromAudit = None,
-    scheduler: Annotated[str | None, typer.Option(help="local, serial, or a Dask scheduler's address")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="local, serial, or the address of a Dask scheduler")] = None,
 ) -> None:
-    """Bring the cube up to date: only what is missing, failed or stale is computed."""
+    """Compute the tile-years that are missing, failed or stale."""
     from pipeline.audit.report import read_rerun
     from pipeline.cluster.dask import open_executor
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
@@ -35,16 +37,15 @@ def run(
     from pipeline.run.run import run as run_job
 
     job = Job.open(run_file)
-    settings = job.run_file.execution
-    if scheduler:
-        settings = settings.model_copy(update={"scheduler": scheduler})
-    choice, wanted = Choice(frozenset(tile or ()), keep_stale), job.years(years)
+    settings = job.execution.model_copy(update={"scheduler": scheduler} if scheduler else {})
     if from_audit:
         if tile or years:
-            raise UserError("--from-audit names tiles and years itself; leave out --tile and --years")
-        first = read_rerun(from_audit)
+            raise UserError("--from-audit takes tiles and years from its file; leave out --tile and --years")
+        first = read_rerun(from_audit)  # first year to compute again, by tile
         choice = Choice(frozenset(first), keep_stale, first)
         wanted = tuple(year for year in job.known_years() if year >= min(first.values()))
+    else:
+        choice, wanted = Choice(frozenset(tile or ()), keep_stale), job.years(years)
     with stop_on_signals() as stop, progress_bars() as report, open_executor(settings, stop) as executor:
         done = run_job(job, executor, years=wanted, choice=choice, progress=report)
     print_run(console, job, done)

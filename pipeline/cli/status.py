@@ -13,21 +13,22 @@ from pipeline.cli.options import RunFilePath
 def status(
     run_file: RunFilePath,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, with every tile-year that is not done")] = False,
-    figure: Annotated[Path | None, typer.Option(help="write a picture (PNG): a map of the tiles of each year")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="write a figure (PNG) with a map of the tiles for each year")
+    ] = None,
 ) -> None:
-    """Show which tile-years are done, stale (and why), failed (and why) or missing."""
+    """Show the status of the tile-years, with reasons."""
     from pipeline.console import console
     from pipeline.job import Job
-    from pipeline.run.status import standing
+    from pipeline.run.status import read_status, status_json, status_table
     from pipeline.run.status_figure import write_figure
-    from pipeline.run.status_report import status_json, status_table
 
     job = Job.open(run_file)
-    found = standing(job)
+    found = read_status(job)
     if as_json:
-        print(status_json(job, found))
+        print(status_json(found, region=job.region.name, stores=job.stores))
     else:
-        console.print(status_table(job, found))
+        console.print(status_table(found, title=job.region.title))
         for note in found.notes:
             console.print(note)
     if figure:

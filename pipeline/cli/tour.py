@@ -1,4 +1,4 @@
-"""`agcarbon demo`: every step of the main job on synthetic archives, as a user would take them one by one."""
+"""`agcarbon demo`: all steps from archives to maps on synthetic data, as a user would take them one by one."""
 
 from __future__ import annotations
 
@@ -29,29 +29,30 @@ from pipeline.storage import files
 
 
 def take_tour(folder: Path) -> None:
-    """Run all steps in `folder`; steps that are done already are left as they are."""
+    """Take all steps in `folder`; steps that were finished before are not repeated."""
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     run_file = folder / "run.toml"
     if not run_file.exists():
         run_file.write_text(config.dump(RunFile(region="demo")))
     console.print(
-        "Everything in this demo is synthetic: weather, GPP, soil and crops are drawn and simulated, and the network\n"
-        "was trained on the project's own simulator; it has not the authors' weights."
+        "Everything in this demo is synthetic: weather, GPP, soil and crops are simulated, and the network was\n"
+        "trained on the simulator of this project. It does not use the published weights of KGML-ag-Carbon."
     )
     _archives(folder / "archives")
     job = Job.open(run_file)
-    with open_executor(job.run_file.execution) as executor:
+    with open_executor(job.execution) as executor:
         _compute(job, executor)
     aggregated = _products(job)
     print_aggregates(console, job, aggregated)
-    _say_where(job, folder, seconds=time.monotonic() - began)
+    _print_locations(job, folder)
+    console.print(f"finished in {time.monotonic() - began:.0f} s")
 
 
 def _archives(folder: Path) -> None:
-    """Write the archives under another name first, so that a folder that is there is whole."""
+    """Write the archives unless their folder exists; it gets its name last, so that an existing one is complete."""
     if folder.exists():
-        console.print(f"[archives] {folder} is there already")
+        console.print(f"[archives] {folder} exists already")
         return
     partial = folder.with_name(f".{folder.name}.partial")
     with progress_bars() as report:
@@ -76,7 +77,7 @@ def _compute(job: Job, executor: Executor) -> None:
 def _products(job: Job) -> AggregateReport:
     with progress_bars() as report:
         aggregated = aggregate_cube(job, progress=report)
-        exported = export_cogs(job, Selection(), files.join(job.run_file.stores.exports, "cog"), progress=report)
+        exported = export_cogs(job, Selection(), files.join(job.stores.exports, "cog"), progress=report)
     for note in exported.notes:
         console.print(note)
     with files.writing(map_location(job)) as path:
@@ -85,16 +86,16 @@ def _products(job: Job) -> AggregateReport:
 
 
 def map_location(job: Job) -> str:
-    """Where the picture of the last year is."""
-    return files.join(job.run_file.stores.exports, "map.png")
+    """Return the location of the map of the last year."""
+    return files.join(job.stores.exports, "map.png")
 
 
-def _say_where(job: Job, folder: Path, *, seconds: float) -> None:
-    stores = job.run_file.stores
+def _print_locations(job: Job, folder: Path) -> None:
+    stores = job.stores
     site = folder / "site.csv"
     if not site.exists():
         site_inputs(site)
-    for what, where in {
+    locations = {
         "run file": folder / "run.toml",
         "archives": folder / "archives",
         "inputs store": stores.inputs,
@@ -103,6 +104,6 @@ def _say_where(job: Job, folder: Path, *, seconds: float) -> None:
         "GeoTIFFs": files.join(stores.exports, "cog"),
         "map": map_location(job),
         "site inputs": f"{site} (try: agcarbon site {site})",
-    }.items():
-        console.print(f"{what:<14}{where}")
-    console.print(f"done in {seconds:.0f} s")
+    }
+    for name, location in locations.items():
+        console.print(f"{name:<14}{location}")

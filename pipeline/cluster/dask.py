@@ -1,4 +1,8 @@
-"""The executor on a Dask cluster; the only module that imports `distributed`."""
+"""The executor on a Dask cluster; the only module that imports `distributed`.
+
+Each item is one Dask task. `InFlight` follows the tasks from their submission to their outcomes: it hears the workers'
+heartbeats, restarts workers that hang, and resubmits items whose workers were killed by another item.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import count, islice
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
 from uuid import uuid4
 
-from pipeline.cluster.executor import Attempt, Executor, Item, Outcome, Result, Serial, attempt
+from pipeline.cluster.executor import Attempt, Executor, Item, Outcome, Result, Serial, attempt, do_nothing
 from pipeline.cluster.stop import Stop
 from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
@@ -29,45 +33,85 @@ if TYPE_CHECKING:
     Pending: TypeAlias = Future[Any]
 
 Key: TypeAlias = tuple[str, int]
-"""Of an item on a cluster: the name of its flight, by which Dask groups tasks, and its number."""
+"""Dask's key of a task: a name, by which Dask groups tasks, and a number."""
 
+MAX_RESUBMITS = 2  # times that an item is submitted anew because another item may have killed its workers
+TICK_SECONDS = 0.5  # longest wait for an outcome before heartbeats and stop requests are looked at again
+FETCH_SECONDS = 60  # to bring a result, a few kilobytes, from its worker
+HEARTBEAT_SECONDS = 1.0  # shortest time between two heartbeats that a worker sends: an ingest beats at every file
+_HEARTBEATS = "agcarbon-heartbeats"  # Dask's topic for them
 
-_BEATS = "agcarbon-beats"  # topic of the workers' signs of life
-_BEAT_SECONDS = 1.0  # between two of them: an ingest beats at every file
+_CONNECTION_LOST = (
+    "the connection to the Dask scheduler is lost, and the blocks in flight with it; committed results stay; start "
+    "the same run again"
+)
 
 
 def _attempt_on_worker(function: Callable[[Item], Result], item: Item) -> Attempt[Result]:
-    """Do one item on a Dask worker, which says when it begins it and when it gets on."""
+    """Do one item on a Dask worker, which reports when it begins and at every heartbeat."""
     from distributed import get_worker
 
     worker = get_worker()
-    news = {"key": worker.get_current_task(), "worker": worker.address}
-    worker.log_event(_BEATS, {**news, "begins": True})
-    with on_heartbeat(lambda: worker.log_event(_BEATS, {**news, "begins": False}), seconds=_BEAT_SECONDS):
+    report = {"key": worker.get_current_task(), "worker": worker.address}
+    worker.log_event(_HEARTBEATS, {**report, "begins": True})
+    with on_heartbeat(lambda: worker.log_event(_HEARTBEATS, {**report, "begins": False}), seconds=HEARTBEAT_SECONDS):
         return attempt(function, item)
 
 
 @dataclass
 class _Sent(Generic[Item]):
-    """An item that a worker has, or will get."""
+    """An item on the cluster.
+
+    Attributes
+    ----------
+    item, future
+        The item and the Dask task that computes it.
+    worker
+        Address of the worker that began it last.
+    heartbeat
+        Time of that worker's last heartbeat by this process's clock; infinite while no worker has begun the item.
+    begun
+        Number of times that a worker began it.
+    hangs
+        Number of times that its worker hung.
+    killed
+        Number of times that Dask gave it up because its workers were killed.
+    """
 
     item: Item
     future: Pending
     worker: str = ""
-    heard: float = math.inf  # when the worker last gave a sign of life; infinite before it has begun
-    hangs: int = 0
+    heartbeat: float = math.inf
     begun: int = 0
-    condemned: int = 0  # times that Dask took it for what kills workers
+    hangs: int = 0
+    killed: int = 0
 
 
 @dataclass
-class _Flight(Generic[Item, Result]):
-    """The items that were sent to a cluster and have not come back."""
+class InFlight(Generic[Item, Result]):
+    """The items of one `map` that are on the cluster.
+
+    Futures that end are put into `ended` by a thread of the client; all else happens in the caller's thread.
+
+    Attributes
+    ----------
+    client, function, stop
+        The cluster, the work on one item, and the request to end early.
+    hang_seconds
+        A worker without a heartbeat for so long is taken to hang.
+    on_wait
+        Called whenever nothing ended within a tick.
+    sent
+        Items without an outcome, by the key of their task.
+    ended
+        Futures that have ended and were not looked at yet; some of items that were given up before.
+    """
 
     client: Client
     function: Callable[[Item], Result]
     stop: Stop
-    silent_seconds: float
+    hang_seconds: float
+    on_wait: Callable[[], None]
     sent: dict[Key, _Sent[Item]] = field(default_factory=dict)
     ended: SimpleQueue[Pending] = field(default_factory=SimpleQueue)
     name: str = field(default_factory=lambda: f"items-{uuid4().hex}")
@@ -75,186 +119,210 @@ class _Flight(Generic[Item, Result]):
     anchor: Pending = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client.subscribe_topic(_BEATS, self._heard)
-        # Dask's scheduler keeps some kilobytes of every group of tasks for good, and begins another once all tasks of
-        # one are gone: hence all items are of one group, of which one task stays.
+        self.client.subscribe_topic(_HEARTBEATS, self._note_heartbeat)
+        # Dask's scheduler keeps some kilobytes of every group of tasks for good, and starts a new group once all tasks
+        # of the last one are gone. Hence all items belong to one group, held open by one task that is never released.
         self.anchor = self.client.submit(bool, key=self._new_key(), pure=False)
 
-    def _heard(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Called in a thread of the client; our own clock counts, since the worker's may differ."""
-        sent = self.sent.get(event[1]["key"])
+    def _note_heartbeat(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Note a heartbeat; called in a thread of the client."""
+        _worker_time, report = event
+        sent = self.sent.get(report["key"])
         if sent:
-            sent.worker, sent.heard = event[1]["worker"], time.monotonic()
-            sent.begun += event[1]["begins"]
+            # The time is ours, since a worker's clock may differ.
+            sent.worker, sent.heartbeat = report["worker"], time.monotonic()
+            sent.begun += report["begins"]
 
     @property
     def room(self) -> int:
-        """Items that can be sent: one for each thread, and one even while a cluster has no worker yet."""
-        with _reached():
+        """Number of items that can be sent now: one for each idle thread."""
+        with _scheduler_reached():
             threads: int = sum(self.client.nthreads().values())
+        # One even while the cluster has no worker: with nothing in flight, `outcomes` would end with items left over.
         return max(threads - len(self.sent), 0 if self.sent else 1)
 
     def send(self, items: Iterable[Item]) -> None:
         """Send items to the cluster."""
         for item in items:
             key = self._new_key()
-            self.sent[key] = _Sent(item, self._submitted(key, item))
+            self.sent[key] = _Sent(item, self._submit(key, item))
 
     def _new_key(self) -> Key:
         return self.name, next(self.numbers)
 
-    def _submitted(self, key: Key, item: Item) -> Pending:
+    def _submit(self, key: Key, item: Item) -> Pending:
         future = self.client.submit(_attempt_on_worker, self.function, item, key=key, pure=False)
         future.add_done_callback(self.ended.put)
         return future
 
     def outcomes(self) -> Iterator[Outcome[Item, Result]]:
-        """Yield outcomes until nothing is in flight; more may be sent between two of them."""
+        """Yield outcomes until nothing is in flight; more items may be sent between two of them."""
         while self.sent:
-            yield from self._give_up()
-            try:
-                future = self.ended.get(timeout=_TICK_SECONDS)
-            except Empty:
-                continue
-            outcome = self._settled(future)
+            if self.stop.asked:
+                self._drop_for_stop()
+            yield from self._failed_by_hanging()
+            outcome = self._next_outcome()
             if outcome:
                 yield outcome
+            else:
+                self.on_wait()
 
-    def _settled(self, future: Pending) -> Outcome[Item, Result] | None:
-        """Return the outcome of a future that has ended, or None if that was given up or has to be done again."""
+    def _next_outcome(self) -> Outcome[Item, Result] | None:
+        """Return the outcome of the next future that ends; None after a tick, or if the future gives no outcome."""
+        try:
+            future = self.ended.get(timeout=TICK_SECONDS)
+        except Empty:
+            return None
+        return self._outcome_of(future) if future.key in self.sent else None
+
+    def _outcome_of(self, future: Pending) -> Outcome[Item, Result] | None:
+        """Return the outcome of a future that has ended, or None if its item is computed again."""
         from distributed import KilledWorker
 
-        key = future.key
-        if key not in self.sent:
-            return None
-        if future.status == "cancelled":
-            raise UserError(_LOST)
+        key = cast("Key", future.key)
+        if future.status == "cancelled":  # not by us: an item that we cancel is no longer in `sent`
+            raise UserError(_CONNECTION_LOST)
         if future.status == "error":
             error = future.exception()
-            if not isinstance(error, KilledWorker):
-                raise error.with_traceback(future.traceback())
-            return self._condemned(key, deaths=error.allowed_failures + 1)
-        attempt = self._fetched(future)
+            if isinstance(error, KilledWorker):
+                return self._killed(key, kills=error.allowed_failures + 1)
+            raise error.with_traceback(future.traceback())
+        attempt = _fetched(future)
         if attempt is None:
+            # The result was lost with its worker, and Dask computes the item again: the same future ends once more.
             future.add_done_callback(self.ended.put)
             return None
-        return self._ended(key, attempt)
+        return self._end(key, attempt)
 
-    def _condemned(self, key: Key, *, deaths: int) -> Outcome[Item, Result] | None:
-        """Give up an item whose workers died, unless Dask condemned it for what others did to the same workers."""
+    def _killed(self, key: Key, *, kills: int) -> Outcome[Item, Result] | None:
+        """Fail an item whose workers were killed, or resubmit it if another item may have killed them.
+
+        Dask counts the death of a worker against all tasks that it had, also those that it had not begun. An item that
+        was begun less often than its workers were killed may be innocent.
+        """
         sent = self.sent[key]
-        sent.condemned += 1
-        if sent.begun < deaths and sent.condemned < _SENTENCES:
-            del self.sent[key]
-            sent.future.release()
-            again = self._new_key()
-            sent.future, sent.heard = self._submitted(again, sent.item), math.inf
-            self.sent[again] = sent
+        sent.killed += 1
+        if sent.begun < kills and sent.killed <= MAX_RESUBMITS:
+            self._resubmit(key)
             return None
-        message = _OF_HANGING if sent.hangs else _OF_DEATH.format(deaths)
-        return self._ended(key, Attempt(error=message.format(self.silent_seconds / 60)))
+        message = self._hang_message if sent.hangs else _killed_message(kills)
+        return self._end(key, Attempt(error=message))
 
-    def _fetched(self, future: Pending) -> Attempt[Result] | None:
-        """Return the result, or None if it was lost with its worker: Dask then does the item again."""
-        if future.status != "finished":
-            return None
-        try:
-            found: Attempt[Result] = future.result(timeout=_FETCH_SECONDS)
-        except (TimeoutError, CancelledError):
-            return None
-        return found
+    def _resubmit(self, key: Key) -> None:
+        """Submit an item as a new task, against which Dask counts no death yet."""
+        sent = self.sent.pop(key)
+        sent.future.release()
+        again = self._new_key()
+        sent.future, sent.heartbeat = self._submit(again, sent.item), math.inf
+        self.sent[again] = sent
 
-    def _ended(self, key: Key, attempt: Attempt[Result]) -> Outcome[Item, Result]:
+    def _end(self, key: Key, attempt: Attempt[Result]) -> Outcome[Item, Result]:
         sent = self.sent.pop(key)
         sent.future.release()
         return Outcome(sent.item, attempt.result, attempt.error, attempt.fatal)
 
-    def _give_up(self) -> Iterator[Outcome[Item, Result]]:
-        """Drop what is not to be waited for, and yield what has failed by that."""
-        if self.stop.asked:
-            self._drop(key for key, sent in self.sent.items() if self.stop.overdue or math.isinf(sent.heard))
-        now = time.monotonic()
-        hung = [key for key, sent in self.sent.items() if now - sent.heard > self.silent_seconds]
-        for key in hung:
-            if not self._begin_again(self.sent[key]):
-                yield self._ended(key, Attempt(error=_OF_HANGING.format(self.silent_seconds / 60)))
+    def _drop_for_stop(self) -> None:
+        """Drop the items that no worker has begun, and after the grace period all items."""
+        dropped = [key for key, sent in self.sent.items() if self.stop.overdue or math.isinf(sent.heartbeat)]
+        for key in dropped:
+            self.sent.pop(key).future.cancel()
 
-    def _begin_again(self, sent: _Sent[Item]) -> bool:
-        """Restart the worker that hangs; return whether its item is done again, which it is once."""
-        sent.heard = math.inf
-        with _reached():
+    def _failed_by_hanging(self) -> Iterator[Outcome[Item, Result]]:
+        """Restart the workers that hang, and yield the outcomes of items that are not computed again after that."""
+        now = time.monotonic()
+        hanging = [key for key, sent in self.sent.items() if now - sent.heartbeat > self.hang_seconds]
+        for key in hanging:
+            if not self._restart_worker(self.sent[key]):
+                yield self._end(key, Attempt(error=self._hang_message))
+
+    def _restart_worker(self, sent: _Sent[Item]) -> bool:
+        """Restart the worker that hangs at an item; return whether the item is computed again, which happens once."""
+        sent.heartbeat = math.inf
+        with _scheduler_reached():
             workers = self.client.scheduler_info(n_workers=-1)["workers"]
-            if sent.worker not in workers:  # it has died meanwhile, and its item waits for another
+            if sent.worker not in workers:  # killed meanwhile: Dask has given its items to others
                 return True
             sent.hangs += 1
             if sent.hangs > 1:
                 sent.future.cancel()
-            if not workers[sent.worker].get("nanny"):  # nothing can end what it does
+            if not workers[sent.worker].get("nanny"):  # a worker without a nanny process cannot be restarted
                 return False
-            # Dask gives the items of a worker that it restarts to others.
+            # Dask gives the items of a worker that it restarts to other workers.
             self.client.restart_workers([sent.worker], raise_for_error=False)
         return sent.hangs == 1
 
-    def _drop(self, keys: Iterable[Key]) -> None:
-        for key in list(keys):
-            self.sent.pop(key).future.cancel()
+    @property
+    def _hang_message(self) -> str:
+        return (
+            f"its worker made no progress for {self.hang_seconds / 60:g} minutes, nor did a second one; check the "
+            "storage, or raise execution.block_minutes if a tile-year may take that long"
+        )
+
+
+def _killed_message(kills: int) -> str:
+    return (
+        f"its worker was killed {kills} times, most often because memory runs out: set fewer execution.workers, a "
+        "higher execution.memory_limit or a lower execution.batch_cells, or make a cube of smaller tiles (the region's "
+        "tile_cells)"
+    )
+
+
+def _fetched(future: Pending) -> Attempt[Any] | None:
+    """Return the result of a future that has ended, or None if it was lost with its worker."""
+    if future.status != "finished":
+        return None
+    try:
+        found: Attempt[Any] = future.result(timeout=FETCH_SECONDS)
+    except (TimeoutError, CancelledError):
+        return None
+    return found
 
 
 @contextmanager
-def _reached() -> Iterator[None]:
+def _scheduler_reached() -> Iterator[None]:
     """Turn the errors of a client that no longer reaches its scheduler into one sentence."""
     try:
         yield
     except OSError as error:
-        raise UserError(_LOST) from error
-
-
-_TICK_SECONDS = 0.5
-_SENTENCES = 3
-_FETCH_SECONDS = 60  # to bring a result, a few kilobytes, from its worker
-_LOST = (
-    "the connection to the Dask scheduler is lost, and with it the blocks in flight; what is committed stays; start "
-    "the same run again"
-)
-_OF_DEATH = (
-    "its worker died each of {} times, which is most often for want of memory: give fewer workers or a higher "
-    "execution.memory_limit, lower execution.batch_cells, or make a cube of smaller tiles (tile_cells of the region)"
-)
-_OF_HANGING = (
-    "its worker got no further for {:g} minutes, and nor did the next one; look at the storage, or raise "
-    "execution.block_minutes if a tile-year may take so long"
-)
+        raise UserError(_CONNECTION_LOST) from error
 
 
 class OnDask:
-    """On the workers of a Dask cluster, one item in flight for each worker thread.
+    """The workers of a Dask cluster, with one item in flight for each of their threads.
 
-    A worker that dies, or gives no sign of life, has its items done again elsewhere.
+    Items of a worker that was killed or hangs are done again on others.
 
     Parameters
     ----------
     connect
         Returns a client; called with the first item, so that a run with nothing to do starts no cluster.
     stop
-        Ends the work early: items that no worker has begun are dropped at once, others after its time of grace.
-    silent_seconds
-        A worker that gives no sign of life for so long hangs.
+        Request to end the work early: items that no worker has begun are dropped at once, the others after its grace
+        period.
+    hang_seconds
+        A worker without a heartbeat for so long is taken to hang.
     """
 
     def __init__(
-        self, connect: Callable[[], Client], *, stop: Stop | None = None, silent_seconds: float = math.inf
+        self, connect: Callable[[], Client], *, stop: Stop | None = None, hang_seconds: float = math.inf
     ) -> None:
         self._connect = cache(connect)
         self.stop = stop or Stop()
-        self._silent_seconds = silent_seconds
+        self._hang_seconds = hang_seconds
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Outcome[Item, Result]]:
-        """Yield outcomes as they end."""
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        on_wait: Callable[[], None] = do_nothing,
+    ) -> Iterator[Outcome[Item, Result]]:
+        """Yield outcomes as items end; see `Executor.map`."""
         waiting = iter(items)
         first = list(islice(waiting, 1))
         if not first or self.stop.asked:
             return
-        flight = _Flight[Item, Result](self._connect(), function, self.stop, self._silent_seconds)
+        flight = InFlight[Item, Result](self._connect(), function, self.stop, self._hang_seconds, on_wait)
         flight.send(first)
         flight.send(islice(waiting, flight.room))
         for outcome in flight.outcomes():
@@ -263,43 +331,44 @@ class OnDask:
                 flight.send(islice(waiting, flight.room))
 
 
-_MALLOC = "distributed.nanny.pre-spawn-environ.MALLOC_"
-_CLUSTER = {
-    # A block may keep the interpreter for seconds inside NumPy or PyTorch; that is no sign of trouble.
+MALLOC = "distributed.nanny.pre-spawn-environ.MALLOC_"
+CLUSTER_CONFIG = {
+    # A block may hold the interpreter for seconds inside NumPy or PyTorch, which is no sign of trouble.
     "distributed.admin.tick.limit": "60s",
-    # Dask has workers return every freed page at once; the network, which frees and takes megabytes at every layer,
-    # then spends a third of its time in page faults.
-    f"{_MALLOC}TRIM_THRESHOLD_": str(2**30),
-    f"{_MALLOC}MMAP_THRESHOLD_": str(2**25),
-    # So a worker keeps what a block has freed. Dask would give one that holds four fifths of its limit no other block
-    # and wait, for ever, until it holds less; whether a block fits is known before the run.
+    # By default Dask has workers return every freed page to the system at once; the network, which allocates and frees
+    # megabytes at every layer, then spends a third of its time in page faults.
+    f"{MALLOC}TRIM_THRESHOLD_": str(2**30),
+    f"{MALLOC}MMAP_THRESHOLD_": str(2**25),
+    # As a consequence, a worker keeps the memory that a block has freed. Dask would give no further block to a worker
+    # above 80 % of its limit, and wait forever; `pipeline.run.memory` checks before the run that blocks fit.
     "distributed.worker.memory.pause": False,
 }
 
 
 @contextmanager
 def open_executor(settings: ExecutionSettings, stop: Stop | None = None) -> Iterator[Executor]:
-    """Give the executor that the run file asks for, and close its cluster, if one was started, at the end."""
+    """Give the executor that the run file names; its cluster, if one was started, is closed at the end."""
     with ExitStack() as stack:
         if settings.scheduler == "serial":
             yield Serial(stop)
         else:
-            silent = 60 * settings.block_minutes or math.inf
-            yield OnDask(lambda: _client(settings, stack), stop=stop, silent_seconds=silent)
+            hang_seconds = 60 * settings.block_minutes or math.inf
+            yield OnDask(lambda: _client(settings, stack), stop=stop, hang_seconds=hang_seconds)
 
 
 def worker_memory(settings: ExecutionSettings) -> int | None:
-    """Return the bytes of a worker at which it is killed; None if only a scheduler elsewhere knows them."""
+    """Return the bytes of memory at which a worker is killed; None if only a remote scheduler knows."""
     from dask.system import CPU_COUNT
     from distributed.worker_memory import parse_memory_limit
 
     if settings.scheduler not in ("local", "serial") and not settings.memory_limit:
         return None
-    threads, wanted = CPU_COUNT if settings.scheduler == "serial" else 1, settings.memory_limit or "auto"
+    # Dask gives a worker the machine's memory in proportion to its share of the cores; a serial run has all of it.
+    threads, limit = CPU_COUNT if settings.scheduler == "serial" else 1, settings.memory_limit or "auto"
     try:
-        found: int | None = parse_memory_limit(wanted, threads, logger=logging.getLogger(__name__))
+        found: int | None = parse_memory_limit(limit, threads, logger=logging.getLogger(__name__))
     except ValueError:
-        raise UserError(f"execution.memory_limit = {settings.memory_limit!r} is no size; give it as 4GiB") from None
+        raise UserError(f"execution.memory_limit = {settings.memory_limit!r} is not a size; write it as 4GiB") from None
     return found
 
 
@@ -310,7 +379,7 @@ def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
     if settings.scheduler != "local":
         remote: Client = stack.enter_context(Client(settings.scheduler))
         return remote
-    stack.enter_context(dask.config.set(_CLUSTER))
+    stack.enter_context(dask.config.set(CLUSTER_CONFIG))
     cluster = LocalCluster(
         n_workers=settings.workers or os.cpu_count() or 1,
         threads_per_worker=1,
@@ -318,10 +387,10 @@ def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
         dashboard_address=":8787" if settings.dashboard else ":0",
     )
     client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
-    client.register_worker_callbacks(_leave_interrupts_to_the_coordinator)
+    client.register_worker_callbacks(_ignore_interrupts)
     return client
 
 
-def _leave_interrupts_to_the_coordinator() -> None:
-    """Ctrl-C reaches all processes of the terminal; workers finish what they are at."""
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which reaches all processes of a terminal, to the coordinator: workers finish their blocks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,8 +1,7 @@
-"""Run one function over many frozen items: in this process, or on a Dask cluster. The only module that knows Dask's.
+"""The contract of executors, and the serial one: one function over many frozen items.
 
-Items are drawn lazily and at most a window of them is in flight, so that neither the scheduler nor memory grows with
-the region. Results come back in the order in which they end, each once: what a worker sends that was given up is not
-heard any more.
+Items are drawn lazily and only a few of them are in flight, so that neither a scheduler nor memory grows with the
+region. Each item ends with exactly one outcome, in the order in which items end.
 """
 
 from __future__ import annotations
@@ -20,13 +19,29 @@ from pipeline.storage.retry import describe, is_fatal
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# What ends one item and not the run: a bad input, a storage error. Anything else is a fault of ours and must be seen.
+# These end one item and not the run: a bad input, a storage error. Any other error is a bug, and must be seen.
 ITEM_ERRORS = (UserError, OSError, MemoryError, IcechunkError)
+
+
+def do_nothing() -> None:
+    """Ignore the wait."""
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Result]):
-    """What became of one item: a result, or the error that ended it, which other items may meet as well (`fatal`)."""
+    """The end of one item: a result or an error, never both.
+
+    Attributes
+    ----------
+    item
+        The item itself, as it was drawn.
+    result
+        Return value of the function; None if it failed.
+    error
+        Message of the error that ended the item; None if it succeeded.
+    fatal
+        Whether other items would meet the same error, such as a full disk.
+    """
 
     item: Item
     result: Result | None = None
@@ -35,26 +50,51 @@ class Outcome(Generic[Item, Result]):
 
 
 class Executor(Protocol):
-    """Where work is done, until `stop` is asked."""
+    """A place where work is done, until a stop is requested."""
 
     @property
     def stop(self) -> Stop:
-        """What ends the work early."""
+        """The request to end the work early."""
         ...
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Outcome[Item, Result]]:
-        """Yield an outcome, in any order, for every item or, once it is asked to stop, for those it has finished."""
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        on_wait: Callable[[], None] = do_nothing,
+    ) -> Iterator[Outcome[Item, Result]]:
+        """Yield the outcome of every item, in the order in which they end.
+
+        Once a stop is requested, no further item is begun, and only outcomes of items that still end are yielded.
+
+        Parameters
+        ----------
+        function
+            Work on one item; a module-level function or a partial of one, since it may travel to other processes.
+        items
+            Frozen values, drawn one by one as there is room for them.
+        on_wait
+            Called about twice a second while no item ends, in the caller's thread. An executor that is busy with an
+            item itself, such as `Serial`, cannot call it.
+        """
         ...
 
 
 class Serial:
-    """All in this process, one after the other: for debugging and tests."""
+    """One item after the other in this process: for debugging and tests."""
 
     def __init__(self, stop: Stop | None = None) -> None:
         self.stop = stop or Stop()
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Outcome[Item, Result]]:
-        """Yield outcomes in the order of the items."""
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        on_wait: Callable[[], None] = do_nothing,  # noqa: ARG002
+    ) -> Iterator[Outcome[Item, Result]]:
+        """Yield outcomes in the order of the items; `on_wait` is never called, since this process never waits."""
         for item in items:
             if self.stop.asked:
                 return
@@ -64,7 +104,7 @@ class Serial:
 
 @dataclass(frozen=True)
 class Attempt(Generic[Result]):
-    """An outcome without its item, which need not travel back."""
+    """An outcome without its item, which need not travel back from a worker."""
 
     result: Result | None = None
     error: str | None = None
@@ -72,9 +112,10 @@ class Attempt(Generic[Result]):
 
 
 def attempt(function: Callable[[Item], Result], item: Item) -> Attempt[Result]:
-    """Do one item; its error is caught where it arises, since what caused it may not travel between processes."""
+    """Return the result of one item, or the message of the error that ended it."""
     try:
         return Attempt(result=function(item))
     except ITEM_ERRORS as error:
+        # Only the message leaves this process: not every exception survives pickling.
         message = str(error) if isinstance(error, UserError) else describe(error)
         return Attempt(error=message, fatal=is_fatal(error))

@@ -1,7 +1,7 @@
-"""Ending a run early and cleanly: what SIGTERM and Ctrl-C ask for.
+"""Ending a run early and cleanly, on SIGTERM or Ctrl-C.
 
-The first signal asks: no new block is begun, and those that end within a time of grace are committed. A second one, a
-moment later, drops everything at once; what is committed stays either way.
+The first signal requests a stop: no new block is begun, and blocks that end within a grace period are committed. A
+second signal drops all blocks in flight at once. Committed results stay either way.
 """
 
 from __future__ import annotations
@@ -13,56 +13,56 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-EXIT_CODE = 130  # of a program that was interrupted, by the shell's custom
+EXIT_CODE = 130  # 128 + SIGINT, the shell's convention for an interrupted program
 GRACE_SECONDS = 30.0
 _STDERR = 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Some programs, among them `timeout`, signal the process and then its group: that is one wish and not two.
-_ONE_WISH_SECONDS = 0.5
+# Some programs, `timeout` among them, signal a process and then its group: two signals, but one request.
+_SAME_REQUEST_SECONDS = 0.5
 
 
 class Stop:
-    """Whether the run has been asked to end, and since when."""
+    """A request to end the run, and the time of it."""
 
     def __init__(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
         self._grace_seconds = grace_seconds
         self._since: float | None = None
 
     def ask(self) -> None:
-        """Ask for the end; asking again changes nothing."""
+        """Request the end; a second request changes nothing."""
         if self._since is None:
             self._since = time.monotonic()
 
     @property
     def asked(self) -> bool:
-        """Whether nothing new is to be begun."""
+        """Whether a stop has been requested, so that nothing new may begin."""
         return self._since is not None
 
     @property
     def waited_seconds(self) -> float:
-        """Seconds since it was asked; 0 before."""
+        """Seconds since the request; 0 before it."""
         return 0.0 if self._since is None else time.monotonic() - self._since
 
     @property
     def overdue(self) -> bool:
-        """Whether what is still going on is to be dropped."""
+        """Whether the grace period is over, so that blocks still in flight are dropped."""
         return self.waited_seconds > self._grace_seconds
 
 
 @contextmanager
 def stop_on_signals(*, grace_seconds: float = GRACE_SECONDS) -> Iterator[Stop]:
-    """Give a `Stop` that SIGINT and SIGTERM ask; a second signal raises `SystemExit`.
+    """Give a `Stop` that SIGINT and SIGTERM request; a second signal raises `SystemExit`.
 
-    Call it in the main thread of the process.
+    Call it in the main thread of the process, where Python delivers signals.
     """
     stop = Stop(grace_seconds=grace_seconds)
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if not stop.asked:
             stop.ask()
-            # Not print: the signal may have come in the middle of one.
-            os.write(_STDERR, b"stopping: finishing the blocks in flight; once more drops them\n")
-        elif stop.waited_seconds > _ONE_WISH_SECONDS:
+            # os.write, not print: the signal may have interrupted a print, which cannot be entered twice.
+            os.write(_STDERR, b"stopping: waiting for the blocks in flight; send the signal again to drop them\n")
+        elif stop.waited_seconds > _SAME_REQUEST_SECONDS:
             raise SystemExit(EXIT_CODE)
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}

@@ -1,12 +1,14 @@
-"""What a worker does: read the inputs of a tile, compute, write into a fork of the cube's session.
+"""The work of a worker: read the inputs of a tile, compute, and write into a fork of the cube's session.
 
-The coordinator merges the forks and commits; arrays stay on the worker, which returns ledger rows.
+Arrays stay on the worker. It returns ledger rows and the fork, which the coordinator merges and commits.
+
+Shape legend: N modelled cells of a tile, T days, Y years; the axis of length 2 is corn, soybean.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TypeVar
@@ -38,7 +40,21 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class Context:
-    """What is the same for all blocks of a run; small, and sent with each."""
+    """Everything that is the same for all blocks of a run; small, since it is sent with each.
+
+    Attributes
+    ----------
+    region, grid
+        The region and its rectangle of tiles.
+    inputs, snapshot
+        Location of the inputs store, and the one state of it that the whole run reads.
+    checkpoint, checkpoint_sha256
+        File of the network, and the digest that it must still have when a worker loads it.
+    device, batch_cells
+        PyTorch device ("cpu" or "cuda"), and cells of one forward pass.
+    retry
+        How often reads and writes are tried again.
+    """
 
     region: Region
     grid: Grid
@@ -53,7 +69,7 @@ class Context:
 
 @dataclass(frozen=True)
 class BlockTask:
-    """A block and where to write it."""
+    """A block to compute, and the fork of the cube's session to write it into."""
 
     block: Block
     fork: icechunk.ForkSession
@@ -61,7 +77,7 @@ class BlockTask:
 
 @dataclass(frozen=True)
 class BlockDone:
-    """The fork with the block's data in it, to be merged, and its ledger rows."""
+    """The fork that holds the block's writes, to be merged, and the ledger rows of its tile-years."""
 
     fork: icechunk.ForkSession
     rows: tuple[Row, ...]
@@ -69,7 +85,7 @@ class BlockDone:
 
 @dataclass(frozen=True)
 class MaskTask:
-    """A tile whose mask is to be made, and where to write it."""
+    """A tile whose mask is to be made, and the fork to write it into."""
 
     tile: Tile
     fork: icechunk.ForkSession
@@ -77,11 +93,22 @@ class MaskTask:
 
 @dataclass(frozen=True)
 class MaskDone:
-    """The fork with the tile's mask in it, its cells and digest."""
+    """The fork that holds a tile's mask, the number of its modelled cells and its digest."""
 
     fork: icechunk.ForkSession
     cells: int
     digest: str
+
+
+def make_mask(context: Context, task: MaskTask) -> MaskDone:
+    """Decide which cells of a tile are modelled, and write the mask."""
+    mask = _read_inputs(
+        context,
+        f"tile {task.tile.name}",
+        lambda view: tile_mask(context.region, view, context.grid.of(task.tile)),
+    )
+    retried(lambda: layout.write_mask(repository.writable(task.fork), task.tile, mask), context.retry)
+    return MaskDone(task.fork, mask.cells, mask.digest)
 
 
 def tile_mask(region: Region, view: InputsView, grid: Grid) -> TileMask:
@@ -91,59 +118,55 @@ def tile_mask(region: Region, view: InputsView, grid: Grid) -> TileMask:
     region's threshold of it on average over the mask years.
     """
     (tile,) = grid.tiles()
+    # Any coverage is enough: tables weight a cell at the region's border by its share in the region.
     in_region = coverage(outlines(zones(region)), grid).sum(axis=0).reshape(grid.shape) > 0
     fractions_Y2 = np.stack([view.crop_fractions(tile, year) for year in region.mask_years])
     mask = in_region & view.soil_defined(tile) & modelled(fractions_Y2, region.crop_threshold)
     return TileMask(mask, first_crop(fractions_Y2[..., mask], region.crop_threshold))
 
 
-def make_mask(context: Context, task: MaskTask) -> MaskDone:
-    """Decide which cells of a tile are modelled, and write that."""
-    read = partial(_decided, context, task.tile)
-    decided = _read(context, f"tile {task.tile.name}", read)
-    retried(lambda: layout.write_mask(repository.writable(task.fork), task.tile, decided), context.retry)
-    return MaskDone(task.fork, decided.cells, decided.digest)
-
-
-def _decided(context: Context, tile: Tile) -> TileMask:
-    view = open_inputs(context.inputs, context.snapshot)
-    return tile_mask(context.region, view, context.grid.of(tile))
-
-
 def run_block(context: Context, task: BlockTask) -> BlockDone:
-    """Compute the years of a block and write those that it stores.
+    """Compute the years of a block, and write those that it stores.
 
-    What storage refuses for a while is tried again. Writing a tile-year once more writes the same chunks.
+    Reads and writes are tried again after transient errors; writing a tile-year once more replaces the same chunks.
+
+    Raises
+    ------
+    UserError
+        If inputs stay unreadable, or the checkpoint was changed or removed during the run.
     """
-    block, again = task.block, context.retry
-    root = retried(lambda: repository.writable(task.fork), again)
+    block = task.block
+    # Mask and state are read through the fork, too: it sees the commit from which the wave began.
+    root = retried(lambda: repository.writable(task.fork), context.retry)
     predictor = _predictor(context.checkpoint, context.checkpoint_sha256, context.device, context.batch_cells)
-    mask = retried(lambda: layout.read_mask(root, block.tile), again)
+    mask = retried(lambda: layout.read_mask(root, block.tile), context.retry)
     state = _state_before(context, block, root=root, mask=mask, predictor=predictor)
-    prints = dict(zip(block.years, block.fingerprints, strict=True))
+    fingerprints = dict(zip(block.years, block.fingerprints, strict=True))
     rows = []
     for year in block.computed:
         began = time.perf_counter()
-        tile_year = _gathered(context, block.tile, year, mask)
+        # One year at a time: the memory of a worker does not depend on the length of its block.
+        tile_year = _read_tile_year(context, block.tile, year, mask)
         result = simulate(predictor, tile_year, state)
         state = result.state
-        if year in prints:
+        if year in fingerprints:  # years between stored ones are computed for their state alone
             stored = StoredYear.of(result, mask.mask)
-            retried(partial(_write, root, block, year, stored=stored, state=state), again)
+            retried(partial(_write, root, block, year, stored=stored, state=state), context.retry)
             rows.append(
                 Row.of(
                     stored,
                     tile=block.tile.name,
                     year=year,
-                    fingerprint=prints[year],
+                    fingerprint=fingerprints[year],
                     balance_residual=_daily_residual(tile_year, result),
                     seconds=time.perf_counter() - began,
                     restart=year in block.restarts,
                 )
             )
             del stored
-        del tile_year, result  # else they would lie beside the next year's at its peak
-        heartbeat()
+        # Otherwise these arrays would still be held while the next year reaches its peak; see `pipeline.run.memory`.
+        del tile_year, result
+        heartbeat()  # the executor restarts a worker without one for `execution.block_minutes`
     return BlockDone(task.fork, tuple(rows))
 
 
@@ -156,68 +179,65 @@ def _write(root: zarr.Group, block: Block, year: int, *, stored: StoredYear, sta
 def _state_before(
     context: Context, block: Block, *, root: zarr.Group, mask: TileMask, predictor: Predictor
 ) -> CellState:
+    """Return the state at the beginning of the block: spun up, or as an earlier block has stored it."""
     if not block.spin_up:
         return retried(lambda: layout.read_restart(root, block.tile, block.first - 1, mask=mask.mask), context.retry)
-    first, second = (_gathered(context, block.tile, year, mask) for year in context.region.spinup_years)
+    # The first block of a chain; its spin-up runs the region's two spin-up years, which are not stored.
+    first, second = (_read_tile_year(context, block.tile, year, mask) for year in context.region.spinup_years)
     return spin_up(predictor, (first, second))
 
 
-def _gathered(context: Context, tile: Tile, year: int, mask: TileMask) -> TileYear:
-    """Gather a tile-year from the inputs store."""
-
-    def read() -> TileYear:
-        view = open_inputs(context.inputs, context.snapshot)
-        return gather(context.region, view, tile, year, mask)
-
-    return _read(context, f"tile {tile.name}, {year}", read)
+def _read_tile_year(context: Context, tile: Tile, year: int, mask: TileMask) -> TileYear:
+    return _read_inputs(
+        context, f"tile {tile.name}, {year}", lambda view: gather(context.region, view, tile, year, mask)
+    )
 
 
-def _read(context: Context, what: str, read: Callable[[], Read]) -> Read:
-    """Return what is read from the inputs store, tried again where that may help.
+def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Read]) -> Read:
+    """Return the result of `read` on the inputs store, tried again after transient errors.
 
     Raises
     ------
     UserError
-        Naming the store, if the error stays.
+        If the error stays, naming store and `subject`. Errors that would end every block, such as a full disk, are
+        raised as they are.
     """
     try:
-        return retried(read, context.retry)
+        return retried(lambda: read(open_inputs(context.inputs, context.snapshot)), context.retry)
     except STORAGE_ERRORS as error:
         if is_fatal(error):
             raise
         raise UserError(
-            f"{context.inputs}: inputs of {what} cannot be read: {describe(error)}; mend the store or ingest again"
+            f"{context.inputs}: the inputs of {subject} cannot be read: {describe(error)}; restore the store, or "
+            "ingest them again"
         ) from error
 
 
 def gather(region: Region, view: InputsView, tile: Tile, year: int, mask: TileMask) -> TileYear:
-    """Gather what one tile-year needs at its modelled cells."""
-    history_Y2N = np.stack(list(_crop_history(region, view, tile, year, mask)))
+    """Gather the inputs of one tile-year at its modelled cells."""
+    # All years from the region's first: a year without corn or soybean takes the crop of the last one that has some.
+    past = range(region.first_year, year + 1)
+    history_Y2N = np.stack([view.crop_fractions(tile, each)[:, mask.mask] for each in past])
     crop = crop_of_year(history_Y2N, mask.first_crop_N, region.crop_threshold)
     return view.read_tile_year(tile, year, mask=mask.mask, crop=crop, fractions_2N=history_Y2N[-1])
 
 
-def _crop_history(
-    region: Region, view: InputsView, tile: Tile, year: int, mask: TileMask
-) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    for past in range(region.first_year, year + 1):
-        yield view.crop_fractions(tile, past)[:, mask.mask]
-
-
 def _daily_residual(year: TileYear, result: TileResult) -> float:
-    """Mean absolute daily ra + rh - gpp - nee [g C m-2 d-1] over the cells with a result."""
+    """Mean absolute daily ra + rh - gpp - nee [g C m-2 d-1] over the cells with a result; NaN if there are none."""
     residual_TN = result.ra_TN + result.rh_TN - year.inputs.gpp_TN - result.nee_TN
     return float(np.nanmean(np.abs(residual_TN))) if year.complete_N.any() else float("nan")
 
 
+# One entry: a worker serves one run, and an earlier network would only take memory.
 @lru_cache(maxsize=1)
 def _predictor(path: str, sha256: str, device: str, batch_cells: int) -> Predictor:
-    """Load the network once per worker process."""
-    torch.set_num_threads(1)
+    """Return the network, loaded once in each worker process."""
+    torch.set_num_threads(1)  # workers are one for each core
     try:
         checkpoint = Checkpoint.load(path)
     except CheckpointError as error:
-        raise UserError(f"{path}: the checkpoint was spoilt while the run was going on: {error}") from error
+        raise UserError(f"{path}: the checkpoint became unreadable during the run: {error}") from error
+    # All blocks of a run must come from the same weights, since the run's record in the ledger names one checkpoint.
     if checkpoint.sha256 != sha256:
-        raise UserError(f"{path}: the checkpoint changed while the run was going on; start the run again")
+        raise UserError(f"{path}: the checkpoint changed during the run; start the run again")
     return Predictor(checkpoint, device=device, batch_cells=batch_cells)

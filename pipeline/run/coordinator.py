@@ -1,4 +1,8 @@
-"""The coordinator of a run: hands blocks to workers, merges what they wrote, and commits it with its ledger rows."""
+"""The coordinator of a run: hands blocks to workers, merges their writes, and commits them with their ledger rows.
+
+Only this process commits, so that the branch has one history and no two commits conflict. Workers write values straight
+to storage, through forks of a session; what travels back and is merged here are references to the written chunks.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-
-import zarr
 
 from pipeline.cluster.executor import Executor, Outcome
 from pipeline.cube import ledger
@@ -22,11 +24,23 @@ from pipeline.storage.commit import NAMED, CommitError, Committer, out_of_storag
 
 
 @dataclass
-class Tally:
-    """Sums over the tile-years that a run has committed; the rows themselves are in the ledger alone."""
+class RunTotals:
+    """Sums over the tile-years that a run has committed; the rows themselves are kept in the ledger alone.
+
+    Attributes
+    ----------
+    tile_years
+        Committed tile-years.
+    cell_years
+        Cell-years with a result.
+    missing_cell_years
+        Cell-years without a result, because inputs are missing.
+    residual_sum
+        Mean absolute daily balance residual [g C m-2 d-1] times cells, summed over tile-years.
+    """
 
     tile_years: int = 0
-    cell_years: int = 0  # with a result
+    cell_years: int = 0
     missing_cell_years: int = 0
     residual_sum: float = 0.0
 
@@ -36,7 +50,7 @@ class Tally:
         self.tile_years += 1
         self.cell_years += cells
         self.missing_cell_years += row.missing_cells
-        self.residual_sum += row.balance_residual * cells if cells else 0.0
+        self.residual_sum += row.balance_residual * cells if cells else 0.0  # NaN where no cell has a result
 
     @property
     def mean_residual(self) -> float:
@@ -46,18 +60,43 @@ class Tally:
 
 @dataclass
 class _Batch:
-    """What has ended since the last commit."""
+    """Blocks that have ended since the last commit.
 
+    Attributes
+    ----------
+    since
+        Time of the last commit, or of the beginning of the wave.
+    blocks
+        Blocks with results.
+    failed
+        Errors by tile name and first year of the block.
+    """
+
+    since: float
     blocks: list[BlockDone] = field(default_factory=list)
     failed: dict[tuple[str, int], str] = field(default_factory=dict)
-    since: float = field(default_factory=time.monotonic)
+
+    def add(self, outcome: Outcome[BlockTask, BlockDone]) -> None:
+        """Take in a block that has ended."""
+        if outcome.result is None:
+            block = outcome.item.block
+            # Recorded for the first year only: the later years of the tile wait for it.
+            self.failed[block.tile.name, block.years[0]] = outcome.error or "unknown error"
+        else:
+            self.blocks.append(outcome.result)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (self.blocks or self.failed)
 
     @property
     def rows(self) -> list[Row]:
+        """Ledger rows of the tile-years of the batch."""
         return [row for block in self.blocks for row in block.rows]
 
     def facts(self, run_index: int) -> dict[str, Any]:
-        """What the commit says of itself."""
+        """Return the metadata of the batch's commit, which `agcarbon history` shows."""
         rows = self.rows
         tiles = sorted({row.tile for row in rows})
         failures = [f"{tile} {year}: {message}" for (tile, year), message in self.failed.items()]
@@ -74,77 +113,105 @@ class _Batch:
 
 @dataclass
 class Coordinator:
-    """The only committer of a run. Blocks that have ended are committed, whatever else comes to its end."""
+    """The only committer of a run.
+
+    Finished blocks are committed as soon as `commit_seconds` have passed since the last commit, at the end of each
+    wave, and when an error ends the run.
+
+    Attributes
+    ----------
+    committer, context, executor
+        Where to commit to, the constants of all blocks, and where blocks are computed.
+    commit_seconds
+        Longest time that a finished block waits for its commit, apart from a tick of the executor; `Serial` has no
+        ticks, so that the block in progress ends first.
+    clock
+        Monotonic time in seconds.
+    totals, failures
+        Sums over the committed tile-years, and errors by tile name and first year of the block.
+    """
 
     committer: Committer
     context: Context
     executor: Executor
     commit_seconds: float
-    tally: Tally = field(default_factory=Tally)
+    clock: Callable[[], float] = time.monotonic
+    totals: RunTotals = field(default_factory=RunTotals)
     failures: dict[tuple[str, int], str] = field(default_factory=dict)
+    _batch: _Batch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._batch = _Batch(since=self.clock())
 
     def execute(self, plan: Plan, run_index: int, progress: Progress) -> None:
-        """Run the plan wave by wave: the next block of a chain reads the state that the last one committed.
+        """Run the plan wave by wave.
+
+        A wave holds one block of each chain at most. It is committed before the next one begins, because the next block
+        of a chain reads the state that the block before has stored, from the commit and not from its worker.
 
         Raises
         ------
         UserError
-            If nothing more can be written or computed; the blocks that had ended are then committed, if they can be.
+            If nothing more can be written or computed; blocks that had ended are then committed, if that is possible.
         """
-        total = sum(len(block.years) for wave in plan.waves() for block in wave)
+        total = sum(len(block.years) for block in plan.blocks)
         for wave in plan.waves():
+            # Later blocks of a chain have no state to begin from once one has failed; other tiles are independent.
             failed_tiles = {tile for tile, _ in self.failures}
             blocks = [block for block in wave if block.tile.name not in failed_tiles]
-            self._wave(blocks, run_index, lambda done: progress("tile-years", done, total))
+            self._run_wave(blocks, run_index, lambda done: progress("tile-years", done, total))
 
-    def _wave(self, wave: Sequence[Block], run_index: int, progress: Callable[[int], None]) -> None:
-        batch = _Batch()
+    def _run_wave(self, blocks: Sequence[Block], run_index: int, progress: Callable[[int], None]) -> None:
+        self._batch = _Batch(since=self.clock())
+
+        # Called after each outcome and, while none comes, at each tick: a finished block never waits for a slow one.
+        def commit_if_due() -> None:
+            if not self._batch.empty and self.clock() - self._batch.since > self.commit_seconds:
+                self._commit_batch(run_index)
+
         try:
-            for outcome in self._outcomes(wave):
-                block = outcome.item.block
-                if outcome.result is None:
-                    batch.failed[block.tile.name, block.years[0]] = outcome.error or "unknown error"
-                else:
-                    batch.blocks.append(outcome.result)
-                if time.monotonic() - batch.since > self.commit_seconds:
-                    batch = self._committed(batch, run_index)
-                progress(self.tally.tile_years + len(batch.rows))
+            for outcome in self._outcomes(blocks, on_wait=commit_if_due):
+                self._batch.add(outcome)
+                commit_if_due()
+                progress(self.totals.tile_years + len(self._batch.rows))
         except CommitError:
-            raise
+            raise  # committing the same blocks once more would meet the same error
         except UserError:
-            self._committed(batch, run_index)
+            # The blocks that had ended are complete: they are committed if the storage still allows it.
+            self._commit_batch(run_index)
             raise
-        self._committed(batch, run_index)
+        self._commit_batch(run_index)
 
-    def _outcomes(self, wave: Sequence[Block]) -> Iterator[Outcome[BlockTask, BlockDone]]:
-        """Yield what became of the blocks; raises `UserError` for what ends the run."""
+    def _outcomes(
+        self, blocks: Sequence[Block], *, on_wait: Callable[[], None]
+    ) -> Iterator[Outcome[BlockTask, BlockDone]]:
+        """Yield the outcomes of the blocks; raises `UserError` for an error that ends the run."""
+        # One session for all blocks of the wave: its base is the commit that holds the states they begin from.
         base = self.committer.repository.writable_session(repository.BRANCH)
-        tasks = (BlockTask(block, base.fork()) for block in wave)
-        for outcome in self.executor.map(partial(run_block, self.context), tasks):
+        tasks = (BlockTask(block, base.fork()) for block in blocks)
+        # The tasks are a generator: the fork of a block is made when a worker is free to take it.
+        for outcome in self.executor.map(partial(run_block, self.context), tasks, on_wait=on_wait):
+            # Other tiles would meet the same full disk or read-only file system: the run ends, and names the remedy.
             if outcome.fatal:
                 raise UserError(out_of_storage(self.committer.place, outcome.error or "unknown error"))
             yield outcome
 
-    def _committed(self, batch: _Batch, run_index: int) -> _Batch:
-        """Commit a batch, and return a new one."""
-        rows, failed = batch.rows, batch.failed
-
-        def record(root: zarr.Group) -> None:
-            ledger.record(root, rows, run=run_index, failures=failed)
-
-        if batch.blocks or failed:
-            self._commit(batch, record, run_index)
-            self.failures |= failed
-            for row in rows:
-                self.tally.add(row)
-        return _Batch()
-
-    def _commit(self, batch: _Batch, record: Callable[[zarr.Group], None], run_index: int) -> None:
-        forks, count = [block.fork for block in batch.blocks], len(batch.rows)
-        message = f"{count} tile-years, {len(batch.failed)} failed"
+    def _commit_batch(self, run_index: int) -> None:
+        """Commit the blocks that have ended, if any, and begin a new batch."""
+        if self._batch.empty:
+            return
+        batch, rows = self._batch, self._batch.rows
+        message = f"{len(rows)} tile-years, {len(batch.failed)} failed"
+        # In the same commit as the data, so that the ledger never speaks of results that are not there.
+        record = partial(ledger.record, rows=rows, run=run_index, failures=batch.failed)
+        forks = [block.fork for block in batch.blocks]
         try:
             self.committer.commit(message, record, forks=forks, **batch.facts(run_index))
         except CommitError as error:
-            raise CommitError(
-                f"{error} ({count} tile-years that had ended are lost, and computed again then)"
-            ) from error
+            lost = f"{len(rows)} finished tile-years are lost, and are computed again then"
+            raise CommitError(f"{error} ({lost})") from error
+        self.failures |= batch.failed
+        for row in rows:
+            self.totals.add(row)
+        # The clock begins after the commit, which may itself take long on slow storage.
+        self._batch = _Batch(since=self.clock())

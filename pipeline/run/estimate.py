@@ -1,4 +1,4 @@
-"""What a plan costs: bytes, memory of a worker, hours at a measured rate."""
+"""The cost of a plan: bytes, memory of a worker, and hours at a measured rate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PROBE_CELLS = 256
 
 @dataclass(frozen=True)
 class Rate:
-    """Cell-years that one worker computes in a second, and how that is known."""
+    """Cell-years that one worker computes in a second, and how they were measured."""
 
     cell_years_per_second: float
     source: str
@@ -35,7 +35,23 @@ class Rate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Cost of a plan. Bytes are before compression."""
+    """Cost of a plan.
+
+    Attributes
+    ----------
+    bytes_read, bytes_written
+        Data read from the inputs store and written to the cube, before compression.
+    restart_bytes
+        Part of `bytes_written` that is carried states.
+    worker_bytes
+        Projected peak memory of a worker.
+    workers
+        Workers that the run file sets.
+    hours
+        Time on these workers at `rate`.
+    rate
+        Speed of one worker.
+    """
 
     bytes_read: int
     bytes_written: int
@@ -47,18 +63,19 @@ class Estimate:
 
 
 def measured_rate(job: Job, context: Context) -> Rate:
-    """Return the rate that the ledger recorded, or that of a probe of the network on this machine."""
-    if repository.exists(job.run_file.stores.cube):
+    """Return the mean rate of the tile-years in the ledger, or, if there are none, that of the network measured now."""
+    if job.has_cube:
         root = repository.read(job.open_cube())
         if "ledger" in root:
             ledger = Ledger(root)
             seconds, cells = ledger.column("seconds").sum(), ledger.column("cells").sum()
             if seconds > 0:
-                return Rate(float(cells / seconds), "of this cube's tile-years")
-    return Rate(_probe(job.checkpoint, context), "of the network alone, probed now")
+                return Rate(float(cells / seconds), "mean of this cube's tile-years")
+    return Rate(_probe(job.checkpoint, context), "measured now, network only")
 
 
 def _probe(checkpoint: Checkpoint, context: Context) -> float:
+    """Return the cell-years per second of the network on inputs of ones, without reading or writing."""
     torch.set_num_threads(1)  # as in a worker
     ones = np.ones((LEAP_DAYS, _PROBE_CELLS), np.float32)
     inputs = YearInputs(
@@ -70,30 +87,29 @@ def _probe(checkpoint: Checkpoint, context: Context) -> float:
         soil_9N=np.ones((9, _PROBE_CELLS), np.float32),
     )
     predictor = Predictor(checkpoint, device=context.device, batch_cells=context.batch_cells)
-    predictor.year(inputs)  # the first call allocates
+    predictor.year(inputs)  # not timed: the first call allocates buffers
     began = time.perf_counter()
     predictor.year(inputs)
     return _PROBE_CELLS / (time.perf_counter() - began)
 
 
 def _state_bytes(job: Job) -> int:
-    """Bytes of the state that a cell carries."""
+    """Bytes of the carried state of one cell."""
     return len(job.checkpoint) * STATE_LAYERS * HIDDEN * REAL
 
 
 def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
-    """Return what the plan costs on the workers that the run file asks for."""
-    blocks = [block for chain in plan.chains for block in chain]
-    edge = job.grid.tile_cells**2
-    stored = sum(len(block.years) for block in blocks)
-    restarts = sum(len(block.restarts) for block in blocks) * edge * _state_bytes(job)
-    computed = sum(len(block.computed) + 2 * block.spin_up for block in blocks)
-    workers = job.run_file.execution.workers or os.cpu_count() or 1
+    """Return the cost of the plan on the workers that the run file sets."""
+    cells = job.grid.tile_cells**2  # full tiles: cells outside the mask are written too, and compress to little
+    stored = sum(len(block.years) for block in plan.blocks)
+    restarts = sum(len(block.restarts) for block in plan.blocks) * cells * _state_bytes(job)
+    computed = sum(len(block.computed) + 2 * block.spin_up for block in plan.blocks)
+    workers = job.execution.workers or os.cpu_count() or 1
     layers = (*ANNUAL, *ENSEMBLE_STD.values()) if len(job.checkpoint) > 1 else ANNUAL
     annual = sum(np.dtype(variable.dtype).itemsize for variable in layers)
     return Estimate(
-        bytes_read=computed * edge * LEAP_DAYS * REAL,
-        bytes_written=stored * edge * (LEAP_DAYS * REAL * len(DAILY) + annual) + restarts,
+        bytes_read=computed * cells * LEAP_DAYS * REAL,  # of GPP; the other inputs are small beside it
+        bytes_written=stored * cells * (LEAP_DAYS * REAL * len(DAILY) + annual) + restarts,
         restart_bytes=restarts,
         worker_bytes=block_size(job, cells=plan.most_cells).worker_bytes,
         workers=workers,

@@ -1,7 +1,8 @@
-"""The memory of a worker: projected before anything runs, and held against what it may take.
+"""The memory of a worker: projected before anything runs, and compared with its limit.
 
-A worker does one block at a time, year by year, so that neither the size of the region nor the number of years enters.
-What counts is the tile: its modelled cells, and the state that a cell carries. `benchmarks/memory.py` measures.
+A worker computes one block at a time, year by year, so that neither the size of the region nor the number of years
+matters. Memory depends on the tile: its modelled cells, and the state that each of them carries. `benchmarks/memory.py`
+measures real workers beside this projection, and a test keeps the ratio of the two between 1 and 1.3.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from pipeline.storage.cf import LEAP_DAYS
 
 REAL = 4  # bytes of a float32
 
-_PROCESS = 500 * 2**20  # PyTorch, Dask, Icechunk and what they take at their first use, beside a block
-_USABLE = 0.95  # of its limit, at which Dask kills a worker
+_PROCESS = 500 * 2**20  # bytes of a worker beside its block: PyTorch, Dask, Icechunk and their buffers
+_USABLE = 0.95  # share of its limit above which Dask's nanny kills a worker (distributed.worker.memory.terminate)
 
 
 @dataclass(frozen=True)
 class BlockSize:
-    """What the memory that a block takes depends on.
+    """The quantities that the memory of a block depends on.
 
     Attributes
     ----------
     edge
         Cells along the edge of a tile.
     cells
-        Modelled cells of the tile that has most.
+        Modelled cells of the tile with the most.
     members
         Networks of the ensemble.
     batch_cells
-        Cells of one forward pass; 0 if the device has memory of its own.
+        Cells of one forward pass; 0 if the network runs on a device with its own memory.
     """
 
     edge: int
@@ -44,38 +45,40 @@ class BlockSize:
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of the carried state of all cells."""
+        """Bytes of the carried state of all modelled cells."""
         return self.cells * self.members * STATE_LAYERS * HIDDEN * REAL
 
     @property
     def worker_bytes(self) -> int:
-        """Peak memory of a worker that does such a block: the largest of what its phases hold at once."""
-        day_map, day_tile = (LEAP_DAYS * cells * REAL for cells in (self.cells, self.edge**2))
+        """Peak memory of a worker that computes such a block: the largest of its phases."""
+        # A year of one daily variable, at the modelled cells and on the full tile; the state on the full tile.
+        daily, daily_tile = (LEAP_DAYS * cells * REAL for cells in (self.cells, self.edge**2))
         state_tile = self.state_bytes * self.edge**2 // max(self.cells, 1)
+        # The factors count the arrays that are alive at the same time, in units of a full one.
         phases = (
-            # GPP, fluxes of the complete cells and of all, a copy of GPP; states before, at the end, after
-            8 * day_map + 3 * self.state_bytes,
-            # GPP, fluxes, rounded fluxes and the differences of their balance
-            10.25 * day_map + self.state_bytes,
-            # the same fluxes; the state, its copy on the tile, chunks packed and joined
-            7 * day_map + 2 * self.state_bytes + 3.5 * state_tile,
-            # the same fluxes, one of them on the tile, packed and joined
-            7 * day_map + self.state_bytes + 3 * day_tile,
+            # `simulate`: GPP and a copy, three fluxes of the complete cells and of all; states before, during, after
+            8 * daily + 3 * self.state_bytes,
+            # `StoredYear.of` and the ledger row: GPP, fluxes, rounded fluxes, temporaries of the balance
+            10.25 * daily + self.state_bytes,
+            # `write_restart`: fluxes as before; the state, its copy on the tile, its chunks compressed and joined
+            7 * daily + 2 * self.state_bytes + 3.5 * state_tile,
+            # `write_tile_year`: fluxes as before, one of them on the tile, its chunks compressed and joined
+            7 * daily + self.state_bytes + 3 * daily_tile,
         )
         return int(_PROCESS + max(phases) + self._batch_bytes)
 
     @property
     def _batch_bytes(self) -> int:
-        """Features and their copies, the sequences of hidden states, and the gates of all days of a layer."""
+        """Bytes of a forward pass: features and copies, sequences of hidden states, gates of a layer on all days."""
         numbers = 4 * len(FEATURES) + 11 * HIDDEN
         return min(self.batch_cells, self.cells) * LEAP_DAYS * numbers * REAL
 
     def fits(self, limit: int) -> bool:
-        """Say whether a worker may take what such a block needs."""
+        """Return whether a worker with this memory limit can hold such a block."""
         return self.worker_bytes <= _USABLE * limit
 
     def smaller_batch(self, limit: int) -> int | None:
-        """Return the most cells of a forward pass with which the block fits, or None."""
+        """Return the largest power of two of cells per forward pass with which the block fits, or None."""
         batches = (2**power for power in range(12, 3, -1) if 2**power < self.batch_cells)
         return next((batch for batch in batches if replace(self, batch_cells=batch).fits(limit)), None)
 
@@ -87,32 +90,37 @@ class BlockSize:
 
 
 def check(size: BlockSize, limit: int | None) -> None:
-    """Raise `UserError` if a block needs more than a worker may take, naming what would fit.
+    """Refuse a block that a worker cannot hold, with the settings that would fit.
 
     Parameters
     ----------
     size
-        Of the largest block to be run.
+        Size of the largest block to be run.
     limit
-        Bytes of a worker at which it is killed; None if it is not known, and nothing is refused.
+        Memory limit of a worker in bytes; None if it is unknown, and then nothing is refused.
+
+    Raises
+    ------
+    UserError
+        If the block needs more than the limit.
     """
     if limit is None or not size.cells or size.fits(limit):
         return
     needed = int(size.worker_bytes / _USABLE) + 2**20
     batch, edge = size.smaller_batch(limit), size.smaller_edge(limit)
     remedies = [
-        f"set execution.memory_limit to {mebibytes(needed)!r} or more, with as few workers as the machine then holds"
+        f"set execution.memory_limit to {mebibytes(needed)!r} or more, with no more workers than the machine can hold"
     ]
     if edge:
-        remedies.append(f"give the region tile_cells = {edge} or less (a cube keeps its tiles: name a new one)")
+        remedies.append(f"give the region tile_cells = {edge} or less, with a new cube (a cube keeps its tiles)")
     if batch:
         remedies.insert(0, f"set execution.batch_cells to {batch} or less")
     raise UserError(
         f"tiles of {size.edge} x {size.edge} cells, {size.cells:,} of them modelled, need {mebibytes(needed)} of a "
-        f"worker, which may take {mebibytes(limit)}; {', or '.join(remedies)}"
+        f"worker's memory, whose limit is {mebibytes(limit)}; {', or '.join(remedies)}"
     )
 
 
 def mebibytes(count: int) -> str:
-    """Return a number of bytes as the run file takes it."""
+    """Return a number of bytes as written in a run file, such as "512MiB"."""
     return f"{count // 2**20}MiB"

@@ -1,49 +1,43 @@
-"""What to do: a pure function of the mask, today's fingerprints and the ledger.
+"""The plan of a run: a pure function of the masks, the current fingerprints and the ledger.
 
-A tile's years are a chain: each needs the state at the end of the one before. A chain is cut into blocks, each of which
-reads the state that an earlier one left, or spins up; the blocks of different tiles are independent.
+The years of a tile form a chain, since each begins with the state at the end of the year before. A chain is cut into
+blocks of a few years. A block begins with a spin-up or with the stored state of an earlier block (a restart), and ends
+by storing its own; blocks of different tiles are independent. The first blocks of all chains are the first wave of a
+run, the second blocks the second wave, and so on.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, zip_longest
+from itertools import zip_longest
 
 from pipeline.config import RestartSettings
 from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import SCIENCE_VERSION, Fingerprint, Ledger, Status, TileYearState
-from pipeline.digests import json_digest
+from pipeline.cube.ledger import Fingerprint, Ledger, Status, TileYearState
 from pipeline.grid.sinusoidal import Tile
-from pipeline.inputs.view import TileDigests
-
-
-@dataclass(frozen=True)
-class Science:
-    """What decides a tile-year beside its inputs."""
-
-    region: str  # digest of boundary, grid, threshold and mask years
-    checkpoint: str  # digest of weights and scalers
-    precision: str
 
 
 @dataclass(frozen=True)
 class Block:
-    """Successive years of one tile, computed in one task.
+    """Consecutive years of one tile, computed in one task.
 
     Attributes
     ----------
+    tile, cells
+        The tile and the number of its modelled cells.
     first
-        First year computed; before it the state at the end of `first - 1` is read, or the tile is spun up.
+        First year computed, from the stored state at the end of `first - 1` or from a spin-up.
     years
-        Years stored. Years between `first` and the last of these that are not named are only passed through.
+        Years whose results are stored. The other years between `first` and the last of these are computed only to
+        carry the state through them.
     fingerprints
-        Of `years`, in order.
+        Fingerprints of `years`, in order.
     restarts
         Years whose final state is stored.
     spin_up
-        Whether the block begins the chain.
+        Whether the block begins with a spin-up.
     """
 
     tile: Tile
@@ -56,44 +50,69 @@ class Block:
 
     @property
     def computed(self) -> range:
-        """All years that are run, in order, without the spin-up."""
+        """Years that are computed, stored or not, in order and without the spin-up."""
         return range(self.first, self.years[-1] + 1)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The work of one run."""
+    """The work of one run.
+
+    Attributes
+    ----------
+    tiles, years
+        Tiles with modelled cells, and years that can be run.
+    states
+        Status of every tile-year before the run, by tile name and year.
+    chains
+        Blocks to compute of each tile, in order of time.
+    blocked
+        Products that are not ingested up to a year, by year.
+    keep_stale
+        Whether stale tile-years are left as they are.
+    """
 
     tiles: tuple[PlannedTile, ...]
     years: tuple[int, ...]
     states: Mapping[tuple[str, int], TileYearState]
     chains: tuple[tuple[Block, ...], ...]
-    blocked: Mapping[int, tuple[str, ...]]  # year: products that lack it
+    blocked: Mapping[int, tuple[str, ...]]
     keep_stale: bool = False
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Blocks of all chains."""
+        return [block for chain in self.chains for block in chain]
 
     def waves(self) -> Iterator[list[Block]]:
         """Yield the first blocks of all chains, then the second ones, and so on."""
+        # Chains differ in length, since tiles differ in the years that they need: shorter ones leave later waves.
         for wave in zip_longest(*self.chains):
             yield [block for block in wave if block]
 
     @property
     def stored_years(self) -> list[int]:
-        """Years that get new results."""
-        return sorted({year for chain in self.chains for block in chain for year in block.years})
+        """Years with new results."""
+        return sorted({year for block in self.blocks for year in block.years})
 
     @property
     def restart_years(self) -> list[int]:
         """Years whose final states are stored."""
-        return sorted({year for chain in self.chains for block in chain for year in block.restarts})
+        return sorted({year for block in self.blocks for year in block.restarts})
+
+    @property
+    def computed(self) -> set[tuple[str, int]]:
+        """Tile names and years with new results."""
+        return {(block.tile.name, year) for block in self.blocks for year in block.years}
 
     @property
     def kept_stale(self) -> dict[int, int]:
-        """Tile-years by year that are stale and stay so, by choice."""
+        """Number of tile-years by year that are stale and stay so, as chosen with `keep_stale`."""
         if not self.keep_stale:
             return {}
-        redone = {(block.tile.name, year) for chain in self.chains for block in chain for year in block.years}
-        stale = (key for key, state in self.states.items() if state.status is Status.STALE)
-        return dict(sorted(Counter(year for tile, year in stale if (tile, year) not in redone).items()))
+        stale = {key for key, state in self.states.items() if state.status is Status.STALE}
+        # Stale tile-years of a tile to redo are computed all the same.
+        return dict(sorted(Counter(year for _, year in stale - self.computed).items()))
 
     def count(self, status: Status) -> int:
         """Number of tile-years of this status."""
@@ -101,78 +120,33 @@ class Plan:
 
     @property
     def most_cells(self) -> int:
-        """Modelled cells of the block that has most."""
-        return max((block.cells for chain in self.chains for block in chain), default=0)
+        """Modelled cells of the block with the most."""
+        return max((block.cells for block in self.blocks), default=0)
 
     @property
     def cell_years(self) -> int:
-        """Cells x years to run, spin-up and passed years included."""
-        blocks = [block for chain in self.chains for block in chain]
-        return sum(block.cells * (len(block.computed) + 2 * block.spin_up) for block in blocks)
-
-
-def fingerprints(
-    planned: PlannedTile,
-    years: Sequence[int],
-    *,
-    science: Science,
-    digests: Callable[[Tile, int], TileDigests],
-    spin_up: tuple[int, int],
-) -> dict[int, Fingerprint]:
-    """Return the fingerprint of every year of a tile.
-
-    A year's covers what the tile reads in the spin-up years and in all years up to it, since the state carries them.
-
-    Parameters
-    ----------
-    planned
-        The tile and its mask.
-    years
-        All years from the region's first to the last one wanted, all ingested.
-    science
-        Region, weights, precision.
-    digests
-        Content digests of the inputs by tile and year.
-    spin_up
-        The region's two spin-up years.
-    """
-    found = {year: digests(planned.tile, year) for year in {*years, *spin_up}}
-    constant = (
-        science.region,
-        planned.mask,
-        json_digest([SCIENCE_VERSION, science.precision]),
-        science.checkpoint,
-    )
-
-    def chained(product: str) -> list[str]:
-        of_year = [getattr(found[year], product) for year in years]
-        start = json_digest([[getattr(found[year], product) for year in spin_up]])
-        return list(accumulate(of_year, lambda so_far, new: json_digest([so_far, new]), initial=start))[1:]
-
-    climate, gpp, crop = (chained(product) for product in ("climate", "gpp", "crop"))
-    soil = json_digest([found[years[0]].soil])
-    return {
-        year: Fingerprint(tuple(json_digest([part]) for part in (*constant, climate[i], gpp[i], soil, crop[i])))
-        for i, year in enumerate(years)
-    }
+        """Cell-years to compute, including the two spin-up years and years that only carry the state."""
+        # A spin-up runs two years, whose results are not stored.
+        return sum(block.cells * (len(block.computed) + 2 * block.spin_up) for block in self.blocks)
 
 
 def runnable(years: Iterable[int], ingested: Mapping[str, frozenset[int]], *, first: int) -> Runnable:
-    """Split the wanted years into those whose chain is ingested and those that a product blocks.
+    """Split years into those that can be run and those that a product blocks.
 
-    A year is blocked by every product that lacks it or any year between the region's `first` and it.
+    A product blocks a year if that year, or any between the region's `first` and it, is not ingested: the chain of a
+    tile must be computed without a gap.
     """
     blocked = {}
     for year in sorted(set(years)):
-        lacking = [name for name, have in ingested.items() if not set(range(first, year + 1)) <= have]
-        if lacking:
-            blocked[year] = tuple(sorted(lacking))
+        incomplete = [product for product, have in ingested.items() if not set(range(first, year + 1)) <= have]
+        if incomplete:
+            blocked[year] = tuple(sorted(incomplete))
     return Runnable(tuple(year for year in sorted(set(years)) if year not in blocked), blocked)
 
 
 @dataclass(frozen=True)
 class Runnable:
-    """Years that can be run, and what blocks the others."""
+    """Years that can be run, and the products that block each of the others."""
 
     years: tuple[int, ...]
     blocked: Mapping[int, tuple[str, ...]]
@@ -180,44 +154,47 @@ class Runnable:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen against the rule that everything stale, failed or missing is computed, and nothing else.
+    """Exceptions from the rule, which is to compute all tile-years that are stale, failed or missing, and no others.
 
     Attributes
     ----------
     redo
-        Names of tiles to run whether or not they are done; absent: all tiles that have something to do.
+        Names of tiles to compute again even if they are done, and then no other tiles; empty: all tiles by the rule.
     keep_stale
-        Leave stale tile-years as they are, those of `redo` excepted. Missing years are computed from states that are
-        up to date all the same, never from stale ones.
+        Leave stale tile-years as they are, except those of `redo`. Missing years are still computed from up-to-date
+        states only, never from stale ones.
     since
-        The first year to redo, of tiles in `redo`: the years before are left as they are, whatever their status.
+        First year to compute again, by names of tiles in `redo`; their earlier years are left as they are.
     """
 
     redo: frozenset[str] = frozenset()
     keep_stale: bool = False
     since: Mapping[str, int] = field(default_factory=dict)
 
-    def wants(self, tile: str, year: int, status: Status) -> bool:
-        """Say whether a tile-year of this status is to be computed."""
+    def selects(self, tile: str, year: int, status: Status) -> bool:
+        """Return whether a tile-year of this status is to be computed."""
+        # A tile to redo without an entry in `since` is computed in all years of the request.
         if tile in self.redo:
             return year >= self.since.get(tile, year)
         return not (status is Status.DONE or (self.keep_stale and status is Status.STALE))
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a run is asked for.
+class Request:
+    """The request to a run.
 
     Attributes
     ----------
     years
         Years to bring up to date.
     first_year
-        The region's first: where chains begin.
+        First year of the region, at which all chains begin.
     block_years
-        Longest block.
+        Most years stored by one block.
+    restart
+        Year ends whose state is kept.
     choice
-        What to redo and what to leave.
+        Exceptions from the rule.
     """
 
     years: tuple[int, ...]
@@ -228,47 +205,51 @@ class Wanted:
 
 
 def kept_restarts(settings: RestartSettings, years: Iterable[int], *, latest: int) -> set[int]:
-    """Return the years whose final state is kept when the cube reaches to `latest`."""
+    """Return the years whose final state is kept when `latest` is the newest year of the cube."""
+    # The newest states serve the next year to append; the others limit the years to run again when older inputs change.
     return {year for year in years if year % settings.every == 0 or year > latest - settings.last}
 
 
 def make_plan(
     tiles: Sequence[PlannedTile],
     *,
-    wanted: Wanted,
+    request: Request,
     prints: Mapping[str, Mapping[int, Fingerprint]],
     ledger: Ledger | None,
     blocked: Mapping[int, tuple[str, ...]],
 ) -> Plan:
-    """Compare what is wanted with what the ledger holds.
+    """Return the plan that brings the ledger's tile-years up to date.
 
     Parameters
     ----------
     tiles
         Tiles with modelled cells.
-    wanted
-        Years, block length, restarts.
+    request
+        Years, length of blocks, kept states, exceptions.
     prints
-        Today's fingerprints by tile name and year, for all years from the first to the last wanted.
+        Current fingerprints by tile name and year, from the region's first year to the last to run.
     ledger
-        As it is now, or None before the first run.
+        The ledger of the cube; None before the first run.
     blocked
-        Years that wait for a product.
+        Years that cannot be run, with the products that block them.
     """
     states: dict[tuple[str, int], TileYearState] = {}
     chains = []
     for planned in tiles:
         name = planned.tile.name
-        of_tile = _waiting({year: _state(ledger, name, year, prints[name][year]) for year in wanted.years})
+        # The whole request has a status, also where nothing is to be computed: reports count all tile-years.
+        of_tile = _waiting({year: _state(ledger, name, year, prints[name][year]) for year in request.years})
         states |= {(name, year): state for year, state in of_tile.items()}
-        todo = [year for year, state in of_tile.items() if wanted.choice.wants(name, year, state.status)]
+        # Years to compute need not be consecutive: a block passes through done or kept years between them.
+        todo = [year for year, state in of_tile.items() if request.choice.selects(name, year, state.status)]
         if todo:
-            chains.append(tuple(_chain(planned, todo, wanted=wanted, prints=prints[name], ledger=ledger)))
-    return Plan(tuple(tiles), wanted.years, states, tuple(chains), blocked, wanted.choice.keep_stale)
+            chains.append(tuple(_chain(planned, todo, request=request, prints=prints[name], ledger=ledger)))
+    return Plan(tuple(tiles), request.years, states, tuple(chains), blocked, request.choice.keep_stale)
 
 
 def _waiting(states: Mapping[int, TileYearState]) -> dict[int, TileYearState]:
-    """Add to the years of a tile that follow a failed one, and are not done, that they wait for it."""
+    """Add to the reasons of a tile's open years after a failed one that they wait for it."""
+    # A failed block has left no state, so that no later year of the tile could begin.
     failed = min((year for year, state in states.items() if state.status is Status.FAILED), default=None)
 
     def of_year(year: int, state: TileYearState) -> TileYearState:
@@ -287,36 +268,60 @@ def _chain(
     planned: PlannedTile,
     todo: Sequence[int],
     *,
-    wanted: Wanted,
+    request: Request,
     prints: Mapping[int, Fingerprint],
     ledger: Ledger | None,
 ) -> Iterator[Block]:
-    """Cut the years from the newest usable state to the last one to do into blocks that end at kept restarts."""
-    first = _after_newest_restart(planned.tile.name, todo[0], wanted=wanted, prints=prints, ledger=ledger)
-    latest = max(wanted.years[-1], ledger.years[-1] if ledger and ledger.years else 0)
-    kept = kept_restarts(wanted.restart, range(first, latest + 1), latest=latest)
-    stored: list[int] = []
-    for year in todo:
-        stored.append(year)
-        if not (year == todo[-1] or year in kept or len(stored) >= wanted.block_years):
-            continue
+    """Cut a tile's years into blocks, from the newest usable state to the last year of `todo`.
+
+    A block ends at its largest length and at each kept year end. States that the run file does not keep are dropped
+    when the run has ended.
+    """
+    first = _after_newest_restart(planned.tile.name, todo[0], request=request, prints=prints, ledger=ledger)
+    # Which year ends are kept depends on the newest year of the cube, which may lie beyond the years of this run.
+    latest = max(request.years[-1], ledger.years[-1] if ledger and ledger.years else 0)
+    kept = kept_restarts(request.restart, range(first, latest + 1), latest=latest)
+    for years in _cut(todo, ends=kept, longest=request.block_years):
         yield Block(
             planned.tile,
             planned.cells,
             first=first,
-            years=tuple(stored),
-            fingerprints=tuple(prints[done] for done in stored),
-            restarts=tuple(done for done in stored if done in kept or done == year),
-            spin_up=first == wanted.first_year,
+            years=years,
+            fingerprints=tuple(prints[year] for year in years),
+            restarts=years[-1:],  # for the next block, even if the run file does not keep the state
+            spin_up=first == request.first_year,
         )
-        first, stored = year + 1, []
+        first = years[-1] + 1
+
+
+def _cut(years: Iterable[int], *, ends: Set[int], longest: int) -> Iterator[tuple[int, ...]]:
+    """Cut years into pieces, each of which ends at a year of `ends`, at its `longest` length, or with the last year.
+
+    Examples
+    --------
+    >>> list(_cut(range(2000, 2009), ends={2000, 2005}, longest=3))
+    [(2000,), (2001, 2002, 2003), (2004, 2005), (2006, 2007, 2008)]
+    """
+    piece: tuple[int, ...] = ()
+    for year in years:
+        piece += (year,)
+        if year in ends or len(piece) == longest:
+            yield piece
+            piece = ()
+    if piece:
+        yield piece
 
 
 def _after_newest_restart(
-    tile: str, year: int, *, wanted: Wanted, prints: Mapping[int, Fingerprint], ledger: Ledger | None
+    tile: str, year: int, *, request: Request, prints: Mapping[int, Fingerprint], ledger: Ledger | None
 ) -> int:
-    """Return the year after the newest kept, up-to-date state before `year`, or the region's first year."""
-    for before in range(year - 1, wanted.first_year - 1, -1):
+    """Return the year after the newest stored state before `year` that is up to date, or the region's first year.
+
+    A state is usable only if the fingerprint of its year is the current one, which covers all inputs up to that year:
+    results never build on stale states.
+    """
+    # Newest first, since every year between that state and the first one to compute must be run through once more.
+    for before in range(year - 1, request.first_year - 1, -1):
         if ledger and ledger.has_restart(tile, before) and ledger.recorded(tile, before) == prints[before]:
             return before + 1
-    return wanted.first_year
+    return request.first_year

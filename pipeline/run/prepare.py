@@ -1,4 +1,4 @@
-"""Preparation of a run: its pinned inputs, what all blocks share, the plan, and the memory of a worker."""
+"""Preparation of a run, before anything is written: the pinned inputs, the plan, and the memory of a worker."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from pipeline.cluster.dask import worker_memory
+from pipeline.config import ExecutionSettings
 from pipeline.cube import layout
 from pipeline.cube.layout import PlannedTile
 from pipeline.cube.ledger import Fingerprint, Ledger
@@ -16,45 +17,49 @@ from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.run import memory
 from pipeline.run.block import Context, tile_mask
+from pipeline.run.fingerprints import Science, fingerprints
 from pipeline.run.memory import BlockSize
-from pipeline.run.plan import Choice, Plan, Science, Wanted, fingerprints, make_plan, runnable
+from pipeline.run.plan import Choice, Plan, Request, Runnable, make_plan, runnable
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy
 
 YEARLY_PRODUCTS = ("climate", "gpp", "crop")
+DEFAULT_BATCH = {"cpu": 128, "cuda": 8192}  # cells of one forward pass, by device
 _BY_RULE = Choice()
-DEFAULT_BATCH = {"cpu": 128, "cuda": 8192}
 
 
 def open_pinned_inputs(job: Job) -> InputsView:
-    """Open the inputs store as it is now; raises `UserError` if spin-up or mask years are not ingested."""
-    view = open_inputs(job.run_file.stores.inputs)
+    """Open the newest state of the inputs store, which stays the same for the whole run.
+
+    Raises
+    ------
+    UserError
+        If soil, or a year that spin-up or masks need, is not ingested.
+    """
+    # The view keeps its snapshot: an ingest during the run changes none of the run's inputs.
+    view = open_inputs(job.stores.inputs)
     if not view.has_soil:
         raise UserError(f"soil is not ingested; run `agcarbon ingest {job.path}`")
-    needed = {"climate": set(), "gpp": set(), "crop": set(job.region.mask_years)}
-    for product, years in needed.items():
-        lacking = (years | set(job.region.spinup_years)) - view.ingested(product)
-        if lacking:
-            listed = ", ".join(str(year) for year in sorted(lacking))
+    for product in YEARLY_PRODUCTS:
+        needed = {*job.region.spinup_years, *(job.region.mask_years if product == "crop" else ())}
+        missing = needed - view.ingested(product)
+        if missing:
+            listed = ", ".join(str(year) for year in sorted(missing))
             raise UserError(
-                f"{product} of {listed} is not ingested, and region {job.region.name} needs it for spin-up or mask; "
-                f"run `agcarbon ingest {job.path}`"
+                f"{product} of {listed} is not ingested, and region {job.region.name} needs it for the spin-up or the "
+                f"mask; run `agcarbon ingest {job.path}`"
             )
     return view
 
 
 def context_of(job: Job, view: InputsView) -> Context:
-    """Return what all blocks of this run file share."""
-    execution = job.run_file.execution
-    device = execution.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device == "cuda" and not torch.cuda.is_available():
-        raise UserError("execution.device = 'cuda', but PyTorch finds no CUDA device; use 'auto' or 'cpu'")
+    """Return the context that all blocks of a run share."""
+    execution = job.execution
+    device = _device(execution)
     return Context(
         region=job.region,
         grid=job.grid,
-        inputs=job.run_file.stores.inputs,
+        inputs=job.stores.inputs,
         snapshot=view.snapshot,
         checkpoint=str(job.checkpoint_path),
         checkpoint_sha256=job.checkpoint.sha256,
@@ -64,49 +69,67 @@ def context_of(job: Job, view: InputsView) -> Context:
     )
 
 
-def science_of(job: Job) -> Science:
-    """Return what of a fingerprint is the same for all tile-years of a run file."""
-    return Science(json_digest([job.identity.as_json()]), job.checkpoint.sha256, job.identity.precision)
+def _device(execution: ExecutionSettings) -> str:
+    """Return "cpu" or "cuda", as seen from this machine: workers elsewhere are taken to be alike."""
+    if execution.device == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if execution.device == "cuda":
+        raise UserError("execution.device = 'cuda', but PyTorch finds no CUDA device; use 'auto' or 'cpu'")
+    return "cpu"
 
 
 def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice = _BY_RULE) -> Plan:
-    """Compare what is wanted with what the cube holds, and change nothing.
+    """Compare the requested years with the cube, and change nothing.
 
-    Where there is no cube yet, the masks of the tiles are made in memory.
+    Before the first run there are no stored masks; they are then made in memory, which reads crop layers and soil.
 
     Raises
     ------
     UserError
-        If no year that is wanted can be run, or a tile to redo has no modelled cells.
+        If none of the years can be run, or a tile to redo has no modelled cells.
     """
-    root = repository.read(job.open_cube()) if repository.exists(job.run_file.stores.cube) else None
-    held = layout.tiles(root) if root is not None else None
-    known = Ledger(root) if root is not None and held else None
-    tiles = [
-        planned for planned in held or _decided_tiles(job, view) if not choice.redo or planned.tile.name in choice.redo
-    ]
-    if lacking := choice.redo - {planned.tile.name for planned in tiles}:
-        raise UserError(f"tile {', '.join(sorted(lacking))} has no modelled cells in region {job.region.name}")
+    root = repository.read(job.open_cube()) if job.has_cube else None
+    # None, too, for a cube whose first run was stopped while it made the masks.
+    masked = layout.tiles(root) if root is not None else None
+    ledger = Ledger(root) if root is not None and masked else None
+    tiles = _chosen(masked or _tiles_with_cells(job, view), choice, region=job.region.name)
+    possible = _runnable(job, view, years)
+    # Blocked years are no part of the plan's states, but are reported beside it.
+    request = Request(possible.years, job.region.first_year, job.execution.block_years, job.restart, choice)
+    prints = _fingerprints(job, view, tiles, last=possible.years[-1])
+    return make_plan(tiles, request=request, prints=prints, ledger=ledger, blocked=possible.blocked)
+
+
+def _tiles_with_cells(job: Job, view: InputsView) -> tuple[PlannedTile, ...]:
+    """Return the tiles of the region with modelled cells, from masks made now."""
+    masks = ((tile, tile_mask(job.region, view, job.grid.of(tile))) for tile in job.domain.tiles)
+    return tuple(PlannedTile(tile, mask.cells, mask.digest) for tile, mask in masks if mask.cells)
+
+
+def _chosen(tiles: Sequence[PlannedTile], choice: Choice, *, region: str) -> list[PlannedTile]:
+    """Return the tiles to redo, or all of them if none is named."""
+    unknown = choice.redo - {planned.tile.name for planned in tiles}
+    if unknown:
+        raise UserError(f"tile {', '.join(sorted(unknown))} has no modelled cells in region {region}")
+    return [planned for planned in tiles if not choice.redo or planned.tile.name in choice.redo]
+
+
+def _runnable(job: Job, view: InputsView, years: Sequence[int]) -> Runnable:
     ingested = {product: view.ingested(product) for product in YEARLY_PRODUCTS}
     possible = runnable(years, ingested, first=job.region.first_year)
     if not possible.years:
         blocked = ", ".join(f"{year} ({', '.join(products)})" for year, products in possible.blocked.items())
         raise UserError(f"no year can be run, not ingested: {blocked}; run `agcarbon ingest {job.path}`")
-    execution, restart = job.run_file.execution, job.run_file.restart
-    wanted = Wanted(possible.years, job.region.first_year, execution.block_years, restart, choice)
-    prints = _fingerprints(job, view, tiles, last=possible.years[-1])
-    return make_plan(tiles, wanted=wanted, prints=prints, ledger=known, blocked=possible.blocked)
-
-
-def _decided_tiles(job: Job, view: InputsView) -> tuple[PlannedTile, ...]:
-    decided = ((tile, tile_mask(job.region, view, job.grid.of(tile))) for tile in job.domain.tiles)
-    return tuple(PlannedTile(tile, mask.cells, mask.digest) for tile, mask in decided if mask.cells)
+    return possible
 
 
 def _fingerprints(
     job: Job, view: InputsView, tiles: Sequence[PlannedTile], *, last: int
 ) -> dict[str, dict[int, Fingerprint]]:
-    """Return today's fingerprints by tile and year, from the region's first year to `last`."""
+    """Return the current fingerprints by tile name and year, from the region's first year to `last`."""
+    # From the first year on, whatever is requested: the digests are chained as the states are.
     science, chain, spin_up = science_of(job), range(job.region.first_year, last + 1), job.region.spinup_years
     return {
         planned.tile.name: fingerprints(planned, chain, science=science, digests=view.tile_digests, spin_up=spin_up)
@@ -114,22 +137,29 @@ def _fingerprints(
     }
 
 
-def block_size(job: Job, *, cells: int) -> BlockSize:
-    """Return what the memory of a worker depends on, for blocks with so many modelled cells."""
-    execution = job.run_file.execution
-    on_cpu = execution.device == "cpu" or not torch.cuda.is_available()
-    batch = execution.batch_cells or DEFAULT_BATCH["cpu"] if on_cpu else 0
-    return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch)
+def science_of(job: Job) -> Science:
+    """Return the part of the fingerprints that is the same for all tile-years of a run file."""
+    return Science(json_digest([job.identity.as_json()]), job.checkpoint.sha256, job.identity.precision)
 
 
 def check_memory(job: Job, *, cells: int) -> None:
-    """Raise `UserError` if a block with so many modelled cells needs more memory than a worker may take."""
-    memory.check(block_size(job, cells=cells), worker_memory(job.run_file.execution))
+    """Raise `UserError` if a block with so many modelled cells needs more memory than a worker has."""
+    memory.check(block_size(job, cells=cells), worker_memory(job.execution))
 
 
 def check_memory_of_new(job: Job, view: InputsView) -> None:
-    """Refuse a cube whose tiles no worker can hold before it is made, since it would keep them."""
-    whole = block_size(job, cells=job.grid.tile_cells**2)
-    limit = worker_memory(job.run_file.execution)
-    if limit is not None and not whole.fits(limit):  # seldom: deciding here which cells are modelled takes a while
-        check_memory(job, cells=max((tile.cells for tile in _decided_tiles(job, view)), default=0))
+    """Refuse a cube whose tiles no worker can hold before it is created, since a cube keeps its tiles."""
+    largest = block_size(job, cells=job.grid.tile_cells**2)
+    limit = worker_memory(job.execution)
+    # Counting the modelled cells takes as long as making all masks: it is done only where a full tile would not fit.
+    if limit is not None and not largest.fits(limit):
+        check_memory(job, cells=max((tile.cells for tile in _tiles_with_cells(job, view)), default=0))
+
+
+def block_size(job: Job, *, cells: int) -> BlockSize:
+    """Return the quantities that decide the memory of a block with so many modelled cells."""
+    execution = job.execution
+    on_cpu = execution.device == "cpu" or not torch.cuda.is_available()
+    # A forward pass on CUDA takes the memory of the device, not that of the worker.
+    batch = execution.batch_cells or DEFAULT_BATCH["cpu"] if on_cpu else 0
+    return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch)

@@ -1,4 +1,4 @@
-"""What the ledger says of a year: which tiles have results, which are out of date, which weights made them."""
+"""Provenance of a year: the tiles with results, those that are out of date, and the weights that made them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from pipeline.grid.sinusoidal import Tile
 from pipeline.job import Job
 from pipeline.run.prepare import open_pinned_inputs, plan_run
 
-_NAMED = 3  # tiles named in a note; the others are counted
+_NAMED = 3  # tiles that a note names; the others are counted
 
 
 @dataclass(frozen=True)
 class YearRecord:
-    """A year as the cube holds it.
+    """Provenance of the results of one year in the cube.
 
     Attributes
     ----------
     tiles
-        With results, up to date or not.
+        Tiles with results, up to date or not.
     missing
-        Names of the tiles that ought to have results and have none.
+        Names of the tiles with modelled cells, but without results.
     stale
-        Names of the tiles whose results are not those of today's inputs, weights and code; None if that is not known.
+        Names of the tiles whose results differ from those of the current inputs, weights and code; None if unknown.
     checkpoints
-        Where the weights of the results come from, by their sha256.
+        Origin of the weights that made the results, by their SHA-256.
     digest
-        Of the results themselves.
+        Digest of the results.
     """
 
     year: int
@@ -45,21 +45,21 @@ class YearRecord:
 
     @property
     def origin(self) -> str:
-        """Where the weights come from, in words."""
+        """Origins of the weights, as text."""
         return "; ".join(sorted(set(self.checkpoints.values())))
 
     def tags(self) -> dict[str, str]:
-        """Return the record as metadata of a file."""
+        """Return the record as metadata for an exported file."""
         return {
             "checkpoint_sha256": " ".join(self.checkpoints),
             "checkpoint_origin": self.origin,
             "tiles": str(len(self.tiles)),
             "tiles_missing": " ".join(self.missing) or "none",
-            "tiles_stale": "not known" if self.stale is None else " ".join(self.stale) or "none",
+            "tiles_stale": "unknown" if self.stale is None else " ".join(self.stale) or "none",
         }
 
     def notes(self) -> Iterator[str]:
-        """Yield a sentence for everything that makes the year less than whole."""
+        """Yield a sentence for each deficiency of the year."""
         total = len(self.tiles) + len(self.missing)
         if self.missing:
             yield f"{self.year}: {len(self.missing)} of {total} tiles have no result ({_some(self.missing)})"
@@ -74,32 +74,41 @@ def _some(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Records:
-    """Records of some years, and why it is not known whether they are stale, if it is not."""
+    """Records of some years.
+
+    Attributes
+    ----------
+    years
+        One record for each year.
+    unknown
+        Reason why it is unknown whether results are out of date; None if it is known.
+    """
 
     years: tuple[YearRecord, ...]
     unknown: str | None
 
     def notes(self) -> Iterator[str]:
-        """Yield a sentence for everything that a user of these years must know."""
+        """Yield a sentence for each deficiency that a user of these years must know."""
         for record in self.years:
             yield from record.notes()
         if self.unknown:
-            yield f"whether results are out of date is not known: {self.unknown}"
+            yield f"it is unknown whether results are out of date: {self.unknown}"
 
 
 def read_records(job: Job, root: zarr.Group, *, years: Sequence[int] = (), newest: bool = True) -> Records:
-    """Return the records of these years, or of all that have results.
+    """Return the records of some years, or of all years with results.
 
-    Whether results are out of date is known of the newest state of the cube alone.
+    Whether results are out of date can be determined for the newest state of the cube only.
 
     Raises
     ------
     UserError
-        If one of the years, or the whole cube, has no result.
+        If one of the years, or the entire cube, has no results.
     """
+    # Both are absent before the masks are complete.
     tiles, ledger = layout.tiles(root), Ledger(root) if "ledger" in root else None
     if tiles is None or ledger is None:
-        raise UserError(f"{job.run_file.stores.cube}: no result in it yet; run `agcarbon run {job.path}`")
+        raise UserError(f"{job.stores.cube}: no results in this cube yet; run `agcarbon run {job.path}`")
     held = {
         year: tuple(planned.tile for planned in tiles if ledger.recorded(planned.tile.name, year))
         for year in ledger.years
@@ -109,9 +118,11 @@ def read_records(job: Job, root: zarr.Group, *, years: Sequence[int] = (), newes
     if absent or not with_results:
         named = ", ".join(map(str, absent)) or "any year"
         has = ", ".join(map(str, with_results)) or "none"
-        raise UserError(f"the cube has no result of {named}, it has {has}; run `agcarbon run {job.path}`")
+        raise UserError(
+            f"{job.stores.cube}: no results of {named} (years with results: {has}); run `agcarbon run {job.path}`"
+        )
     chosen = tuple(years) or tuple(with_results)
-    current = _current(job, chosen) if newest else _Current({}, "an earlier state of the cube was asked for")
+    current = _current(job, chosen) if newest else _Current({}, "this is an earlier state of the cube")
     names = [planned.tile.name for planned in tiles]
     records = (_record(ledger, year, held=held[year], names=names, current=current.states) for year in chosen)
     return Records(tuple(records), current.unknown)
@@ -119,7 +130,7 @@ def read_records(job: Job, root: zarr.Group, *, years: Sequence[int] = (), newes
 
 @dataclass(frozen=True)
 class _Current:
-    """Names of the tiles that are done, by year, as far as known, and why the rest is not known."""
+    """Names of the tiles that are up to date, by year, and the reason why years are absent, if any are."""
 
     states: Mapping[int, frozenset[str]]
     unknown: str | None = None
@@ -129,7 +140,7 @@ def _current(job: Job, years: Sequence[int]) -> _Current:
     try:
         plan = plan_run(job, open_pinned_inputs(job), years=years)
     except (UserError, CheckpointError) as error:
-        # Inputs and weights may have been moved away; the results are good without them.
+        # Inputs and weights may have been moved away since; the results are valid without them.
         return _Current({}, str(error))
     done = {
         year: frozenset(tile for (tile, of), state in plan.states.items() if of == year and state.status is Status.DONE)
@@ -145,6 +156,7 @@ def _record(
     held_names = [tile.name for tile in held]
     stale = tuple(name for name in held_names if name not in current[year]) if year in current else None
     index = ledger.years.index(year)
+    # Tiles of one year may come from several runs, and these from several checkpoints.
     runs = ledger.column("run")[index, [ledger.tiles.index(name) for name in held_names]]
     weights = [ledger.runs[index]["checkpoint"] for index in sorted(set(runs.tolist()))]
     return YearRecord(

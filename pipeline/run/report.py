@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
@@ -18,22 +20,24 @@ _COMPARED = (Status.DONE, Status.STALE, Status.FAILED, Status.MISSING)
 
 
 def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
-    """What a run would do and cost."""
+    """Return a table of the work and the cost of a run."""
     table = Table(title=f"Plan: {job.region.title}", show_header=False)
-    cells = sum(planned.cells for planned in plan.tiles)
-    table.add_row("tiles", f"{len(plan.tiles)} of {job.grid.tile_cells} x {job.grid.tile_cells} cells")
+    cells, edge = sum(planned.cells for planned in plan.tiles), job.grid.tile_cells
+    table.add_row("tiles", f"{len(plan.tiles)} of {edge} x {edge} cells")
     table.add_row("modelled cells", f"{cells:,}")
     table.add_row("years", spans(plan.years))
-    table.add_row("tile-years", ", ".join(f"{plan.count(status)} {status.value}" for status in _COMPARED))
+    table.add_row("tile-years now", ", ".join(f"{plan.count(status)} {status.value}" for status in _COMPARED))
     for year, products in plan.blocked.items():
-        table.add_row(f"{year} waits", f"not ingested up to that year: {', '.join(products)}")
+        table.add_row(f"{year} is blocked", f"not ingested up to that year: {', '.join(products)}")
     for year, count in plan.kept_stale.items():
-        table.add_row(f"{year} kept", f"{count} stale tile-years stay as they are")
-    table.add_row("to compute", f"{plan.cell_years:,} cell-years, spin-up included")
-    table.add_row("reads, writes", f"{decimal(cost.bytes_read)}, {decimal(cost.bytes_written)} before compression")
-    table.add_row("restart data", f"{decimal(cost.restart_bytes)}, for {spans(plan.restart_years) or 'no year'}")
-    limit = worker_memory(job.run_file.execution)
-    allowed = "of which the limit is the scheduler's" if limit is None else f"limit {decimal(limit)}"
+        table.add_row(f"{year} is kept", f"{count} stale tile-years are left as they are")
+    table.add_row("to compute", f"{plan.cell_years:,} cell-years, including the spin-up")
+    table.add_row("data read", f"{decimal(cost.bytes_read)} before compression")
+    table.add_row("data written", f"{decimal(cost.bytes_written)} before compression")
+    kept = spans(plan.restart_years) or "no year"
+    table.add_row("carried states", f"{decimal(cost.restart_bytes)} of it, at the end of {kept}")
+    limit = worker_memory(job.execution)
+    allowed = "its limit is set by the scheduler" if limit is None else f"its limit is {decimal(limit)}"
     table.add_row("memory of a worker", f"{decimal(cost.worker_bytes)} projected, {allowed}")
     rate = f"{cost.rate.cell_years_per_second:,.0f} cell-years/s per worker ({cost.rate.source})"
     table.add_row("time", f"{cost.hours:.2f} h on {cost.workers} workers at {rate}")
@@ -41,23 +45,24 @@ def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
 
 
 def print_run(console: Console, job: Job, report: RunReport) -> None:
-    """Say what a run did and what it left undone."""
-    planned = {(block.tile.name, year) for chain in report.plan.chains for block in chain for year in block.years}
-    kept = report.plan.kept_stale
-    already = len(report.plan.states) - len(planned) - sum(kept.values())
-    console.print(
-        f"{report.tally.tile_years} tile-years computed in {report.seconds:.1f} s, {already} were done already"
-    )
-    if kept:
-        listed = ", ".join(f"{count} of {year}" for year, count in kept.items())
-        console.print(f"kept stale: {listed}; bring them up to date: agcarbon run {job.path}")
-    for year, products in report.plan.blocked.items():
-        console.print(f"{year} waits: not ingested up to that year: {', '.join(products)}")
-    if report.tally.tile_years:
-        residual, missing = report.tally.mean_residual, report.tally.missing_cell_years
-        console.print(f"carbon balance: mean |ra + rh - gpp - nee| = {residual:.3f} g C m-2 d-1")
-        console.print(f"cell-years without a result, for missing inputs: {missing}")
+    """Print what a run computed and what it left undone."""
+    for sentence in _sentences(report, again=f"agcarbon run {job.path}"):
+        console.print(sentence)
+
+
+def _sentences(report: RunReport, *, again: str) -> Iterator[str]:
+    plan, totals = report.plan, report.totals
+    before = len(plan.states) - len(plan.computed) - sum(plan.kept_stale.values())
+    yield f"{totals.tile_years} tile-years computed in {report.seconds:.1f} s, {before} were up to date before"
+    if plan.kept_stale:
+        listed = ", ".join(f"{count} of {year}" for year, count in plan.kept_stale.items())
+        yield f"stale tile-years left as they are: {listed}; to bring them up to date: {again}"
+    for year, products in plan.blocked.items():
+        yield f"{year} is blocked: not ingested up to that year: {', '.join(products)}"
+    if totals.tile_years:
+        yield f"carbon balance: mean |ra + rh - gpp - nee| = {totals.mean_residual:.3f} g C m-2 d-1"
+        yield f"cell-years without a result, because inputs are missing: {totals.missing_cell_years}"
     for (tile, year), message in report.failures.items():
-        console.print(f"failed: {tile} {year}: {message}; redo: agcarbon run {job.path} --tile {tile}")
+        yield f"failed: tile {tile} in {year}: {message}; to compute it again: {again} --tile {tile}"
     if report.stopped:
-        console.print(f"stopped early: what is computed is committed; go on: agcarbon run {job.path}")
+        yield f"stopped early; everything computed so far is committed; to resume: {again}"

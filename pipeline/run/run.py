@@ -1,7 +1,7 @@
-"""The run: make the cube if there is none, plan, execute, commit. One coordinator commits; workers only write.
+"""The run: decide which cells are modelled, plan, execute, and drop the states that are no longer kept.
 
-Every commit holds data and the ledger rows that speak of them, so that whatever ends a run, what is in the cube is
-whole and what is not is known. A run loses at most the blocks in flight.
+Every commit holds data together with the ledger rows that describe them. Whatever ends a run, the cube is therefore
+complete in itself: only blocks in flight and blocks that ended after the last commit are lost.
 """
 
 from __future__ import annotations
@@ -19,31 +19,64 @@ import zarr
 
 from model.inference import STATE_LAYERS
 from pipeline.cluster.executor import Executor
+from pipeline.config import RestartSettings
 from pipeline.cube import layout, ledger
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
+from pipeline.inputs.view import InputsView
 from pipeline.job import Job
 from pipeline.progress import Progress, silent
 from pipeline.run.block import Context, MaskDone, MaskTask, make_mask
-from pipeline.run.coordinator import Coordinator, Tally
+from pipeline.run.coordinator import Coordinator, RunTotals
 from pipeline.run.plan import Choice, Plan, kept_restarts
 from pipeline.run.prepare import check_memory, check_memory_of_new, context_of, open_pinned_inputs, plan_run
 from pipeline.storage import repository
 from pipeline.storage.commit import Committer
 from pipeline.storage.retry import RetryPolicy, retried
+from regions import Region
 
 _BY_RULE = Choice()
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run did."""
+    """Result of a run.
+
+    Attributes
+    ----------
+    plan
+        What was to be computed.
+    totals
+        Sums over the committed tile-years.
+    failures
+        Errors by tile name and first year of the block.
+    seconds
+        Duration.
+    stopped
+        Whether the run ended early, because a stop was requested.
+    """
 
     plan: Plan
-    tally: Tally
+    totals: RunTotals
     failures: Mapping[tuple[str, int], str]
     seconds: float
-    stopped: bool = False  # before all was done, because it was asked to
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """Everything that the steps of a run share."""
+
+    job: Job
+    view: InputsView
+    context: Context
+    executor: Executor
+    progress: Progress
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop has been requested, so that no further step may begin."""
+        return self.executor.stop.asked
 
 
 def run(
@@ -54,70 +87,65 @@ def run(
     choice: Choice = _BY_RULE,
     progress: Progress = silent,
 ) -> RunReport:
-    """Bring the wanted years of the cube up to date; see `agcarbon run`.
+    """Bring years of the cube up to date; see `agcarbon run`.
 
     Raises
     ------
     UserError
-        If another run writes the cube, the cube is of something else, or nothing that is wanted can be run.
+        If another run is writing the cube, the cube was made for something else, or none of the years can be run.
     """
     began = time.monotonic()
-    with repository.sole_writer(job.run_file.stores.cube) as still_held:
-        policy = RetryPolicy(job.run_file.execution.retries)
-        view = retried(lambda: open_pinned_inputs(job), policy)
-        context = context_of(job, view)
-        masked = retried(lambda: _has_masks(job), policy)
-        if not masked:
-            retried(lambda: check_memory_of_new(job, view), policy)
-        committer = _open_cube(job, policy, still_held)
-        if not masked:
-            _make_masks(committer, job.domain.tiles, context=context, executor=executor, progress=progress)
-        plan = Plan((), tuple(years), {}, (), {})
-        if not executor.stop.asked:
-            plan = retried(lambda: plan_run(job, view, years=years, choice=choice), policy)
-            check_memory(job, cells=plan.most_cells)
-        coordinator = Coordinator(committer, context, executor, job.run_file.execution.commit_seconds)
-        if (plan.chains or plan.kept_stale) and not executor.stop.asked:
-            run_index = _begin(committer, job, context, plan)
-            coordinator.execute(plan, run_index, progress)
-        if not coordinator.failures and not executor.stop.asked:
-            _prune_restarts(committer, job)
-    tally, seconds = coordinator.tally, time.monotonic() - began
-    return RunReport(plan, tally, coordinator.failures, seconds, stopped=executor.stop.asked)
+    with repository.sole_writer(job.stores.cube) as still_held:
+        view = retried(lambda: open_pinned_inputs(job), RetryPolicy(job.execution.retries))
+        setup = _Setup(job, view, context_of(job, view), executor, progress)
+        committer = _open_masked_cube(setup, still_held)
+        plan = _plan(setup, years=years, choice=choice)
+        coordinator = _execute(setup, plan, committer)
+        # A later run that resumes this one may begin from states that the policy would drop now.
+        if not coordinator.failures and not setup.stopped:
+            _prune_restarts(committer, job.restart)
+    seconds = time.monotonic() - began
+    return RunReport(plan, coordinator.totals, coordinator.failures, seconds, stopped=setup.stopped)
+
+
+def _open_masked_cube(setup: _Setup, still_held: Callable[[], None]) -> Committer:
+    """Open the cube for writing; create it and its masks if they do not exist yet."""
+    job, policy = setup.job, setup.context.retry
+    masked = retried(lambda: _has_masks(job), policy)
+    # Before the cube is created, since a cube keeps its tiles.
+    if not masked:
+        retried(lambda: check_memory_of_new(job, setup.view), policy)
+    if not job.has_cube:
+        created = Committer(repository.create(job.stores.cube), job.stores.cube, policy, still_held)
+        created.commit("create cube", lambda root: layout.create(root, job.identity))
+    # Opened anew: `open_cube` also refuses a cube that was made for another region or grid.
+    committer = Committer(job.open_cube(), job.stores.cube, policy, still_held)
+    if not masked:
+        _make_masks(setup, job.domain.tiles, committer)
+    return committer
 
 
 def _has_masks(job: Job) -> bool:
-    return repository.exists(job.run_file.stores.cube) and layout.tiles(repository.read(job.open_cube())) is not None
+    return job.has_cube and layout.tiles(repository.read(job.open_cube())) is not None
 
 
-def _open_cube(job: Job, policy: RetryPolicy, still_held: Callable[[], None]) -> Committer:
-    """Open the cube for writing, having created it if need be."""
-    location = job.run_file.stores.cube
-    if not repository.exists(location):
-        committer = Committer(repository.create(location), location, policy, still_held)
-        committer.commit("create cube", lambda root: layout.create(root, job.identity))
-    return Committer(job.open_cube(), location, policy, still_held)
+def _make_masks(setup: _Setup, tiles: Sequence[Tile], committer: Committer) -> None:
+    """Decide which cells are modelled, and commit the masks of all tiles together.
 
-
-def _make_masks(
-    committer: Committer, tiles: Sequence[Tile], *, context: Context, executor: Executor, progress: Progress
-) -> None:
-    """Decide which cells are modelled, and commit that for all tiles together."""
+    The list of tiles in that commit marks the masks as complete: a run that is stopped before it makes them again.
+    """
     base = committer.repository.writable_session(repository.BRANCH)
     tasks = (MaskTask(tile, base.fork()) for tile in tiles)
     masks: dict[Tile, MaskDone] = {}
-    for outcome in executor.map(partial(make_mask, context), tasks):
+    for outcome in setup.executor.map(partial(make_mask, setup.context), tasks):
         if outcome.result is None:
             raise UserError(f"mask of tile {outcome.item.tile.name}: {outcome.error}")
         masks[outcome.item.tile] = outcome.result
-        progress("mask", len(masks), len(tiles))
+        setup.progress("mask", len(masks), len(tiles))
     if len(masks) < len(tiles):  # stopped
         return
     if not any(done.cells for done in masks.values()):
-        raise UserError(
-            f"region {context.region.name}: no cell has corn + soybean >= {context.region.crop_threshold} on average "
-            f"over {list(context.region.mask_years)}; check the crop layers, or lower crop_threshold"
-        )
+        raise UserError(_no_cell(setup.context.region))
 
     def record(root: zarr.Group) -> None:
         layout.set_tiles(root, {tile: (done.cells, done.digest) for tile, done in masks.items()})
@@ -127,25 +155,58 @@ def _make_masks(
     committer.commit("decide which cells are modelled", record, forks=forks, tile_count=len(masks))
 
 
-def _begin(committer: Committer, job: Job, context: Context, plan: Plan) -> int:
-    """Commit the structure that the plan writes into, and the record of the run; return the run's index."""
-    stored, members = plan.stored_years, len(job.checkpoint)
+def _no_cell(region: Region) -> str:
+    return (
+        f"region {region.name}: no cell has corn + soybean >= {region.crop_threshold} on average over "
+        f"{list(region.mask_years)}; check the crop layers, or lower crop_threshold"
+    )
+
+
+def _plan(setup: _Setup, *, years: Sequence[int], choice: Choice) -> Plan:
+    """Plan the run, and refuse it if its largest block does not fit into a worker."""
+    if setup.stopped:
+        return Plan(tiles=(), years=tuple(years), states={}, chains=(), blocked={})
+    job, view = setup.job, setup.view
+    plan = retried(lambda: plan_run(job, view, years=years, choice=choice), setup.context.retry)
+    check_memory(job, cells=plan.most_cells)
+    return plan
+
+
+def _execute(setup: _Setup, plan: Plan, committer: Committer) -> Coordinator:
+    """Run the plan, and return its coordinator with totals and failures."""
+    job, context = setup.job, setup.context
+    coordinator = Coordinator(committer, context, setup.executor, job.execution.commit_seconds)
+    # Kept stale tile-years are recorded even if nothing is computed, so that the ledger shows that they were chosen.
+    if (plan.chains or plan.kept_stale) and not setup.stopped:
+        run_index = _begin(committer, plan, members=len(job.checkpoint), record=run_record(job, context, plan))
+        coordinator.execute(plan, run_index, setup.progress)
+    return coordinator
+
+
+def _begin(committer: Committer, plan: Plan, *, members: int, record: dict[str, Any]) -> int:
+    """Commit the arrays that the plan writes into and the record of the run; return the run's index.
+
+    Workers fork from this commit and write into arrays that exist in it, so that the merge of their forks cannot
+    conflict.
+    """
+    stored = plan.stored_years
 
     def make_room(root: zarr.Group) -> int:
         if stored:
             layout.add_years(root, last=stored[-1], with_daily=stored, spread=members > 1)
         for year in plan.restart_years:
+            # States of another number of members have another shape: the array is replaced, and its states are gone.
             if layout.add_restart(root, year, layers=members * STATE_LAYERS):
                 ledger.forget_restarts(root, year)
         ledger.add_years(root, layout.years(root))
-        return ledger.begin_run(root, run_record(job, context, plan))
+        return ledger.begin_run(root, record)
 
-    message = f"make room for {stored[0]}-{stored[-1]}" if stored else "keep what is stale"
+    message = f"make room for {stored[0]}-{stored[-1]}" if stored else "keep stale tile-years"
     return committer.commit(message, make_room, years=stored)
 
 
 def run_record(job: Job, context: Context, plan: Plan) -> dict[str, Any]:
-    """What a tile-year's numbers can be traced to, as JSON values."""
+    """Return the record of a run in the ledger, as JSON values: everything that its numbers can be traced to."""
     packages = ("agcarbon", "torch", "numpy", "icechunk", "zarr", "xarray", "dask")
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -155,17 +216,17 @@ def run_record(job: Job, context: Context, plan: Plan) -> dict[str, Any]:
         "checkpoint": {"sha256": context.checkpoint_sha256, "record": dict(job.checkpoint.record)},
         "device": context.device,
         "batch_cells": context.batch_cells,
-        "threads": 1,
+        "threads": 1,  # of PyTorch in each worker
         "keep_stale": plan.keep_stale,
         "kept_stale": {str(year): count for year, count in plan.kept_stale.items()},
         "run_file": job.run_file.model_dump(mode="json"),
     }
 
 
-def _prune_restarts(committer: Committer, job: Job) -> None:
-    """Drop the states that the run file's policy no longer keeps."""
+def _prune_restarts(committer: Committer, settings: RestartSettings) -> None:
+    """Drop the states that the run file does not keep, once nothing of the plan needs them."""
     held = _restart_years(repository.read(committer.repository))
-    dropped = sorted(held - kept_restarts(job.run_file.restart, held, latest=max(held))) if held else []
+    dropped = sorted(held - kept_restarts(settings, held, latest=max(held))) if held else []
 
     def drop(root: zarr.Group) -> None:
         for year in dropped:

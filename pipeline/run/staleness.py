@@ -1,4 +1,4 @@
-"""What an ingest did to a cube: the tile-years that were done and that read something else now."""
+"""The effect of an ingest on a cube: tile-years that were done and whose inputs have changed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,16 @@ from pipeline.years import spans
 
 
 @dataclass(frozen=True)
-class MadeStale:
-    """Years by tile that became stale, and the tile-years that were done before."""
+class NewlyStale:
+    """Tile-years that an ingest made stale.
+
+    Attributes
+    ----------
+    years_by_tile
+        Their years by tile name.
+    done_before
+        Number of tile-years that were done before the ingest.
+    """
 
     years_by_tile: dict[str, tuple[int, ...]]
     done_before: int
@@ -28,9 +36,9 @@ class MadeStale:
         return sum(len(years) for years in self.years_by_tile.values())
 
     def sentences(self, most: int = 8) -> Iterator[str]:
-        """Say how many tile-years of the cube are stale, and which; `most` tiles are named."""
+        """Report how many tile-years of the cube became stale, and which, with the years of at most `most` tiles."""
         if not self.count:
-            yield f"cube: none of its {self.done_before:,} finished tile-years reads anything that changed"
+            yield f"cube: no input of its {self.done_before:,} finished tile-years has changed"
             return
         yield (
             f"cube: {self.count:,} of {self.done_before:,} finished tile-years became stale in "
@@ -39,28 +47,27 @@ class MadeStale:
         for tile, years in list(self.years_by_tile.items())[:most]:
             yield f"  {tile}: {spans(years)}"
         if len(self.years_by_tile) > most:
-            yield f"  and {len(self.years_by_tile) - most:,} more tiles: `agcarbon status`"
+            yield f"  and {len(self.years_by_tile) - most:,} more tiles: see `agcarbon status`"
 
 
 def done_tile_years(job: Job) -> frozenset[tuple[str, int]]:
-    """Return tile name and year of all that the cube holds up to date with the inputs store of now.
+    """Return tile name and year of all results that are up to date with the current inputs store.
 
-    None where no run could be planned: without either store, with an inputs store that lacks a product, with a cube of
-    another region. `agcarbon run` says why; it must not keep an ingest from mending it.
+    None if no run can be planned: without one of the stores, with an incomplete inputs store, with a cube of another
+    region. `agcarbon run` reports these; here they must not keep an ingest from completing the inputs.
     """
-    location, inputs = job.run_file.stores.cube, job.run_file.stores.inputs
-    if not (repository.exists(location) and repository.exists(inputs)):
+    if not (job.has_cube and repository.exists(job.stores.inputs)):
         return frozenset()
     try:
-        plan = plan_run(job, open_inputs(inputs), years=job.known_years())
+        plan = plan_run(job, open_inputs(job.stores.inputs), years=job.known_years())
     except UserError:
         return frozenset()
     return frozenset(key for key, state in plan.states.items() if state.status is Status.DONE)
 
 
-def made_stale(job: Job, *, before: frozenset[tuple[str, int]]) -> MadeStale:
-    """Compare what was done before an ingest with what is done after it."""
+def newly_stale(job: Job, *, before: frozenset[tuple[str, int]]) -> NewlyStale:
+    """Return the tile-years that were done before an ingest and are no longer after it."""
     years: defaultdict[str, list[int]] = defaultdict(list)
     for tile, year in sorted(before - done_tile_years(job)):
         years[tile].append(year)
-    return MadeStale({tile: tuple(of_tile) for tile, of_tile in years.items()}, len(before))
+    return NewlyStale({tile: tuple(of_tile) for tile, of_tile in years.items()}, len(before))

@@ -1,4 +1,4 @@
-"""The state of the tile-years as a picture: one small map of the region's tiles for each year."""
+"""The status of the tile-years as a figure: a small map of the region's tiles for each year."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.cube.ledger import Status
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.job import Job
-from pipeline.run.status import Standing
+from pipeline.run.status import TileYearStatus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,9 +22,10 @@ _DPI = 110
 _LEAST_INCHES, _MOST_INCHES = 7.0, 13.0  # width of the picture
 _PANEL_INCHES = 3.2  # longer side of a panel, at most
 _IN_ONE_ROW, _MOST_COLUMNS = 4, 6
-_LINED = 24  # tiles along a side up to which each has an outline
+_OUTLINED = 24  # tiles along a side up to which each is drawn with an outline
 
-# They differ in lightness as well as in hue, so that they can be told apart without seeing colours; darkest is worst.
+# The colours differ in lightness as well as in hue, so that readers with any colour vision can distinguish them; the
+# darkest one is the worst status.
 _COLOURS = {
     Status.DONE: "#2f6fa3",
     Status.STALE: "#e8a020",
@@ -37,13 +38,13 @@ _OUTSIDE, _WAITING = -1, len(_ORDER)
 _WAITING_COLOUR = "#f0f0f0"
 
 
-def write_figure(job: Job, found: Standing, path: Path) -> None:
-    """Write the picture as PNG."""
+def write_figure(job: Job, found: TileYearStatus, path: Path) -> None:
+    """Write the figure as PNG."""
     figure(job, found).savefig(path, dpi=_DPI, format="png")
 
 
-def figure(job: Job, found: Standing) -> Figure:
-    """Draw one panel per year, and a legend with the number of tile-years."""
+def figure(job: Job, found: TileYearStatus) -> Figure:
+    """Return the figure: a panel for each year, and a legend with the number of tile-years by status."""
     from matplotlib.figure import Figure
 
     columns = _columns(len(found.years), job.grid)
@@ -62,10 +63,10 @@ def figure(job: Job, found: Standing) -> Figure:
     return drawing
 
 
-def codes(grid: Grid, found: Standing, year: int) -> NDArray[np.int8]:
-    """Return the place of each tile's status in the order of the legend, on the grid of tiles (rows, cols).
+def codes(grid: Grid, found: TileYearStatus, year: int) -> NDArray[np.int8]:
+    """Return the index of each tile's status in the legend, on the grid of tiles (rows, cols).
 
-    Where no tile with modelled cells is, -1; where one is that has no status that year, the number of statuses.
+    It is -1 where no tile has modelled cells, and the number of statuses for a tile without a status in that year.
     """
     edge = grid.tile_cells
     out = np.full((grid.rows // edge, grid.cols // edge), _OUTSIDE, np.int8)
@@ -77,7 +78,7 @@ def codes(grid: Grid, found: Standing, year: int) -> NDArray[np.int8]:
 
 
 def _columns(years: int, grid: Grid) -> int:
-    """Return how many panels stand beside each other: all of a few, else about as many as make the whole square."""
+    """Return the number of panels in a row: all of a few, otherwise as many as make the figure about square."""
     if years <= _IN_ONE_ROW:
         return years
     return min(years, _MOST_COLUMNS, round(math.sqrt(years * max(grid.rows / grid.cols, 1))) + 1)
@@ -94,7 +95,7 @@ def _draw(panel: Axes, values: NDArray[np.int8]) -> None:
         cmap=ListedColormap([*_COLOURS.values(), _WAITING_COLOUR]),
         vmin=-0.5,
         vmax=_WAITING + 0.5,
-        edgecolors="white" if max(rows, cols) <= _LINED else "none",
+        edgecolors="white" if max(rows, cols) <= _OUTLINED else "none",
         linewidth=0.5,
     )
     panel.set_aspect("equal")
@@ -102,20 +103,20 @@ def _draw(panel: Axes, values: NDArray[np.int8]) -> None:
     panel.set_ylim(rows, 0)  # north is up
 
 
-def _in_short(found: Standing, year: int) -> str:
-    """Say what share is done, or why nothing is shown."""
+def _in_short(found: TileYearStatus, year: int) -> str:
+    """Return the share of a year's tile-years that is done, or the reason why nothing is shown."""
     count = found.count(year)
     if year in found.blocked:
         return f"waits for {', '.join(found.blocked[year])}"
     if not count.total():
-        return "no tile known"
+        return "tiles unknown"
     if count[Status.DONE] == count.total():
         return "done"
-    # Rounded down: a year that lacks a tile is never 100 % done.
+    # Rounded down, so that a year with a missing tile is never 100 % done.
     return f"{100 * count[Status.DONE] // count.total()} % done"
 
 
-def _legend(drawing: Figure, job: Job, found: Standing) -> None:
+def _legend(drawing: Figure, job: Job, found: TileYearStatus) -> None:
     from matplotlib.patches import Patch
 
     count = found.count()

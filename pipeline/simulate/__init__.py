@@ -1,4 +1,4 @@
-"""One tile-year: arrays in, arrays out. No file, no clock.
+"""One tile-year of simulation: arrays in, arrays out. No file, no clock.
 
 Public modules: crops, tile_year.
 May import: variables, model.

@@ -1,7 +1,7 @@
-"""The block function: inputs of a tile's years in, fluxes and annual layers out. Eager arrays only, no files.
+"""Simulation of one tile-year: inputs in, daily fluxes and annual layers out. Eager arrays only, no files.
 
-Shape legend: N modelled cells of a tile, T days, S layers of state of 64 numbers (6 for each member of the
-checkpoint), M members.
+Shape legend: N modelled cells of a tile, T days, S layers of state (6 for each member of the checkpoint), H = 64 hidden
+units of a layer, M members.
 """
 
 from __future__ import annotations
@@ -17,14 +17,27 @@ from model.network import HIDDEN
 from pipeline.variables import ENSEMBLE_STD, Quality
 
 TRAINING_YEARS = range(2001, 2019)
-OUTSIDE_SHARE = 0.05  # of a cell's daily inputs beyond the training range before the year is flagged
+OUTSIDE_SHARE = 0.05  # share of a cell's days with climate beyond the training range above which a year is flagged
 
 
 @dataclass(frozen=True)
 class TileYear:
-    """Inputs of one tile-year at the modelled cells, with what the quality layer says of them.
+    """Inputs of one tile-year at the modelled cells, and the facts that its quality flags report.
 
-    GPP is NaN in all days of a cell whose year is missing; no other input may be missing.
+    GPP is NaN on all days of a cell whose year is missing; no other input may be missing.
+
+    Attributes
+    ----------
+    inputs
+        Inputs of the network.
+    grown_N
+        Whether corn + soybean reach the region's threshold.
+    gpp_filled_N
+        Whether gaps of GPP in the growing season were interpolated.
+    partial_soil_N
+        Whether soil data cover only a part of the cell.
+    corn_fraction_N, soybean_fraction_N
+        Fractions of the cell under the crops.
     """
 
     inputs: YearInputs
@@ -36,15 +49,20 @@ class TileYear:
 
     @property
     def complete_N(self) -> NDArray[np.bool_]:
-        """Cells that can be run this year."""
+        """Whether the inputs of a cell are complete, so that it can be run this year."""
         return np.asarray(np.isfinite(self.inputs.gpp_TN).all(axis=0))
 
 
 @dataclass(frozen=True)
 class CellState:
-    """The carried state of a tile's cells; NaN where a cell has had no complete year yet.
+    """The carried state of a tile's cells.
 
-    `fresh_N` says whether the state is that of the year just before (False after a missing year).
+    Attributes
+    ----------
+    state_SNH
+        Hidden states of the network; NaN for a cell without a complete year so far.
+    fresh_N
+        Whether the state is that of the end of the previous year; False after a missing year.
     """
 
     state_SNH: Floats
@@ -57,12 +75,12 @@ class CellState:
 
     @property
     def started_N(self) -> NDArray[np.bool_]:
-        """Cells that have been spun up."""
+        """Whether a cell has been spun up."""
         started: NDArray[np.bool_] = ~np.isnan(self.state_SNH[0, :, 0])
         return started
 
     def advanced(self, chosen: NDArray[np.bool_], state_SNH: Floats) -> CellState:
-        """Return the state after a year that the `chosen` cells ran; it passes unchanged through the others."""
+        """Return the state after a year that only the `chosen` cells ran; that of the others is unchanged."""
         after = self.state_SNH.copy()
         after[:, chosen] = state_SNH
         return CellState(after, chosen | ~self.started_N)
@@ -70,7 +88,17 @@ class CellState:
 
 @dataclass(frozen=True)
 class TileResult:
-    """One tile-year of results: daily (T, N) [g C m-2 d-1], annual layers (N,), the state at the year's end."""
+    """Results of one tile-year.
+
+    Attributes
+    ----------
+    ra_TN, rh_TN, nee_TN
+        Daily fluxes [g C m-2 d-1]; NaN for a cell without a result. NEE is positive to the atmosphere.
+    annual
+        Annual layers (N,) by name; see `pipeline.variables.ANNUAL`.
+    state
+        State at the end of the year.
+    """
 
     ra_TN: Floats
     rh_TN: Floats
@@ -80,13 +108,15 @@ class TileResult:
 
 
 def spin_up(predictor: Predictor, years: tuple[TileYear, TileYear]) -> CellState:
-    """Run the two spin-up years from zeros, without output.
+    """Return the state after the two spin-up years, begun from zeros.
 
-    A cell that lacks one of them runs the other twice; a cell that lacks both starts at its first complete year.
+    A cell with only one complete spin-up year runs that year twice. A cell with none stays without a state: `simulate`
+    spins it up at its first complete year.
     """
     first, second = years
     has_first, has_second = first.complete_N, second.complete_N
     state = CellState.none(first.grown_N.size, layers=predictor.state_layers)
+    # A cell takes part in two of these four steps: the first and the second year, or its only complete year twice.
     for year, chosen in (
         (first, has_first),
         (second, has_second & ~has_first),
@@ -98,7 +128,7 @@ def spin_up(predictor: Predictor, years: tuple[TileYear, TileYear]) -> CellState
 
 
 def _passed(predictor: Predictor, year: TileYear, state: CellState, chosen: NDArray[np.bool_]) -> CellState:
-    """Return the state after the chosen cells ran a year; cells without a state start from zeros."""
+    """Return the state after the chosen cells ran a year; cells without a state begin from zeros."""
     if not chosen.any():
         return state
     start = np.nan_to_num(state.state_SNH[:, chosen])
@@ -113,12 +143,12 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
     predictor
         The network.
     year
-        Inputs; cells with missing GPP give NaN and pass their state on.
+        Inputs; a cell with missing GPP has no result (NaN), and its state stays unchanged.
     state
-        At the end of the year before. Cells that have none are spun up on this year, twice, first.
+        State at the end of the previous year. A cell without one is first spun up by running this year twice.
     """
     complete = year.complete_N
-    newcomers = complete & ~state.started_N
+    newcomers = complete & ~state.started_N  # both of their spin-up years were missing
     before = _passed(predictor, year, _passed(predictor, year, state, newcomers), newcomers)
     if complete.any():
         fluxes = predictor.year(year.inputs.cells(complete), before.state_SNH[:, complete])
@@ -130,7 +160,7 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
     annual = annual_sums(year.inputs.gpp_TN, fluxes, complete)
     annual |= {
         "crop": year.inputs.crop_N,
-        "quality": quality(year, stale_N=~state.fresh_N),
+        "quality": quality(year, gap_before_N=~state.fresh_N),
         "corn_fraction": year.corn_fraction_N,
         "soybean_fraction": year.soybean_fraction_N,
     }
@@ -150,12 +180,13 @@ def _scattered(values: Floats, chosen: NDArray[np.bool_]) -> Floats:
 
 
 def annual_sums(gpp_TN: Floats, fluxes: YearFluxes, complete_N: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
-    """Annual layers (N,) [g C m-2 yr-1] from unrounded daily fluxes of the complete cells, NaN elsewhere.
+    """Return annual layers (N,) [g C m-2 yr-1] from unrounded daily fluxes of the complete cells; NaN elsewhere.
 
     dsoc = -nee - yield uses the predicted NEE; dsoc_balance = gpp - ra - rh - yield does not. Their difference is
     balance_residual = ra + rh - gpp - nee. An ensemble's layers are those of its mean fluxes; each of
-    `ENSEMBLE_STD` is the standard deviation over its members' own budgets.
+    `ENSEMBLE_STD` is the standard deviation over the budgets of its members.
     """
+    # In double precision, so that sums over a year add no rounding of their own.
     gpp = gpp_TN[:, complete_N].sum(0, dtype=np.float64)
     ra, rh, nee = (flux.sum(0, dtype=np.float64) for flux in (fluxes.ra_TN, fluxes.rh_TN, fluxes.nee_TN))
     layers = _budget(gpp, np.stack([ra, rh, nee, fluxes.yield_N.astype(np.float64)]))
@@ -166,28 +197,28 @@ def annual_sums(gpp_TN: Floats, fluxes: YearFluxes, complete_N: NDArray[np.bool_
 
 
 def _budget(gpp: NDArray[np.float64], annual_4XN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """The carbon budget from annual Ra, Rh, NEE and yield, each (N,) or (M, N)."""
-    ra, rh, nee, grain = annual_4XN
+    """Return the carbon budget from annual GPP (N,) and annual Ra, Rh, NEE and yield, each (N,) or (M, N)."""
+    ra, rh, nee, yield_ = annual_4XN
     return {
         "gpp": gpp,
         "ra": ra,
         "rh": rh,
         "reco": ra + rh,
         "nee": nee,
-        "yield": grain,
-        "residue": np.maximum(gpp - ra - grain, 0.0),
-        "dsoc": -nee - grain,
-        "dsoc_balance": gpp - ra - rh - grain,
+        "yield": yield_,
+        "residue": np.maximum(gpp - ra - yield_, 0.0),
+        "dsoc": -nee - yield_,
+        "dsoc_balance": gpp - ra - rh - yield_,
         "balance_residual": ra + rh - gpp - nee,
     }
 
 
-def quality(year: TileYear, *, stale_N: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """Quality flags (N,) of a tile-year; `stale_N` are cells whose year before was missing."""
+def quality(year: TileYear, *, gap_before_N: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """Return the quality flags (N,) of a tile-year; `gap_before_N`: cells without a result in the previous year."""
     bits = {
         Quality.NOT_GROWN: ~year.grown_N,
         Quality.GPP_FILLED: year.gpp_filled_N,
-        Quality.GAP_YEAR_BEFORE: stale_N,
+        Quality.GAP_YEAR_BEFORE: gap_before_N,
         Quality.OUTSIDE_TRAINING: outside_training(year.inputs),
         Quality.PARTIAL_SOIL: year.partial_soil_N,
         Quality.BEYOND_TRAINING_YEARS: np.full(year.grown_N.shape, year.inputs.year not in TRAINING_YEARS),
@@ -200,7 +231,7 @@ def quality(year: TileYear, *, stale_N: NDArray[np.bool_]) -> NDArray[np.uint16]
 
 
 def outside_training(inputs: YearInputs) -> NDArray[np.bool_]:
-    """Cells with any soil input, or more than 5 % of their daily climate, beyond the training range."""
+    """Return the cells with any soil input, or climate on more than 5 % of the days, beyond the training range."""
     low, high = np.array([training_range(index) for index in range(SOIL.start, SOIL.stop)]).T[:, :, None]
     soil_out = ((inputs.soil_9N < low) | (inputs.soil_9N > high)).any(0)
     low, high = np.array([training_range(index) for index in range(CLIMATE.start, CLIMATE.stop)]).T[:, :, None, None]

@@ -42,7 +42,7 @@ def test_a_store_on_s3_stays_where_it_is(tmp_path: Path) -> None:
         ('[stores]\nexports = "s3://bucket/maps?X-Amz-Signature=hush"', "stores.exports: a location must hold no cred"),
         ('[stores]\ninputs = "s3://bucket/"', "stores.inputs: give a bucket and a prefix in it, as s3://bucket/prefix"),
         ('[stores]\ncube = "gs://bucket/cube"', "stores.cube: only folders and s3://bucket/prefix can be written"),
-        ('[archives]\nslope = "s3://hush/slope"', "archives.slope: archives are read from folders only; copy it there"),
+        ('[archives]\nslope = "s3://hush/slope"', "archives.slope: archives are read from local folders only; copy"),
     ],
 )
 def test_a_location_that_cannot_be_used_is_refused_and_not_repeated(tmp_path: Path, text: str, message: str) -> None:

@@ -21,7 +21,7 @@ from tests.helpers import small_archives
 
 
 def agcarbon(*arguments: object, expect: int = 2) -> str:
-    """Run the command and return what it said."""
+    """Run the command and return its output."""
     command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == expect, done.stdout + done.stderr
@@ -45,6 +45,11 @@ def variant(folder: Path, name: str, **changes: object) -> Path:
     path = folder / f"{name}.toml"
     path.write_text(config.dump(run_file))
     return path
+
+
+def test_the_commands_and_their_help_need_no_torch() -> None:
+    program = "import sys; from pipeline.cli.main import app; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_bad_run_file_is_refused(tmp_path: Path) -> None:

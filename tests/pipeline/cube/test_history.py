@@ -202,14 +202,14 @@ def test_what_a_rollback_left_is_recorded_and_can_be_gone_back_to(job: Job) -> N
     assert set(forward.restores) == {2012, 2013}
     roll_back(committer_of(job), forward)
     assert_same(content(job), before)
-    assert run(job, Serial(), years=YEARS).tally.tile_years == 0
+    assert run(job, Serial(), years=YEARS).totals.tile_years == 0
 
 
 @pytest.mark.slow
 def test_a_result_that_was_computed_again_from_other_inputs_is_dropped_and_its_first_one_brought_back(job: Job) -> None:
     before, tip = content(job), store.tip(job.open_cube())
     write_inputs(job, Fields(gpp_factor={2013: 1.2}), years=(2013,))
-    computed = run(job, Serial(), years=YEARS).tally.tile_years
+    computed = run(job, Serial(), years=YEARS).totals.tile_years
     repository = job.open_cube()
     wanted = plan_rollback(repository, tip)
     assert wanted.drops == wanted.restores == {2013: computed}
@@ -296,7 +296,7 @@ def test_forgetting_spares_the_newest_releases_and_what_may_be_being_read(job: J
     assert left.snapshot == store.tip(repository)
     assert_same(content(job), before)
     assert_same(content(job, resolve(job.open_cube(), "half")), at_half)
-    assert run(job, Serial(), years=YEARS).tally.tile_years == 0
+    assert run(job, Serial(), years=YEARS).totals.tile_years == 0
 
 
 def test_the_state_that_was_the_newest_when_a_reader_came_is_not_forgotten(job: Job) -> None:

@@ -109,7 +109,7 @@ def test_a_file_says_what_it_is_and_where_it_comes_from(filled: Filled, tmp_path
     assert tags["AGCARBON_TILES_MISSING"] == filled.lacking[0]
     assert tags["AGCARBON_CUBE_SNAPSHOT"] == repository.tip(filled.job.open_cube())
     assert any(note.startswith(f"{LAST}: 1 of 3 tiles have no result") for note in report.notes)
-    assert any("out of date is not known" in note for note in report.notes)
+    assert any("unknown whether results are out of date" in note for note in report.notes)
 
 
 def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

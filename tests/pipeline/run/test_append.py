@@ -1,4 +1,4 @@
-"""Keeping, appending and regenerating: what is asked for changes, and nothing else."""
+"""Keeping, appending and regenerating: the requested tile-years change, and no others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.job import Job
 from pipeline.run.plan import Choice
 from pipeline.run.prepare import open_pinned_inputs, plan_run
 from pipeline.run.run import RunReport, run
-from pipeline.run.status import standing
+from pipeline.run.status import read_status
 from pipeline.storage import repository as store
 from pipeline.variables import ANNUAL, DAILY
 from tests.helpers.last_run import tile_years_of_last_run
@@ -188,7 +188,7 @@ def test_a_cube_is_of_one_thing_and_another_is_refused_with_the_difference(job: 
     assert "{" not in str(refused.value)
 
 
-def test_all_differences_are_told_at_once(job: Job) -> None:
+def test_all_differences_are_reported_together(job: Job) -> None:
     found = layout.identity(store.read(job.open_cube()))
     wanted = replace(found, region="elsewhere", grid=replace(found.grid, tile_cells=12), crop_threshold=0.7)
     with pytest.raises(UserError, match=r"region is .*; tile is 24 x 24 cells there and 12 x 12 cells here; crop"):
@@ -225,7 +225,7 @@ def test_a_region_that_ends_earlier_loses_no_year_of_the_cube(job: Job) -> None:
     assert shorter.years(None) == (2010, 2011)
     do(shorter, shorter.years(None))
     assert store.tip(shorter.open_cube()) == before
-    found = standing(shorter)
+    found = read_status(shorter)
     assert found.years == YEARS[:-1]
     assert found.count().keys() == {Status.DONE}
 
@@ -250,7 +250,7 @@ def test_stale_years_that_are_kept_stay_and_a_missing_one_after_them_is_built_on
 
 
 @pytest.mark.slow
-def test_what_is_kept_is_recorded_where_nothing_else_is_to_do_and_a_plain_run_ends_it(job: Job) -> None:
+def test_kept_tile_years_are_recorded_even_if_nothing_is_computed_and_a_plain_run_ends_it(job: Job) -> None:
     done, before = YEARS[:-1], arrays(job)
     write_inputs(job, Fields(gpp_factor={2012: 1.1}), years=(2012,))
     do(job, done, Choice(keep_stale=True))

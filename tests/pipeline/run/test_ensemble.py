@@ -75,7 +75,7 @@ def year_inputs(year: int) -> TileYear:
 
 
 def course(checkpoint: Checkpoint) -> TileResult:
-    """The second year after a spin-up, in batches of 3 cells; one cell lacks its inputs in it."""
+    """The second year after a spin-up, in batches of 3 cells; one cell has no inputs in it."""
     predictor = Predictor(checkpoint, batch_cells=3)
     state = spin_up(predictor, (year_inputs(2011), year_inputs(2013)))
     state = simulate(predictor, year_inputs(2011), state).state
@@ -163,7 +163,7 @@ def test_a_single_network_writes_no_spread(singles: list[dict[str, np.ndarray]])
 
 
 @pytest.mark.slow
-def test_years_one_by_one_go_on_from_the_states_of_all_members(
+def test_years_one_by_one_begin_from_the_states_of_all_members(
     tmp_path: Path, job: Job, members: tuple[Checkpoint, ...]
 ) -> None:
     other = make_job(tmp_path, Checkpoint.ensemble(members))
@@ -205,10 +205,10 @@ def test_a_cube_of_a_single_network_becomes_an_ensembles_and_back(
 
 
 class Broken(Serial):
-    """Fails at every block, as if the cluster had gone."""
+    """Fails at every block, as if the cluster were lost."""
 
-    def map(self, _: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
-        yield from (Outcome(item, None, "the cluster has gone") for item in items)
+    def map(self, _: Callable[[Any], Any], items: Iterable[Any], **_options: Any) -> Iterator[Outcome[Any, Any]]:
+        yield from (Outcome(item, None, "the cluster is lost") for item in items)
 
 
 @pytest.mark.slow

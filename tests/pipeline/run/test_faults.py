@@ -1,4 +1,4 @@
-"""Faults in the middle of a run: what is committed stays and is whole, and the same command ends with the same cube."""
+"""Faults during a run: committed results stay and are complete, and the same command ends with the same cube."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def assert_ends_well(job: Job, wanted: Undisturbed) -> None:
     assert not report.failures
     assert not report.stopped
     assert_equal(job, wanted)
-    assert go(job).tally.tile_years == 0
+    assert go(job).totals.tile_years == 0
 
 
 def messages(job: Job) -> list[str]:
@@ -70,8 +70,8 @@ class Between(Serial):
         super().__init__()
         self._act: Callable[[Between], None] | None = act
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
-        for outcome in super().map(function, items):
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any], **options: Any) -> Iterator[Outcome[Any, Any]]:
+        for outcome in super().map(function, items, **options):
             yield outcome
             if isinstance(outcome.item, block.BlockTask) and self._act:
                 act, self._act = self._act, None
@@ -92,7 +92,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, errors: dict
     return calls
 
 
-def test_errors_that_pass_leave_no_trace(tmp_path: Path, whole: Undisturbed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transient_errors_leave_no_trace(tmp_path: Path, whole: Undisturbed, monkeypatch: pytest.MonkeyPatch) -> None:
     job = whole.copy(tmp_path)
     reads = failing(monkeypatch, block, "gather", dict.fromkeys((0, 1, 2, 4, 8, 9), OSError(errno.EIO, "flaky")))
     timeout = icechunk.IcechunkError("  x error\n  `-> operation timed out\n")
@@ -124,7 +124,7 @@ def test_a_read_error_that_stays_fails_its_tile_by_name_and_stops_no_other(
     assert job.run_file.stores.inputs in message
     assert "some/chunk" in message
     assert bad.name in message
-    assert report.tally.tile_years > 0
+    assert report.totals.tile_years > 0
     monkeypatch.undo()
     assert_ends_well(job, whole)
 
@@ -148,7 +148,7 @@ def _alter(chunk: Path) -> None:
         pytest.param(_alter, id="altered"),
     ],
 )
-def test_a_damaged_input_fails_its_tile_and_is_mended(
+def test_a_damaged_input_fails_its_tile_until_it_is_restored(
     tmp_path: Path, whole: Undisturbed, damage: Callable[[Path], None]
 ) -> None:
     job = whole.copy(tmp_path)
@@ -161,7 +161,7 @@ def test_a_damaged_input_fails_its_tile_and_is_mended(
     report = go(job)
     ((_, message),) = report.failures.items()
     assert job.run_file.stores.inputs in message
-    assert report.tally.tile_years > 0
+    assert report.totals.tile_years > 0
     chunk.write_bytes(intact)
     assert_ends_well(job, whole)
 
@@ -181,24 +181,24 @@ def test_a_batch_that_memory_cannot_hold_fails_its_tile_with_the_remedy_and_stop
     report = go(job)
     assert len({tile for tile, _ in report.failures}) == 1
     assert all("set a lower batch_cells" in message for message in report.failures.values())
-    assert report.tally.tile_years > 0
+    assert report.totals.tile_years > 0
     assert_ends_well(job, whole)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"none"), Path.unlink], ids=["spoilt", "vanished"])
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"none"), Path.unlink], ids=["corrupted", "vanished"])
 def test_a_checkpoint_that_is_lost_on_the_way_fails_what_is_left(
-    tmp_path: Path, whole: Undisturbed, spoil: Callable[[Path], None]
+    tmp_path: Path, whole: Undisturbed, damage: Callable[[Path], None]
 ) -> None:
     job = whole.copy(tmp_path)
     intact = job.checkpoint_path.read_bytes()
 
     def act(_: Between) -> None:
-        spoil(job.checkpoint_path)
+        damage(job.checkpoint_path)
         block._predictor.cache_clear()  # as in a worker that begins later
 
     report = go(job, Between(act))
-    assert report.tally.tile_years == 1
+    assert report.totals.tile_years == 1
     assert report.failures
     assert all(str(job.checkpoint_path) in message for message in report.failures.values())
     job.checkpoint_path.write_bytes(intact)
@@ -216,7 +216,7 @@ def test_another_checkpoint_is_not_mixed_in(tmp_path: Path, whole: Undisturbed, 
         block._predictor.cache_clear()
 
     report = go(job, Between(act))
-    assert all("changed while the run was going on" in message for message in report.failures.values())
+    assert all("changed during the run" in message for message in report.failures.values())
     assert report.failures
     job.checkpoint_path.write_bytes(intact)
     assert_ends_well(Job.open(job.path), whole)
@@ -239,7 +239,7 @@ def test_a_full_disk_ends_the_run_and_leaves_it_whole(
     done = int((known.column("cells") > 0).sum())
     assert done > 0
     report = go(job)
-    assert report.tally.tile_years == len(WANTED) * len(known.tiles) - done
+    assert report.totals.tile_years == len(WANTED) * len(known.tiles) - done
     assert_equal(job, whole)
 
 
@@ -269,17 +269,19 @@ def test_a_foreign_commit_stops_the_run(tmp_path: Path, whole: Undisturbed) -> N
         with transaction(job.open_cube(), "somebody else's") as root:
             root.attrs["note"] = "theirs"
 
-    with pytest.raises(UserError, match=r"someone else has committed.*somebody else's.*tile-years that had ended"):
+    with pytest.raises(UserError, match=r"someone else has committed.*somebody else's.*finished tile-years are lost"):
         go(job, Between(act))
     assert messages(job)[0] == "somebody else's"
     assert_ends_well(job, whole)
 
 
-def test_a_run_that_is_stopped_commits_what_has_ended_and_goes_on_later(tmp_path: Path, whole: Undisturbed) -> None:
+def test_a_run_that_is_stopped_commits_its_finished_blocks_and_is_resumed_later(
+    tmp_path: Path, whole: Undisturbed
+) -> None:
     job = whole.copy(tmp_path)
     report = go(job, Between(lambda executor: executor.stop.ask()))
     assert report.stopped
-    assert report.tally.tile_years == 1
+    assert report.totals.tile_years == 1
     assert not report.failures
     assert_ends_well(job, whole)
 
@@ -292,17 +294,17 @@ def test_a_run_that_is_stopped_before_its_first_block_leaves_a_cube_that_a_run_c
     executor.stop.ask()
     report = go(job, executor)
     assert report.stopped
-    assert report.tally.tile_years == 0
+    assert report.totals.tile_years == 0
     assert_ends_well(job, whole)
 
 
-def test_what_commits_say_adds_up_to_what_was_computed(tmp_path: Path, whole: Undisturbed) -> None:
+def test_the_counts_in_the_commits_add_up_to_the_totals(tmp_path: Path, whole: Undisturbed) -> None:
     job = whole.copy(tmp_path)
     report = go(job)
     facts = [snapshot.metadata for snapshot in job.open_cube().ancestry(branch=repository.BRANCH)]
-    assert sum(fact.get("tile_years", 0) for fact in facts) == report.tally.tile_years
+    assert sum(fact.get("tile_years", 0) for fact in facts) == report.totals.tile_years
     assert {year for fact in facts for year in fact.get("years", [])} == set(WANTED)
     known = Ledger(repository.read(job.open_cube()))
-    assert report.tally.missing_cell_years + report.tally.cell_years == known.column("cells").sum()
+    assert report.totals.missing_cell_years + report.totals.cell_years == known.column("cells").sum()
     mean = (known.column("balance_residual") * known.column("cells")).sum() / known.column("cells").sum()
-    assert report.tally.mean_residual == pytest.approx(mean, rel=1e-6)
+    assert report.totals.mean_residual == pytest.approx(mean, rel=1e-6)

@@ -1,4 +1,4 @@
-"""The memory of a worker: what is projected is what it takes, and what it has not is refused beforehand."""
+"""The memory of a worker: the projection agrees with the measured peak, and blocks that do not fit are refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GIB = 2**30
     batch=st.integers(1, 2**16),
     limit=st.integers(2**28, 2**36),
 )
-def test_what_is_named_instead_fits_and_nothing_larger_does(
+def test_the_settings_that_a_refusal_names_fit_and_no_larger_ones_do(
     edge: int, share: float, members: int, batch: int, limit: int
 ) -> None:
     size = BlockSize(edge, max(1, int(share * edge**2)), members, batch)
@@ -73,7 +73,7 @@ def test_the_limit_of_a_scheduler_elsewhere_is_not_guessed() -> None:
     assert whole is not None
     assert share is not None
     assert share <= whole
-    with pytest.raises(UserError, match=r"execution\.memory_limit = 'much' is no size; give it as 4GiB"):
+    with pytest.raises(UserError, match=r"execution\.memory_limit = 'much' is not a size; write it as 4GiB"):
         worker_memory(ExecutionSettings(memory_limit="much"))
 
 
@@ -81,7 +81,7 @@ def test_a_run_that_needs_more_than_its_workers_have_computes_nothing(tmp_path: 
     job = make_job(tmp_path, untrained)
     execution = job.run_file.execution.model_copy(update={"memory_limit": "400MiB"})
     poor = Job(job.path, job.run_file.model_copy(update={"execution": execution}), job.region)
-    refusal = r"tiles of 24 x 24 cells, \d+ of them modelled, need \d+MiB of a worker, which may take 400MiB; set exec"
+    refusal = r"tiles of 24 x 24 cells, \d+ of them modelled, need \d+MiB of a worker's memory, .* 400MiB; set exec"
     with pytest.raises(UserError, match=refusal):
         run(poor, Serial(), years=YEARS)
     assert not repository.exists(job.run_file.stores.cube)

@@ -5,35 +5,19 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.config import RestartSettings
-from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import COMPONENTS, Fingerprint, Status, TileYearState
-from pipeline.grid.sinusoidal import Tile
-from pipeline.inputs.view import TileDigests
-from pipeline.run.plan import Block, Choice, Plan, Science, Wanted, fingerprints, kept_restarts, make_plan, runnable
-
-TILE = PlannedTile(Tile(11, 4, 3, 7, 48), 100, "mask")
-FIRST = 2000
-SCIENCE = Science("region", "weights", "fp32")
-
-
-def prints_of(years: range, changed: int | None = None) -> dict[int, Fingerprint]:
-    """Fingerprints of a tile whose GPP of the year `changed` is another."""
-
-    def digests(_tile: Tile, year: int) -> TileDigests:
-        return TileDigests(f"climate {year}", f"gpp {year} {year == changed}", "soil", f"crop {year}")
-
-    return fingerprints(TILE, years, science=SCIENCE, digests=digests, spin_up=(FIRST, FIRST + 1))
+from pipeline.cube.ledger import Fingerprint, Status, TileYearState
+from pipeline.run.plan import Block, Choice, Plan, Request, kept_restarts, make_plan, runnable
+from tests.helpers.prints import FIRST, TILE, prints_of
 
 
 def fake_ledger(
     done: dict[int, Fingerprint], restarts: set[int], failed: frozenset[int] = frozenset()
 ) -> SimpleNamespace:
-    """What `make_plan` asks of a ledger."""
+    """Return the part of a ledger that `make_plan` reads."""
 
     def state(_tile: str, year: int, current: Fingerprint) -> TileYearState:
         if year in failed:
@@ -51,12 +35,12 @@ def fake_ledger(
 
 
 def plan_of(years: range, *, done: range = range(0), restarts: set[int] | None = None, **settings: int) -> Plan:
-    wanted = Wanted(
+    request = Request(
         tuple(years), FIRST, settings.get("block", 5), RestartSettings(last=2, every=settings.get("every", 5))
     )
     prints = prints_of(range(FIRST, years[-1] + 1))
     ledger = fake_ledger({year: prints[year] for year in done}, restarts or set())
-    return make_plan([TILE], wanted=wanted, prints={TILE.tile.name: prints}, ledger=ledger, blocked={})  # type: ignore[arg-type]
+    return make_plan([TILE], request=request, prints={TILE.tile.name: prints}, ledger=ledger, blocked={})  # type: ignore[arg-type]
 
 
 def blocks(plan: Plan) -> tuple[Block, ...]:
@@ -70,7 +54,7 @@ def blocks(plan: Plan) -> tuple[Block, ...]:
     st.integers(1, 7),
     st.sets(st.integers(FIRST, FIRST + 25)),
 )
-def test_blocks_store_what_is_to_do_once_and_each_begins_where_a_state_is(
+def test_blocks_store_each_open_year_once_and_begin_where_a_state_is_stored(
     count: int, done: int, block: int, every: int, restarts: set[int]
 ) -> None:
     done = min(done, count)
@@ -105,43 +89,13 @@ def test_a_state_of_other_inputs_is_not_built_on() -> None:
     years = range(FIRST, 2013)
     today, before = prints_of(years), prints_of(years, changed=2007)
     ledger = fake_ledger(before, restarts={2005, 2010, 2012})
-    wanted = Wanted(tuple(years), FIRST, 20, RestartSettings())
-    plan = make_plan([TILE], wanted=wanted, prints={TILE.tile.name: today}, ledger=ledger, blocked={})  # type: ignore[arg-type]
+    request = Request(tuple(years), FIRST, 20, RestartSettings())
+    plan = make_plan([TILE], request=request, prints={TILE.tile.name: today}, ledger=ledger, blocked={})  # type: ignore[arg-type]
     assert blocks(plan)[0].first == 2006
     assert [year for each in blocks(plan) for year in each.years] == list(range(2007, 2013))
 
 
-@pytest.mark.parametrize("changed", [2000, 2001, 2004, 2010])
-def test_a_changed_input_changes_that_and_later_years_or_all_for_a_spin_up_year(changed: int) -> None:
-    years = range(FIRST, 2013)
-    one, other = prints_of(years), prints_of(years, changed=changed)
-    different = [year for year in years if one[year] != other[year]]
-    assert different == list(years if changed < FIRST + 2 else range(changed, 2013))
-    assert all(one[year].differs_in(other[year]) == ("gpp",) for year in different)
-
-
-def test_a_fingerprint_does_not_depend_on_the_last_year_wanted() -> None:
-    assert prints_of(range(FIRST, 2013))[2005] == prints_of(range(FIRST, 2006))[2005]
-
-
-def test_each_component_of_the_science_shows_by_its_name() -> None:
-    def prints(science: Science, mask: str = "mask") -> Fingerprint:
-        planned = PlannedTile(TILE.tile, TILE.cells, mask)
-        digests = TileDigests("a", "b", "c", "d")
-        years = range(FIRST, FIRST + 2)
-        return fingerprints(planned, years, science=science, digests=lambda *_: digests, spin_up=(FIRST, FIRST + 1))[
-            FIRST
-        ]
-
-    base = prints(SCIENCE)
-    assert len(base.parts) == len(COMPONENTS)
-    assert base.differs_in(prints(Science("other", "weights", "fp32"))) == ("region",)
-    assert base.differs_in(prints(Science("region", "other", "fp32"))) == ("checkpoint",)
-    assert base.differs_in(prints(Science("region", "weights", "tf32"))) == ("science",)
-    assert base.differs_in(prints(SCIENCE, mask="other")) == ("mask",)
-
-
-def test_a_year_waits_for_every_product_that_lacks_it_or_a_year_before() -> None:
+def test_a_product_blocks_a_year_if_it_or_an_earlier_one_is_not_ingested() -> None:
     full = frozenset(range(2000, 2021))
     ingested = {"climate": full, "gpp": full - {2020}, "crop": full - {2019}}
     split = runnable([2018, 2019, 2020], ingested, first=2000)
@@ -165,7 +119,7 @@ def test_waves_hold_each_chain_once_and_in_order() -> None:
     st.booleans(),
     st.sets(st.integers(FIRST, FIRST + 7)),
 )
-def test_what_is_computed_is_what_is_chosen_and_never_from_a_state_that_is_not_up_to_date(
+def test_chosen_tile_years_are_computed_and_only_from_states_that_are_up_to_date(
     statuses: list[str], keep_stale: bool, redo: bool, restarts: set[int]
 ) -> None:
     years = range(FIRST, FIRST + len(statuses))
@@ -176,7 +130,7 @@ def test_what_is_computed_is_what_is_chosen_and_never_from_a_state_that_is_not_u
     choice = Choice(frozenset({TILE.tile.name}) if redo else frozenset(), keep_stale)
     plan = make_plan(
         [TILE],
-        wanted=Wanted(tuple(years), FIRST, 3, RestartSettings(), choice),
+        request=Request(tuple(years), FIRST, 3, RestartSettings(), choice),
         prints={TILE.tile.name: today},
         ledger=fake_ledger(recorded, restarts, failed),  # type: ignore[arg-type]
         blocked={},
@@ -199,7 +153,7 @@ def test_years_after_a_failed_one_say_that_they_wait_for_it() -> None:
     done = {FIRST: today[FIRST], FIRST + 3: today[FIRST + 3], FIRST + 4: before[FIRST + 4]}
     plan = make_plan(
         [TILE],
-        wanted=Wanted(tuple(years), FIRST, 5, RestartSettings()),
+        request=Request(tuple(years), FIRST, 5, RestartSettings()),
         prints={TILE.tile.name: today},
         ledger=fake_ledger(done, set(), frozenset({FIRST + 1})),  # type: ignore[arg-type]
         blocked={},

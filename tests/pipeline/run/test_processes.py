@@ -20,9 +20,9 @@ from tests.helpers.random_inputs import random_checkpoint
 pytestmark = pytest.mark.slow
 
 YEARS = f"{WANTED[0]}-{WANTED[-1]}"
-PATIENCE = 300  # seconds, for a machine that is busy
+TIMEOUT = 300  # seconds, for a machine that is busy
 
-# A process that calls the command with one step replaced: `step` is the function, `act` what is done at its call
+# A process that calls the command with one step replaced: `step` is the function; `act` is called at its call
 # `at`, before or after it.
 CHILD = """
 import importlib, os, signal, sys, time
@@ -69,7 +69,7 @@ def assert_ends_well(job: Job, wanted: Undisturbed) -> None:
     """The same command, undisturbed, ends with the cube of a run that never was disturbed."""
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "run", str(job.path), "--years", YEARS, "--scheduler", "serial"],
-        capture_output=True, text=True, timeout=PATIENCE, check=False,
+        capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert_equal(job, wanted)
@@ -91,7 +91,7 @@ STEPS = {
     "before the rows are written": ("pipeline.cube.ledger", "record", "before", "1"),
     "before a commit": ("icechunk:Session", "commit", "before", "5"),
     "after a commit": ("icechunk:Session", "commit", "after", "5"),
-    "before it is counted": ("pipeline.run.coordinator:Tally", "add", "before", "2"),
+    "before it is counted": ("pipeline.run.coordinator:RunTotals", "add", "before", "2"),
 }
 
 
@@ -99,36 +99,38 @@ STEPS = {
 def test_killed_at_a_step(tmp_path: Path, whole: Undisturbed, step: tuple[str, ...]) -> None:
     job = whole.copy(tmp_path)
     process = child(job, *step, "kill")
-    _, errors = process.communicate(timeout=PATIENCE)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == -signal.SIGKILL, errors
     assert_ends_well(job, whole)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_run_with_what_was_begun(tmp_path: Path, whole: Undisturbed, number: signal.Signals) -> None:
+def test_a_signal_ends_a_run_after_the_blocks_in_flight(
+    tmp_path: Path, whole: Undisturbed, number: signal.Signals
+) -> None:
     job = whole.copy(tmp_path)
     process = child(job, "pipeline.cube.layout", "write_tile_year", "before", "2", "pause")
     assert process.stdout
     while "reached" not in process.stdout.readline():
         assert process.poll() is None
     os.killpg(process.pid, number)
-    output, errors = process.communicate(timeout=PATIENCE)
+    output, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, errors
-    assert f"go on: agcarbon run {job.path}" in output.replace("\n", "")
+    assert f"to resume: agcarbon run {job.path}" in output.replace("\n", "")
     assert "stopping" in errors
-    assert tile_years(job) == 2  # the one that was committed, and the one in hand
+    assert tile_years(job) == 2  # the one that was committed, and the one in flight
     assert_ends_well(job, whole)
 
 
 def test_ctrl_c_reaches_no_worker(tmp_path: Path, whole: Undisturbed) -> None:
     """A terminal interrupts all processes of the run at once."""
     job = whole.copy(tmp_path)
-    process = child(job, "pipeline.run.coordinator:Tally", "add", "after", "1", "pause", scheduler="local")
+    process = child(job, "pipeline.run.coordinator:RunTotals", "add", "after", "1", "pause", scheduler="local")
     assert process.stdout
     while "reached" not in process.stdout.readline():
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, errors
     assert "KeyboardInterrupt" not in errors
     assert "Restarting worker" not in errors
@@ -136,7 +138,7 @@ def test_ctrl_c_reaches_no_worker(tmp_path: Path, whole: Undisturbed) -> None:
     assert_ends_well(job, whole)
 
 
-def test_a_second_signal_drops_the_block_in_hand(tmp_path: Path, whole: Undisturbed) -> None:
+def test_a_second_signal_drops_the_block_in_flight(tmp_path: Path, whole: Undisturbed) -> None:
     job = whole.copy(tmp_path)
     process = child(job, "pipeline.cube.layout", "write_tile_year", "before", "2", "pause")
     assert process.stdout
@@ -145,7 +147,7 @@ def test_a_second_signal_drops_the_block_in_hand(tmp_path: Path, whole: Undistur
     process.send_signal(signal.SIGTERM)
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=PATIENCE)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert tile_years(job) == 1
@@ -160,10 +162,10 @@ def test_a_second_run_is_kept_out_and_the_first_one_ends(tmp_path: Path, whole: 
         assert first.poll() is None
     first.send_signal(signal.SIGSTOP)
     second = child(job, "time", "sleep", "before", "0", "pause")
-    _, errors = second.communicate(timeout=PATIENCE)
+    _, errors = second.communicate(timeout=TIMEOUT)
     assert second.returncode == 2
     assert f"process {first.pid} is writing it" in errors
     first.send_signal(signal.SIGCONT)
-    _, errors = first.communicate(timeout=PATIENCE)
+    _, errors = first.communicate(timeout=TIMEOUT)
     assert first.returncode == 0, errors
     assert_equal(job, whole)

@@ -1,4 +1,4 @@
-"""Running, resuming, appending and redoing: whatever the road, the same cube."""
+"""Running, resuming, appending and redoing end with the same cube."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor
 from model.network import State
 from pipeline.cluster.dask import open_executor
-from pipeline.cluster.executor import Serial
+from pipeline.cluster.executor import Outcome, Serial
 from pipeline.cube import layout
 from pipeline.cube.layout import KEEP_BITS
 from pipeline.cube.ledger import Ledger, Status
@@ -117,14 +117,14 @@ def test_the_years_of_a_cell_equal_the_bare_network_spun_up_over_two_years(job: 
 def test_running_again_does_nothing(job: Job) -> None:
     before = repository.tip(job.open_cube())
     report = do(job)
-    assert report.tally.tile_years == 0
+    assert report.totals.tile_years == 0
     assert repository.tip(job.open_cube()) == before
 
 
 def test_years_one_by_one_equal_years_together(tmp_path: Path, job: Job, checkpoint: Checkpoint) -> None:
     other = make_job(tmp_path, checkpoint)
     for year in YEARS:
-        assert do(other, (year,)).tally.tile_years == len(layout.tiles(repository.read(other.open_cube())) or ())
+        assert do(other, (year,)).totals.tile_years == len(layout.tiles(repository.read(other.open_cube())) or ())
     assert_same(content(other), content(job))
 
 
@@ -144,7 +144,7 @@ def test_redoing_a_tile_gives_the_same_bits(job: Job) -> None:
     name = layout.tiles(repository.read(job.open_cube()))[1].tile.name  # type: ignore[index]
     report = do(job, choice=Choice(frozenset({name})))
     assert tile_years_of_last_run(job) == {(name, year) for year in YEARS}
-    assert report.tally.tile_years == len(YEARS)
+    assert report.totals.tile_years == len(YEARS)
     assert_same(content(job), before)
 
 
@@ -251,24 +251,24 @@ def _number(job: Job, mask: layout.TileMask, tile: object, cell: tuple[int, int]
     return int(numbers[cell[0] - rows.start, cell[1] - cols.start])
 
 
-@pytest.mark.parametrize("lacking", [(2010,), (2011,), (2010, 2011)])
+@pytest.mark.parametrize("missing", [(2010,), (2011,), (2010, 2011)])
 def test_a_missing_spin_up_year_is_replaced_by_a_complete_one(
-    tmp_path: Path, job: Job, checkpoint: Checkpoint, lacking: tuple[int, ...]
+    tmp_path: Path, job: Job, checkpoint: Checkpoint, missing: tuple[int, ...]
 ) -> None:
     cell = _missing_cell(job)
-    gap = make_job(tmp_path, checkpoint, fields=Fields(missing={year: [cell] for year in lacking}))
+    gap = make_job(tmp_path, checkpoint, fields=Fields(missing={year: [cell] for year in missing}))
     do(gap)
     found = content(gap)
     for year in YEARS:
         values = found[f"daily/{year}/rh"][(slice(None), *cell)]
-        assert np.isnan(values).all() if year in lacking else np.isfinite(values).all()
+        assert np.isnan(values).all() if year in missing else np.isfinite(values).all()
     view = open_inputs(gap.run_file.stores.inputs)
     tile, _, mask = _state_of(job, 2010, checkpoint, cell)
     chosen = np.zeros(mask.cells, bool)
     chosen[_number(gap, mask, tile, cell)] = True
-    spin_up = {(2010,): (2011, 2011), (2011,): (2010, 2010), (2010, 2011): (2012, 2012)}[lacking]
+    spin_up = {(2010,): (2011, 2011), (2011,): (2010, 2010), (2010, 2011): (2012, 2012)}[missing]
     state, predictor = None, Predictor(checkpoint)
-    complete = [year for year in YEARS if year not in lacking]
+    complete = [year for year in YEARS if year not in missing]
     for year in [*spin_up, *complete]:
         fluxes = predictor.year(gather(gap.region, view, tile, year, mask).inputs.cells(chosen), state)
         state = fluxes.state_SNH
@@ -332,7 +332,7 @@ def test_a_cube_of_something_else_is_refused(job: Job) -> None:
         do(other)
 
 
-def test_years_that_are_not_ingested_wait_and_the_others_run(tmp_path: Path, checkpoint: Checkpoint) -> None:
+def test_years_that_are_not_ingested_are_blocked_and_the_others_run(tmp_path: Path, checkpoint: Checkpoint) -> None:
     job = make_job(tmp_path, checkpoint)
     report = do(job, (*YEARS, 2014))
     assert report.plan.blocked == {2014: ("climate", "crop", "gpp")}
@@ -344,10 +344,8 @@ def test_years_that_are_not_ingested_wait_and_the_others_run(tmp_path: Path, che
 class Flaky(Serial):
     """Fails one tile."""
 
-    def map(self, function, items):  # type: ignore[no-untyped-def]
-        from pipeline.cluster.executor import Outcome
-
-        for outcome in super().map(function, items):
+    def map(self, function, items, **options):  # type: ignore[no-untyped-def]
+        for outcome in super().map(function, items, **options):
             bad = getattr(outcome.item, "block", None) and outcome.item.block.tile.v == 5
             yield Outcome(outcome.item, error="disk of tile is broken") if bad else outcome
 
@@ -356,7 +354,7 @@ def test_a_failed_tile_stops_no_other_and_is_redone(tmp_path: Path, job: Job, ch
     other = make_job(tmp_path, checkpoint)
     report = run(other, Flaky(), years=YEARS)
     assert report.failures
-    assert report.tally.tile_years
+    assert report.totals.tile_years
     states = plan_run(other, open_pinned_inputs(other), years=YEARS).states.values()
     assert {state.status for state in states} == {Status.DONE, Status.FAILED, Status.MISSING}
     do(other)
@@ -382,7 +380,7 @@ def test_a_run_killed_half_way_and_started_again_gives_the_same_cube(
     total = len(YEARS) * len(layout.tiles(repository.read(other.open_cube())) or ())
     assert 0 < done < total
     report = do(other)
-    assert report.tally.tile_years == total - done
+    assert report.totals.tile_years == total - done
     assert_same(content(other), content(job))
 
 

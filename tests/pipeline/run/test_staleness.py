@@ -1,4 +1,4 @@
-"""Re-ingest makes stale what depends on what changed, and says so."""
+"""An ingest makes the tile-years stale whose inputs have changed, and reports them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest
 from pipeline.job import Job
 from pipeline.run.run import run
-from pipeline.run.staleness import MadeStale, done_tile_years, made_stale
+from pipeline.run.staleness import NewlyStale, done_tile_years, newly_stale
 from tests.helpers import small_archives
 
 YEARS = (2011, 2012, 2013)  # the first two are those of spin-up
@@ -51,11 +51,11 @@ def job(computed: Job, tmp_path: Path) -> Job:
     return open_job(RunFile.model_validate_json(text), tmp_path)
 
 
-def made_stale_by_ingest(job: Job) -> MadeStale:
+def newly_stale_after_ingest(job: Job) -> NewlyStale:
     before = done_tile_years(job)
     report = ingest(plan_ingest(job.run_file), executor=Serial())
     assert not report.failures
-    return made_stale(job, before=before)
+    return newly_stale(job, before=before)
 
 
 def brighten(job: Job, day: dt.date) -> str:
@@ -68,19 +68,19 @@ def brighten(job: Job, day: dt.date) -> str:
 
 
 def test_nothing_is_stale_after_an_ingest_that_found_nothing_new(job: Job) -> None:
-    found = made_stale_by_ingest(job)
+    found = newly_stale_after_ingest(job)
     assert found.count == 0
     assert found.done_before == 3 * len({tile for tile, _ in done_tile_years(job)}) > 0
 
 
 def test_a_later_year_makes_that_year_of_its_tile_stale_alone(job: Job) -> None:
     tile = brighten(job, dt.date(2013, 7, 16))
-    assert made_stale_by_ingest(job).years_by_tile == {tile: (2013,)}
+    assert newly_stale_after_ingest(job).years_by_tile == {tile: (2013,)}
 
 
 def test_a_spin_up_year_makes_all_years_of_its_tile_stale(job: Job) -> None:
     tile = brighten(job, dt.date(2011, 7, 16))
-    found = made_stale_by_ingest(job)
+    found = newly_stale_after_ingest(job)
     assert found.years_by_tile == {tile: YEARS}
     assert list(found.sentences()) == [
         f"cube: 3 of {found.done_before} finished tile-years became stale in 1 tiles; `agcarbon run` computes them "
@@ -89,7 +89,7 @@ def test_a_spin_up_year_makes_all_years_of_its_tile_stale(job: Job) -> None:
     ]
 
 
-def test_what_is_recomputed_is_no_longer_stale(job: Job) -> None:
+def test_recomputed_tile_years_are_no_longer_stale(job: Job) -> None:
     brighten(job, dt.date(2013, 7, 16))
     ingest(plan_ingest(job.run_file), executor=Serial())
     before = len(done_tile_years(job))
@@ -102,7 +102,7 @@ def test_weather_makes_the_tiles_stale_that_read_its_cell(job: Job) -> None:
     with netCDF4.Dataset(granule, "a") as file:
         file["Tair"][:, 2, 3] = file["Tair"][:, 2, 3] + 1.0  # the south-eastern cell: west edge 89.5 W, north edge 40 N
     tiles = {tile for tile, _ in done_tile_years(job)}
-    found = made_stale_by_ingest(job)
+    found = newly_stale_after_ingest(job)
     reading = {tile.name for tile in job.grid.tiles() if job.grid.of(tile).lonlat()[0].max() >= -89.5} & tiles
     assert found.years_by_tile == dict.fromkeys(sorted(reading), (2013,))
     assert reading < tiles
@@ -112,11 +112,11 @@ def test_the_same_values_in_other_files_make_nothing_stale(job: Job) -> None:
     next(job.run_file.archives.nldas2.glob("*2012*")).unlink()
     small_archives.write_months(job.run_file.archives.nldas2, 2012)
     assert {wanted.group for wanted in plan_ingest(job.run_file).todo} >= {"climate/2012"}
-    assert made_stale_by_ingest(job).count == 0
+    assert newly_stale_after_ingest(job).count == 0
 
 
 def test_an_inputs_store_made_anew_is_ingested_product_by_product_beside_its_cube(job: Job) -> None:
-    """No run can be planned in between, which is no reason to refuse what would make it possible."""
+    """No run can be planned in between, which must not keep an ingest from completing the inputs."""
     shutil.rmtree(job.run_file.stores.inputs)
     for product in ("climate", "gpp", "crop", "soil"):
         result = CliRunner().invoke(app, ["ingest", str(job.path), "--product", product])

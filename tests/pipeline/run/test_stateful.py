@@ -43,7 +43,7 @@ YEARS = (2010, 2011, 2012, 2013)
 FACTORS = (1.0, 1.1)  # of a year's GPP: its inputs as first ingested, or as ingested again
 
 Key = tuple[float, ...]
-"""What a tile-year was computed from: the factors of the spin-up years and of all years up to it."""
+"""The inputs of a tile-year: the factors of the spin-up years and of all years up to it."""
 Done = dict[tuple[str, int], Key]
 
 
@@ -76,7 +76,7 @@ def killed_at(commit: int, *, after: bool) -> Iterator[None]:
 
 
 class Truth:
-    """Checksums of tile-years by what they are computed from: year by year from the spin-up, without any store."""
+    """Checksums of tile-years by their inputs, computed year by year from the spin-up, without any store."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -104,7 +104,7 @@ def key_of(factors: dict[int, float], year: int) -> Key:
 
 
 class Archive(RuleBasedStateMachine):
-    """A cube and its inputs, and what they ought to be."""
+    """A cube and its inputs, and the values that they should have."""
 
     def __init__(self, job: Job, prepared: Path, truth: Truth) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Archive(RuleBasedStateMachine):
         self.job, self.truth = job, truth
         self.factors = dict.fromkeys(FIRST, FACTORS[0])
         self.done: Done = {}
-        self.states: dict[str, Done] = {}  # what releases and rollbacks left behind, by name
+        self.states: dict[str, Done] = {}  # states that releases and rollbacks left, by name
         self.releases = 0
         self.truth.learn(self.factors)
 
@@ -127,7 +127,7 @@ class Archive(RuleBasedStateMachine):
         return store.exists(self.job.run_file.stores.cube)
 
     def _wanted(self, years: set[int], choice: Choice) -> Done:
-        """What a run brings about: the tile-years that it computes, and what they are then computed from."""
+        """Return the effect of a run: the tile-years that it computes, with their inputs."""
         chosen = [(tile, year) for tile in sorted(choice.redo) or self.tiles for year in years & self.factors.keys()]
         return {
             place: key_of(self.factors, place[1])
@@ -160,7 +160,7 @@ class Archive(RuleBasedStateMachine):
         with killed_at(commit, after=after):
             self._run(set(self.factors), Choice())
         recorded = self._newest().recorded() if self.made else {}
-        # What is recorded is of before or of after, and the invariant holds it against the truth.
+        # The ledger records the inputs before or after the change, and the invariant compares them with the truth.
         for (tile, year), one in recorded.items():
             if one.checksum == self.truth.checksum(tile, year, wanted[tile, year]):
                 self.done[tile, year] = wanted[tile, year]

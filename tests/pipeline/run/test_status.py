@@ -1,4 +1,4 @@
-"""The state of the tile-years: told as far as it can be told, as table, JSON and picture."""
+"""The status of the tile-years, as far as it can be determined: as table, JSON and figure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from pipeline.cube.ledger import Fingerprint, Ledger, Status, TileYearState
 from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.run import status_figure
-from pipeline.run.status import Standing, standing
+from pipeline.run.status import TileYearStatus, read_status, status_json
 from pipeline.run.status_figure import codes
-from pipeline.run.status_report import status_json
 from pipeline.storage import repository
 from tests.helpers.commits import transaction
 from tests.helpers.filled_cube import Filled, fill_cube
@@ -41,8 +40,8 @@ def filled(base: Filled, tmp_path: Path) -> Filled:
     return Filled(Job.open(tmp_path / base.job.path.name), base.lacking)
 
 
-def test_without_inputs_what_is_computed_is_unchecked_and_it_is_said_why(filled: Filled) -> None:
-    found = standing(filled.job)
+def test_without_inputs_results_are_unchecked_and_the_reason_is_reported(filled: Filled) -> None:
+    found = read_status(filled.job)
     missing = {key for key, state in found.states.items() if state.status is Status.MISSING}
     assert missing == {filled.lacking}
     assert found.count()[Status.UNCHECKED] == len(found.states) - 1 > 1
@@ -52,26 +51,26 @@ def test_without_inputs_what_is_computed_is_unchecked_and_it_is_said_why(filled:
     assert "inputs.icechunk: no store here" in note
 
 
-def test_a_failed_tile_year_is_told_with_its_reason_without_inputs_too(filled: Filled) -> None:
+def test_a_failed_tile_year_is_reported_with_its_reason_even_without_inputs(filled: Filled) -> None:
     with transaction(filled.job.open_cube(), "fail") as root:
         ledger.record(root, [], run=0, failures={filled.lacking: "soil.tif: truncated"})
-    state = standing(filled.job).states[filled.lacking]
+    state = read_status(filled.job).states[filled.lacking]
     assert state == TileYearState(Status.FAILED, "soil.tif: truncated")
 
 
 def test_before_the_first_run_all_is_missing(tmp_path: Path) -> None:
     job = make_job(tmp_path, random_checkpoint())
-    found = standing(job)
+    found = read_status(job)
     assert {year for _, year in found.states} == set(YEARS)
     assert found.count().keys() == {Status.MISSING}
     assert found.snapshot is None
     assert found.inputs
-    assert found.notes == (f"no cube yet at {job.run_file.stores.cube}: `agcarbon run {job.path}` makes it",)
+    assert found.notes == (f"no cube yet at {job.run_file.stores.cube}: `agcarbon run {job.path}` creates it",)
 
 
-def test_with_nothing_there_yet_it_is_said_what_is_missing(filled: Filled, tmp_path: Path) -> None:
+def test_before_any_store_exists_the_missing_ones_are_reported(filled: Filled, tmp_path: Path) -> None:
     shutil.rmtree(filled.job.run_file.stores.cube)
-    found = standing(filled.job)
+    found = read_status(filled.job)
     assert found.states == {}
     assert ["no cube yet" in found.notes[0], "no store here" in found.notes[1]] == [True, True]
     done = CliRunner().invoke(app, ["status", str(filled.job.path), "--figure", str(tmp_path / "none.png")])
@@ -84,24 +83,24 @@ def test_a_cube_of_something_else_has_no_state(filled: Filled) -> None:
     region = filled.job.path.parent / "small.toml"
     region.write_text(region.read_text() + "crop_threshold = 0.9\n")
     with pytest.raises(UserError, match="crop_threshold"):
-        standing(Job.open(filled.job.path))
+        read_status(Job.open(filled.job.path))
 
 
-def test_a_checkpoint_that_is_gone_keeps_nothing_else_from_being_told(tmp_path: Path) -> None:
+def test_without_the_checkpoint_the_rest_is_still_reported(tmp_path: Path) -> None:
     job = make_job(tmp_path, random_checkpoint())
     (tmp_path / "random.safetensors").unlink()
-    found = standing(Job.open(job.path))
+    found = read_status(Job.open(job.path))
     assert "random.safetensors" in found.notes[-1]
 
 
-def test_years_that_are_not_ingested_wait_and_what_the_cube_holds_of_them_is_unchecked(tmp_path: Path) -> None:
+def test_years_that_are_not_ingested_are_blocked_and_their_results_unchecked(tmp_path: Path) -> None:
     job = make_job(tmp_path, random_checkpoint())
     region = tmp_path / "small.toml"
     region.write_text(region.read_text().replace("last_year = 2013", "last_year = 2015"))
-    found = standing(Job.open(job.path))
+    found = read_status(Job.open(job.path))
     assert set(found.blocked) == {2014, 2015}
     assert {year for _, year in found.states} == set(YEARS)
-    written = json.loads(status_json(job, found))
+    written = json.loads(status_json(found, region=job.region.name, stores=job.stores))
     assert written["blocked"] == {"2014": ["climate", "crop", "gpp"], "2015": ["climate", "crop", "gpp"]}
     assert written["by_year"]["2014"] == dict.fromkeys((status.value for status in Status), 0)
 
@@ -110,7 +109,7 @@ def test_json_names_every_open_tile_year_and_the_counts_are_theirs(filled: Fille
     done = CliRunner().invoke(app, ["status", str(filled.job.path), "--json"])
     assert done.exit_code == 0
     found = json.loads(done.output)
-    states = standing(filled.job).states
+    states = read_status(filled.job).states
     count = Counter(each["status"] for each in found["open"])
     assert found["counts"] == {status.value: count[status.value] for status in Status}
     assert {(each["tile"], each["year"]) for each in found["open"]} == set(states)
@@ -135,11 +134,11 @@ def test_nothing_counts_as_done_that_has_no_fingerprint_to_equal(filled: Filled)
     assert known.state(tile, year - 1, other) == TileYearState(Status.STALE, "changed: region")
 
 
-def _mixed(job: Job) -> Standing:
+def _mixed(job: Job) -> TileYearStatus:
     """One status after the other over the tiles of a year, and a second year without any."""
     names = [tile.name for tile in job.domain.tiles]
     states = {(name, 2011): TileYearState(list(Status)[i % len(Status)]) for i, name in enumerate(names)}
-    return Standing((2011, 2012), None, None, states, {2012: ("gpp",)}, ())
+    return TileYearStatus((2011, 2012), None, None, states, {2012: ("gpp",)}, ())
 
 
 def test_tiles_are_drawn_where_they_lie(base: Filled) -> None:
@@ -154,7 +153,7 @@ def test_tiles_are_drawn_where_they_lie(base: Filled) -> None:
     assert set(codes(job.grid, found, 2012).ravel()) <= {-1, len(order)}
 
 
-def test_the_picture_has_the_colours_of_its_statuses(base: Filled, tmp_path: Path) -> None:
+def test_the_figure_has_the_colours_of_its_statuses(base: Filled, tmp_path: Path) -> None:
     found = _mixed(base.job)
     status_figure.write_figure(base.job, found, tmp_path / "status.png")
     pixels = (imread(tmp_path / "status.png")[..., :3] * 255).round().astype(np.uint8).reshape(-1, 3)
@@ -164,7 +163,7 @@ def test_the_picture_has_the_colours_of_its_statuses(base: Filled, tmp_path: Pat
         assert expected in drawn
 
 
-def test_statuses_differ_in_lightness_so_that_no_colour_need_be_seen() -> None:
+def test_statuses_differ_in_lightness_enough_for_any_colour_vision() -> None:
     colours = (*status_figure._COLOURS.values(), status_figure._WAITING_COLOUR)
     luminance = [np.dot((0.2126, 0.7152, 0.0722), np.power(matplotlib.colors.to_rgb(one), 2.2)) for one in colours]
     contrast = [(max(pair) + 0.05) / (min(pair) + 0.05) for pair in combinations(luminance, 2)]  # as WCAG 2 defines it

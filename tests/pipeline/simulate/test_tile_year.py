@@ -18,7 +18,7 @@ from pipeline.variables import FLUXES, Quality
 CELLS = 3
 
 # Mean over the cells of the second year's annual layers [g C m-2 yr-1], by science version. Where these numbers change,
-# results computed before are no longer what the code computes: raise SCIENCE_VERSION and add a line.
+# the code no longer gives the results computed before: raise SCIENCE_VERSION and add a line.
 GOLDEN = {
     1: {"gpp": 1742.74, "ra": 747.64, "rh": 309.22, "nee": -115.6, "yield": 216.96, "residue": 778.13, "dsoc": -101.36},
 }

@@ -1,0 +1,128 @@
+"""The executor on Dask: every item ends once, whatever becomes of the workers, and nothing grows with their number."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from distributed import Client, LocalCluster
+
+from pipeline.cluster.dask import TICK_SECONDS, OnDask, open_executor
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.stop import Stop
+from pipeline.config import ExecutionSettings
+from pipeline.errors import UserError
+from tests.helpers.cluster_work import by_number, tries, work
+
+
+def test_the_caller_is_called_while_nothing_ends() -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        ended = {}
+        executor = OnDask(lambda: client)
+        for outcome in executor.map(sleep, [0.0, 5 * TICK_SECONDS], on_wait=lambda: waits.append(time.monotonic())):
+            ended[outcome.item] = time.monotonic()
+    first, last = ended[0.0], ended[5 * TICK_SECONDS]
+    assert sum(first < wait < last for wait in waits) >= 2
+
+
+@pytest.mark.slow
+def test_a_scheduler_keeps_nothing_of_items_that_have_ended() -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster:
+        spans = cluster.scheduler.extensions["spans"].spans
+
+        def kept() -> int:
+            return len(spans) + sum(len(span.groups) for span in spans.values()) + len(cluster.scheduler.tasks)
+
+        with Client(cluster) as client:
+            executor = OnDask(lambda: client)
+            counts = []
+            for _ in executor.map(str, range(60)):
+                counts.append(kept())
+    assert len(counts) == 60
+    assert max(counts[30:]) <= max(counts[:30])
+
+
+_held: list[np.ndarray[tuple[int], np.dtype[np.uint8]]] = []
+
+
+def keep(item: tuple[int, float]) -> int:
+    """Have the process hold so many bytes, as the C library holds freed memory, and wait."""
+    held, seconds = item
+    missing = held - psutil.Process().memory_info().rss
+    if missing > 0:
+        _held.append(np.ones(missing, np.uint8))
+    time.sleep(seconds)
+    return psutil.Process().memory_info().rss
+
+
+@pytest.mark.slow
+def test_a_worker_that_keeps_most_of_its_memory_after_an_item_gets_the_next_one() -> None:
+    """By default Dask gives no item to a worker above 80 % of its limit, and would wait forever."""
+    with open_executor(ExecutionSettings(workers=1, memory_limit="1GiB")) as executor:
+        held = [outcome.result or 0 for outcome in executor.map(keep, [(int(0.87 * 2**30), 3.0)] * 3)]
+    assert len(held) == 3
+    assert all(0.82 * 2**30 < each < 0.93 * 2**30 for each in held)
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[Executor, Stop]]:
+    stop = Stop(grace_seconds=60)
+    with open_executor(ExecutionSettings(workers=2, block_minutes=0.2, memory_limit="1GiB"), stop) as executor:
+        yield executor, stop
+
+
+@pytest.mark.slow
+def test_workers_that_die_or_hang_have_their_items_done_elsewhere(
+    tmp_path: Path, cluster: tuple[Executor, Stop]
+) -> None:
+    kinds = ("dies once", "is done", "hangs once", "dies", "hangs", "beats", "refuses", *["is done"] * 5)
+    executor, _ = cluster
+    found = by_number(executor.map(work, [(kind, str(tmp_path), number) for number, kind in enumerate(kinds)]))
+    assert found.keys() == set(range(len(kinds)))
+    failed = {number for number, outcome in found.items() if outcome.error}
+    assert {kinds[number] for number in failed} == {"dies", "hangs", "refuses"}
+    assert "memory_limit" in (found[3].error or "")
+    assert "block_minutes" in (found[4].error or "")
+    assert tries(tmp_path, 0) >= 2
+    assert tries(tmp_path, 2) >= 2
+    assert tries(tmp_path, 4) == 2
+    assert all(found[number].result == number for number in found.keys() - failed)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_to_stop_ends_the_items_that_were_begun(
+    tmp_path: Path, cluster: tuple[Executor, Stop]
+) -> None:
+    executor, stop = cluster
+    found: dict[int, Any] = {}
+    for outcome in executor.map(work, (("waits", str(tmp_path), number) for number in range(50))):
+        found[outcome.item[2]] = outcome.result
+        stop.ask()
+    assert 1 <= len(found) <= 4
+    assert {int(mark.name) for mark in tmp_path.iterdir()} - found.keys() == set()
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_lost_ends_the_work_with_one_sentence(tmp_path: Path) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
+        settings = ExecutionSettings(scheduler=cluster.scheduler_address)
+        with open_executor(settings) as executor:
+            outcomes = executor.map(work, (("is done", str(tmp_path), number) for number in range(10**6)))
+            assert next(outcomes).error is None
+            cluster.close()
+            with pytest.raises(UserError, match="connection to the Dask scheduler is lost"):
+                list(outcomes)
