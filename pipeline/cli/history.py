@@ -21,11 +21,11 @@ StoreName: TypeAlias = Literal["cube", "inputs"]
 
 def history(
     run_file: RunFilePath,
-    store: Annotated[StoreName, typer.Option(help="which of the stores")] = "cube",
-    limit: Annotated[int, typer.Option(min=1, help="this many of the newest commits")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON, with what each commit recorded")] = False,
+    store: Annotated[StoreName, typer.Option(help="store to list")] = "cube",
+    limit: Annotated[int, typer.Option(min=1, help="number of commits, newest first")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON with the metadata of each commit")] = False,
 ) -> None:
-    """Show the commits of the cube, newest first: what each changed, and the releases made of it."""
+    """List the commits of a store, newest first, with the groups that each changed and the releases made of it."""
     from pipeline.console import console
     from pipeline.cube.history import commits
     from pipeline.cube.history_report import history_json, history_table
@@ -50,24 +50,24 @@ def _open(job: Job, name: StoreName) -> icechunk.Repository:
 
 def tag(
     run_file: RunFilePath,
-    name: Annotated[
-        str | None, typer.Argument(help="name of the release to make; absent: list those there are")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="name of the new release; without it, releases are listed")] = None,
     *,
-    at: Annotated[str | None, typer.Option(help="snapshot (or its beginning) or release; absent: the newest")] = None,
-    message: Annotated[str, typer.Option(help="what the release is")] = "",
+    at: Annotated[
+        str | None, typer.Option(help="snapshot, its first characters, or a release; default: the newest state")
+    ] = None,
+    message: Annotated[str, typer.Option(help="description of the release")] = "",
     listed: Annotated[bool, typer.Option("--list", help="list the releases")] = False,
-    delete: Annotated[str | None, typer.Option(help="delete this release; its name can't be used again")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="list them as JSON")] = False,
+    delete: Annotated[str | None, typer.Option(help="delete this release; its name cannot be used again")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="list the releases as JSON")] = False,
 ) -> None:
-    """Make, list or delete releases of the cube: names for states that nothing changes and gc never touches."""
+    """Make, list or delete releases: named states of the cube that never change and that gc keeps."""
     from pipeline.console import console
     from pipeline.cube.history import delete_release, make_release, releases, short
     from pipeline.cube.history_report import releases_json, releases_table
     from pipeline.job import Job
 
     if (name is not None) + (delete is not None) + (listed or as_json) > 1:
-        raise typer.BadParameter("give one of a name to make, --delete and --list")
+        raise typer.BadParameter("give only one of a name, --delete and --list")
     job = Job.open(run_file)
     if name is not None:
         with _writing_cube(job) as committer:
@@ -76,7 +76,7 @@ def tag(
     elif delete is not None:
         with _writing_cube(job) as committer:
             delete_release(committer, delete)
-        console.print(f"release {delete} deleted; gc may now free what it alone held")
+        console.print(f"deleted release {delete}; gc may now free the data that no other state holds")
     elif as_json:
         print(releases_json(job.run_file.stores.cube, releases(job.open_cube())))
     else:
@@ -93,10 +93,10 @@ def _writing_cube(job: Job) -> AbstractContextManager[Committer]:
 
 def rollback(
     run_file: RunFilePath,
-    to: Annotated[str, typer.Argument(help="release, snapshot, or the beginning of a snapshot's name")],
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    to: Annotated[str, typer.Argument(help="release, snapshot, or the first characters of a snapshot")],
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")] = False,
 ) -> None:
-    """Bring the cube back to an earlier state; what is left can be gone back to until gc frees it."""
+    """Return the cube to an earlier state; the present one can be restored until gc frees it."""
     from pipeline.console import console
     from pipeline.cube.history import short
     from pipeline.cube.history_report import rollback_sentences
@@ -112,24 +112,26 @@ def rollback(
             typer.confirm("roll back?", abort=True)
         made = roll_back(committer, planned)
     console.print(
-        f"the cube is at {short(made)}; until gc frees it, the state left can be had again: "
+        f"the cube is now at {short(made)}; until gc frees it, restore the previous state with "
         f"agcarbon rollback {job.path} {short(planned.left)}"
     )
 
 
 def gc(
     run_file: RunFilePath,
-    store: Annotated[Literal["both", "cube", "inputs"], typer.Option(help="which of the stores")] = "both",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be freed, and free nothing")] = False,
+    store: Annotated[Literal["both", "cube", "inputs"], typer.Option(help="store to collect")] = "both",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="report how much would be freed, and free nothing")
+    ] = False,
     expire_before: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="forget states written before this day (UTC), releases excepted"),
+        typer.Option(formats=["%Y-%m-%d"], help="expire states written before this day (UTC), except releases"),
     ] = None,
     keep_days: Annotated[
-        float | None, typer.Option(min=0, help="forget states older than this many days, releases excepted")
+        float | None, typer.Option(min=0, help="expire states older than this many days, except releases")
     ] = None,
 ) -> None:
-    """Free what no state of the stores holds: leavings of runs that died, states rolled back, history forgotten."""
+    """Free data that no state of the stores holds: of interrupted runs, of states rolled back, of expired history."""
     from pipeline.console import console
     from pipeline.cube.garbage import Retention, collect_stores
     from pipeline.cube.history_report import freed_sentence
@@ -137,7 +139,7 @@ def gc(
     from pipeline.storage.retry import RetryPolicy
 
     if expire_before is not None and keep_days is not None:
-        raise typer.BadParameter("give one of --expire-before and --keep-days")
+        raise typer.BadParameter("give either --expire-before or --keep-days")
     since = expire_before.replace(tzinfo=UTC) if expire_before else None
     if keep_days is not None:
         since = datetime.now(UTC) - timedelta(days=keep_days)

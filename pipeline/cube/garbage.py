@@ -1,9 +1,9 @@
-"""Freeing what no state of a store holds: leavings of runs that died, states that were rolled back, expired history.
+"""Freeing data that no state of a store holds: of interrupted runs, of states rolled back, of expired history.
 
-Nothing of the newest state is touched, and nothing of a release. What workers have written and the coordinator has not
-committed looks like garbage, and a commit would succeed without it: hence the lock of the store, which every writer
-holds as long as it may still commit. What is left by one that died is never committed by anyone, and is freed at any
-age. In an object store the lock is a lease, which a process that was cut off may outlive unknowingly: there only
+Nothing of the newest state is touched, and nothing of a release. Data that workers have written and the coordinator has
+not committed yet look like garbage, and a commit would succeed without them: hence the lock of the store, which every
+writer holds as long as it may still commit. Leftovers of a killed writer are never committed, and are freed at any age.
+In an object store the lock is a lease, which a process that was cut off may outlive unknowingly: there only
 objects older than a day are freed.
 """
 
@@ -22,21 +22,21 @@ from pipeline.storage import s3 as objects
 from pipeline.storage.commit import Committer
 from pipeline.storage.retry import BY_DEFAULT, RetryPolicy
 
-# What was the newest state within this time may be being read, by a run that pinned it for one.
+# A run may still read the state that it pinned, which was the newest one within this time.
 READING = timedelta(days=1)
 _LEASED = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Retention:
-    """What history is kept.
+    """History to keep.
 
     Attributes
     ----------
     since
-        States written before this are forgotten, but for releases and the newest; None: none is.
+        States written before this are expired, except releases and the newest; None keeps all.
     reading
-        What was the newest state within this time is kept.
+        States that were the newest one within this time are kept.
     """
 
     since: datetime | None = None
@@ -45,7 +45,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class Freed:
-    """What was freed, or would be: states forgotten, objects, bytes."""
+    """Numbers of states expired and of objects freed, or to be freed, and their size [bytes]."""
 
     expired: int
     chunks: int
@@ -84,7 +84,7 @@ def collect_stores(
     existing = {name: location for name, location in stores.items() if store.exists(location)}
     chosen = [existing[name] for name in names if name in existing]
     if not chosen:
-        raise UserError(f"{', '.join(stores[name] for name in names)}: no store here, so that there is nothing to free")
+        raise UserError(f"{', '.join(stores[name] for name in names)}: no store here, nothing to free")
     with ExitStack() as held:
         checks = [held.enter_context(store.sole_writer(location)) for location in existing.values()]
 
@@ -101,10 +101,10 @@ def collect_stores(
 
 
 def collect(committer: Committer, *, retention: Retention, dry_run: bool = False) -> Freed:
-    """Free what no state of the store holds, or report what would be freed.
+    """Free the data that no state of the store holds, or report how much would be freed.
 
-    Of a dry run, the objects and bytes are those that are garbage already: what the states to be forgotten hold alone
-    is known only once they are.
+    A dry run counts objects and bytes that are garbage already: what only the states to be expired hold is known once
+    they are expired.
     """
     repository = committer.repository
     threshold = committer.carry_out(lambda: expiry(repository, retention))
@@ -121,7 +121,7 @@ def collect(committer: Committer, *, retention: Retention, dry_run: bool = False
 
 
 def expiry(repository: icechunk.Repository, retention: Retention) -> datetime | None:
-    """Return the time before which states are forgotten: the one asked for, or earlier if a reader may need it."""
+    """Return the time before which states expire: the requested one, or earlier if a reader may need them."""
     if not retention.since:
         return None
     then = datetime.now(UTC) - retention.reading
@@ -130,7 +130,7 @@ def expiry(repository: icechunk.Repository, retention: Retention) -> datetime | 
 
 
 def expirable(repository: icechunk.Repository, threshold: datetime) -> set[str]:
-    """Return the snapshots that are older, and neither a release nor the newest nor the empty one."""
+    """Return the snapshots older than the threshold, except releases, the newest and the empty one."""
     tags = list(repository.list_tags())
     ends = {store.tip(repository), *map(repository.lookup_tag, tags)}
     reached = [*repository.ancestry(branch=store.BRANCH), *(i for tag in tags for i in repository.ancestry(tag=tag))]

@@ -1,8 +1,8 @@
-"""The history of a store: its commits with what they changed, its releases (tags), and names for its states.
+"""The history of a store: its commits and their changes, its releases (tags), and names for its states.
 
-A release is a tag of Icechunk, which nothing moves and which keeps what it names from being collected. It names a
-commit of its own beside the history: one with the same arrays as the state released, and with the release's name, time
-and message as attribute `release`, so that a copy of the store knows which release it is.
+A release is a tag of Icechunk: it never moves, and the state that it names is never collected. It names a commit of its
+own beside the history, with the same arrays as the released state, and with the release's name, time and message as
+attribute `release`, so that a copy of the store records which release it is.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from pipeline.storage.commit import Committer
 from pipeline.storage.retry import is_absent
 
 RELEASE, ROLLBACK = "release", "rollback"  # attributes of the root, and keys of metadata
-_SHORT, _ID = 8, 20  # characters of a snapshot's name: shown, and in all
+_SHORT, _ID = 8, 20  # characters of a snapshot: shown, and in total
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LEAST_PREFIX = 4
 
 
 def short(snapshot: str) -> str:
-    """Return enough of a snapshot's name to be told from others."""
+    """Return the first characters of a snapshot, enough to distinguish it from others."""
     return snapshot[:_SHORT]
 
 
@@ -41,11 +41,11 @@ class Commit:
     Attributes
     ----------
     metadata
-        What the program that made it recorded: as JSON values.
+        Record of the program that made it, as JSON values.
     changed
-        Chunks written by group (`daily/2012`, `annual`), those of arrays made or removed not counted, but named.
+        Chunks written by group (`daily/2012`, `annual`); 0 where only arrays were created or removed.
     releases
-        Names of the tags of this state.
+        Names of the releases of this state.
     """
 
     snapshot: str
@@ -58,13 +58,13 @@ class Commit:
 
     @property
     def dropped(self) -> str | None:
-        """The tip that a rollback left behind, for one that is a rollback."""
+        """The newest state before a rollback, for a commit that is one; else None."""
         return self.metadata.get(ROLLBACK)
 
 
 @dataclass(frozen=True)
 class Release:
-    """A tag: its name, the snapshot it names, the state this was made of, when and why."""
+    """A tag: its name, its snapshot, the state `of` which that is a copy, time and message."""
 
     name: str
     snapshot: str
@@ -74,7 +74,7 @@ class Release:
 
 
 def commits(repository: icechunk.Repository, *, limit: int | None = None) -> tuple[Commit, ...]:
-    """Return the newest commits of the store, newest first; the empty one that every store begins with is none."""
+    """Return the newest commits of the store, newest first, without the empty one that every store begins with."""
     tags: dict[str, list[str]] = {}
     for release in releases(repository):
         for snapshot in {release.snapshot, release.of}:
@@ -113,7 +113,7 @@ def _group_of(array: str) -> str:
 
 
 def releases(repository: icechunk.Repository) -> tuple[Release, ...]:
-    """Return the releases by time. A tag that another program made is one of the state that it names."""
+    """Return the releases, oldest first. A tag made by another program is a release of the state that it names."""
 
     def of_tag(name: str) -> Release:
         snapshot = repository.lookup_tag(name)
@@ -125,7 +125,7 @@ def releases(repository: icechunk.Repository) -> tuple[Release, ...]:
 
 
 def resolve(repository: icechunk.Repository, name: str) -> str:
-    """Return the snapshot that a release, a snapshot's name, or the beginning of one stands for.
+    """Return the snapshot of a release, or the one that a name is or begins.
 
     States that a rollback dropped are found too, until they are collected.
 
@@ -141,12 +141,14 @@ def resolve(repository: icechunk.Repository, name: str) -> str:
     if len(found) == 1:
         return found.pop()
     if found:
-        raise UserError(f"{name}: {len(found)} snapshots begin so ({', '.join(sorted(found))}); give more of its name")
-    raise UserError(f"{name}: no release and no snapshot of the store; `agcarbon history` shows what there is")
+        raise UserError(
+            f"{name}: {len(found)} snapshots begin with it ({', '.join(sorted(found))}); give more characters"
+        )
+    raise UserError(f"{name}: no release and no snapshot of this store has that name; `agcarbon history` lists them")
 
 
 def known_states(repository: icechunk.Repository) -> Iterator[icechunk.SnapshotInfo]:
-    """Yield every state but the empty one: of the history, of releases, and those dropped by rollbacks; some twice."""
+    """Yield the states of the history, of releases, and those dropped by rollbacks, without the empty one."""
     seen: set[str] = set()
     ends = [store.tip(repository), *map(repository.lookup_tag, repository.list_tags())]
     while ends:
@@ -161,7 +163,7 @@ def known_states(repository: icechunk.Repository) -> Iterator[icechunk.SnapshotI
 
 
 def _ancestry(repository: icechunk.Repository, snapshot: str) -> Iterator[icechunk.SnapshotInfo]:
-    """Yield a state and those before it; none if it was collected."""
+    """Yield a state and its ancestors; nothing if it was collected."""
     try:
         yield from repository.ancestry(snapshot_id=snapshot)
     except icechunk.IcechunkError as error:
@@ -170,13 +172,14 @@ def _ancestry(repository: icechunk.Repository, snapshot: str) -> Iterator[icechu
 
 
 def check_name(name: str) -> None:
-    """Raise `UserError` unless a release can be called so: not like a snapshot, and a file's name anywhere."""
+    """Raise `UserError` unless this can name a release: a file name on every system, and unlike a snapshot."""
     if not _NAME.fullmatch(name):
         raise UserError(
-            f"release {name!r}: give 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first"
+            f"release {name!r}: a name has 1 to 64 letters, digits, dots, dashes or underscores, and begins with a "
+            "letter or digit"
         )
     if len(name) == _ID and name.isalnum() and name.isupper():
-        raise UserError(f"release {name!r}: that could be a snapshot's name; give another one")
+        raise UserError(f"release {name!r}: this looks like a snapshot; give another name")
 
 
 def make_release(committer: Committer, name: str, *, at: str | None = None, message: str = "") -> Release:

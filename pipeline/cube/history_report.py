@@ -1,4 +1,4 @@
-"""The history of a store, what a rollback changes and what was freed: as tables and sentences, and as JSON."""
+"""History of a store, effect of a rollback and freed space, as tables and sentences for people and as JSON."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _YEAR = 4  # digits
 
 
 def history_table(location: str, commits: Sequence[Commit]) -> Table:
-    """What each commit changed, newest first, and the releases made of its state."""
+    """Return the commits, newest first, with the chunks that each wrote and the releases made of it."""
     table = Table(title=f"History: {location}", box=SIMPLE)
-    for heading in ("time (UTC)", "snapshot", "what", "written", "releases"):
+    for heading in ("time (UTC)", "snapshot", "message", "chunks written", "releases"):
         table.add_column(heading, no_wrap=heading in ("time (UTC)", "snapshot"), overflow="fold")
     for commit in commits:
         table.add_row(
@@ -64,7 +64,7 @@ def _plain(record: Commit | Release) -> dict[str, Any]:
 
 
 def releases_table(location: str, releases: Sequence[Release]) -> Table:
-    """Releases, oldest first."""
+    """Return the releases, oldest first."""
     table = Table("release", "made (UTC)", "of snapshot", "message", title=f"Releases: {location}", box=SIMPLE)
     for release in releases:
         table.add_row(release.name, f"{release.written_at:%Y-%m-%d %H:%M:%S}", short(release.of), release.message)
@@ -72,24 +72,24 @@ def releases_table(location: str, releases: Sequence[Release]) -> Table:
 
 
 def rollback_sentences(wanted: Rollback) -> Iterator[str]:
-    """Say what a rollback changes."""
+    """Yield the move and its effect, in a sentence each."""
     yield f"from {short(wanted.left)} to {short(wanted.target)}"
     yield f"drops {_by_year(wanted.drops)}"
     if wanted.restores:
-        yield f"brings back {_by_year(wanted.restores)}"
+        yield f"restores {_by_year(wanted.restores)}"
 
 
 def _by_year(count: Mapping[int, int]) -> str:
     by_year = ", ".join(f"{number} of {year}" for year, number in count.items())
-    return f"{sum(count.values())} tile-years: {by_year}" if count else "no tile-year"
+    return f"{sum(count.values())} tile-years: {by_year}" if count else "no tile-years"
 
 
 def freed_sentence(location: str, freed: Freed, *, dry_run: bool) -> str:
-    """Say what was freed, or would be."""
+    """Return how much was freed, or would be."""
     verb = "would free" if dry_run else "freed"
     text = f"{location}: {verb} {decimal(freed.size_bytes)} in {freed.objects} objects, {freed.chunks} of them chunks"
     if not freed.expired:
         return text
     if dry_run:
-        return f"{text}; and would forget {freed.expired} states, and free what they alone hold"
-    return f"{text}; forgot {freed.expired} states"
+        return f"{text}; would expire {freed.expired} states and free the data that only they hold"
+    return f"{text}; expired {freed.expired} states"

@@ -49,7 +49,7 @@ _ROUND = BitRound(keepbits=KEEP_BITS)
 
 @dataclass(frozen=True)
 class Identity:
-    """What a cube is of. None of it can change once the cube exists: another one needs another cube."""
+    """Region, grid and settings of a cube, fixed when it is created: others need another cube."""
 
     region: str
     boundary: str  # digest of the region's outline
@@ -64,7 +64,7 @@ class Identity:
         return asdict(self) | {"mask_years": list(self.mask_years)}
 
     def in_words(self) -> dict[str, str]:
-        """Return each part as a person would say it."""
+        """Return each part in words, by name."""
         grid = self.grid
         return {
             "region": self.region,
@@ -79,7 +79,7 @@ class Identity:
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> Identity:
-        """Return what `as_json` wrote."""
+        """Return the identity that `as_json` wrote."""
         return cls(**{**raw, "grid": Grid(**raw["grid"]), "mask_years": tuple(raw["mask_years"])})
 
 
@@ -155,7 +155,7 @@ def create_year_axis(group: zarr.Group) -> None:
 
 
 def extend_years(group: zarr.Group, names: Iterable[str], *, first: int, last: int) -> None:
-    """Make the year axis of a group, and its arrays `names`, reach from `first` to `last`; never shorter."""
+    """Extend the year axis of a group, and its arrays `names`, from `first` to `last`; they never shrink."""
     axis = array(group, "year")
     count = last - first + 1
     if count > axis.shape[0]:
@@ -167,31 +167,31 @@ def extend_years(group: zarr.Group, names: Iterable[str], *, first: int, last: i
 
 
 def identity(root: zarr.Group) -> Identity:
-    """Return what the cube is of; raises `UserError` for a store that is no cube of this version."""
+    """Return the cube's identity; raises `UserError` for a store that is no cube of this version."""
     kind = attribute(root, "format")
     if kind != FORMAT:
-        raise UserError(f"the store is of format {kind!r}, not {FORMAT!r}; give the cube another place")
+        raise UserError(f"the store is of format {kind!r}, not {FORMAT!r}; give the cube another location")
     return Identity.parse(attribute(root, "identity"))
 
 
 def check_identity(found: Identity, wanted: Identity) -> None:
-    """Raise `UserError` listing every difference between the existing cube and what the run file asks for."""
+    """Raise `UserError` that lists every difference between the existing cube and the one of the run file."""
     old, new = found.in_words(), wanted.in_words()
     different = [f"{name} is {old[name]} there and {new[name]} here" for name in new if old[name] != new[name]]
     if different:
         raise UserError(
-            f"the cube is of something else: {'; '.join(different)}; set these back, or give the new cube another "
-            "place in stores.cube"
+            f"the existing cube differs from the run file: {'; '.join(different)}; restore these settings, or give the "
+            "new cube another location in stores.cube"
         )
 
 
 def years(root: zarr.Group) -> list[int]:
-    """Years for which the cube has a place, in order."""
+    """Return the years that the cube extends over, in order."""
     return [int(year) for year in values(root, "annual/year")]
 
 
 def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int], spread: bool = False) -> None:
-    """Make room up to year `last`, the daily groups of the years named and, for ensembles, the layers of spread."""
+    """Extend the annual layers to `last`, and create daily groups and, for ensembles, the layers of spread."""
     found = identity(root)
     if spread and not _spreads(root):
         count = array(root, "annual/year").shape[0]
@@ -210,14 +210,14 @@ def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int], spread:
 
 
 def _spreads(root: zarr.Group) -> tuple[Variable, ...]:
-    """The layers of spread, of a cube that an ensemble has written; else none."""
+    """Return the layers of spread of a cube that an ensemble has written, else none."""
     return tuple(variable for variable in ENSEMBLE_STD.values() if f"annual/{variable.name}" in root)
 
 
 def add_restart(root: zarr.Group, year: int, *, layers: int = STATE_LAYERS) -> bool:
-    """Make room for the state at the end of `year`; return whether one of other layers, which goes, was there.
+    """Create the arrays of the state at the end of `year`; return whether they replace ones with other layers.
 
-    Another number of layers is of a checkpoint with another number of members, which cannot go on from it.
+    Another number of layers comes from a checkpoint with another number of members, which cannot continue from it.
     """
     replaced = False
     if f"restart/{year}" in root:

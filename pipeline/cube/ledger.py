@@ -1,7 +1,7 @@
-"""The ledger: what was computed from what, per tile-year, committed in the transaction of the data it speaks of.
+"""The ledger: provenance of each tile-year, committed together with its data.
 
-A tile-year is *done* if the fingerprint recorded with it equals the one that today's inputs, weights and code give; it
-is *stale* if they differ, *failed* if its last attempt ended in an error, else *missing*. Stale never counts as done.
+A tile-year is *done* if the fingerprint recorded with it equals the one of the present inputs, weights and code; it is
+*stale* if they differ, *failed* if its last attempt ended in an error, else *missing*. Stale never counts as done.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.digests import DIGEST_BYTES, json_digest
 from pipeline.storage.repository import array, attribute, subgroup, values
 from pipeline.variables import DAILY, FLUXES, Quality
 
-# Raised when the same inputs and weights would give other numbers; a golden test holds it.
+# Incremented when the same inputs and weights would give other numbers; a golden test verifies it.
 SCIENCE_VERSION = 1
 
 COMPONENTS = ("region", "mask", "science", "checkpoint", "climate", "gpp", "soil", "crop")
@@ -40,7 +40,7 @@ class Fingerprint:
 
 
 class Status(Enum):
-    """What is known of a tile-year."""
+    """Status of a tile-year."""
 
     DONE = "done"
     STALE = "stale"
@@ -59,7 +59,7 @@ class TileYearState:
 
 @dataclass(frozen=True)
 class Row:
-    """What the ledger records of one tile-year."""
+    """Ledger entry of one tile-year."""
 
     tile: str
     year: int
@@ -76,7 +76,7 @@ class Row:
 
     @classmethod
     def of(cls, stored: StoredYear, **known: Any) -> Row:
-        """Summarise a stored tile-year; `known` gives the fields that its values do not tell."""
+        """Return the entry of a stored tile-year; `known` gives the fields that do not follow from its values."""
         flags = stored.annual["quality"].astype(np.uint16)
         layers = [stored.daily[variable.name] for variable in DAILY]
         layers += [stored.annual[variable.name] for variable in FLUXES]  # type: ignore[misc]
@@ -96,12 +96,12 @@ def _extreme(function: np.ufunc, layer: NDArray[Any]) -> float:
 
 
 _COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
-    "fingerprint": ("uint8", (len(COMPONENTS), DIGEST_BYTES), "digests of what decides the tile-year"),
+    "fingerprint": ("uint8", (len(COMPONENTS), DIGEST_BYTES), "digests of the inputs of the tile-year"),
     "checksum": ("uint8", (DIGEST_BYTES,), "digest of the stored values"),
     "cells": ("int32", (), "modelled cells"),
     "missing_cells": ("int32", (), "modelled cells without a result"),
     "outside_share": ("float64", (), "share of cells with inputs beyond the training range"),
-    "balance_residual": ("float64", (), "mean absolute daily carbon balance residual [g m-2 d-1]"),
+    "balance_residual": ("float64", (), "mean absolute daily carbon balance residual [g C m-2 d-1]"),
     "minimum": ("float64", (len(RANGES),), "smallest value of each layer"),
     "maximum": ("float64", (len(RANGES),), "largest value of each layer"),
     "seconds": ("float64", (), "time taken [s]"),
@@ -136,7 +136,7 @@ def create(root: zarr.Group, tiles: Sequence[str]) -> None:
 
 
 def add_years(root: zarr.Group, years: Sequence[int]) -> None:
-    """Make room for these years, which begin with the ones that the ledger has."""
+    """Extend the ledger to these years, which begin with its present ones."""
     group = subgroup(root, "ledger")
     if len(years) > array(group, "year").shape[0]:
         for name in _COLUMNS:
@@ -155,7 +155,7 @@ def begin_run(root: zarr.Group, record: Mapping[str, Any]) -> int:
 
 
 class Ledger:
-    """The ledger as it was when read: recorded fingerprints and failures, kept in memory (a few MB for the Midwest)."""
+    """The ledger when it was read: recorded fingerprints and failures, in memory (a few MB for the Midwest)."""
 
     def __init__(self, root: zarr.Group) -> None:
         group = subgroup(root, "ledger")
@@ -183,7 +183,7 @@ class Ledger:
         return Fingerprint(tuple(part.tobytes().hex() for part in parts))
 
     def state(self, tile: str, year: int, current: Fingerprint | None) -> TileYearState:
-        """Compare the recorded fingerprint with today's, if that is known."""
+        """Compare the recorded fingerprint with the present one, if that is known."""
         recorded = self.recorded(tile, year)
         failure = self.failures.get(_key(tile, year))
         if recorded is not None and recorded == current:
@@ -201,7 +201,7 @@ class Ledger:
         return json_digest([self._columns["checksum"][self.years.index(year)].tobytes().hex()])
 
     def has_restart(self, tile: str, year: int) -> bool:
-        """Say whether the state at the end of that tile-year is kept."""
+        """Return whether the state at the end of that tile-year is kept."""
         place = self._place(tile, year)
         return bool(place and self._columns["restart"][place])
 
@@ -215,7 +215,7 @@ def _key(tile: str, year: int) -> str:
 
 
 def record(root: zarr.Group, rows: Iterable[Row], *, run: int, failures: Mapping[tuple[str, int], str]) -> None:
-    """Write rows and failures; call it in the transaction that holds their data."""
+    """Write rows and failures; call it in the commit that holds their data."""
     group = subgroup(root, "ledger")
     years = _years(group)
     columns = {tile: index for index, tile in enumerate(attribute(group, "tiles"))}

@@ -1,7 +1,7 @@
-"""Going back to an earlier state of the cube, or forward again to one that was left.
+"""Rolling the cube back to an earlier state, or forward again to the state before a rollback.
 
-One compare-and-swap moves the branch from the state it is at to a new one that equals the state asked for and records
-what was left. What was left stays in the store, and can be gone back to, until it is collected.
+One compare-and-swap moves the branch to a new state that equals the target and records the state before. That state
+stays in the store and can be restored until it is collected.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Rollback:
     Attributes
     ----------
     drops
-        Tile-years by year whose results of now are not those of the other state, or not in it.
+        Number of tile-years, by year, whose present results differ from those of the target or are not in it.
     restores
-        Tile-years by year whose results of the other state are not those of now.
+        Number of tile-years, by year, whose results in the target differ from the present ones or are not there now.
     """
 
     left: str
@@ -39,16 +39,16 @@ class Rollback:
 
 
 def plan_rollback(repository: icechunk.Repository, name: str) -> Rollback:
-    """Say what a rollback to a release or snapshot would change, and change nothing.
+    """Return what a rollback to a release or snapshot would change, without changing anything.
 
     Raises
     ------
     UserError
-        If there is no such state, or the cube is in it.
+        If there is no such state, or the cube is in it already.
     """
     left, target = store.tip(repository), resolve(repository, name)
     if target == left:
-        raise UserError(f"{name}: the cube is in that state; `agcarbon history` shows earlier ones")
+        raise UserError(f"{name}: the cube is in that state already; `agcarbon history` lists earlier ones")
     now, then = (store.read(repository, snapshot=snapshot) for snapshot in (left, target))
     results_now, results_then = _results(now), _results(then)
     return Rollback(left, target, drops=_only(results_now, results_then), restores=_only(results_then, results_now))
@@ -74,7 +74,7 @@ def roll_back(committer: Committer, planned: Rollback) -> str:
 
 
 def _results(root: zarr.Group) -> dict[tuple[str, int], bytes]:
-    """Return what identifies the result of each tile-year that has one."""
+    """Return checksum and fingerprint of each tile-year that has a result, by tile and year."""
     if "ledger" not in root:
         return {}
     ledger = Ledger(root)
@@ -88,5 +88,5 @@ def _results(root: zarr.Group) -> dict[tuple[str, int], bytes]:
 
 
 def _only(these: Mapping[tuple[str, int], bytes], others: Mapping[tuple[str, int], bytes]) -> dict[int, int]:
-    """Count by year what is in the first alone, or other than in the second."""
+    """Count by year the results that are only in the first, or differ in the second."""
     return dict(sorted(Counter(key[1] for key, result in these.items() if others.get(key) != result).items()))

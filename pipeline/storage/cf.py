@@ -1,6 +1,6 @@
 """CF conventions on Zarr groups: coordinates, grid mapping, arrays with their attributes and layout.
 
-What is written here opens with `xarray.open_zarr(store, group=..., consolidated=False)`, times decoded and the
+Groups written here open with `xarray.open_zarr(store, group=..., consolidated=False)`, times decoded and the
 projection known to rioxarray.
 
 References
@@ -37,7 +37,7 @@ def days_in_year(year: int) -> int:
 
 @dataclass(frozen=True)
 class Layout:
-    """Dimensions of an array and how it is cut: `shards` are the unit of write, `chunks` the unit of read."""
+    """Dimensions of an array and its partition: `shards` are the unit of writing, `chunks` the unit of reading."""
 
     dims: tuple[str, ...]
     shape: tuple[int, ...]
@@ -61,7 +61,7 @@ class Layout:
         return cls(("y", "x"), grid.shape, (grid.tile_cells, grid.tile_cells))
 
 
-# Blosc gives back other numbers, and no error, for most bytes that change where they lie; the checksum finds them.
+# Blosc decodes most altered bytes to other numbers without an error; the checksum detects them.
 _CODECS = (BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
 
 
@@ -110,7 +110,7 @@ def write_yx(group: zarr.Group, grid: Grid) -> None:
     mapping = CRS.from_proj4(SINUSOIDAL).to_cf() | {"GeoTransform": transform}
     array = group.create_array(GRID_MAPPING, shape=(), dtype="int32", fill_value=0, attributes=mapping)
     array[...] = 0
-    # Without this attribute xarray opens a grid mapping as data, where rioxarray doesn't find it.
+    # Without this attribute xarray opens a grid mapping as data, and rioxarray does not find it.
     group.attrs["coordinates"] = GRID_MAPPING
 
 

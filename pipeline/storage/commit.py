@@ -108,7 +108,7 @@ class Committer:
         Parameters
         ----------
         message
-            What the commit does.
+            Description of the commit.
         write
             Writes what belongs to the same commit.
         forks
@@ -310,6 +310,6 @@ def _may_pass(error: Exception) -> bool:
 def out_of_storage(place: str, cause: str) -> str:
     """Return the message of an error that ends a run; see `pipeline.storage.retry.is_fatal`."""
     return (
-        f"{place}: cannot be written any more: {cause}; what is committed stays; free space on its disk (`agcarbon "
-        "gc` frees what no commit holds) or make it writable, then repeat the same command"
+        f"{place}: cannot be written any more: {cause}; everything committed so far is kept; free space on its disk "
+        "(`agcarbon gc` frees what no commit holds) or make it writable, then repeat the same command"
     )

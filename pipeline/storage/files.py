@@ -1,4 +1,4 @@
-"""Files for people and other programs, in a folder or in a bucket: each appears whole or not at all."""
+"""Files for people and other programs, in a folder or in a bucket: each appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def name_of(location: str) -> str:
 
 @contextmanager
 def writing(location: str) -> Iterator[Path]:
-    """Give a path to write a file at, and put it at `location` when the block ends; if it raises, nothing is there.
+    """Yield a path to write a file at, and move it to `location` when the block ends; if it raises, nothing is there.
 
     Raises
     ------
     UserError
-        If `location` is in a bucket that does not take it.
+        If `location` is in a bucket that refuses the file.
     """
     with TemporaryDirectory(prefix="agcarbon-") if s3.is_remote(location) else nullcontext() as staging:
         final = Path(location)
@@ -82,5 +82,5 @@ def readable_by_gdal(location: str) -> Any:
         AWSSession(region_name=service.region, endpoint_url=host),
         AWS_HTTPS="NO" if service.allow_http else "YES",
         AWS_VIRTUAL_HOSTING="FALSE" if service.path_style else "TRUE",
-        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",  # else it looks for side files, of which there are none
+        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",  # else it searches for side files, which do not exist
     )

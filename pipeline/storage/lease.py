@@ -1,8 +1,8 @@
-"""A lease on a location in an object store: what a lock is where there is no operating system to hold one.
+"""A lease on a location in an object store, where no operating system can hold a lock.
 
-It is an object beside the store that names its holder and is written again every minute, each time on condition that it
-is as its holder left it. A holder that stops doing so is taken for dead after `EXPIRY`, or at once if it was a process
-of this machine that no longer runs.
+It is an object beside the store that names its holder, who renews it every minute by a conditional write: the server
+refuses it if anyone else has written the object since. A holder that stops renewing it counts as dead after `EXPIRY`,
+or at once if it was a process of this machine that no longer runs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Holder:
 
     @classmethod
     def parse(cls, content: bytes) -> Holder:
-        """Return what `dump` wrote."""
+        """Return the holder that `dump` wrote."""
         return cls(**json.loads(content))
 
     def dump(self) -> bytes:
@@ -53,11 +53,11 @@ class Holder:
 
     @property
     def expires(self) -> datetime:
-        """When the holder counts as dead unless it is seen again."""
+        """Time from which the holder counts as dead, unless it renews the lease."""
         return datetime.fromisoformat(self.seen) + EXPIRY
 
     def is_gone(self) -> bool:
-        """Say whether nobody holds the lease, or only who is known or taken to be dead."""
+        """Return whether the lease is free, or its holder is dead or counts as dead."""
         return not self.id or _now() > self.expires or (self.machine == _machine() and not _runs(self.pid))
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ def _now() -> datetime:
 
 
 def _machine() -> str:
-    """Name the kernel's run and the space of process numbers: elsewhere the same number is another process."""
+    """Return identifiers of the kernel's boot and PID namespace: elsewhere the same PID is another process."""
     boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     return f"{boot.read_text().strip()} {space.stat().st_ino}"
 
@@ -90,14 +90,14 @@ class Lease:
     Parameters
     ----------
     location
-        The object that stands for it.
+        The object that represents the lease.
     what
-        What is leased, for messages.
+        Location of the leased store, for messages.
 
     Raises
     ------
     UserError
-        If another process holds it; says who, since when, and how to break it.
+        If another process holds it; the message names the holder, its start, and how to break the lease.
     """
 
     def __init__(self, location: str, *, what: str) -> None:
@@ -114,18 +114,18 @@ class Lease:
             holder = Holder.parse(found.content) if found else Holder()
             if not holder.is_gone():
                 raise UserError(
-                    f"{self._what}: {holder} is writing it; wait, or stop that process (if it is dead, its lease ends "
-                    f"at {holder.expires:%H:%M} UTC, or when {self._location} is deleted)"
+                    f"{self._what}: {holder} is writing it; wait, or stop that process (if it no longer runs, its "
+                    f"lease expires at {holder.expires:%H:%M} UTC, or when {self._location} is deleted)"
                 )
             if tag := s3.put_if(self._location, self._holder.dump(), tag=found.tag if found else None):
                 return tag
 
     def verify(self) -> None:
-        """Raise `UserError` unless the lease is still held, and make it last."""
+        """Renew the lease; raises `UserError` if another process has taken it over."""
         if not self._beat():
             raise UserError(
-                f"{self._what}: this process was silent for so long that another took the store over; "
-                f"what was not committed is dropped; run the command again"
+                f"{self._what}: this process did not renew its lease in time, and another one has taken the store "
+                "over; uncommitted work is discarded; run the command again"
             )
 
     def release(self) -> None:
@@ -142,11 +142,11 @@ class Lease:
             try:
                 if not self._beat():
                     return
-            except UserError:  # the server is away: the next beat, or `verify`, finds out whether the lease lasted
+            except UserError:  # the server is unavailable: the next beat, or `verify`, shows whether the lease held
                 continue
 
     def _beat(self) -> bool:
-        """Write the lease again; return whether it is still ours."""
+        """Renew the lease; return whether it is still ours."""
         with self._turn:
             seen = replace(self._holder, seen=_now().isoformat())
             tag = self._tag and s3.put_if(self._location, seen.dump(), tag=self._tag)
@@ -156,7 +156,7 @@ class Lease:
             return bool(tag)
 
     def _retaken(self, seen: Holder) -> str | None:
-        """Return the new tag where only the server's answer to an earlier beat was lost."""
+        """Return the new tag if only the server's reply to an earlier renewal was lost; else None."""
         found = s3.get(self._location)
         if not found or Holder.parse(found.content).id != self._holder.id:
             return None

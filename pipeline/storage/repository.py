@@ -1,4 +1,4 @@
-"""Icechunk repositories: opening, clean sessions, commits, and the lock that keeps a second writer out."""
+"""Icechunk repositories: opening and reading them, and the lock that keeps a second writer out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Array: TypeAlias = "zarr.Array[Any]"
 def _storage(location: str) -> icechunk.Storage:
     if not s3.is_remote(location):
         return icechunk.local_filesystem_storage(location)
-    s3.check(location)  # Icechunk tries for 20 seconds before it says that it reaches no server
+    s3.check(location)  # Icechunk itself would try for 20 seconds before it reports an unreachable server
     place, service = s3.Place.parse(location), s3.Service.of_environment()
     return icechunk.s3_storage(
         bucket=place.bucket,
@@ -51,12 +51,12 @@ def _config() -> icechunk.RepositoryConfig:
 
 
 def exists(location: str) -> bool:
-    """Say whether a repository with at least one commit is at `location` (a folder, or s3://bucket/prefix).
+    """Return whether a repository with at least one commit is at `location` (a folder, or s3://bucket/prefix).
 
-    One without commits is what a process leaves that was killed while it created the repository.
+    A process that is killed while it creates a repository leaves one without commits.
     """
     if not s3.is_remote(location) and not Path(location).is_dir():
-        return False  # Icechunk would make the folder, and panics where it cannot
+        return False  # Icechunk would create the folder, and panics where it cannot
     storage = _storage(location)
     if not icechunk.Repository.exists(storage):
         return False
@@ -65,7 +65,7 @@ def exists(location: str) -> bool:
 
 
 def create(location: str) -> icechunk.Repository:
-    """Return an empty repository at `location`, where none with commits may be; see `exists`.
+    """Create a repository at `location`, where none with commits may be, and return it; see `exists`.
 
     Raises
     ------
@@ -90,13 +90,13 @@ def _make_folder(path: Path) -> None:
 
 
 def _unwritable(location: str, error: Exception) -> UserError:
-    # Icechunk ends the account of its error with what was at the bottom of it.
+    # The last line of an Icechunk error is its root cause.
     cause = str(error).strip().splitlines()[-1].lstrip(" |`->")
     return UserError(f"{location}: nothing can be written there ({cause}); make it writable, or name another place")
 
 
 def open_existing(location: str, *, made_by: str) -> icechunk.Repository:
-    """Open a repository; raises `UserError` naming the command `made_by` which it should have been made."""
+    """Open a repository; raises `UserError` if there is none, naming the command `made_by` which it is created."""
     if not exists(location):
         raise UserError(f"{location}: no store here; make it with `{made_by}`")
     return icechunk.Repository.open(_storage(location), config=_config())
@@ -133,20 +133,20 @@ def subgroup(group: zarr.Group, path: str) -> zarr.Group:
 
 
 class DamagedError(OSError):
-    """A chunk that is not what was written."""
+    """A chunk whose content is not what was written."""
 
 
 def part(group: zarr.Group, path: str, selection: Any) -> NDArray[Any]:
-    """Read a part of an array; raises `DamagedError` if a chunk of it was altered where it lies."""
+    """Read a part of an array; raises `DamagedError` if one of its chunks was altered in the store."""
     found = array(group, path)
     try:
         return np.asarray(found[selection])
-    except (RuntimeError, ValueError) as error:  # of the codecs: a checksum that differs, a stream that breaks off
+    except (RuntimeError, ValueError) as error:  # from the codecs: a wrong checksum, a truncated stream
         raise DamagedError(f"array {found.path} is damaged where it is stored: {error}") from error
 
 
 def values(group: zarr.Group, path: str) -> NDArray[Any]:
-    """Read a whole array; raises as `part`."""
+    """Read an entire array; raises as `part`."""
     return part(group, path, ...)
 
 
@@ -166,10 +166,10 @@ def transaction(repository: icechunk.Repository, message: str, **metadata: Any) 
 
 @contextmanager
 def sole_writer(location: str) -> Iterator[Callable[[], None]]:
-    """Hold the store for one writing process; give what raises `UserError` if it is no longer held.
+    """Lock the store for this process; yield a function that raises `UserError` once the lock is lost.
 
-    Of a folder the operating system keeps the lock, and drops it with the process that holds it, however that ends. In
-    an object store it is a lease, which a dead process leaves for a while; see `pipeline.storage.lease`.
+    In a folder the operating system holds the lock, and releases it when the process ends in any way. In an object
+    store it is a lease, which outlasts a killed process for a while; see `pipeline.storage.lease`.
 
     Raises
     ------
@@ -213,4 +213,4 @@ def _locked(beside: Path, location: str) -> Iterator[Callable[[], None]]:
 
 
 def _never_lost() -> None:
-    """An operating system takes no lock away from a process that runs."""
+    """Return always: the operating system takes no lock away from a running process."""

@@ -1,6 +1,6 @@
-"""Objects in S3 and compatible stores: where they are, one client for them, and faults that the user can mend.
+"""Objects in S3 and compatible stores: their locations, one client for them, and errors that name their remedy.
 
-Credentials, region and endpoint are those of the environment and of AWS's own configuration files. None is in a run
+Credentials, region and endpoint come from the environment and from AWS's own configuration files. None is in a run
 file, and none is in a message: servers repeat keys and signatures in their answers, so that only the code of an answer
 is passed on.
 """
@@ -24,9 +24,9 @@ _LOST_RACE = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _NO_SUCH_KEY = ("NoSuchKey", "404")
 _NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 _REMEDIES = {
-    "NoSuchBucket": "there is no such bucket; make it, or correct the run file",
+    "NoSuchBucket": "there is no such bucket; create it, or correct the run file",
     "InvalidAccessKeyId": f"the server does not know the access key; {_NO_CREDENTIALS}",
-    "SignatureDoesNotMatch": f"the secret key is not that of the access key; {_NO_CREDENTIALS}",
+    "SignatureDoesNotMatch": f"the secret key does not belong to the access key; {_NO_CREDENTIALS}",
     "ExpiredToken": "the session token has expired; get a new one and set AWS_SESSION_TOKEN",
     "AccessDenied": "the credentials do not allow this; ask the bucket's owner for reading, writing and listing",
     "403": "the credentials do not allow this; ask the bucket's owner for reading, writing and listing",
@@ -54,7 +54,7 @@ def is_remote(location: str) -> bool:
 
 
 def fault(location: str) -> str | None:
-    """Return what is wrong with a location that is no folder's path, or None; the text never repeats the location."""
+    """Return the fault of a location that is not the path of a folder, or None; the text never repeats the location."""
     if "://" not in location:
         return None
     if not is_remote(location):
@@ -116,7 +116,7 @@ class Service:
                 raise UserError(f"AWS_ENDPOINT_URL must hold no credentials; {_NO_CREDENTIALS}")
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise UserError(f"AWS_ENDPOINT_URL = {endpoint!r} is no URL; give it as https://host:port")
-            region = region or "us-east-1"  # compatible servers want a region in the signature, seldom which
+            region = region or "us-east-1"  # compatible servers need a region in the signature, rarely a specific one
         return cls(endpoint or None, region)
 
     @property
@@ -126,7 +126,7 @@ class Service:
 
     @property
     def path_style(self) -> bool:
-        """Whether the bucket goes into the path: compatible servers seldom have a host name for each bucket."""
+        """Whether the bucket goes into the path: compatible servers rarely have a host name for each bucket."""
         return self.endpoint is not None
 
 
@@ -147,7 +147,7 @@ def _client(service: Service, timeouts: Timeouts) -> Any:
         read_timeout=timeouts.seconds,
         retries={"total_max_attempts": timeouts.attempts, "mode": "standard"},
         s3={"addressing_style": "path" if service.path_style else "auto"},
-        # Compatible servers know no checksums in trailers, which AWS's clients send unless told otherwise.
+        # Compatible servers do not know checksums in trailers, which AWS's clients send by default.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
@@ -196,7 +196,7 @@ def error_code(error: Any) -> str:
 
 
 def check(location: str) -> None:
-    """Raise `UserError` unless the bucket of a location is there and may be listed; asked once per process."""
+    """Raise `UserError` unless the bucket of a location exists and may be listed; asked once per process."""
     _check(Place.parse(location).bucket, location, Service.of_environment())
 
 
@@ -209,14 +209,14 @@ def _check(bucket: str, location: str, service: Service) -> None:
 
 @dataclass(frozen=True)
 class Version:
-    """An object's content, and the tag that another content will not have."""
+    """An object's content, and the tag that identifies this content."""
 
     content: bytes
     tag: str
 
 
 def get(location: str) -> Version | None:
-    """Return an object, or None if there is none; raises `UserError` for all else that goes wrong."""
+    """Return an object, or None if there is none; raises as `explained`."""
     from botocore.exceptions import ClientError
 
     place, s3 = Place.parse(location), client()
@@ -233,7 +233,7 @@ def get(location: str) -> Version | None:
 def put_if(location: str, content: bytes, *, tag: str | None) -> str | None:
     """Write an object if it still has this tag, or if there is none where `tag` is None; return the new tag.
 
-    None is returned where somebody else was first. The server compares and writes in one step.
+    None is returned where another writer was first. The server compares and writes in one step.
     """
     from botocore.exceptions import ClientError
 
@@ -250,7 +250,7 @@ def put_if(location: str, content: bytes, *, tag: str | None) -> str | None:
 
 
 def upload(path: str, location: str, *, media_type: str | None = None) -> None:
-    """Write a file as an object, which appears whole or not at all, however many parts it is sent in."""
+    """Write a file as an object, which appears complete or not at all, however many parts it is sent in."""
     place, s3 = Place.parse(location), client()
     with explained(location):
         s3.upload_file(path, place.bucket, place.key, ExtraArgs={"ContentType": media_type} if media_type else None)

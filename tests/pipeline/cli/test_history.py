@@ -87,7 +87,7 @@ def test_a_rollback_says_what_it_drops_and_asks(job: Job) -> None:
     assert done.exit_code == 0
     assert f"agcarbon rollback {job.path} {before[:8]}" in done.output.replace("\n", "")
     back = call(job, "rollback", before[:8], answer="y\n")
-    assert f"brings back 5 tile-years: 3 of {FIRST}, 2 of {LAST}" in back.output
+    assert f"restores 5 tile-years: 3 of {FIRST}, 2 of {LAST}" in back.output
     assert back.exit_code == 0
 
 

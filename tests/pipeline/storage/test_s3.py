@@ -287,7 +287,7 @@ def test_a_bucket_that_is_not_there_ends_a_command_with_one_sentence(
         main()
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        "agcarbon: s3://nowhere/prefix/inputs: there is no such bucket; make it, or correct the run file\n"
+        "agcarbon: s3://nowhere/prefix/inputs: there is no such bucket; create it, or correct the run file\n"
     )
 
 
@@ -350,7 +350,7 @@ def test_a_writer_whose_lease_was_taken_over_is_told_and_leaves_the_new_one_alon
             assert s3.put_if(f"{place}.lock", other.dump(), tag=found.tag)
             still_held()
 
-    with pytest.raises(UserError, match="another took the store over; what was not committed is dropped"):
+    with pytest.raises(UserError, match="another one has taken the store over; uncommitted work is discarded"):
         outlive()
     left = s3.get(f"{place}.lock")
     assert left is not None
