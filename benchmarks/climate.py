@@ -2,7 +2,7 @@
 
     python benchmarks/climate.py [--hours 96] [--repeats 3]
 
-The files are of the whole grid, deflated (netCDF) or packed (GRIB-1, where eccodes is installed) as the archive's, with
+The files cover the full grid, deflated (netCDF) or packed (GRIB-1, where eccodes is installed) as the archive's, with
 weather drawn at random, in a temporary folder; they are in the page cache when they are read. All run on one thread.
 Ours includes the index and gives daily climate; the baseline stops at hourly values in memory, once as xarray opens
 files by default and once with all its checks turned off. Rates are per second of processor time.

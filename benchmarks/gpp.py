@@ -2,10 +2,10 @@
 
     python benchmarks/gpp.py [--edge 1200] [--year 2011] [--repeats 3] [--folder DIR]
 
-The baseline is what a notebook does: open each day's file and read the tile's window, nothing decoded, checked or
-filled. Files are int16 and deflated, with a predictor, as clips of one MODIS tile: in strips of one row and in blocks
-of 256 x 256, the two ways in which such products come. They lie in the page cache when they are read, as does the
-store. A whole MODIS tile is 4800 cells wide: of strips, the baseline then decodes 4800 / edge times what it does here.
+The baseline is the usual code of a notebook: open each day's file and read the window of the tile, nothing decoded,
+checked or filled. Files are int16 and deflated, with a predictor, as clips of one MODIS tile: in strips of one row and
+in blocks of 256 x 256, the two ways in which such products come. They lie in the page cache when they are read, as does
+the store. A full MODIS tile is 4800 cells wide: with strips, the baseline then decodes 4800 / edge times as much.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def measured(function: Callable[[], object], repeats: int) -> Reading:
 
 
 def _bytes_read() -> int:
-    """`rchar` of this process: also what the page cache served."""
+    """Return `rchar` of this process, which includes reads from the page cache."""
     return int(Path("/proc/self/io").read_text().split()[1])
 
 
@@ -120,7 +120,7 @@ def read_shard(location: str, *, grid: Grid, tile: Tile, year: int) -> NDArray[n
 
 
 def compare(folder: Path, *, layout: dict[str, object], edge: int, year: int, repeats: int) -> None:
-    """Print what was generated, both readings and their ratio."""
+    """Print the size of the generated files, both readings and their ratio."""
     grid = Grid(4 * 4800, 11 * 4800, edge, edge, TILE_CELLS)
     tile = list(grid.tiles())[len(list(grid.tiles())) // 2]
     write_tiffs(folder, grid=grid, year=year, layout=layout)

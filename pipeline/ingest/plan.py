@@ -64,7 +64,7 @@ class IngestPlan:
     location, extent
         The inputs store, and the grid and NLDAS-2 window of its region.
     product_years
-        All that were asked for and are in the archives or in the store.
+        Requested product-years that are in the archives or in the store.
     absent
         Those in neither.
     damaged
@@ -151,9 +151,9 @@ def _compare(archives: _Archives, products: Sequence[str], years: Sequence[int])
     # The uncertainty has no name of its own on the command line: it is ingested with GPP where it is configured.
     if "gpp" in products and archives.run_file.slope.uncertainty:
         yearly.append("gpp_uncertainty")
-    asked: list[tuple[str, int | None]] = [(product, year) for product in yearly for year in years]
-    asked += [("soil", None)] if "soil" in products else []
-    for product, year in asked:
+    requested: list[tuple[str, int | None]] = [(product, year) for product in yearly for year in years]
+    requested += [("soil", None)] if "soil" in products else []
+    for product, year in requested:
         try:
             yield archives.compare(product, year)
         except UserError as error:

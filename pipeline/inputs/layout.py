@@ -257,7 +257,7 @@ def read_extent(root: zarr.Group) -> Extent:
 
 
 def check_extent(root: zarr.Group, wanted: Extent, *, location: str) -> None:
-    """Raise `UserError` naming every difference between the extent of the store and the `wanted` one."""
+    """Raise `UserError` naming every difference between the extent of the store and the required one."""
     there, here = read_extent(root).as_json(), wanted.as_json()
     different = [f"{key} is {there[key]} there and {here[key]} here" for key in there if there[key] != here[key]]
     if different:

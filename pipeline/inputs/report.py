@@ -123,11 +123,11 @@ def report_inputs(
     """
     view = open_inputs(location)
     check_extent(view.root, Extent.of(region), location=view.location)
-    asked = list(wanted.product_years())
-    companions = [(name, year) for product, year in asked for name in COMPANIONS.get(product, ())]
+    requested = list(wanted.product_years())
+    companions = [(name, year) for product, year in requested for name in COMPANIONS.get(product, ())]
     there = [
         (product, year)
-        for product, year in (*asked, *companions)
+        for product, year in (*requested, *companions)
         if read_record(view.root, group_name(product, year)) is not None
     ]
     return InputsReport(
@@ -137,8 +137,10 @@ def report_inputs(
         tuple(_surveys(view, region, there, wanted.everything, progress)),
         _ingested_at(view),
         {
-            product: tuple(year for named, year in asked if named == product and year and (named, year) not in there)
-            for product in dict.fromkeys(named for named, year in asked if (named, year) not in there)
+            product: tuple(
+                year for named, year in requested if named == product and year and (named, year) not in there
+            )
+            for product in dict.fromkeys(named for named, year in requested if (named, year) not in there)
         },
         tuple(product for product in wanted.products if _is_synthetic(archives[product])),
     )

@@ -66,7 +66,7 @@ class InputsView:
         return bool(product_digests(self.root, "soil"))
 
     def tile_digests(self, tile: Tile, year: int) -> TileDigests:
-        """Return the digests of what a tile reads of `year`; raises `UserError` for what is not ingested."""
+        """Return the digests of the inputs of a tile in `year`; raises `UserError` if a product is not ingested."""
         gpp, crop = (_tile_digest(self, product, year, tile) for product in ("gpp", "crop"))
         return TileDigests(_climate_digest(self, tile, year), gpp, _tile_digest(self, "soil", None, tile), crop)
 

@@ -50,7 +50,7 @@ def gather_hours(index: HourIndex, *, span: range, window: Window) -> GatheredHo
     Raises
     ------
     UserError
-        If two files contradict each other or one is not what its name says, and as `product.Granule` does.
+        If two files contradict each other or one contains another hour than its name gives; and as `product.Granule`.
     """
     gathering = _Gathering(span, window)
     # Files are opened twice, first only for their format: which copy of an hour is kept depends on the formats of all.

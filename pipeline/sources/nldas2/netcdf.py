@@ -1,4 +1,4 @@
-"""NLDAS-2 granules of version 2.0, netCDF-4, whole or as the archive's subsetters write them.
+"""NLDAS-2 granules of version 2.0: netCDF-4, as released or as the archive's subsetters write them.
 
 A file may contain any number of hours and any rectangle of the grid, both given by its axes.
 """

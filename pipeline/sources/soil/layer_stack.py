@@ -85,7 +85,7 @@ class Coding:
     remedy: str
 
     def decode(self, stored_YX: NDArray[Any], file: LayerFile, *, nodata: float | None) -> Floats:
-        """Return values in the wanted unit, NaN where missing; raises `UserError` if the unit is not the product's."""
+        """Return values in the unit of use, NaN where missing; raises `UserError` if the unit is not the product's."""
         prop = self.properties[file.variable]
         if self.integers and stored_YX.dtype.kind == "f":
             raise UserError(

@@ -10,11 +10,9 @@ import rasterio
 import zarr
 from numpy.typing import NDArray
 
-from pipeline.config import ArchiveSettings, RunFile, StoreSettings
+from pipeline.config import ArchiveSettings, RunFile
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
-from pipeline.ingest.files import LayerFiles, gpp_files
-from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.sources import SlopeSource
 from pipeline.ingest.strips import Part, StripBlock
 from pipeline.inputs.layout import Extent, create_group, open_for_writing
@@ -24,9 +22,17 @@ from pipeline.sources.slope.settings import Quantity, SlopeSettings
 from pipeline.storage import repository as store
 
 SETTINGS = SlopeSettings()
+
+
 WITH_UNCERTAINTY = SlopeSettings(uncertainty_pattern="sd/{YYYY}/{YYYY}{MM}{DD}_{tile}.tif", uncertainty_band=2)
+
+
 GRID = Grid(5 * 4800 - 8, 11 * 4800, 16, 16, 8)  # four tiles, two in h11v04 and two in h11v05
+
+
 NORTH = Grid(5 * 4800 - 8, 11 * 4800, 8, 16, 8)
+
+
 NORTHERN = tuple(NORTH.tiles())
 
 
@@ -40,72 +46,6 @@ def touch(folder: Path, year: int, tile: str = "h11v04", *, of: str = "", day: s
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "slope", tmp_path / "slope-extra"
-
-
-def find(folders: tuple[Path, ...], year: int, *, grid: Grid = GRID, settings: SlopeSettings = SETTINGS) -> LayerFiles:
-    return gpp_files(folders, year=year, tiles=grid.tiles(), layer=settings.gpp, settings=settings)
-
-
-def test_each_modis_tile_is_served_by_the_folder_that_has_its_year(folders: tuple[Path, Path]) -> None:
-    main, extra = folders
-    touch(main, 2020, "h11v04")
-    touch(main, 2019, "h11v05")
-    touch(extra, 2020, "h11v05")
-    touch(extra, 2020, "h11v05", day="07.02")
-    found = find(folders, 2020)
-    assert found.folders == {"h11v04": main, "h11v05": extra}
-    assert found.files.count == 3
-
-
-def test_two_folders_with_files_of_one_year_and_tile_are_refused_naming_both(folders: tuple[Path, Path]) -> None:
-    main, extra = folders
-    touch(main, 2019, day="07.01")
-    touch(extra, 2019, day="07.02")
-    with pytest.raises(UserError, match=f"h11v04 has files of 2019 in both {main} and {extra}"):
-        find(folders, 2019, grid=NORTH)
-
-
-def test_every_modis_tile_without_files_is_named_with_both_patterns(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(UserError) as error:
-        find(folders, 2012)
-    message = str(error.value)
-    assert "no file of 2012 for MODIS tile h11v04" in message
-    assert "MODIS tile h11v05" in message
-    assert all(str(folder / SETTINGS.pattern) in message for folder in folders)
-    assert "download" in message
-    assert "slope_extra" not in message
-
-
-def test_a_year_that_is_not_public_is_asked_of_the_user(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(UserError, match=r"release ends in 2019: put files of your own .*`archives\.slope_extra`"):
-        find(folders, 2020)
-
-
-@pytest.mark.parametrize(("of", "day"), [("2002", "07.01"), ("2001", "02.29"), ("2001", "13.01")])
-def test_a_file_in_the_folder_of_another_year_is_refused(folders: tuple[Path, Path], of: str, day: str) -> None:
-    touch(folders[0], 2001)
-    stray = touch(folders[0], 2001, of=of, day=day)
-    with pytest.raises(UserError, match=f"{stray}: its date is not a day of 2001; move it"):
-        find(folders, 2001, grid=NORTH)
-
-
-def test_leap_days_and_files_of_other_names_are_no_strays(folders: tuple[Path, Path]) -> None:
-    leap_day = touch(folders[0], 2004, day="02.29")
-    for suffix in (".aux.xml", ".ovr"):
-        leap_day.with_name(leap_day.name + suffix).touch()
-    touch(folders[0], 2004, day="07.01.sd")
-    assert find(folders, 2004, grid=NORTH).files.count == 1
-
-
-def test_the_stamp_distinguishes_folders_files_and_settings(folders: tuple[Path, Path]) -> None:
-    path = touch(folders[0], 2019)
-    first = find(folders, 2019, grid=NORTH).files.stamp
-    assert find(folders, 2019, grid=NORTH).files.stamp == first
-    assert find(folders, 2019, grid=NORTH, settings=SlopeSettings(nodata=5)).files.stamp != first
-    moved = folders[1] / path.relative_to(folders[0])
-    moved.parent.mkdir(parents=True)
-    path.rename(moved)  # keeps its time
-    assert find(folders, 2019, grid=NORTH).files.stamp != first
 
 
 def write(path: Path, bands: NDArray[np.int16], *, grid: Grid = NORTH) -> None:
@@ -207,31 +147,3 @@ def test_the_uncertainty_has_a_stamp_of_its_own(run_file: RunFile) -> None:
 def test_a_year_without_uncertainty_is_distinguished_from_one_without_gpp(run_file: RunFile) -> None:
     with pytest.raises(UserError, match=r"SLOPE GPP uncertainty: no file of 2020 .*sd/\{YYYY\}"):
         SlopeSource.find(run_file, "gpp_uncertainty", 2020, tiles=NORTHERN)
-
-
-_REGION = """
-title = "Test: a few tiles around 40 N, 89.5 W"
-bbox = [-89.512, 39.988, -89.488, 40.012]
-first_year = 2011
-last_year = 2012
-tile_cells = 8
-"""
-
-
-def test_ingest_plans_the_uncertainty_where_it_is_configured_alone(tmp_path: Path) -> None:
-    for tile in ("h11v04", "h11v05"):
-        gpp = touch(tmp_path, 2011, tile)
-        (tmp_path / "sd/2011").mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"sd/2011/20110701_{tile}.tif").write_bytes(gpp.read_bytes())
-    (tmp_path / "small.toml").write_text(_REGION)
-    run_file = RunFile(
-        region=str(tmp_path / "small.toml"),
-        archives=ArchiveSettings(slope=tmp_path),
-        stores=StoreSettings(inputs=str(tmp_path / "inputs.icechunk")),
-    )
-    with_uncertainty = run_file.model_copy(update={"slope": WITH_UNCERTAINTY})
-    groups = [
-        [wanted.group for wanted in plan_ingest(one, years=[2011], products=["gpp"]).todo]
-        for one in (run_file, with_uncertainty)
-    ]
-    assert groups == [["gpp/2011"], ["gpp/2011", "gpp_uncertainty/2011"]]

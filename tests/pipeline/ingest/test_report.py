@@ -1,0 +1,34 @@
+"""The report of an ingest: counts, states, and the table for the terminal."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from pipeline.config import RunFile
+from pipeline.grid.domain import domain_of
+from regions import load_region
+from tests.helpers import small_archives
+from tests.helpers.ingests import do
+
+
+def test_the_report_counts_what_the_archives_hold(ingested: RunFile) -> None:
+    rows = {(row.product, row.year): row for row in do(ingested).rows}
+    assert set(rows) == {(p, y) for p in ("climate", "gpp", "crop") for y in (2011, 2012)} | {("soil", None)}
+    climate = rows["climate", 2011].record
+    assert (climate.cells, climate.missing) == (16, 1)  # the undefined cell
+    gpp, tiles = rows["gpp", 2011].record, domain_of(load_region(ingested.region)).tiles
+    assert gpp.files == 2 * len(small_archives.DAYS)
+    assert gpp.counts["days interpolated"] == len(tiles) * 64 * (198 - len(small_archives.DAYS))
+    assert gpp.counts["dormant days set to 0"] == len(tiles) * 64 * (365 - 198)
+    assert gpp.counts["tile-days without file"] == len(tiles) * (365 - len(small_archives.DAYS))
+    assert 0 < rows["soil", None].record.missing < rows["soil", None].record.cells
+
+
+def test_the_report_prints(ingested: RunFile) -> None:
+    console = Console(width=200, file=io.StringIO())
+    console.print(do(ingested))
+    text = console.file.getvalue()
+    assert "gpp/2012" in text
+    assert "unchanged" in text
