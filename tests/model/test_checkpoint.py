@@ -205,7 +205,7 @@ def test_tensors_of_a_single_network_have_no_prefix(scalers: dict[str, Any]) -> 
     assert not any(name.startswith("member") for name in checkpoint.tensors)
 
 
-def test_an_ensemble_is_made_of_alike_single_checkpoints(scalers: dict[str, Any]) -> None:
+def test_an_ensemble_needs_single_checkpoints_with_equal_scalers(scalers: dict[str, Any]) -> None:
     one, two = single(0, scalers), single(1, scalers | {"ra": (0.5, 2.1)})
     with pytest.raises(CheckpointError, match="member 1 has other scalers"):
         Checkpoint.ensemble([one, two])

@@ -56,7 +56,7 @@ def test_imbalance_is_zero_where_nee_closes_the_budget() -> None:
     assert float(imbalance(gpp_BT, fluxes_BT3=fluxes_BT3)) == 0.0
 
 
-def test_mass_balance_punishes_what_exceeds_one_percent_of_respiration() -> None:
+def test_mass_balance_penalises_imbalances_above_one_percent_of_respiration() -> None:
     gpp_BT = torch.tensor([[10.0, 10.0, 10.0]])
     fluxes_BT3 = torch.tensor([[[-4.0, -2.0, -3.0], [-4.0, -2.0, -3.95], [-4.0, -2.0, -4.2]]])
     by_hand = ((1.0 - 0.06) + 0.0 + (0.2 - 0.06)) / 3  # imbalance 1.0, 0.05, -0.2; tolerance 0.01 * 6
@@ -83,13 +83,13 @@ def test_annual_balance_lets_days_cancel_and_years_not() -> None:
     assert float(annual_balance(gpp_BT, fluxes_BT3=fluxes_BT3, mask_BT=first)) == pytest.approx(0.5 / 2, rel=1e-5)
 
 
-def test_yield_bounds_punish_what_is_negative_or_above_half_of_gpp() -> None:
+def test_yield_bounds_penalise_yields_below_zero_or_above_half_of_gpp() -> None:
     yield_B, gpp_B = torch.tensor([600.0, 300.0, -30.0, 0.0]), torch.tensor([1000.0, 1000.0, 1000.0, 0.0])
     assert float(yield_bounds(yield_B, gpp_B=gpp_B)) == pytest.approx(100 / 4 + 30 / 4)
     assert float(yield_bounds(yield_B, gpp_B=gpp_B, limit=1.0)) == pytest.approx(30 / 4)
 
 
-def test_county_error_is_the_mean_of_corn_and_soybean_over_what_counts() -> None:
+def test_county_error_is_the_mean_over_corn_and_soybean_of_observed_counties() -> None:
     nan = math.nan
     predicted_CK = torch.tensor([[1.0, 2.0], [3.0, nan], [0.0, 1.0]])
     observed_CK = torch.tensor([[1.5, 1.0], [5.0, 1.0], [nan, 1.2]])

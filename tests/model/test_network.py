@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from model.checkpoint import Checkpoint
+from model.data.sites import DataSet
 from model.features import GPP
 from model.network import State
+from model.training.course import new_network
+from model.training.stages import STAGES, set_dropout
 
 Array = NDArray[np.float64]
 Weights = Mapping[str, Array]
@@ -163,3 +167,19 @@ def test_a_packed_state_unpacks_to_itself() -> None:
     state = State(*(torch.randn(layers, 3, 64) for layers in (2, 1, 2, 1)))
     assert state.pack().shape == (6, 3, 64)
     assert all(torch.equal(a, b) for a, b in zip(State.unpack(state.pack()), state, strict=True))
+
+
+def test_yield_and_ra_alone_have_the_gradients_of_the_whole_network(data: DataSet) -> None:
+    torch.manual_seed(0)
+    network = new_network(data.scalers)
+    STAGES[1].freeze(network)
+    set_dropout(network, 0.0)
+    x_BTF = data.training.x_NYTF[:, 0]
+    gradients: list[list[Tensor]] = []
+    for forward in (network, network.yield_and_ra):
+        network.zero_grad()
+        result = forward(x_BTF, State.zeros(2, like=x_BTF))
+        (result.fluxes_BT3[..., 0].square().mean() + result.yield_B.square().mean()).backward()
+        gradients.append([p.grad.clone() for p in network.parameters() if p.requires_grad and p.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 20
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))

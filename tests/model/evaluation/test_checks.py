@@ -26,7 +26,7 @@ def test_curves_that_rise_or_stay_pass() -> None:
 
 
 @pytest.mark.parametrize(("output", "check"), [("rh", "Rh"), ("grain", "yield")])
-def test_a_curve_that_falls_anywhere_fails_and_says_where(output: str, check: str) -> None:
+def test_a_curve_that_falls_anywhere_fails_and_the_place_is_named(output: str, check: str) -> None:
     found = list(response_verdicts([replace(RISING, **{output: (0.1, 0.6, 0.4)})]))
     assert {one.check: one.holds for one in found} == {
         "Rh does not fall as GPP rises": output != "rh",

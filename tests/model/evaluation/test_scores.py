@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import Scalers
 from model.data.records import DAYS, TowerSet
 from model.data.run_years import run_years
-from model.evaluation.responses import Grid, response_curves
 from model.evaluation.scores import (
     ANNUAL,
     Carbon,
@@ -29,12 +27,10 @@ from model.evaluation.scores import (
     season_of_day,
     yield_bounds,
 )
-from model.features import CORN, FEATURE_NAMES, FEATURES, GPP, PUBLISHED_FEATURE_SCALERS, SOYBEAN
-from model.network import KGMLNetwork, OutputScalers
+from model.features import CORN, FEATURES, GPP, PUBLISHED_FEATURE_SCALERS, SOYBEAN
+from tests.helpers.networks import SCALERS, inputs, network
 
 SITES, YEARS = 3, 2
-OUTPUTS = {"ra": (-1.4, 2.5), "rh": (-0.9, 0.6), "nee": (-0.5, 2.7), "yield": (220, 110), "residue": (330, 90)}
-SCALERS = Scalers.parse({"features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[GPP], **OUTPUTS})
 
 
 def carbon(seed: int, *, error: float = 0.0) -> Carbon:
@@ -110,14 +106,14 @@ def test_annual_sums_run_over_observed_days_and_need_nine_tenths_of_them() -> No
     assert truth[0, 0] == pytest.approx(math.fsum(observed.reco_NYT[0, 0, 30:]), rel=1e-6)
 
 
-def test_the_soil_gains_what_neither_air_nor_grain_takes() -> None:
+def test_the_change_of_soil_carbon_is_net_uptake_less_yield() -> None:
     observed = carbon(6)
     _, dsoc = annual_pair(observed, observed, output="dsoc")
     gain = observed.gpp_NYT.sum(-1) - observed.ra_NYT.sum(-1) - observed.rh_NYT.sum(-1) - observed.yield_NY
     np.testing.assert_allclose(dsoc, gain, atol=0.02)
 
 
-def test_a_tower_observes_neither_respirations_apart_nor_grain() -> None:
+def test_a_tower_observes_neither_ra_and_rh_apart_nor_yield() -> None:
     mask = np.ones((1, DAYS), bool)
     mask[0, :100] = False
     flux = np.where(mask, 2.0, 0.0).astype(np.float32)
@@ -140,7 +136,7 @@ def carbon_of_one() -> Carbon:
     )
 
 
-def test_the_balance_is_what_nee_leaves_open() -> None:
+def test_the_balance_is_the_residual_of_the_fluxes() -> None:
     closed = carbon(8)
     assert balance(closed).daily < 1e-5
     offset = np.zeros_like(closed.nee_NYT)
@@ -162,18 +158,6 @@ def test_yields_below_zero_or_above_half_of_gpp_are_counted() -> None:
     assert found.within == pytest.approx(0.5)
 
 
-def network() -> KGMLNetwork:
-    torch.manual_seed(10)
-    outputs = SCALERS.outputs
-    return KGMLNetwork(OutputScalers(outputs["gpp"], outputs["ra"], outputs["yield"], outputs["residue"]))
-
-
-def inputs(sites: int = 2, years: int = 2) -> np.ndarray:
-    z = np.random.default_rng(11).normal(0, 0.5, (sites, years, DAYS, len(FEATURES)))
-    mean, std = np.array(PUBLISHED_FEATURE_SCALERS).T
-    return (z * std + mean).astype(np.float32)
-
-
 def test_predictions_are_physical_with_respiration_positive_after_a_spin_up() -> None:
     x, net = inputs(), network()
     found = predicted_carbon(net, x, scalers=SCALERS)
@@ -184,21 +168,6 @@ def test_predictions_are_physical_with_respiration_positive_after_a_spin_up() ->
     np.testing.assert_allclose(found.reco_NYT, found.ra_NYT + found.rh_NYT, atol=1e-6)
     np.testing.assert_allclose(found.yield_NY[:, 0], years[0].yield_B.detach().numpy() * 110 + 220, atol=1e-2)
     np.testing.assert_array_equal(found.gpp_NYT, x[..., GPP])
-
-
-def test_a_response_is_the_mean_prediction_with_one_input_set_everywhere() -> None:
-    x, net = inputs(), network()
-    tsoc = FEATURE_NAMES.index("TSOC")
-    (curve,) = response_curves(net, x, scalers=SCALERS, grids=[Grid(tsoc, -0.5, 1.5, 1.0)])
-    mean, std = PUBLISHED_FEATURE_SCALERS[tsoc]
-    assert curve.feature == "TSOC"
-    assert curve.levels == pytest.approx([mean - 0.5 * std, mean + 0.5 * std, mean + 1.5 * std])
-    for level, ra, rh, grain in zip(curve.levels, curve.ra, curve.rh, curve.grain, strict=True):
-        moved = x.copy()
-        moved[..., tsoc] = level
-        found = predicted_carbon(net, moved, scalers=SCALERS)
-        expected = [found.ra_NYT.mean(), found.rh_NYT.mean(), found.yield_NY.mean()]
-        assert [ra, rh, grain] == pytest.approx(expected, rel=1e-4)
 
 
 def test_folds_hold_out_each_year_or_site_once() -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import model.experiments.run as experiments
 from model.data.records import DAYS, SiteSequences
-from model.data.sites import output_scalers, simulate_sites
+from model.data.sites import output_scalers
 from model.experiments.baselines import FitSample
-from model.experiments.perturbed_truth import extreme_years, observed, perturbed
 from model.experiments.rows import read_rows
 from model.experiments.run import (
     KGML,
@@ -27,23 +25,17 @@ from model.experiments.run import (
     run_experiment,
     seen_loss,
 )
-from model.features import CROP_TYPE, FEATURES, GPP, YEAR
+from model.features import FEATURES, GPP
 from model.network import YearResult
-from model.recipe.experiments import ExperimentRecipe, WorldRecipe, read_experiment_recipe
+from model.recipe.experiments import ExperimentRecipe, read_experiment_recipe
 from model.recipe.toml import RecipeError
 
 FOLDER = Path(experiments.__file__).parent / "recipes"
-WORLD = WorldRecipe(ra=1.1, rh=0.75, grain=0.85, flux_error=0.2, grain_error=0.04)
 
 
 @pytest.fixture(scope="module")
 def recipe() -> ExperimentRecipe:
     return read_experiment_recipe(FOLDER / "tiny.toml")
-
-
-@pytest.fixture(scope="module")
-def sequences() -> SiteSequences:
-    return simulate_sites(3, sites=2, years=np.arange(2001, 2004))
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
@@ -58,32 +50,7 @@ def test_committed_experiment_recipes_are_read(path: Path) -> None:
     ]
 
 
-def test_the_observed_world_has_other_rates_and_a_closed_balance(sequences: SiteSequences) -> None:
-    truth = perturbed(sequences, world=WORLD)
-    np.testing.assert_allclose(truth.fluxes_NYT3[..., 1], 0.75 * sequences.fluxes_NYT3[..., 1], rtol=1e-6)
-    np.testing.assert_allclose(truth.yield_NY, 0.85 * sequences.yield_NY, rtol=1e-6)
-    seen = observed(truth, world=WORLD, seed=1)
-    for each in (truth, seen):
-        np.testing.assert_allclose(each.x_NYTF[..., GPP] + each.fluxes_NYT3.sum(-1), 0, atol=1e-4)
-    ratio = seen.fluxes_NYT3[..., :2].sum(-1) / truth.fluxes_NYT3[..., :2].sum(-1)
-    assert ratio.mean() == pytest.approx(1, abs=0.02)
-    assert ratio.std() == pytest.approx(0.2, rel=0.1)
-
-
-def test_extreme_years_leave_the_trend_of_their_crop() -> None:
-    years, sites = np.arange(2001, 2011), 4
-    rng = np.random.default_rng(5)
-    grain = 200.0 + 3 * (years - 2001) + 40 * np.arange(sites)[:, None] + rng.normal(0, 2, (sites, len(years)))
-    grain[1, 4] -= 80
-    x = np.ones((sites, len(years), DAYS, len(FEATURES)), np.float32)
-    x[..., YEAR], x[..., CROP_TYPE] = years[:, None], 1
-    fluxes = np.zeros((sites, len(years), DAYS, 3), np.float32)
-    truth = SiteSequences(x, fluxes, grain.astype(np.float32), years, tuple("abcd"), "synthetic: a trend")
-    assert np.argwhere(extreme_years(truth, deviations=3)).tolist() == [[1, 4]]
-    assert not extreme_years(truth, deviations=9).any()
-
-
-def test_what_towers_do_not_see_apart_is_not_learned_apart(sequences: SiteSequences) -> None:
+def test_ra_and_rh_are_not_separated_by_towers_that_observe_their_sum(sequences: SiteSequences) -> None:
     scalers = output_scalers(sequences)
     rng = torch.Generator().manual_seed(0)
     x, flux = torch.randn(2, DAYS, len(FEATURES), generator=rng), torch.randn(2, DAYS, 3, generator=rng)
@@ -114,7 +81,7 @@ def test_knowledge_adds_the_imbalance_and_yields_beyond_their_bounds(sequences: 
     assert extra == pytest.approx((0.5 - 0.01) + (400 - 365), rel=1e-4)
 
 
-def test_a_network_without_gpp_answers_alike_for_any_gpp() -> None:
+def test_a_network_without_gpp_predicts_the_same_for_any_gpp() -> None:
     seen = []
 
     class Probe(torch.nn.Module):
@@ -131,7 +98,9 @@ def test_a_network_without_gpp_answers_alike_for_any_gpp() -> None:
     assert torch.equal(seen[0][..., kept], x[..., kept])
 
 
-def test_samples_grow_by_adding_sites_and_extreme_years_never_train(recipe: ExperimentRecipe, tmp_path: Path) -> None:
+def test_samples_grow_by_adding_sites_and_extreme_years_are_never_trained_on(
+    recipe: ExperimentRecipe, tmp_path: Path
+) -> None:
     data = ExperimentData(recipe, tmp_path)
     held_out = data.held_out(Cell(KGML, 2), "extreme-years")
     extreme, ordinary = held_out["extreme years"], held_out["ordinary years"]
@@ -161,7 +130,7 @@ def test_samples_grow_by_adding_sites_and_extreme_years_never_train(recipe: Expe
 
 
 @pytest.mark.slow
-def test_a_table_goes_on_where_it_was_killed_and_ends_the_same(recipe: ExperimentRecipe, tmp_path: Path) -> None:
+def test_an_interrupted_table_resumes_and_ends_the_same(recipe: ExperimentRecipe, tmp_path: Path) -> None:
     recipe = replace(recipe, sample_sizes=(1,), source_sites=1)
     whole = run_experiment("sample-size", recipe, tmp_path / "whole")
     assert [row.variant for row in whole] == [KGML.name, PURE_ML.name]

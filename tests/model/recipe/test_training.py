@@ -97,7 +97,7 @@ def test_digests_of_committed_recipes_stay_as_they_are() -> None:
     ]
 
 
-def test_a_whole_number_keeps_the_digest_of_a_recipe_that_says_it_without_a_point(tmp_path: Path) -> None:
+def test_an_integer_in_a_recipe_stays_an_integer_and_keeps_its_digest(tmp_path: Path) -> None:
     text = RECIPE_TEXT.replace("patience = 1", "patience = 1\npace = 2")
     stage = read_recipe(recipe_file(tmp_path, text)).stages[0]
     assert repr(stage.pace) == "2"

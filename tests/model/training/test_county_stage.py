@@ -74,7 +74,7 @@ def test_each_epoch_runs_at_most_so_many_points_of_each_county(data: CountyData)
     assert {point for draw in draws for point in draw} == set(range(6))
 
 
-def test_yield_that_falls_as_gpp_year_or_soil_carbon_rise_is_punished_and_turned(
+def test_yield_that_falls_as_gpp_year_or_soil_carbon_rise_is_penalised_and_reversed(
     data: CountyData, network: KGMLNetwork
 ) -> None:
     task = county_stage(data, replace(STAGE, response_weight=1.0))

@@ -93,7 +93,7 @@ def test_a_stage_killed_in_an_epoch_ends_with_the_weights_of_one_that_was_not(
     assert ours.record["stages"][-1]["curve"] == theirs.record["stages"][-1]["curve"]
 
 
-def test_the_papers_settings_train_every_stage_and_say_so(whole: Path) -> None:
+def test_the_papers_settings_train_every_stage_and_are_recorded(whole: Path) -> None:
     paper: Recipe = read_recipe(PAPER)
     assert paper.steps == STEPS
     assert [stage.epochs for stage in paper.stages] == [1000, 80, 40, 40, 120]

@@ -12,9 +12,7 @@ from model.checkpoint import Checkpoint, CheckpointError
 from pipeline.cli.checkpoint import app
 
 
-def test_checkpoints_are_joined_to_an_ensemble_that_says_where_it_comes_from(
-    untrained: Checkpoint, tmp_path: Path
-) -> None:
+def test_checkpoints_are_combined_into_an_ensemble_with_its_origin(untrained: Checkpoint, tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.safetensors" for name in "ab"]
     untrained.save(files[0])
     other = {name: tensor + 0.01 for name, tensor in untrained.tensors.items()}
@@ -30,7 +28,7 @@ def test_checkpoints_are_joined_to_an_ensemble_that_says_where_it_comes_from(
     assert "2 members" in CliRunner().invoke(app, ["inspect", str(joined)]).output
 
 
-def test_one_checkpoint_is_no_ensemble(untrained: Checkpoint, tmp_path: Path) -> None:
+def test_an_ensemble_of_one_checkpoint_is_refused(untrained: Checkpoint, tmp_path: Path) -> None:
     untrained.save(tmp_path / "a.safetensors")
     result = CliRunner().invoke(
         app, ["ensemble", str(tmp_path / "a.safetensors"), "-o", str(tmp_path / "b.safetensors")]

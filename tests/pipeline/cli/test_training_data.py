@@ -58,7 +58,7 @@ def recipe(written: Path) -> Recipe:
     return read_recipe(written / "recipe.toml")
 
 
-def test_every_row_and_file_says_that_it_is_synthetic(written: Path) -> None:
+def test_every_row_and_file_is_marked_as_synthetic(written: Path) -> None:
     rows = pd.read_csv(written / "county_yields.csv", dtype=str)
     assert set(rows["State"]) == {"SYNTHETIC"}
     assert rows["County"].str.startswith("SYNTHETIC ").all()

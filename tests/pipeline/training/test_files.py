@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.data.counties import SURVEY_CV, CountyDraw, county_means, local_weather, simulate_counties, surveyed
-from model.data.records import CountySet, DataSetError, TowerSet
+from model.data.counties import CountyDraw, simulate_counties
+from model.data.records import CountySet, TowerSet
 from model.data.splits import split_years
-from model.features import CORN, CROP_TYPE, FEATURE_NAMES, GPP, SOIL, SOIL_NAMES, SOYBEAN, YEAR
-from model.synthetic.generator import generate_weather
+from model.features import CORN, FEATURE_NAMES, GPP, SOIL, SOIL_NAMES, SOYBEAN, YEAR
 from pipeline.errors import UserError
 from pipeline.site.tower import TowerFiles, read_tower_site
 from pipeline.sources.ecosys import topsoil
@@ -35,57 +34,6 @@ def counties() -> CountySet:
     return simulate_counties(7, draw=CountyDraw(counties=3, points=4, years=np.arange(2010, 2014)))
 
 
-def test_simulated_counties_say_what_they_are(counties: CountySet) -> None:
-    assert counties.origin.startswith("synthetic")
-    assert counties.points.origin.startswith("synthetic")
-    assert counties.fips == ("43001", "43002", "43003")
-    assert counties.points.sites[:5] == ("43001",) * 4 + ("43002",)
-    assert np.array_equal(counties.corn_PY, counties.points.x_NYTF[:, :, 200, CROP_TYPE] == CORN)
-    assert np.array_equal(counties.soybean_PY, ~counties.corn_PY)
-
-
-def test_a_county_yields_the_mean_of_its_points_within_the_error_of_the_survey(counties: CountySet) -> None:
-    ratios = []
-    for county in range(3):
-        for year in range(4):
-            for k, crop in enumerate((CORN, SOYBEAN)):
-                grown = (counties.county_P == county) & (counties.points.crop_NY[:, year] == crop)
-                observed = counties.observed_CYK[county, year, k]
-                if grown.any():
-                    ratios.append(observed / counties.points.yield_NY[grown, year].mean())
-                else:
-                    assert np.isnan(observed)
-    assert 12 < len(ratios) <= 24
-    assert np.ptp(ratios) > 0.01
-    assert np.allclose(ratios, 1, atol=5 * SURVEY_CV)
-
-
-def test_the_error_of_the_survey_is_without_bias_and_of_its_stated_size(counties: CountySet) -> None:
-    exact = county_means(counties.points.yield_NY, counties=counties)
-    rng = np.random.default_rng(1)
-    drawn = np.stack(
-        [
-            surveyed(rng, points=counties.points, county_P=counties.county_P, fips=counties.fips).observed_CYK / exact
-            for _ in range(400)
-        ]
-    )
-    factors = drawn[np.isfinite(drawn)]
-    assert factors.mean() == pytest.approx(1, abs=4 * SURVEY_CV / factors.size**0.5)
-    assert factors.std() == pytest.approx(SURVEY_CV, rel=0.05)
-
-
-def test_points_of_a_county_have_weather_alike_and_counties_have_their_own() -> None:
-    years = np.arange(2001, 2003)
-    weather = generate_weather(2, latitude=np.array([42.0, 40.0]), longitude=np.array([-93.0, -89.0]), years=years)
-    local = local_weather(np.random.default_rng(3), county_weather=weather, county_P=np.repeat([0, 1], 30))
-    within = np.corrcoef(local.tmax_air.T)
-    assert within[0, 1] > 0.999 > within[0, 30]
-    np.testing.assert_array_equal(local.precn > 0, weather.precn[:, np.repeat([0, 1], 30)] > 0)
-    np.testing.assert_allclose(local.precn[:, :30].mean(), weather.precn[:, 0].mean(), rtol=0.03)
-    assert not np.allclose(local.precn[:, 0], local.precn[:, 1])
-    np.testing.assert_array_equal(local.radn[:, 0], local.radn[:, 29])
-
-
 def test_county_yields_return_through_the_file_of_the_survey(counties: CountySet, tmp_path: Path) -> None:
     write_county_yields(tmp_path / "synthetic.csv", counties)
     yields = read_quickstats([tmp_path / "synthetic.csv"])
@@ -106,12 +54,7 @@ def test_real_counties_are_not_written_and_foreign_surveys_not_taken(counties: C
         with_county_yields(elsewhere, read_quickstats([tmp_path / "a.csv"]))
 
 
-def test_too_many_counties_for_their_codes_are_refused() -> None:
-    with pytest.raises(DataSetError, match="1 to 840"):
-        CountyDraw(counties=841, points=1, years=np.arange(2001, 2003))
-
-
-def test_levels_are_those_of_a_table_reckoned_by_hand() -> None:
+def test_levels_are_those_of_a_table_computed_by_hand() -> None:
     table = pd.DataFrame(
         {
             "fips": ["17019", "17019", "17021", "17021", "17019"],
@@ -236,6 +179,6 @@ def test_whole_years_equal_those_that_the_site_command_reads(tower: TowerSet, me
 
 
 @pytest.mark.realdata
-def test_a_year_that_the_tower_hardly_covers_is_refused(mead: TowerFiles) -> None:
+def test_a_year_that_the_tower_covers_too_little_is_refused(mead: TowerFiles) -> None:
     with pytest.raises(UserError, match="100% of the days of 2005 have no GPP"):
         read_tower_set(mead, crop="corn", years="2002-2005")

@@ -20,7 +20,7 @@ from model.shipped import checkpoint_file
 from model.training.scores import held_out_scores
 from model.training.stages import physical_fluxes
 
-RECIPES = Path(__file__).parents[3] / "model" / "training" / "recipes"
+RECIPES = Path(__file__).parents[2] / "model" / "training" / "recipes"
 BATCH = 40  # sites predicted at a time
 
 
@@ -29,7 +29,7 @@ def checkpoint() -> Checkpoint:
     return Checkpoint.load(checkpoint_file())
 
 
-def test_the_shipped_checkpoint_says_that_it_is_synthetic(checkpoint: Checkpoint) -> None:
+def test_the_shipped_checkpoint_is_marked_as_synthetic(checkpoint: Checkpoint) -> None:
     assert checkpoint.record["origin"].startswith("synthetic")
     assert "not the authors' weights" in checkpoint.record["origin"]
 
@@ -57,14 +57,14 @@ def test_the_shipped_checkpoint_predicts_simulations_of_another_seed(checkpoint:
     assert scores["imbalance_daily"] < 0.02
 
 
-def test_the_record_is_of_the_recipe_that_lies_beside_the_code(checkpoint: Checkpoint) -> None:
+def test_the_record_is_that_of_the_committed_recipe(checkpoint: Checkpoint) -> None:
     recorded = parse_recipe(checkpoint.record["recipe"])
     assert recorded == read_recipe(RECIPES / "shipped.toml")
     assert [stage["step"] for stage in checkpoint.record["stages"]] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("stage", ["stage2", "stage4"])
-def test_the_record_holds_what_was_asked_of_the_checkpoint(checkpoint: Checkpoint, stage: str) -> None:
+def test_the_record_has_the_required_skill_and_balance(checkpoint: Checkpoint, stage: str) -> None:
     scores = checkpoint.record["scores"][stage]
     for name, least in {"yield": 0.98, "ra": 0.98, "rh": 0.95, "nee": 0.95}.items():
         assert scores[name]["r2"] >= least, name
@@ -76,7 +76,7 @@ def test_the_record_holds_what_was_asked_of_the_checkpoint(checkpoint: Checkpoin
 
 
 @pytest.mark.slow
-def test_every_cell_that_was_trained_on_yields_more_than_nothing_and_less_than_half_of_its_gpp(
+def test_yields_of_all_training_sites_lie_between_zero_and_half_of_gpp(
     checkpoint: Checkpoint,
 ) -> None:
     torch.set_num_threads(1)

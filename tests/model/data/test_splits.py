@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.data.records import DataSetError
+from model.data.splits import HeldOut, split_counties, split_sites, split_years
+
+
+@given(st.integers(0, 2**31), st.integers(1, 30), st.integers(3, 25), st.integers(0, 4), st.booleans())
+def test_each_training_site_loses_its_held_out_years_and_no_others(
+    seed: int, sites: int, count: int, unseen: int, replace: bool
+) -> None:
+    years = np.arange(2001, 2001 + count)
+    split = split_sites(seed, years=years, sites=sites + unseen, held_out=HeldOut(2, unseen, replace))
+    lost = (~split.training_NY[:sites]).sum(1)
+    assert np.all((lost == 2) | (replace & (lost == 1)))
+    assert split.unseen_N.tolist() == [False] * sites + [True] * unseen
+    told = split.as_json()
+    assert told["held_out_sites"] == list(range(sites, sites + unseen))
+    assert all(len(told["held_out_years"][str(site)]) == lost[site] for site in range(sites))
+
+
+def test_the_same_years_are_held_out_at_all_sites() -> None:
+    split = split_years(np.arange(2001, 2007), sites=2, held_out=[2006, 2003])
+    assert split.training_NY.tolist() == [[True, True, False, True, True, False]] * 2
+    assert split.as_json()["held_out_years"] == {"0": [2003, 2006], "1": [2003, 2006]}
+    for impossible in ([2007], range(2001, 2007)):
+        with pytest.raises(DataSetError, match="hold out some of these years, not all"):
+            split_years(np.arange(2001, 2007), sites=2, held_out=list(impossible))
+
+
+@given(st.integers(0, 2**31), st.integers(7, 700))
+def test_counties_are_divided_completely_and_without_overlap(seed: int, counties: int) -> None:
+    split = split_counties(seed, counties=counties)
+    assert sorted((*split.test, *split.validation, *split.training)) == list(range(counties))
+    assert split == split_counties(seed, counties=counties)
+
+
+def test_the_published_counties_are_210_100_and_320() -> None:
+    split = split_counties(1, counties=630)
+    assert (len(split.test), len(split.validation), len(split.training)) == (210, 100, 320)
+    with pytest.raises(DataSetError, match="2 counties are too few"):
+        split_counties(1, counties=2)

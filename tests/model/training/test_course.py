@@ -1,0 +1,43 @@
+"""A course: stages one by one equal a run of all, and each needs the one before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model.checkpoint import Checkpoint
+from model.data.sites import DataSet
+from model.recipe.toml import RecipeError
+from model.training.course import Course, CourseData
+from tests.helpers.recipes import RECIPE
+
+
+@pytest.mark.slow
+def test_stages_trained_one_by_one_end_with_the_weights_and_records_of_a_single_run(
+    data: DataSet, tmp_path: Path
+) -> None:
+    whole = Course(RECIPE, lambda: CourseData(data), tmp_path / "whole.safetensors").run()
+    single = Course(RECIPE, lambda: CourseData(data), tmp_path / "single.safetensors")
+    for step in RECIPE.steps:
+        single.run(step)
+    assert Checkpoint.load(single.output).sha256 == whole.sha256
+    record = Checkpoint.load(tmp_path / "whole.safetensors").record
+    assert record["origin"].startswith("synthetic")
+    assert [stage["step"] for stage in record["stages"]] == [1, 2, 4]
+    assert {"yield", "ra", "rh", "nee", "balance", "held_out_years"} <= set(record["scores"]["stage2"])
+    assert record["stages"][1]["start_sha256"] == Checkpoint.load(single.file(1)).sha256
+    assert not list(tmp_path.glob("*.progress"))
+    done = Course(RECIPE, lambda: CourseData(data), tmp_path / "whole.safetensors").run()  # trains nothing again
+    assert done.sha256 == whole.sha256
+    with pytest.raises(RecipeError, match="another recipe"):
+        Course(replace(RECIPE, batch_sites=1), lambda: CourseData(data), tmp_path / "whole.safetensors").run(1)
+
+
+def test_a_stage_without_the_one_before_it_is_refused(data: DataSet, tmp_path: Path) -> None:
+    course = Course(RECIPE, lambda: CourseData(data), tmp_path / "out.safetensors")
+    with pytest.raises(RecipeError, match="is absent, and stage 2 starts from it; train stage 1 first"):
+        course.run(2)
+    with pytest.raises(RecipeError, match="no stage 3; it has 1, 2, 4"):
+        course.run(3)
