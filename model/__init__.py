@@ -1,1 +1,1 @@
-"""KGML-ag-Carbon: network, checkpoint, losses and training. Knows nothing of grids, files or clusters."""
+"""KGML-ag-Carbon: network, checkpoint, losses, training and evaluation, independent of grids, archives and clusters."""

@@ -106,6 +106,7 @@ def expected_shapes() -> dict[str, tuple[int, ...]]:
 
 def _members(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], ...]:
     """Return the tensors of each member under their published names; a single network has no prefix."""
+    # Counted from the names, so that a missing or foreign member is found.
     count = len({name.split(".")[0] for name in tensors if name.startswith(MEMBER)})
     if not count:
         return (dict(tensors),)
@@ -182,6 +183,7 @@ class Checkpoint:
             If a tensor is missing, unknown or of another shape, or a scaler is invalid; the message names them.
         """
         _check_tensors(state_dict)
+        # Sorted: the order of a mapping must not decide the order in the file.
         tensors = {name: state_dict[name].detach().to("cpu", torch.float32).contiguous() for name in sorted(state_dict)}
         return cls(tensors, Scalers.parse(scalers), record=dict(record or {}))
 
@@ -223,6 +225,7 @@ class Checkpoint:
     @property
     def sha256(self) -> str:
         """Digest of everything that decides a prediction: tensors, scalers, residue days."""
+        # The record does not enter: two checkpoints with other notes and equal predictions are the same weights.
         digest = hashlib.sha256(json.dumps([self.scalers.as_json(), self.residue_days]).encode())
         for name in sorted(self.tensors):
             digest.update(name.encode())
@@ -315,6 +318,7 @@ class Checkpoint:
         for member in _members(tensors):
             _check_tensors(member)
         checkpoint = cls(dict(tensors), Scalers.parse(scalers), record, days)
+        # Found after the checks above, whose messages are more precise.
         if checkpoint.sha256 != sha256:
             raise CheckpointError(f"altered: digest {checkpoint.sha256[:12]}, recorded {sha256[:12]}")
         return checkpoint
@@ -331,6 +335,7 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
         If the file holds anything but tensors and plain values: loading it could run code.
     """
     try:
+        # `weights_only` builds tensors and plain values; anything else in the pickle raises.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None

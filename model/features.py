@@ -68,6 +68,7 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+# Positions in the order above, which is the network's and cannot be changed.
 CLIMATE = slice(0, 7)
 CROP_TYPE = FEATURE_NAMES.index("Crop_Type")
 GPP = FEATURE_NAMES.index("GPP")

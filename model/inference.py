@@ -133,6 +133,7 @@ class Predictor:
             fluxes_3TN[:, :, batch] = _mean([each.fluxes_BT3 for each in members]).permute(2, 1, 0).cpu().numpy()
             yield_N[batch] = _mean([each.yield_B for each in members]).cpu().numpy()
             end_SNH[:, batch] = torch.cat([each.state.pack() for each in members]).cpu().numpy()
+            # Each member's annual sums give the spread of the ensemble; daily values of members are not kept.
             if len(members) > 1:
                 members_M4N[:, :, batch] = np.stack([_annual(each) for each in members])
         ra_TN, rh_TN, nee_TN = fluxes_3TN
@@ -173,10 +174,12 @@ class Predictor:
         """Return the normalised features (B, T, F) of a batch."""
         gpp_TB = self._tensor(inputs.gpp_TN[:, batch])
         x_TBF = gpp_TB.new_empty((*gpp_TB.shape, len(FEATURES)))
+        # Climate series are repeated for the cells of one batch only.
         climate_7TB = self._tensor(inputs.climate_7TC[:, :, inputs.climate_of_N[batch]])
         x_TBF[..., CLIMATE] = climate_7TB.permute(1, 2, 0)
         x_TBF[..., CROP_TYPE] = self._tensor(inputs.crop_N[batch])
         x_TBF[..., GPP] = gpp_TB
         x_TBF[..., YEAR] = float(inputs.year)
         x_TBF[..., SOIL] = self._tensor(inputs.soil_9N[:, batch]).T
+        # Time is the outer axis while filling, as in the stored arrays; the network takes cells first.
         return ((x_TBF - self._mean_F) / self._std_F).transpose(0, 1)

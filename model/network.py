@@ -180,7 +180,7 @@ class KGMLNetwork(nn.Module):
         return self.densor_Ra(self.drop(ra_BTH)), end_LBH
 
     def residue(self, gpp_BT: Tensor, ra_BT: Tensor, yield_B: Tensor) -> Tensor:
-        """Annual residue (B,) [g C m-2 yr-1] = max(0, sum(GPP) + sum(Ra) - yield), from normalised values; Ra <= 0."""
+        """Return the annual residue (B,), max(0, GPP + Ra - yield) [g C m-2 yr-1], from normalised values; Ra <= 0."""
         days = gpp_BT.shape[1]
         gpp, ra, yield_ = self.scalers.gpp, self.scalers.ra, self.scalers.yield_
         gpp_B = gpp_BT.sum(1) * gpp.std + days * gpp.mean

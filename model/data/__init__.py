@@ -1,4 +1,4 @@
-"""Training data as arrays: simulated sites, counties, towers, the published file layout, and splits for judging.
+"""Training data as arrays: simulated sites, counties, towers, the published file layout, and splits.
 
 Public modules: counties, published_layout, records, run_years, sites, splits.
 May import: checkpoint, features, network, recipe, synthetic.

@@ -62,6 +62,7 @@ def simulate_counties(seed: int, *, draw: CountyDraw) -> CountySet:
     county_P = np.repeat(np.arange(draw.counties), draw.points)
     weather = local_weather(rng, county_weather=_county_weather(seed, draw=draw), county_P=county_P)
     management = draw_management(seed + 2, years=draw.years, sites=total)
+    # Drawn after the local weather from the same generator: the order of draws is part of the result.
     county_factor = np.exp(rng.normal(0, COUNTY_MANAGEMENT_SPREAD, draw.counties))
     management = replace(management, management_factor=management.management_factor * county_factor[county_P])
     field = Field(weather, draw_soils(seed + 1, sites=total), management)
@@ -83,6 +84,7 @@ def local_weather(rng: np.random.Generator, *, county_weather: Weather, county_P
         name: getattr(county_weather, name)[:, county_P]
         for name in ("radn", "tmax_air", "tdif_air", "hmax_air", "hdif_air", "wind", "precn")
     }
+    # Factors of mean 1, day by day: points differ in showers and not in climate, and dry days stay dry.
     shower = np.exp(LOCAL_RAIN_SPREAD * rng.standard_normal(repeated["precn"].shape) - LOCAL_RAIN_SPREAD**2 / 2)
     repeated["tmax_air"] = repeated["tmax_air"] + rng.normal(0, LOCAL_TEMPERATURE_SPREAD, len(county_P))
     return Weather(county_weather.dates, **repeated | {"precn": repeated["precn"] * shower})
@@ -103,6 +105,7 @@ def surveyed(
         origin=f"{SYNTHETIC}; county yields are means over points with a survey error of {SURVEY_CV:.0%}",
     )
     mean_CYK = county_means(points.yield_NY, counties=exact)
+    # Lognormal with mean 1: the survey has no bias.
     error = np.exp(rng.normal(-np.log1p(SURVEY_CV**2) / 2, np.sqrt(np.log1p(SURVEY_CV**2)), mean_CYK.shape))
     observed = np.where(mean_CYK > 0, mean_CYK * error, np.nan).astype(np.float32)
     return replace(exact, observed_CYK=observed)

@@ -89,6 +89,7 @@ class _Layout:
         gaps = [name for i, name in enumerate(DAILY_COLUMNS) if not np.isfinite(self.x[..., i]).all()]
         if gaps:
             raise DataSetError(f"X holds values of {', '.join(gaps)} that are not finite; remove sites with gaps")
+        # A file with positive respiration would train a network that respires the wrong way, without an error anywhere.
         for column in (RA, RH):
             mean, std = self.x_scaler[column]
             if self.x[..., column].mean(dtype=np.float64) * std + mean > 0:
@@ -113,6 +114,7 @@ class _Layout:
         soil = self.soil * self.soil_scaler[:, 1] + self.soil_scaler[:, 0]
         x_NYTF[..., SOIL] = soil[:, None, None, :]
         ra, rh = self.daily(RA), self.daily(RH)
+        # NEE is defined by the balance; the layout does not store it.
         fluxes = np.stack([ra, rh, -(x_NYTF[..., GPP] + ra + rh)], axis=-1)
         return SiteSequences(x_NYTF, fluxes, self.daily(GRAIN)[..., GRAIN_DAY], years, self.sites, origin)
 
@@ -145,6 +147,7 @@ def _names(raw: Any) -> tuple[str, ...]:
 
 
 def _crops(crop_NYT: Floats) -> Floats:
+    # Codes were normalised and come back with rounding errors.
     codes = np.rint(crop_NYT)
     faulty = ~np.isin(codes, CROPS) | (np.abs(crop_NYT - codes) > _CROP_TOLERANCE)
     if faulty.any():
@@ -246,6 +249,7 @@ def _tensors(sequences: SiteSequences) -> dict[str, torch.Tensor]:
     grain = np.broadcast_to(sequences.yield_NY[..., None], sequences.fluxes_NYT3.shape[:3])
     outputs = [sequences.fluxes_NYT3[..., 0], sequences.fluxes_NYT3[..., 1], grain]
     columns = [*np.moveaxis(sequences.x_NYTF[..., : GPP + 1], -1, 0), *outputs]
+    # A column that never varies has a standard deviation of 0; it is divided by 1.
     own = [(values.mean(dtype=np.float64), values.std(dtype=np.float64) or 1.0) for values in outputs]
     scalers = np.array([*PUBLISHED_FEATURE_SCALERS[: GPP + 1], *own])
     x = np.empty((len(sequences.years) * DAYS, len(sequences), len(DAILY_COLUMNS)), np.float32)

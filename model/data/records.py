@@ -62,6 +62,7 @@ class SiteSequences:
     origin: str
 
     def __post_init__(self) -> None:
+        # Checked here once, so that no later code has to expect gaps or years out of order.
         grid = (len(self.sites), len(self.years))
         _check_shape("x_NYTF", self.x_NYTF, (*grid, DAYS, len(FEATURE_NAMES)))
         _check_shape("fluxes_NYT3", self.fluxes_NYT3, (*grid, DAYS, 3))
@@ -83,6 +84,7 @@ class SiteSequences:
     @property
     def residue_NY(self) -> Floats:
         """(N, Y) carbon left in the field = max(0, sum GPP + sum Ra - yield) [g C m-2 yr-1], as the network has it."""
+        # Ra is negative: the sum is net primary production. Double precision, as 365 rounding errors add up.
         season = (self.x_NYTF[..., GPP] + self.fluxes_NYT3[..., 0]).sum(-1, dtype=np.float64)
         residue: Floats = np.maximum(season - self.yield_NY, 0.0).astype(np.float32)
         return residue
@@ -99,6 +101,7 @@ class SiteSequences:
 
     def at(self, index: NDArray[np.integer] | Booleans | Sequence[int] | slice) -> SiteSequences:
         """Return the sequences of some sites, in the order of the index."""
+        # As an array of objects, names take every kind of index that arrays take.
         sites = tuple(str(name) for name in np.array(self.sites, dtype=object)[index])
         return replace(
             self,
@@ -169,6 +172,7 @@ class CountySet:
     def at(self, counties: NDArray[np.integer] | Sequence[int]) -> CountySet:
         """Return some counties, in the order given, with their points."""
         index = np.asarray(counties, dtype=np.int64)
+        # Points are regrouped, and renumbered by their county's new position.
         chosen = [np.flatnonzero(self.county_P == county) for county in index]
         points = np.concatenate(chosen) if chosen else np.empty(0, np.int64)
         return CountySet(

@@ -128,6 +128,7 @@ def divide(sequences: SiteSequences, *, split: SiteSplit) -> DataSet:
         )
     scalers, unseen = output_scalers(sequences), int(unseen_N.sum())
     normalised = normalise(sequences, scalers=scalers)
+    # All unseen sites, and the first training sites, as many as there are unseen ones.
     chosen_N = unseen_N | ((~unseen_N).cumsum(0) <= unseen) if unseen else ~unseen_N
     return DataSet(
         training=normalised.at(~unseen_N),
@@ -149,6 +150,7 @@ def simulate_sites(seed: int, *, sites: int, years: NDArray[np.int64]) -> SiteSe
     soils = draw_soils(seed + 1, sites=sites)
     management = draw_management(seed + 2, years=years, sites=sites)
     simulation = simulate(weather, soils=soils, management=management)
+    # Names are numbers: these sites stand for no county.
     field = Field(weather, soils, management)
     return simulated(simulation, field=field, sites=tuple(f"{site:05d}" for site in range(sites)))
 

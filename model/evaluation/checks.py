@@ -57,6 +57,7 @@ def response_verdicts(curves: Sequence[ResponseCurve]) -> Iterator[Verdict]:
 
 def _never_falls(curve: ResponseCurve, output: str) -> Verdict:
     values = getattr(curve, output)
+    # The step with the largest fall is named in the finding.
     steps = list(zip(pairwise(curve.levels), pairwise(values), strict=True))
     (low, high), (before, after) = min(steps, key=lambda step: step[1][1] - step[1][0])
     name, falls = NAMES[output], sum(later < earlier for _, (earlier, later) in steps)

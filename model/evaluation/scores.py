@@ -71,6 +71,7 @@ def score(predicted: Reals, observed: Reals) -> Score:
     >>> score(np.array([1.0, 2.0, 4.0, 9.0]), np.array([1.0, 3.0, 5.0, np.nan]))
     Score(r2=0.75, rmse=0.816496580927726, bias=-0.6666666666666666, count=3)
     """
+    # The published definition: population variance, so that the mean of the observations scores 0.
     pairs = np.isfinite(predicted) & np.isfinite(observed)
     if not pairs.any():
         return Score(None, np.nan, np.nan, 0)
@@ -166,6 +167,7 @@ def annual_pair(predicted: Carbon, observed: Carbon, *, output: str) -> tuple[Re
         nee, yields = (annual_pair(predicted, observed, output=name) for name in ("nee", "yield"))
         return -nee[0] - yields[0], -nee[1] - yields[1]
     values, truth = predicted.daily(output), observed.daily(output)
+    # Predictions are summed over the same days as observations, or a gap would count as an error.
     seen = np.isfinite(truth)
     enough_NY = seen.mean(-1) >= ANNUAL_COVERAGE
     sums = (np.where(seen, each, 0.0).sum(-1, dtype=np.float64) for each in (values, truth))
@@ -221,6 +223,7 @@ class Groups:
 def season_of_day() -> dict[str, Booleans]:
     """Return the days (365,) of each meteorological season."""
     days = np.arange(1, 366)
+    # Days 1 to 365; December, after the last of the ends, joins the winter of January and February.
     starts = [0, *SEASON_ENDS.values()]
     seasons = {
         name: (days > start) & (days <= end) for (name, end), start in zip(SEASON_ENDS.items(), starts, strict=False)
@@ -279,6 +282,7 @@ class Balance:
 
 def balance(carbon: Carbon) -> Balance:
     """Return the mass-balance residual of predictions."""
+    # Reporting signs: GPP and respiration positive, NEE upward.
     residual_NYT = carbon.gpp_NYT.astype(np.float64) - carbon.reco_NYT + carbon.nee_NYT
     annual_NY, daily = residual_NYT.sum(-1), float(np.abs(residual_NYT).mean())
     share = daily / float(carbon.gpp_NYT.mean(dtype=np.float64))
@@ -311,6 +315,7 @@ class YieldBounds:
 def yield_bounds(carbon: Carbon, *, observed: Carbon | None = None) -> YieldBounds:
     """Return the counts of plausible predicted yields, and of failed crops if yields were observed."""
     gpp_NY = carbon.gpp_NYT.sum(-1, dtype=np.float64)
+    # A yield that is both (GPP of 0 and yield of 0) counts once, as too low.
     low_NY, high_NY = carbon.yield_NY <= 0, carbon.yield_NY >= YIELD_SHARE * gpp_NY
     outside_NY = low_NY | high_NY
     # A failed crop may yield nothing in truth too: such site-years are counted apart, for the reader to judge.

@@ -135,6 +135,7 @@ def fit(network: nn.Module, *, data: FitData, loss: Loss, recipe: FitRecipe, see
         write_out(module)  # type: ignore[arg-type]  # faster gradients of all GRUs, at any depth
     optimizer = Adam(network.parameters(), recipe.learning_rate)
     schedule = StepLR(optimizer, recipe.decay_epochs, recipe.decay)
+    # If no epoch improves on infinity (a loss of NaN), the first weights stay.
     best, lowest, best_epoch = copy.deepcopy(network.state_dict()), math.inf, 0
     training: list[float] = []
     validation: list[float] = []
@@ -144,6 +145,7 @@ def fit(network: nn.Module, *, data: FitData, loss: Loss, recipe: FitRecipe, see
         validation.append(_validate(network, data=data, loss=loss))
         if validation[-1] < lowest:
             best, lowest, best_epoch = copy.deepcopy(network.state_dict()), validation[-1], epoch
+        # Best epochs count from 1; before the first, 0 counts as the best.
         if epoch - best_epoch >= recipe.patience:
             break
     network.load_state_dict(best)
@@ -155,6 +157,7 @@ def _train(network: nn.Module, *, data: FitData, loss: Loss, optimizer: Adam, ba
     network.train()
     data = data.seeing(data.training_NY)
     sites = torch.nonzero(data.training_NY.any(1))[:, 0]
+    # Sites without a training year are never run.
     sites = sites[torch.randperm(len(sites))]
     losses = []
     for batch in torch.tensor_split(sites, max(len(sites) // batch_sites, 1)):
@@ -193,6 +196,7 @@ def _sample(data: FitData, result: YearResult, *, sites: Tensor, year: int) -> F
 
 def train_baselines(data: FitData, *, recipe: FitRecipe, seed: int) -> PureML:
     """Return both pure-ML networks, each trained by itself from random weights, with the recipe's epochs doubled."""
+    # Both draw their weights here, before either is trained.
     torch.manual_seed(seed)
     pure = PureML()
     parts: tuple[tuple[YieldBaseline | FluxBaseline, Loss], ...] = (
@@ -228,6 +232,7 @@ def tower_baseline(
     recipe, seed
         Arguments of `fit`; the epochs are doubled, as for all networks that are not pre-trained.
     """
+    # Scalers of the observations come from the training years alone: nothing of other years may leak into them.
     masks = {name: np.isin(tower.years, chosen)[None] for name, chosen in vars(years).items()}
     observed_YT2 = np.where(tower.mask_YT[..., None], np.stack([tower.reco_YT, tower.nee_YT], -1), np.nan)
     known_X2 = observed_YT2[masks["training"][0]].reshape(-1, 2)

@@ -119,6 +119,7 @@ def cells(experiment: Experiment, recipe: ExperimentRecipe) -> tuple[Cell, ...]:
             Cell(variant, size, repeat)
             for size, repeat, variant in product(recipe.sample_sizes, range(recipe.repeats), (KGML, PURE_ML))
         )
+    # 2^4 factorial of the four parts, at a small and a large sample.
     if experiment == "ablation":
         variants = [Variant(*flags) for flags in product((False, True), repeat=4)]
         return tuple(Cell(variant, size) for size, variant in product(recipe.ablation_sizes, variants))
@@ -164,6 +165,7 @@ def simulated_loss(scalers: Scalers, *, knowledge: bool) -> Callable[[FitSample]
 
 
 def _knowledge(sample: FitSample, scalers: Scalers) -> Tensor:
+    # Also of networks that cannot see GPP: the true GPP is the one that must balance.
     gpp_BT = physical_gpp(sample.x_BTF, scalers=scalers)
     fluxes = physical_fluxes(sample.fluxes_BTO, scalers=scalers)
     closed = mass_balance(gpp_BT, fluxes_BT3=fluxes, mask_BT=torch.ones_like(gpp_BT))
@@ -187,6 +189,7 @@ class ExperimentData:
         self.recipe, self.folder = recipe, folder
         self.years = np.arange(recipe.first_year, recipe.last_year + 1)
         sites = recipe.pool_sites + recipe.validation_sites + recipe.test_sites
+        # Other sites than those of pre-training: another seed draws other weather, soils and management.
         other = simulate_sites(recipe.seed + 1, sites=sites, years=self.years)
         self.truth = perturbed(other, world=recipe.world)
         self.seen = observed(self.truth, world=recipe.world, seed=recipe.seed + 2)
@@ -225,6 +228,7 @@ class ExperimentData:
         pool_NY = self._sites(slice(0, self.recipe.pool_sites))
         extreme_NY = extreme_years(self.truth, deviations=self.recipe.outlier) & pool_NY
         others = np.argwhere(pool_NY & ~extreme_NY)
+        # As many ordinary years as extreme ones are held out, so that both are tested on equal numbers.
         drawn = np.random.default_rng(self.recipe.seed).permutation(others)[: int(extreme_NY.sum())]
         ordinary_NY = self._none()
         ordinary_NY[drawn[:, 0], drawn[:, 1]] = True
@@ -242,6 +246,7 @@ class ExperimentData:
             validation_NY=self._sites(slice(recipe.pool_sites, recipe.pool_sites + recipe.validation_sites)),
         )
         network = self.pretrained(cell.variant) if cell.variant.pretrained else self.untrained(cell.variant)
+        # As in the paper, networks without pre-training get twice the epochs.
         length = recipe.training if cell.variant.pretrained else recipe.training.doubled
         loss = seen_loss(self.scalers, knowledge=cell.variant.knowledge)
         fit(network, data=data, loss=loss, recipe=length, seed=recipe.seed + cell.repeat)

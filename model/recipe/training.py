@@ -306,6 +306,7 @@ class Recipe:
 
 def _changed(value: Any) -> Any:
     """Return the values of a record that differ from their defaults, as JSON values."""
+    # Sections with a default factory are always named, changed or not, as in the digests of earlier versions.
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: _changed(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != f.default}
     return [_changed(item) for item in value] if isinstance(value, tuple) else value

@@ -121,6 +121,7 @@ SOYBEAN_SPECIES = Species(
 
 def species_of(crop: Integers) -> Species:
     """Return the physiology of the crops of S sites from their codes (S,)."""
+    # Each parameter becomes an array over sites, so that both crops are run in the same operations.
     pairs = ((getattr(CORN_SPECIES, f.name), getattr(SOYBEAN_SPECIES, f.name)) for f in fields(Species))
     return Species(*(np.where(crop == CORN, corn, soybean) for corn, soybean in pairs))
 
@@ -217,6 +218,7 @@ def root_depth(plant: Plant, *, season: Season) -> Array:
 def light_interception(plant: Plant, *, season: Season) -> Array:
     """Return the share of light that the living canopy absorbs (Beer's law), 0 before emergence and after death."""
     emerged = plant.alive & (plant.thermal_time >= season.species.emergence)
+    # Leaves from the seed give an emerging crop its first light.
     leaf_area = np.maximum(plant.leaf * season.species.specific_leaf_area, EMERGED_LEAF_AREA)
     closed = 1 - np.exp(-season.species.extinction * leaf_area)
     return np.where(emerged, closed, 0.0)
@@ -233,6 +235,7 @@ def photosynthesis(plant: Plant, *, season: Season, day: CropForcing) -> Array:
     warmth = np.clip((day.tmean - COLDEST) / (species.optimum_temperature - COLDEST), 0, 1)
     heat = np.clip(1 - (day.tmean - species.heat_temperature) / HEAT_RANGE, 0, 1)
     dry_air = np.clip(1 - species.deficit_sensitivity * (day.deficit - 1.0), 0.3, 1)
+    # A saturating function of stomatal opening, scaled to 1 without drought.
     moist_soil = day.water_limit * (1 + HALF_CONDUCTANCE) / (day.water_limit + HALF_CONDUCTANCE)
     efficiency = species.light_use_efficiency * season.efficiency * warmth * heat * dry_air * moist_soil
     return efficiency * day.par * light_interception(plant, season=season)
@@ -274,6 +277,7 @@ class _Shares(NamedTuple):
 
 def _partition(plant: Plant, *, stage: Array, species: Species) -> _Shares:
     """Return the leaf and root shares of vegetative growth, falling with age; a full canopy grows no more leaves."""
+    # Leaf growth fades over the last 1.5 units of leaf area.
     openness = np.clip((species.largest_leaf_area - plant.leaf * species.specific_leaf_area) / 1.5, 0, 1)
     root = 0.40 * np.clip(1 - stage, 0.05, 1)
     return _Shares((1 - root) * 0.80 * np.clip(1 - stage / 1.2, 0, 1) * openness, root)

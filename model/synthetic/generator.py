@@ -107,41 +107,41 @@ class _Normals:
         return -90.0 - self.longitude
 
     def season(self, peak: float) -> Array:
-        """Cosine of the year, (T, 1): 1 on the peak's day of year."""
+        """Return the cosine of the year, (T, 1): 1 on the peak's day of year."""
         season: Array = np.cos(2 * np.pi * (self.day_of_year[:, None] - peak) / 365.25)
         return season
 
     def daily_precipitation(self) -> Array:
-        """Mean precipitation, mm d-1: drier to the west and north, with the summer's share rising to the west."""
+        """Return mean precipitation, mm d-1: drier to the west and north, the summer's share rising to the west."""
         annual = np.clip(1000 - 28 * self.west - 20 * self.north, 350, 1250)
         return annual / 365.25 * (1 + np.clip(0.32 + 0.03 * self.west, 0.1, 0.75) * self.season(168))
 
     def wet_probability(self) -> Array:
-        """Share of wet days."""
+        """Return the share of wet days."""
         return np.clip(0.30 - 0.007 * self.west, 0.15, 0.40) * (1 + 0.2 * self.season(150))
 
     def tmax(self) -> Array:
-        """Highest air temperature of a dry day, degC."""
+        """Return the highest air temperature of a dry day, degC."""
         return 16.8 - 0.95 * self.north + 0.05 * self.west + (14.6 + 0.35 * self.north) * self.season(202)
 
     def tmax_spread(self) -> Array:
-        """Standard deviation of the highest air temperature, degC."""
+        """Return the standard deviation of the highest air temperature, degC."""
         return 5.3 + 1.5 * self.season(20)
 
     def temperature_range(self) -> Array:
-        """Daily range of air temperature on a dry day, degC."""
+        """Return the daily range of air temperature on a dry day, degC."""
         return np.maximum(11.0 + 0.25 * self.west, 8.0) + 0.4 * self.season(200)
 
     def humidity_offset(self) -> Array:
-        """Highest dew point of the day minus the lowest temperature of the night, degC."""
+        """Return the highest dew point of the day minus the lowest temperature of the night, degC."""
         return 3.6 - 0.25 * self.west + 1.6 * self.season(10)
 
     def wind_run(self) -> Array:
-        """Wind run, km d-1: strongest in March, weakest in August, stronger on the plains."""
+        """Return wind run, km d-1: strongest in March, weakest in August, stronger on the plains."""
         return (360 + 5 * self.west) * (1 + 0.22 * self.season(70))
 
     def extraterrestrial_radiation(self) -> Array:
-        """Solar radiation above the atmosphere, MJ m-2 d-1 (FAO-56, equations 21 to 25)."""
+        """Return solar radiation above the atmosphere, MJ m-2 d-1 (FAO-56, equations 21 to 25)."""
         phase = 2 * np.pi * self.day_of_year[:, None] / 365
         distance, declination = 1 + 0.033 * np.cos(phase), 0.409 * np.sin(phase - 1.39)
         phi = np.radians(self.latitude)
@@ -159,6 +159,7 @@ def _draw(rng: np.random.Generator, *, normals: _Normals, dates: Dates) -> Weath
     z = _residuals(rng, shape=shape)
     tmax = normals.tmax() - 1.2 * wet * summer - WETNESS_TO_COOLING * anomaly + normals.tmax_spread() * z["temperature"]
     tdif = np.clip(normals.temperature_range() * np.where(wet, 0.8, 1.0) * _lognormal(z["range"], 0.36), 0.5, 29.0)
+    # The dew point follows the night's lowest temperature; air cannot hold more vapour than at its highest temperature.
     dew_point = tmax - tdif + normals.humidity_offset() + 1.2 * wet * summer + 2.8 * z["humidity"]
     hmax = saturation_pressure(np.minimum(dew_point, np.minimum(tmax, HIGHEST_DEW_POINT)))
     relative_range = (0.31 + 0.06 * normals.season(15)) * _lognormal(rng.standard_normal(shape), 0.38)
@@ -179,6 +180,7 @@ def _growing_season_anomaly(rng: np.random.Generator, *, dates: Dates, sites: in
     """Return the standardised anomaly of each day's year, (T, S): positive if wet and cool, constant within a year."""
     year: Integers = (dates.astype("datetime64[Y]") - dates[0].astype("datetime64[Y]")).astype(np.int64)
     years = int(year[-1]) + 1
+    # Droughts are common to all sites: they replace the regional part of the anomaly.
     common = np.where(rng.random((years, 1)) < DROUGHT_PROBABILITY, DROUGHT_ANOMALY, rng.standard_normal((years, 1)))
     own = rng.standard_normal((years, sites))
     # Weights are roots of variance shares, so that the sum keeps the variance of a standardised anomaly.

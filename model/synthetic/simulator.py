@@ -192,6 +192,7 @@ def annual_sum(daily: Array, *, dates: Dates) -> Array:
     >>> annual_sum(np.ones((731, 2)), dates=dates).tolist()
     [[365.0, 365.0], [366.0, 366.0]]
     """
+    # The first day of each year; `prepend` makes the first day of all a start.
     starts = np.flatnonzero(np.diff(dates.astype("datetime64[Y]").astype(np.int64), prepend=-1))
     return np.add.reduceat(daily, starts, axis=0)
 
@@ -232,6 +233,7 @@ class _Model:
         # The crop of a day is limited by the water of the day before: photosynthesis comes before the soil's balance.
         forcing = CropForcing(day.tmean, day.tmin, PAR_SHARE * day.radn, day.deficit, limit)
         simulated = photosynthesis(plant, season=season, day=forcing)
+        # Given production replaces the simulated one; growth, respiration and litter follow from it.
         gpp = np.where(np.isnan(day.gpp), simulated, day.gpp)
         growth = grow(plant, season=season, day=forcing, gpp=gpp)
         taken = harvest(growth.plant, where=day.harvested)
@@ -240,6 +242,7 @@ class _Model:
         heat_day = HeatForcing(day.tmean, day.radn, cover)
         temperature = advance_temperature(before.temperature, water=water, soils=self.soils, day=heat_day)
         factor = abiotic_factor(water, temperature=temperature, soils=self.soils)
+        # Litter of ageing and litter of harvest are one.
         litter = Litter(*map(np.add, growth.litter, taken.litter))
         pools = add_litter(before.pools, litter=litter, metabolic_share=season.species.metabolic_share)
         disturbance = disturb(before.disturbance, depth=day.tillage)

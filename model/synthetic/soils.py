@@ -81,7 +81,7 @@ class Soils:
         return self.organic_carbon * self.bulk_density * DEPTH_M * 1000
 
     def features(self) -> Array:
-        """The nine soil features in the network's order, (9, S)."""
+        """Return the nine soil features in the network's order, (9, S)."""
         return np.stack([getattr(self, field.name) for field in fields(self)])
 
 

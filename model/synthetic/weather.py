@@ -92,6 +92,7 @@ class Weather:
     @property
     def vapour_pressure_deficit(self) -> Array:
         """(T, S) mean vapour pressure deficit, kPa, never negative (FAO-56, equations 12 and 17)."""
+        # The mean of both extremes, not the value at the mean temperature: the curve is convex (FAO-56).
         saturation = (saturation_pressure(self.tmax_air) + saturation_pressure(self.tmax_air - self.tdif_air)) / 2
         return np.maximum(saturation - (self.hmax_air - self.hdif_air / 2), 0.0)
 
@@ -106,6 +107,7 @@ def calendar_days(years: Integers | Sequence[int]) -> Dates:
     >>> calendar_days([2003, 2004]).size
     731
     """
+    # NumPy counts years from 1970.
     first, last = np.array([years[0], years[-1] + 1], dtype=np.int64) - 1970
     return np.arange(first.astype("datetime64[Y]"), last.astype("datetime64[Y]"), dtype="datetime64[D]")
 

@@ -54,6 +54,7 @@ class CountyYear(NamedTuple):
         weight_BK = self.mask_BK.to(self.yield_B)
         total_CK = self.yield_B.new_zeros(shape).index_add(0, self.county_B, self.yield_B[:, None] * weight_BK)
         count_CK = self.yield_B.new_zeros(shape).index_add(0, self.county_B, weight_BK)
+        # The clamp keeps the gradient of the unused branch finite.
         return torch.where(count_CK > 0, total_CK / count_CK.clamp(min=1), torch.nan)
 
 
@@ -79,6 +80,7 @@ class CountyStage:
     ) -> None:
         self.scalers, self.checks, self.recipe, self.stage = scalers, checks, recipe, stage
         self.device = checks.x_NYTF.device
+        # Test counties are not held here: stage 3 never sees them.
         self.training = _Normalised(data.counties.at(data.split.training), scalers)
         self.held_out = _Normalised(data.counties.at(data.split.validation), scalers)
 
@@ -86,6 +88,7 @@ class CountyStage:
         """Train one epoch: per batch of counties the response checks (from the second epoch on), then its years."""
         skill, losses, pace = _running(), [], self.stage.pace_of(epoch)
         for counties in batches(self.training.counties, size=self.recipe.batch_counties):
+            # As in the other stages, the first epoch is free of response checks.
             if epoch > 0 and self.stage.response_weight:
                 learn(self.response_loss(network))
             points = self._draw(counties)
@@ -113,6 +116,7 @@ class CountyStage:
         """Return points of the counties, up to the recipe's number of each, drawn anew in each epoch."""
         parts = []
         for county in counties:
+            # PyTorch's generator, whose state is in the progress file: a resumed epoch draws the same points.
             points = (self.training.county_P == county).nonzero()[:, 0]
             parts.append(points[torch.randperm(len(points))[: self.recipe.training_points]])
         return torch.cat(parts)

@@ -9,6 +9,8 @@ Files of stage N of FILE.safetensors, in the order in which they are written:
 
 Each is written under another name and renamed, so that a process killed at any moment leaves the old file or the new
 one. A key over recipe, data and first weights is stored with each stage: files of another run are refused, not used.
+
+Shape legend: N sites, Y years, T 365 days, F features.
 """
 
 from __future__ import annotations
@@ -69,6 +71,7 @@ class CourseData:
 
     def digests(self, step: int) -> dict[str, str]:
         """Return the digest of each data set that a stage is trained on or scored with, by its name."""
+        # The synthetic sites belong to every stage: response checks and scores are computed on them.
         others = {COUNTIES: self.counties.counties.digest} if step == 3 and self.counties else {}
         if step == 5:
             others = {data.tower.site: data.tower.digest for data in self.towers}
@@ -137,6 +140,7 @@ class Course:
         return checkpoint
 
     def _stage(self, step: int) -> Checkpoint:
+        # The order matters for reproducibility: the network draws its weights before the trainer sets the stage's seed.
         start = self._start(step)
         key = self._key(step, start)
         path = self.file(step)
@@ -144,6 +148,7 @@ class Course:
             done = _finished(path, step=step, key=key)
             self.file(step, ".progress").unlink(missing_ok=True)  # left by a run that was killed after it had saved
             return done
+        # Later stages start from a checkpoint whose scalers may differ from those of the data at hand.
         network, data = self._network(start), self.data.restated(start.scalers) if start else self.data
         log.info("stage %d: %s", step, STAGES[step].name)
         file = ProgressFile(self.file(step, ".progress"), key, seed=self.recipe.seed * 10 + step)
@@ -194,6 +199,7 @@ class Course:
 
     def _checks(self, step: int, sites: DataSet) -> ResponseChecks:
         checks, stage = self.recipe.checks, STAGES[step]
+        # Checks run on training sites; they need inputs alone, no targets.
         x_NYTF = sites.training.x_NYTF[: checks.sites, : checks.years].to(self.device)
         stride = COARSE if step == 5 else 1
         inputs = tuple(range(len(FEATURES))) if step == 5 else (*stage.rising_respiration, *stage.rising_yield)
@@ -232,6 +238,7 @@ class Course:
             "stages": [*before.get("stages", []), record.as_json()],
             "scores": scores,
         }
+        # Scalers belong to the weights: a stage that starts from a checkpoint keeps that checkpoint's scalers.
         weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
         scalers = start.scalers if start else self.data.sites.scalers
         return Checkpoint.from_published(weights, scalers.as_json(), record=content)
@@ -273,6 +280,7 @@ def restated(data: DataSet, scalers: Scalers) -> DataSet:
 
 
 def _restated(values: Tensor, own: Scaler, other: Scaler) -> Tensor:
+    # Equal scalers leave the values untouched, bit for bit.
     return values if own == other else (values * own.std + own.mean - other.mean) / other.std
 
 

@@ -78,8 +78,10 @@ class Pretraining:
     def __init__(self, data: DataSet, *, checks: ResponseChecks, stage: StageRecipe, batch_sites: int) -> None:
         self.checks, self.stage, self.batch_sites, self.scalers = checks, stage, batch_sites, data.scalers
         self.training, self.mask_NY, self.device = data.training, data.training_mask_NY, checks.x_NYTF.device
+        # Sites that are held out entirely must not influence the choice of the best epoch.
         chosen_N = ~data.unseen_N
         self.held_out, self.held_out_NY = data.validation.at(chosen_N), data.validation_mask_NY[chosen_N]
+        # Without weight, the checks are not even run: they cost several passes over all years.
         self.grids = checks.grids if stage.response_weight else ()
         self.outputs = ("yield", "ra") if stage.step == 1 else ("ra", "rh", "nee")
 
@@ -88,9 +90,12 @@ class Pretraining:
         forward: Forward = network.yield_and_ra if self.stage.step == 1 else network
         skill, losses = {name: RunningR2() for name in self.outputs}, []
         for sites in batches(len(self.training), size=self.batch_sites):
+            # As published, the response checks are steps of their own, before the years of the batch.
             if epoch > 0:
                 for i in range(len(self.grids)):
                     learn(self.response_loss(network, i))
+            # As published, each year of a batch is a step of the optimiser: the state from which a year starts is that
+            # of the weights before the step, and gradients stop there (backpropagation truncated to a year).
             for sample in self._samples(forward, sites):
                 losses.append(learn(self._loss(sample, pace=self.stage.pace_of(epoch))))
                 _count(sample, skill)

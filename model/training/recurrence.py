@@ -31,6 +31,8 @@ class _Recurrence(torch.autograd.Function):
         gates, recurrent = torch.empty_like(input_TB3H), input_TB3H.new_empty(days, batch, hidden)
         share_B3H, weight_H3H = input_TB3H.new_empty(batch, width), weight_3HH.t().contiguous()
         share_BH = share_B3H[:, 2 * hidden :]
+        # h[t+1] = (1 - z) n + z h[t], with gates r and z, and n = tanh(W x + b + r (W' h + b')). All results go into
+        # memory that was allocated once.
         for t in range(days):
             torch.addmm(bias_3H, states[t], weight_H3H, out=share_B3H)
             gate = gates[t]
@@ -53,6 +55,7 @@ class _Recurrence(torch.autograd.Function):
         reset, update, new = gates.split(hidden, -1)
         before = states[:-1]
         # Each gate's gradient before its activation is that of the hidden state times one of these.
+        # Derivatives of r, z (sigmoids) and n (tanh) for all days at once; only d_BH below depends on later days.
         to_new = (1 - update) * (1 - new**2)
         to_update = (before - new) * update * (1 - update)
         to_reset = to_new * recurrent * reset * (1 - reset)
@@ -63,6 +66,7 @@ class _Recurrence(torch.autograd.Function):
             d_BH = torch.add(carried_BH, gradient_TBH[t], out=total[t])
             torch.mul(d_BH[:, None], factor[t], out=share[t])
             carried_BH = torch.addmm(d_BH * update[t], share[t].view(batch, -1), weight_3HH)
+        # The candidate's gradient enters the recurrent weights times r, and the input weights without it.
         share_TB3H = share.flatten(2)
         inputs = torch.cat([share_TB3H[..., : 2 * hidden], total * to_new], -1)
         weight = share_TB3H.flatten(0, 1).t() @ before.flatten(0, 1)
@@ -81,6 +85,7 @@ class WrittenOutGRU(nn.GRU):
             share_TB3H = functional.linear(sequence, weight_ih, bias_ih)
             sequence = _Recurrence.apply(share_TB3H, start_LBH[layer], weight_hh, bias_hh)  # type: ignore[no-untyped-call]
             ends.append(sequence[-1])
+            # Between layers, as PyTorch does; PyTorch draws other masks, so that only runs without dropout agree.
             if layer + 1 < self.num_layers:
                 sequence = functional.dropout(sequence, self.dropout, self.training)
         return sequence.transpose(0, 1), torch.stack(ends)

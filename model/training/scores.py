@@ -36,6 +36,7 @@ class RunningR2:
 
     def add(self, prediction: Tensor, *, target: Tensor, mask: Tensor) -> None:
         """Add the pairs whose mask is true."""
+        # Double precision: the variance below is a difference of two large sums.
         kept = mask.bool().expand(prediction.shape)
         predicted, observed = prediction.detach()[kept].double(), target[kept].double()
         error = ((predicted - observed) ** 2).sum()
@@ -69,10 +70,12 @@ def held_out_scores(prediction: Prediction, *, target: Sequences, mask_NY: Tenso
     scaler = scalers.outputs["yield"]
     yields = [y_NY[mask_NY] * scaler.std + scaler.mean for y_NY in (prediction.yield_NY, target.yield_NY)]
     table = {"yield": score(yields[0], target=yields[1])}
+    # From the network's signs to reporting signs.
     for i, (name, sign) in enumerate({"ra": -1, "rh": -1, "nee": 1}.items()):
         pair = sign * predicted[..., i], sign * observed[..., i]
         table[f"{name}_daily"] = score(pair[0], target=pair[1])
         table[f"{name}_annual"] = score(pair[0].sum(1), target=pair[1].sum(1))
+    # Change of soil carbon, -NEE - yield: net uptake less the harvest.
     change = [-fluxes[..., 2].sum(1) - y for fluxes, y in zip((predicted, observed), yields, strict=True)]
     table["dsoc_annual"] = score(change[0], target=change[1])
     return {

@@ -74,6 +74,7 @@ class StageRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON values; NaN becomes None."""
+        # JSON has no NaN: strict readers refuse it.
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
         return values
 
@@ -120,6 +121,7 @@ def site_year_balance(gpp_NT: Tensor, *, fluxes_NT3: Tensor) -> Balance:
 
 def git_revision() -> str:
     """Return the revision of the source tree, or "unknown" outside a checkout."""
+    # Of the tree that this module lies in, wherever the process was started.
     command = ["git", "rev-parse", "--short=12", "HEAD"]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

@@ -53,6 +53,7 @@ class Stage:
     def freeze(self, network: KGMLNetwork) -> None:
         """Leave only this stage's modules trainable."""
         for name, parameter in network.named_parameters():
+            # By the name of the module, as published: all its tensors or none.
             parameter.requires_grad_(name.split(".")[0] in self.trainable)
 
     def parameter_groups(self, network: KGMLNetwork, *, recipe: StageRecipe) -> list[dict[str, Any]]:
@@ -83,6 +84,7 @@ STAGES: Mapping[int, Stage] = {
 
 def set_dropout(network: KGMLNetwork, share: float) -> None:
     """Set the share of units that every layer of the network drops in training."""
+    # GRUs of one layer have no dropout between layers.
     network.drop.p = share
     network.gru_basic.dropout = share
     network.gru_Rh.dropout = share

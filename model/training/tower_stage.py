@@ -97,6 +97,8 @@ class TowerStage:
         stage: StageRecipe,
     ) -> None:
         self.towers, self.scalers, self.checks, self.stage = tuple(towers), scalers, checks, stage
+        # Fixed before the first step. A resumed run builds its task from the same checkpoint of stage 4, so that the
+        # references are the same.
         with torch.no_grad():
             network.eval()
             self.references_J2 = [self._curve(network, i) for i in range(len(checks.grids))]
@@ -108,6 +110,7 @@ class TowerStage:
             run = self._run(network, data.tower.observing(data.training))
             losses.append(self._loss(run))
             _count(run, skill)
+        # One step per epoch over all towers, as in the published code (the paper: one site per step).
         loss = learn(torch.stack(losses).mean())
         if epoch > 0 and self.stage.response_weight:
             for i in range(len(self.checks.grids)):
@@ -128,6 +131,8 @@ class TowerStage:
         """Return the loss of responses of Ra and Rh to an input that differ from those before the stage (L9)."""
         feature = self.checks.grids[check].feature
         curve_J2, reference_J2 = self._curve(network, check), self.references_J2[check]
+        # Correlations leave level and slope of a response free to follow the towers; R2, for the response of Rh to soil
+        # carbon, does not.
         threshold = SOIL_CORRELATION if feature >= SOIL.start else CORRELATION
         ra = correlation_shortfall(curve_J2[:, 0], reference_J=reference_J2[:, 0], threshold=threshold)
         if feature == SOIL_CARBON:
@@ -159,6 +164,7 @@ class TowerStage:
     def _run(self, network: KGMLNetwork, tower: TowerSet) -> TowerRun:
         device = self.checks.x_NYTF.device
         x_YTF = normalised_inputs(tower.x_YTF, scalers=self.scalers).to(device)
+        # A tower is a batch of one site; all its years are run, observed or not, so that the state is carried.
         fluxes_YT3 = torch.cat([result.fluxes_BT3 for result in run_years(network, x_YTF[None])])
         observed = [torch.from_numpy(values).to(device) for values in (tower.reco_YT, tower.nee_YT, tower.mask_YT)]
         return TowerRun(

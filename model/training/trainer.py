@@ -67,7 +67,7 @@ class Task(Protocol):
         """Train one epoch, counted from 0; the network is in training mode."""
 
     def validate(self, network: KGMLNetwork) -> Outcome:
-        """Score the network on held-out data; it is in evaluation mode and no gradient is kept."""
+        """Return the score on held-out data; the network is in evaluation mode and no gradient is kept."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ class Trainer:
         stage = STAGES[recipe.step]
         stage.freeze(network)
         set_dropout(network, recipe.dropout)
+        # No weight decay and no clipping of gradients, as published.
         self.optimizer = Adam(stage.parameter_groups(network, recipe=recipe))
         self.schedule = StepLR(self.optimizer, recipe.decay_epochs, recipe.decay)
         self.progress = Progress()
@@ -162,6 +163,7 @@ class Trainer:
 
     def _ended(self) -> bool:
         progress, recipe = self.progress, self.recipe
+        # A stage ends after its last epoch, when training fits almost perfectly, or when validation stops improving.
         fitted = bool(progress.curve) and progress.curve[-1].training.mean_r2 > recipe.stop_r2
         stale = progress.epoch - progress.best_epoch >= recipe.patience
         return progress.epoch >= recipe.epochs or stale or fitted
@@ -198,6 +200,7 @@ class Trainer:
     def _average(self) -> None:
         """Move the running mean of the weights towards them."""
         for name, parameter in self.network.named_parameters():
+            # Frozen weights are constant; their mean is themselves.
             if parameter.requires_grad:
                 mean = self.progress.average.setdefault(name, parameter.detach().clone())
                 mean.lerp_(parameter, 1 - self.recipe.average_decay)
@@ -208,6 +211,7 @@ class Trainer:
         These are the running means of the trainable weights where the recipe averages them. Training continues from the
         last weights, not from the means.
         """
+        # Copied, because the state dict holds references that the next step would change.
         last = copy.deepcopy(self.network.state_dict())
         weights = {**last, **{name: mean.clone() for name, mean in self.progress.average.items()}}
         self.network.load_state_dict(weights)
@@ -229,11 +233,13 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "random": _random_state(),
         }
+        # Renaming within a folder is atomic: there is always one complete progress file.
         torch.save(state, partial)
         partial.replace(path)
 
     def _resume(self) -> None:
         device = next(self.network.parameters()).device
+        # Plain tensors and values only: a progress file can run no code.
         state: dict[str, Any] = torch.load(self.file.path, map_location=device, weights_only=True)
         if state["key"] != self.file.key:
             raise RecipeError(
