@@ -73,6 +73,7 @@ class Frame:
         reach, step = _CELL_REACH_DEGREE, COARSE_PER_DEGREE
         first_row, first_col = math.floor((90 - north - reach) * step), math.floor((180 + west - reach) * step)
         end_row, end_col = math.ceil((90 - south + reach) * step), math.ceil((180 + east + reach) * step)
+        # Whole cells of 0.5 degree, so that blocks of fine cells are cells of the coarse grid.
         coarse = LatLonGrid(step, first_row, first_col, end_row - first_row, end_col - first_col)
         return cls(domain, zones, outlines(zones), coarse.refine(FINE_IN_COARSE))
 
@@ -102,7 +103,9 @@ class Frame:
         zones = coverage(self.polygons, grid)
         region = zones.sum(axis=0)
         window = LatLonGrid.covering(grid, per_degree=target.per_degree).meet(target)
-        return TileShares(tile, region, zones, overlaps(grid, window) @ diags_array(region), target.window(window))
+        # Overlaps are of cells as a whole; each is scaled by its share in the region, which the counties define.
+        latlon = overlaps(grid, window) @ diags_array(region)
+        return TileShares(tile, region, zones, latlon, target.window(window))
 
 
 @dataclass(frozen=True)
@@ -209,8 +212,10 @@ def _band_year(read: ReadAnnual, frame: Frame, *, band: Band, shares: Iterable[T
     for of in shares:
         area_m2 = frame.domain.grid.of(of.tile).cell_area_m2()
         sums = cell_sums(read(of.tile, year), area_m2, place=f"{of.tile.name}, year {year}")
+        # Each route to the regional total is summed by itself: derived from each other, they could not disagree.
         counties += sums.onto(of.zones)
         cells += Sums(sums.layers @ of.region)
+        # Added, not assigned: tiles have slanted sides, so that neighbours meet in the same lat-lon cells.
         fine.layers[..., *of.window] += sums.onto(of.latlon).layers.reshape(fine.layers[..., *of.window].shape)
     return BandYear(year, band.fine, fine, counties, cells)
 
@@ -247,5 +252,6 @@ def _daily_sums(fluxes: Layers, weights: csr_array) -> Array:
     values_FTN = np.stack([fluxes[flux.name].reshape(len(fluxes[flux.name]), -1) for flux in DAILY])
     present_TN = np.isfinite(values_FTN).all(axis=0)
     layers = np.concatenate([present_TN[None], np.where(present_TN, values_FTN, 0)])
+    # One product of a sparse and a dense matrix for all days: (lat-lon cells, cells) @ (cells, layers x days).
     sums: Array = weights @ layers.reshape(-1, weights.shape[1]).T
     return sums.T.reshape(*layers.shape[:2], weights.shape[0])

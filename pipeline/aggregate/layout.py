@@ -61,6 +61,7 @@ def make_room(root: zarr.Group, frame: Frame, years: Sequence[int]) -> None:
     for path, grid in ((FINE, frame.fine), (COARSE, frame.coarse)):
         if path not in root:
             _create_annual(root.create_group(path), grid)
+        # From the cube's first year on, so that a year has the same index here as in `annual`.
         layout.extend_years(subgroup(root, path), names, first=first_year, last=max(years))
     for year in years:
         if _daily(year) not in root:
@@ -76,6 +77,7 @@ def _create_annual(group: zarr.Group, grid: LatLonGrid) -> None:
     )
     # Zarr v3 has a specification for strings of this type only.
     names[...] = np.array(AREA_TYPES, dtype=np.dtypes.StringDType())
+    # One year and area type in a chunk: a year can be written by itself, and readers want one map.
     chunk = (1, 1, min(_CHUNK, grid.rows), min(_CHUNK, grid.cols))
     for variable in ANNUAL_LAYERS:
         shape = (0, len(AREA_TYPES), *grid.shape)
@@ -86,7 +88,7 @@ def _create_daily(group: zarr.Group, grid: LatLonGrid, year: int) -> None:
     cf.write_time(group, year)
     cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
     shape = (cf.days_in_year(year), *grid.shape)
-    for variable in DAILY_LAYERS:
+    for variable in DAILY_LAYERS:  # one chunk for the year: at 0.5 degree that is small
         cf.create(group, variable, cf.Layout(("time", "lat", "lon"), shape, shape))
 
 
@@ -105,7 +107,7 @@ class Part:
     where
         Indices of the part.
     values
-        What aggregation gives there.
+        Values of the part.
     """
 
     path: str
@@ -137,6 +139,7 @@ def annual_layers(sums: Sums) -> dict[str, Array]:
 
     A flux is NaN where there is no area; otherwise flux x `area` is the total [g C yr-1].
     """
+    # `means` has area types first, layers are stored by variable.
     means = dict(zip((flux.name for flux in FLUXES), np.moveaxis(sums.means(), 1, 0), strict=True))
     return means | {AREA.name: sums.area_m2, MISSING_AREA.name: sums.missing_m2}
 

@@ -115,7 +115,8 @@ def remove_years(exports: str, years: Collection[int]) -> None:
 def _replace(exports: str, name: str, years: Collection[int], new: Sequence[pd.DataFrame]) -> None:
     held = _read(exports, name)
     kept = held if held.empty else held[~held["year"].isin(list(years))]
-    parts = [*([] if kept.empty else [kept]), *new]
+    parts = [*([] if kept.empty else [kept]), *new]  # an empty table would change the types of columns
+    # A stable sort keeps the order of counties and area types within a year.
     whole = pd.concat(parts, ignore_index=True).sort_values("year", kind="stable") if parts else kept
     with files.writing(_location(exports, name)) as path:
         whole.to_csv(path, index=False)

@@ -31,8 +31,8 @@ from pipeline.job import Job
 from pipeline.progress import Progress, silent
 from pipeline.storage import cf
 from pipeline.storage import repository as store
-from pipeline.storage.commit import Committer, committing
-from pipeline.storage.retry import STORAGE_ERRORS, RetryPolicy, describe, retried
+from pipeline.storage.commit import Committer, committing, out_of_storage
+from pipeline.storage.retry import STORAGE_ERRORS, RetryPolicy, describe, is_fatal, retried
 from regions import zones
 
 Given = ParamSpec("Given")
@@ -97,9 +97,12 @@ def _storage_errors(cube: str) -> Iterator[None]:
     try:
         yield
     except STORAGE_ERRORS as error:
+        cause = describe(error)
+        if is_fatal(error):
+            raise UserError(out_of_storage(cube, cause)) from error
         raise UserError(
-            f"{cube}: aggregation stopped, and what was committed stays: {describe(error)}; check the storage, then "
-            "start the same command again"
+            f"{cube}: aggregation stopped, all commits before it stay: {cause}; check the storage, then repeat the "
+            "same command"
         ) from error
 
 
@@ -114,6 +117,7 @@ class _Choice:
 
 def _choose(committer: Committer, exports: str, years: Sequence[int] | None) -> _Choice:
     """Compare the ledger with the aggregates; raises `UserError` if a year of `years` is incomplete."""
+    # At the committer's base: results that someone commits after it are not aggregated, and the commit is refused.
     root = store.read(committer.repository, snapshot=committer.base)
     missing, digests = {}, {}
     if "ledger" in root:
@@ -121,11 +125,12 @@ def _choose(committer: Committer, exports: str, years: Sequence[int] | None) -> 
         missing = dict(zip(known.years, _tiles_without_result(known), strict=True))
         digests = {year: known.year_digest(year) for year in known.years}
     for year in years or ():
-        if missing.get(year, 1):
+        if missing.get(year, 1):  # a year that the ledger does not have has no results at all
             count = f"{missing[year]} of its tiles have" if year in missing else "none of its tiles has"
             raise UserError(f"{year}: {count} no result in the cube; run `agcarbon run --years {year}` first")
     wanted = [year for year in digests if years is None or year in years]
     complete = [year for year in wanted if not missing[year]]
+    # Up to date: computed from the results that are there now, and in the tables, which the user may have removed.
     made_of = layout.sources(root)
     kept = tuple(year for year in complete if made_of.get(year) == digests[year] and tables.have_year(exports, year))
     todo = {year: digests[year] for year in complete if year not in kept}

@@ -101,12 +101,14 @@ def audit_band(root: zarr.Group, task: BandTask) -> BandDone:
 def _compare(root: zarr.Group, task: BandTask) -> BandDone:
     whole = _frame(task.region)
     band = list(whole.bands())[task.band]
+    # No other tile reaches into the band's lat-lon cells.
     frame = replace(whole, domain=replace(whole.domain, tiles=band.tiles))
     measured, counties = [], []
     for fresh in aggregate_annual(partial(layout.read_annual, root), frame, years=task.years):
         parts = (*_annual_parts(root, frame, fresh), *_daily_parts(root, frame, band, fresh.year))
         differences = {part.path: _difference_from_stored(root, part) for part in parts}
         measured.append((fresh.year, largest(AGGREGATES, differences, len(differences))))
+        # Most counties lie outside a band: only sums of those inside travel back to the client.
         held = np.flatnonzero(fresh.counties.layers.any(axis=(0, 1)))
         counties.append(CountySums(fresh.year, held, fresh.counties.layers[..., held]))
     return BandDone(tuple(measured), tuple(counties))

@@ -102,6 +102,7 @@ def _aggregated_years(report: AuditReport, root: zarr.Group, known: Ledger, scop
         report.notes.append("aggregates: not measured, since they need all tiles")
         return ()
     wanted = [year for year in known.years if scope.years is None or year in scope.years]
+    # Aggregates of other results must differ, which would say nothing about damage.
     years = comparable_years(root, {year: known.year_digest(year) for year in wanted})
     if left := sorted(set(wanted) - set(years)):
         report.notes.append(
@@ -127,6 +128,7 @@ def _snapshots(job: Job, cube_snapshot: str, *, last: int) -> Snapshots:
 def _chain(view: InputsView, first: int, last: int, spin_up: tuple[int, int]) -> tuple[int, ...]:
     """Return the years from the first that are ingested without a gap; none without spin-up years or soil."""
     ingested = frozenset.intersection(*(view.ingested(product) for product in YEARLY_PRODUCTS))
+    # Fingerprints are of all inputs up to a year: none can be made beyond a gap, or without soil and spin-up years.
     if not view.has_soil or not set(spin_up) <= ingested:
         return ()
     return tuple(takewhile(ingested.__contains__, range(first, last + 1)))
@@ -162,6 +164,7 @@ def _tile_tasks(root: zarr.Group, known: Ledger, scope: Scope) -> list[TileTask]
 
 def _chosen(rows: dict[str, dict[int, Row]], scope: Scope) -> frozenset[tuple[str, int]]:
     """Return the tile-years to audit, by tile and year."""
+    # In a fixed order, so that a sample depends only on which tile-years there are.
     possible = [
         (tile, year)
         for tile, of_tile in sorted(rows.items())
@@ -178,7 +181,7 @@ def _audit_tiles(
 ) -> None:
     seams, total = Seams(), sum(len(task.rows) for task in tasks)
     for outcome in executor.map(partial(audit_tile, snapshots), tasks):
-        if outcome.result is None:
+        if outcome.result is None:  # no year of the tile could be audited
             unread = Measured(READING, 1, 1, outcome.error or "unknown error")
             for row in outcome.item.rows:
                 report.add(row.tile, row.year, unread)

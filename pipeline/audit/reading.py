@@ -82,6 +82,7 @@ def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.b
         whole = np.asarray(array(root, f"daily/{row.year}/{variable.name}")[:, *window])
         daily[variable.name] = whole[:, mask]
         outside += _filled(whole, mask, variable)
+    # Layers of an ensemble are there for the whole cube as soon as one computed any of it.
     for variable in (*ANNUAL, *(std for std in ENSEMBLE_STD.values() if f"annual/{std.name}" in root)):
         whole = np.asarray(array(root, f"annual/{variable.name}")[index, *window])
         annual[variable.name] = whole[mask]

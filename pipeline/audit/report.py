@@ -52,7 +52,7 @@ class CheckSummary:
             return
         self.places += 1
         self.values += measured.values
-        self.worst = float(np.maximum(self.worst, measured.worst))  # NaN stays
+        self.worst = float(np.maximum(self.worst, measured.worst))  # NaN, a failure of any limit, stays
         if not measured.passes:
             check = self.check
             self.failures.append(Failure(check.name, tile, year, measured.worst, measured.why, check.rerun))
@@ -67,6 +67,7 @@ class CheckSummary:
     def as_json(self) -> dict[str, Any]:
         """The check and its results, as JSON values."""
         check = self.check
+        # The keys are an interface to other programs, and keep their names.
         return {
             "name": check.name, "what": check.title, "unit": check.unit, "limit": check.limit, "rerun": check.rerun,
             "places": self.places, "values": self.values, "worst": self.worst, "verdict": self.verdict,

@@ -219,6 +219,7 @@ class _TileAudit:
         return replace(year, gpp_TN=read_gpp(self.view, tile, row.year, mask=self.mask))
 
     def _checks(self, year: AuditedYear) -> tuple[Measured, ...]:
+        # A state or December that cannot be read is a failure by itself; the other checks have their results anyway.
         found = [*check_year(year)]
         for check in (self._restart, self._new_year):
             try:
@@ -233,8 +234,10 @@ class _TileAudit:
             return
         window = cube.identity(self.root).grid.window(self.task.planned.tile)
         state = repository.array(self.root, f"restart/{year.row.year}/state")
+        # A cell whose inputs are missing passes its state on unchanged, or has none yet.
         ran = np.zeros(self.mask.shape, bool)
         ran[self.mask] = (year.annual("quality") & Quality.MISSING) == 0
+        # Layer by layer, since the state as a whole is the largest array of the cube.
         yield check_restart(lambda layer: np.asarray(state[layer, :, *window]), state.shape[0], ran)
 
     def _new_year(self, year: AuditedYear) -> Iterator[Measured]:
@@ -281,7 +284,7 @@ def stock_share(dsoc_YN: NDArray[np.floating], stock_N: NDArray[np.floating]) ->
     share_YN = np.abs(dsoc_YN) / np.where(stock_N > 0, stock_N, np.nan)
     count_N = np.isfinite(share_YN).sum(axis=0)
     total_N = np.abs(np.nansum(dsoc_YN, axis=0)) / np.where(count_N > 0, stock_N, np.nan)
-    within_N = total_N <= WITHIN * count_N
+    within_N = total_N <= WITHIN * count_N  # |mean| <= WITHIN, without a division by no year
     return StockShare(
         int(count_N.sum()), int((share_YN <= WITHIN).sum()), int((count_N > 0).sum()), int(within_N.sum())
     )

@@ -176,7 +176,7 @@ def export_cogs(
         name = f"{job.region.name}_{layer.variable.name}_{layer.period.name}{selection.qualifiers}.tif"
         with outputs.writing(outputs.join(folder, name)) as path:
             write_cog(path, source.raster(layer, selection, record), source.tags(layer, selection, record))
-            size_bytes += path.stat().st_size
+            size_bytes += path.stat().st_size  # here, since the file may go to a bucket when the block ends
         files.append(outputs.join(folder, name))
         progress("GeoTIFFs", len(files), len(work))
     return ExportReport(tuple(files), size_bytes, write_catalog(folder), tuple(records.notes()))
@@ -193,6 +193,7 @@ def _check_ensemble(root: zarr.Group, selection: Selection) -> None:
 
 
 def _check_aggregated(job: Job, root: zarr.Group, grid: GridName, records: Records) -> None:
+    # Computed from the results that the cube holds now: the digest is that of the ledger.
     made_of = aggregated(root, grid)
     if outdated := [record.year for record in records.years if made_of.get(record.year) != record.digest]:
         years = ", ".join(map(str, outdated))

@@ -120,6 +120,7 @@ def read_cells(root: zarr.Group, layer: Layer, *, tiles: Sequence[Tile]) -> Rast
     values = np.full(grid.shape, nodata(layer.variable), layer.variable.dtype)
     for tile in tiles:
         window = grid.window(tile)
+        # Months are summed in double precision and stored in the layer's own.
         np.copyto(values[window], read(window), where=choose(window), casting="same_kind")
     return Raster(values, grid.transform, SINUSOIDAL, layer.variable)
 
@@ -162,6 +163,7 @@ def read_latlon(root: zarr.Group, layer: Layer, grid: GridName) -> Raster:
     area_type = [str(name) for name in repository.values(group, "cover")].index(LATLON_MASKS[layer.mask])
     values = np.asarray(repository.array(group, layer.variable.name)[year, area_type])
     step = 1 / _CELLS_PER_DEGREE[grid]
+    # The coordinates are centres of cells, the transform is from the corner of the first.
     west, north = repository.values(group, "lon")[0] - step / 2, repository.values(group, "lat")[0] + step / 2
     transform = Affine(step, 0.0, float(west), 0.0, -step, float(north))
     return Raster(values, transform, "EPSG:4326", layer.variable)

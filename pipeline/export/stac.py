@@ -34,7 +34,7 @@ from pipeline.storage import files as outputs
 TAG = "agcarbon_"  # prefix of this project's metadata; GDAL gives names in a GeoTIFF back in capitals
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
-_FOOTPRINT_POINTS = 16  # along a side, which is a curve in longitude and latitude
+_FOOTPRINT_POINTS = 16  # along a side
 _NOT_PROVENANCE = ("variable", "title", "item", "region", "first_day", "last_day")  # have fields of their own in STAC
 
 
@@ -93,7 +93,7 @@ def _band(source: Any) -> dict[str, Any]:
         for name, value in source.tags(1).items()
         if name.startswith(prefix)
     }
-    nodata = source.nodata
+    nodata = source.nodata  # JSON has no NaN; STAC writes it as text
     return {
         "data_type": source.dtypes[0],
         "unit": source.units[0],
@@ -103,6 +103,7 @@ def _band(source: Any) -> dict[str, Any]:
 
 
 def _footprint(source: Any) -> shapely.Polygon:
+    # A rectangle in the sinusoidal plane has curved sides in longitude and latitude: points along them keep its shape.
     box = shapely.box(*source.bounds)
     dense = shapely.segmentize(box, max(source.width, source.height) * source.res[0] / _FOOTPRINT_POINTS)
     return shapely.geometry.shape(transform_geom(source.crs, "EPSG:4326", shapely.geometry.mapping(dense), precision=6))
@@ -122,9 +123,11 @@ def write_catalog(folder: str) -> str:
 
 def _draft_catalog(files: Sequence[_File], folder: str) -> None:
     catalog = pystac.Catalog("agcarbon", "Cropland carbon fluxes, yield and soil-carbon change", title="agcarbon")
+    # Files of other programs may lie in the folder; in order, since groupby joins neighbours only.
     ours = sorted((file for file in files if "item" in file.tags), key=lambda file: (_region(file), file.tags["item"]))
     for region, of_region in groupby(ours, _region):
         catalog.add_child(_collection(region, list(of_region)))
+    # Items lie beside their collection; by default pystac makes a folder for each.
     layout = TemplateLayoutStrategy(collection_template="${id}", item_template="")
     catalog.normalize_hrefs(folder, strategy=layout)
     catalog.make_all_asset_hrefs_relative()
@@ -170,7 +173,7 @@ def _items(files: Sequence[_File]) -> Iterator[pystac.Item]:
             name,
             shapely.geometry.mapping(first.footprint),
             list(first.footprint.bounds),
-            datetime=None,
+            datetime=None,  # as STAC has it for items with a start and an end
             start_datetime=start,
             end_datetime=end,
             properties={**first.projection, **provenance},

@@ -110,6 +110,7 @@ class _Extent:
 
 def _draw_cells(axes: Axes, grid: Grid, values: NDArray[np.floating], **colours: Any) -> Any:
     """Draw cells by their true corners, which are slanted in longitude and latitude; every n-th if there are many."""
+    # Corners, not centres: matplotlib would guess corners halfway, along the axes.
     thin = -(-max(grid.shape) // _MOST_CELLS)
     x_m, y_m = (np.append(edges[:-1:thin], edges[-1]) for edges in (grid.x_edges_m, grid.y_edges_m))
     corners = lonlat(*np.meshgrid(x_m, y_m))
@@ -159,6 +160,7 @@ def _limits(values: NDArray[np.floating], *, centred: bool) -> tuple[float, floa
     if not present.size:
         return -1.0, 1.0
     low, high = np.percentile(present, [2, 98])
+    # Around zero for signed fluxes, so that the colour tells source from sink.
     if centred:
         low, high = -max(-low, high), max(-low, high)
     return float(low), float(high)
@@ -175,6 +177,7 @@ def _draw_counties(axes: Axes, counties: Sequence[Zone]) -> None:
 def _draw_graticule(axes: Axes, extent: _Extent) -> None:
     """Set the extent, and draw meridians and parallels of round degrees."""
     axes.set(xlim=(extent.west, extent.east), ylim=(extent.south, extent.north), facecolor=NOT_MODELLED)
+    # A degree of longitude is shorter than one of latitude: drawn at the ratio of the region's middle.
     axes.set_aspect(_KM_PER_DEGREE / extent.km_per_degree_east)
     step = next((step for step in _STEPS_DEGREE if (extent.east - extent.west) / step <= 5), _STEPS_DEGREE[-1])
     meridians, parallels = _multiples(extent.west, extent.east, step), _multiples(extent.south, extent.north, step)

@@ -159,12 +159,21 @@ def test_transient_errors_of_reads_and_writes_are_tried_again_with_the_same_cont
     assert content(job) == content(undisturbed)
 
 
-def test_an_error_that_stays_ends_in_one_sentence_and_shows_no_year(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.EIO, r"cube\.icechunk: aggregation stopped, .* broken; check the storage"),
+        (errno.ENOSPC, r"cube\.icechunk: cannot be written any more: .* broken; .*free space"),
+    ],
+)
+def test_an_error_that_stays_ends_in_one_sentence_and_shows_no_year(
+    job: Job, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
     def broken(*_args: Any) -> None:
-        raise OSError(errno.EIO, "disk")
+        raise OSError(number, "broken")
 
     monkeypatch.setattr(layout, "write", broken)
-    with pytest.raises(UserError, match=r"cube\.icechunk: aggregation stopped, .* disk; check the storage"):
+    with pytest.raises(UserError, match=message):
         aggregate_cube(job)
     assert_nothing_shown(job)
 
