@@ -158,7 +158,7 @@ def export_cogs(
     Raises
     ------
     UserError
-        If the cube lacks results of a year or its aggregates, has no such map, or was never in the state `at`.
+        If the cube has no results of a year or no aggregates of them, has no such map, or was never in the state `at`.
     """
     selection.check()
     repository = job.open_cube()

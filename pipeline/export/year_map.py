@@ -36,7 +36,7 @@ _NAMED_ZONES = 8  # more names than these would hide the map
 
 @dataclass(frozen=True)
 class Panel:
-    """How an annual layer is drawn; `centred` puts 0 in the middle of the colours."""
+    """Title and colours of an annual layer; `centred` puts 0 in the middle of the colours."""
 
     name: str
     title: str
@@ -160,7 +160,7 @@ def _limits(values: NDArray[np.floating], *, centred: bool) -> tuple[float, floa
     if not present.size:
         return -1.0, 1.0
     low, high = np.percentile(present, [2, 98])
-    # Around zero for signed fluxes, so that the colour tells source from sink.
+    # Around zero for signed fluxes, so that colours separate sources from sinks.
     if centred:
         low, high = -max(-low, high), max(-low, high)
     return float(low), float(high)

@@ -85,7 +85,7 @@ def read_year(job: Job, *, year: int | None = None, note: str = "") -> YearValue
         return read_cells(root, Layer(known[name], period), tiles=record.tiles).values
 
     layers = {name: read(name) for name in FLUXES}
-    # The layer `crop` names a crop for every cell, also where neither is grown: the quality flag tells them apart.
+    # The layer `crop` names a crop for every cell, also where neither is grown: the quality flag separates them.
     grown = (read("quality") & Quality.NOT_GROWN) == 0
     crop = np.where(np.isfinite(layers["gpp"]), np.where(grown, read("crop"), 0), np.nan)
     return YearValues(

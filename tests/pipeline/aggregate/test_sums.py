@@ -40,7 +40,7 @@ def test_totals_are_area_times_value_and_means_give_the_value_back() -> None:
     np.testing.assert_allclose(sums.means(), np.tile(values, (3, 1)))
 
 
-def test_a_crop_not_grown_is_in_its_cell_and_in_no_crop() -> None:
+def test_a_crop_not_grown_counts_for_its_cell_and_for_no_crop() -> None:
     quality = [[Quality.NOT_GROWN, 0, 0], [0, Quality.NOT_GROWN | Quality.GPP_FILLED, 0]]
     np.testing.assert_allclose(region(annual(quality=quality)).area_m2, [10, 0.5 * 3, 0.5 * 2])
 

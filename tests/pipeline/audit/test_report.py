@@ -42,7 +42,7 @@ def test_json_has_every_check_with_its_limit_and_verdict() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": "agcarbon-rerun-1", "tile_years": []}', '{"format": 1}', "[1]"])
-def test_something_else_than_a_rerun_list_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_rerun_list_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "rerun.json").write_text(text)
     with pytest.raises(UserError, match=r"rerun\.json"):
         read_rerun(tmp_path / "rerun.json")

@@ -36,7 +36,7 @@ def noise(seed: int) -> NDArray[np.float64]:
 
 
 def failing(layer: NDArray[np.floating]) -> set[str]:
-    """Tiles that the seams of a layer speak against."""
+    """Tiles that fail by the seams of a layer."""
     root, seams = root_of(layer), Seams()
     for tile in TILES.values():
         seams.add(steps_of(root, tile, YEAR, beside=list(next_tiles(tile, GRID))))
@@ -56,13 +56,13 @@ def test_a_gradient_has_no_seams() -> None:
 
 
 @pytest.mark.parametrize("name", [SECOND, THIRD])
-def test_a_shifted_tile_is_blamed_and_not_its_neighbours(name: str) -> None:
+def test_a_shifted_tile_fails_and_its_neighbours_do_not(name: str) -> None:
     layer = noise(0)
     layer[GRID.window(TILES[name])] += 15
     assert failing(layer) == {name}
 
 
-def test_steps_at_every_cell_of_the_climate_are_none_at_the_tiles_that_end_with_one() -> None:
+def test_steps_along_all_cells_of_the_climate_are_no_seams_of_the_tiles_that_end_there() -> None:
     belts = np.arange(GRID.first_row, GRID.first_row + GRID.rows) // CLIMATE_ROWS % 2
     assert failing(noise(0) + 40 * belts[:, None]) == set()
 

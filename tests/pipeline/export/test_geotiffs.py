@@ -46,7 +46,7 @@ def test_an_annual_layer_holds_the_values_of_the_cube(filled: Filled, tmp_path: 
     assert exported.dtype == BY_NAME[name].dtype
 
 
-def test_spreads_are_exported_from_the_cube_of_an_ensemble_alone(filled: Filled, tmp_path: Path) -> None:
+def test_standard_deviations_are_exported_only_from_the_cube_of_an_ensemble(filled: Filled, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--variables nee_spread: no ensemble has computed this cube"):
         _export(filled, tmp_path, years=(2011,), variables=("nee", "nee_spread"))
     with pytest.raises(UserError, match=r"--variables nee_spread: annual layers on 0.5 are"):
@@ -96,7 +96,7 @@ def test_every_file_is_a_strictly_valid_cog(filled: Filled, tmp_path: Path) -> N
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_file_says_what_it_is_and_where_it_comes_from(filled: Filled, tmp_path: Path) -> None:
+def test_a_file_has_description_and_provenance(filled: Filled, tmp_path: Path) -> None:
     report = export_cogs(filled.job, Selection(years=(LAST,), variables=("nee",)), str(tmp_path))
     with rasterio.open(report.files[0]) as exported:
         tags, band = exported.tags(), exported.tags(1)
@@ -139,7 +139,7 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
         ({"period": "day", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
     ],
 )
-def test_what_the_cube_has_not_is_refused_by_name(
+def test_maps_that_the_cube_does_not_have_are_refused_by_name(
     filled: Filled, tmp_path: Path, chosen: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
@@ -172,7 +172,7 @@ def test_aggregates_older_than_the_results_are_refused(
         _export(filled, tmp_path, years=(2011,), grid="0.5")
 
 
-def test_the_command_writes_the_files_and_says_what_is_missing(filled: Filled, tmp_path: Path) -> None:
+def test_the_command_writes_the_files_and_names_missing_tiles(filled: Filled, tmp_path: Path) -> None:
     arguments = ["cog", str(filled.job.path), "--years", "2012", "--variables", "nee, yield", "-o", str(tmp_path)]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
