@@ -128,7 +128,7 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"years": (2013,)}, "no result of 2013, it has 2011, 2012; run `agcarbon run"),
+        ({"years": (2013,)}, r"no results of 2013 \(years with results: 2011, 2012\); run `agcarbon run"),
         ({"variables": ("nee", "npp")}, "--variables npp: annual layers on 250m are gpp, ra"),
         (
             {"grid": "0.5"},

@@ -33,5 +33,5 @@ def test_the_caption_names_synthetic_archives_and_missing_tiles(filled: Filled) 
 
 
 def test_a_year_without_results_is_refused(filled: Filled) -> None:
-    with pytest.raises(UserError, match="no result of 2020"):
+    with pytest.raises(UserError, match="no results of 2020"):
         read_year(filled.job, year=2020)
