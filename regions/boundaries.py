@@ -78,6 +78,7 @@ def pack_geometries(geometries: NDArray[np.object_]) -> dict[str, NDArray[np.gen
 def unpack_geometries(packed: dict[str, NDArray[np.generic]]) -> NDArray[np.object_]:
     """Return the multipolygons that `pack_geometries` packed; equal vertices stay equal."""
     steps = np.ascontiguousarray(packed["geometry_steps"].T).view("<i4")
+    # Sums of integers are exact: shared vertices of neighbours stay equal, and borders leave no gaps.
     coordinates = np.cumsum(steps, axis=0, dtype=np.int64) * STEP_DEGREE
     offsets = [np.append(0, np.cumsum(packed[f"geometry_lengths_{level}"])) for level in range(len(packed) - 1)]
     polygons: NDArray[np.object_] = shapely.from_ragged_array(GeometryType.MULTIPOLYGON, coordinates, tuple(offsets))

@@ -19,6 +19,7 @@ def main() -> None:
         county = pyogrio.read_dataframe(folder / "cb_2016_us_county_500k.shp").sort_values("GEOID")
         state = pyogrio.read_dataframe(folder / "cb_2016_us_state_500k.shp", read_geometry=False)
     county["state"] = county["STATEFP"].map(state.set_index("STATEFP")["STUSPS"])
+    # The model's inputs cover the contiguous states only.
     county = county[~county["state"].isin(NOT_CONTIGUOUS)]
     labels = {name: county[column].to_numpy(dtype=str) for name, column in COLUMNS.items()}
     arrays = labels | pack_geometries(county.geometry.to_numpy())

@@ -90,6 +90,7 @@ def load_region(name_or_path: str | Path) -> Region:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RegionError(f"region {path} is not valid TOML: {error}") from error
+    # All faults at once: a user corrects the file in one go.
     if faults := list(_faults(table)):
         raise RegionError(f"region {path}: {'; '.join(faults)}")
     region = _region(path.stem, table)
@@ -126,6 +127,7 @@ def _file(name_or_path: str | Path) -> Path:
 
 
 def _region(name: str, table: Mapping[str, Any]) -> Region:
+    # The table is free of faults here.
     years = range(table["first_year"], table["last_year"] + 1)
     return Region(
         name=name,
@@ -196,6 +198,7 @@ def _year_faults(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_year(value: object) -> TypeGuard[int]:
+    # Not isinstance: `true` of a TOML file is an int in Python.
     return type(value) is int and 1000 <= value <= 9999
 
 

@@ -172,6 +172,7 @@ def yearly_gpp(landscape: Landscape, *, points: Points, weather: Weather, soils:
     weather : daily weather of the NLDAS-2 cells.
     soils : soils of the map units, by their index.
     """
+    # Each distinct field is simulated once, not each of the 1.5 million points.
     crops = simulate_sites(points.sites, weather=weather, soils=soils).gpp
     profiles = np.hstack([crops, *(cover_gpp(weather, cover=cover) for cover in COVERS.values())])
     for index, year in enumerate(weather.years):

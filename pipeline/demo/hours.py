@@ -156,6 +156,7 @@ def _diurnal_curve(low: Array, *, high: Array) -> Array:
 
     The curve is monotonic between its knots: hourly extremes are those of the day, and daily ranges survive.
     """
+    # The last day has no next minimum: its own is repeated; callers cut it off.
     next_low = np.vstack([low[1:], low[-1:]])
     knots = np.add.outer(24 * np.arange(len(low)), (COOLEST_HOUR, WARMEST_HOUR, DUSK_HOUR)).ravel()
     values = np.stack([low, high, next_low + LEFT_AT_DUSK * (high - next_low)], axis=1)
@@ -188,6 +189,7 @@ def _wind(rng: np.random.Generator, *, mean: Array) -> tuple[Array, Array]:
 def _rain(rng: np.random.Generator, *, daily_mm: Array) -> Array:
     """Hourly rain [mm], (24 days, C): a shower of 1 to 9 hours on every wet day, usually at night."""
     days = len(daily_mm)
+    # One course for all cells: they differ in the daily amount only, as in a passing front.
     start = np.clip(rng.normal(3, 7, days) % 24, 0, 22).astype(int)[:, None]
     hour, duration = np.arange(24), rng.integers(1, 10, days)[:, None]
     amount = rng.gamma(1.2, 1.0, (days, 24)) * ((hour >= start) & (hour < start + duration))

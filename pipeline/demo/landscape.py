@@ -140,6 +140,7 @@ class Landscape:
 
 def draw_landscape(seed: int) -> Landscape:
     """Return the landscape of `seed`; equal seeds give equal landscapes."""
+    # The order of the draws belongs to the seed: one inserted here would change all archives.
     rng = np.random.default_rng(seed)
     quarters = int(2 * SOUTH_M // QUARTER_M) + 1, int(2 * WEST_M // QUARTER_M) + 1
     rotation = _draw_rotations(rng, quarters=quarters)
@@ -258,6 +259,7 @@ class _Place:
     @property
     def cover(self) -> Codes:
         """Code of the Cropland Data Layer outside fields, 0 in fields."""
+        # From top to bottom: the first that covers a point counts.
         layers = (
             (self._water, WATER),
             (self._town & (self._noise[150] > -0.9), LOW_DENSITY),

@@ -37,6 +37,7 @@ LONG_GAP_YEAR, LONG_GAP_DAYS, LONG_GAP_CELLS = 2011, slice(199, 213), (slice(60,
 
 def observed(rng: np.random.Generator, *, gpp: Cube) -> Cube:
     """Return production (days, rows, cols) with an error that persists for a few days."""
+    # A relative error leaves winter at 0; production is never negative, hence the maximum.
     shocks = rng.standard_normal(gpp.shape, dtype=np.float32) * np.float32(np.sqrt(1 - ERROR_PERSISTENCE**2))
     error = lfilter(np.ones(1, np.float32), np.array([1, -ERROR_PERSISTENCE], np.float32), shocks, axis=0)
     return np.asarray(np.maximum(gpp * (1 + ERROR * error), 0), dtype=np.float32)
@@ -87,6 +88,7 @@ def write_year(rng: np.random.Generator, *, folder: Path, stored: NDArray[np.int
             if number in lost[part.tile]:
                 path.unlink(missing_ok=True)  # it may be there from an archive of another seed
                 continue
+            # Values are written into a copy of the empty file, which has the coordinate system already.
             path.write_bytes(part.blank)
             with rasterio.open(path, "r+") as raster:
                 raster.write(image[part.rows], 1)

@@ -144,6 +144,7 @@ def survey_tables() -> Tables:
     mapunit = pd.DataFrame({"musym": [unit.symbol for unit in MAP_UNITS], "muname": [unit.name for unit in MAP_UNITS]})
     component = _components(mukeys)
     chorizon = _horizons(component)
+    # Rows of chfrags exist for horizons with fragments only.
     rocky = chorizon[chorizon["fragments"] > 0]
     chfrags = pd.DataFrame({"fragvol_r": rocky["fragments"].astype(np.int16), "fragkind": "Mixed rock fragments"})
     return Tables(
@@ -229,6 +230,7 @@ def write_geodatabase(path: Path, tables: Tables) -> None:
 
 def write_mukey_raster(path: Path, *, pixels: Pixels, soil: Codes) -> None:
     """Write the keys of the map units `soil` (n,), an index of MAP_UNITS, on the pixels."""
+    # Keys as 32-bit floats, which hold them exactly up to 2^24: a trap for readers that expect integers.
     keys = pixels.paint((FIRST_MUKEY + soil.astype(np.int64)).astype(np.float32), outside=int(NODATA))
     rows, cols = keys.shape
     place = {"height": rows, "width": cols, "crs": ALBERS, "transform": pixels.transform}

@@ -127,6 +127,7 @@ def files_of(granule: Mapping[str, Any]) -> Iterator[Remote | Refused]:
         if fault := _fault(link, name):
             yield Refused(name or link.partition("?")[0], fault)
             continue
+        # An archive may list the file several times, and side files such as NAME.xml with facts of their own.
         entries = [entry for entry in described if entry.get("Name") == name]
         if not entries and len(links) == len(described) == 1:
             entries = described  # some archives write "Not provided" as the name
@@ -148,6 +149,7 @@ def _fault(link: str, name: str) -> str | None:
 
 def _described(entries: Any) -> list[Mapping[str, Any]]:
     """Entries of `ArchiveAndDistributionInformation` that describe a file, also those of files inside a package."""
+    # `Files` are members of a package such as a tar file; an entry may be a bare name without any fact.
     flat = [file for entry in entries for file in (entry, *entry.get("Files", ()))]
     return [file for file in flat if {"Size", "SizeInBytes", "Checksum"} & file.keys()]
 
@@ -172,6 +174,7 @@ def _checksum(entries: list[Mapping[str, Any]]) -> Checksum | None:
 
 
 def _day(extent: Mapping[str, Any]) -> dt.date | None:
+    # Only the folder of a file with an unknown name depends on the day: without a valid one it is "undated".
     stamp = extent.get("SingleDateTime") or extent.get("RangeDateTime", {}).get("BeginningDateTime")
     try:
         return dt.date.fromisoformat(str(stamp)[:10])

@@ -97,6 +97,7 @@ def log_in() -> EarthdataLogin:
         With the steps to take if neither environment nor netrc file holds a login, or if it is refused.
     """
     login = EarthdataLogin()
+    # Not "interactive": a job in a queue would wait for input for ever.
     for strategy in ("environment", "netrc"):
         try:
             login.login(strategy=strategy)

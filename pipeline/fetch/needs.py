@@ -104,6 +104,7 @@ class ClimateArchive:
     @cached_property
     def _hours(self) -> frozenset[str]:
         """Stamps of the hours, as in file names: 20120704.13."""
+        # With margins: days may be counted in local time, and gaps are interpolated from hours on both sides.
         hour, stamps = dt.timedelta(hours=1), set()
         for year in self.years:
             stamp, stop = max(dt.datetime(year - 1, 12, 31), FIRST_HOUR), dt.datetime(year + 1, 1, 3)
@@ -150,6 +151,7 @@ class GppArchive:
         folder = PurePosixPath(self.pattern).parent
         for part, value in (match.groupdict() if match else {}).items():
             folder = PurePosixPath(str(folder).replace(f"{{{part}}}", value))
+        # A folder of the pattern may need a part that the name does not give: it is not invented.
         if match is None or "{" in str(folder):
             year = f"{remote.day:%Y}" if remote.day else "undated"
             folder = PurePosixPath(f"{SLOPE.short_name}.{SLOPE.version}", year)

@@ -151,6 +151,7 @@ class _Answer:
             if not self._archive.needs(remote.name):
                 self.others.add(remote.name)
                 continue
+            # The first listing counts; an equal second one comes from the overlap of two searches.
             first = self.remotes.setdefault(remote.name, remote)
             if (first.size, first.checksum) != (remote.size, remote.checksum):
                 self.refused[Refused(remote.name, "is listed twice, with different sizes or checksums")] = None
@@ -178,6 +179,7 @@ class _Folder:
     def _state(self, remote: Remote, path: Path) -> State:
         if not path.is_file():
             return State.MISSING
+        # By size, which costs nothing: planning reads no file. Checksums are compared by `fetch`.
         size_bytes, entry = path.stat().st_size, self._entries.get(path.relative_to(self._folder).as_posix())
         if remote.size and not remote.size.agrees(size_bytes):
             return State.CHANGED
@@ -185,6 +187,7 @@ class _Folder:
             return State.UNVERIFIED
         if remote.checksum is None or remote.checksum == entry.digest:
             return State.COMPLETE
+        # Checksums of different algorithms cannot be compared: the file has to be read again.
         return State.CHANGED if remote.checksum.algorithm == entry.algorithm else State.UNVERIFIED
 
 
@@ -211,6 +214,7 @@ def fetch(plan: FetchPlan, store: Store, *, parallel: int, progress: Progress) -
     """
     folder = plan.archive.folder
     folder.mkdir(parents=True, exist_ok=True)
+    # Two processes would empty each other's staging folder and mix lines of the manifest.
     with repository.sole_writer(str(folder / "fetched")), _staging(folder) as staging:
         _check_space(plan)
         manifest.drop_torn_line(folder)
@@ -229,6 +233,7 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 
 def _check_space(plan: FetchPlan) -> None:
+    # Files to be verified are present already, and usually right.
     needed_bytes = plan.size_bytes(State.MISSING, State.CHANGED)
     free_bytes = shutil.disk_usage(plan.archive.folder).free
     if needed_bytes > free_bytes:
@@ -293,6 +298,7 @@ def _fetch_all(plan: FetchPlan, worker: _Worker, parallel: int, progress: Progre
                 if refusals == min(REFUSALS, len(todo)):
                     raise
             else:
+                # By this thread alone, after the file has its name: a kill in between costs one verification.
                 worker.record(item, done[-1].verified)
                 refusals = 0
             progress("fetch", number, len(todo))

@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 
+# A sphere, as in the MODIS products; areas are computed on the WGS84 ellipsoid (`cell_area_m2`).
 SINUSOIDAL = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
 RADIUS_M = 6371007.181
 MODIS_TILE_M = 1111950.5197665233
 MODIS_TILE_CELLS = 4800
 CELL_M = MODIS_TILE_M / MODIS_TILE_CELLS
+# The grid has 36 x 18 MODIS tiles.
 WEST_M, NORTH_M = -18 * MODIS_TILE_M, 9 * MODIS_TILE_M
 
 _WGS84_A_M = 6378137.0
@@ -77,6 +79,7 @@ class Tile:
     def parse(cls, name: str, *, cells: int) -> Tile:
         """Return the tile called `name`; raises `UserError` for another form or a block outside its MODIS tile."""
         match = re.fullmatch(r"h(\d\d)v(\d\d)-r(\d+)c(\d+)", name)
+        # 99 stands for a name of another form and fails the check.
         h, v, row, col = (int(part) for part in match.groups()) if match else (99, 99, 0, 0)
         per_side = MODIS_TILE_CELLS // cells
         if max(row, col) >= per_side or h > 35 or v > 17:

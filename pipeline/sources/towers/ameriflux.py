@@ -109,6 +109,7 @@ class _Fluxes:
 
 
 def _chosen(table: TowerTable, steps: Steps, *, positions: dict[str, list[str]]) -> _Fluxes:
+    # Columns may be present and empty: -9999 in all rows.
     def first(names: tuple[str, ...]) -> str | None:
         columns = (column for name in names for column in positions[name])
         return next((column for column in columns if steps.values[column].notna().any()), None)
@@ -130,11 +131,13 @@ def _chosen(table: TowerTable, steps: Steps, *, positions: dict[str, list[str]])
 
 def _with_storage(values: pd.DataFrame, measured: str) -> tuple[pd.Series, str]:
     """NEE and its name: FC with the storage at the same position where there is enough of it."""
+    # NEE is the turbulent flux FC plus the change of storage between ground and sensor, SC.
     nee = values[measured]
     storage = measured.replace("FC", STORAGE, 1)
     if not measured.startswith("FC") or storage not in values:
         return nee, measured
     both = nee + values[storage]
+    # Where storage is rare, its correction would cost more days than it improves.
     if both.count() < MIN_STORAGE_SHARE * nee.count():
         return nee, measured
     return both, f"{measured} + {storage}"

@@ -120,6 +120,7 @@ def without_spikes(fluxes: pd.DataFrame, *, limit: FluxLimit, place: object) -> 
     UserError
         If more than the share `MAX_SPIKES` of a column is beyond the limit, so that its unit must be another.
     """
+    # A few spikes are faults of instruments; many mean that the whole column is in another unit.
     spikes = fluxes.abs() > limit.magnitude
     shares = spikes.sum() / fluxes.notna().sum().clip(lower=1)
     if (shares > MAX_SPIKES).any():

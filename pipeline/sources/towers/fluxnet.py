@@ -53,6 +53,7 @@ def read_fluxnet(table: TowerTable, *, partitioning: Partitioning = "NT") -> Tow
 def _of_days(table: TowerTable, *, names: FluxNames, columns: dict[str, str]) -> Tower:
     raw = table.read([*columns, names.qc], stamps=["TIMESTAMP"])
     dates = table.times(raw["TIMESTAMP"], digits=DAY_DIGITS)
+    # Strictly ascending: a day given twice, or a file sorted otherwise, is no file as released.
     faulty = np.isnat(dates)
     faulty[1:] |= dates[1:] <= dates[:-1]
     if faulty.any():

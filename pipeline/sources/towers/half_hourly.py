@@ -16,6 +16,7 @@ from pipeline.sources.towers.daily_record import FluxLimit, spike_notes, without
 from pipeline.sources.towers.tables import STEP_DIGITS, TowerTable
 
 STAMPS = ["TIMESTAMP_START", "TIMESTAMP_END"]
+# Fluxes are positive to the atmosphere, in amounts of CO2: one mole of CO2 carries one mole of carbon.
 GC_PER_UMOL = 12.011e-6  # molar mass of carbon [g umol-1]
 SECONDS_PER_DAY = 86400
 STEP_MINUTES = (30, 60)
@@ -68,6 +69,7 @@ def _starts(table: TowerTable, raw: pd.DataFrame) -> tuple[pd.DatetimeIndex, int
     minutes = int((end[0] - start[0]) / np.timedelta64(1, "m")) if not np.isnat(end[0] - start[0]) else 0
     step = np.timedelta64(minutes, "m")
     midnight = start.astype("datetime64[D]")
+    # Steps begin at multiples of their length after midnight: other steps would belong to two days.
     faulty = np.isnat(start) | (end - start != step) | ((start - midnight) % step != np.timedelta64(0))
     faulty[1:] |= start[1:] < end[:-1]
     if minutes not in STEP_MINUTES or faulty.any():

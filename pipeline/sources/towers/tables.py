@@ -59,6 +59,7 @@ class TowerFile:
     @contextmanager
     def open(self) -> Iterator[TextIO]:
         """Open the text; a fault of the file is raised as a `UserError` that names it."""
+        # A defect inside a compressed member shows only while it is read: the block of the caller is guarded, too.
         try:
             if self.member is None:
                 with self.path.open(encoding="utf-8-sig", newline="") as file:
@@ -101,6 +102,7 @@ def find_tower_file(path: Path) -> TowerFile:
 def _best_member(path: Path, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     named = [(_FLUXES.fullmatch(PurePosixPath(member.filename).name), member) for member in members]
     fluxes = [(found["step"].upper(), member) for found, member in named if found]
+    # Several of one resolution may be several towers or versions: the user decides.
     for step in _BEST_FIRST:
         best = [member for of, member in fluxes if of == step]
         if len(best) > 1:
@@ -165,7 +167,7 @@ class TowerTable:
                 names=list(self.columns),
                 usecols=used,
                 dtype=dict.fromkeys(stamps, str),
-                index_col=False,
+                index_col=False,  # else a trailing comma in the rows would shift all columns
                 low_memory=False,
             )
         if raw.empty:
@@ -174,6 +176,7 @@ class TowerTable:
 
     def _numbers(self, column: pd.Series) -> pd.Series:
         numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+        # An empty field is a missing value; a word is a fault, perhaps of a spreadsheet.
         words = (numbers.isna() & column.notna()).to_numpy()
         if words.any():
             row = int(np.flatnonzero(words)[0])

@@ -96,6 +96,7 @@ def _midway(centres: Array, *, uneven: float, place: str) -> Array:
 
 
 def _sine(degrees: Array) -> Array:
+    # On a sphere the area between two parallels is proportional to the difference of their sines.
     return np.asarray(np.sin(np.radians(degrees)))
 
 
@@ -121,6 +122,7 @@ class Weights:
     def between(cls, source: Cells, *, target: Cells) -> Weights:
         """Return the weights from any grid to any other, across the meridian where longitudes wrap around too."""
         lat_RS = _overlap(_sine(source.lat_edges), _sine(target.lat_edges))
+        # Copies of the source, shifted by full turns, that may meet the target: longitudes start anywhere.
         turns = range(
             math.floor((target.lon_edges.min() - source.lon_edges.max()) / 360) + 1,
             math.ceil((target.lon_edges.max() - source.lon_edges.min()) / 360),
@@ -180,6 +182,7 @@ def regrid(field: NDArray[np.floating], *, weights: Weights) -> Regridded:
     >>> regridded.mean.round(3), regridded.coverage.round(3)
     (array([[3.]]), array([[0.75]]))
     """
+    # Sums of areas and of value x area, divided last: the mean is over the valid parts, and the integral is conserved.
     valid = np.isfinite(field)
     area = _apply(weights, valid.astype(np.float64))
     total = _apply(weights, np.where(valid, field, 0.0))

@@ -88,7 +88,13 @@ def test_all_land_but_town_and_water_has_soil(archives: Archives) -> None:
 
 @pytest.mark.slow
 def test_equal_seeds_write_equal_files(archives: Archives, tmp_path: Path) -> None:
-    again = write_archives(tmp_path)
+    reports: dict[str, list[tuple[int, int]]] = {}
+    again = write_archives(tmp_path, progress=lambda name, *done: reports.setdefault(name, []).append(done))
+    assert {name: done[-1] for name, done in reports.items()} == {
+        "land cover and soils": (4, 4),
+        "weather": (37, 37),
+        "gross primary production": (1096, 1096),
+    }
     for kind in ("cdl", "slope", "gssurgo"):
         first, second = (sorted(getattr(each, kind).rglob("*.tif")) for each in (archives, again))
         assert [path.name for path in first] == [path.name for path in second]

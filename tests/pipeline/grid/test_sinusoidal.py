@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Geod, Transformer
 
@@ -12,6 +12,7 @@ from pipeline.grid.sinusoidal import CELL_M, MODIS_TILE_CELLS, SINUSOIDAL, Grid,
 edges = st.sampled_from([48, 60, 120, 240, 480])
 
 
+@settings(deadline=None)
 @given(edges, st.integers(0, 300), st.integers(0, 600), st.integers(1, 3), st.integers(1, 3))
 def test_tiles_cover_every_cell_exactly_once(edge: int, row: int, col: int, high: int, wide: int) -> None:
     row, col = row % (86400 // edge - 3), col % (172800 // edge - 3)
