@@ -22,17 +22,8 @@ from pipeline.sources.slope.settings import Quantity, SlopeSettings
 from pipeline.storage import repository as store
 
 SETTINGS = SlopeSettings()
-
-
 WITH_UNCERTAINTY = SlopeSettings(uncertainty_pattern="sd/{YYYY}/{YYYY}{MM}{DD}_{tile}.tif", uncertainty_band=2)
-
-
-GRID = Grid(5 * 4800 - 8, 11 * 4800, 16, 16, 8)  # four tiles, two in h11v04 and two in h11v05
-
-
 NORTH = Grid(5 * 4800 - 8, 11 * 4800, 8, 16, 8)
-
-
 NORTHERN = tuple(NORTH.tiles())
 
 
@@ -71,7 +62,7 @@ def run_file(folders: tuple[Path, Path]) -> RunFile:
 
 
 @pytest.mark.parametrize("year", [2011, 2020])
-def test_gpp_comes_from_the_folder_that_serves_and_says_so(run_file: RunFile, year: int) -> None:
+def test_gpp_comes_from_the_serving_folder_which_is_noted(run_file: RunFile, year: int) -> None:
     source = SlopeSource.find(run_file, "gpp", year, tiles=NORTHERN)
     folder = run_file.archives.slope if year == 2011 else run_file.archives.slope_extra
     assert source.notes == {f"files of {folder}": "h11v04"}

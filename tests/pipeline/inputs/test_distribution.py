@@ -1,4 +1,4 @@
-"""Distributions of parts add up to the distribution of the whole, and tell what NumPy tells."""
+"""Distributions of parts add up to that of all values, and agree with NumPy."""
 
 from __future__ import annotations
 

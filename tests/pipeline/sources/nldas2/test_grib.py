@@ -188,26 +188,6 @@ def test_a_file_that_ends_between_messages_is_damaged_and_names_the_missing_vari
         read_variable(path, "SWdown", window=WINDOW)
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", r"truncated or neither netCDF nor GRIB \(0 bytes\)"),
-        (b"\n<!DOCTYPE html><title>Earthdata Login</title>", r"an HTML page"),
-        (b"GRIB" + bytes(60), "truncated"),
-    ],
-)
-def test_what_is_no_granule_is_damaged(tmp_path: Path, content: bytes, reason: str) -> None:
-    path = tmp_path / "granule.grb"
-    path.write_bytes(content)
-    with pytest.raises(DamagedGranuleError, match=rf"granule\.grb: {reason}.*; download it again"):
-        read_variable(path, "Tair", window=WINDOW)
-
-
-def test_an_unknown_variable_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no variable TMP; it has Tair, Qair"):
-        read_variable(tmp_path / "granule.grb", "TMP", window=WINDOW)
-
-
 def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_grib(tmp_path / "granule.grb", STAMP, weather(1))
     grib._library.cache_clear()

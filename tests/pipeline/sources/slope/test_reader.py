@@ -18,15 +18,9 @@ from pipeline.sources.slope.reader import Unused, days_of, read_year
 from pipeline.sources.slope.settings import SlopeSettings
 
 SETTINGS = SlopeSettings()
-
-
 GRID = Grid(4 * 4800 + 96, 11 * 4800 + 48, 48, 48, 48)  # one tile in h11v04
-
-
 # Written from the numbers of the product itself, not from pipeline.grid.sinusoidal; three cells of margin.
 CORNER = Affine(231.65635828469235, 0, -7783653.638366, 0, -231.65635828469235, 5559752.598833)
-
-
 CLIP = CORNER @ Affine.translation(45, 93)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyogrio
 import pyproj
 import pytest
@@ -20,42 +18,10 @@ from pipeline.grid.sinusoidal import Grid, sinusoidal
 from pipeline.inputs.layout import SOIL
 from pipeline.sources.soil.gssurgo import MapUnits, find_archive, read_map_units, soil_on_grid
 from pipeline.sources.soil.product import QUANTITIES, SoilSettings
+from tests.helpers.soil_geodatabases import horizon, write_geodatabase
 
 WEIGHTED, DOMINANT = SoilSettings(), SoilSettings(component_rule="dominant")
 LEFT, TOP = 554985.0, 1898985.0
-PROPERTIES = {
-    "dbovendry_r": 1.4, "dbthirdbar_r": 1.3, "sandtotal_r": 10.0, "silttotal_r": 65.0, "wthirdbar_r": 30.0,
-    "wfifteenbar_r": 15.0, "ksat_r": 9.0, "om_r": 3.0, "ph1to1h2o_r": 6.5, "cec7_r": 20.0,
-}  # fmt: skip
-
-
-def horizon(component: str, top: int, bottom: int, **properties: float | None) -> dict[str, object]:
-    """A row of chorizon; properties of a silt loam unless given."""
-    key = f"{component}-{top}"
-    return {"cokey": component, "chkey": key, "hzdept_r": top, "hzdepb_r": bottom, **PROPERTIES, **properties}
-
-
-def write_geodatabase(
-    path: Path,
-    components: list[tuple[str, str, int | None]],
-    horizons: list[dict[str, object]],
-    fragments: tuple[tuple[str, int], ...] = (),
-) -> Path:
-    """A geodatabase with the tables that are read; components are (mukey, cokey, comppct_r)."""
-    component = pd.DataFrame(components, columns=["mukey", "cokey", "comppct_r"])
-    chfrags = pd.DataFrame(fragments, columns=["chkey", "fragvol_r"])
-    chfrags["chfragskey"] = [str(row) for row in range(len(chfrags))]
-    tables = {
-        "mapunit": component[["mukey"]].drop_duplicates(),
-        "component": component,
-        "chorizon": pd.DataFrame(horizons),
-        "chfrags": chfrags.astype({"chkey": str, "chfragskey": str}),
-    }
-    for name, table in tables.items():
-        stored_as_int16 = table.columns.intersection(["comppct_r", "hzdept_r", "hzdepb_r", "fragvol_r"])
-        table = table.astype(dict.fromkeys(stored_as_int16, "Int16"))
-        pyogrio.write_dataframe(table, path, layer=name, driver="OpenFileGDB")
-    return path
 
 
 def feature(units: MapUnits, name: str) -> NDArray[np.float64]:
@@ -139,23 +105,6 @@ def test_rock_fragments_lower_the_stock_and_nothing_else(tmp_path: Path) -> None
     top, below = 0.2 * 1.3e6 * 0.03 / 1.724, 0.1 * 1.3e6 * 0.01 / 1.724
     np.testing.assert_allclose(without.soc_stock_N, top + below)
     np.testing.assert_allclose(with_rocks.soc_stock_N, 0.75 * top + 0.5 * below)
-
-
-@pytest.mark.parametrize("column", [*PROPERTIES, "hzdept_r", "hzdepb_r"])
-def test_minus_one_for_missing_is_refused_in_every_column_of_horizons(tmp_path: Path, column: str) -> None:
-    layer = horizon("a", 0, 40) | {column: -1.0}
-    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100)], [layer])
-    with pytest.raises(UserError, match=rf"a\.gdb: chorizon\.{column} contains -1 .*must be NULL"):
-        read_map_units([path], settings=WEIGHTED)
-
-
-def test_minus_one_for_missing_is_refused_in_shares_and_fragments(tmp_path: Path) -> None:
-    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", -1)], [horizon("a", 0, 40)])
-    with pytest.raises(UserError, match=r"component\.comppct_r contains -1"):
-        read_map_units([path], settings=WEIGHTED)
-    path = write_geodatabase(tmp_path / "b.gdb", [("7", "a", 90)], [horizon("a", 0, 40)], (("a-0", -1),))
-    with pytest.raises(UserError, match=r"chfrags\.fragvol_r contains -1"):
-        read_map_units([path], settings=WEIGHTED)
 
 
 def test_a_component_without_percentage_has_no_weight(tmp_path: Path) -> None:
@@ -276,49 +225,6 @@ def test_a_map_unit_of_two_releases_is_taken_from_the_first(tmp_path: Path) -> N
         units = read_map_units(geodatabases, settings=WEIGHTED)
         np.testing.assert_array_equal(units.quantity("soil_percent"), percent)
         np.testing.assert_allclose(feature(units, "TCEC"), cec)
-
-
-@pytest.mark.parametrize("table", ["mapunit", "component", "chorizon", "chfrags"])
-@pytest.mark.parametrize(("suffix", "share"), [(".gdbtable", 0.7), (".gdbtable", 0.0), (".gdbtablx", 0.7)])
-def test_a_truncated_geodatabase_is_refused(tmp_path: Path, table: str, suffix: str, share: float) -> None:
-    components = [(str(n), f"c{n}", 100) for n in range(300)]
-    horizons = [horizon(f"c{n}", 0, 40) for n in range(300)]
-    fragments = tuple((f"c{n}-0", 5) for n in range(300))
-    path = write_geodatabase(tmp_path / "a.gdb", components, horizons, fragments)
-    order = ["mapunit", "component", "chorizon", "chfrags"].index(table)
-    whole = sorted(path.glob("*.gdbtable"), key=lambda file: file.name)[order - 4].with_suffix(suffix)
-    content = whole.read_bytes()
-    whole.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(UserError, match=rf"a\.gdb: table {table} is unreadable or truncated"):
-        read_map_units([path], settings=WEIGHTED)
-
-
-def test_a_geodatabase_without_rows_or_without_the_index_of_rows_is_refused(tmp_path: Path) -> None:
-    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100)], [horizon("a", 0, 40)])
-    read_map_units([path], settings=WEIGHTED)  # chfrags may be empty, as here
-    component = pyogrio.read_dataframe(path, layer="component", read_geometry=False)
-    pyogrio.write_dataframe(component[:0], path, layer="component", driver="OpenFileGDB")
-    with pytest.raises(UserError, match=r"table component is unreadable or truncated \(no rows\)"):
-        read_map_units([path], settings=WEIGHTED)
-    path = write_geodatabase(tmp_path / "b.gdb", [("7", "a", 100)], [horizon("a", 0, 40)])
-    sorted(path.glob("*.gdbtablx"))[-2].unlink()
-    with pytest.raises(UserError, match=r"table chorizon is unreadable or truncated \(.*could not be found"):
-        read_map_units([path], settings=WEIGHTED)
-
-
-def test_unreadable_geodatabases_are_named(tmp_path: Path) -> None:
-    path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100)], [horizon("a", 0, 40)])
-    with pytest.raises(UserError, match=r"absent\.gdb: table component is unreadable"):
-        read_map_units([tmp_path / "absent.gdb"], settings=WEIGHTED)
-    (tmp_path / "broken.zip").write_bytes(b"<html>")
-    with pytest.raises(UserError, match=r"broken\.zip: table component is unreadable"):
-        read_map_units([tmp_path / "broken.zip"], settings=WEIGHTED)
-    zipped = shutil.make_archive(str(tmp_path / "whole"), "zip", tmp_path, "a.gdb")
-    assert read_map_units([Path(zipped)], settings=WEIGHTED).mukey_N.tolist() == [7]
-    table = pyogrio.read_dataframe(path, layer="component", read_geometry=False).drop(columns="comppct_r")
-    pyogrio.write_dataframe(table, path, layer="component", driver="OpenFileGDB")
-    with pytest.raises(UserError, match="lacks comppct_r"):
-        read_map_units([path], settings=WEIGHTED)
 
 
 def test_a_soil_folder_needs_a_geodatabase_and_a_raster(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def of(run_file: RunFile, product: str, **settings: object) -> SoilSource:
         ("polaris", "POLARIS 1.0, doi:10.1029/2018WR022797", "van Genuchten (1980)", 2 * (8 * 3 + 2 * 6) + 3),
     ],
 )
-def test_the_product_that_is_chosen_is_read_and_says_how(
+def test_the_product_that_is_chosen_is_read_and_documented(
     run_file: RunFile, product: str, name: str, water: str, files: int | None
 ) -> None:
     source = of(run_file, product)
@@ -68,7 +68,7 @@ def test_the_product_that_is_chosen_is_read_and_says_how(
     assert files is None or source.files.count == files
 
 
-def test_products_tell_the_same_soil_of_the_same_place(run_file: RunFile) -> None:
+def test_products_have_the_same_soil_at_the_same_place(run_file: RunFile) -> None:
     """Both sets of generated maps are a silt loam: units, depths and water agree to within their methods."""
     domain = small_archives.domain(run_file.region)
     one, two = (of(run_file, product).read(domain.grid.of(domain.tiles[0])) for product in ("soilgrids", "polaris"))
@@ -98,7 +98,7 @@ def test_a_source_is_the_same_in_another_process(run_file: RunFile) -> None:
         assert hash(copy) == hash(source)
 
 
-def test_each_product_names_what_it_lacks(run_file: RunFile, tmp_path: Path) -> None:
+def test_each_product_names_its_missing_files(run_file: RunFile, tmp_path: Path) -> None:
     empty = run_file.model_copy(update={"archives": ArchiveSettings(soil=tmp_path)})
     for product, lacks in (("gssurgo", "no geodatabase"), ("soilgrids", "no bdod_0-5cm_mean.tif"), ("polaris", "cec_")):
         with pytest.raises(UserError, match=lacks):
