@@ -87,8 +87,8 @@ def read_days(
     Raises
     ------
     UserError
-        If a granule contains another hour than its name gives, is off the grid, does not cover the window, lacks a
-        variable, contains values outside their physical range (other units), or contradicts another granule of the
+        If a granule contains another hour than its name gives, is off the grid, does not cover the window or have
+        all variables, contains values outside their physical range (other units), or contradicts another granule of the
         same hour.
     """
     start_X = _first_stamp(window.longitudes, settings.day_window)

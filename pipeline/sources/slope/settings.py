@@ -91,7 +91,7 @@ class SlopeSettings(BaseModel, frozen=True, extra="forbid"):
         """Refuse a pattern without the day, which would read one file for all days."""
         absent = [part for part in _PARTS if part not in pattern]
         if absent and pattern:
-            raise ValueError(f"lacks {', '.join(absent)}")
+            raise ValueError(f"does not contain {', '.join(absent)}")
         if set(pattern) & set("*?["):
             raise ValueError("contains a wildcard (*, ? or [), but must name exactly one file")
         return pattern

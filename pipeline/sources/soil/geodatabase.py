@@ -45,8 +45,8 @@ def read_table(geodatabases: Sequence[Path], table: Table) -> pd.DataFrame:
     Raises
     ------
     UserError
-        If a geodatabase is unreadable or truncated, lacks the table or a column, or contains values beyond their
-        limits, such as -1 for missing.
+        If a geodatabase is unreadable or truncated, does not have the table or a column, or contains values beyond
+        their limits, such as -1 for missing.
     """
     rows = [_read_one(path, table).assign(**{FILE: number}) for number, path in enumerate(geodatabases)]
     return pd.concat(rows, ignore_index=True).drop_duplicates(table.key, ignore_index=True)
@@ -58,7 +58,7 @@ def _read_one(geodatabase: Path, table: Table) -> pd.DataFrame:
     absent = [column for column in (*keys, *numbers) if column not in rows]
     if absent:
         raise UserError(
-            f"{geodatabase}: table {table.name} lacks {', '.join(absent)}; use an unaltered gSSURGO release"
+            f"{geodatabase}: table {table.name} has no {', '.join(absent)}; use an unaltered gSSURGO release"
         )
     for column in table.numbers:
         _check_range(rows[column.name], f"{table.name}.{column.name}", column=column, geodatabase=geodatabase)

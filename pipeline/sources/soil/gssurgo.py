@@ -154,8 +154,8 @@ def read_map_units(geodatabases: Sequence[Path], *, settings: SoilSettings) -> M
     Raises
     ------
     UserError
-        If a geodatabase is unreadable, lacks a table or column, or contains values outside their physical range, such
-        as -1 for missing.
+        If a geodatabase is unreadable, does not have a table or column, or contains values outside their physical
+        range, such as -1 for missing.
     """
     component = _components(geodatabases, settings)
     horizons = _horizons(geodatabases)

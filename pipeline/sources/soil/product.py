@@ -42,7 +42,7 @@ _LAYER = ("{variable}", "{depth}", "{stat}")  # parts of the name of a map
 def _check_parts(name: str, parts: tuple[str, ...]) -> None:
     absent = [part for part in parts if part not in name]
     if absent:
-        raise ValueError(f"{name} lacks {', '.join(absent)}")
+        raise ValueError(f"{name} does not contain {', '.join(absent)}")
 
 
 def fill_in(name: str, **parts: object) -> str:

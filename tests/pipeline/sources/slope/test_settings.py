@@ -17,7 +17,7 @@ def test_an_unknown_coordinate_system_in_the_settings_is_refused() -> None:
 @pytest.mark.parametrize("absent", ["{YYYY}", "{MM}", "{DD}", "{tile}"])
 @pytest.mark.parametrize("setting", ["pattern", "uncertainty_pattern"])
 def test_a_pattern_that_names_several_days_alike_is_refused(setting: str, absent: str) -> None:
-    with pytest.raises(ValueError, match=f"lacks {absent}"):
+    with pytest.raises(ValueError, match=f"does not contain {absent}"):
         SlopeSettings.model_validate({setting: "un/" + SETTINGS.pattern.replace(absent, "")})
 
 

@@ -72,5 +72,5 @@ def test_unreadable_geodatabases_are_named(tmp_path: Path) -> None:
     assert read_map_units([Path(zipped)], settings=WEIGHTED).mukey_N.tolist() == [7]
     table = pyogrio.read_dataframe(path, layer="component", read_geometry=False).drop(columns="comppct_r")
     pyogrio.write_dataframe(table, path, layer="component", driver="OpenFileGDB")
-    with pytest.raises(UserError, match="lacks comppct_r"):
+    with pytest.raises(UserError, match="component has no comppct_r"):
         read_map_units([path], settings=WEIGHTED)

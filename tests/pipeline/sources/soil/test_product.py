@@ -100,8 +100,12 @@ def test_a_source_is_the_same_in_another_process(run_file: RunFile) -> None:
 
 def test_each_product_names_its_missing_files(run_file: RunFile, tmp_path: Path) -> None:
     empty = run_file.model_copy(update={"archives": ArchiveSettings(soil=tmp_path)})
-    for product, lacks in (("gssurgo", "no geodatabase"), ("soilgrids", "no bdod_0-5cm_mean.tif"), ("polaris", "cec_")):
-        with pytest.raises(UserError, match=lacks):
+    for product, missing in (
+        ("gssurgo", "no geodatabase"),
+        ("soilgrids", "no bdod_0-5cm_mean.tif"),
+        ("polaris", "cec_"),
+    ):
+        with pytest.raises(UserError, match=missing):
             of(empty, product)
 
 

@@ -294,7 +294,7 @@ def test_the_plane_is_known_by_its_points_however_it_is_spelled(tmp_path: Path, 
 
 
 def test_names_without_the_depth_are_refused_as_a_setting() -> None:
-    with pytest.raises(ValueError, match=r"lacks \{depth\}"):
+    with pytest.raises(ValueError, match=r"does not contain \{depth\}"):
         SoilSettings(soilgrids_names=("{variable}_{stat}.tif",))
-    with pytest.raises(ValueError, match=r"lacks \{south\}, \{west\}"):
+    with pytest.raises(ValueError, match=r"does not contain \{south\}, \{west\}"):
         SoilSettings(polaris_pattern="{variable}/{stat}/{depth}.tif")
