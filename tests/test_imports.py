@@ -68,6 +68,20 @@ def test_only_the_executor_on_dask_imports_distributed() -> None:
     assert importing("distributed", "dask.distributed") == {"pipeline.cluster.dask"}
 
 
+def test_only_the_committer_changes_a_repository() -> None:
+    """Every call of Icechunk that commits, tags, or moves a branch: elsewhere `commit` is the committer's."""
+    changing = re.compile(
+        r"\bsession\.(commit|flush|amend)\(|\.(create_tag|delete_tag|create_branch|delete_branch|reset_branch|transaction)\("
+    )
+    lines = [
+        (imports.module_of(path), line)
+        for path in imports.files("pipeline")
+        for line in path.read_text().splitlines()
+        if changing.search(line) and "committer." not in line
+    ]
+    assert {module for module, _ in lines} == {"pipeline.storage.commit"}, lines
+
+
 def test_only_the_command_line_imports_typer() -> None:
     assert importing("typer")
     assert all(module.startswith("pipeline.cli.") for module in importing("typer"))

@@ -156,15 +156,6 @@ def attribute(group: zarr.Group, name: str) -> Any:
 
 
 @contextmanager
-def transaction(repository: icechunk.Repository, message: str, **metadata: Any) -> Iterator[zarr.Group]:
-    """Give the root group for writing, and commit all that was written in it, or nothing if the block raises."""
-    session = repository.writable_session(BRANCH)
-    yield writable(session)
-    if session.has_uncommitted_changes:
-        session.commit(message, metadata=metadata)
-
-
-@contextmanager
 def sole_writer(location: str) -> Iterator[Callable[[], None]]:
     """Lock the store for this process; yield a function that raises `UserError` once the lock is lost.
 
