@@ -42,7 +42,7 @@ test-slow: $(READY)
 test-newest:
 	$(PYTHON_NEWEST) -m venv $(VENV_NEWEST)
 	$(BIN_NEWEST)/pip install --quiet --upgrade torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN_NEWEST)/pip install --quiet --upgrade --upgrade-strategy eager --editable ".[test]"
+	$(BIN_NEWEST)/pip install --quiet --upgrade --upgrade-strategy eager --editable ".[dev]"
 	$(BIN_NEWEST)/python -m pytest -m "not slow" -n 2 --dist worksteal -W default
 
 # A randomized campaign of N injected faults. It prints its seed; the same SEED repeats the campaign.

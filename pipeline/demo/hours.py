@@ -18,7 +18,7 @@ from scipy.signal import lfilter
 from model.synthetic.weather import Weather, saturation_pressure
 from pipeline.demo.area import Array, NldasCells
 
-UTC_MINUS_LOCAL_H = 6
+UTC_MINUS_LOCAL = np.timedelta64(6, "h")
 """Central Standard Time is six hours behind UTC."""
 COOLEST_HOUR, WARMEST_HOUR, DUSK_HOUR = 5, 14, 20
 """Local hours of the lowest and highest temperature and vapour pressure, and of the end of their fast decline."""
@@ -119,8 +119,8 @@ def vapour_pressure(specific_humidity: Array, *, pressure_pa: Array) -> Array:
 
 def disaggregate(rng: np.random.Generator, *, daily: Weather, cells: NldasCells) -> Hourly:
     """Return the hours of complete local days, stamped in UTC, with the precision of the product."""
-    local = np.arange(daily.dates[0], daily.dates[-1] + 1, dtype="datetime64[h]")
-    stamps = local + UTC_MINUS_LOCAL_H
+    local = np.arange(daily.dates[0], daily.dates[-1] + np.timedelta64(1, "D"), dtype="datetime64[h]")
+    stamps = local + UTC_MINUS_LOCAL
     temperature = _diurnal_curve(daily.tmax_air - daily.tdif_air, high=daily.tmax_air)
     saturation = saturation_pressure(temperature)
     # Two independent curves would exceed saturation at night.

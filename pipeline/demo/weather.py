@@ -14,7 +14,7 @@ import numpy as np
 from model.synthetic.generator import generate_weather
 from model.synthetic.weather import Weather
 from pipeline.demo.area import CENTRE_LATITUDE, CENTRE_LONGITUDE, Array, Integers, NldasCells
-from pipeline.demo.hours import UTC_MINUS_LOCAL_H, Hourly, disaggregate
+from pipeline.demo.hours import UTC_MINUS_LOCAL, Hourly, disaggregate
 
 REALISATIONS = 40
 """Number of realisations of every year, of which one is chosen."""
@@ -34,7 +34,7 @@ def draw_hourly(seed: int, *, cells: NldasCells, years: Sequence[int]) -> Hourly
     site = _chosen_years(rng, years=range(years[0] - 1, years[-1] + 2))
     hourly = disaggregate(rng, daily=_spread(rng, site=site, cells=cells), cells=cells)
     begin, end = (np.datetime64(f"{year}-01-01T00", "h") for year in (years[0], years[-1] + 1))
-    return hourly.between(begin, end + UTC_MINUS_LOCAL_H)
+    return hourly.between(begin, end + UTC_MINUS_LOCAL)
 
 
 def sites_of(weather: Weather, sites: Integers) -> Weather:

@@ -69,7 +69,8 @@ def holds_month(index: HourIndex, year: int, month: int) -> bool:
 def _span(year: int, month: int) -> tuple[int, int]:
     """Return the first hour of a month and of the next one [hours since 1970-01-01 00 UTC]."""
     start = np.datetime64(f"{year}-{month:02d}", "M")
-    first, last = (int(bound.astype("datetime64[h]").astype(np.int64)) for bound in (start, start + 1))
+    bounds = (start, start + np.timedelta64(1, "M"))
+    first, last = (int(bound.astype("datetime64[h]").astype(np.int64)) for bound in bounds)
     return first, last
 
 

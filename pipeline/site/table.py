@@ -68,7 +68,7 @@ def _dates(table: pd.DataFrame) -> pd.DatetimeIndex:
         raise UserError(f"row {row + 1}: date is {raw.iloc[row]!r}; write YYYY-MM-DD")
     found = pd.DatetimeIndex(dates)
     if not found.is_monotonic_increasing or found.has_duplicates:
-        row = int(np.flatnonzero(np.diff(found.to_numpy()) <= np.timedelta64(0))[0]) + 1
+        row = int(np.flatnonzero(np.diff(found.to_numpy()) <= np.timedelta64(0, "D"))[0]) + 1
         raise UserError(
             f"row {row + 1}: date {raw.iloc[row]} follows {raw.iloc[row - 1]}; give each day once, in order"
         )

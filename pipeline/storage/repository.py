@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.storage import s3
 from pipeline.storage.lease import Lease
+from pipeline.storage.retry import describe
 from pipeline.storage.versions import CREATE_OPTIONS
 
 BRANCH = "main"
@@ -90,8 +91,7 @@ def _make_folder(path: Path) -> None:
 
 
 def _unwritable(location: str, error: Exception) -> UserError:
-    # The last line of an Icechunk error is its root cause.
-    cause = str(error).strip().splitlines()[-1].lstrip(" |`->")
+    cause = describe(error) if isinstance(error, icechunk.IcechunkError) else str(error)
     return UserError(f"{location}: nothing can be written there ({cause}); make it writable, or name another place")
 
 

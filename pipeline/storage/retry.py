@@ -57,6 +57,7 @@ _ABSENT = _Pattern(
 )
 
 _THROTTLED_KIND = "throttled"
+_MISSING_KIND = "object-not-found"  # Icechunk 2 drops the number of this error
 # Kinds that name only the layer that failed, a forbidden request like an overloaded server: there the text decides.
 _VAGUE_KINDS = frozenset({None, "object-store", "io", "storage-other", "unknown"})
 _TRANSIENT_TEXT = re.compile(
@@ -69,7 +70,7 @@ _TRANSIENT_TEXT = re.compile(
 _WITHOUT_CAUSE = re.compile(r"object store (?:service|response) error$")
 _NUMBER = re.compile(r"\(os error (\d+)\)")
 _CAUSE = re.compile(r"^\s*[|`]-> (.*)$", re.MULTILINE)
-_KEY = re.compile(r'\bkey="([^"]+)"')
+_KEY = re.compile(r'\b(?:key|path)="([^"]+)"')  # objects have a key in Icechunk 1, a path in Icechunk 2
 
 
 def number_of(error: BaseException) -> int | None:
@@ -77,7 +78,9 @@ def number_of(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     numbers = _NUMBER.findall(str(error)) if isinstance(error, STORAGE_ERRORS) else []
-    return int(numbers[0]) if numbers else None
+    if numbers:
+        return int(numbers[0])
+    return errno.ENOENT if getattr(error, "kind", None) == _MISSING_KIND else None
 
 
 def is_transient(error: BaseException) -> bool:

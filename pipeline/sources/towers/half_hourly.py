@@ -70,7 +70,7 @@ def _starts(table: TowerTable, raw: pd.DataFrame) -> tuple[pd.DatetimeIndex, int
     step = np.timedelta64(minutes, "m")
     midnight = start.astype("datetime64[D]")
     # Steps begin at multiples of their length after midnight: other steps would belong to two days.
-    faulty = np.isnat(start) | (end - start != step) | ((start - midnight) % step != np.timedelta64(0))
+    faulty = np.isnat(start) | (end - start != step) | ((start - midnight) % step != np.timedelta64(0, "m"))
     faulty[1:] |= start[1:] < end[:-1]
     if minutes not in STEP_MINUTES or faulty.any():
         row = int(np.flatnonzero(faulty)[0]) if minutes in STEP_MINUTES else 0

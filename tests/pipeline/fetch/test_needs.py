@@ -35,7 +35,8 @@ def granule(stamp: np.datetime64) -> str:
 
 
 def hours(first: str, last: str) -> list[str]:
-    return [granule(stamp) for stamp in np.arange(np.datetime64(first, "h"), np.datetime64(last, "h") + 1)]
+    hour = np.timedelta64(1, "h")
+    return [granule(stamp) for stamp in np.arange(np.datetime64(first, "h"), np.datetime64(last, "h") + hour)]
 
 
 def test_a_year_of_climate_needs_its_hours_a_day_before_and_two_after() -> None:

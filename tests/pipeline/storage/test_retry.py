@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import re
 from pathlib import Path
 
 import icechunk
@@ -102,14 +103,15 @@ def _error_of_reading(repository: icechunk.Repository) -> Exception:
 
 def test_a_vanished_chunk_is_named_and_does_not_pass(tmp_path: Path) -> None:
     repository = _array(tmp_path)
-    for chunk in (tmp_path / "store/chunks").iterdir():
+    chunks = list((tmp_path / "store/chunks").iterdir())
+    for chunk in chunks:
         chunk.unlink()
     error = _error_of_reading(repository)
     assert number_of(error) == errno.ENOENT
     assert not is_transient(error)
     assert not is_fatal(error)
-    assert "No such file" in describe(error)
-    assert str(tmp_path / "store/chunks") in describe(error)
+    assert re.search("No such file|object not found", describe(error))  # Icechunk 1; Icechunk 2
+    assert any(f"chunks/{chunk.name}" in describe(error) for chunk in chunks)
     assert "\n" not in describe(error)
 
 
