@@ -119,7 +119,8 @@ def vapour_pressure(specific_humidity: Array, *, pressure_pa: Array) -> Array:
 
 def disaggregate(rng: np.random.Generator, *, daily: Weather, cells: NldasCells) -> Hourly:
     """Return the hours of complete local days, stamped in UTC, with the precision of the product."""
-    local = np.arange(daily.dates[0], daily.dates[-1] + np.timedelta64(1, "D"), dtype="datetime64[h]")
+    end = daily.dates[-1] + np.timedelta64(1, "D")
+    local: NDArray[np.datetime64] = np.arange(daily.dates[0], end, dtype="datetime64[h]")
     stamps = local + UTC_MINUS_LOCAL
     temperature = _diurnal_curve(daily.tmax_air - daily.tdif_air, high=daily.tmax_air)
     saturation = saturation_pressure(temperature)
