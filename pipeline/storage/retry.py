@@ -35,6 +35,10 @@ _TRANSIENT = frozenset(
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
+# Icechunk 1 gives its errors no kind; in Icechunk 2 an error made from a text alone has "unknown".
+_NO_KIND = frozenset({None, "unknown"})
+
+
 @dataclass(frozen=True)
 class _Pattern:
     """Errors of Icechunk: the kinds that mean the same, and the text that stands for them where there is no kind."""
@@ -47,7 +51,9 @@ class _Pattern:
         if not isinstance(error, IcechunkError):
             return False
         kind = getattr(error, "kind", None)
-        return kind in self.kinds if kind else any(self.text.search(cause) for cause in _causes(error))
+        if kind not in _NO_KIND:
+            return kind in self.kinds
+        return any(self.text.search(cause) for cause in _causes(error))
 
 
 _CONFLICT = _Pattern(frozenset({"branch-update-conflict"}), re.compile("branch update conflict"))
@@ -59,7 +65,7 @@ _ABSENT = _Pattern(
 _THROTTLED_KIND = "throttled"
 _MISSING_KIND = "object-not-found"  # Icechunk 2 drops the number of this error
 # Kinds that name only the layer that failed, a forbidden request like an overloaded server: there the text decides.
-_VAGUE_KINDS = frozenset({None, "object-store", "io", "storage-other", "unknown"})
+_VAGUE_KINDS = _NO_KIND | {"object-store", "io", "storage-other"}
 _TRANSIENT_TEXT = re.compile(
     r"time[d-]? ?out|connection (?:was )?(?:reset|refused|closed|aborted)|dispatch failure|broken pipe"
     r"|slow ?down|throttl|too ?many ?requests|service ?unavailable|internal ?(?:server ?)?error",
