@@ -36,7 +36,6 @@ _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 # Icechunk 1 gives its errors no kind; in Icechunk 2 an error made from a text alone has "unknown".
-_NO_KIND = frozenset({None, "unknown"})
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,8 @@ class _Pattern:
         """Return whether an error is one of these, judged by its kind if it has one."""
         if not isinstance(error, IcechunkError):
             return False
-        kind = getattr(error, "kind", None)
-        if kind not in _NO_KIND:
-            return kind in self.kinds
-        return any(self.text.search(cause) for cause in _causes(error))
+        kind = _kind(error)
+        return kind in self.kinds if kind else any(self.text.search(cause) for cause in _causes(error))
 
 
 _CONFLICT = _Pattern(frozenset({"branch-update-conflict"}), re.compile("branch update conflict"))
@@ -65,7 +62,7 @@ _ABSENT = _Pattern(
 _THROTTLED_KIND = "throttled"
 _MISSING_KIND = "object-not-found"  # Icechunk 2 drops the number of this error
 # Kinds that name only the layer that failed, a forbidden request like an overloaded server: there the text decides.
-_VAGUE_KINDS = _NO_KIND | {"object-store", "io", "storage-other"}
+_VAGUE_KINDS = frozenset({None, "object-store", "io", "storage-other"})
 _TRANSIENT_TEXT = re.compile(
     r"time[d-]? ?out|connection (?:was )?(?:reset|refused|closed|aborted)|dispatch failure|broken pipe"
     r"|slow ?down|throttl|too ?many ?requests|service ?unavailable|internal ?(?:server ?)?error",
@@ -86,7 +83,7 @@ def number_of(error: BaseException) -> int | None:
     numbers = _NUMBER.findall(str(error)) if isinstance(error, STORAGE_ERRORS) else []
     if numbers:
         return int(numbers[0])
-    return errno.ENOENT if getattr(error, "kind", None) == _MISSING_KIND else None
+    return errno.ENOENT if isinstance(error, IcechunkError) and _kind(error) == _MISSING_KIND else None
 
 
 def is_transient(error: BaseException) -> bool:
@@ -98,7 +95,7 @@ def is_transient(error: BaseException) -> bool:
         return True
     if not isinstance(error, IcechunkError):
         return False
-    kind, causes = getattr(error, "kind", None), _causes(error)
+    kind, causes = _kind(error), _causes(error)
     if kind not in _VAGUE_KINDS:
         return kind == _THROTTLED_KIND
     without_cause = len(causes) == 1 and _WITHOUT_CAUSE.search(causes[0])
@@ -123,6 +120,12 @@ def is_absent(error: BaseException) -> bool:
 def names_deleted_tag(error: BaseException) -> bool:
     """Return whether a tag was refused because there is, or was, one of its name."""
     return _TAG_TAKEN.matches(error)
+
+
+def _kind(error: IcechunkError) -> str | None:
+    """Return the kind of an error, None if Icechunk gives none or does not know it."""
+    kind = getattr(error, "kind", None)
+    return None if kind == "unknown" else kind
 
 
 def _causes(error: IcechunkError) -> list[str]:

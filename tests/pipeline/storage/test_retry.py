@@ -107,7 +107,7 @@ def test_a_vanished_chunk_is_named_and_does_not_pass(tmp_path: Path) -> None:
     for chunk in chunks:
         chunk.unlink()
     error = _error_of_reading(repository)
-    assert number_of(error) == errno.ENOENT
+    assert number_of(error) == errno.ENOENT or is_absent(error)  # the former with Icechunk 1
     assert not is_transient(error)
     assert not is_fatal(error)
     assert re.search("No such file|object not found", describe(error))  # Icechunk 1; Icechunk 2
