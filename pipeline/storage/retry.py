@@ -35,9 +35,6 @@ _TRANSIENT = frozenset(
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
-# Icechunk 1 gives its errors no kind; in Icechunk 2 an error made from a text alone has "unknown".
-
-
 @dataclass(frozen=True)
 class _Pattern:
     """Errors of Icechunk: the kinds that mean the same, and the text that stands for them where there is no kind."""
@@ -123,7 +120,7 @@ def names_deleted_tag(error: BaseException) -> bool:
 
 
 def _kind(error: IcechunkError) -> str | None:
-    """Return the kind of an error, None if Icechunk gives none or does not know it."""
+    """Return the kind of an error; None if Icechunk gives none (1.x) or says "unknown" (2.x, an error made of text)."""
     kind = getattr(error, "kind", None)
     return None if kind == "unknown" else kind
 
