@@ -32,7 +32,7 @@ def history(
     from pipeline.job import Job
 
     job = Job.open(run_file)
-    location = job.run_file.stores.cube if store == "cube" else job.run_file.stores.inputs
+    location = job.stores.cube if store == "cube" else job.stores.inputs
     found = commits(_open(job, store), limit=limit)
     if as_json:
         print(history_json(location, found))
@@ -45,7 +45,7 @@ def _open(job: Job, name: StoreName) -> icechunk.Repository:
 
     if name == "cube":
         return job.open_cube()
-    return store.open_existing(job.run_file.stores.inputs, made_by=f"agcarbon ingest {job.path}")
+    return store.open_existing(job.stores.inputs, made_by=f"agcarbon ingest {job.path}")
 
 
 def tag(
@@ -78,9 +78,9 @@ def tag(
             delete_release(committer, delete)
         console.print(f"deleted release {delete}; gc may now free the data that no other state holds")
     elif as_json:
-        print(releases_json(job.run_file.stores.cube, releases(job.open_cube())))
+        print(releases_json(job.stores.cube, releases(job.open_cube())))
     else:
-        console.print(releases_table(job.run_file.stores.cube, releases(job.open_cube())))
+        console.print(releases_table(job.stores.cube, releases(job.open_cube())))
 
 
 def _writing_cube(job: Job) -> AbstractContextManager[Committer]:
@@ -88,7 +88,7 @@ def _writing_cube(job: Job) -> AbstractContextManager[Committer]:
     from pipeline.storage.commit import committing
     from pipeline.storage.retry import RetryPolicy
 
-    return committing(job.run_file.stores.cube, job.open_cube, RetryPolicy(job.run_file.execution.retries))
+    return committing(job.stores.cube, job.open_cube, RetryPolicy(job.execution.retries))
 
 
 def rollback(
@@ -145,9 +145,9 @@ def gc(
         since = datetime.now(UTC) - timedelta(days=keep_days)
     job = Job.open(run_file)
     names = ("cube", "inputs") if store == "both" else (store,)
-    policy = RetryPolicy(job.run_file.execution.retries)
+    policy = RetryPolicy(job.execution.retries)
     collected = collect_stores(
-        job.run_file.stores.repositories, names, retention=Retention(since), dry_run=dry_run, policy=policy
+        job.stores.repositories, names, retention=Retention(since), dry_run=dry_run, policy=policy
     )
     for location, freed in collected.items():
         console.print(freed_sentence(location, freed, dry_run=dry_run))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import zarr
@@ -57,6 +57,17 @@ class TileYearState:
     reason: str = ""
 
 
+class RunFacts(TypedDict):
+    """Fields of a ledger entry that do not follow from the stored values."""
+
+    tile: str
+    year: int
+    fingerprint: Fingerprint
+    balance_residual: float
+    seconds: float
+    restart: bool
+
+
 @dataclass(frozen=True)
 class Row:
     """Ledger entry of one tile-year."""
@@ -75,8 +86,8 @@ class Row:
     restart: bool
 
     @classmethod
-    def of(cls, stored: StoredYear, **known: Any) -> Row:
-        """Return the entry of a stored tile-year; `known` gives the fields that do not follow from its values."""
+    def of(cls, stored: StoredYear, **facts: Unpack[RunFacts]) -> Row:
+        """Return the entry of a stored tile-year: what follows from its values, and `facts`."""
         flags = stored.annual["quality"].astype(np.uint16)
         layers = [stored.daily[variable.name] for variable in DAILY]
         layers += [stored.annual[variable.name] for variable in FLUXES]  # type: ignore[misc]
@@ -87,7 +98,7 @@ class Row:
             outside_share=float(np.mean(flags & Quality.OUTSIDE_TRAINING > 0)),
             minimum=tuple(_extreme(np.fmin, layer) for layer in layers),
             maximum=tuple(_extreme(np.fmax, layer) for layer in layers),
-            **known,
+            **facts,
         )
 
 

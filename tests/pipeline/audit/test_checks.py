@@ -58,8 +58,15 @@ def consistent_year() -> AuditedYear:
 
 def recorded(stored: StoredYear) -> Row:
     fingerprint = Fingerprint(("11" * 16,) * len(COMPONENTS))
-    known = {"tile": "h11v04-r0c0", "year": 2012, "fingerprint": fingerprint, "balance_residual": 0.0}
-    return Row.of(stored, **known, seconds=1.0, restart=False)
+    return Row.of(
+        stored,
+        tile="h11v04-r0c0",
+        year=2012,
+        fingerprint=fingerprint,
+        balance_residual=0.0,
+        seconds=1.0,
+        restart=False,
+    )
 
 
 def changed(name: str, *, by: float) -> AuditedYear:
