@@ -61,25 +61,32 @@ def main() -> NoReturn:
     """Run the command line: exit code 0 for success, 1 for work left undone, 2 for an error that the user can fix."""
     try:
         app()
-    except (ValueError, OSError) as error:
-        # Our own bugs also raise ValueErrors: they keep their traceback.
-        if not _is_users(error):
+    except Exception as error:
+        message = _message(error)
+        if message is None:
             raise
-        print(f"agcarbon: {error}", file=sys.stderr)
+        print(f"agcarbon: {message}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
 
 
-def _is_users(error: Exception) -> bool:
-    """Return whether the user can fix the error: one of the input, or of the storage that holds it."""
+def _message(error: Exception) -> str | None:
+    """Return the message of an error that the user can fix, of the input or its storage; None for a bug of ours."""
     # Imported here: they import torch, which would make `agcarbon --help` slow.
+    from icechunk import IcechunkError
+
     from model.checkpoint import CheckpointError
     from model.data.records import DataSetError
     from model.recipe.toml import RecipeError
     from pipeline.errors import UserError
+    from pipeline.storage.retry import describe
     from regions import RegionError
 
-    return isinstance(error, (OSError, UserError, CheckpointError, DataSetError, RecipeError, RegionError))
+    if isinstance(error, IcechunkError):
+        return f"a store cannot be read or written: {describe(error)}; check the storage, then repeat the command"
+    # By type: our own bugs raise ValueErrors too, and keep their traceback.
+    fixable = (OSError, UserError, CheckpointError, DataSetError, RecipeError, RegionError)
+    return str(error) if isinstance(error, fixable) else None
 
 
 if __name__ == "__main__":

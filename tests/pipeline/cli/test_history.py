@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import icechunk
@@ -65,6 +68,15 @@ def test_history_lists_commits_newest_first_with_releases(job: Job) -> None:
     assert newest["snapshot"] == tip(job)
     assert newest["releases"] == ["v1"]
     assert newest["changed"][f"daily/{FIRST}"] > 0
+
+
+def test_a_damaged_store_ends_in_one_sentence_and_not_in_a_traceback(job: Job) -> None:
+    for snapshot in (Path(job.stores.cube) / "snapshots").iterdir():
+        snapshot.write_bytes(b"not a snapshot")
+    command = [sys.executable, "-m", "pipeline.cli", "history", str(job.path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert re.fullmatch(r"agcarbon: a store cannot be read or written: .+; check the storage, .+\n", ended.stderr)
 
 
 def test_releases_are_listed_and_deleted(job: Job) -> None:
