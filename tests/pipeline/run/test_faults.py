@@ -180,7 +180,7 @@ def test_a_batch_that_memory_cannot_hold_fails_its_tile_with_the_remedy_and_stop
     monkeypatch.setattr(Predictor, "_members", members)
     report = go(job)
     assert len({tile for tile, _ in report.failures}) == 1
-    assert all("set a lower batch_cells" in message for message in report.failures.values())
+    assert all("lower batch_cells" in message for message in report.failures.values())
     assert report.totals.tile_years > 0
     assert_ends_well(job, whole)
 
