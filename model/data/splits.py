@@ -10,7 +10,6 @@ drawn with replacement, are validation; counties are permuted, the first 210 tes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,28 +105,6 @@ def split_sites(seed: int, *, years: Integers, sites: int, held_out: HeldOut) ->
     else:
         kept_NY[:seen] = rng.random((seen, len(years))).argsort(axis=1) >= held_out.years
     return SiteSplit(kept_NY, years, seed)
-
-
-def split_years(years: Integers, *, sites: int, held_out: Sequence[int]) -> SiteSplit:
-    """Return a split that holds out the same calendar years at all sites, for sites that share their weather.
-
-    Raises
-    ------
-    DataSetError
-        If a year is not among `years`, or none is left to train on.
-
-    Examples
-    --------
-    >>> split_years(np.arange(2001, 2005), sites=1, held_out=[2002]).training_NY.tolist()
-    [[True, False, True, True]]
-    """
-    left = np.isin(years, list(held_out), invert=True)
-    absent = sorted(set(held_out) - set(years.tolist()))
-    if absent or not left.any():
-        raise DataSetError(
-            f"held-out years {list(held_out)} of {years[0]}-{years[-1]}; hold out some of these years, not all"
-        )
-    return SiteSplit(np.tile(left, (sites, 1)), years, 0)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from model.checkpoint import Scalers
 from model.data.records import Booleans, SiteSequences, TowerSet
 from model.data.run_years import run_years
 from model.data.sites import normalise, normalised_inputs
-from model.experiments.pure_ml import FluxBaseline, PureML, YieldBaseline
+from model.experiments.pure_ml import FluxBaseline
 from model.network import YearResult
 from model.recipe.experiments import FitRecipe
 from model.training.recurrence import write_out
@@ -192,20 +192,6 @@ def _sample(data: FitData, result: YearResult, *, sites: Tensor, year: int) -> F
         data.fluxes_NYTO[sites, year],
         data.yield_NY[sites, year],
     )
-
-
-def train_baselines(data: FitData, *, recipe: FitRecipe, seed: int) -> PureML:
-    """Return both pure-ML networks, each trained by itself from random weights, with the recipe's epochs doubled."""
-    # Both draw their weights here, before either is trained.
-    torch.manual_seed(seed)
-    pure = PureML()
-    parts: tuple[tuple[YieldBaseline | FluxBaseline, Loss], ...] = (
-        (pure.grain, yield_error),
-        (pure.fluxes, flux_error),
-    )
-    for network, loss in parts:
-        fit(network, data=data, loss=loss, recipe=recipe.doubled, seed=seed)
-    return pure.eval()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +25,6 @@ from model.recipe.toml import (
     Seed,
     ShareBelowOne,
     Year,
-    parse,
     read_toml,
 )
 
@@ -321,14 +319,3 @@ def read_recipe(path: Path) -> Recipe:
         If the file is absent, not TOML, or holds missing, unknown or impossible values; all of them are named.
     """
     return read_toml(path, Recipe)
-
-
-def parse_recipe(raw: Mapping[str, Any]) -> Recipe:
-    """Return the recipe that a TOML file or the record of a checkpoint holds.
-
-    Raises
-    ------
-    RecipeError
-        For missing, unknown or impossible values; all of them are named.
-    """
-    return parse(raw, Recipe)

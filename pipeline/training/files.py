@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.site.point import SiteInputs
 from pipeline.site.tower import MIN_QC, TowerFiles, parse_crops, tower_site
 from pipeline.sources.ecosys import daily_weather, topsoil
-from pipeline.sources.quickstats import CountyYields, write_quickstats
+from pipeline.sources.quickstats import write_quickstats
 from pipeline.sources.towers.read import Partitioning, Tower, read_tower
 from pipeline.years import parse_year_range
 
@@ -209,24 +209,6 @@ def write_county_yields(path: Path, counties: CountySet) -> None:
         {"state": "synthetic", "county": [f"synthetic {fips[2:]}" for fips in counties.fips]}, index=list(counties.fips)
     )
     write_quickstats(path, county_table(counties), names=names)
-
-
-def with_county_yields(counties: CountySet, yields: CountyYields) -> CountySet:
-    """Return the counties with the yields of a survey as their observations; NaN where it has none.
-
-    Raises
-    ------
-    UserError
-        If the survey has none of these counties and years.
-    """
-    index = pd.MultiIndex.from_product([counties.fips, counties.years, CROPS])
-    observed = yields.table.set_index(["fips", "year", "crop"])["yield_gc_m2"].reindex(index)
-    if observed.isna().all():
-        raise UserError(
-            f"none of {len(counties)} counties ({counties.fips[0]}, ...) has a yield in {counties.years[0]}-"
-            f"{counties.years[-1]}; the survey has {yields.table['fips'].nunique()} counties, export these ones"
-        )
-    return replace(counties, observed_CYK=observed.to_numpy(np.float32).reshape(counties.observed_CYK.shape))
 
 
 @dataclass(frozen=True)

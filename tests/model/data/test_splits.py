@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.data.records import DataSetError
-from model.data.splits import HeldOut, split_counties, split_sites, split_years
+from model.data.splits import HeldOut, split_counties, split_sites
 
 
 @given(st.integers(0, 2**31), st.integers(1, 30), st.integers(3, 25), st.integers(0, 4), st.booleans())
@@ -21,15 +21,6 @@ def test_each_training_site_loses_its_held_out_years_and_no_others(
     told = split.as_json()
     assert told["held_out_sites"] == list(range(sites, sites + unseen))
     assert all(len(told["held_out_years"][str(site)]) == lost[site] for site in range(sites))
-
-
-def test_the_same_years_are_held_out_at_all_sites() -> None:
-    split = split_years(np.arange(2001, 2007), sites=2, held_out=[2006, 2003])
-    assert split.training_NY.tolist() == [[True, True, False, True, True, False]] * 2
-    assert split.as_json()["held_out_years"] == {"0": [2003, 2006], "1": [2003, 2006]}
-    for impossible in ([2007], range(2001, 2007)):
-        with pytest.raises(DataSetError, match="hold out some of these years, not all"):
-            split_years(np.arange(2001, 2007), sites=2, held_out=list(impossible))
 
 
 @given(st.integers(0, 2**31), st.integers(7, 700))

@@ -21,10 +21,9 @@ from model.experiments.baselines import (
     flux_error,
     seen_error,
     tower_baseline,
-    train_baselines,
     yield_error,
 )
-from model.experiments.pure_ml import FluxBaseline, YieldBaseline
+from model.experiments.pure_ml import FluxBaseline, PureML, YieldBaseline
 from model.features import FEATURES, GPP, PUBLISHED_FEATURE_SCALERS
 from model.recipe.experiments import FitRecipe
 
@@ -63,7 +62,11 @@ def test_the_error_is_the_mean_over_observed_targets() -> None:
 @pytest.mark.slow
 def test_both_baselines_learn_a_toy_target_and_are_validated_on_other_years() -> None:
     data = toy()
-    pure = train_baselines(data, recipe=RECIPE, seed=3)
+    torch.manual_seed(3)
+    pure = PureML()
+    for network, loss in ((pure.grain, yield_error), (pure.fluxes, flux_error)):
+        fit(network, data=data, loss=loss, recipe=RECIPE.doubled, seed=3)
+    pure.eval()
     result = predict(pure, data.x_NYTF)  # type: ignore[arg-type]
     held_out = data.validation_NY
     for found, truth in (

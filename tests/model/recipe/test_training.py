@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import model.training as training
-from model.recipe.toml import RecipeError
-from model.recipe.training import parse_recipe, read_recipe
+from model.recipe.toml import RecipeError, parse
+from model.recipe.training import Recipe, read_recipe
 from tests.helpers.recipes import RECIPE, RECIPE_TEXT, STAGE, recipe_file
 
 RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.toml"))
@@ -101,4 +101,4 @@ def test_an_integer_in_a_recipe_stays_an_integer_and_keeps_its_digest(tmp_path: 
 def test_the_recipe_in_a_checkpoints_record_is_the_one_that_was_written() -> None:
     for path in RECIPES:
         recipe = read_recipe(path)
-        assert parse_recipe(json.loads(json.dumps(recipe.as_json()))) == recipe
+        assert parse(json.loads(json.dumps(recipe.as_json())), Recipe) == recipe
