@@ -17,7 +17,7 @@ from model.data.counties import CountyDraw, county_means, simulate_counties
 from model.data.records import CountySet
 from model.evaluation.scores import CROP_NAMES, ScoreRow, predicted_carbon, score
 from pipeline.sources.quickstats import CountyYields, read_quickstats
-from pipeline.training.files import county_table, level_table, yield_levels
+from pipeline.training.files import county_table, yield_levels
 
 NAME = "counties"
 POINTS = 4  # simulated points in each county, whose mean yield is the county's
@@ -84,7 +84,7 @@ def evaluate_counties(checkpoint: Checkpoint, counties: CountySet, *, surveys: C
     if surveys is not None:
         levels += yield_levels(surveys.table, source="NASS")
     table = _side_by_side(observed, ours)
-    return CountyResult(table, _scores(table), level_table(tuple(levels)), _notes(counties, surveys))
+    return CountyResult(table, _scores(table), pd.DataFrame(levels), _notes(counties, surveys))
 
 
 def _side_by_side(observed: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:

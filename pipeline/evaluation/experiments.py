@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from model.experiments.rows import Row
 from model.experiments.run import KGML, PURE_ML, Experiment
 from pipeline.evaluation import page
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 GROUPS = ["tested_on", "samples", "variant"]
 R2_SCORES = {"yield_r2": "R² yield", "reco_r2": "R² Reco", "nee_r2": "R² NEE"}
@@ -103,8 +100,6 @@ def write_experiment(name: Experiment, rows: Sequence[Row], folder: Path) -> lis
 
 def experiment_figure(rows: Sequence[Row]) -> Figure:
     """Return the scores as curves over the number of sites, or as bars for one number of sites or many networks."""
-    from matplotlib.figure import Figure
-
     table = pd.DataFrame(list(rows))
     curves = table["samples"].nunique() > 1 and table["variant"].nunique() <= MAX_CURVES
     drawing = Figure(figsize=(16, 3.4 if curves else 5), layout="constrained")

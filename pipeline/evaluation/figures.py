@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from model.data.records import Floats, Integers
 from model.evaluation.responses import ResponseCurve
 from model.evaluation.scores import CROP_NAMES, Score
 from model.features import FEATURE_NAMES, FEATURES
+from pipeline.evaluation.counties import CountyResult
 from pipeline.evaluation.published import PublishedResponse
+from pipeline.evaluation.subjects import Result
 from pipeline.site.point import unit_in_text
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from pipeline.evaluation.counties import CountyResult
-    from pipeline.evaluation.subjects import Result
 
 PREDICTED, OBSERVED = "#0072b2", "#444444"
 COLOURS = {"ra": "#009e73", "rh": "#d55e00", "grain": "#0072b2"}
@@ -37,41 +33,34 @@ def observed_outputs(result: Result) -> list[str]:
 
 def agreement_figure(result: Result) -> Figure:
     """Return a row per output: predicted against observed values, and the mean annual cycle or the yield by year."""
-    from matplotlib.figure import Figure
-
     outputs = observed_outputs(result)
     drawing = Figure(figsize=(11, 2.9 * len(outputs)), layout="constrained")
     rows = drawing.subplots(len(outputs), 2, width_ratios=[1, 2.1], squeeze=False)
     for (scatter, panel), output in zip(rows, outputs, strict=True):
         if output == "yield":
-            _draw_yields(scatter, panel, result)
+            predicted, observed = result.predicted.yield_NY, result.subject.observed.yield_NY
+            _draw_years(panel, predicted=predicted, observed=observed, years=result.subject.years)
         else:
-            _draw_fluxes(scatter, panel, result, output=output)
+            unit, predicted, observed = (
+                DAILY_UNIT,
+                result.predicted.daily(output),
+                result.subject.observed.daily(output),
+            )
+            _draw_annual_cycle(panel, predicted=predicted, observed=observed, output=output)
+        _draw_pairs(scatter, predicted=predicted, observed=observed, score=result.pooled(output).score)
+        unit = ANNUAL_UNIT if output == "yield" else DAILY_UNIT
+        scatter.set(xlabel=f"{NAMES[output]} observed [{unit}]", ylabel="predicted")
     rows[0, 1].legend(frameon=False, ncols=2, loc="best")
     return drawing
 
 
-def _draw_fluxes(scatter: Axes, cycle: Axes, result: Result, *, output: str) -> None:
-    predicted, observed = result.predicted.daily(output), result.subject.observed.daily(output)
-    _draw_annual_cycle(cycle, predicted=predicted, observed=observed, output=output)
-    row = result.evaluation.row(output, "daily")
-    assert row is not None
-    _draw_pairs(scatter, predicted=predicted, observed=observed, score=row.score)
-    scatter.set(xlabel=f"{NAMES[output]} observed [{DAILY_UNIT}]", ylabel="predicted")
-
-
-def _draw_yields(scatter: Axes, series: Axes, result: Result) -> None:
-    years, observed, predicted = result.subject.years, result.subject.observed.yield_NY, result.predicted.yield_NY
+def _draw_years(axes: Axes, *, predicted: Floats, observed: Floats, years: Integers) -> None:
     for yield_NY, colour in ((observed, OBSERVED), (predicted, PREDICTED)):
-        series.plot(years, np.nanmean(yield_NY, axis=0), "o-", color=colour, markersize=3)
-    series.set(xlabel="year", ylabel=f"mean yield [{ANNUAL_UNIT}]", xticks=years[:: max(len(years) // 6, 1)])
-    row = result.evaluation.row("yield", "annual")
-    assert row is not None
-    _draw_pairs(scatter, predicted=predicted, observed=observed, score=row.score)
-    scatter.set(xlabel=f"{NAMES['yield']} observed [{ANNUAL_UNIT}]", ylabel="predicted")
+        axes.plot(years, np.nanmean(yield_NY, axis=0), "o-", color=colour, markersize=3)
+    axes.set(xlabel="year", ylabel=f"mean yield [{ANNUAL_UNIT}]", xticks=years[:: max(len(years) // 6, 1)])
 
 
-def _draw_pairs(axes: Axes, *, predicted: NDArray[np.floating], observed: NDArray[np.floating], score: Score) -> None:
+def _draw_pairs(axes: Axes, *, predicted: Floats, observed: Floats, score: Score) -> None:
     pairs = np.isfinite(predicted) & np.isfinite(observed)
     x, y = observed[pairs], predicted[pairs]
     low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
@@ -88,9 +77,7 @@ def _draw_pairs(axes: Axes, *, predicted: NDArray[np.floating], observed: NDArra
     axes.set_title(f"{r2}, RMSE {score.rmse:.3g}, bias {score.bias:+.2g}, n = {score.count:,}", fontsize=8, loc="left")
 
 
-def _draw_annual_cycle(
-    axes: Axes, *, predicted: NDArray[np.floating], observed: NDArray[np.floating], output: str
-) -> None:
+def _draw_annual_cycle(axes: Axes, *, predicted: Floats, observed: Floats, output: str) -> None:
     """Draw the mean of each day of the year over its observed site-years, and their 10th to 90th percentile."""
     seen = np.isfinite(observed)
     days = np.flatnonzero(seen.any((0, 1)))
@@ -106,8 +93,6 @@ def _draw_annual_cycle(
 
 def county_figure(result: CountyResult) -> Figure:
     """Return one panel per crop: predicted against observed county yields."""
-    from matplotlib.figure import Figure
-
     crops = [row for row in result.rows if row.by == "crop"]
     drawing = Figure(figsize=(4.2 * len(crops), 4), layout="constrained")
     codes = {name: code for code, name in CROP_NAMES.items()}
@@ -123,8 +108,6 @@ def response_figure(
     curves: Sequence[ResponseCurve], *, outputs: Sequence[str], published: Sequence[PublishedResponse] = ()
 ) -> Figure:
     """Return one panel per input: response curves of some outputs ("ra", "rh", "grain") and the published points."""
-    from matplotlib.figure import Figure
-
     columns = min(5, len(curves))
     height = -(-len(curves) // columns)
     drawing = Figure(figsize=(2.5 * columns, 2.1 * height), layout="constrained")

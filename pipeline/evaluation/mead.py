@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
@@ -29,10 +30,6 @@ from model.synthetic.weather import Weather
 from pipeline.evaluation.figures import ANNUAL_UNIT, DAILY_UNIT, QUARTERS
 from pipeline.evaluation.subjects import TOWER_FILES, Subject, read_subject
 from pipeline.sources.ecosys import daily_weather
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 PLANTING, HARVEST = {CORN: 133, SOYBEAN: 140}, {CORN: 290, SOYBEAN: 283}
 """Median days of year on which the run of *ecosys* plants and harvests corn and soybean, 2001-2006."""
@@ -165,8 +162,6 @@ def _annual_means(carbon: Carbon, days: NDArray[np.bool_]) -> dict[str, float]:
 
 def mead_figure(places: Sequence[Place]) -> Figure:
     """Return a column per place: mean annual cycles of Reco, Rh and NEE, and the mean annual budget."""
-    from matplotlib.figure import Figure
-
     drawing = Figure(figsize=(12, 12), layout="constrained")
     panels = drawing.subplots(len(FLUXES) + 1, len(places), sharey="row", squeeze=False)
     for column, place in zip(panels.T, places, strict=True):

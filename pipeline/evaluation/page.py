@@ -6,12 +6,9 @@ import base64
 import html
 import io
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import pandas as pd
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from matplotlib.figure import Figure
 
 DPI = 110
 STYLE = """

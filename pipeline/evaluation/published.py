@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic.dataclasses import dataclass
 
 from model.evaluation.scores import Period
 
@@ -74,8 +75,5 @@ class Published:
 def read_published(path: Path = PUBLISHED) -> Published:
     """Return the published figures."""
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    responses = (
-        PublishedResponse(row["input"], row["output"], tuple(row["levels"]), tuple(row["values"]))
-        for row in raw["response"]
-    )
-    return Published(tuple(PublishedScore(**row) for row in raw["score"]), tuple(responses))
+    responses = tuple(PublishedResponse(**row) for row in raw["response"])
+    return Published(tuple(PublishedScore(**row) for row in raw["score"]), responses)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from model.checkpoint import Checkpoint
 from model.evaluation.checks import Verdict, verdicts
@@ -23,10 +24,8 @@ from pipeline.evaluation.published import Published
 from pipeline.evaluation.subjects import Result
 from pipeline.site.skill import UNITS
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 NETWORK, NETWORK_ON_NULL_DAYS = "network", "network, on the days of the nulls"
+SCORE_COLUMNS = ["data", "model", "output", "period", "by", "group", "n", "r2", "rmse", "bias", "unit"]
 
 
 @dataclass(frozen=True)
@@ -83,66 +82,36 @@ def _counties_as_json(counties: CountyResult) -> dict[str, Any]:
     return {"rows": [asdict(row) for row in counties.rows], "levels": levels, "notes": counties.notes}
 
 
-@dataclass(frozen=True)
-class TableRow:
-    """Row of scores.csv.
-
-    Attributes
-    ----------
-    data, model
-        Name of the data set; "network" or the description of a null model.
-    output, period, by, group
-        As in `model.evaluation.scores.ScoreRow`.
-    n
-        Number of pairs of prediction and observation.
-    r2, rmse, bias
-        Scores; R2 is None if the observations do not vary.
-    unit
-        Unit of RMSE and bias.
-    """
-
-    data: str
-    model: str
-    output: str
-    period: str
-    by: str
-    group: str
-    n: int
-    r2: float | None
-    rmse: float
-    bias: float
-    unit: str
-
-    @classmethod
-    def of(cls, row: ScoreRow, *, data: str, model: str = NETWORK) -> TableRow:
-        """Return the row of one score."""
-        one = row.score
-        group = (row.output, row.period, row.by, row.group)
-        return cls(data, model, *group, one.count, one.r2, one.rmse, one.bias, UNITS[row.period])
-
-
 def score_table(results: Sequence[Result], *, counties: CountyResult | None = None) -> pd.DataFrame:
-    """Return one row per score of the network and, at towers, of each null model."""
-    rows = [TableRow.of(row, data=result.subject.name) for result in results for row in result.evaluation.rows]
-    rows += [TableRow.of(row, data=county_evaluation.NAME) for row in (counties.rows if counties else ())]
-    rows += [row for result in results for row in _null_rows(result)]
-    return pd.DataFrame(rows, columns=[field.name for field in fields(TableRow)])
+    """Return one row per score of the network and, at towers, of each null model.
+
+    Columns are `SCORE_COLUMNS`: data and model, the name of the data set and "network" or the description of a null
+    model; output, period, by and group as in `model.evaluation.scores.ScoreRow`; n, the number of pairs of prediction
+    and observation; r2 (empty if the observations do not vary), rmse and bias; and unit, that of rmse and bias.
+    """
+    entries = [(result.subject.name, NETWORK, row) for result in results for row in result.evaluation.rows]
+    entries += [(county_evaluation.NAME, NETWORK, row) for row in (counties.rows if counties else ())]
+    entries += [(result.subject.name, *entry) for result in results for entry in _null_rows(result)]
+    rows = []
+    for data, model, row in entries:
+        group, one = (row.output, row.period, row.by, row.group), row.score
+        rows.append((data, model, *group, one.count, one.r2, one.rmse, one.bias, UNITS[row.period]))
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
-def _null_rows(result: Result) -> Iterator[TableRow]:
+def _null_rows(result: Result) -> Iterator[tuple[str, ScoreRow]]:
+    """Yield the description of each model at a tower, and its score."""
     # Null models exist on fewer days than the network: it is scored again on those, to be comparable.
     for each in result.nulls:
         for model, score in {NETWORK_ON_NULL_DAYS: each.network, **each.nulls}.items():
-            row = ScoreRow(each.flux, each.period, "pooled", "all", score)
-            yield TableRow.of(row, data=result.subject.name, model=model)
+            yield model, ScoreRow(each.flux, each.period, "pooled", "all", score)
 
 
 def headline(report: Report) -> Iterator[str]:
     """Yield one line per observed output, crop of counties and plausibility check."""
     for result in report.results:
         for output in observed_outputs(result):
-            row = result.evaluation.row(output, "annual" if output == "yield" else "daily")
-            assert row is not None
+            row = result.pooled(output)
             yield f"{result.subject.name}: {output} {_score_words(row)}, n {row.score.count:,}"
     for row in report.counties.rows if report.counties else ():
         yield f"counties: yield, {row.group}, {_score_words(row)}, n {row.score.count:,}"

@@ -18,7 +18,16 @@ from model.data.records import DAYS, Floats, Integers, SiteSequences, TowerSet
 from model.data.sites import simulate_sites, site_sequences
 from model.evaluation.checks import MONOTONE
 from model.evaluation.responses import GRIDS, response_curves
-from model.evaluation.scores import Carbon, Evaluation, Groups, balance, predicted_carbon, score_rows, yield_bounds
+from model.evaluation.scores import (
+    Carbon,
+    Evaluation,
+    Groups,
+    ScoreRow,
+    balance,
+    predicted_carbon,
+    score_rows,
+    yield_bounds,
+)
 from model.features import CROP_TYPE, FEATURE_NAMES
 from model.recipe.training import DataRecipe
 from pipeline.errors import UserError
@@ -109,6 +118,12 @@ class Result:
     predicted: Carbon
     evaluation: Evaluation
     nulls: tuple[Comparison, ...] = ()
+
+    def pooled(self, output: str) -> ScoreRow:
+        """Return the score over all pairs of an observed output, daily, or annual for yield."""
+        row = self.evaluation.row(output, "annual" if output == "yield" else "daily")
+        assert row is not None
+        return row
 
 
 def days_of(years: Integers) -> NDArray[np.datetime64]:

@@ -6,9 +6,8 @@ and the annual NEE say more about a model than daily NEE does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.data.records import DAYS, TowerSet
-from model.evaluation.scores import Carbon, Score, predicted_carbon
+from model.evaluation.scores import Carbon, predicted_carbon
 from model.experiments.baselines import TowerYears, tower_baseline
 from model.recipe.experiments import FitRecipe
 from model.recipe.training import TowerRecipe
@@ -41,6 +40,7 @@ FINE_TUNED, BEFORE, PURE = "fine-tuned", "before fine-tuning", "pure ML, this to
 # Of several recipes tried, the one with which the pure-ML network was best in the validation year.
 PURE_RECIPE = FitRecipe(epochs=60, patience=30, batch_sites=1, learning_rate=3e-3, decay=0.7, decay_epochs=25)
 PURE_SEED = 1
+COLUMNS = ["flux", "model", "days", "r2", "rmse", "bias", "years", "annual_rmse", "annual_bias"]
 
 
 @dataclass(frozen=True)
@@ -61,35 +61,6 @@ class TowerFluxes:
     years: TowerRecipe
     reco: Mapping[str, Floats]
     nee: Mapping[str, Floats]
-
-
-@dataclass(frozen=True)
-class TowerRow:
-    """Scores of one model for one flux over the test years.
-
-    Attributes
-    ----------
-    flux, model
-        "reco" or "nee", and the name of the model.
-    days
-        Number of days scored.
-    r2, rmse, bias
-        Scores of daily values [g C m-2 d-1]; R2 is NaN if the observations do not vary.
-    years
-        Number of years scored.
-    annual_rmse, annual_bias
-        Errors of annual sums [g C m-2 yr-1].
-    """
-
-    flux: str
-    model: str
-    days: int
-    r2: float
-    rmse: float
-    bias: float
-    years: int
-    annual_rmse: float
-    annual_bias: float
 
 
 def tower_recipe(checkpoint: Checkpoint) -> TowerRecipe:
@@ -178,20 +149,16 @@ def compare_test_years(fluxes: TowerFluxes) -> tuple[Comparison, ...]:
 
 
 def tower_table(fluxes: TowerFluxes) -> pd.DataFrame:
-    """Return one row per flux and model, with the columns of `TowerRow`."""
-    scores = {(each.flux, each.period): each for each in compare_test_years(fluxes)}
-    rows = (_rows(scores[flux, "daily"], scores[flux, "annual"]) for flux in ("reco", "nee"))
-    return pd.DataFrame(list(chain.from_iterable(rows)))
+    """Return one row per flux and model: the scores over the test years.
 
-
-def _rows(daily: Comparison, annual: Comparison) -> Iterator[TowerRow]:
-    annual_scores = _by_model(annual)
-    for model, day in _by_model(daily).items():
-        year = annual_scores[model]
-        yield TowerRow(
-            daily.flux, model, day.count, day.r2_or_nan, day.rmse, day.bias, year.count, year.rmse, year.bias
-        )
-
-
-def _by_model(comparison: Comparison) -> dict[str, Score]:
-    return {FINE_TUNED: comparison.network, **comparison.nulls}
+    Columns are `COLUMNS`: flux, "reco" or "nee", and model; days, r2 (NaN if the observations do not vary), rmse and
+    bias of daily values [g C m-2 d-1]; years, annual_rmse and annual_bias of annual sums [g C m-2 yr-1].
+    """
+    scores = {(each.flux, each.period): {FINE_TUNED: each.network, **each.nulls} for each in compare_test_years(fluxes)}
+    rows = []
+    for flux in ("reco", "nee"):
+        for model, day in scores[flux, "daily"].items():
+            year = scores[flux, "annual"][model]
+            daily = (day.count, day.r2_or_nan, day.rmse, day.bias)
+            rows.append((flux, model, *daily, year.count, year.rmse, year.bias))
+    return pd.DataFrame(rows, columns=COLUMNS)

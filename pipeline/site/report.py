@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -20,10 +22,6 @@ from model.checkpoint import Checkpoint
 from model.features import CORN
 from pipeline.site.point import SPIN_UP_YEARS, SiteResult, annual_table, comparisons, daily_table, outside_training
 from pipeline.site.skill import UNITS, Comparison
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MIN_PAIRS = 10  # with fewer days or years a network can beat a null model by chance
 NETWORK = "network"
@@ -144,8 +142,6 @@ def _scores(scores: pd.DataFrame) -> Table:
 
 def site_figure(report: Report) -> Figure:
     """Return daily Reco and NEE, predicted and observed, as time series and, if observed, as scatter plots."""
-    from matplotlib.figure import Figure
-
     result, site = report.result, report.result.site
     notes = "\n".join(textwrap.wrap(" ".join(report.notes), 215))
     drawing = Figure(figsize=(13, 7.5), layout="constrained")

@@ -6,7 +6,7 @@ All are read into the records of `model.data.records`: physical units, the netwo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -260,9 +260,3 @@ def _level(rows: pd.DataFrame, *, crop: int, source: str) -> YieldLevel:
         between_years=float((yields - by_county.transform("mean")).std(ddof=0)),
         worst_year=float(yields.groupby(rows["year"]).mean().min() / yields.mean()),
     )
-
-
-def level_table(levels: tuple[YieldLevel, ...]) -> pd.DataFrame:
-    """Return levels as a table, one row each."""
-    names = [field.name for field in fields(YieldLevel)]
-    return pd.DataFrame([astuple(level) for level in levels], columns=names)

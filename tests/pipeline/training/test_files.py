@@ -17,7 +17,6 @@ from pipeline.sources.ecosys import topsoil
 from pipeline.sources.quickstats import read_quickstats
 from pipeline.training.files import (
     county_table,
-    level_table,
     read_ecosys_run,
     read_tower_set,
     write_county_yields,
@@ -65,7 +64,6 @@ def test_levels_are_those_of_a_table_computed_by_hand() -> None:
     assert corn.between_years == pytest.approx(100)
     assert corn.worst_year == pytest.approx(250 / 350)
     assert soybean.mean == 150
-    assert level_table((corn, soybean))["mean"].tolist() == [350, 150]
 
 
 @pytest.mark.realdata
