@@ -16,9 +16,8 @@ from torch import Tensor
 
 from model.checkpoint import Scalers
 from model.data.published_layout import read_published_layout
-from model.data.records import DAYS as DAYS
-from model.data.records import DataSetError, Floats, SiteSequences
-from model.data.splits import HeldOut, SiteSplit, split_sites
+from model.data.records import DAYS, DataSetError, Floats, SiteSequences
+from model.data.splits import SiteSplit, split_sites
 from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, PUBLISHED_FEATURE_SCALERS, SOIL, YEAR, Scaler
 from model.recipe.training import DataRecipe
 from model.synthetic.generator import generate_weather
@@ -82,8 +81,8 @@ def synthetic_data(recipe: DataRecipe, *, seed: int) -> DataSet:
         If its file cannot be read, or has too few sites or other years.
     """
     sequences = site_sequences(recipe, seed=seed)
-    held_out = HeldOut(recipe.held_out_years, recipe.held_out_sites)
-    return divide(sequences, split=split_sites(seed, years=sequences.years, sites=recipe.all_sites, held_out=held_out))
+    held_out = {"held_out_years": recipe.held_out_years, "held_out_sites": recipe.held_out_sites}
+    return divide(sequences, split=split_sites(seed, years=sequences.years, sites=recipe.all_sites, **held_out))
 
 
 def site_sequences(recipe: DataRecipe, *, seed: int) -> SiteSequences:

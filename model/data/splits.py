@@ -55,27 +55,8 @@ class SiteSplit:
         }
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """Amount of data held out from training.
-
-    Attributes
-    ----------
-    years
-        Number of years drawn from each training site.
-    sites
-        Number of sites held out with all their years.
-    replace
-        Whether years are drawn with replacement, as published, so that a site may lose fewer.
-    """
-
-    years: int
-    sites: int = 0
-    replace: bool = False
-
-
-def split_sites(seed: int, *, years: Integers, sites: int, held_out: HeldOut) -> SiteSplit:
-    """Return a split that holds out the last `held_out.sites` of N sites entirely, and random years of the others.
+def split_sites(seed: int, *, years: Integers, sites: int, held_out_years: int, held_out_sites: int = 0) -> SiteSplit:
+    """Return a split that holds out the last sites entirely, and random years of the others.
 
     Parameters
     ----------
@@ -85,25 +66,22 @@ def split_sites(seed: int, *, years: Integers, sites: int, held_out: HeldOut) ->
         (Y,) calendar years.
     sites
         Number of all sites, N.
-    held_out
-        Number of sites and years to hold out.
+    held_out_years
+        Number of years drawn from each site that is not held out entirely.
+    held_out_sites
+        Number of sites held out with all their years.
 
     Examples
     --------
-    >>> split = split_sites(1, years=np.arange(2001, 2005), sites=3, held_out=HeldOut(years=1, sites=1))
+    >>> split = split_sites(1, years=np.arange(2001, 2005), sites=3, held_out_years=1, held_out_sites=1)
     >>> split.training_NY.sum(axis=1).tolist(), split.unseen_N.tolist()
     ([3, 3, 0], [False, False, True])
     """
-    rng, seen = np.random.default_rng(seed), sites - held_out.sites
+    seen = sites - held_out_sites
     kept_NY = np.zeros((sites, len(years)), dtype=bool)
-    # As published, the same year may be drawn twice, so that some sites lose fewer years. Without replacement, ranks of
-    # random numbers give each site the same number of held-out years.
-    if held_out.replace:
-        kept_NY[:seen] = True
-        drawn = rng.integers(len(years), size=(seen, held_out.years))
-        np.put_along_axis(kept_NY[:seen], drawn, values=False, axis=1)
-    else:
-        kept_NY[:seen] = rng.random((seen, len(years))).argsort(axis=1) >= held_out.years
+    # Ranks of random numbers give each site the same number of held-out years; as published, with replacement, a year
+    # may be drawn twice, so that some sites lose fewer.
+    kept_NY[:seen] = np.random.default_rng(seed).random((seen, len(years))).argsort(axis=1) >= held_out_years
     return SiteSplit(kept_NY, years, seed)
 
 

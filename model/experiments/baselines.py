@@ -18,13 +18,14 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
 
 from model.checkpoint import Scalers
-from model.data.records import Booleans, SiteSequences, TowerSet
+from model.data.records import Booleans, SiteSequences
 from model.data.run_years import run_years
 from model.data.sites import normalise, normalised_inputs
 from model.experiments.pure_ml import FluxBaseline
 from model.network import YearResult
 from model.recipe.experiments import FitRecipe
 from model.training.recurrence import write_out
+from model.training.tower_stage import TowerData
 
 
 @dataclass(frozen=True)
@@ -194,42 +195,31 @@ def _sample(data: FitData, result: YearResult, *, sites: Tensor, year: int) -> F
     )
 
 
-@dataclass(frozen=True)
-class TowerYears:
-    """Calendar years of a tower to train on, and those by which the best epoch is chosen."""
-
-    training: tuple[int, ...]
-    validation: tuple[int, ...]
-
-
-def tower_baseline(
-    tower: TowerSet, *, years: TowerYears, scalers: Scalers, recipe: FitRecipe, seed: int
-) -> NDArray[np.float32]:
+def tower_baseline(data: TowerData, *, scalers: Scalers, recipe: FitRecipe, seed: int) -> NDArray[np.float32]:
     """Return Reco and NEE (Y, 365, 2) [g C m-2 d-1] of a pure-ML network trained on this tower alone.
 
     Parameters
     ----------
-    tower
-        Tower whose inputs of all years and observations of the training and validation years are used.
-    years
-        Training and validation years; others are predicted and never trained on.
+    data
+        Tower and its training and validation years; other years are predicted, and their observations are never used.
     scalers
         Scalers of the inputs; observations are normalised with mean and standard deviation of the training years.
     recipe, seed
         Arguments of `fit`; the epochs are doubled, as for all networks that are not pre-trained.
     """
     # Scalers of the observations come from the training years alone: nothing of other years may leak into them.
-    masks = {name: np.isin(tower.years, chosen)[None] for name, chosen in vars(years).items()}
+    tower = data.tower
+    training_NY, validation_NY = (np.isin(tower.years, years)[None] for years in (data.training, data.validation))
     observed_YT2 = np.where(tower.mask_YT[..., None], np.stack([tower.reco_YT, tower.nee_YT], -1), np.nan)
-    known_X2 = observed_YT2[masks["training"][0]].reshape(-1, 2)
+    known_X2 = observed_YT2[training_NY[0]].reshape(-1, 2)
     mean_2, std_2 = np.nanmean(known_X2, 0), np.nanstd(known_X2, 0)
     target = torch.from_numpy(((observed_YT2 - mean_2) / std_2).astype(np.float32))[None]
     x_NYTF = normalised_inputs(tower.x_YTF[None], scalers=scalers)
     nothing = torch.full(target.shape[:2], torch.nan)
-    data = FitData(x_NYTF, target, nothing, *(torch.from_numpy(mask) for mask in masks.values()))
+    normalised = FitData(x_NYTF, target, nothing, torch.from_numpy(training_NY), torch.from_numpy(validation_NY))
     torch.manual_seed(seed)
     network = FluxBaseline(outputs=2)
-    fit(network, data=data, loss=flux_error, recipe=recipe.doubled, seed=seed)
+    fit(network, data=normalised, loss=flux_error, recipe=recipe.doubled, seed=seed)
     with torch.no_grad():
         z_YT2 = torch.cat([year.fluxes_BT3 for year in run_years(network, x_NYTF)]).numpy()
     physical_YT2: NDArray[np.float32] = (z_YT2 * std_2 + mean_2).astype(np.float32)

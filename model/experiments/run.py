@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
 import safetensors.torch
@@ -50,7 +50,6 @@ from model.recipe.toml import RecipeError
 from model.training.stages import physical_fluxes, physical_gpp, physical_yield
 
 Experiment: TypeAlias = Literal["sample-size", "ablation", "extreme-years", "leave-years-out", "leave-sites-out"]
-EXPERIMENTS: tuple[Experiment, ...] = get_args(Experiment)
 Progress = Callable[[str, int, int], None]
 FOLDS = 3
 """Number of parts into which years, or sites of the pool, are divided to be held out in turn."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any
 
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from model.recipe.toml import NO_OTHER_KEYS, Count, NotNegative, Number, Positive, PositiveShare, Seed, Year, read_toml
+from model.recipe.toml import NO_OTHER_KEYS, Count, NotNegative, Number, Positive, PositiveShare, Seed, Year
 
 
 @dataclass(frozen=True, config=NO_OTHER_KEYS)
@@ -113,22 +111,7 @@ class ExperimentRecipe:
             )
         return self
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the recipe as JSON values."""
-        return asdict(self)
-
     @property
     def digest(self) -> str:
         """Hash that changes with any value."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
-
-
-def read_experiment_recipe(path: Path) -> ExperimentRecipe:
-    """Read a recipe.
-
-    Raises
-    ------
-    RecipeError
-        If the file is absent, not TOML, or holds missing, unknown or impossible values; all of them are named.
-    """
-    return read_toml(path, ExperimentRecipe)
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()

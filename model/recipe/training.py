@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, field, fields, is_dataclass, replace
-from pathlib import Path
+from dataclasses import field, fields, is_dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -25,7 +24,6 @@ from model.recipe.toml import (
     Seed,
     ShareBelowOne,
     Year,
-    read_toml,
 )
 
 Step = Annotated[int, Field(strict=True, ge=1, le=5)]
@@ -289,10 +287,6 @@ class Recipe:
             towers=self.towers if step >= 5 else (),
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the recipe as JSON values."""
-        return asdict(self)
-
     @property
     def digest(self) -> str:
         """Hash that changes with any value of the recipe; settings at their default leave it unchanged.
@@ -308,14 +302,3 @@ def _changed(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: _changed(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != f.default}
     return [_changed(item) for item in value] if isinstance(value, tuple) else value
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe.
-
-    Raises
-    ------
-    RecipeError
-        If the file is absent, not TOML, or holds missing, unknown or impossible values; all of them are named.
-    """
-    return read_toml(path, Recipe)

@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, Scalers
-from model.data.sites import DAYS, DataSet, Sequences
+from model.data.records import DAYS
+from model.data.sites import DataSet, Sequences
 from model.evaluation.responses import COARSE, ResponseChecks
 from model.features import FEATURES, Scaler
 from model.network import KGMLNetwork
@@ -37,7 +38,7 @@ from model.recipe.training import Recipe
 from model.training.county_stage import CountyData, CountyStage
 from model.training.pretraining import Pretraining
 from model.training.recurrence import write_out
-from model.training.stage_record import StageRecord, git_revision, site_scores, torch_version
+from model.training.stage_record import StageRecord, git_revision, site_scores
 from model.training.stages import STAGES
 from model.training.tower_stage import TowerData, TowerStage
 from model.training.trainer import ProgressFile, Task, Trainer
@@ -220,7 +221,7 @@ class Course:
             scores=site_scores(trainer.network, data=data.sites),
             towers=trainer.task.scores(trainer.network) if isinstance(trainer.task, TowerStage) else {},
             git_revision=git_revision(),
-            torch=torch_version(),
+            torch=str(torch.__version__),
             threads=torch.get_num_threads(),
             device=self.device,
         )
@@ -232,7 +233,7 @@ class Course:
             scores["towers"] = record.as_json()["towers"]
         content = {
             "origin": _origin(start, record),
-            "recipe": self.recipe.as_json(),
+            "recipe": asdict(self.recipe),
             "calendar": f"{DAYS} days a year; 31 December of leap years is dropped",
             "git_revision": record.git_revision,
             "stages": [*before.get("stages", []), record.as_json()],

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from model.checkpoint import Scalers
@@ -125,8 +124,3 @@ def git_revision() -> str:
     command = ["git", "rev-parse", "--short=12", "HEAD"]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
-
-
-def torch_version() -> str:
-    """Return the version of PyTorch."""
-    return str(torch.__version__)

@@ -160,12 +160,13 @@ def experiment(
     given again.
     """
     from model.experiments.run import run_experiment
-    from model.recipe.experiments import read_experiment_recipe
+    from model.recipe.experiments import ExperimentRecipe
+    from model.recipe.toml import read_toml
     from pipeline.console import console, progress_bars
     from pipeline.evaluation.experiments import comparison_table, verdicts, write_experiment
 
     with progress_bars() as progress:
-        rows = run_experiment(name, read_experiment_recipe(recipe), out, progress=progress)
+        rows = run_experiment(name, read_toml(recipe, ExperimentRecipe), out, progress=progress)
     for line in verdicts(comparison_table(rows)):
         console.print(line, soft_wrap=True)
     _print_files([out / f"{name}.csv", *write_experiment(name, rows, out)])

@@ -32,7 +32,8 @@ def train(
     """
     import torch
 
-    from model.recipe.training import read_recipe
+    from model.recipe.toml import read_toml
+    from model.recipe.training import Recipe
     from model.training.course import Course
     from pipeline.errors import UserError
     from pipeline.training.course import course_data
@@ -41,7 +42,7 @@ def train(
         raise UserError(f"device {device}: PyTorch finds no CUDA device; omit --device to train on the CPU")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)
-    plan = read_recipe(recipe)
+    plan = read_toml(recipe, Recipe)
     steps = plan.steps if stage is None else (plan.stage(stage).step,)
     data = course_data(plan, steps=steps, towers=towers)
     checkpoint = Course(plan, data, output, device, start).run(stage)

@@ -18,9 +18,10 @@ def training_data(
     the recipe has counties, county_points.safetensors holds their points and county_yields.csv their yields, with
     SYNTHETIC as the state in every row.
     """
-    from model.recipe.training import read_recipe
+    from model.recipe.toml import read_toml
+    from model.recipe.training import Recipe
     from pipeline.console import console
     from pipeline.training.course import write_training_data
 
-    for path in write_training_data(read_recipe(recipe), output):
+    for path in write_training_data(read_toml(recipe, Recipe), output):
         console.print(str(path))

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from model.checkpoint import Checkpoint
 from model.data.records import DAYS, TowerSet
 from model.evaluation.scores import Carbon, predicted_carbon
-from model.experiments.baselines import TowerYears, tower_baseline
+from model.experiments.baselines import tower_baseline
 from model.recipe.experiments import FitRecipe
 from model.recipe.training import TowerRecipe
+from model.training.tower_stage import TowerData
 from pipeline.errors import UserError
 from pipeline.evaluation.subjects import days_of
 from pipeline.site.skill import (
@@ -107,8 +108,8 @@ def tower_fluxes(tower: TowerSet, years: TowerRecipe, *, fine_tuned: Checkpoint,
     carbon = {FINE_TUNED: _predicted(fine_tuned, tower), BEFORE: _predicted(before, tower)}
     reco = {name: each.reco_NYT[0].astype(np.float64) for name, each in carbon.items()}
     nee = {name: each.nee_NYT[0].astype(np.float64) for name, each in carbon.items()}
-    split = TowerYears(years.training_years, years.validation_years)
-    pure_YT2 = tower_baseline(tower, years=split, scalers=before.scalers, recipe=PURE_RECIPE, seed=PURE_SEED)
+    data = TowerData(tower, years.training_years, years.validation_years)
+    pure_YT2 = tower_baseline(data, scalers=before.scalers, recipe=PURE_RECIPE, seed=PURE_SEED)
     reco[PURE], nee[PURE] = pure_YT2[..., 0].astype(np.float64), pure_YT2[..., 1].astype(np.float64)
     nulls = _null_models(tower, years)
     reco[SEASONAL_CYCLE] = nulls.reco[SEASONAL_CYCLE].reshape(-1, DAYS)

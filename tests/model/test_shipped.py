@@ -15,8 +15,8 @@ from model.evaluation.checks import response_verdicts
 from model.evaluation.responses import GRIDS, response_curves
 from model.evaluation.scores import predicted_carbon, yield_bounds
 from model.features import FEATURE_NAMES
-from model.recipe.toml import parse
-from model.recipe.training import DataRecipe, Recipe, read_recipe
+from model.recipe.toml import parse, read_toml
+from model.recipe.training import DataRecipe, Recipe
 from model.shipped import checkpoint_file
 from model.training.scores import held_out_scores
 from model.training.stages import physical_fluxes
@@ -60,7 +60,7 @@ def test_the_shipped_checkpoint_predicts_simulations_of_another_seed(checkpoint:
 
 def test_the_record_is_that_of_the_committed_recipe(checkpoint: Checkpoint) -> None:
     recorded = parse(checkpoint.record["recipe"], Recipe)
-    assert recorded == read_recipe(RECIPES / "shipped.toml")
+    assert recorded == read_toml(RECIPES / "shipped.toml", Recipe)
     assert [stage["step"] for stage in checkpoint.record["stages"]] == [1, 2, 3, 4]
 
 

@@ -10,7 +10,7 @@ import torch
 from model.data.published_layout import read_published_layout, write_published_layout
 from model.data.records import DataSetError, SiteSequences
 from model.data.sites import DataSet, divide, simulate_sites, site_sequences, synthetic_data
-from model.data.splits import HeldOut, split_sites
+from model.data.splits import split_sites
 from model.features import FEATURE_NAMES, GPP
 from model.training.stages import physical_fluxes
 from tests.helpers.recipes import RECIPE
@@ -47,7 +47,7 @@ def test_either_origin_trains(tmp_path: Path) -> None:
     """What the simulator makes and what a file of it holds give the same normalised data."""
     own = simulate_sites(4, sites=3, years=np.arange(2003, 2006))
     write_published_layout(tmp_path / "a.safetensors", own)
-    split = split_sites(4, years=own.years, sites=3, held_out=HeldOut(1, 1))
+    split = split_sites(4, years=own.years, sites=3, held_out_years=1, held_out_sites=1)
     direct, read = (divide(each, split=split) for each in (own, read_published_layout(tmp_path / "a.safetensors")))
     assert torch.equal(direct.training_mask_NY, read.training_mask_NY)
     for name in ("x_NYTF", "fluxes_NYT3", "yield_NY"):
@@ -60,6 +60,6 @@ def test_either_origin_trains(tmp_path: Path) -> None:
 
 def test_a_split_of_other_data_is_refused(sequences: SiteSequences) -> None:
     with pytest.raises(DataSetError, match="the split has the shape"):
-        divide(sequences, split=split_sites(1, years=sequences.years, sites=2, held_out=HeldOut(1)))
+        divide(sequences, split=split_sites(1, years=sequences.years, sites=2, held_out_years=1))
     with pytest.raises(DataSetError, match="holds out every site-year or none"):
-        divide(sequences, split=split_sites(1, years=sequences.years, sites=3, held_out=HeldOut(0)))
+        divide(sequences, split=split_sites(1, years=sequences.years, sites=3, held_out_years=0))

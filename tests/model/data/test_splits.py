@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.data.records import DataSetError
-from model.data.splits import HeldOut, split_counties, split_sites
+from model.data.splits import split_counties, split_sites
 
 
-@given(st.integers(0, 2**31), st.integers(1, 30), st.integers(3, 25), st.integers(0, 4), st.booleans())
+@given(st.integers(0, 2**31), st.integers(1, 30), st.integers(3, 25), st.integers(0, 4))
 def test_each_training_site_loses_its_held_out_years_and_no_others(
-    seed: int, sites: int, count: int, unseen: int, replace: bool
+    seed: int, sites: int, count: int, unseen: int
 ) -> None:
     years = np.arange(2001, 2001 + count)
-    split = split_sites(seed, years=years, sites=sites + unseen, held_out=HeldOut(2, unseen, replace))
+    split = split_sites(seed, years=years, sites=sites + unseen, held_out_years=2, held_out_sites=unseen)
     lost = (~split.training_NY[:sites]).sum(1)
-    assert np.all((lost == 2) | (replace & (lost == 1)))
+    assert np.all(lost == 2)
     assert split.unseen_N.tolist() == [False] * sites + [True] * unseen
     told = split.as_json()
     assert told["held_out_sites"] == list(range(sites, sites + unseen))

@@ -16,7 +16,6 @@ from model.data.run_years import predict
 from model.experiments.baselines import (
     FitData,
     FitSample,
-    TowerYears,
     fit,
     flux_error,
     seen_error,
@@ -26,6 +25,7 @@ from model.experiments.baselines import (
 from model.experiments.pure_ml import FluxBaseline, PureML, YieldBaseline
 from model.features import FEATURES, GPP, PUBLISHED_FEATURE_SCALERS
 from model.recipe.experiments import FitRecipe
+from model.training.tower_stage import TowerData
 
 SITES, YEARS, DAYS = 16, 3, 8
 RECIPE = FitRecipe(epochs=20, patience=40, batch_sites=4, learning_rate=1e-2)
@@ -121,11 +121,11 @@ def test_a_tower_baseline_learns_its_training_years_and_sees_no_other() -> None:
     mask = np.ones(x.shape[:2], bool)
     mask[0, ::7] = False
     tower = TowerSet("US-X", x, np.where(mask, reco, 0), np.where(mask, reco - 1, 0), mask, np.arange(2001, 2004))
-    years, quick = TowerYears((2001,), (2002,)), replace(RECIPE, epochs=10, learning_rate=2e-2)
-    found = tower_baseline(tower, years=years, scalers=SCALERS, recipe=quick, seed=1)
+    data, quick = TowerData(tower, (2001,), (2002,)), replace(RECIPE, epochs=10, learning_rate=2e-2)
+    found = tower_baseline(data, scalers=SCALERS, recipe=quick, seed=1)
     assert 1 - ((found[2, :, 0] - reco[2]) ** 2).mean() / reco[2].var() > 0.7
-    spoiled = replace(tower, reco_YT=tower.reco_YT + np.array([0, 0, 50], np.float32)[:, None])
-    np.testing.assert_array_equal(tower_baseline(spoiled, years=years, scalers=SCALERS, recipe=quick, seed=1), found)
+    spoiled = replace(data, tower=replace(tower, reco_YT=tower.reco_YT + np.array([0, 0, 50], np.float32)[:, None]))
+    np.testing.assert_array_equal(tower_baseline(spoiled, scalers=SCALERS, recipe=quick, seed=1), found)
 
 
 def test_networks_that_are_not_pre_trained_have_twice_the_epochs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -27,21 +28,21 @@ from model.experiments.run import (
 )
 from model.features import FEATURES, GPP
 from model.network import YearResult
-from model.recipe.experiments import ExperimentRecipe, read_experiment_recipe
-from model.recipe.toml import RecipeError
+from model.recipe.experiments import ExperimentRecipe
+from model.recipe.toml import RecipeError, read_toml
 
 FOLDER = Path(experiments.__file__).parent / "recipes"
 
 
 @pytest.fixture(scope="module")
 def recipe() -> ExperimentRecipe:
-    return read_experiment_recipe(FOLDER / "tiny.toml")
+    return read_toml(FOLDER / "tiny.toml", ExperimentRecipe)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
 def test_committed_experiment_recipes_are_read(path: Path) -> None:
-    recipe = read_experiment_recipe(path)
-    assert [len(cells(name, recipe)) for name in experiments.EXPERIMENTS] == [
+    recipe = read_toml(path, ExperimentRecipe)
+    assert [len(cells(name, recipe)) for name in get_args(experiments.Experiment)] == [
         2 * len(recipe.sample_sizes) * recipe.repeats,
         16 * len(recipe.ablation_sizes),
         2,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import model.experiments as experiments
-from model.recipe.experiments import read_experiment_recipe
-from model.recipe.toml import RecipeError
+from model.recipe.experiments import ExperimentRecipe
+from model.recipe.toml import RecipeError, read_toml
 
 FOLDER = Path(experiments.__file__).parent / "recipes"
 PINNED = {
@@ -17,7 +17,7 @@ PINNED = {
 
 def test_digests_of_committed_recipes_stay_as_they_are() -> None:
     # Tables and pre-trained networks are continued only under the digest with which they began.
-    assert {path.stem: read_experiment_recipe(path).digest for path in FOLDER.glob("*.toml")} == PINNED
+    assert {path.stem: read_toml(path, ExperimentRecipe).digest for path in FOLDER.glob("*.toml")} == PINNED
 
 
 def test_faulty_recipes_are_refused_by_key(tmp_path: Path) -> None:
@@ -31,6 +31,6 @@ def test_faulty_recipes_are_refused_by_key(tmp_path: Path) -> None:
     ):
         (tmp_path / "recipe.toml").write_text(text.replace(old, new))
         with pytest.raises(RecipeError, match=message):
-            read_experiment_recipe(tmp_path / "recipe.toml")
+            read_toml(tmp_path / "recipe.toml", ExperimentRecipe)
     with pytest.raises(RecipeError, match="cannot be read"):
-        read_experiment_recipe(tmp_path / "absent.toml")
+        read_toml(tmp_path / "absent.toml", ExperimentRecipe)

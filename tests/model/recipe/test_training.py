@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 import model.training as training
-from model.recipe.toml import RecipeError, parse
-from model.recipe.training import Recipe, read_recipe
+from model.recipe.toml import RecipeError, parse, read_toml
+from model.recipe.training import Recipe
 from tests.helpers.recipes import RECIPE, RECIPE_TEXT, STAGE, recipe_file
 
 RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.toml"))
@@ -24,7 +24,7 @@ PINNED = {
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_committed_recipe_is_valid(path: Path) -> None:
-    recipe = read_recipe(path)
+    recipe = read_toml(path, Recipe)
     assert recipe.steps in ((1, 2, 4), (1, 2, 3, 4), (1, 2, 3, 4, 5), (5,))
 
 
@@ -56,7 +56,7 @@ def test_an_impossible_recipe_is_refused_with_file_and_reason(
 ) -> None:
     path = recipe_file(tmp_path, RECIPE_TEXT.replace(*change))
     with pytest.raises(RecipeError, match=f"recipe.toml: .*{fault}"):
-        read_recipe(path)
+        read_toml(path, Recipe)
 
 
 def test_the_pace_grows_until_its_last_epoch() -> None:
@@ -72,7 +72,7 @@ def test_the_digest_until_a_stage_ignores_what_follows() -> None:
 
 def test_members_of_an_ensemble_share_data_and_differ_in_weights(tmp_path: Path) -> None:
     text = RECIPE_TEXT.replace("seed = 5", "seed = 6\ndata_seed = 5", 1)
-    first, second = read_recipe(recipe_file(tmp_path)), read_recipe(recipe_file(tmp_path, text))
+    first, second = read_toml(recipe_file(tmp_path), Recipe), read_toml(recipe_file(tmp_path, text), Recipe)
     assert first.seed_of_data == second.seed_of_data == 5
     assert first.digest != second.digest
     assert replace(second, seed=5, data_seed=None).digest == first.digest
@@ -80,8 +80,8 @@ def test_members_of_an_ensemble_share_data_and_differ_in_weights(tmp_path: Path)
 
 def test_digests_of_committed_recipes_stay_as_they_are() -> None:
     # An interrupted training resumes only under the digest with which it began.
-    assert {path.stem: read_recipe(path).digest for path in RECIPES} == PINNED
-    paper = read_recipe(next(path for path in RECIPES if path.stem == "paper"))
+    assert {path.stem: read_toml(path, Recipe).digest for path in RECIPES} == PINNED
+    paper = read_toml(next(path for path in RECIPES if path.stem == "paper"), Recipe)
     assert [paper.until(step).digest[:12] for step in paper.steps] == [
         "c14ca7264b68",
         "e41297ff6b3a",
@@ -93,12 +93,12 @@ def test_digests_of_committed_recipes_stay_as_they_are() -> None:
 
 def test_an_integer_in_a_recipe_stays_an_integer_and_keeps_its_digest(tmp_path: Path) -> None:
     text = RECIPE_TEXT.replace("patience = 1", "patience = 1\npace = 2")
-    stage = read_recipe(recipe_file(tmp_path, text)).stages[0]
+    stage = read_toml(recipe_file(tmp_path, text), Recipe).stages[0]
     assert repr(stage.pace) == "2"
     assert repr(replace(stage, pace=2.0).pace) == "2.0"
 
 
 def test_the_recipe_in_a_checkpoints_record_is_the_one_that_was_written() -> None:
     for path in RECIPES:
-        recipe = read_recipe(path)
-        assert parse(json.loads(json.dumps(recipe.as_json())), Recipe) == recipe
+        recipe = read_toml(path, Recipe)
+        assert parse(json.loads(json.dumps(asdict(recipe))), Recipe) == recipe

@@ -14,7 +14,8 @@ import pytest
 
 import model.training as training
 from model.checkpoint import Checkpoint
-from model.recipe.training import Recipe, read_recipe
+from model.recipe.toml import read_toml
+from model.recipe.training import Recipe
 
 STEPS = (1, 2, 3, 4, 5)
 PAPER = Path(training.__file__).parent / "recipes" / "paper.toml"
@@ -29,13 +30,14 @@ from model.training.county_stage import CountyData
 from model.training.course import Course, CourseData
 from model.data.sites import simulate_sites, synthetic_data
 from model.data.records import TowerSet
-from model.recipe.training import CheckRecipe, CountyRecipe, DataRecipe, read_recipe
+from model.recipe.toml import read_toml
+from model.recipe.training import CheckRecipe, CountyRecipe, DataRecipe, Recipe
 from model.data.splits import CountySplit
 from model.training.tower_stage import TowerData
 
 torch.set_num_threads(1)
 output, step, epochs = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-paper = read_recipe(Path(sys.argv[4]))
+paper = read_toml(Path(sys.argv[4]), Recipe)
 recipe = replace(
     paper,
     data=DataRecipe(2, 0, 2003, 2005, 1),
@@ -94,7 +96,7 @@ def test_a_stage_killed_in_an_epoch_ends_with_the_weights_of_one_that_was_not(
 
 
 def test_the_papers_settings_train_every_stage_and_are_recorded(whole: Path) -> None:
-    paper: Recipe = read_recipe(PAPER)
+    paper: Recipe = read_toml(PAPER, Recipe)
     assert paper.steps == STEPS
     assert [stage.epochs for stage in paper.stages] == [1000, 80, 40, 40, 120]
     stages = Checkpoint.load(whole).record["stages"]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import model.training as training
-from model.recipe.training import read_recipe
+from model.recipe.toml import read_toml
+from model.recipe.training import Recipe
 from pipeline.errors import UserError
 from pipeline.training.course import course_data
 
@@ -66,20 +67,20 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_stage_5_without_towers_is_refused_before_anything_is_trained() -> None:
-    recipe = read_recipe(RECIPES / "us-ne1.toml")
+    recipe = read_toml(RECIPES / "us-ne1.toml", Recipe)
     with pytest.raises(UserError, match=r"stage 5 learns from fluxnet/.*; give the folder of tower data with --towers"):
         course_data(recipe, steps=(5,), towers=None)
 
 
 def test_all_files_of_a_tower_that_are_absent_are_named(tmp_path: Path) -> None:
-    recipe = read_recipe(RECIPES / "paper.toml")
+    recipe = read_toml(RECIPES / "paper.toml", Recipe)
     with pytest.raises(UserError, match=r"missing .*mead-weather, .*mesoil, .*FLX_US-Ne1.*csv; add these files"):
         course_data(recipe, steps=(5,), towers=tmp_path)
 
 
 @pytest.mark.realdata
 def test_the_recipe_of_us_ne1_reads_its_files(realdata: Path) -> None:
-    recipe = read_recipe(RECIPES / "us-ne1.toml")
+    recipe = read_toml(RECIPES / "us-ne1.toml", Recipe)
     (tower,) = course_data(recipe, steps=(5,), towers=realdata)().towers
     assert tower.tower.site == "US-Ne1"
     assert tower.tower.observing(tower.test).mask_YT.sum() > 300

@@ -10,7 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from model.data.published_layout import read_published_layout
-from model.recipe.training import Recipe, read_recipe
+from model.recipe.toml import read_toml
+from model.recipe.training import Recipe
 from pipeline.cli.main import app
 from pipeline.sources.quickstats import read_quickstats
 from pipeline.training.course import course_data, recipe_counties
@@ -55,7 +56,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recipe(written: Path) -> Recipe:
-    return read_recipe(written / "recipe.toml")
+    return read_toml(written / "recipe.toml", Recipe)
 
 
 def test_every_row_and_file_is_marked_as_synthetic(written: Path) -> None:
@@ -79,7 +80,7 @@ def test_county_yields_are_those_that_the_recipe_trains_on(written: Path, recipe
 def test_a_recipe_of_the_file_trains_on_the_same_sites(written: Path, recipe: Recipe) -> None:
     text = RECIPE.replace(DATA, f'{DATA}file = "{written / "sites.safetensors"}"\n')
     (written / "of_file.toml").write_text(text)
-    of_file = read_recipe(written / "of_file.toml")
+    of_file = read_toml(written / "of_file.toml", Recipe)
     assert of_file.digest != recipe.digest
     simulated, read = (course_data(each, steps=(1,), towers=None)().sites for each in (recipe, of_file))
     assert torch.allclose(simulated.training.x_NYTF, read.training.x_NYTF, atol=1e-4)
