@@ -28,9 +28,10 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
-from pipeline.sources.nldas2.daily import NldasSettings, Window, index_archive, read_days
+from pipeline.sources.nldas2.daily import read_days
 from pipeline.sources.nldas2.hours import USED
-from pipeline.sources.nldas2.product import COLS, ROWS, VARIABLES
+from pipeline.sources.nldas2.index import index_archive
+from pipeline.sources.nldas2.product import COLS, ROWS, VARIABLES, NldasSettings, Window
 
 MIDWEST = Window(84, 164, 116, 196)
 WHOLE = Window(0, 0, ROWS, COLS)

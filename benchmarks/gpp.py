@@ -31,7 +31,7 @@ from pipeline.grid.sinusoidal import SINUSOIDAL, Grid, Tile
 from pipeline.ingest.sources import SlopeSource
 from pipeline.ingest.strips import StripBlock
 from pipeline.inputs.layout import Extent, create_group, group_name, open_for_writing
-from pipeline.sources.nldas2.daily import Window as NldasWindow
+from pipeline.sources.nldas2.product import Window as NldasWindow
 from pipeline.sources.slope.reader import days_of
 from pipeline.storage import repository as store
 

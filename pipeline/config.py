@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from model.shipped import SHIPPED
 from pipeline.errors import UserError
 from pipeline.sources.crops.cdl import CropSettings
-from pipeline.sources.nldas2.daily import NldasSettings
+from pipeline.sources.nldas2.product import NldasSettings
 from pipeline.sources.slope.settings import SlopeSettings
 from pipeline.sources.soil.product import SoilSettings
 from pipeline.storage import s3

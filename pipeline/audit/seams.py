@@ -26,7 +26,7 @@ from pipeline.audit.checks import SEAMS, Measured
 from pipeline.cube import layout
 from pipeline.grid.latlon import BANDS_PER_DEGREE
 from pipeline.grid.sinusoidal import Grid, Tile
-from pipeline.sources.nldas2.daily import CELL_DEGREE
+from pipeline.sources.nldas2.product import CELL_DEGREE
 from pipeline.storage.repository import array
 
 LAYERS = ("ra", "rh", "nee", "yield")

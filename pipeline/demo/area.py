@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from pipeline.grid.sinusoidal import Grid, lonlat, sinusoidal
-from pipeline.sources.nldas2.daily import CELL_DEGREE, Window
+from pipeline.sources.nldas2.product import CELL_DEGREE, Window
 from regions import load_region
 
 Array = NDArray[np.float64]

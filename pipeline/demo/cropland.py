@@ -8,36 +8,24 @@ import numpy as np
 import rasterio
 
 from pipeline.demo.area import ALBERS, Pixels
-from pipeline.demo.landscape import (
-    ALFALFA,
-    CORN,
-    DOUBLE_CROP,
-    FOREST,
-    LOW_DENSITY,
-    OPEN_SPACE,
-    PASTURE,
-    SOYBEAN,
-    WATER,
-    WINTER_WHEAT,
-    Codes,
-)
+from pipeline.demo.landscape import Codes, Cover
 
 BACKGROUND = 0  # also of places without data: the product has no nodata value of its own
-CONFUSED = (CORN, SOYBEAN, PASTURE)
+CONFUSED = (Cover.CORN, Cover.SOYBEAN, Cover.PASTURE)
 CONFUSION = 0.01
 """Share of the pixels that are given one of the codes CONFUSED at random: isolated wrong pixels, as in the product."""
 COLOURS = {
     BACKGROUND: (0, 0, 0),
-    CORN: (255, 211, 0),
-    SOYBEAN: (37, 111, 0),
-    WINTER_WHEAT: (166, 112, 0),
-    DOUBLE_CROP: (112, 112, 0),
-    ALFALFA: (255, 166, 224),
-    WATER: (77, 112, 163),
-    OPEN_SPACE: (156, 156, 156),
-    LOW_DENSITY: (156, 156, 156),
-    FOREST: (147, 204, 147),
-    PASTURE: (232, 255, 191),
+    Cover.CORN: (255, 211, 0),
+    Cover.SOYBEAN: (37, 111, 0),
+    Cover.WINTER_WHEAT: (166, 112, 0),
+    Cover.DOUBLE_CROP: (112, 112, 0),
+    Cover.ALFALFA: (255, 166, 224),
+    Cover.WATER: (77, 112, 163),
+    Cover.OPEN_SPACE: (156, 156, 156),
+    Cover.LOW_DENSITY: (156, 156, 156),
+    Cover.FOREST: (147, 204, 147),
+    Cover.PASTURE: (232, 255, 191),
 }
 """Red, green and blue of the product's colour table, which readers must not take for bands."""
 

@@ -21,23 +21,7 @@ from model.synthetic.simulator import Simulation, simulate
 from model.synthetic.soils import Soils
 from model.synthetic.weather import Weather
 from pipeline.demo.area import Array, Integers, demo_grid, nldas_cells
-from pipeline.demo.landscape import (
-    ALFALFA,
-    CORN,
-    DOUBLE_CROP,
-    FOREST,
-    LOW_DENSITY,
-    OPEN_SPACE,
-    PASTURE,
-    PLANTING_CLASSES,
-    ROTATIONS,
-    SOYBEAN,
-    WATER,
-    WINTER_WHEAT,
-    Codes,
-    Land,
-    Landscape,
-)
+from pipeline.demo.landscape import PLANTING_CLASSES, ROTATIONS, Codes, Cover, Land, Landscape
 from pipeline.demo.weather import sites_of
 from pipeline.grid.sinusoidal import CELL_M, lonlat
 
@@ -64,18 +48,18 @@ class Greenness(NamedTuple):
 
 
 COVERS = {
-    WINTER_WHEAT: Greenness((60, 120, 160, 178), (0.15, 0.85, 0.8, 0), 1.2),
-    DOUBLE_CROP: Greenness((60, 120, 160, 178, 190, 232, 262, 285), (0.15, 0.85, 0.8, 0, 0, 0.85, 0.7, 0), 1.2),
-    ALFALFA: Greenness(
+    Cover.WINTER_WHEAT: Greenness((60, 120, 160, 178), (0.15, 0.85, 0.8, 0), 1.2),
+    Cover.DOUBLE_CROP: Greenness((60, 120, 160, 178, 190, 232, 262, 285), (0.15, 0.85, 0.8, 0, 0, 0.85, 0.7, 0), 1.2),
+    Cover.ALFALFA: Greenness(
         (75, 140, 145, 175, 180, 210, 215, 250, 255, 290, 325),
         (0, 0.85, 0.3, 0.8, 0.3, 0.8, 0.3, 0.75, 0.3, 0.5, 0),
         1.15,
     ),
-    WATER: Greenness((1,), (0,), 0),
-    OPEN_SPACE: Greenness((75, 125, 280, 330), (0, 0.5, 0.45, 0), 0.85),
-    LOW_DENSITY: Greenness((85, 130, 280, 325), (0, 0.3, 0.28, 0), 0.85),
-    FOREST: Greenness((105, 145, 265, 310), (0, 0.88, 0.8, 0), 1.1),
-    PASTURE: Greenness((75, 125, 280, 330), (0, 0.75, 0.6, 0), 0.95),
+    Cover.WATER: Greenness((1,), (0,), 0),
+    Cover.OPEN_SPACE: Greenness((75, 125, 280, 330), (0, 0.5, 0.45, 0), 0.85),
+    Cover.LOW_DENSITY: Greenness((85, 130, 280, 325), (0, 0.3, 0.28, 0), 0.85),
+    Cover.FOREST: Greenness((105, 145, 265, 310), (0, 0.88, 0.8, 0), 1.1),
+    Cover.PASTURE: Greenness((75, 125, 280, 330), (0, 0.75, 0.6, 0), 0.95),
 }
 """Covers other than corn and soybean, by code of the Cropland Data Layer."""
 
@@ -126,7 +110,7 @@ def _points(landscape: Landscape, *, land: Land, weather_cell: Integers) -> Poin
     shape = int(weather_cell.max()) + 1, int(land.soil.max()) + 1, len(ROTATIONS), PLANTING_CLASSES
     layers = weather_cell, land.soil, landscape.rotation[land.field], landscape.planting_class[land.field]
     keys = np.ravel_multi_index(layers, shape)
-    cropped = (land.cover == 0) & (ROTATIONS[:, :, None] == (CORN, SOYBEAN)).any(axis=(1, 2))[layers[2]]
+    cropped = (land.cover == 0) & (ROTATIONS[:, :, None] == (Cover.CORN, Cover.SOYBEAN)).any(axis=(1, 2))[layers[2]]
     site = np.full(keys.size, -1)
     keys, site[cropped] = np.unique(keys[cropped], return_inverse=True)
     vigour = np.where(land.cover == 0, landscape.vigour[land.field], 1.0)
@@ -148,8 +132,9 @@ def simulate_sites(sites: Sites, *, weather: Weather, soils: Soils) -> Simulatio
 
 def management_of(sites: Sites) -> Management:
     """Return crop, planting and harvest of the fields; years of other crops in a rotation are simulated as corn."""
-    crop = np.where(ROTATIONS[sites.rotation].T == SOYBEAN, SOYBEAN, CORN)
-    planting = PLANTING_DAY[:, None] + SOYBEAN_DELAY * (crop == SOYBEAN) + CLASS_SPREAD * (sites.planting_class - 1)
+    soybean = ROTATIONS[sites.rotation].T == Cover.SOYBEAN
+    crop = np.where(soybean, Cover.SOYBEAN, Cover.CORN)
+    planting = PLANTING_DAY[:, None] + SOYBEAN_DELAY * soybean + CLASS_SPREAD * (sites.planting_class - 1)
     return Management(crop, planting, np.full(crop.shape, HARVEST_DAY), np.ones(crop.shape))
 
 
@@ -186,7 +171,7 @@ def _profile_column(codes: Codes, *, points: Points, cells: int) -> Integers:
     cover = np.zeros(256, dtype=np.int64)
     cover[list(COVERS)] = np.arange(len(COVERS))
     other = len(points.sites.soil) + cover[codes] * cells + points.weather_cell
-    return np.where(np.isin(codes, (CORN, SOYBEAN)), points.site, other)
+    return np.where(np.isin(codes, (Cover.CORN, Cover.SOYBEAN)), points.site, other)
 
 
 def _cell_means(vigour: Array, *, column: Integers, profiles: NDArray[np.float32]) -> Cube:

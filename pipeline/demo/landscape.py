@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple
 
@@ -25,21 +26,25 @@ from pipeline.demo.area import CENTRE_LATITUDE, CENTRE_LONGITUDE, Array, Bools, 
 
 Codes = NDArray[np.uint8]
 
-CORN, SOYBEAN, WINTER_WHEAT, DOUBLE_CROP, ALFALFA = 1, 5, 24, 26, 36
-WATER, OPEN_SPACE, LOW_DENSITY, FOREST, PASTURE = 111, 121, 122, 141, 176
-"""Codes of the Cropland Data Layer; 26 is winter wheat followed by soybean."""
+
+class Cover(IntEnum):
+    """Codes of the Cropland Data Layer; 26 is winter wheat followed by soybean."""
+
+    CORN, SOYBEAN, WINTER_WHEAT, DOUBLE_CROP, ALFALFA = 1, 5, 24, 26, 36
+    WATER, OPEN_SPACE, LOW_DENSITY, FOREST, PASTURE = 111, 121, 122, 141, 176
+
 
 ROTATIONS = np.array(
     [
-        (CORN, SOYBEAN, CORN),
-        (SOYBEAN, CORN, SOYBEAN),
-        (CORN, CORN, CORN),
-        (CORN, CORN, SOYBEAN),
-        (SOYBEAN, CORN, CORN),
-        (SOYBEAN, WINTER_WHEAT, CORN),
-        (CORN, DOUBLE_CROP, CORN),
-        (ALFALFA, ALFALFA, ALFALFA),
-        (PASTURE, PASTURE, PASTURE),
+        (Cover.CORN, Cover.SOYBEAN, Cover.CORN),
+        (Cover.SOYBEAN, Cover.CORN, Cover.SOYBEAN),
+        (Cover.CORN, Cover.CORN, Cover.CORN),
+        (Cover.CORN, Cover.CORN, Cover.SOYBEAN),
+        (Cover.SOYBEAN, Cover.CORN, Cover.CORN),
+        (Cover.SOYBEAN, Cover.WINTER_WHEAT, Cover.CORN),
+        (Cover.CORN, Cover.DOUBLE_CROP, Cover.CORN),
+        (Cover.ALFALFA, Cover.ALFALFA, Cover.ALFALFA),
+        (Cover.PASTURE, Cover.PASTURE, Cover.PASTURE),
     ]
 )
 """Crop of each year of the demo (rotations, years); the last two are never corn or soybean."""
@@ -261,11 +266,11 @@ class _Place:
         """Code of the Cropland Data Layer outside fields, 0 in fields."""
         # From top to bottom: the first that covers a point counts.
         layers = (
-            (self._water, WATER),
-            (self._town & (self._noise[150] > -0.9), LOW_DENSITY),
-            (self._road | self._farmstead | self._town, OPEN_SPACE),
-            (self._woods, FOREST),
-            (self._ravine, PASTURE),
+            (self._water, Cover.WATER),
+            (self._town & (self._noise[150] > -0.9), Cover.LOW_DENSITY),
+            (self._road | self._farmstead | self._town, Cover.OPEN_SPACE),
+            (self._woods, Cover.FOREST),
+            (self._ravine, Cover.PASTURE),
         )
         return _uppermost(layers, below=0)
 

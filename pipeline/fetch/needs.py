@@ -27,7 +27,7 @@ from pipeline.errors import UserError
 from pipeline.fetch.catalogue import Collection, Query, Remote
 from pipeline.grid.domain import domain_of
 from pipeline.inputs.layout import PRODUCTS
-from pipeline.sources.nldas2.daily import CELL_DEGREE
+from pipeline.sources.nldas2.product import CELL_DEGREE
 from regions import Region, zones
 
 NLDAS2 = Collection("NLDAS_FORA0125_H", "2.0", "GES_DISC")

@@ -22,7 +22,9 @@ from pipeline.digests import DIGEST_BYTES, content_digest
 from pipeline.errors import UserError
 from pipeline.ingest.strips import Part, Summary, canonical, check_plausible
 from pipeline.inputs.layout import CLIMATE, FILLED_HOURS, group_name
-from pipeline.sources.nldas2.daily import DailyClimate, HourIndex, NldasSettings, Window, read_days
+from pipeline.sources.nldas2.daily import DailyClimate, read_days
+from pipeline.sources.nldas2.index import HourIndex
+from pipeline.sources.nldas2.product import NldasSettings, Window
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy, retried
 

@@ -19,7 +19,7 @@ from pipeline.digests import content_digest, json_digest
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.sources.archive_paths import inside
-from pipeline.sources.nldas2.daily import HourIndex
+from pipeline.sources.nldas2.index import HourIndex
 from pipeline.sources.slope.reader import days_of
 from pipeline.sources.slope.settings import LAST_RELEASED, Layer
 

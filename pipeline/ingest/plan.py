@@ -16,7 +16,7 @@ from pipeline.ingest.files import FileSet, file_set, holds_month, hours_of_month
 from pipeline.ingest.sources import CropSource, GridSource, SlopeSource, SoilSource
 from pipeline.ingest.strips import Block, StripBlock, strips
 from pipeline.inputs.layout import PRODUCTS, YEARLY, Extent, Record, check_extent, group_name, read_record, tile_digests
-from pipeline.sources.nldas2.daily import HourIndex, index_archive
+from pipeline.sources.nldas2.index import HourIndex, index_archive
 from pipeline.sources.slope.settings import Quantity
 from pipeline.storage import repository
 from regions import load_region

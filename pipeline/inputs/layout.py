@@ -28,7 +28,7 @@ from pipeline.digests import DIGEST_BYTES
 from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
-from pipeline.sources.nldas2.daily import Window
+from pipeline.sources.nldas2.product import Window
 from pipeline.storage import cf
 from pipeline.storage import repository as store
 from pipeline.storage.commit import Committer

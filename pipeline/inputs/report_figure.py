@@ -18,7 +18,7 @@ from pipeline.inputs.layout import PRODUCTS, group_name
 from pipeline.inputs.report import InputsReport
 from pipeline.inputs.survey import Survey, Window, cell_windows
 from pipeline.inputs.view import InputsView, open_inputs
-from pipeline.sources.nldas2.daily import CELL_DEGREE
+from pipeline.sources.nldas2.product import CELL_DEGREE
 from pipeline.storage import repository
 from regions import Region, Zone, zones
 

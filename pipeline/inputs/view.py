@@ -24,7 +24,7 @@ from pipeline.inputs.layout import CLIMATE, SOIL_MEANS, Extent, group_name, inge
 from pipeline.inputs.layout import tile_digests as product_digests
 from pipeline.simulate.crops import CropOfYear
 from pipeline.simulate.tile_year import TileYear
-from pipeline.sources.nldas2.daily import CELL_DEGREE, FIRST_LATITUDE, FIRST_LONGITUDE, Window
+from pipeline.sources.nldas2.product import CELL_DEGREE, FIRST_LATITUDE, FIRST_LONGITUDE, Window
 from pipeline.storage import repository
 
 MADE_BY = "agcarbon ingest"

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.sources.nldas2.daily import DailyClimate, NldasSettings, Window, index_archive, read_days
+from pipeline.sources.nldas2.daily import DailyClimate, read_days
+from pipeline.sources.nldas2.granule import open_granule
+from pipeline.sources.nldas2.index import index_archive
+from pipeline.sources.nldas2.product import VARIABLES, NldasSettings, Window
 
 Values = dict[str, NDArray[np.float32]]
 
@@ -66,6 +69,12 @@ def weather(hours: int, *, seed: int = 0, shape: tuple[int, int] = (2, 3)) -> Va
         "Rainf": (0, 4), "SWdown": (0, 900),
     }  # fmt: skip
     return {name: rng.uniform(*limits, (hours, *shape)).astype(np.float32) for name, limits in ranges.items()}
+
+
+def read_variable(path: Path, name: str, *, window: Window = WINDOW) -> NDArray[np.float32]:
+    """A variable of a granule of either format, all hours, by the reader."""
+    with open_granule(path) as granule:
+        return granule.values(VARIABLES[name], position_N=np.arange(granule.hour_N.size), window=window)
 
 
 def part(values: Values, hours: slice) -> Values:

@@ -1,5 +1,5 @@
 """NLDAS-2 forcing: hourly granules (GRIB-1 or netCDF) to daily climate.
 
-Public modules: daily.
-Inner modules: aggregation, granule, grib, hours, index, netcdf, product.
+Public modules: daily, index, product.
+Inner modules: aggregation, granule, grib, hours, netcdf.
 """

@@ -21,29 +21,8 @@ from numpy.typing import NDArray
 from model.features import CLIMATE_NAMES
 from pipeline.sources.nldas2.aggregation import MARGIN_HOURS, reduce_days, vapour_pressure
 from pipeline.sources.nldas2.hours import gather_hours
-from pipeline.sources.nldas2.index import HourIndex, find_granules, index_archive
-from pipeline.sources.nldas2.product import (
-    CELL_DEGREE,
-    FIRST_LATITUDE,
-    FIRST_LONGITUDE,
-    Array,
-    Hours,
-    NldasSettings,
-    Window,
-)
-
-__all__ = [
-    "CELL_DEGREE",
-    "FIRST_LATITUDE",
-    "FIRST_LONGITUDE",
-    "DailyClimate",
-    "HourIndex",
-    "NldasSettings",
-    "Window",
-    "find_granules",
-    "index_archive",
-    "read_days",
-]
+from pipeline.sources.nldas2.index import HourIndex
+from pipeline.sources.nldas2.product import Array, Hours, NldasSettings, Window
 
 BAND_CELLS = 4096  # cells reduced to days at a time, about 150 MB for a month
 KELVIN = np.float32(273.15)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.errors import UserError
 from pipeline.sources.nldas2.grib import open_grib
 from pipeline.sources.nldas2.netcdf import open_netcdf
-from pipeline.sources.nldas2.product import VARIABLES, Array, DamagedGranuleError, OpenGranule, Window
+from pipeline.sources.nldas2.product import DamagedGranuleError, OpenGranule
 
 HEAD_BYTES = 200
 NETCDF = b"\x89HDF", b"CDF"
@@ -42,18 +40,3 @@ def is_grib(path: Path) -> bool:
 def open_granule(path: Path) -> OpenGranule:
     """Return a context that opens a granule; raises as `is_grib` does, and `DamagedGranuleError` if it is truncated."""
     return open_grib(path) if is_grib(path) else open_netcdf(path)
-
-
-def read_variable(path: Path, name: str, *, window: Window) -> Array:
-    """Return one of the 11 variables, in the unit of the product, for all hours of a granule, (hours, rows, cols).
-
-    Raises
-    ------
-    UserError
-        If NLDAS-2 has no such variable, and as `product.Granule.values` does.
-    """
-    if name not in VARIABLES:
-        raise UserError(f"NLDAS-2 has no variable {name}; it has {', '.join(VARIABLES)}")
-    with open_granule(path) as granule:
-        position_N = np.arange(granule.hour_N.size)
-        return granule.values(VARIABLES[name], position_N=position_N, window=window)

@@ -120,11 +120,6 @@ class MapUnits:
         features_FN: Array = self.values_QN[: len(SOIL_NAMES)]
         return features_FN
 
-    @property
-    def soc_stock_N(self) -> Array:
-        """Soil organic carbon to 30 cm [g C m-2]."""
-        return self.quantity("soc_stock")
-
     def quantity(self, name: str) -> Array:
         """Return one of `QUANTITIES` (N,)."""
         values_N: Array = self.values_QN[QUANTITIES.index(name)]

@@ -15,7 +15,9 @@ from pipeline.demo.archives import Archives, write_archives
 from pipeline.demo.area import demo_grid, demo_years
 from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.crops import cdl
-from pipeline.sources.nldas2 import daily as nldas2
+from pipeline.sources.nldas2.daily import read_days
+from pipeline.sources.nldas2.index import index_archive
+from pipeline.sources.nldas2.product import NldasSettings, Window
 from pipeline.sources.slope import reader
 from pipeline.sources.soil import gssurgo
 
@@ -66,12 +68,12 @@ def test_one_small_long_gap_makes_a_year_missing(archives: Archives) -> None:
 
 @pytest.mark.slow
 def test_every_day_window_of_every_year_finds_its_hours(archives: Archives) -> None:
-    window = nldas2.Window.around(*demo_grid().lonlat())
+    window = Window.around(*demo_grid().lonlat())
     for day_window in ("utc_stamp", "utc_hour_ending", "local_standard"):
-        settings = nldas2.NldasSettings(day_window=day_window)
-        index = nldas2.index_archive(archives.nldas2, settings=settings)
+        settings = NldasSettings(day_window=day_window)
+        index = index_archive(archives.nldas2, settings=settings)
         last = dt.date(demo_years()[-1], 12, 31)
-        climate = nldas2.read_days(index, first=last, last=last, window=window, settings=settings)
+        climate = read_days(index, first=last, last=last, window=window, settings=settings)
         assert np.isfinite(climate.climate_FTYX).all()
 
 

@@ -12,7 +12,9 @@ from model.synthetic.weather import Weather
 from pipeline.demo.area import demo_grid, nldas_cells
 from pipeline.demo.granules import LOST_HOURS, write_month
 from pipeline.demo.hours import Hourly
-from pipeline.sources.nldas2 import daily as nldas2
+from pipeline.sources.nldas2.daily import read_days
+from pipeline.sources.nldas2.index import index_archive
+from pipeline.sources.nldas2.product import NldasSettings, Window
 
 
 def test_the_reader_reduces_the_granules_to_the_weather_that_drives_the_simulator(
@@ -20,12 +22,10 @@ def test_the_reader_reduces_the_granules_to_the_weather_that_drives_the_simulato
 ) -> None:
     for month in ("2010-06", "2010-07"):
         write_month(tmp_path, hourly, month=np.datetime64(month), cells=nldas_cells())
-    settings = nldas2.NldasSettings()
-    index = nldas2.index_archive(tmp_path, settings=settings)
-    window = nldas2.Window.around(*demo_grid().lonlat(), margin=1)
-    climate = nldas2.read_days(
-        index, first=dt.date(2010, 6, 1), last=dt.date(2010, 7, 30), window=window, settings=settings
-    )
+    settings = NldasSettings()
+    index = index_archive(tmp_path, settings=settings)
+    window = Window.around(*demo_grid().lonlat(), margin=1)
+    climate = read_days(index, first=dt.date(2010, 6, 1), last=dt.date(2010, 7, 30), window=window, settings=settings)
     june = np.flatnonzero(daily.dates == np.datetime64("2010-06-01"))[0]
     read = climate.climate_FTYX.reshape(7, 60, -1).transpose(1, 2, 0)
     gaps = climate.missing_hours_TYX.max(axis=(1, 2))

@@ -27,7 +27,7 @@ def test_the_soil_reader_gives_the_soils_that_drive_the_simulator_and_the_stocks
     units = gssurgo.read_map_units([tmp_path / "gSSURGO_DEMO.gdb"], settings=gssurgo.SoilSettings())
     valu1 = pyogrio.read_dataframe(tmp_path / "gSSURGO_DEMO.gdb", layer="Valu1")
     np.testing.assert_allclose(units.features_FN[:, :7], survey_soils(survey_tables()).features(), rtol=1e-6)
-    np.testing.assert_allclose(units.soc_stock_N, valu1["soc0_30"], atol=0.5)
+    np.testing.assert_allclose(units.quantity("soc_stock"), valu1["soc0_30"], atol=0.5)
     assert np.isnan(units.features_FN[:, 7:]).all()
     assert valu1["mukey"].map(type).eq(str).all()
 

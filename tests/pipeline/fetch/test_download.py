@@ -21,7 +21,7 @@ from pipeline.errors import UserError
 from pipeline.fetch import earthdata
 from pipeline.fetch.catalogue import Checksum, Remote, Size
 from pipeline.fetch.download import DamagedError, LoginRefusedError, Verified, download, length_bytes, verify
-from pipeline.sources.nldas2.daily import NldasSettings
+from pipeline.sources.nldas2.product import NldasSettings
 from tests.helpers.earthdata_server import ARCHIVE, LOGIN_PAGE, TOKEN, Answer, EarthdataServer, serving
 
 NAME = "NLDAS_FORA0125_H.A20100101.0000.020.nc"

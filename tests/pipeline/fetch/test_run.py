@@ -24,7 +24,7 @@ from pipeline.fetch.download import LoginRefusedError
 from pipeline.fetch.earthdata import EarthdataCatalogue
 from pipeline.fetch.needs import Archive, archive_of
 from pipeline.fetch.run import REFUSALS, STAGING, Fetched, FetchPlan, State, fetch, plan_fetch
-from pipeline.sources.nldas2.daily import NldasSettings
+from pipeline.sources.nldas2.product import NldasSettings
 from regions import load_region
 from tests.helpers.earthdata_server import ARCHIVE, LOGIN_PAGE, TOKEN, Answer, EarthdataServer, granule, serving
 

@@ -16,7 +16,7 @@ from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
 from pipeline.ingest.sources import SlopeSource
 from pipeline.ingest.strips import Part, StripBlock
 from pipeline.inputs.layout import Extent, create_group, open_for_writing
-from pipeline.sources.nldas2.daily import Window
+from pipeline.sources.nldas2.product import Window
 from pipeline.sources.slope.reader import days_of
 from pipeline.sources.slope.settings import Quantity, SlopeSettings
 from pipeline.storage import repository as store

@@ -23,7 +23,7 @@ from pipeline.ingest.run import ingest
 from pipeline.inputs.view import InputsView, nearest_defined, open_inputs
 from pipeline.simulate.crops import CropOfYear
 from pipeline.simulate.tile_year import TileYear
-from pipeline.sources.nldas2.daily import Window
+from pipeline.sources.nldas2.product import Window
 from pipeline.storage import repository
 from regions import load_region
 from tests.helpers import small_archives

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.sources.nldas2 import daily as nldas2
-from pipeline.sources.nldas2.daily import DailyClimate, NldasSettings, Window, index_archive, read_days
+from pipeline.sources.nldas2.daily import DailyClimate, read_days
+from pipeline.sources.nldas2.index import index_archive
+from pipeline.sources.nldas2.product import NldasSettings, Window
 from tests.helpers.nldas2_files import DAY, LAT, LON, WINDOW, expected_day, read, weather, write_granule
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.sources.nldas2.granule import read_variable
 from pipeline.sources.nldas2.product import DamagedGranuleError
-from tests.helpers.nldas2_files import WINDOW
+from tests.helpers.nldas2_files import WINDOW, read_variable
 
 
 @pytest.mark.parametrize(
@@ -25,8 +23,3 @@ def test_what_is_no_granule_is_damaged(tmp_path: Path, content: bytes, reason: s
     path.write_bytes(content)
     with pytest.raises(DamagedGranuleError, match=rf"granule\.grb: {reason}.*; download it again"):
         read_variable(path, "Tair", window=WINDOW)
-
-
-def test_an_unknown_variable_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no variable TMP; it has Tair, Qair"):
-        read_variable(tmp_path / "granule.grb", "TMP", window=WINDOW)

@@ -17,9 +17,19 @@ import rasterio
 from pipeline.errors import UserError
 from pipeline.sources.nldas2 import grib
 from pipeline.sources.nldas2.aggregation import vapour_pressure
-from pipeline.sources.nldas2.granule import open_granule, read_variable
+from pipeline.sources.nldas2.granule import open_granule
 from pipeline.sources.nldas2.product import VARIABLES, DamagedGranuleError, Window
-from tests.helpers.nldas2_files import DAY, GRID, IN_GRIB, WINDOW, decode_grib, grib_message, weather, write_grib
+from tests.helpers.nldas2_files import (
+    DAY,
+    GRID,
+    IN_GRIB,
+    WINDOW,
+    decode_grib,
+    grib_message,
+    read_variable,
+    weather,
+    write_grib,
+)
 
 GRANULE = "NLDAS_FORA0125_H.A20100603.0800.002.grb"
 WHOLE = Window(0, 0, *GRID)
@@ -201,10 +211,10 @@ def test_the_library_is_loaded_for_grib_alone_and_python_ends_well_after_it(tmp_
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from pipeline.sources.nldas2 import daily as nldas2\n"
-        "from pipeline.sources.nldas2.granule import read_variable\n"
+        "from pipeline.sources.nldas2.product import Window\n"
+        "from tests.helpers.nldas2_files import read_variable\n"
         "assert 'eccodes' not in sys.modules\n"
-        f"print(read_variable(Path({str(path)!r}), 'Tair', window=nldas2.Window(119, 283, 2, 3)).shape)\n"
+        f"print(read_variable(Path({str(path)!r}), 'Tair', window=Window(119, 283, 2, 3)).shape)\n"
         "import pyproj\n"
         "pyproj.Transformer.from_crs(4326, 5070).transform(40, -90)\n"
     )

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.sources.nldas2.daily import NldasSettings
 from pipeline.sources.nldas2.index import find_granules, hour_of_name, index_archive
+from pipeline.sources.nldas2.product import NldasSettings
 from tests.helpers.nldas2_files import DAY, grib_name, netcdf_name, part, read, weather, write_granule, write_grib
 
 SETTINGS = NldasSettings()

@@ -31,7 +31,7 @@ def feature(units: MapUnits, name: str) -> NDArray[np.float64]:
 @pytest.mark.realdata
 def test_carbon_stocks_of_a_real_survey_are_those_of_its_valu1_table(realdata: Path) -> None:
     units = read_map_units([realdata / "gssurgo" / "gSSURGO_MH_FY26.zip"], settings=WEIGHTED)
-    stock = dict(zip(units.mukey_N.tolist(), units.soc_stock_N.round(), strict=True))
+    stock = dict(zip(units.mukey_N.tolist(), units.quantity("soc_stock").round(), strict=True))
     published = {465580: 4394, 465581: 3738, 465582: 21020, 465583: 23661, 465584: 4712}
     assert {key: stock[key] for key in published} == published
     # No horizon there reaches below 200 cm, so that soc0_999 is the stock to 200 cm, and tk0_999s its depth.
@@ -91,7 +91,7 @@ def test_map_units_without_horizons_are_missing_and_inherit_nothing(tmp_path: Pa
         units = read_map_units([path], settings=settings)
         np.testing.assert_array_equal(units.mukey_N, [3, 5, 9])
         np.testing.assert_array_equal(np.isnan(units.features_FN).all(axis=0), [True, False, False])
-        np.testing.assert_array_equal(np.isnan(units.soc_stock_N), [True, False, False])
+        np.testing.assert_array_equal(np.isnan(units.quantity("soc_stock")), [True, False, False])
 
 
 def test_rock_fragments_lower_the_stock_and_nothing_else(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_rock_fragments_lower_the_stock_and_nothing_else(tmp_path: Path) -> None
     without, with_rocks = (read_map_units([path], settings=WEIGHTED) for path in (plain, rocky))
     np.testing.assert_array_equal(without.features_FN, with_rocks.features_FN)
     top, below = 0.2 * 1.3e6 * 0.03 / 1.724, 0.1 * 1.3e6 * 0.01 / 1.724
-    np.testing.assert_allclose(without.soc_stock_N, top + below)
-    np.testing.assert_allclose(with_rocks.soc_stock_N, 0.75 * top + 0.5 * below)
+    np.testing.assert_allclose(without.quantity("soc_stock"), top + below)
+    np.testing.assert_allclose(with_rocks.quantity("soc_stock"), 0.75 * top + 0.5 * below)
 
 
 def test_a_component_without_percentage_has_no_weight(tmp_path: Path) -> None:
@@ -125,7 +125,9 @@ def test_percentages_that_do_not_add_up_to_100_weigh_as_they_are(tmp_path: Path,
     np.testing.assert_allclose(feature(units, "TCEC"), (first * 20 + second * 35) / (first + second))
     assert units.quantity("soil_percent").item() == first + second
     plain = write_geodatabase(tmp_path / "b.gdb", [("7", "a", 100)], horizons[:1])
-    np.testing.assert_allclose(units.soc_stock_N, read_map_units([plain], settings=WEIGHTED).soc_stock_N)
+    np.testing.assert_allclose(
+        units.quantity("soc_stock"), read_map_units([plain], settings=WEIGHTED).quantity("soc_stock")
+    )
 
 
 def test_organic_horizons_at_the_surface_count_with_what_they_have(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_organic_horizons_at_the_surface_count_with_what_they_have(tmp_path: Pat
     np.testing.assert_allclose(feature(units, "TBKDS"), (0.25 + 2 * 1.4) / 3)
     np.testing.assert_allclose(feature(units, "TSAND"), 100)
     assert units.quantity("soil_depth").item() == 20
-    np.testing.assert_allclose(units.soc_stock_N, (0.1 * 0.2e6 * 0.8 + 0.2 * 1.3e6 * 0.03) / 1.724)
+    np.testing.assert_allclose(units.quantity("soc_stock"), (0.1 * 0.2e6 * 0.8 + 0.2 * 1.3e6 * 0.03) / 1.724)
 
 
 def test_where_horizons_overlap_the_upper_one_has_the_soil(tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_where_horizons_overlap_the_upper_one_has_the_soil(tmp_path: Path) -> No
     units = read_map_units([path], settings=WEIGHTED)
     np.testing.assert_allclose(feature(units, "TCEC"), [(20 * 10 + 10 * 40) / 30, 7])
     np.testing.assert_array_equal(units.quantity("soil_depth"), [30, 30])
-    np.testing.assert_allclose(units.soc_stock_N, 0.3 * 1.3e6 * 0.03 / 1.724)
+    np.testing.assert_allclose(units.quantity("soc_stock"), 0.3 * 1.3e6 * 0.03 / 1.724)
     assert units.overlapping_horizons == 2
 
 
@@ -185,14 +187,14 @@ def test_the_stock_to_200_cm_ends_there_and_knows_the_depth_with_carbon(tmp_path
     expected = (30 * in_a + 60 * in_b) / 90 / 100 * 1.3e6 / 1.724
     np.testing.assert_allclose(units.quantity("soc_stock_200"), expected)
     np.testing.assert_allclose(units.quantity("soc_depth_200"), (30 * 200 + 60 * 50) / 90)
-    np.testing.assert_allclose(units.soc_stock_N, 0.3 * 1.3e6 * 0.03 / 1.724)
+    np.testing.assert_allclose(units.quantity("soc_stock"), 0.3 * 1.3e6 * 0.03 / 1.724)
 
 
 def test_fragments_of_more_than_the_whole_leave_no_fine_earth(tmp_path: Path) -> None:
     layers = [horizon("a", 0, 10), horizon("a", 10, 60)]
     path = write_geodatabase(tmp_path / "a.gdb", [("7", "a", 100)], layers, (("a-0", 70), ("a-0", 60)))
     units = read_map_units([path], settings=WEIGHTED)
-    np.testing.assert_allclose(units.soc_stock_N, 0.2 * 1.3e6 * 0.03 / 1.724)
+    np.testing.assert_allclose(units.quantity("soc_stock"), 0.2 * 1.3e6 * 0.03 / 1.724)
 
 
 def test_keys_that_became_numbers_match_all_the_same(tmp_path: Path) -> None:
