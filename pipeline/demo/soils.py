@@ -24,7 +24,6 @@ from model.synthetic.soils import Soils
 from pipeline.demo.area import ALBERS, Pixels
 from pipeline.demo.landscape import Codes
 
-MISSING = float("nan")
 FIRST_MUKEY = 900_001
 NODATA = 2_147_483_648.0  # of the product's raster; one above the largest 32-bit integer
 OM_PER_SOC = 1.724  # van Bemmelen factor
@@ -43,26 +42,6 @@ NETWORK_UNITS = {
 """Factors from the units of the survey to those of the network, in the order of its soil features."""
 
 
-class Horizon(NamedTuple):
-    """A soil horizon in columns and units of the table chorizon, whose names end in `_r`."""
-
-    hzname: str
-    hzdept: int
-    hzdepb: int
-    sandtotal: float
-    silttotal: float
-    om: float
-    dbthirdbar: float
-    dbovendry: float
-    ksat: float
-    wthirdbar: float
-    wfifteenbar: float
-    ph1to1h2o: float
-    cec7: float
-    fragments: int = 0
-    """Volume of rock fragments [%], a column of the table chfrags."""
-
-
 class Component(NamedTuple):
     """A component of a map unit: a soil series or an area without soil, and its share [%]."""
 
@@ -77,43 +56,6 @@ class MapUnit(NamedTuple):
     name: str
     components: tuple[Component, ...]
 
-
-SERIES = {
-    "Sable": (
-        Horizon("Ap", 0, 20, 3, 67, 5.0, 1.30, 1.42, 9.0, 36.5, 20.0, 6.5, 28.0),
-        Horizon("A", 20, 48, 3, 66, 4.2, 1.32, 1.44, 9.0, 36.0, 20.0, 6.6, 27.0),
-        Horizon("Bg", 48, 110, 3, 67, 1.2, 1.40, 1.52, 9.0, 34.0, 19.5, 7.0, 22.0),
-    ),
-    "Ipava": (
-        Horizon("Ap", 0, 23, 4, 72, 4.3, 1.35, 1.45, 9.0, 33.0, 16.5, 6.3, 22.5),
-        Horizon("A", 23, 46, 4, 68, 3.4, 1.35, 1.46, 9.0, 33.5, 17.5, 6.2, 22.0),
-        Horizon("Bt", 46, 120, 3, 60, 0.9, 1.38, 1.55, 2.8, 34.0, 21.0, 6.6, 24.0),
-    ),
-    "Tama": (
-        Horizon("Ap", 0, 18, 3, 73, 3.5, 1.35, 1.44, 9.0, 32.5, 15.8, 6.3, 20.5),
-        Horizon("A", 18, 36, 3, 70, 2.6, 1.36, 1.46, 9.0, 32.5, 16.8, 6.1, 20.0),
-        Horizon("Bt", 36, 115, 3, 68, 0.8, 1.38, 1.50, 9.0, 32.0, 17.5, 6.0, 20.0),
-    ),
-    "Rozetta": (
-        Horizon("Ap", 0, 17, 4, 74, 1.9, 1.40, 1.48, 9.0, 31.0, 14.0, 6.1, 15.5),
-        Horizon("Bt", 17, 110, 4, 66, 0.6, 1.45, 1.56, 9.0, 32.0, 18.0, 5.6, 19.0),
-    ),
-    "Sawmill": (
-        Horizon("Ap", 0, 25, 8, 60, 5.2, 1.30, 1.41, 9.0, 35.5, 20.0, 7.0, 30.0),
-        Horizon("A", 25, 75, 8, 60, 4.0, 1.35, 1.46, 9.0, 35.0, 20.0, 7.1, 28.0),
-        Horizon("Bg", 75, 150, 12, 58, 1.5, 1.40, 1.52, 9.0, 33.0, 19.0, 7.2, 23.0),
-    ),
-    "Plainfield": (
-        Horizon("Ap", 0, 20, 90, 6, 0.9, 1.52, 1.55, 92.0, 9.0, 3.2, 5.8, 4.8, 2),
-        Horizon("Bw", 20, 70, 92, 5, 0.4, 1.58, 1.60, 92.0, 7.0, 2.4, 5.6, MISSING, 4),
-        Horizon("C", 70, 150, 95, 3, 0.2, 1.60, MISSING, 92.0, 5.5, 1.8, 5.8, MISSING, 6),
-    ),
-    "Onarga": (
-        Horizon("Ap", 0, 22, 60, 27, 2.4, 1.46, 1.52, 28.0, 20.0, 9.0, 6.1, 11.5),
-        Horizon("A", 22, 38, 62, 25, 1.8, 1.48, MISSING, 28.0, 19.0, 8.8, 6.0, 10.5),
-        Horizon("Bt", 38, 95, 58, 24, 0.7, 1.52, 1.58, 28.0, 20.5, 11.0, 5.9, 11.0),
-    ),
-}
 
 MAP_UNITS = (
     MapUnit("68A", "Sable silty clay loam, 0 to 2 percent slopes", (Component("Sable", 92), Component("Ipava", 6))),
@@ -142,8 +84,10 @@ def survey_tables() -> Tables:
     """Return the tables of the survey; all keys are strings, as in the product."""
     mukeys = [str(FIRST_MUKEY + index) for index in range(len(MAP_UNITS))]
     mapunit = pd.DataFrame({"musym": [unit.symbol for unit in MAP_UNITS], "muname": [unit.name for unit in MAP_UNITS]})
-    component = _components(mukeys)
-    chorizon = _horizons(component)
+    # Horizons by series, in columns of the table chorizon; `fragments` is the volume of rock fragments [%].
+    series = pd.read_csv(Path(__file__).with_suffix(".csv"))
+    component = _components(mukeys, series=set(series["series"]))
+    chorizon = _horizons(component, series=series)
     # Rows of chfrags exist for horizons with fragments only.
     rocky = chorizon[chorizon["fragments"] > 0]
     chfrags = pd.DataFrame({"fragvol_r": rocky["fragments"].astype(np.int16), "fragkind": "Mixed rock fragments"})
@@ -155,14 +99,14 @@ def survey_tables() -> Tables:
     )
 
 
-def _components(mukeys: list[str]) -> pd.DataFrame:
+def _components(mukeys: list[str], *, series: set[str]) -> pd.DataFrame:
     rows = [(part, mukey) for unit, mukey in zip(MAP_UNITS, mukeys, strict=True) for part in unit.components]
     names = [part.name for part, _ in rows]
     return pd.DataFrame(
         {
             "comppct_r": np.array([part.percent for part, _ in rows], dtype=np.int16),
             "compname": names,
-            "compkind": ["Series" if name in SERIES else "Miscellaneous area" for name in names],
+            "compkind": ["Series" if name in series else "Miscellaneous area" for name in names],
             "majcompflag": ["Yes" if part.percent > 50 else "No" for part, _ in rows],
             "mukey": [mukey for _, mukey in rows],
             "cokey": _keys(len(rows), first=91_000_001),
@@ -170,17 +114,17 @@ def _components(mukeys: list[str]) -> pd.DataFrame:
     )
 
 
-def _horizons(component: pd.DataFrame) -> pd.DataFrame:
+def _horizons(component: pd.DataFrame, *, series: pd.DataFrame) -> pd.DataFrame:
     """Table of horizons: every component has its own copy of those of its series, as in the product."""
-    keyed = zip(component["compname"], component["cokey"], strict=True)
-    rows = [(horizon, cokey) for name, cokey in keyed for horizon in SERIES.get(name, ())]
-    table = pd.DataFrame([horizon for horizon, _ in rows])
-    thickness = (table["hzdepb"] - table["hzdept"]).astype(np.int16)
-    clay = 100 - table["sandtotal"] - table["silttotal"]
-    table = table.astype({"hzdept": np.int16, "hzdepb": np.int16} | dict.fromkeys(Horizon._fields[3:13], np.float32))
-    table = table.assign(hzthk=thickness, claytotal=clay.astype(np.float32))
-    table = table.rename(columns={name: f"{name}_r" for name in table.columns.difference(["hzname", "fragments"])})
-    return table.assign(cokey=[cokey for _, cokey in rows], chkey=_keys(len(rows), first=92_000_001))
+    table = component[["compname", "cokey"]].merge(series, left_on="compname", right_on="series")
+    cokey = table["cokey"]
+    table = table.loc[:, "hzname":]
+    thickness = (table["hzdepb_r"] - table["hzdept_r"]).astype(np.int16)
+    clay = 100 - table["sandtotal_r"] - table["silttotal_r"]
+    table = table.astype(dict.fromkeys(table.loc[:, "sandtotal_r":"cec7_r"], np.float32))
+    table = table.astype({"hzdept_r": np.int16, "hzdepb_r": np.int16})
+    table = table.assign(hzthk_r=thickness, claytotal_r=clay.astype(np.float32))
+    return table.assign(cokey=cokey, chkey=_keys(len(table), first=92_000_001))
 
 
 def _keys(length: int, *, first: int) -> list[str]:

@@ -1,8 +1,8 @@
 """Plausible values of inputs: limits of every variable of the inputs store, with their reasons and the likely causes.
 
-`low` and `high` are physical limits: a cell or day outside them is an error of the archive or of its reading. Values in
-a larger unit (m s-1 for km d-1, % for g kg-1) may all lie inside them; they show in the mean over region and year,
-which has limits of its own.
+The table is `limits.csv`. `low` and `high` are physical limits: a cell or day outside them is an error of the archive
+or of its reading. Values in a larger unit (m s-1 for km d-1, % for g kg-1) may all lie inside them; they show in the
+mean over region and year, which has limits of its own.
 
 References
 ----------
@@ -14,11 +14,15 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+from pathlib import Path
+
+from pydantic import BaseModel
+
+_ROUNDING = 1e-4  # of the width of the limits, or of a mean
 
 
-@dataclass(frozen=True)
-class Plausible:
+class Plausible(BaseModel, frozen=True, extra="forbid"):
     """Limits of one variable, in its units of the inputs store.
 
     Attributes
@@ -33,7 +37,6 @@ class Plausible:
         Likely cause of values outside the limits.
     """
 
-    name: str
     units: str
     low: float
     high: float
@@ -48,91 +51,22 @@ class Plausible:
         return _ROUNDING * (self.high - self.low)
 
 
-_ROUNDING = 1e-4  # of the width of the limits, or of a mean
+def _read() -> dict[str, dict[str, Plausible]]:
+    limits: dict[str, dict[str, Plausible]] = {}
+    with Path(__file__).with_suffix(".csv").open(encoding="utf-8", newline="") as table:
+        for row in csv.DictReader(table):
+            product, variable = row.pop("product"), row.pop("variable")
+            limits.setdefault(product, {})[variable] = Plausible.model_validate(row)
+    return limits
 
-_FRACTION = "a share of 1"
-_PER_CENT = "per cent where a share of 1 is expected"
-_DAYS = "days of a year"
-_KELVIN = "kelvin where degrees Celsius are expected, or a fill value that was read as data"
-_FILL = "a fill value that was read as data"
-_CONVERTED = "a column of another survey, converted with the wrong factor"
 
-LIMITS: dict[str, tuple[Plausible, ...]] = {
-    "climate": (
-        Plausible("radn", "MJ m-2 d-1", 0, 45, 3, 32, "[1]: at most 42 above the atmosphere at 25-53 N",
-                  "W m-2 where MJ m-2 d-1 are expected"),
-        Plausible("tmax_air", "degC", -50, 55, -10, 40, "[2]: at most 56.7 observed", _KELVIN),
-        Plausible("tdif_air", "K", 0, 40, 2, 25, "a 12 km cell varies less than the record at a station, 56", _KELVIN),
-        Plausible("tmin_air", "degC", -60, 45, -25, 30, "[2]: at least -63 observed in North America", _KELVIN),
-        Plausible("hmax_air", "kPa", 0, 5, 0.1, 3.5, "saturation at a dew point of 33 degC, the highest of the USA",
-                  "hPa or Pa where kPa are expected"),
-        Plausible("hdif_air", "kPa", 0, 5, 0.02, 1.5, "no larger than the daily maximum",
-                  "hPa or Pa where kPa are expected"),
-        Plausible("hmin_air", "kPa", 0, 5, 0.03, 3.3, "humidity is not negative",
-                  "maximum and range of vapour pressure from different days or units"),
-        Plausible("wind", "km d-1", 0, 3000, 60, 900, "35 m s-1 all day is a hurricane",
-                  "m s-1 where km d-1 are expected"),
-        Plausible("precn", "mm d-1", 0, 500, 0.05, 15, "hurricanes bring that to a 12 km cell",
-                  "metres, or a rate per second, where mm d-1 are expected"),
-        Plausible("filled_hours", "1", 0, 8784, 0, 8784, "hours of a year", _FILL),
-    ),
-    "gpp": (
-        Plausible("gpp", "g m-2 d-1", 0, 40, 0.1, 15, "maize peaks near 30",
-                  "the setting `scale` of the archive, or a fill value that was read as data"),
-        Plausible("annual_gpp", "g m-2 yr-1", 0, 4500, 50, 3500, "tropical forest has 3500",
-                  "the setting `scale` of the archive, or a fill value that was read as data"),
-        Plausible("annual_crop_gpp", "g m-2 yr-1", 0, 3500, 300, 2500, "[4]: 600 to 1900 by county",
-                  "the setting `scale` of the archive, or GPP and crop layer of different places"),
-        Plausible("filled_days", "1", 0, 366, 0, 366, _DAYS, _FILL),
-        Plausible("dormant_days", "1", 0, 366, 0, 366, _DAYS, _FILL),
-        Plausible("longest_gap_days", "1", 0, 366, 0, 366, _DAYS, _FILL),
-    ),
-    "gpp_uncertainty": (
-        Plausible("gpp_uncertainty", "g m-2 d-1", 0, 40, 0, 15, "no more than GPP itself can be",
-                  "the scale of the layer, or a fill value that was read as data"),
-    ),
-    "soil": (
-        Plausible("tbkds", "Mg m-3", 0.02, 2.6, 0.6, 1.9, "[3]: peat to rock", "kg m-3 where Mg m-3 are expected"),
-        Plausible("tsand", "g kg-1", 0, 1000, 15, 985, "[3]: a share of the fine earth",
-                  "per cent where g kg-1 are expected"),
-        Plausible("tsilt", "g kg-1", 0, 1000, 15, 985, "[3]: a share of the fine earth",
-                  "per cent where g kg-1 are expected"),
-        Plausible("sand_and_silt", "g kg-1", 0, 1000, 50, 1000, "shares of the same fine earth",
-                  "sand and silt of different layers or components"),
-        Plausible("tfc", "m3 m-3", 0, 1, 0.05, 0.6, "a share of the soil's volume", _PER_CENT),
-        Plausible("twp", "m3 m-3", 0, 1, 0.01, 0.45, "a share of the soil's volume", _PER_CENT),
-        Plausible("available_water", "m3 m-3", 0, 1, 0.02, 0.45, "field capacity is no less than wilting point",
-                  "field capacity and wilting point mistaken for each other, or from different components"),
-        Plausible("tksat", "mm h-1", 0, 2538, 1, 900, "[3]: at most 705 um s-1",
-                  "um s-1, cm h-1 or its logarithm where mm h-1 are expected"),
-        Plausible("tsoc", "g kg-1", 0, 580, 3, 300, "[3]: organic matter is at most 100 %, 58 % of it carbon",
-                  "per cent, or organic matter, where g kg-1 of carbon are expected"),
-        Plausible("tph", "1", 1.8, 11, 4, 9.5, "[3]", _CONVERTED),
-        Plausible("tcec", "cmol kg-1", 0, 400, 1, 150, "[3]", "mmol kg-1 where cmol kg-1 are expected"),
-        Plausible("soil_coverage", "1", 0, 1, 0, 1, _FRACTION, _PER_CENT),
-        Plausible("soc_stock", "g m-2", 0, 2e5, 200, 8e4, "30 cm of the densest peat contain less",
-                  "kg m-2 or Mg ha-1 where g m-2 are expected"),
-        Plausible("soil_depth", "cm", 0, 30, 5, 30, "the mean is over 0-30 cm", "metres or mm where cm are expected"),
-        Plausible("soil_percent", "%", 0, 100, 5, 100, "a share of 100", "a share of 1 where per cent are expected"),
-        Plausible("soc_stock_200", "g m-2", 0, 1e6, 500, 4e5, "2 m of the densest peat contain less",
-                  "kg m-2 or Mg ha-1 where g m-2 are expected"),
-        Plausible("soc_depth_200", "cm", 0, 200, 5, 200, "the stock is of 0-200 cm",
-                  "metres or mm where cm are expected"),
-    ),
-    "crop": (
-        Plausible("corn_fraction", "1", 0, 1, 0, 1, _FRACTION, _PER_CENT),
-        Plausible("soybean_fraction", "1", 0, 1, 0, 1, _FRACTION, _PER_CENT),
-        Plausible("corn_and_soybean", "1", 0, 1, 0, 1, "shares of the same cell",
-                  "one crop code counted as both crops; see the settings of [crop]"),
-        Plausible("covered", "1", 0, 1, 0, 1, _FRACTION, _PER_CENT),
-        Plausible("crop_layer", "1", 0, 2, 0, 2, "there are two layers", _FILL),
-    ),
-}  # fmt: skip
+LIMITS = _read()
+"""Limits by product and variable, stored or derived; related variables are neighbours."""
 
 
 def plausible(product: str, variable: str) -> Plausible | None:
     """Return the limits of a variable, stored or derived, of a product; None if it has none."""
-    return next((limits for limits in LIMITS[product] if limits.name == variable), None)
+    return LIMITS[product].get(variable)
 
 
 def faults(

@@ -289,7 +289,7 @@ def _part(product: str, arrays: Arrays) -> Part:
 
 def _ordered(product: str, arrays: Arrays) -> list[str]:
     """Return names in the order of the table of limits, where related variables are neighbours; others after them."""
-    known = [limits.name for limits in LIMITS[product] if limits.name in arrays]
+    known = [name for name in LIMITS[product] if name in arrays]
     return [*known, *(name for name in arrays if name not in known)]
 
 

@@ -22,19 +22,19 @@ STORED = {"climate": (*CLIMATE, FILLED_HOURS), **ON_GRID}
 def test_every_variable_stored_or_derived_has_limits_in_its_units(product: str) -> None:
     units = {variable.name: variable.units for variable in (*STORED[product], *DERIVED.get(product, ()))}
     units |= {"tdif_air": "K"} if product == "climate" else {}  # a difference: the store says degC
-    limits = {limits.name: limits.units for limits in LIMITS[product]}
+    limits = {name: limits.units for name, limits in LIMITS[product].items()}
     assert {name: limits.get(name) for name in units} == units
 
 
 @pytest.mark.parametrize("product", LIMITS)
 def test_limits_are_ordered_and_those_of_the_mean_lie_inside(product: str) -> None:
-    for limits in LIMITS[product]:
+    for limits in LIMITS[product].values():
         assert limits.low <= limits.mean_low < limits.mean_high <= limits.high
 
 
 def test_means_of_the_network_s_training_are_plausible() -> None:
     known = {feature.name.lower(): feature for feature in FEATURES}
-    tested = [(product, limits.name) for product in LIMITS for limits in LIMITS[product] if limits.name in known]
+    tested = [(product, name) for product in LIMITS for name in LIMITS[product] if name in known]
     assert len(tested) == 17  # all features but crop type and year
     for product, name in tested:
         mean = known[name].scaler.mean
