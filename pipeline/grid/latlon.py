@@ -8,7 +8,7 @@ has a closed form, and the shares of a cell are differences of successive areas:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,14 +84,12 @@ class LatLonGrid:
 
     def refine(self, factor: int) -> LatLonGrid:
         """Return the grid with each cell divided into `factor` x `factor` cells."""
-        numbers = (self.per_degree, self.first_row, self.first_col, self.rows, self.cols)
-        return LatLonGrid(*(number * factor for number in numbers))
+        return LatLonGrid(*(number * factor for number in astuple(self)))
 
     def coarsen(self, factor: int) -> LatLonGrid:
         """Return the grid of blocks of `factor` x `factor` cells; edges must coincide with edges of blocks."""
-        numbers = (self.per_degree, self.first_row, self.first_col, self.rows, self.cols)
-        assert not any(number % factor for number in numbers)
-        return LatLonGrid(*(number // factor for number in numbers))
+        assert not any(number % factor for number in astuple(self))
+        return LatLonGrid(*(number // factor for number in astuple(self)))
 
 
 @dataclass(frozen=True)

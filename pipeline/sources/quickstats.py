@@ -122,7 +122,7 @@ def _code(spelled: pd.Series, *, last: int) -> pd.Series:
     return digits.where(pd.to_numeric(digits) <= last)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class YieldCounts:
     """Numbers of rows by their use; all but `rows`, `renumbered` and `without_cv` add up to `rows`.
 
@@ -145,15 +145,15 @@ class YieldCounts:
 
     rows: int
     kept: int
-    other_program: int
-    other_period: int
-    other_level: int
-    other_item: int
-    other_domain: int
-    combined: int
-    withheld: int
-    rounded_away: int
-    other_symbol: int
+    other_program: int = 0
+    other_period: int = 0
+    other_level: int = 0
+    other_item: int = 0
+    other_domain: int = 0
+    combined: int = 0
+    withheld: int = 0
+    rounded_away: int = 0
+    other_symbol: int = 0
     repeated: int
     renumbered: int
     without_cv: int
@@ -203,8 +203,8 @@ def read_quickstats(paths: Sequence[Path]) -> CountyYields:
     """
     files = [_read(path) for path in paths]
     rows = pd.concat(files, ignore_index=True)
-    fates = _fates(rows)
-    yields = _parsed(rows[fates == "kept"])
+    uses = _uses(rows)
+    yields = _parsed(rows[uses == "kept"])
     if yields.empty:
         raise UserError(
             f"{', '.join(map(str, paths))}: none of {len(rows):,} rows is a survey yield of a county, items "
@@ -218,7 +218,7 @@ def read_quickstats(paths: Sequence[Path]) -> CountyYields:
         repeated=len(yields) - len(table),
         renumbered=int(table["fips"].isin(RENUMBERED).sum()),
         without_cv=int(table["cv_percent"].isna().sum()),
-        **{fate: int((fates == fate).sum()) for fate in _FATES},
+        **{str(use): int(count) for use, count in uses.value_counts().items() if use != "kept"},
     )
     table["fips"] = table["fips"].replace(RENUMBERED)
     capped = tuple(path for path, file in zip(paths, files, strict=True) if len(file) == EXPORT_CAP)
@@ -242,33 +242,20 @@ def _read(path: Path) -> pd.DataFrame:
     return rows.assign(place=[f"{path}, row {number}" for number in range(1, len(rows) + 1)])
 
 
-_FATES = (
-    "other_program",
-    "other_period",
-    "other_level",
-    "other_item",
-    "other_domain",
-    "combined",
-    "withheld",
-    "rounded_away",
-    "other_symbol",
-)
-
-
-def _fates(rows: pd.DataFrame) -> pd.Series:
-    """Use of each row: the first of `_FATES` whose condition it meets, else kept."""
-    meets = [
-        rows["Program"] != "SURVEY",
-        rows["Period"] != "YEAR",
-        rows["Geo Level"] != "COUNTY",
-        ~rows["Data Item"].isin([grain.item for grain in GRAINS.values()]),
-        rows["Domain"] != "TOTAL",
-        rows["County ANSI"].str.removesuffix(".0").isin(COMBINED),
-        rows["Value"] == WITHHELD,
-        rows["Value"] == ROUNDED_AWAY,
-        rows["Value"].str.fullmatch(r"\([A-Z]+\)"),
-    ]
-    return pd.Series(np.select(meets, list(_FATES), "kept"), rows.index)
+def _uses(rows: pd.DataFrame) -> pd.Series:
+    """Use of each row, a field of `YieldCounts`: the first whose condition it meets, else kept."""
+    conditions = {
+        "other_program": rows["Program"] != "SURVEY",
+        "other_period": rows["Period"] != "YEAR",
+        "other_level": rows["Geo Level"] != "COUNTY",
+        "other_item": ~rows["Data Item"].isin([grain.item for grain in GRAINS.values()]),
+        "other_domain": rows["Domain"] != "TOTAL",
+        "combined": rows["County ANSI"].str.removesuffix(".0").isin(COMBINED),
+        "withheld": rows["Value"] == WITHHELD,
+        "rounded_away": rows["Value"] == ROUNDED_AWAY,
+        "other_symbol": rows["Value"].str.fullmatch(r"\([A-Z]+\)"),
+    }
+    return pd.Series(np.select(list(conditions.values()), list(conditions), "kept"), rows.index)
 
 
 def _parsed(rows: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +39,6 @@ def open_raster(path: Path) -> Iterator[DatasetReader]:
         raise UserError(f"{path}: absent, truncated or not a raster ({reason}); download it again") from error
 
 
-@dataclass(frozen=True)
-class _Block:
-    rows: slice
-    cols: slice
-
-
 def cell_means(
     source: DatasetReader, *, grid: Grid, layers: Callable[[Values], Values], geographic: bool = False
 ) -> Array:
@@ -70,15 +63,15 @@ def cell_means(
     """
     to_plane = _plane_of(source, geographic=geographic)
     means_LYX = None
-    for block in _blocks(grid, cells=_block_cells(source, grid=grid, geographic=geographic)):
-        x_px, y_px = _corners(block, grid=grid, source=source, to_plane=to_plane)
+    for rows, cols in _blocks(grid, cells=_block_cells(source, grid=grid, geographic=geographic)):
+        x_px, y_px = _corners(rows, cols, grid=grid, source=source, to_plane=to_plane)
         window = _window(x_px, y_px, source=source)
         layers_LYX = layers(_read(source, window))
         # Exact areas make means conservative: over all cells, those of a class add up to its area in the raster.
         overlap = Overlap.of(x_px - window.col_off, y_px - window.row_off, shape=layers_LYX.shape[1:])
         if means_LYX is None:
             means_LYX = np.empty((len(layers_LYX), *grid.shape))
-        means_LYX[:, block.rows, block.cols] = overlap.integrate(layers_LYX) / cell_areas(x_px, y_px)
+        means_LYX[:, rows, cols] = overlap.integrate(layers_LYX) / cell_areas(x_px, y_px)
     assert means_LYX is not None  # a grid holds at least one tile
     return means_LYX
 
@@ -107,16 +100,17 @@ def _block_cells(source: DatasetReader, *, grid: Grid, geographic: bool) -> int:
     return max(int(math.sqrt(_BLOCK_PIXELS * pixel_area_m2) / CELL_M), 1)
 
 
-def _blocks(grid: Grid, *, cells: int) -> Iterator[_Block]:
+def _blocks(grid: Grid, *, cells: int) -> Iterator[tuple[slice, slice]]:
     for row in range(0, grid.rows, cells):
         for col in range(0, grid.cols, cells):
-            yield _Block(slice(row, min(row + cells, grid.rows)), slice(col, min(col + cells, grid.cols)))
+            yield slice(row, min(row + cells, grid.rows)), slice(col, min(col + cells, grid.cols))
 
 
-def _corners(block: _Block, *, grid: Grid, source: DatasetReader, to_plane: Transformer) -> tuple[Array, Array]:
-    """Return the pixel coordinates (x, y) of the corners of the block's cells, each (rows + 1, cols + 1)."""
-    x_edges_m = grid.x_edges_m[block.cols.start : block.cols.stop + 1]
-    y_edges_m = grid.y_edges_m[block.rows.start : block.rows.stop + 1]
+def _corners(
+    rows: slice, cols: slice, *, grid: Grid, source: DatasetReader, to_plane: Transformer
+) -> tuple[Array, Array]:
+    """Return the pixel coordinates (x, y) of the corners of a block of cells, each (rows + 1, cols + 1)."""
+    x_edges_m, y_edges_m = grid.x_edges_m[cols.start : cols.stop + 1], grid.y_edges_m[rows.start : rows.stop + 1]
     x_m, y_m = to_plane.transform(*lonlat(*np.meshgrid(x_edges_m, y_edges_m)))
     x_px, y_px = ~source.transform @ (x_m, y_m)
     return x_px, y_px

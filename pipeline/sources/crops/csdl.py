@@ -147,7 +147,7 @@ class Mosaic:
                 _lay(codes_YX[here], _codes(file, band, own), name=file.name)
         place = self.transform @ Affine.translation(window.col_off, window.row_off)
         # Only after all files are merged: outside the states, nothing but a crop counts as mapped.
-        outside_YX = ~_study_area(self.crs.to_wkt()).covers(place, codes_YX.shape)
+        outside_YX = ~_in_study_area(self.crs, place, codes_YX.shape)
         codes_YX[outside_YX & (codes_YX == _OTHER)] = _UNMAPPED
         return codes_YX
 
@@ -201,27 +201,20 @@ def _lay(codes_YX: NDArray[np.uint8], new_YX: NDArray[np.generic], *, name: str)
     codes_YX[~crop_YX & (codes_YX == _UNMAPPED)] = _OTHER
 
 
-@dataclass(frozen=True)
-class _StudyArea:
-    """The counties of the 13 states in a layer's plane."""
-
-    tree: shapely.STRtree
-
-    def covers(self, transform: Affine, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return the pixels (rows, cols) whose centres lie in one of them."""
-        height, width = shape
-        window = shapely.box(*transform @ (0, height), *transform @ (width, 0))
-        near = self.tree.geometries[self.tree.query(window, predicate="intersects")]
-        if not near.size:
-            return np.zeros(shape, np.bool_)
-        inside: NDArray[np.uint8] = features.rasterize(near, out_shape=shape, transform=transform, dtype="uint8")
-        return inside.astype(np.bool_)
+def _in_study_area(crs: CRS, transform: Affine, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels (rows, cols) of a plane whose centres lie in a county of the 13 states."""
+    height, width = shape
+    window, tree = shapely.box(*transform @ (0, height), *transform @ (width, 0)), _study_area(crs.to_wkt())
+    near = tree.geometries[tree.query(window, predicate="intersects")]
+    if not near.size:
+        return np.zeros(shape, np.bool_)
+    inside: NDArray[np.uint8] = features.rasterize(near, out_shape=shape, transform=transform, dtype="uint8")
+    return inside.astype(np.bool_)
 
 
 @lru_cache(maxsize=4)
-def _study_area(wkt: str) -> _StudyArea:
-    states = [zone for zone in counties() if zone.state in STATES]
-    return _StudyArea(shapely.STRtree(_in_plane(states, CRS.from_wkt(wkt))))
+def _study_area(wkt: str) -> shapely.STRtree:
+    return shapely.STRtree(_in_plane([zone for zone in counties() if zone.state in STATES], CRS.from_wkt(wkt)))
 
 
 def _in_plane(zones: Sequence[Zone], crs: CRS) -> Polygons:

@@ -52,24 +52,16 @@ class CropLayer:
 
 
 @dataclass(frozen=True)
-class StateLayer:
-    """The layer that serves a state of the region."""
-
-    state: str
-    layer: CropLayer
-
-
-@dataclass(frozen=True)
 class YearLayers:
-    """The layers of a year: those of the region's states, and that of the cells elsewhere."""
+    """The layers of a year: those of the region's states by name, and that of the cells elsewhere."""
 
-    states: tuple[StateLayer, ...]
+    states: Mapping[str, CropLayer]
     elsewhere: CropLayer
 
     @property
     def used(self) -> tuple[CropLayer, ...]:
         """Every layer once."""
-        return tuple(dict.fromkeys((*(served.layer for served in self.states), self.elsewhere)))
+        return tuple(dict.fromkeys((*self.states.values(), self.elsewhere)))
 
     def files_of(self, product: Product) -> tuple[Path, ...]:
         """Return the files of a product, each once."""
@@ -78,7 +70,7 @@ class YearLayers:
     @property
     def notes(self) -> dict[str, str]:
         """The layer of each state, for records and reports."""
-        return {served.state: str(served.layer) for served in self.states} | {"elsewhere": str(self.elsewhere)}
+        return {state: str(layer) for state, layer in (*self.states.items(), ("elsewhere", self.elsewhere))}
 
 
 @dataclass(frozen=True)
@@ -124,9 +116,9 @@ class CropArchives:
         states = sorted({zone.state for zone in zones})
         wanted = {state: wanted_product(state, year, settings=self.settings) for state in states}
         from_csdl = [zone for zone in zones if wanted[zone.state] is Product.CSDL]
-        mosaic, national = self._csdl(year, needed=bool(from_csdl)), self._national(year)
+        mosaic, national = self._csdl(year, needed=bool(from_csdl)), self._cdl(year)
         # The national CDL first, a state's own file where there is none, and the CSDL over both where it is wanted.
-        layers = {state: national if national.files else self._of_state(year, state) for state in states}
+        layers = {state: national if national.files else self._cdl(year, state) for state in states}
         layers |= {state: mosaic for state in states if wanted[state] is Product.CSDL}
         without_cdl = [state for state in states if wanted[state] is Product.CDL and not layers[state].files]
         faults = [*self._csdl_faults(mosaic, zones=from_csdl), *self._cdl_faults(year, without_cdl)]
@@ -137,18 +129,13 @@ class CropArchives:
             )
         if faults:
             raise UserError("; ".join(faults))
-        return YearLayers(tuple(StateLayer(state, layers[state]) for state in states), national)
+        return YearLayers(layers, national)
 
-    def _national(self, year: int) -> CropLayer:
-        return self._found(year, "")
-
-    def _of_state(self, year: int, state: str) -> CropLayer:
-        return self._found(year, next(zone.fips[:2] for zone in counties() if zone.state == state))
-
-    def _found(self, year: int, state_fips: str) -> CropLayer:
+    def _cdl(self, year: int, state: str = "") -> CropLayer:
         """Return the CDL of the nation or a state; none where the settings exclude it."""
         if self.settings.source == "csdl":
             return CropLayer(Product.NONE, year)
+        state_fips = next((zone.fips[:2] for zone in counties() if zone.state == state), "")
         path = find_layer(self.cdl, year=year, settings=self.settings, state_fips=state_fips)
         return CropLayer(Product.CDL, year, (path,)) if path else CropLayer(Product.NONE, year)
 
@@ -216,9 +203,9 @@ def compose(layers: YearLayers, *, grid: Grid, settings: CropSettings) -> Compos
         As the readers of the layers do; only layers that serve a cell of the grid are read.
     """
     used = layers.used
-    numbers = np.array([used.index(served.layer) for served in layers.states] + [used.index(layers.elsewhere)])
+    numbers = np.array([used.index(layer) for layer in (*layers.states.values(), layers.elsewhere)])
     # Where one layer serves all, no outline needs to be searched; -1 takes the last number, that of cells elsewhere.
-    state_YX = np.full(grid.shape, -1) if len(used) == 1 else states_of_cells(grid, [s.state for s in layers.states])
+    state_YX = np.full(grid.shape, -1) if len(used) == 1 else states_of_cells(grid, list(layers.states))
     number_YX = numbers[state_YX]
     corn, soybean, covered = np.full((3, *grid.shape), np.nan, np.float32)
     product_YX = np.zeros(grid.shape, np.uint8)

@@ -5,7 +5,7 @@ A file may contain any number of hours and any rectangle of the grid, both given
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,8 +98,8 @@ class NetcdfGranule:
     def values(self, variable: Variable, *, position_N: Hours, window: Window) -> Array:
         """Return a variable at positions of the time axis on a window; see `product.Granule`."""
         self._check_kind(variable)
-        rows = self._positions("lat", self._latitudes, wanted=window.latitudes)
-        cols = self._positions("lon", self._longitudes, wanted=window.longitudes)
+        rows = self._positions("lat", wanted=window.latitudes)
+        cols = self._positions("lon", wanted=window.longitudes)
         place = (_Part.of(position_N), _Part.of(rows), _Part.of(cols))
         with _damage_named(self.path):
             stored = self.dataset[variable.name][tuple(part.slice for part in place)]
@@ -125,12 +125,9 @@ class NetcdfGranule:
             raise UserError(f"{self.path}: {name} is a rate ({units}); NLDAS-2 has the sum over the hour, kg m-2")
 
     @cached_property
-    def _latitudes(self) -> NDArray[np.float64]:
-        return self._axis("lat")
-
-    @cached_property
-    def _longitudes(self) -> NDArray[np.float64]:
-        return self._axis("lon")
+    def _centres(self) -> Mapping[str, NDArray[np.float64]]:
+        """Centres of the cells on both axes [degree]; read once, and not for each variable."""
+        return {name: self._axis(name) for name in ("lat", "lon")}
 
     def _axis(self, name: str) -> NDArray[np.float64]:
         if name not in self.dataset.variables:
@@ -138,8 +135,9 @@ class NetcdfGranule:
         with _damage_named(self.path):
             return np.ma.filled(self.dataset[name][:].astype(np.float64), np.nan)
 
-    def _positions(self, name: str, degrees: NDArray[np.float64], *, wanted: NDArray[np.float64]) -> Hours:
-        """Return the indices of the cell centres `wanted` on the axis `name` with the centres `degrees`."""
+    def _positions(self, name: str, *, wanted: NDArray[np.float64]) -> Hours:
+        """Return the indices of the cell centres `wanted` on the axis `name`."""
+        degrees = self._centres[name]
         cells = (degrees - wanted[0]) / CELL_DEGREE
         nearest = cells.round()
         if not (np.abs(cells - nearest) <= OFF_GRID).all():
