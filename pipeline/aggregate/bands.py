@@ -23,7 +23,7 @@ import numpy as np
 import shapely
 from scipy.sparse import csr_array, diags_array
 
-from pipeline.aggregate.sums import Array, DailySums, Layers, Sums, cell_sums
+from pipeline.aggregate.sums import Array, Layers, Sums, cell_sums
 from pipeline.grid.coverage import Polygons, coverage, outlines
 from pipeline.grid.domain import Domain
 from pipeline.grid.latlon import BANDS_PER_DEGREE, LatLonGrid, overlaps
@@ -220,8 +220,10 @@ def _band_year(read: ReadAnnual, frame: Frame, *, band: Band, shares: Iterable[T
     return BandYear(year, band.fine, fine, counties, cells)
 
 
-def aggregate_daily(read: ReadDays, frame: Frame, *, days: int) -> DailySums:
-    """Return the daily sums over the modelled cells in each cell of 0.5 degree (time, lat, lon).
+def aggregate_daily(read: ReadDays, frame: Frame, *, days: int) -> Array:
+    """Return the daily sums over the modelled cells in each cell of 0.5 degree (1 + fluxes, time, lat, lon).
+
+    They are the area with results [m2], and area x value of each of `DAILY` [g C d-1].
 
     Parameters
     ----------
@@ -232,14 +234,14 @@ def aggregate_daily(read: ReadDays, frame: Frame, *, days: int) -> DailySums:
     days
         Days of the year.
     """
-    total = DailySums.zero(days, *frame.coarse.shape)
+    total = np.zeros((1 + len(DAILY), days, *frame.coarse.shape))
     for tile in frame.domain.tiles:
         of = frame.shares(tile, frame.coarse)
         area = np.repeat(frame.domain.grid.of(tile).cell_area_m2(), tile.cells)
         weights = of.latlon @ diags_array(area)
         for first in range(0, days, _DAYS_READ):
             chunk = slice(first, min(first + _DAYS_READ, days))
-            part = total.layers[:, chunk, *of.window]
+            part = total[:, chunk, *of.window]
             part += _daily_sums(read(tile, chunk), weights).reshape(part.shape)
     return total
 

@@ -18,7 +18,7 @@ import numpy as np
 import zarr
 
 from pipeline.aggregate.bands import FINE_IN_COARSE, BandYear, Frame
-from pipeline.aggregate.sums import AREA_TYPES, Array, DailySums, Layers, Sums
+from pipeline.aggregate.sums import AREA_TYPES, Array, Layers, Sums, means
 from pipeline.cube import layout
 from pipeline.grid.latlon import LatLonGrid
 from pipeline.grid.sinusoidal import Tile
@@ -127,11 +127,11 @@ def annual_parts(aggregates: BandYear, frame: Frame, *, first_year: int) -> Iter
             yield Part(f"{path}/{name}", where, values)
 
 
-def daily_parts(sums: DailySums, year: int) -> Iterator[Part]:
-    """Yield the daily arrays of a year."""
-    layers = dict(zip((flux.name for flux in DAILY), sums.means(), strict=True)) | {AREA.name: sums.area_m2}
-    for name, values in layers.items():
-        yield Part(f"{_daily(year)}/{name}", (slice(None),), values)
+def daily_parts(sums: Array, year: int) -> Iterator[Part]:
+    """Yield the daily arrays of a year, given the sums of `pipeline.aggregate.bands.aggregate_daily`."""
+    area_m2, totals_g = sums[0], sums[1:]
+    for variable, values in zip(DAILY_LAYERS, (*means(totals_g, area_m2), area_m2), strict=True):
+        yield Part(f"{_daily(year)}/{variable.name}", (slice(None),), values)
 
 
 def annual_layers(sums: Sums) -> dict[str, Array]:
@@ -140,8 +140,8 @@ def annual_layers(sums: Sums) -> dict[str, Array]:
     A flux is NaN where there is no area; otherwise flux x `area` is the total [g C yr-1].
     """
     # `means` has area types first, layers are stored by variable.
-    means = dict(zip((flux.name for flux in FLUXES), np.moveaxis(sums.means(), 1, 0), strict=True))
-    return means | {AREA.name: sums.area_m2, MISSING_AREA.name: sums.missing_m2}
+    layers = (*np.moveaxis(sums.means(), 1, 0), sums.area_m2, sums.missing_m2)
+    return {variable.name: values for variable, values in zip(ANNUAL_LAYERS, layers, strict=True)}
 
 
 def write(root: zarr.Group, parts: Iterable[Part]) -> None:

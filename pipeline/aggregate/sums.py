@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from model.features import CORN, SOYBEAN
 from pipeline.errors import UserError
-from pipeline.variables import DAILY, FLUXES, Quality
+from pipeline.variables import FLUXES, Quality
 
 AREA_TYPES = ("cells", "corn", "soybean")
 """Areas that are summed: modelled cells in full, or the part of each under the crop for which it was modelled."""
@@ -81,7 +81,7 @@ class Sums:
 
     def means(self) -> Array:
         """Return area-weighted means (area types, fluxes, *targets) [g C m-2 yr-1], NaN where there is no area."""
-        return _means(self.totals_g, self.area_m2[:, None])
+        return means(self.totals_g, self.area_m2[:, None])
 
     def onto(self, shares: csr_array) -> Sums:
         """Return the sums over targets that take these `shares` (new targets, present targets) of the present ones.
@@ -109,41 +109,10 @@ class Sums:
         return Sums(self.layers.sum(axis=tuple(range(2, self.layers.ndim))))
 
 
-@dataclass(frozen=True)
-class DailySums:
-    """Sums over all modelled cells, day by day, for lat-lon cells.
-
-    Attributes
-    ----------
-    layers
-        (1 + fluxes, time, lat, lon): area with results [m2], and area x value of each of `DAILY` [g C d-1].
-    """
-
-    layers: Array
-
-    @classmethod
-    def zero(cls, days: int, *targets: int) -> DailySums:
-        """Return the sums over no cell, for targets of this shape."""
-        return cls(np.zeros((1 + len(DAILY), days, *targets)))
-
-    @property
-    def area_m2(self) -> Array:
-        """Area with results (time, lat, lon)."""
-        return np.asarray(self.layers[0])
-
-    @property
-    def totals_g(self) -> Array:
-        """Area x value (fluxes, time, lat, lon) [g C d-1]."""
-        return self.layers[1:]
-
-    def means(self) -> Array:
-        """Return area-weighted means (fluxes, time, lat, lon) [g C m-2 d-1], NaN where there is no area."""
-        return _means(self.totals_g, self.area_m2)
-
-
-def _means(totals: Array, area: Array) -> Array:
-    means: Array = np.divide(totals, area, out=np.full_like(totals, np.nan), where=area > 0)
-    return means
+def means(totals_g: Array, area_m2: Array) -> Array:
+    """Return totals over areas [g C m-2 per time], NaN where there is no area."""
+    found: Array = np.divide(totals_g, area_m2, out=np.full_like(totals_g, np.nan), where=area_m2 > 0)
+    return found
 
 
 def cell_sums(annual: Layers, area_m2: NDArray[np.floating], *, place: str) -> Sums:

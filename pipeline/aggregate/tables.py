@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 import pandas as pd
 
-from pipeline.aggregate.bands import BandYear
 from pipeline.aggregate.sums import AREA_TYPES, Array, Sums
 from pipeline.storage import files
 from pipeline.variables import FLUXES
 from regions import Zone
 
+NAMES = ("counties", "region")
+"""Names of the two tables."""
+
 ROUTES = ("cells", "counties", "0.0025", "0.5")
 """Four ways to sum up the region, which give the same totals: over its cells, counties, fine and coarse map."""
-
-
-@dataclass(frozen=True)
-class RegionSums:
-    """Sums of one year over the region, and over its parts.
-
-    Attributes
-    ----------
-    routes
-        Sums over the region by each of `ROUTES` (area types, layers, routes).
-    counties
-        Sums over each county (area types, layers, counties).
-    """
-
-    routes: Sums
-    counties: Sums
-
-    @classmethod
-    def zero(cls, counties: int) -> RegionSums:
-        """Return the sums over no cell."""
-        return cls(Sums.zero(len(ROUTES)), Sums.zero(counties))
-
-    def __add__(self, band: BandYear) -> RegionSums:
-        return RegionSums(self.routes + band.routes, self.counties + band.counties)
 
 
 def county_table(counties: Sums, zones: Sequence[Zone], *, year: int) -> pd.DataFrame:
@@ -80,51 +57,46 @@ def tables_location(exports: str) -> str:
     return files.join(exports, "tables")
 
 
-def read_county_table(exports: str) -> pd.DataFrame:
-    """Return the table of counties: one row per county, year and area type; empty before the first aggregate."""
-    return _read(exports, "counties")
+def read_table(exports: str, name: str) -> pd.DataFrame:
+    """Return a table of `NAMES`, empty before the first aggregate.
 
-
-def read_region_table(exports: str) -> pd.DataFrame:
-    """Return the regional table: one row per year, area type and route; empty before the first aggregate."""
-    return _read(exports, "region")
+    It has one row per year and area type, and for each county or route.
+    """
+    content = files.read(_location(exports, name))
+    return pd.DataFrame() if content is None else pd.read_csv(BytesIO(content), dtype={"fips": str})
 
 
 def have_year(exports: str, year: int) -> bool:
     """Return whether both tables have the year: the exports folder is the user's, and may have been emptied."""
-    tables = (read_county_table(exports), read_region_table(exports))
+    tables = [read_table(exports, name) for name in NAMES]
     return all(not table.empty and (table["year"] == year).any() for table in tables)
 
 
-def write_years(exports: str, totals: Mapping[int, RegionSums], zones: Sequence[Zone]) -> None:
-    """Replace these years in both tables."""
-    counties = [county_table(total.counties, zones, year=year) for year, total in totals.items()]
-    regions = [regional_table(total.routes, year=year) for year, total in totals.items()]
-    _replace(exports, "counties", totals.keys(), counties)
-    _replace(exports, "region", totals.keys(), regions)
+def write_years(
+    exports: str, *, counties: Mapping[int, Sums], routes: Mapping[int, Sums], zones: Sequence[Zone]
+) -> None:
+    """Replace years in both tables, given their sums over each county and over the region by each of `ROUTES`."""
+    of_counties = [county_table(sums, zones, year=year) for year, sums in counties.items()]
+    _replace(exports, "counties", counties.keys(), of_counties)
+    _replace(exports, "region", routes.keys(), [regional_table(sums, year=year) for year, sums in routes.items()])
 
 
 def remove_years(exports: str, years: Collection[int]) -> None:
     """Remove these years from the tables that have them."""
-    for name in ("counties", "region"):
-        table = _read(exports, name)
+    for name in NAMES:
+        table = read_table(exports, name)
         if not table.empty and table["year"].isin(list(years)).any():
             _replace(exports, name, years, [])
 
 
 def _replace(exports: str, name: str, years: Collection[int], new: Sequence[pd.DataFrame]) -> None:
-    held = _read(exports, name)
+    held = read_table(exports, name)
     kept = held if held.empty else held[~held["year"].isin(list(years))]
     parts = [*([] if kept.empty else [kept]), *new]  # an empty table would change the types of columns
     # A stable sort keeps the order of counties and area types within a year.
     whole = pd.concat(parts, ignore_index=True).sort_values("year", kind="stable") if parts else kept
     with files.writing(_location(exports, name)) as path:
         whole.to_csv(path, index=False)
-
-
-def _read(exports: str, name: str) -> pd.DataFrame:
-    content = files.read(_location(exports, name))
-    return pd.DataFrame() if content is None else pd.read_csv(BytesIO(content), dtype={"fips": str})
 
 
 def _location(exports: str, name: str) -> str:

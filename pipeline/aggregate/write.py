@@ -8,21 +8,18 @@ year named that is not complete. The tables follow the second commit, since they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-import numpy as np
 import pandas as pd
 import zarr
 
 from pipeline.aggregate import layout, tables
 from pipeline.aggregate.bands import Frame, aggregate_annual, aggregate_daily
 from pipeline.aggregate.layout import annual_parts, daily_parts
-from pipeline.aggregate.sums import Layers
-from pipeline.aggregate.tables import RegionSums
+from pipeline.aggregate.sums import Layers, Sums
 from pipeline.cube.layout import identity
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
@@ -31,8 +28,8 @@ from pipeline.job import Job
 from pipeline.progress import Progress, silent
 from pipeline.storage import cf
 from pipeline.storage import repository as store
-from pipeline.storage.commit import Committer, committing, out_of_storage
-from pipeline.storage.retry import STORAGE_ERRORS, RetryPolicy, describe, is_fatal, retried
+from pipeline.storage.commit import Committer, committing
+from pipeline.storage.retry import RetryPolicy, retried
 from regions import zones
 
 Given = ParamSpec("Given")
@@ -80,30 +77,15 @@ def aggregate_cube(job: Job, *, years: Sequence[int] | None = None, progress: Pr
         If there is no cube, another process writes it, its storage fails, or a year in `years` is incomplete.
     """
     stores, policy = job.stores, RetryPolicy(job.execution.retries)
-    with _storage_errors(stores.cube), committing(stores.cube, job.open_cube, policy) as committer:
+    with committing(stores.cube, job.open_cube, policy) as committer:
         choice = retried(lambda: _choose(committer, stores.exports, years), policy)
-        totals: dict[int, RegionSums] = {}
+        routes: dict[int, Sums] = {}
         if choice.digests:
             frame = Frame.of(job.domain, zones(job.region))
-            totals = _Aggregation(committer, frame, progress).run(choice.digests, stores.exports)
-    worst = max((tables.disagreement(total.routes) for total in totals.values()), default=0.0)
-    region = tables.read_region_table(stores.exports)
+            routes = _Aggregation(committer, frame, progress).run(choice.digests, stores.exports)
+    worst = max(map(tables.disagreement, routes.values()), default=0.0)
+    region = tables.read_table(stores.exports, "region")
     return AggregateReport(tuple(choice.digests), choice.kept, choice.incomplete, region, worst)
-
-
-@contextmanager
-def _storage_errors(cube: str) -> Iterator[None]:
-    """Turn an error of storage that outlasts its retries into a sentence."""
-    try:
-        yield
-    except STORAGE_ERRORS as error:
-        cause = describe(error)
-        if is_fatal(error):
-            raise UserError(out_of_storage(cube, cause)) from error
-        raise UserError(
-            f"{cube}: aggregation stopped, all commits before it stay: {cause}; check the storage, then repeat the "
-            "same command"
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -122,7 +104,9 @@ def _choose(committer: Committer, exports: str, years: Sequence[int] | None) -> 
     missing, digests = {}, {}
     if "ledger" in root:
         known = Ledger(root)
-        missing = dict(zip(known.years, _tiles_without_result(known), strict=True))
+        # The checksum of a tile-year without a result is still zero.
+        without_result = ~known.column("checksum").any(axis=-1)
+        missing = dict(zip(known.years, without_result.sum(axis=1).tolist(), strict=True))
         digests = {year: known.year_digest(year) for year in known.years}
     for year in years or ():
         if missing.get(year, 1):  # a year that the ledger does not have has no results at all
@@ -137,12 +121,6 @@ def _choose(committer: Committer, exports: str, years: Sequence[int] | None) -> 
     return _Choice(todo, kept, {year: missing[year] for year in wanted if missing[year]})
 
 
-def _tiles_without_result(known: Ledger) -> list[int]:
-    """Number of tiles without a result in each year of the ledger: their checksum is still zero."""
-    has_result = np.asarray(known.column("checksum").any(axis=-1))
-    return [int(number) for number in (~has_result).sum(axis=1)]
-
-
 @dataclass(frozen=True)
 class _Aggregation:
     """The aggregation of some years: reads the snapshot it began with, writes into a fork, commits once."""
@@ -151,8 +129,8 @@ class _Aggregation:
     frame: Frame
     progress: Progress
 
-    def run(self, digests: Mapping[int, str], exports: str) -> dict[int, RegionSums]:
-        """Aggregate the years of `digests`; return the sums over region and counties by year."""
+    def run(self, digests: Mapping[int, str], exports: str) -> dict[int, Sums]:
+        """Aggregate the years of `digests`; return the sums over the region by each of `tables.ROUTES`, by year."""
         committer, years = self.committer, list(digests)
         source = store.read(committer.repository, snapshot=committer.base)
         listed = ", ".join(str(year) for year in years)
@@ -164,7 +142,7 @@ class _Aggregation:
         )
         fork = committer.repository.writable_session(store.BRANCH).fork()
         target = store.writable(fork)
-        totals = self._annual(source, target, years)
+        counties, routes = self._annual(source, target, years)
         self._daily(source, target, years)
         # A table that still had the old rows after the commit would pass for up to date; one without them is remade.
         tables.remove_years(exports, years)
@@ -174,20 +152,26 @@ class _Aggregation:
             forks=[fork],
             years=years,
         )
-        tables.write_years(exports, totals, self.frame.zones)
-        return totals
+        tables.write_years(exports, counties=counties, routes=routes, zones=self.frame.zones)
+        return routes
 
-    def _annual(self, source: zarr.Group, target: zarr.Group, years: Sequence[int]) -> dict[int, RegionSums]:
+    def _annual(
+        self, source: zarr.Group, target: zarr.Group, years: Sequence[int]
+    ) -> tuple[dict[int, Sums], dict[int, Sums]]:
+        """Write the annual arrays; return the sums over the counties, and over the region by each route, by year."""
+
         def read(tile: Tile, year: int) -> Layers:
             return self._again(layout.read_annual, source, tile, year)
 
-        totals = {year: RegionSums.zero(len(self.frame.zones)) for year in years}
+        counties = {year: Sums.zero(len(self.frame.zones)) for year in years}
+        routes = {year: Sums.zero(len(tables.ROUTES)) for year in years}
         steps, first_year = len(years) * sum(1 for _ in self.frame.bands()), identity(source).first_year
         for done, band in enumerate(aggregate_annual(read, self.frame, years=years), start=1):
             self._again(layout.write, target, tuple(annual_parts(band, self.frame, first_year=first_year)))
-            totals[band.year] += band
+            counties[band.year] += band.counties
+            routes[band.year] += band.routes
             self.progress("aggregates", done, steps)
-        return totals
+        return counties, routes
 
     def _daily(self, source: zarr.Group, target: zarr.Group, years: Sequence[int]) -> None:
         for done, year in enumerate(years, start=1):

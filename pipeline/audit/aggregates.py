@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -12,15 +12,17 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.aggregate import layout
-from pipeline.aggregate.bands import Band, BandYear, Frame, aggregate_annual, aggregate_daily
+from pipeline.aggregate.bands import Band, Frame, aggregate_annual, aggregate_daily
 from pipeline.aggregate.layout import Part
 from pipeline.aggregate.sums import Sums
 from pipeline.aggregate.tables import county_table
 from pipeline.audit.checks import AGGREGATES, Measured, largest
 from pipeline.audit.reading import UNREADABLE, error_line
+from pipeline.audit.tile import Snapshots
 from pipeline.cube.layout import identity
 from pipeline.grid.domain import domain_of
-from pipeline.storage import cf, repository
+from pipeline.storage import cf
+from pipeline.storage.repository import part
 from regions import Region, zones
 
 
@@ -34,30 +36,23 @@ class BandTask:
 
 
 @dataclass(frozen=True)
-class CountySums:
-    """Sums over the part of some counties in a band and year.
+class BandCompared:
+    """Result of comparing a band in one year.
 
     Attributes
     ----------
     year
         Calendar year.
+    measured
+        Largest difference.
     counties
-        Their places among the region's zones (K,).
-    layers
-        Layers of `pipeline.aggregate.sums.Sums` (area types, layers, K).
+        Layers of `pipeline.aggregate.sums.Sums` over the part of each county in the band (area types, layers), by the
+        county's place among the region's zones; None if the aggregates cannot be made again.
     """
 
     year: int
-    counties: NDArray[np.intp]
-    layers: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class BandDone:
-    """Results of comparing a band, by year, and the band's part of the counties' sums."""
-
-    measured: tuple[tuple[int, Measured], ...]
-    counties: tuple[CountySums, ...]
+    measured: Measured
+    counties: Mapping[int, NDArray[np.float64]] | None = None
 
 
 def comparable_years(root: zarr.Group, digests: Mapping[int, str]) -> tuple[int, ...]:
@@ -84,50 +79,39 @@ def _frame(region: Region) -> Frame:
     return Frame.of(domain_of(region), zones(region))
 
 
-def audit_band(root: zarr.Group, task: BandTask) -> BandDone:
+def audit_band(snapshots: Snapshots, task: BandTask) -> tuple[BandCompared, ...]:
     """Make the aggregates of a band again and compare them with the stored ones; a year that cannot be made fails."""
+    root = snapshots.root()
     try:
-        return _compare(root, task)
+        return tuple(_compare(root, task))
     except UNREADABLE as error:
         if len(task.years) > 1:  # one by one, so that only the years that cannot be read fail
-            parts = [audit_band(root, replace(task, years=(year,))) for year in task.years]
-            return BandDone(
-                tuple(found for part in parts for found in part.measured),
-                tuple(sums for part in parts for sums in part.counties),
-            )
-        return BandDone(((task.years[0], Measured(AGGREGATES, float("inf"), 1, error_line(error))),), ())
+            return tuple(done for year in task.years for done in audit_band(snapshots, replace(task, years=(year,))))
+        return (BandCompared(task.years[0], Measured(AGGREGATES, float("inf"), 1, error_line(error))),)
 
 
-def _compare(root: zarr.Group, task: BandTask) -> BandDone:
+def _compare(root: zarr.Group, task: BandTask) -> Iterator[BandCompared]:
     whole = _frame(task.region)
     band = list(whole.bands())[task.band]
     # No other tile reaches into the band's lat-lon cells.
     frame = replace(whole, domain=replace(whole.domain, tiles=band.tiles))
-    measured, counties = [], []
+    first_year = identity(root).first_year
     for fresh in aggregate_annual(partial(layout.read_annual, root), frame, years=task.years):
-        parts = (*_annual_parts(root, frame, fresh), *_daily_parts(root, frame, band, fresh.year))
-        differences = {part.path: _difference_from_stored(root, part) for part in parts}
-        measured.append((fresh.year, largest(AGGREGATES, differences, len(differences))))
+        annual = layout.annual_parts(fresh, frame, first_year=first_year)
+        parts = (*annual, *_daily_parts(root, frame, band, fresh.year))
+        differences = {each.path: difference(part(root, each.path, each.where), each.values) for each in parts}
         # Most counties lie outside a band: only sums of those inside travel back to the client.
-        held = np.flatnonzero(fresh.counties.layers.any(axis=(0, 1)))
-        counties.append(CountySums(fresh.year, held, fresh.counties.layers[..., held]))
-    return BandDone(tuple(measured), tuple(counties))
-
-
-def _annual_parts(root: zarr.Group, frame: Frame, fresh: BandYear) -> Iterator[Part]:
-    return layout.annual_parts(fresh, frame, first_year=identity(root).first_year)
+        inside = np.flatnonzero(fresh.counties.layers.any(axis=(0, 1))).tolist()
+        counties = {county: fresh.counties.layers[..., county] for county in inside}
+        yield BandCompared(fresh.year, largest(AGGREGATES, differences, len(differences)), counties)
 
 
 def _daily_parts(root: zarr.Group, frame: Frame, band: Band, year: int) -> Iterator[Part]:
     """The band's rows of the daily arrays."""
     sums = aggregate_daily(partial(layout.read_days, root, year), frame, days=cf.days_in_year(year))
     rows = frame.coarse_rows(band)
-    for part in layout.daily_parts(sums, year):
-        yield Part(part.path, (slice(None), rows), part.values[:, rows])
-
-
-def _difference_from_stored(root: zarr.Group, part: Part) -> float:
-    return difference(repository.part(root, part.path, part.where), part.values)
+    for each in layout.daily_parts(sums, year):
+        yield Part(each.path, (slice(None), rows), each.values[:, rows])
 
 
 def difference(stored: NDArray[np.float64], fresh: NDArray[np.float64]) -> float:
@@ -150,14 +134,10 @@ def difference(stored: NDArray[np.float64], fresh: NDArray[np.float64]) -> float
     return float("inf") if apart else 0.0
 
 
-def county_difference(parts: Iterable[CountySums], stored: pd.DataFrame, *, region: Region) -> Measured:
+def county_difference(sums: Sums, stored: pd.DataFrame, *, region: Region, year: int) -> Measured:
     """Compare one year of the table of counties with the sums over all bands."""
-    counties, listed = zones(region), list(parts)
-    total = Sums.zero(len(counties))
-    for part in listed:
-        total.layers[..., part.counties] += part.layers
-    year, keys = listed[0].year, ["fips", "cover"]
-    fresh = county_table(total, counties, year=year).set_index(keys).sort_index()
+    keys = ["fips", "cover"]
+    fresh = county_table(sums, zones(region), year=year).set_index(keys).sort_index()
     of_year = stored[stored["year"] == year].set_index(keys).sort_index()
     if not fresh.index.equals(of_year.index):
         why = f"counties.csv: {len(of_year)} rows instead of the {len(fresh)} of the region's counties"

@@ -7,7 +7,7 @@ at borders are compared once all tiles are there.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -15,20 +15,13 @@ from itertools import takewhile
 import zarr
 
 from model.checkpoint import CheckpointError
-from pipeline.aggregate.tables import read_county_table
-from pipeline.audit.aggregates import (
-    BandDone,
-    BandTask,
-    CountySums,
-    audit_band,
-    band_tasks,
-    comparable_years,
-    county_difference,
-)
+from pipeline.aggregate.sums import Sums
+from pipeline.aggregate.tables import read_table
+from pipeline.audit.aggregates import audit_band, band_tasks, comparable_years, county_difference
 from pipeline.audit.checks import AGGREGATES, READING, Measured
 from pipeline.audit.reading import recorded_rows
 from pipeline.audit.report import AuditReport
-from pipeline.audit.seams import Seams, next_tiles
+from pipeline.audit.seams import Steps, compare_borders, next_tiles
 from pipeline.audit.tile import Snapshots, TileDone, TileTask, audit_tile
 from pipeline.cluster.executor import Executor
 from pipeline.cube import layout
@@ -42,7 +35,7 @@ from pipeline.run.fingerprints import Science
 from pipeline.run.prepare import YEARLY_PRODUCTS, science_of
 from pipeline.storage import repository as store
 from pipeline.years import spans
-from regions import Region
+from regions import Region, zones
 
 _SEED = 0  # a sample is the same each time, so that a failure can be reproduced
 
@@ -179,63 +172,59 @@ def _chosen(rows: dict[str, dict[int, Row]], scope: Scope) -> frozenset[tuple[st
 def _audit_tiles(
     report: AuditReport, executor: Executor, snapshots: Snapshots, tasks: list[TileTask], progress: Progress
 ) -> None:
-    seams, total = Seams(), sum(len(task.rows) for task in tasks)
+    steps: list[Steps] = []
+    total = sum(len(task.rows) for task in tasks)
     for outcome in executor.map(partial(audit_tile, snapshots), tasks):
         if outcome.result is None:  # no year of the tile could be audited
             unread = Measured(READING, 1, 1, outcome.error or "unknown error")
             for row in outcome.item.rows:
                 report.add(row.tile, row.year, unread)
         else:
-            _add_tile(report, seams, outcome.result)
+            _add_tile(report, outcome.result)
+            steps += [of_year.steps for of_year in outcome.result.years if of_year.steps]
         report.tile_years += len(outcome.item.rows)
         progress("tile-years", report.tile_years, total)
-    for tile, year, measured in seams.judge():
+    for tile, year, measured in compare_borders(steps):
         report.add(tile, year, measured)
 
 
-def _add_tile(report: AuditReport, seams: Seams, done: TileDone) -> None:
+def _add_tile(report: AuditReport, done: TileDone) -> None:
     report.stock += done.stock
     for of_year in done.years:
         report.stale += of_year.state is Status.STALE
         report.unknown += of_year.state is None
-        if of_year.steps:
-            seams.add(of_year.steps)
         for measured in of_year.measured:
             report.add(done.tile, of_year.year, measured)
 
 
-def _band(snapshots: Snapshots, task: BandTask) -> BandDone:
-    return audit_band(snapshots.root(), task)
-
-
 def _audit_aggregates(
     report: AuditReport, executor: Executor, snapshots: Snapshots, *, region: Region, years: Sequence[int]
-) -> list[CountySums]:
-    """Compute the aggregates of these years again; return the sums over counties by band and year.
+) -> dict[int, Sums]:
+    """Compute the aggregates of these years again; return the sums over the region's counties by year.
 
     A band that cannot be computed is a failure, and the counties in it then differ as well.
     """
-    counties: list[CountySums] = []
-    for outcome in executor.map(partial(_band, snapshots), band_tasks(region, tuple(years))):
+    counties: dict[int, Sums] = {}
+    for outcome in executor.map(partial(audit_band, snapshots), band_tasks(region, tuple(years))):
         if outcome.result is None:
             failed = Measured(AGGREGATES, float("inf"), 1, outcome.error or "unknown error")
             for year in years:
                 report.add("", year, failed)
             continue
-        counties += outcome.result.counties
-        for year, measured in outcome.result.measured:
-            report.add("", year, measured)
+        for compared in outcome.result:
+            report.add("", compared.year, compared.measured)
+            if compared.counties is not None:
+                total = counties.setdefault(compared.year, Sums.zero(len(zones(region))))
+                for county, layers in compared.counties.items():
+                    total.layers[..., county] += layers
     return counties
 
 
-def _audit_counties(report: AuditReport, job: Job, counties: Sequence[CountySums]) -> None:
+def _audit_counties(report: AuditReport, job: Job, counties: Mapping[int, Sums]) -> None:
     """Compare the table of counties beside the exports, which may have been removed."""
-    table = read_county_table(job.stores.exports)
-    by_year: dict[int, list[CountySums]] = {}
-    for part in counties:
-        by_year.setdefault(part.year, []).append(part)
-    for year, parts in by_year.items():
+    table = read_table(job.stores.exports, "counties")
+    for year, sums in counties.items():
         if table.empty or not (table["year"] == year).any():
             report.notes.append(f"counties of {year}: not measured, since counties.csv does not have that year")
         else:
-            report.add("", year, county_difference(parts, table, region=job.region))
+            report.add("", year, county_difference(sums, table, region=job.region, year=year))

@@ -180,10 +180,9 @@ def _record(year: AuditedYear) -> Measured:
         balance_residual=row.balance_residual, seconds=row.seconds, restart=row.restart,
     )  # fmt: skip
     pairs = {name: (getattr(found, name), getattr(row, name)) for name in ("cells", "missing_cells", "outside_share")}
-    for name, of_values, recorded in zip(RANGES, found.minimum, row.minimum, strict=True):
-        pairs[f"minimum of {name}"] = (of_values, recorded)
-    for name, of_values, recorded in zip(RANGES, found.maximum, row.maximum, strict=True):
-        pairs[f"maximum of {name}"] = (of_values, recorded)
+    for extreme in ("minimum", "maximum"):
+        extremes = zip(getattr(found, extreme), getattr(row, extreme), strict=True)
+        pairs |= {f"{extreme} of {name}": pair for name, pair in zip(RANGES, extremes, strict=True)}
     wrong = [name for name, pair in pairs.items() if not same_number(*pair)]
     why = f"recorded otherwise: {', '.join(wrong[:3])}" if wrong else ""
     return Measured(RECORD, len(wrong), len(pairs), why)
@@ -199,8 +198,7 @@ def same_number(one: float, other: float) -> bool:
     >>> same_number(math.nan, math.nan), same_number(math.nan, 1.5)
     (True, False)
     """
-    both_nan = math.isnan(one) and math.isnan(other)
-    return one == other or both_nan
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def _pattern(year: AuditedYear) -> Measured:
@@ -276,10 +274,10 @@ def _budget(results: _Results) -> Measured:
 
 
 def _sums(results: _Results) -> Measured:
-    differences = {}
-    for name in (variable.name for variable in DAILY):
-        difference = results.annual(name) - results.sum_of_days(name)
-        differences[name] = relative(difference, results.magnitude(name))
+    differences = {
+        name: relative(results.annual(name) - results.sum_of_days(name), results.magnitude(name))
+        for name in (variable.name for variable in DAILY)
+    }
     return largest(SUMS, differences, len(DAILY) * results.cells)
 
 

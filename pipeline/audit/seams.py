@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -148,23 +148,13 @@ def next_tiles(tile: Tile, grid: Grid) -> Iterator[Tile]:
         yield Tile.holding(row + tile.cells, col, cells=tile.cells)
 
 
-@dataclass
-class Seams:
-    """All steps of the audited tile-years; borders are compared once all of a year are there."""
-
-    by_year: dict[int, list[Steps]] = field(default_factory=dict)
-
-    def add(self, steps: Steps) -> None:
-        """Add the steps of a tile-year."""
-        self.by_year.setdefault(steps.year, []).append(steps)
-
-    def judge(self) -> Iterator[tuple[str, int, Measured]]:
-        """Yield tile, year and result of every border that can be compared with the inside of tiles."""
-        for year, of_year in sorted(self.by_year.items()):
-            measured = _measure_borders(of_year)
-            for pair, result in measured.items():
-                for tile in pair[:1] if result.passes else _suspects(pair, measured):
-                    yield tile, year, replace(result, why=f"{result.why}, between {pair[0]} and {pair[1]}")
+def compare_borders(steps: Sequence[Steps]) -> Iterator[tuple[str, int, Measured]]:
+    """Yield tile, year and result of every border that can be compared with the inside of tiles of its year."""
+    for year in sorted({each.year for each in steps}):
+        measured = _measure_borders([each for each in steps if each.year == year])
+        for pair, result in measured.items():
+            for tile in pair[:1] if result.passes else _suspects(pair, measured):
+                yield tile, year, replace(result, why=f"{result.why}, between {pair[0]} and {pair[1]}")
 
 
 Pair: TypeAlias = tuple[str, str]
@@ -174,12 +164,9 @@ Pair: TypeAlias = tuple[str, str]
 def _measure_borders(of_year: Sequence[Steps]) -> dict[Pair, Measured]:
     """Return the results of all borders of a year that can be compared with the inside of tiles."""
     largest = np.fmax.reduce([steps.inside for steps in of_year])
-    measured = {}
-    for steps in of_year:
-        for border in steps.borders:
-            if (result := _compare(border, largest[border.kind])) is not None:
-                measured[steps.tile, border.beyond] = result
-    return measured
+    borders = {(steps.tile, border.beyond): border for steps in of_year for border in steps.borders}
+    compared = {pair: _compare(border, largest[border.kind]) for pair, border in borders.items()}
+    return {pair: result for pair, result in compared.items() if result is not None}
 
 
 def _compare(border: Border, inside: Array) -> Measured | None:

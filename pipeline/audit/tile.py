@@ -6,7 +6,7 @@ Shape legend: N modelled cells of a tile.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -112,12 +112,7 @@ class StockShare:
     cells_within: int = 0
 
     def __add__(self, other: StockShare) -> StockShare:
-        return StockShare(
-            self.cell_years + other.cell_years,
-            self.cell_years_within + other.cell_years_within,
-            self.cells + other.cells,
-            self.cells_within + other.cells_within,
-        )
+        return StockShare(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -190,7 +185,7 @@ class _TileAudit:
 
     def run(self) -> TileDone:
         """Audit all years."""
-        done, shares, dsoc_YN = [], StockShare(), []
+        done, dsoc_YN = [], []
         for row in self.task.rows:
             try:
                 year = self._read(row)
@@ -200,9 +195,8 @@ class _TileAudit:
             measured = (Measured(READING, 0, len(year.stored.daily) + len(year.stored.annual)), *self._checks(year))
             done.append(YearDone(row.year, measured, self._state(row), self._steps(row.year)))
             dsoc_YN.append(year.annual("dsoc"))
-        if dsoc_YN:
-            shares += stock_share(np.stack(dsoc_YN), self.stock_N)
-        return TileDone(self.task.planned.tile.name, tuple(done), shares)
+        stock = stock_share(np.stack(dsoc_YN), self.stock_N) if dsoc_YN else StockShare()
+        return TileDone(self.task.planned.tile.name, tuple(done), stock)
 
     def _state(self, row: Row) -> Status | None:
         current = self.today.get(row.year)
@@ -218,15 +212,14 @@ class _TileAudit:
             return year
         return replace(year, gpp_TN=read_gpp(self.view, tile, row.year, mask=self.mask))
 
-    def _checks(self, year: AuditedYear) -> tuple[Measured, ...]:
+    def _checks(self, year: AuditedYear) -> Iterator[Measured]:
         # A state or December that cannot be read is a failure by itself; the other checks have their results anyway.
-        found = [*check_year(year)]
+        yield from check_year(year)
         for check in (self._restart, self._new_year):
             try:
-                found += check(year)
+                yield from check(year)
             except UNREADABLE as error:
-                found.append(_unreadable(error))
-        return tuple(found)
+                yield _unreadable(error)
 
     def _restart(self, year: AuditedYear) -> Iterator[Measured]:
         """Check the state at the year's end, if it was kept."""

@@ -245,14 +245,14 @@ class Committer:
             retried(look_or_attempt, self.policy, may_pass=_may_pass, rng=self.rng, sleep=self.sleep)
         except STORAGE_ERRORS as error:
             if not self._arrived_after_all(arrived):
-                raise self._refusal(error) from error
+                raise self.refusal(error) from error
 
     def _arrived_after_all(self, arrived: Callable[[], bool]) -> bool:
         """Return whether the last attempt made the change: its reply may be lost like any other."""
         try:
             return arrived()
         except STORAGE_ERRORS as error:
-            raise self._refusal(error) from error
+            raise self.refusal(error) from error
 
     def _find(self, mark: str, branch: str) -> str | None:
         """Return the snapshot with this mark among those on a branch that this writer does not know yet."""
@@ -270,7 +270,8 @@ class Committer:
                 "let only one command write it at a time, then repeat this one"
             )
 
-    def _refusal(self, error: Exception) -> CommitError:
+    def refusal(self, error: Exception) -> CommitError:
+        """Return the sentence for an error of storage that outlasts its retries."""
         if is_fatal(error):
             return CommitError(out_of_storage(self.place, describe(error)))
         return CommitError(
@@ -291,7 +292,11 @@ def committing(
         If another process holds the lock, nothing can be written there, or `open_repository` refuses.
     """
     with store.sole_writer(location) as still_held:
-        yield retried(lambda: Committer(open_repository(), location, policy, still_held), policy)
+        committer = retried(lambda: Committer(open_repository(), location, policy, still_held), policy)
+        try:
+            yield committer
+        except STORAGE_ERRORS as error:  # of reads and of writes into forks, beside the committer's own
+            raise committer.refusal(error) from error
 
 
 def _metadata(facts: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pyproj import Geod
 
 from pipeline.aggregate.bands import FINE_IN_COARSE, BandYear, Frame, ReadAnnual, aggregate_annual, aggregate_daily
 from pipeline.aggregate.layout import annual_layers
-from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums
+from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, means
 from pipeline.aggregate.tables import county_table, disagreement, regional_table
 from pipeline.grid.domain import domain_of
 from pipeline.grid.latlon import LatLonGrid
@@ -194,10 +194,10 @@ def test_daily_means_are_those_of_an_independent_sum() -> None:
     def read(tile: Tile, days: slice) -> Layers:
         return {name: values[days, *grid.window(tile)] for name, values in fluxes.items()}
 
-    result = aggregate_daily(read, of, days=70)
+    area_m2, *totals_g = aggregate_daily(read, of, days=70)
     weight = region_share(of) * geodesic_cell_area_m2(grid)[:, None]
     present = np.isfinite(fluxes["nee"])
-    np.testing.assert_allclose(result.area_m2.sum(axis=(1, 2)), (weight * present).sum(axis=(1, 2)), rtol=2e-6)
-    for flux, means in zip(DAILY, result.means(), strict=True):
+    np.testing.assert_allclose(area_m2.sum(axis=(1, 2)), (weight * present).sum(axis=(1, 2)), rtol=2e-6)
+    for flux, total_g in zip(DAILY, totals_g, strict=True):
         expected = np.where(present, fluxes[flux.name].astype(np.float64) * weight, 0).sum(axis=(1, 2))
-        np.testing.assert_allclose(np.nansum(means * result.area_m2, axis=(1, 2)), expected, rtol=2e-6)
+        np.testing.assert_allclose(np.nansum(means(total_g, area_m2) * area_m2, axis=(1, 2)), expected, rtol=2e-6)

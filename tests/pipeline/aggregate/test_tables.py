@@ -11,37 +11,45 @@ import shapely
 
 from pipeline.aggregate import tables
 from pipeline.aggregate.sums import Sums
-from pipeline.aggregate.tables import ROUTES, RegionSums
+from pipeline.aggregate.tables import ROUTES
 from regions import Zone
 
 ZONES = tuple(Zone(fips, name, "IL", shapely.box(0, 0, 1, 1)) for fips, name in (("01001", "A"), ("17113", "B")))
 
 
-def totals(seed: int) -> RegionSums:
-    rng = np.random.default_rng(seed)
-    routes, counties = Sums.zero(len(ROUTES)).layers, Sums.zero(len(ZONES)).layers
-    return RegionSums(Sums(rng.lognormal(size=routes.shape)), Sums(rng.lognormal(size=counties.shape)))
+def random(seed: int, targets: int) -> Sums:
+    return Sums(np.random.default_rng(seed).lognormal(size=Sums.zero(targets).layers.shape))
+
+
+def counties(seed: int) -> Sums:
+    return random(seed, len(ZONES))
+
+
+def write(exports: str, seeds: dict[int, int]) -> None:
+    of_counties = {year: counties(seed) for year, seed in seeds.items()}
+    routes = {year: random(seed + 100, len(ROUTES)) for year, seed in seeds.items()}
+    tables.write_years(exports, counties=of_counties, routes=routes, zones=ZONES)
 
 
 @pytest.fixture
 def exports(tmp_path: Path) -> str:
-    tables.write_years(str(tmp_path), {2010: totals(1), 2011: totals(2)}, ZONES)
+    write(str(tmp_path), {2010: 1, 2011: 2})
     return str(tmp_path)
 
 
 def rows(exports: str, year: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    found = (tables.read_county_table(exports), tables.read_region_table(exports))
+    found = [tables.read_table(exports, name) for name in tables.NAMES]
     return tuple(table[table["year"] == year].reset_index(drop=True) for table in found)  # type: ignore[return-value]
 
 
 def test_a_year_written_again_is_replaced_and_others_keep_every_bit(exports: str) -> None:
     before = rows(exports, 2010)
     for seed in (3, 4, 5):
-        tables.write_years(exports, {2011: totals(seed)}, ZONES)
+        write(exports, {2011: seed})
     for kept, expected in zip(rows(exports, 2010), before, strict=True):
         pd.testing.assert_frame_equal(kept, expected, check_exact=True)
     written, _ = rows(exports, 2011)
-    expected = tables.county_table(totals(5).counties, ZONES, year=2011)
+    expected = tables.county_table(counties(5), ZONES, year=2011)
     pd.testing.assert_frame_equal(written, expected, check_exact=True)
 
 
@@ -51,8 +59,8 @@ def test_a_year_removed_is_in_neither_table(exports: str) -> None:
     assert not tables.have_year(exports, 2011)
     assert tables.have_year(exports, 2010)
     tables.remove_years(exports, [2010])
-    assert tables.read_county_table(exports).empty
-    tables.write_years(exports, {2012: totals(6)}, ZONES)
+    assert tables.read_table(exports, "counties").empty
+    write(exports, {2012: 6})
     assert tables.have_year(exports, 2012)
 
 

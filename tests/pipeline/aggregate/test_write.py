@@ -162,7 +162,7 @@ def test_transient_errors_of_reads_and_writes_are_tried_again_with_the_same_cont
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.EIO, r"cube\.icechunk: aggregation stopped, .* broken; check the storage"),
+        (errno.EIO, r"cube\.icechunk: the storage failed, .* broken; check the storage"),
         (errno.ENOSPC, r"cube\.icechunk: cannot be written any more: .* broken; .*free space"),
     ],
 )

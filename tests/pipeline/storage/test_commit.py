@@ -348,6 +348,20 @@ def test_the_lock_is_held_while_there_is_a_committer(tmp_path: Path) -> None:
         still_held()
 
 
+def test_an_error_of_storage_between_commits_ends_in_one_sentence(tmp_path: Path) -> None:
+    location = str(tmp_path / "new")
+
+    def fail_after_a_commit() -> None:
+        with committing(location, lambda: store.create(location)) as committer:
+            committer.commit("first", mark)
+            raise OSError(errno.EIO, "disk")
+
+    with pytest.raises(CommitError, match=r"new: the storage failed, and what was committed before is kept: .*disk"):
+        fail_after_a_commit()
+    newest = next(iter(store.open_existing(location, made_by="a test").ancestry(branch=store.BRANCH)))
+    assert newest.message == "first"
+
+
 def test_a_repository_that_cannot_be_opened_for_a_while_is_opened_then(
     repository: icechunk.Repository, tmp_path: Path
 ) -> None:
