@@ -6,6 +6,7 @@ of the run file.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,39 +204,26 @@ def dump(run_file: RunFile) -> str:
 
 def _lines(run_file: RunFile) -> Iterator[str]:
     yield "# agcarbon run file. Relative paths start from the folder of this file."
-    sections = {name: value for name, value in run_file if isinstance(value, BaseModel)}
-    yield from _settings(run_file, skip=sections)
-    for name, section in sections.items():
-        yield ""
-        yield f"[{name}]" + (f"  # {_first_line(section)}" if _first_line(section) else "")
-        yield from _settings(section, skip={})
+    yield from _settings(run_file)
+    for name, section in run_file:
+        if isinstance(section, BaseModel):
+            summary = (section.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+            yield from ("", f"[{name}]  # {summary}", *_settings(section))
 
 
-def _first_line(section: BaseModel) -> str:
-    return (section.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-
-
-def _settings(section: BaseModel, *, skip: dict[str, Any]) -> Iterator[str]:
+def _settings(section: BaseModel) -> Iterator[str]:
+    """Yield the settings of a section, without the sections in it."""
     for name, value in section:
-        if name in skip:
+        if isinstance(value, BaseModel):
             continue
         info = type(section).model_fields[name]
         yield f"# {info.description}" + _bounds(info)
-        yield f"{name} = {_toml(value)}" if value is not None else f"# {name} ="
+        # TOML writes truth values, numbers, strings and lists as JSON does.
+        toml = json.dumps(value, default=str, ensure_ascii=False)
+        yield f"{name} = {toml}" if value is not None else f"# {name} ="
 
 
 def _bounds(info: FieldInfo) -> str:
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     bounds = [f"{sign} {getattr(m, key)}" for m in info.metadata for key, sign in signs.items() if hasattr(m, key)]
     return f" ({', '.join(bounds)})" if bounds else ""
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'

@@ -15,7 +15,7 @@ import shapely
 from model.checkpoint import Checkpoint
 from model.shipped import checkpoint_file
 from pipeline import config
-from pipeline.config import ArchiveSettings, ExecutionSettings, RestartSettings, RunFile, StoreSettings
+from pipeline.config import ExecutionSettings, RunFile, StoreSettings
 from pipeline.cube import layout
 from pipeline.digests import content_digest
 from pipeline.errors import UserError
@@ -46,19 +46,9 @@ class Job:
         return self.run_file.stores
 
     @property
-    def archives(self) -> ArchiveSettings:
-        """Folders of the downloaded archives."""
-        return self.run_file.archives
-
-    @property
     def execution(self) -> ExecutionSettings:
         """Scheduler, workers, memory, blocks and retries."""
         return self.run_file.execution
-
-    @property
-    def restart(self) -> RestartSettings:
-        """Year ends whose carried state is kept."""
-        return self.run_file.restart
 
     @cached_property
     def domain(self) -> Domain:

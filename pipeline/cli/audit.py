@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import RunFilePath
+from pipeline.cli.options import RunFilePath, State
 
 
 def audit(
@@ -19,9 +19,7 @@ def audit(
     sample: Annotated[
         int | None, typer.Option(min=1, help="number of tile-years, drawn at random; default: all")
     ] = None,
-    at: Annotated[
-        str | None, typer.Option(help="release, or snapshot of `agcarbon history`; default: the newest state")
-    ] = None,
+    at: State = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write all results to this file")] = None,
     rerun: Annotated[
         Path | None, typer.Option(help="write the list for `agcarbon run --from-audit` to this file")

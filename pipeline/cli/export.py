@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.options import RunFilePath
+from pipeline.cli.options import RunFilePath, State
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -38,9 +38,7 @@ def cog(
         Literal["region", "grown", "corn", "soybean"],
         typer.Option(help="cells to show; `grown` is where either crop is grown"),
     ] = "region",
-    at: Annotated[
-        str | None, typer.Option(help="release, or snapshot of `agcarbon history`; default: the newest state")
-    ] = None,
+    at: State = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; default: cog among the exports")
     ] = None,

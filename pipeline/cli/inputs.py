@@ -46,7 +46,7 @@ def inputs(
     job = Job.open(run_file)
     picture = str(png) if png else files.join(job.stores.exports, "inputs.png")
     wanted = Wanted(job.years(years), tuple(product or PRODUCTS), everything=full)
-    archives = job.archives.by_product
+    archives = job.run_file.archives.by_product
     survey_store = partial(report_inputs, job.stores.inputs, job.region, wanted, archives=archives)
     if as_json:
         report = survey_store()

@@ -11,6 +11,9 @@ RunFilePath: TypeAlias = Annotated[Path, typer.Argument(help="run file")]
 Years: TypeAlias = Annotated[
     str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; default: all years of the region")
 ]
+State: TypeAlias = Annotated[
+    str | None, typer.Option(help="release, or snapshot of `agcarbon history`; default: the newest state")
+]
 KeepStale: TypeAlias = Annotated[
     bool,
     typer.Option("--keep-stale", help="leave stale tile-years as they are; the ledger records this"),

@@ -5,11 +5,7 @@ from __future__ import annotations
 from pipeline.cli.options import KeepStale, RunFilePath, Years
 
 
-def plan(
-    run_file: RunFilePath,
-    years: Years = None,
-    keep_stale: KeepStale = False,
-) -> None:
+def plan(run_file: RunFilePath, years: Years = None, keep_stale: KeepStale = False) -> None:
     """Show the work and the cost of a run."""
     from pipeline.console import console
     from pipeline.job import Job

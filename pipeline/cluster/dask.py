@@ -127,8 +127,7 @@ class InFlight(Generic[Item, Result]):
     def _note_heartbeat(self, event: tuple[float, dict[str, Any]]) -> None:
         """Note a heartbeat; called in a thread of the client."""
         _worker_time, report = event
-        sent = self.sent.get(report["key"])
-        if sent:
+        if sent := self.sent.get(report["key"]):
             # The time is ours, since a worker's clock may differ.
             sent.worker, sent.heartbeat = report["worker"], time.monotonic()
             sent.begun += report["begins"]
@@ -161,8 +160,7 @@ class InFlight(Generic[Item, Result]):
             if self.stop.asked:
                 self._drop_for_stop()
             yield from self._failed_by_hanging()
-            outcome = self._next_outcome()
-            if outcome:
+            if outcome := self._next_outcome():
                 yield outcome
             else:
                 self.on_wait()
@@ -219,7 +217,7 @@ class InFlight(Generic[Item, Result]):
     def _end(self, key: Key, attempt: Attempt[Result]) -> Outcome[Item, Result]:
         sent = self.sent.pop(key)
         sent.future.release()
-        return Outcome(sent.item, attempt.result, attempt.error, attempt.fatal)
+        return Outcome(attempt.result, attempt.error, attempt.fatal, item=sent.item)
 
     def _drop_for_stop(self) -> None:
         """Drop the items that no worker has begun, and after the grace period all items."""

@@ -28,13 +28,11 @@ def do_nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Item, Result]):
-    """The end of one item: a result or an error, never both.
+class Attempt(Generic[Result]):
+    """A result or an error, never both; without the item, which need not travel back from a worker.
 
     Attributes
     ----------
-    item
-        The item itself, as it was drawn.
     result
         Return value of the function; None if it failed.
     error
@@ -43,19 +41,23 @@ class Outcome(Generic[Item, Result]):
         Whether other items would meet the same error, such as a full disk.
     """
 
-    item: Item
     result: Result | None = None
     error: str | None = None
     fatal: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Attempt[Result], Generic[Item, Result]):
+    """The end of one item, with the item as it was drawn."""
+
+    item: Item
+
+
 class Executor(Protocol):
     """A place where work is done, until a stop is requested."""
 
-    @property
-    def stop(self) -> Stop:
-        """The request to end the work early."""
-        ...
+    stop: Stop
+    """The request to end the work early."""
 
     def map(
         self,
@@ -99,16 +101,7 @@ class Serial:
             if self.stop.asked:
                 return
             done = attempt(function, item)
-            yield Outcome(item, done.result, done.error, done.fatal)
-
-
-@dataclass(frozen=True)
-class Attempt(Generic[Result]):
-    """An outcome without its item, which need not travel back from a worker."""
-
-    result: Result | None = None
-    error: str | None = None
-    fatal: bool = False
+            yield Outcome(done.result, done.error, done.fatal, item=item)
 
 
 def attempt(function: Callable[[Item], Result], item: Item) -> Attempt[Result]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import zarr
 
+from pipeline.aggregate.layout import sources
 from pipeline.cube.history import RELEASE, resolve
 from pipeline.errors import UserError
-from pipeline.export.cog import Raster, write_cog
+from pipeline.export.cog import write_cog
 from pipeline.export.layers import (
     CELLS,
+    GROUPS,
     LATLON_MASKS,
     GridName,
     Layer,
     MaskName,
     PeriodName,
-    aggregated,
     periods,
     read_cells,
     read_latlon,
@@ -26,7 +27,7 @@ from pipeline.export.layers import (
 from pipeline.export.stac import TAG, write_catalog
 from pipeline.job import Job
 from pipeline.progress import Progress, silent
-from pipeline.run.provenance import Records, YearRecord, read_records
+from pipeline.run.provenance import Records, read_records
 from pipeline.storage import files as outputs
 from pipeline.storage import repository as store
 from pipeline.variables import ENSEMBLE_STD
@@ -105,38 +106,6 @@ class ExportReport:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The cube of a region at one snapshot."""
-
-    region: Region
-    snapshot: str
-    root: zarr.Group
-
-    def raster(self, layer: Layer, selection: Selection, record: YearRecord) -> Raster:
-        """Read a layer."""
-        if selection.grid == CELLS:
-            return read_cells(self.root, layer, tiles=record.tiles)
-        return read_latlon(self.root, layer, selection.grid)
-
-    def tags(self, layer: Layer, selection: Selection, record: YearRecord) -> dict[str, str]:
-        """Return the description and provenance of a layer, from which the catalog is made too."""
-        tags = {
-            "region": self.region.name,
-            "title": self.region.title,
-            "variable": layer.variable.name,
-            "first_day": layer.period.first.isoformat(),
-            "last_day": layer.period.last.isoformat(),
-            "item": f"{self.region.name}_{layer.period.name}{selection.qualifiers}",
-            "grid": selection.grid,
-            "mask": selection.mask,
-            "cube_snapshot": self.snapshot,
-            "release": (store.attribute(self.root, RELEASE) or {}).get("name", "none"),
-            **record.tags(),
-        }
-        return {f"{TAG}{name}".upper(): value for name, value in tags.items()}
-
-
 def export_cogs(
     job: Job, selection: Selection, folder: str, *, at: str | None = None, progress: Progress = silent
 ) -> ExportReport:
@@ -163,11 +132,12 @@ def export_cogs(
     selection.check()
     repository = job.open_cube()
     snapshot = resolve(repository, at) if at else store.tip(repository)
-    source = _Source(job.region, snapshot, store.read(repository, snapshot=snapshot))
-    records = read_records(job, source.root, years=selection.years, newest=at is None)
-    _check_ensemble(source.root, selection)
+    root = store.read(repository, snapshot=snapshot)
+    of_cube = {"cube_snapshot": snapshot, "release": (store.attribute(root, RELEASE) or {}).get("name", "none")}
+    records = read_records(job, root, years=selection.years, newest=at is None)
+    _check_ensemble(root, selection)
     if selection.grid != CELLS:
-        _check_aggregated(job, source.root, selection.grid, records)
+        _check_aggregated(job, root, selection.grid, records)
     work = [(layer, record) for record in records.years for layer in selection.layers(record.year)]
     if not work:
         raise UserError(f"--dates {','.join(selection.dates)}: no such {selection.period} in the years exported")
@@ -175,11 +145,31 @@ def export_cogs(
     for layer, record in work:
         name = f"{job.region.name}_{layer.variable.name}_{layer.period.name}{selection.qualifiers}.tif"
         with outputs.writing(outputs.join(folder, name)) as path:
-            write_cog(path, source.raster(layer, selection, record), source.tags(layer, selection, record))
+            if selection.grid == CELLS:
+                raster = read_cells(root, layer, tiles=record.tiles)
+            else:
+                raster = read_latlon(root, layer, selection.grid)
+            write_cog(path, raster, _tags(job.region, layer, selection, {**of_cube, **record.tags()}))
             size_bytes += path.stat().st_size  # here, since the file may go to a bucket when the block ends
         files.append(outputs.join(folder, name))
         progress("GeoTIFFs", len(files), len(work))
     return ExportReport(tuple(files), size_bytes, write_catalog(folder), tuple(records.notes()))
+
+
+def _tags(region: Region, layer: Layer, selection: Selection, provenance: Mapping[str, str]) -> dict[str, str]:
+    """Return the description and provenance of a layer, from which the catalog is made too."""
+    tags = {
+        "region": region.name,
+        "title": region.title,
+        "variable": layer.variable.name,
+        "first_day": layer.period.first.isoformat(),
+        "last_day": layer.period.last.isoformat(),
+        "item": f"{region.name}_{layer.period.name}{selection.qualifiers}",
+        "grid": selection.grid,
+        "mask": selection.mask,
+        **provenance,
+    }
+    return {f"{TAG}{name}".upper(): value for name, value in tags.items()}
 
 
 def _check_ensemble(root: zarr.Group, selection: Selection) -> None:
@@ -194,7 +184,7 @@ def _check_ensemble(root: zarr.Group, selection: Selection) -> None:
 
 def _check_aggregated(job: Job, root: zarr.Group, grid: GridName, records: Records) -> None:
     # Computed from the results that the cube holds now: the digest is that of the ledger.
-    made_of = aggregated(root, grid)
+    made_of = sources(root, GROUPS[grid])
     if outdated := [record.year for record in records.years if made_of.get(record.year) != record.digest]:
         years = ", ".join(map(str, outdated))
         raise UserError(

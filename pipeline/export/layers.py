@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.features import CORN, SOYBEAN
 from pipeline.aggregate.bands import COARSE_PER_DEGREE, FINE_PER_DEGREE
-from pipeline.aggregate.layout import AREA, COARSE, FINE, MISSING_AREA, sources
+from pipeline.aggregate.layout import AREA, COARSE, FINE, MISSING_AREA
 from pipeline.cube import layout
 from pipeline.export.cog import Raster, nodata
 from pipeline.grid.sinusoidal import SINUSOIDAL, Tile
@@ -32,8 +32,8 @@ LATLON_MASKS: Mapping[MaskName, str] = {"region": "cells", "corn": "corn", "soyb
 """Masks of the aggregates on longitude and latitude, each with the name of its area type in the cube."""
 
 _CELLS_PER_DEGREE: Mapping[GridName, int] = {"0.0025": FINE_PER_DEGREE, "0.5": COARSE_PER_DEGREE}
-_GROUPS: Mapping[GridName, str] = {"0.0025": FINE, "0.5": COARSE}
-_CROPS: Mapping[MaskName, int] = {"corn": CORN, "soybean": SOYBEAN}
+GROUPS: Mapping[GridName, str] = {"0.0025": FINE, "0.5": COARSE}
+CROPS: Mapping[MaskName, int] = {"corn": CORN, "soybean": SOYBEAN}
 
 
 @dataclass(frozen=True)
@@ -144,21 +144,16 @@ def _chooser(root: zarr.Group, layer: Layer) -> Callable[[Window], NDArray[np.bo
         chosen = np.asarray(mask[window]).astype(bool)
         if layer.mask != "region":
             chosen &= (np.asarray(quality[index, *window]) & Quality.NOT_GROWN) == 0
-        if layer.mask in _CROPS:
-            chosen &= np.asarray(crop[index, *window]) == _CROPS[layer.mask]
+        if layer.mask in CROPS:
+            chosen &= np.asarray(crop[index, *window]) == CROPS[layer.mask]
         return chosen
 
     return choose
 
 
-def aggregated(root: zarr.Group, grid: GridName) -> dict[int, str]:
-    """Return the years with aggregates on a lat-lon grid, each with the digest of the results used."""
-    return sources(root, _GROUPS[grid])
-
-
 def read_latlon(root: zarr.Group, layer: Layer, grid: GridName) -> Raster:
     """Read a map of annual means on a lat-lon grid."""
-    group = repository.subgroup(root, _GROUPS[grid])
+    group = repository.subgroup(root, GROUPS[grid])
     year = repository.values(group, "year").tolist().index(layer.period.first.year)
     area_type = [str(name) for name in repository.values(group, "cover")].index(LATLON_MASKS[layer.mask])
     values = np.asarray(repository.array(group, layer.variable.name)[year, area_type])

@@ -14,7 +14,7 @@ SpatioTemporal Asset Catalogs 1.1, https://stacspec.org, with the fields of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from itertools import groupby
@@ -63,12 +63,6 @@ class _File:
     def read(cls, location: str, *, beside: str) -> _File:
         """Read the file at a location; the asset refers to one of its name in the folder `beside`."""
         with outputs.readable_by_gdal(location), rasterio.open(location) as source:
-            prefix = TAG.upper()
-            tags = {
-                name.removeprefix(prefix).lower(): value
-                for name, value in source.tags().items()
-                if name.startswith(prefix)
-            }
             projection = {
                 "proj:code": f"EPSG:{code}" if (code := source.crs.to_epsg()) else None,
                 "proj:wkt2": source.crs.to_wkt(version="WKT2_2019"),
@@ -82,24 +76,24 @@ class _File:
                 roles=["data"],
                 extra_fields=_band(source),
             )
-            return cls(tags, projection, _footprint(source), asset)
+            return cls(_with_prefix(source.tags(), TAG.upper()), projection, _footprint(source), asset)
 
 
 def _band(source: Any) -> dict[str, Any]:
     """Return STAC's common fields of a band."""
-    prefix = "STATISTICS_"
-    statistics = {
-        name.removeprefix(prefix).lower(): float(value)
-        for name, value in source.tags(1).items()
-        if name.startswith(prefix)
-    }
+    statistics = _with_prefix(source.tags(1), "STATISTICS_")
     nodata = source.nodata  # JSON has no NaN; STAC writes it as text
     return {
         "data_type": source.dtypes[0],
         "unit": source.units[0],
         "nodata": "nan" if math.isnan(nodata) else int(nodata),
-        "statistics": statistics,
+        "statistics": {name: float(value) for name, value in statistics.items()},
     }
+
+
+def _with_prefix(tags: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Return the tags with a prefix, by their names without it in small letters."""
+    return {name.removeprefix(prefix).lower(): text for name, text in tags.items() if name.startswith(prefix)}
 
 
 def _footprint(source: Any) -> shapely.Polygon:
@@ -140,7 +134,6 @@ def _region(file: _File) -> str:
 
 def _collection(region: str, files: Sequence[_File]) -> pystac.Collection:
     """Return the collection of one region's files, which are in the order of their items."""
-    items = list(_items(files))
     bounds = shapely.union_all([file.footprint for file in files]).bounds
     days = [_stamps(file) for file in files]
     extent = pystac.Extent(
@@ -157,7 +150,7 @@ def _collection(region: str, files: Sequence[_File]) -> pystac.Collection:
         title=files[0].tags["title"],
         license="other",
     )
-    collection.add_items(items)
+    collection.add_items(_items(files))
     return collection
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from pipeline.export.layers import periods
-from pipeline.export.year_values import CROPS, YearValues, read_year
+from pipeline.export.layers import CROPS, periods
+from pipeline.export.year_values import YearValues, read_year
 from pipeline.grid.sinusoidal import Grid, lonlat
 from pipeline.job import Job
 from regions import Zone
@@ -133,16 +133,16 @@ def _draw_crop(axes: Axes, data: YearValues) -> None:
 
 def _draw_layer(axes: Axes, data: YearValues, panel: Panel) -> None:
     values = data.layers[panel.name]
-    low, high = _limits(values, centred=panel.centred)
+    present = values[np.isfinite(values)]
+    low, high = _limits(present, centred=panel.centred)
     mesh = _draw_cells(axes, data.grid, values, cmap=panel.colours, vmin=low, vmax=high)
     axes.set_title(panel.title, fontsize=11)
     bar = _colourbar(axes, mesh, extend="both")
     bar.ax.locator_params(nbins=5)
-    bar.set_label(f"{UNIT_YEAR}{_mean_of_cells(values)}")
+    bar.set_label(f"{UNIT_YEAR}{_mean_of_cells(present)}")
 
 
-def _mean_of_cells(values: NDArray[np.floating]) -> str:
-    present = values[np.isfinite(values)]
+def _mean_of_cells(present: NDArray[np.floating]) -> str:
     if not present.size:
         return ""
     return f", mean of cells {round(float(present.mean())):,}".replace("-", "\N{MINUS SIGN}")
@@ -154,9 +154,8 @@ def _colourbar(axes: Axes, mesh: Any, **options: Any) -> Any:
     return drawing.colorbar(mesh, ax=axes, orientation="horizontal", shrink=0.9, pad=0.02, aspect=24, **options)
 
 
-def _limits(values: NDArray[np.floating], *, centred: bool) -> tuple[float, float]:
+def _limits(present: NDArray[np.floating], *, centred: bool) -> tuple[float, float]:
     """Return the range of colours: that of the middle 96 % of cells, so that a few outliers do not fade the others."""
-    present = values[np.isfinite(values)]
     if not present.size:
         return -1.0, 1.0
     low, high = np.percentile(present, [2, 98])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from model.features import CORN, SOYBEAN
-from pipeline.export.layers import Layer, periods, read_cells, variables
-from pipeline.grid.sinusoidal import Grid, Tile
+from pipeline.export.layers import CROPS, Layer, periods, read_cells, variables
+from pipeline.grid.sinusoidal import Grid
 from pipeline.job import Job
 from pipeline.run.provenance import YearRecord, read_records
 from pipeline.storage import repository
 from pipeline.variables import Quality
 from regions import Zone, zones
 
-CROPS = {"corn": CORN, "soybean": SOYBEAN}
 FLUXES = ("gpp", "reco", "nee", "yield", "dsoc")
 
 _MOST_TILES = 32  # whose days are read: of a larger region, evenly spaced tiles represent all
@@ -91,7 +90,7 @@ def read_year(job: Job, *, year: int | None = None, note: str = "") -> YearValue
     return YearValues(
         title=job.region.title,
         year=record.year,
-        caption=_caption(record, note),
+        caption="; ".join([*([note] if note else []), f"network weights ({record.origin})", *record.notes()]),
         grid=job.grid,
         zones=zones(job.region),
         layers=layers,
@@ -100,17 +99,13 @@ def read_year(job: Job, *, year: int | None = None, note: str = "") -> YearValue
     )
 
 
-def _caption(record: YearRecord, note: str) -> str:
-    return "; ".join([*([note] if note else []), f"network weights ({record.origin})", *record.notes()])
-
-
 def _courses(
     root: zarr.Group, grid: Grid, record: YearRecord, crop: NDArray[np.floating]
 ) -> dict[str, NDArray[np.float64]]:
     """Return the mean daily NEE (T,) over the cells of each crop."""
     sums: dict[str, NDArray[np.float64]] = {}
     cells = dict.fromkeys(CROPS, 0)
-    for tile in _evenly_spaced(record.tiles):
+    for tile in record.tiles[:: math.ceil(len(record.tiles) / _MOST_TILES)]:
         window = grid.window(tile)
         nee = np.asarray(repository.array(root, f"daily/{record.year}/nee")[:, *window])
         for name, code in CROPS.items():
@@ -119,8 +114,3 @@ def _courses(
                 sums[name] = sums.get(name, 0) + nee[:, chosen].sum(axis=1, dtype=np.float64)
                 cells[name] += int(chosen.sum())
     return {name: sums[name] / cells[name] for name in CROPS if name in sums}
-
-
-def _evenly_spaced(tiles: Sequence[Tile]) -> Sequence[Tile]:
-    step = -(-len(tiles) // _MOST_TILES)
-    return tiles[::step]

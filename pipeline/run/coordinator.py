@@ -86,11 +86,6 @@ class _Batch:
             self.blocks.append(outcome.result)
 
     @property
-    def empty(self) -> bool:
-        """Whether there is nothing to commit."""
-        return not (self.blocks or self.failed)
-
-    @property
     def rows(self) -> list[Row]:
         """Ledger rows of the tile-years of the batch."""
         return [row for block in self.blocks for row in block.rows]
@@ -138,10 +133,7 @@ class Coordinator:
     clock: Callable[[], float] = time.monotonic
     totals: RunTotals = field(default_factory=RunTotals)
     failures: dict[tuple[str, int], str] = field(default_factory=dict)
-    _batch: _Batch = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._batch = _Batch(since=self.clock())
+    _batch: _Batch = field(init=False)  # made at the beginning of each wave
 
     def execute(self, plan: Plan, run_index: int, progress: Progress) -> None:
         """Run the plan wave by wave.
@@ -166,7 +158,7 @@ class Coordinator:
 
         # Called after each outcome and, while none comes, at each tick: a finished block never waits for a slow one.
         def commit_if_due() -> None:
-            if not self._batch.empty and self.clock() - self._batch.since > self.commit_seconds:
+            if self.clock() - self._batch.since > self.commit_seconds:
                 self._commit_batch(run_index)
 
         try:
@@ -198,9 +190,9 @@ class Coordinator:
 
     def _commit_batch(self, run_index: int) -> None:
         """Commit the blocks that have ended, if any, and begin a new batch."""
-        if self._batch.empty:
-            return
         batch, rows = self._batch, self._batch.rows
+        if not (batch.blocks or batch.failed):
+            return
         message = f"{len(rows)} tile-years, {len(batch.failed)} failed"
         # In the same commit as the data, so that the ledger never speaks of results that are not there.
         record = partial(ledger.record, rows=rows, run=run_index, failures=batch.failed)

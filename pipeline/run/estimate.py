@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from model.checkpoint import Checkpoint
-from model.inference import STATE_LAYERS, Predictor, YearInputs
-from model.network import HIDDEN
+from model.inference import Predictor, YearInputs
 from pipeline.cube.ledger import Ledger
 from pipeline.job import Job
 from pipeline.run.block import Context
@@ -93,16 +92,11 @@ def _probe(checkpoint: Checkpoint, context: Context) -> float:
     return _PROBE_CELLS / (time.perf_counter() - began)
 
 
-def _state_bytes(job: Job) -> int:
-    """Bytes of the carried state of one cell."""
-    return len(job.checkpoint) * STATE_LAYERS * HIDDEN * REAL
-
-
 def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
     """Return the cost of the plan on the workers that the run file sets."""
     cells = job.grid.tile_cells**2  # full tiles: cells outside the mask are written too, and compress to little
     stored = sum(len(block.years) for block in plan.blocks)
-    restarts = sum(len(block.restarts) for block in plan.blocks) * cells * _state_bytes(job)
+    restarts = sum(len(block.restarts) for block in plan.blocks) * block_size(job, cells=cells).state_bytes
     computed = sum(len(block.computed) + 2 * block.spin_up for block in plan.blocks)
     workers = job.execution.workers or os.cpu_count() or 1
     layers = (*ANNUAL, *ENSEMBLE_STD.values()) if len(job.checkpoint) > 1 else ANNUAL

@@ -65,13 +65,9 @@ class BlockSize:
             # `write_tile_year`: fluxes as before, one of them on the tile, its chunks compressed and joined
             7 * daily + self.state_bytes + 3 * daily_tile,
         )
-        return int(_PROCESS + max(phases) + self._batch_bytes)
-
-    @property
-    def _batch_bytes(self) -> int:
-        """Bytes of a forward pass: features and copies, sequences of hidden states, gates of a layer on all days."""
-        numbers = 4 * len(FEATURES) + 11 * HIDDEN
-        return min(self.batch_cells, self.cells) * LEAP_DAYS * numbers * REAL
+        # A forward pass: features and copies, sequences of hidden states, gates of a layer on all days.
+        batch = min(self.batch_cells, self.cells) * LEAP_DAYS * (4 * len(FEATURES) + 11 * HIDDEN) * REAL
+        return int(_PROCESS + max(phases) + batch)
 
     def fits(self, limit: int) -> bool:
         """Return whether a worker with this memory limit can hold such a block."""

@@ -130,8 +130,10 @@ class Plan:
         return sum(block.cells * (len(block.computed) + 2 * block.spin_up) for block in self.blocks)
 
 
-def runnable(years: Iterable[int], ingested: Mapping[str, frozenset[int]], *, first: int) -> Runnable:
-    """Split years into those that can be run and those that a product blocks.
+def blocked_years(
+    years: Iterable[int], ingested: Mapping[str, frozenset[int]], *, first: int
+) -> dict[int, tuple[str, ...]]:
+    """Return the years that cannot be run, each with the products that block it.
 
     A product blocks a year if that year, or any between the region's `first` and it, is not ingested: the chain of a
     tile must be computed without a gap.
@@ -141,15 +143,7 @@ def runnable(years: Iterable[int], ingested: Mapping[str, frozenset[int]], *, fi
         incomplete = [product for product, have in ingested.items() if not set(range(first, year + 1)) <= have]
         if incomplete:
             blocked[year] = tuple(sorted(incomplete))
-    return Runnable(tuple(year for year in sorted(set(years)) if year not in blocked), blocked)
-
-
-@dataclass(frozen=True)
-class Runnable:
-    """Years that can be run, and the products that block each of the others."""
-
-    years: tuple[int, ...]
-    blocked: Mapping[int, tuple[str, ...]]
+    return blocked
 
 
 @dataclass(frozen=True)
@@ -179,6 +173,9 @@ class Choice:
         return not (status is Status.DONE or (self.keep_stale and status is Status.STALE))
 
 
+BY_RULE = Choice()
+
+
 @dataclass(frozen=True)
 class Request:
     """The request to a run.
@@ -201,7 +198,7 @@ class Request:
     first_year: int
     block_years: int
     restart: RestartSettings
-    choice: Choice = Choice()
+    choice: Choice = BY_RULE
 
 
 def kept_restarts(settings: RestartSettings, years: Iterable[int], *, latest: int) -> set[int]:

@@ -10,7 +10,7 @@ from pipeline.cluster.dask import worker_memory
 from pipeline.config import ExecutionSettings
 from pipeline.cube import layout
 from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import Fingerprint, Ledger
+from pipeline.cube.ledger import Ledger
 from pipeline.digests import json_digest
 from pipeline.errors import UserError
 from pipeline.inputs.view import InputsView, open_inputs
@@ -19,13 +19,12 @@ from pipeline.run import memory
 from pipeline.run.block import Context, tile_mask
 from pipeline.run.fingerprints import Science, fingerprints
 from pipeline.run.memory import BlockSize
-from pipeline.run.plan import Choice, Plan, Request, Runnable, make_plan, runnable
+from pipeline.run.plan import BY_RULE, Choice, Plan, Request, blocked_years, make_plan
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy
 
 YEARLY_PRODUCTS = ("climate", "gpp", "crop")
 DEFAULT_BATCH = {"cpu": 128, "cuda": 8192}  # cells of one forward pass, by device
-_BY_RULE = Choice()
 
 
 def open_pinned_inputs(job: Job) -> InputsView:
@@ -42,8 +41,7 @@ def open_pinned_inputs(job: Job) -> InputsView:
         raise UserError(f"soil is not ingested; run `agcarbon ingest {job.path}`")
     for product in YEARLY_PRODUCTS:
         needed = {*job.region.spinup_years, *(job.region.mask_years if product == "crop" else ())}
-        missing = needed - view.ingested(product)
-        if missing:
+        if missing := needed - view.ingested(product):
             listed = ", ".join(str(year) for year in sorted(missing))
             raise UserError(
                 f"{product} of {listed} is not ingested, and region {job.region.name} needs it for the spin-up or the "
@@ -80,7 +78,7 @@ def _device(execution: ExecutionSettings) -> str:
     return "cpu"
 
 
-def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice = _BY_RULE) -> Plan:
+def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice = BY_RULE) -> Plan:
     """Compare the requested years with the cube, and change nothing.
 
     Before the first run there are no stored masks; they are then made in memory, which reads crop layers and soil.
@@ -95,11 +93,21 @@ def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice
     masked = layout.tiles(root) if root is not None else None
     ledger = Ledger(root) if root is not None and masked else None
     tiles = _chosen(masked or _tiles_with_cells(job, view), choice, region=job.region.name)
-    possible = _runnable(job, view, years)
+    ingested = {product: view.ingested(product) for product in YEARLY_PRODUCTS}
+    blocked = blocked_years(years, ingested, first=job.region.first_year)
+    possible = tuple(sorted(set(years) - blocked.keys()))
+    if not possible:
+        listed = ", ".join(f"{year} ({', '.join(products)})" for year, products in blocked.items())
+        raise UserError(f"no year can be run, not ingested: {listed}; run `agcarbon ingest {job.path}`")
     # Blocked years are no part of the plan's states, but are reported beside it.
-    request = Request(possible.years, job.region.first_year, job.execution.block_years, job.restart, choice)
-    prints = _fingerprints(job, view, tiles, last=possible.years[-1])
-    return make_plan(tiles, request=request, prints=prints, ledger=ledger, blocked=possible.blocked)
+    request = Request(possible, job.region.first_year, job.execution.block_years, job.run_file.restart, choice)
+    # From the first year on, whatever is requested: the digests are chained as the states are.
+    science, chain, spin_up = science_of(job), range(request.first_year, possible[-1] + 1), job.region.spinup_years
+    prints = {
+        planned.tile.name: fingerprints(planned, chain, science=science, digests=view.tile_digests, spin_up=spin_up)
+        for planned in tiles
+    }
+    return make_plan(tiles, request=request, prints=prints, ledger=ledger, blocked=blocked)
 
 
 def _tiles_with_cells(job: Job, view: InputsView) -> tuple[PlannedTile, ...]:
@@ -110,31 +118,9 @@ def _tiles_with_cells(job: Job, view: InputsView) -> tuple[PlannedTile, ...]:
 
 def _chosen(tiles: Sequence[PlannedTile], choice: Choice, *, region: str) -> list[PlannedTile]:
     """Return the tiles to redo, or all of them if none is named."""
-    unknown = choice.redo - {planned.tile.name for planned in tiles}
-    if unknown:
+    if unknown := choice.redo - {planned.tile.name for planned in tiles}:
         raise UserError(f"tile {', '.join(sorted(unknown))} has no modelled cells in region {region}")
     return [planned for planned in tiles if not choice.redo or planned.tile.name in choice.redo]
-
-
-def _runnable(job: Job, view: InputsView, years: Sequence[int]) -> Runnable:
-    ingested = {product: view.ingested(product) for product in YEARLY_PRODUCTS}
-    possible = runnable(years, ingested, first=job.region.first_year)
-    if not possible.years:
-        blocked = ", ".join(f"{year} ({', '.join(products)})" for year, products in possible.blocked.items())
-        raise UserError(f"no year can be run, not ingested: {blocked}; run `agcarbon ingest {job.path}`")
-    return possible
-
-
-def _fingerprints(
-    job: Job, view: InputsView, tiles: Sequence[PlannedTile], *, last: int
-) -> dict[str, dict[int, Fingerprint]]:
-    """Return the current fingerprints by tile name and year, from the region's first year to `last`."""
-    # From the first year on, whatever is requested: the digests are chained as the states are.
-    science, chain, spin_up = science_of(job), range(job.region.first_year, last + 1), job.region.spinup_years
-    return {
-        planned.tile.name: fingerprints(planned, chain, science=science, digests=view.tile_digests, spin_up=spin_up)
-        for planned in tiles
-    }
 
 
 def science_of(job: Job) -> Science:
@@ -158,8 +144,7 @@ def check_memory_of_new(job: Job, view: InputsView) -> None:
 
 def block_size(job: Job, *, cells: int) -> BlockSize:
     """Return the quantities that decide the memory of a block with so many modelled cells."""
-    execution = job.execution
-    on_cpu = execution.device == "cpu" or not torch.cuda.is_available()
+    on_cpu = _device(job.execution) == "cpu"
     # A forward pass on CUDA takes the memory of the device, not that of the worker.
-    batch = execution.batch_cells or DEFAULT_BATCH["cpu"] if on_cpu else 0
+    batch = job.execution.batch_cells or DEFAULT_BATCH["cpu"] if on_cpu else 0
     return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch)

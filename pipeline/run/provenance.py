@@ -122,32 +122,25 @@ def read_records(job: Job, root: zarr.Group, *, years: Sequence[int] = (), newes
             f"{job.stores.cube}: no results of {named} (years with results: {has}); run `agcarbon run {job.path}`"
         )
     chosen = tuple(years) or tuple(with_results)
-    current = _current(job, chosen) if newest else _Current({}, "this is an earlier state of the cube")
+    current, unknown = _current(job, chosen) if newest else ({}, "this is an earlier state of the cube")
     names = [planned.tile.name for planned in tiles]
-    records = (_record(ledger, year, held=held[year], names=names, current=current.states) for year in chosen)
-    return Records(tuple(records), current.unknown)
+    records = (_record(ledger, year, held=held[year], names=names, current=current) for year in chosen)
+    return Records(tuple(records), unknown)
 
 
-@dataclass(frozen=True)
-class _Current:
-    """Names of the tiles that are up to date, by year, and the reason why years are absent, if any are."""
-
-    states: Mapping[int, frozenset[str]]
-    unknown: str | None = None
-
-
-def _current(job: Job, years: Sequence[int]) -> _Current:
+def _current(job: Job, years: Sequence[int]) -> tuple[dict[int, frozenset[str]], str | None]:
+    """Return the names of the tiles that are up to date, by year, and the reason why years are absent, if any are."""
     try:
         plan = plan_run(job, open_pinned_inputs(job), years=years)
     except (UserError, CheckpointError) as error:
         # Inputs and weights may have been moved away since; the results are valid without them.
-        return _Current({}, str(error))
+        return {}, str(error)
     done = {
         year: frozenset(tile for (tile, of), state in plan.states.items() if of == year and state.status is Status.DONE)
         for year in plan.years
     }
     blocked = ", ".join(f"{year} ({', '.join(products)})" for year, products in plan.blocked.items())
-    return _Current(done, f"not ingested: {blocked}" if blocked else None)
+    return done, f"not ingested: {blocked}" if blocked else None
 
 
 def _record(

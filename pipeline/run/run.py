@@ -28,14 +28,11 @@ from pipeline.job import Job
 from pipeline.progress import Progress, silent
 from pipeline.run.block import Context, MaskDone, MaskTask, make_mask
 from pipeline.run.coordinator import Coordinator, RunTotals
-from pipeline.run.plan import Choice, Plan, kept_restarts
+from pipeline.run.plan import BY_RULE, Choice, Plan, kept_restarts
 from pipeline.run.prepare import check_memory, check_memory_of_new, context_of, open_pinned_inputs, plan_run
 from pipeline.storage import repository
 from pipeline.storage.commit import Committer
 from pipeline.storage.retry import RetryPolicy, retried
-from regions import Region
-
-_BY_RULE = Choice()
 
 
 @dataclass(frozen=True)
@@ -73,18 +70,13 @@ class _Setup:
     executor: Executor
     progress: Progress
 
-    @property
-    def stopped(self) -> bool:
-        """Whether a stop has been requested, so that no further step may begin."""
-        return self.executor.stop.asked
-
 
 def run(
     job: Job,
     executor: Executor,
     *,
     years: Sequence[int],
-    choice: Choice = _BY_RULE,
+    choice: Choice = BY_RULE,
     progress: Progress = silent,
 ) -> RunReport:
     """Bring years of the cube up to date; see `agcarbon run`.
@@ -102,16 +94,16 @@ def run(
         plan = _plan(setup, years=years, choice=choice)
         coordinator = _execute(setup, plan, committer)
         # A later run that resumes this one may begin from states that the policy would drop now.
-        if not coordinator.failures and not setup.stopped:
-            _prune_restarts(committer, job.restart)
+        if not coordinator.failures and not executor.stop.asked:
+            _prune_restarts(committer, job.run_file.restart)
     seconds = time.monotonic() - began
-    return RunReport(plan, coordinator.totals, coordinator.failures, seconds, stopped=setup.stopped)
+    return RunReport(plan, coordinator.totals, coordinator.failures, seconds, stopped=executor.stop.asked)
 
 
 def _open_masked_cube(setup: _Setup, still_held: Callable[[], None]) -> Committer:
     """Open the cube for writing; create it and its masks if they do not exist yet."""
     job, policy = setup.job, setup.context.retry
-    masked = retried(lambda: _has_masks(job), policy)
+    masked = retried(lambda: job.has_cube and layout.tiles(repository.read(job.open_cube())) is not None, policy)
     # Before the cube is created, since a cube keeps its tiles.
     if not masked:
         retried(lambda: check_memory_of_new(job, setup.view), policy)
@@ -123,10 +115,6 @@ def _open_masked_cube(setup: _Setup, still_held: Callable[[], None]) -> Committe
     if not masked:
         _make_masks(setup, job.domain.tiles, committer)
     return committer
-
-
-def _has_masks(job: Job) -> bool:
-    return job.has_cube and layout.tiles(repository.read(job.open_cube())) is not None
 
 
 def _make_masks(setup: _Setup, tiles: Sequence[Tile], committer: Committer) -> None:
@@ -145,7 +133,11 @@ def _make_masks(setup: _Setup, tiles: Sequence[Tile], committer: Committer) -> N
     if len(masks) < len(tiles):  # stopped
         return
     if not any(done.cells for done in masks.values()):
-        raise UserError(_no_cell(setup.context.region))
+        region = setup.context.region
+        raise UserError(
+            f"region {region.name}: no cell has corn + soybean >= {region.crop_threshold} on average over "
+            f"{list(region.mask_years)}; check the crop layers, or lower crop_threshold"
+        )
 
     def record(root: zarr.Group) -> None:
         layout.set_tiles(root, {tile: (done.cells, done.digest) for tile, done in masks.items()})
@@ -155,16 +147,9 @@ def _make_masks(setup: _Setup, tiles: Sequence[Tile], committer: Committer) -> N
     committer.commit("decide which cells are modelled", record, forks=forks, tile_count=len(masks))
 
 
-def _no_cell(region: Region) -> str:
-    return (
-        f"region {region.name}: no cell has corn + soybean >= {region.crop_threshold} on average over "
-        f"{list(region.mask_years)}; check the crop layers, or lower crop_threshold"
-    )
-
-
 def _plan(setup: _Setup, *, years: Sequence[int], choice: Choice) -> Plan:
     """Plan the run, and refuse it if its largest block does not fit into a worker."""
-    if setup.stopped:
+    if setup.executor.stop.asked:
         return Plan(tiles=(), years=tuple(years), states={}, chains=(), blocked={})
     job, view = setup.job, setup.view
     plan = retried(lambda: plan_run(job, view, years=years, choice=choice), setup.context.retry)
@@ -177,7 +162,7 @@ def _execute(setup: _Setup, plan: Plan, committer: Committer) -> Coordinator:
     job, context = setup.job, setup.context
     coordinator = Coordinator(committer, context, setup.executor, job.execution.commit_seconds)
     # Kept stale tile-years are recorded even if nothing is computed, so that the ledger shows that they were chosen.
-    if (plan.chains or plan.kept_stale) and not setup.stopped:
+    if (plan.chains or plan.kept_stale) and not setup.executor.stop.asked:
         run_index = _begin(committer, plan, members=len(job.checkpoint), record=run_record(job, context, plan))
         coordinator.execute(plan, run_index, setup.progress)
     return coordinator
@@ -225,7 +210,8 @@ def run_record(job: Job, context: Context, plan: Plan) -> dict[str, Any]:
 
 def _prune_restarts(committer: Committer, settings: RestartSettings) -> None:
     """Drop the states that the run file does not keep, once nothing of the plan needs them."""
-    held = _restart_years(repository.read(committer.repository))
+    root = repository.read(committer.repository)
+    held = {int(name) for name in repository.subgroup(root, "restart").group_keys()} if "restart" in root else set()
     dropped = sorted(held - kept_restarts(settings, held, latest=max(held))) if held else []
 
     def drop(root: zarr.Group) -> None:
@@ -235,7 +221,3 @@ def _prune_restarts(committer: Committer, settings: RestartSettings) -> None:
 
     if dropped:
         committer.commit(f"drop restart {dropped}", drop, years=dropped)
-
-
-def _restart_years(root: zarr.Group) -> set[int]:
-    return {int(name) for name in repository.subgroup(root, "restart").group_keys()} if "restart" in root else set()

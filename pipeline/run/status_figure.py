@@ -89,8 +89,6 @@ def _draw(panel: Axes, values: NDArray[np.int8]) -> None:
 
     rows, cols = values.shape
     panel.pcolormesh(
-        np.arange(cols + 1),
-        np.arange(rows + 1),
         np.ma.masked_equal(values, _OUTSIDE),
         cmap=ListedColormap([*_COLOURS.values(), _WAITING_COLOUR]),
         vmin=-0.5,
@@ -98,9 +96,7 @@ def _draw(panel: Axes, values: NDArray[np.int8]) -> None:
         edgecolors="white" if max(rows, cols) <= _OUTLINED else "none",
         linewidth=0.5,
     )
-    panel.set_aspect("equal")
-    panel.set_xlim(0, cols)
-    panel.set_ylim(rows, 0)  # north is up
+    panel.set(aspect="equal", xlim=(0, cols), ylim=(rows, 0))  # north is up
 
 
 def _in_short(found: TileYearStatus, year: int) -> str:

@@ -53,7 +53,7 @@ class Scripted:
                 self._clock.now += TICK
                 on_wait()
             self._clock.now = end
-            yield Outcome(task, BlockDone(task.fork, (_row(task.block.tile),)))
+            yield Outcome(BlockDone(task.fork, (_row(task.block.tile),)), item=task)
 
 
 def _row(tile: Tile) -> Row:

@@ -208,7 +208,7 @@ class Broken(Serial):
     """Fails at every block, as if the cluster were lost."""
 
     def map(self, _: Callable[[Any], Any], items: Iterable[Any], **_options: Any) -> Iterator[Outcome[Any, Any]]:
-        yield from (Outcome(item, None, "the cluster is lost") for item in items)
+        yield from (Outcome(item=item, error="the cluster is lost") for item in items)
 
 
 @pytest.mark.slow

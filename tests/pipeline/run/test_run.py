@@ -348,7 +348,7 @@ class Flaky(Serial):
     def map(self, function, items, **options):  # type: ignore[no-untyped-def]
         for outcome in super().map(function, items, **options):
             bad = getattr(outcome.item, "block", None) and outcome.item.block.tile.v == 5
-            yield Outcome(outcome.item, error="disk of tile is broken") if bad else outcome
+            yield Outcome(item=outcome.item, error="disk of tile is broken") if bad else outcome
 
 
 def test_a_failed_tile_stops_no_other_and_is_redone(tmp_path: Path, job: Job, checkpoint: Checkpoint) -> None:
