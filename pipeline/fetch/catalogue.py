@@ -14,7 +14,7 @@ import datetime as dt
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 ARCHIVE_HOST = ".nasa.gov"  # the token of the login is sent to whatever host a link names
@@ -104,13 +104,6 @@ class Listing:
 
     remotes: tuple[Remote, ...]
     refused: tuple[Refused, ...]
-
-
-class Catalogue(Protocol):
-    """A list of the files of archives that can be searched."""
-
-    def search(self, query: Query) -> Listing:
-        """Return the files that match; raises `UserError` if the search fails."""
 
 
 def files_of(granule: Mapping[str, Any]) -> Iterator[Remote | Refused]:

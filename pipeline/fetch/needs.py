@@ -18,7 +18,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import TypeAlias
 
 import shapely
 
@@ -41,30 +41,6 @@ _GRANULE = re.compile(r"NLDAS_FORA0125_H\.A(\d{8})\.(\d{2})00\.\d{3}\.nc")
 _GEOTIFF = re.compile(r".*\.tiff?", re.IGNORECASE)
 _MODIS_TILE = re.compile(r"h\d{2}v\d{2}", re.IGNORECASE)
 _PARTS = {"YYYY": r"\d{4}", "MM": r"\d{2}", "DD": r"\d{2}", "tile": r"h\d{2}v\d{2}"}  # of `slope.pattern`
-
-
-class Archive(Protocol):
-    """A product of the run file that can be fetched, with the region's needs."""
-
-    @property
-    def title(self) -> str:
-        """Name for people."""
-
-    @property
-    def folder(self) -> Path:
-        """Folder of its files, from the run file."""
-
-    def queries(self) -> tuple[Query, ...]:
-        """Return the searches, one a year."""
-
-    def needs(self, name: str) -> bool:
-        """Return whether the region and its years need a file of this name."""
-
-    def place(self, remote: Remote) -> PurePosixPath:
-        """Return the place of a file, relative to the folder."""
-
-    def notes(self, names: AbstractSet[str]) -> tuple[str, ...]:
-        """Return sentences on files missing in an archive with these names, and on names that no reader would find."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +155,10 @@ class GppArchive:
             escaped = re.escape(f"{{{part}}}")
             expression = expression.replace(escaped, f"(?P<{part}>{digits})", 1).replace(escaped, f"(?P={part})")
         return re.compile(expression)
+
+
+Archive: TypeAlias = ClimateArchive | GppArchive
+"""A product of the run file that can be fetched, with the region's needs."""
 
 
 def known_products(requested: Sequence[str] | None) -> tuple[str, ...]:

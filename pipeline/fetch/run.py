@@ -22,8 +22,9 @@ from earthaccess import Store
 
 from pipeline.errors import UserError
 from pipeline.fetch import manifest
-from pipeline.fetch.catalogue import Catalogue, Listing, Refused, Remote
+from pipeline.fetch.catalogue import Listing, Refused, Remote
 from pipeline.fetch.download import DamagedError, LoginRefusedError, Verified, download, length_bytes, verify
+from pipeline.fetch.earthdata import EarthdataCatalogue
 from pipeline.fetch.manifest import Entry
 from pipeline.fetch.needs import Archive
 from pipeline.progress import Progress
@@ -106,7 +107,9 @@ class _Done:
     transferred: bool
 
 
-def plan_fetch(archive: Archive, catalogue: Catalogue, *, recheck: bool = False, progress: Progress) -> FetchPlan:
+def plan_fetch(
+    archive: Archive, catalogue: EarthdataCatalogue, *, recheck: bool = False, progress: Progress
+) -> FetchPlan:
     """Return the files that an archive has for a region, each compared with the folder; changes nothing.
 
     Parameters
