@@ -64,9 +64,13 @@ def links(product: Listed, *, run_file: RunFile, region: Region) -> Iterator[str
 
 def polaris_squares(run_file: RunFile, region: Region) -> tuple[Square, ...]:
     """Return the squares of 1 degree that meet the region's tiles and that POLARIS has, ascending."""
+    return tuple(sorted(square for square in _squares(region) if square.name not in run_file.soil.polaris_absent))
+
+
+def _squares(region: Region) -> set[Square]:
+    """Squares of 1 degree that meet the region's tiles."""
     domain = domain_of(region)
-    reached = {square for tile in domain.tiles for square in squares_of(domain.grid.of(tile))}
-    return tuple(sorted(square for square in reached if square.name not in run_file.soil.polaris_absent))
+    return {square for tile in domain.tiles for square in squares_of(domain.grid.of(tile))}
 
 
 def _soil_steps(run_file: RunFile, region: Region) -> tuple[str, ...]:
@@ -90,8 +94,7 @@ def _soil_steps(run_file: RunFile, region: Region) -> tuple[str, ...]:
 
 def _wide_box(region: Region) -> str:
     """West, north, east, south; meridians slant in the plane of SoilGrids, so that a rectangle there must be wider."""
-    domain = domain_of(region)
-    squares = {square for tile in domain.tiles for square in squares_of(domain.grid.of(tile))}
+    squares = _squares(region)
     south, north = min(square.south for square in squares) - 1, max(square.south for square in squares) + 2
     west, east = min(square.west for square in squares) - 2, max(square.west for square in squares) + 3
     return f"{west} {north} {east} {south}"

@@ -125,11 +125,8 @@ def report_inputs(
     check_extent(view.root, Extent.of(region), location=view.location)
     requested = list(wanted.product_years())
     companions = [(name, year) for product, year in requested for name in COMPANIONS.get(product, ())]
-    there = [
-        (product, year)
-        for product, year in (*requested, *companions)
-        if read_record(view.root, group_name(product, year)) is not None
-    ]
+    there = [key for key in (*requested, *companions) if read_record(view.root, group_name(*key)) is not None]
+    absent = [key for key in requested if key not in there]
     return InputsReport(
         region.title,
         view.location,
@@ -137,10 +134,8 @@ def report_inputs(
         tuple(_surveys(view, region, there, wanted.everything, progress)),
         _ingested_at(view),
         {
-            product: tuple(
-                year for named, year in requested if named == product and year and (named, year) not in there
-            )
-            for product in dict.fromkeys(named for named, year in requested if (named, year) not in there)
+            product: tuple(year for named, year in absent if named == product and year)
+            for product in dict.fromkeys(named for named, _ in absent)
         },
         tuple(product for product in wanted.products if _is_synthetic(archives[product])),
     )

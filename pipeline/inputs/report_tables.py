@@ -47,11 +47,17 @@ def _wide(console: Console, table: Table) -> None:
     console.print()
 
 
+def _empty(title: str, headings: Iterable[str]) -> Table:
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True, justify="left" if heading in _WORDS else "right")
+    return table
+
+
 def product_year_table(report: InputsReport) -> Table:
     """Return the table of product-years: time of ingest, source files, coverage of the region."""
-    table = Table(title=f"Inputs of {report.title}", box=None, pad_edge=False, title_justify="left")
-    for heading in ("product", "ingested [UTC]", "files", "size", "coverage", "missing", "digest", ""):
-        table.add_column(heading, no_wrap=True, justify="left" if heading in _WORDS else "right")
+    headings = ("product", "ingested [UTC]", "files", "size", "coverage", "missing", "digest", "")
+    table = _empty(f"Inputs of {report.title}", headings)
     for survey in report.surveys:
         record, wrong = survey.record, len(survey_faults(survey))
         table.add_row(
@@ -71,10 +77,8 @@ def variable_table(surveys: list[Survey]) -> Table:
     """Return the table of a product's variables over years: range, plausible range, training range, shares outside."""
     first, last = surveys[0], surveys[-1]
     title = first.group if first is last else f"{first.product} {first.year}-{last.year}"
-    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     headings = ("variable", "min", "1%", "mean", "99%", "max", "plausible", "outside", "training", "outside")
-    for heading in headings:
-        table.add_column(heading, no_wrap=True, justify="left" if heading in _WORDS else "right")
+    table = _empty(title, headings)
     for name, distribution in _merged(surveys).items():
         table.add_row(*_cells(first, name, distribution))
     return table

@@ -39,6 +39,7 @@ from pipeline.sources.nldas2.product import (
     Variable,
     Window,
     check_range,
+    damage_named,
 )
 
 # Value that the library is to put where the bitmap marks a missing one: its default, 9999, is a value that occurs.
@@ -78,24 +79,13 @@ def open_grib(path: Path) -> Iterator[GribGranule]:
     library = _library()
     messages: list[int] = []
     try:
-        with path.open("rb") as file, _damage_named(path):
+        with path.open("rb") as file, damage_named(path, library.CodesInternalError):
             while (message := library.codes_grib_new_from_file(file)) is not None:
                 messages.append(message)
         yield GribGranule(path, tuple(messages))
     finally:
         for message in messages:
             library.codes_release(message)
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Turn errors of the library, which do not name the file, into `DamagedGranuleError`."""
-    try:
-        yield
-    except _library().CodesInternalError as error:
-        raise DamagedGranuleError(
-            f"{path}: truncated ({path.stat().st_size:,} bytes, {error}); download it again"
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -119,7 +109,7 @@ class GribGranule:
     def values(self, variable: Variable, *, position_N: Hours, window: Window) -> Array:
         """Return a variable on a window, once for each of `position_N`; see `product.Granule`."""
         message, library = self._message(variable.name), _library()
-        with _damage_named(self.path):
+        with damage_named(self.path, library.CodesInternalError):
             library.codes_set(message, "missingValue", MISSING)
             stored_YX = library.codes_get_values(message).reshape(ROWS, COLS)  # from the south, as checked in HEADER
         rows = slice(window.first_row, window.first_row + window.rows)
@@ -158,8 +148,9 @@ class GribGranule:
         return self._message_of[VARIABLES[name].grib]
 
     def _key(self, message: int, key: str) -> int:
-        with _damage_named(self.path):
-            return int(_library().codes_get_long(message, key))
+        library = _library()
+        with damage_named(self.path, library.CodesInternalError):
+            return int(library.codes_get_long(message, key))
 
     def _check_header(self, message: int) -> None:
         """Refuse another table, grid or order of rows: coordinates come from the product's constants, not files."""

@@ -25,32 +25,23 @@ from pipeline.sources.nldas2.product import (
     Variable,
     Window,
     check_range,
+    damage_named,
 )
 
 OFF_GRID = 0.02  # largest misfit of a coordinate [cell]: files converted from GRIB have its rounding to 0.001 degree
 AXES = ("time", "lat", "lon")
+_ERRORS = (OSError, RuntimeError)  # of the library, for truncated files
 
 
 @contextmanager
 def open_netcdf(path: Path) -> Iterator[NetcdfGranule]:
     """Open a granule; raises `DamagedGranuleError` if the file is truncated."""
-    with _damage_named(path):
+    with damage_named(path, *_ERRORS):
         dataset = netCDF4.Dataset(path)
     try:
         yield NetcdfGranule(path, dataset)
     finally:
         dataset.close()
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Turn errors of the library, which do not name the file, into `DamagedGranuleError`."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        raise DamagedGranuleError(
-            f"{path}: truncated ({path.stat().st_size:,} bytes, {error}); download it again"
-        ) from error
 
 
 _HOURS_PER_UNIT = {"seconds": 1 / 3600, "minutes": 1 / 60, "hours": 1.0, "days": 24.0}
@@ -85,7 +76,7 @@ class NetcdfGranule:
             raise UserError(
                 f"{self.path}: has no variable `time` with units, so that its hours are unknown; download it again"
             )
-        with _damage_named(self.path):
+        with damage_named(self.path, *_ERRORS):
             stored = time[:]
         if not stored.size or np.ma.is_masked(stored):
             raise DamagedGranuleError(f"{self.path}: has no hours on its time axis; download it again")
@@ -101,7 +92,7 @@ class NetcdfGranule:
         rows = self._positions("lat", wanted=window.latitudes)
         cols = self._positions("lon", wanted=window.longitudes)
         place = (_Part.of(position_N), _Part.of(rows), _Part.of(cols))
-        with _damage_named(self.path):
+        with damage_named(self.path, *_ERRORS):
             stored = self.dataset[variable.name][tuple(part.slice for part in place)]
         values: Array = np.ma.filled(stored.astype(np.float32, copy=False), np.nan)
         # Only axes in another order or with gaps need this copy: subsetters keep the product's order.
@@ -132,7 +123,7 @@ class NetcdfGranule:
     def _axis(self, name: str) -> NDArray[np.float64]:
         if name not in self.dataset.variables:
             raise UserError(f"{self.path}: has no variable {name}; files of NLDAS-2 v2.0 have time, lat and lon")
-        with _damage_named(self.path):
+        with damage_named(self.path, *_ERRORS):
             return np.ma.filled(self.dataset[name][:].astype(np.float64), np.nan)
 
     def _positions(self, name: str, *, wanted: NDArray[np.float64]) -> Hours:

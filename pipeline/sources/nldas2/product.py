@@ -11,7 +11,8 @@ doi:10.5067/THUF4J1RLSYG, and 002 (GRIB-1, none after 2024-08-01), doi:10.5067/6
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -148,6 +149,17 @@ VARIABLES = {variable.name: variable for variable in _VARIABLES}
 
 class DamagedGranuleError(UserError):
     """A file that is not a complete granule, such as a truncated download; the message names it and the reason."""
+
+
+@contextmanager
+def damage_named(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """Turn errors of a library, which do not name the file, into `DamagedGranuleError`."""
+    try:
+        yield
+    except errors as error:
+        raise DamagedGranuleError(
+            f"{path}: truncated ({path.stat().st_size:,} bytes, {error}); download it again"
+        ) from error
 
 
 class Granule(Protocol):
