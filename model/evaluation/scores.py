@@ -8,7 +8,7 @@ Shape legend: N sites, Y years, T 365 days, F 19 inputs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -38,6 +38,8 @@ FAILED_SHARE = 0.02
 
 Period: TypeAlias = Literal["daily", "annual"]
 Reals: TypeAlias = NDArray[np.floating]
+Groups: TypeAlias = Mapping[str, Mapping[str, Booleans]]
+"""Site-years (N, Y) that are scored separately, by division and part, such as "crop" and "corn"."""
 
 
 @dataclass(frozen=True)
@@ -198,26 +200,13 @@ class ScoreRow:
     score: Score
 
 
-@dataclass(frozen=True)
-class Groups:
-    """Divisions of site-years into parts that are scored separately.
-
-    Attributes
-    ----------
-    masks
-        Site-years (N, Y) of each part, by division and part.
-    """
-
-    masks: Mapping[str, Mapping[str, Booleans]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, sites: Sequence[str], *, crop_NY: Integers, years: Integers) -> Groups:
-        """Return the divisions by site, crop and year; sites of one name (simulations of a county) are one part."""
-        names, shape = np.array(sites), crop_NY.shape
-        site = {str(name): np.broadcast_to((names == name)[:, None], shape) for name in dict.fromkeys(names.tolist())}
-        crop = {name: crop_NY == code for code, name in CROP_NAMES.items()}
-        year = {str(value): np.broadcast_to(years == value, shape) for value in years.tolist()}
-        return cls({"site": site, "crop": crop, "year": year})
+def groups_of(sites: Sequence[str], *, crop_NY: Integers, years: Integers) -> Groups:
+    """Return the divisions by site, crop and year; sites of one name (simulations of a county) are one part."""
+    names, shape = np.array(sites), crop_NY.shape
+    site = {str(name): np.broadcast_to((names == name)[:, None], shape) for name in dict.fromkeys(names.tolist())}
+    crop = {name: crop_NY == code for code, name in CROP_NAMES.items()}
+    year = {str(value): np.broadcast_to(years == value, shape) for value in years.tolist()}
+    return {"site": site, "crop": crop, "year": year}
 
 
 def season_of_day() -> dict[str, Booleans]:
@@ -239,7 +228,7 @@ def score_rows(predicted: Carbon, observed: Carbon, *, groups: Groups) -> tuple[
 
 def _parts(groups: Groups) -> Iterator[tuple[str, str, Booleans | slice]]:
     yield "pooled", "all", slice(None)
-    for by, parts in groups.masks.items():
+    for by, parts in groups.items():
         for group, mask_NY in parts.items():
             yield by, group, mask_NY
 
@@ -343,6 +332,12 @@ class Evaluation:
         """Return one score, or None where nothing was observed."""
         key = (output, period, by, group)
         return next((row for row in self.rows if (row.output, row.period, row.by, row.group) == key), None)
+
+    def pooled(self, output: str) -> ScoreRow:
+        """Return the score over all pairs of an observed output: daily, of yield annual."""
+        row = self.row(output, "annual" if output == "yield" else "daily")
+        assert row is not None
+        return row
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ Amthor, J. S. (2000). Annals of Botany 86, 1-20. doi:10.1006/anbo.2000.1175 (gro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -55,75 +55,55 @@ GRAIN_LOSS = 0.03
 
 @dataclass(frozen=True)
 class Species:
-    """Physiology of one crop, or of the crops of S sites when the fields are (S,) arrays."""
+    """Physiology of the crops of S sites, each (S,)."""
 
-    base_temperature: float | Array  # of development, degC
-    ceiling_temperature: float | Array  # of development, degC
-    emergence: float | Array  # thermal time from planting, degC d
-    vegetative_share: float | Array  # of the thermal time from emergence to maturity
-    light_use_efficiency: float | Array  # unstressed, g C per MJ of absorbed PAR
-    optimum_temperature: float | Array  # lowest daily mean of full photosynthesis, degC
-    heat_temperature: float | Array  # highest daily mean of full photosynthesis, degC
-    deficit_sensitivity: float | Array  # loss of photosynthesis per kPa of vapour pressure deficit above 1 kPa
-    extinction: float | Array  # of light in the canopy
-    specific_leaf_area: float | Array  # m2 per g C of leaf
-    largest_leaf_area: float | Array  # leaf area index of a full canopy
-    grain_start: float | Array  # development stage at which grain begins to fill
-    grain_full: float | Array  # development stage from which growth is mostly grain
-    grain_share: float | Array  # largest share of growth that is grain
-    growth_cost: float | Array  # respired share of the growth of leaves, stems and roots
-    grain_cost: float | Array  # respired share of the growth of grain
-    maintenance: float | Array  # respiration of leaves at 25 degC, d-1
-    metabolic_share: float | Array  # of litter; the rest is structural
+    base_temperature: Array  # of development, degC
+    ceiling_temperature: Array  # of development, degC
+    emergence: Array  # thermal time from planting, degC d
+    vegetative_share: Array  # of the thermal time from emergence to maturity
+    light_use_efficiency: Array  # unstressed, g C per MJ of absorbed PAR
+    optimum_temperature: Array  # lowest daily mean of full photosynthesis, degC
+    heat_temperature: Array  # highest daily mean of full photosynthesis, degC
+    deficit_sensitivity: Array  # loss of photosynthesis per kPa of vapour pressure deficit above 1 kPa
+    extinction: Array  # of light in the canopy
+    specific_leaf_area: Array  # m2 per g C of leaf
+    largest_leaf_area: Array  # leaf area index of a full canopy
+    grain_start: Array  # development stage at which grain begins to fill
+    grain_full: Array  # development stage from which growth is mostly grain
+    grain_share: Array  # largest share of growth that is grain
+    growth_cost: Array  # respired share of the growth of leaves, stems and roots
+    grain_cost: Array  # respired share of the growth of grain
+    maintenance: Array  # respiration of leaves at 25 degC, d-1
+    metabolic_share: Array  # of litter; the rest is structural
 
 
-CORN_SPECIES = Species(
-    base_temperature=8.0,
-    ceiling_temperature=34.0,
-    emergence=75.0,
-    vegetative_share=0.45,
-    light_use_efficiency=1.97,
-    optimum_temperature=20.0,
-    heat_temperature=31.5,
-    deficit_sensitivity=0.10,
-    extinction=0.55,
-    specific_leaf_area=0.045,
-    largest_leaf_area=4.8,
-    grain_start=1.0,
-    grain_full=1.3,
-    grain_share=0.83,
-    growth_cost=0.28,
-    grain_cost=0.27,
-    maintenance=0.025,
-    metabolic_share=0.35,
-)
-SOYBEAN_SPECIES = Species(
-    base_temperature=8.0,
-    ceiling_temperature=33.0,
-    emergence=90.0,
-    vegetative_share=0.45,
-    light_use_efficiency=1.39,
-    optimum_temperature=19.0,
-    heat_temperature=32.0,
-    deficit_sensitivity=0.14,
-    extinction=0.60,
-    specific_leaf_area=0.055,
-    largest_leaf_area=5.0,
-    grain_start=1.1,
-    grain_full=1.5,
-    grain_share=0.64,
-    growth_cost=0.30,
-    grain_cost=0.38,
-    maintenance=0.025,
-    metabolic_share=0.50,
-)
+PARAMETERS = {
+    "base_temperature": (8.0, 8.0),
+    "ceiling_temperature": (34.0, 33.0),
+    "emergence": (75.0, 90.0),
+    "vegetative_share": (0.45, 0.45),
+    "light_use_efficiency": (1.97, 1.39),
+    "optimum_temperature": (20.0, 19.0),
+    "heat_temperature": (31.5, 32.0),
+    "deficit_sensitivity": (0.10, 0.14),
+    "extinction": (0.55, 0.60),
+    "specific_leaf_area": (0.045, 0.055),
+    "largest_leaf_area": (4.8, 5.0),
+    "grain_start": (1.0, 1.1),
+    "grain_full": (1.3, 1.5),
+    "grain_share": (0.83, 0.64),
+    "growth_cost": (0.28, 0.30),
+    "grain_cost": (0.27, 0.38),
+    "maintenance": (0.025, 0.025),
+    "metabolic_share": (0.35, 0.50),
+}
+"""Value of each field of `Species` for corn and for soybean."""
 
 
 def species_of(crop: Integers) -> Species:
     """Return the physiology of the crops of S sites from their codes (S,)."""
     # Each parameter becomes an array over sites, so that both crops are run in the same operations.
-    pairs = ((getattr(CORN_SPECIES, f.name), getattr(SOYBEAN_SPECIES, f.name)) for f in fields(Species))
-    return Species(*(np.where(crop == CORN, corn, soybean) for corn, soybean in pairs))
+    return Species(**{name: np.where(crop == CORN, *values) for name, values in PARAMETERS.items()})
 
 
 class Plant(NamedTuple):

@@ -90,15 +90,6 @@ class Simulation:
         """(T, S) net ecosystem exchange = Ra + Rh - GPP, g C m-2 d-1."""
         return self.ra + self.rh - self.gpp
 
-    @property
-    def residue(self) -> Array:
-        """(Y, S) carbon left in the field = GPP - Ra - yield, g C m-2 yr-1."""
-        return self.annual(self.gpp - self.ra) - self.yield_
-
-    def annual(self, daily: Array) -> Array:
-        """Return the annual sums, (Y, S), of a daily flux, (T, S)."""
-        return annual_sum(daily, dates=self.dates)
-
 
 class _Ecosystem(NamedTuple):
     plant: Plant

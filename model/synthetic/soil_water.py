@@ -49,12 +49,6 @@ class SoilWater(NamedTuple):
     residue: Array
     layers: Array
 
-    @property
-    def total(self) -> Array:
-        """(S,) all water, mm."""
-        soil: Array = self.layers.sum(0)
-        return self.snow + self.residue + soil
-
 
 class WaterForcing(NamedTuple):
     """Forcing of the soil's water on one day, each (S,)."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 from typer.core import TyperGroup
 
+from model.shipped import checkpoint_file
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,15 +81,15 @@ def scores(
     whether the network passes the plausibility checks of its responses and yields.
     """
     from model.checkpoint import Checkpoint
-    from model.shipped import checkpoint_file
     from pipeline.console import console
     from pipeline.evaluation.published import read_published
     from pipeline.evaluation.report import Report, headline, write_report
 
-    chosen = DataSets(tuple(dict.fromkeys(on or ["synthetic"])), data, sites)
+    names = dict.fromkeys(on or ["synthetic"])  # without repetitions, in order
     path = checkpoint_file(checkpoint)
     network = Checkpoint.load(path)
-    results, counties = _results(network, chosen, curves=curves), _counties(network, chosen)
+    results = _results(network, list(names), data=data, sites=sites, curves=curves)
+    counties = _counties(network, data=data, sites=sites) if "counties" in names else None
     report = Report(network, path.name, results, read_published(), counties)
     written = write_report(report, out)
     if as_json:
@@ -115,7 +116,6 @@ def tower(
     before fine-tuning, a pure machine-learning network trained on this tower alone, and mean seasonal cycles.
     """
     from model.checkpoint import Checkpoint
-    from model.shipped import checkpoint_file
     from pipeline.console import console
     from pipeline.evaluation.tower import read_tower, tower_fluxes, tower_recipe, tower_table
 
@@ -136,7 +136,6 @@ def mead(checkpoint: CheckpointPath = None, *, data: Data = DATA, out: Out = OUT
     simulator with the same GPP, and draws mead.png.
     """
     from model.checkpoint import Checkpoint
-    from model.shipped import checkpoint_file
     from pipeline.console import console
     from pipeline.evaluation.mead import mead_budget, mead_figure, read_mead
 
@@ -172,32 +171,15 @@ def experiment(
     _print_files([out / f"{name}.csv", *write_experiment(name, rows, out)])
 
 
-@dataclass(frozen=True)
-class DataSets:
-    """Data sets to score a checkpoint on.
-
-    Attributes
-    ----------
-    names
-        Names as given with --on, without duplicates.
-    data
-        Folder of real files.
-    sites
-        Number of sites, or counties, to simulate.
-    """
-
-    names: tuple[str, ...]
-    data: Path
-    sites: int
-
-
-def _results(checkpoint: Checkpoint, chosen: DataSets, *, curves: bool) -> tuple[Result, ...]:
+def _results(
+    checkpoint: Checkpoint, names: Sequence[str], *, data: Path, sites: int, curves: bool
+) -> tuple[Result, ...]:
     from pipeline.console import progress_bars
     from pipeline.evaluation.subjects import evaluate_subject, read_subject, training_subject
 
     subjects = [
-        training_subject(checkpoint) if name == "training" else read_subject(name, data=chosen.data, sites=chosen.sites)
-        for name in chosen.names
+        training_subject(checkpoint) if name == "training" else read_subject(name, data=data, sites=sites)
+        for name in names
         if name != "counties"
     ]
     with progress_bars() as progress:
@@ -208,14 +190,12 @@ def _results(checkpoint: Checkpoint, chosen: DataSets, *, curves: bool) -> tuple
         )
 
 
-def _counties(checkpoint: Checkpoint, chosen: DataSets) -> CountyResult | None:
+def _counties(checkpoint: Checkpoint, *, data: Path, sites: int) -> CountyResult:
     from pipeline.evaluation.counties import evaluate_counties, read_surveys, simulated_counties
     from pipeline.evaluation.subjects import SEED, YEARS
 
-    if "counties" not in chosen.names:
-        return None
-    counties = simulated_counties(SEED, counties=chosen.sites, years=YEARS)
-    return evaluate_counties(checkpoint, counties, surveys=read_surveys(chosen.data))
+    counties = simulated_counties(SEED, counties=sites, years=YEARS)
+    return evaluate_counties(checkpoint, counties, surveys=read_surveys(data))
 
 
 def _print_files(paths: list[Path]) -> None:

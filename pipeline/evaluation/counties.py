@@ -37,7 +37,7 @@ class CountyResult:
     rows
         Scores over all rows of the table and by crop.
     levels
-        One row per source and crop, with the columns of `pipeline.training.files.YieldLevel`.
+        One row per source and crop, with the columns of `pipeline.training.files.yield_levels`.
     notes
         Caveats for readers of the scores.
     """
@@ -80,11 +80,11 @@ def evaluate_counties(checkpoint: Checkpoint, counties: CountySet, *, surveys: C
     carbon = predicted_carbon(checkpoint.network(), counties.points.x_NYTF, scalers=checkpoint.scalers)
     predicted = replace(counties, observed_CYK=county_means(carbon.yield_NY, counties=counties).astype(np.float32))
     ours, observed = county_table(predicted), county_table(counties)
-    levels = [*yield_levels(observed, source="simulated survey"), *yield_levels(ours, source="predicted")]
+    levels = [yield_levels(observed, source="simulated survey"), yield_levels(ours, source="predicted")]
     if surveys is not None:
-        levels += yield_levels(surveys.table, source="NASS")
+        levels.append(yield_levels(surveys.table, source="NASS"))
     table = _side_by_side(observed, ours)
-    return CountyResult(table, _scores(table), pd.DataFrame(levels), _notes(counties, surveys))
+    return CountyResult(table, _scores(table), pd.concat(levels, ignore_index=True), _notes(counties, surveys))
 
 
 def _side_by_side(observed: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def agreement_figure(result: Result) -> Figure:
                 result.subject.observed.daily(output),
             )
             _draw_annual_cycle(panel, predicted=predicted, observed=observed, output=output)
-        _draw_pairs(scatter, predicted=predicted, observed=observed, score=result.pooled(output).score)
+        _draw_pairs(scatter, predicted=predicted, observed=observed, score=result.evaluation.pooled(output).score)
         unit = ANNUAL_UNIT if output == "yield" else DAILY_UNIT
         scatter.set(xlabel=f"{NAMES[output]} observed [{unit}]", ylabel="predicted")
     rows[0, 1].legend(frameon=False, ncols=2, loc="best")

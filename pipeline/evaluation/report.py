@@ -111,7 +111,7 @@ def headline(report: Report) -> Iterator[str]:
     """Yield one line per observed output, crop of counties and plausibility check."""
     for result in report.results:
         for output in observed_outputs(result):
-            row = result.pooled(output)
+            row = result.evaluation.pooled(output)
             yield f"{result.subject.name}: {output} {_score_words(row)}, n {row.score.count:,}"
     for row in report.counties.rows if report.counties else ():
         yield f"counties: yield, {row.group}, {_score_words(row)}, n {row.score.count:,}"

@@ -18,16 +18,7 @@ from model.data.records import DAYS, Floats, Integers, SiteSequences, TowerSet
 from model.data.sites import simulate_sites, site_sequences
 from model.evaluation.checks import MONOTONE
 from model.evaluation.responses import GRIDS, response_curves
-from model.evaluation.scores import (
-    Carbon,
-    Evaluation,
-    Groups,
-    ScoreRow,
-    balance,
-    predicted_carbon,
-    score_rows,
-    yield_bounds,
-)
+from model.evaluation.scores import Carbon, Evaluation, balance, groups_of, predicted_carbon, score_rows, yield_bounds
 from model.features import CROP_TYPE, FEATURE_NAMES
 from model.recipe.training import DataRecipe
 from pipeline.errors import UserError
@@ -94,11 +85,6 @@ class Subject:
         """(N, Y) crop code."""
         return np.rint(self.x_NYTF[:, :, 0, CROP_TYPE]).astype(np.int64)
 
-    @property
-    def groups(self) -> Groups:
-        """Groups of site-years by site, crop and year, which are scored separately."""
-        return Groups.of(self.sites, crop_NY=self.crop_NY, years=self.years)
-
 
 @dataclass(frozen=True)
 class Result:
@@ -118,12 +104,6 @@ class Result:
     predicted: Carbon
     evaluation: Evaluation
     nulls: tuple[Comparison, ...] = ()
-
-    def pooled(self, output: str) -> ScoreRow:
-        """Return the score over all pairs of an observed output, daily, or annual for yield."""
-        row = self.evaluation.row(output, "annual" if output == "yield" else "daily")
-        assert row is not None
-        return row
 
 
 def days_of(years: Integers) -> NDArray[np.datetime64]:
@@ -158,33 +138,23 @@ def read_subject(on: str, *, data: Path, sites: int = SITES) -> Subject:
         If files are missing; the message names each.
     """
     if on == "synthetic":
-        return _synthetic_sites(sites)
+        sequences = simulate_sites(SEED, sites=sites, years=np.array(YEARS))
+        note = f"{sites} sites simulated with seed {SEED}, on which no network was trained."
+        return Subject.of_sites(sequences, name="synthetic", kind="synthetic", notes=(note,))
     if on == "ecosys":
-        return _ecosys_run(*_existing(data, ECOSYS_FILES))
+        daily, soil = _existing(data, ECOSYS_FILES)
+        note = "Both cycles have the same weather; the example run is not calibrated and its maize grows too little."
+        return Subject.of_sites(read_ecosys_run(daily, soil=soil), name="ecosys", kind="ecosys", notes=(note,))
     if on == "tower":
-        return _tower(*_existing(data, TOWER_FILES))
+        tower, weather, soil = _existing(data, TOWER_FILES)
+        record = read_tower_set(TowerFiles(weather, soil, tower), crop=TOWER_CROP, years=TOWER_YEARS)
+        return Subject.of_tower(record, notes=("US-Ne1 is irrigated, but its precipitation here is rain only.",))
     path = Path(on)
     if not path.exists():
         raise UserError(
             f"{on!r} is neither a file nor one of synthetic, training, counties, ecosys, tower; give one of these"
         )
     return Subject.of_sites(read_published_layout(path), name=path.stem, kind="file")
-
-
-def _synthetic_sites(sites: int) -> Subject:
-    sequences = simulate_sites(SEED, sites=sites, years=np.array(YEARS))
-    note = f"{sites} sites simulated with seed {SEED}, on which no network was trained."
-    return Subject.of_sites(sequences, name="synthetic", kind="synthetic", notes=(note,))
-
-
-def _ecosys_run(daily: Path, soil: Path) -> Subject:
-    note = "Both cycles have the same weather; the example run is not calibrated and its maize grows too little."
-    return Subject.of_sites(read_ecosys_run(daily, soil=soil), name="ecosys", kind="ecosys", notes=(note,))
-
-
-def _tower(tower: Path, weather: Path, soil: Path) -> Subject:
-    record = read_tower_set(TowerFiles(weather, soil, tower), crop=TOWER_CROP, years=TOWER_YEARS)
-    return Subject.of_tower(record, notes=("US-Ne1 is irrigated, but its precipitation here is rain only.",))
 
 
 def training_subject(checkpoint: Checkpoint) -> Subject:
@@ -234,8 +204,9 @@ def evaluate_subject(
     # A coarser grid could step over the levels between which a response falls.
     grids = [grid if grid.feature in CHECKED_INPUTS else grid.every(CURVE_STRIDE) for grid in GRIDS] if curves else []
     few_NYTF = subject.x_NYTF[:CURVE_SITES, :CURVE_YEARS]
+    groups = groups_of(subject.sites, crop_NY=subject.crop_NY, years=subject.years)
     evaluation = Evaluation(
-        score_rows(predicted, subject.observed, groups=subject.groups),
+        score_rows(predicted, subject.observed, groups=groups),
         balance(predicted),
         yield_bounds(predicted, observed=subject.observed),
         response_curves(network, few_NYTF, scalers=scalers, grids=grids, progress=progress),

@@ -21,7 +21,7 @@ from rich.table import Table
 from model.checkpoint import Checkpoint
 from model.features import CORN
 from pipeline.site.point import SPIN_UP_YEARS, SiteResult, annual_table, comparisons, daily_table, outside_training
-from pipeline.site.skill import UNITS, Comparison
+from pipeline.site.skill import UNITS, Comparison, Floats
 
 MIN_PAIRS = 10  # with fewer days or years a network can beat a null model by chance
 NETWORK = "network"
@@ -162,18 +162,14 @@ def site_figure(report: Report) -> Figure:
     return drawing
 
 
-def _draw_series(
-    axes: Axes, *, dates: NDArray[np.datetime64], predicted: NDArray[np.float64], observed: NDArray[np.float64]
-) -> None:
+def _draw_series(axes: Axes, *, dates: NDArray[np.datetime64], predicted: Floats, observed: Floats) -> None:
     axes.axhline(0, color="0.8", linewidth=0.8)
     axes.plot(dates, observed, ".", markersize=2.5, color=OBSERVED, label="observed", zorder=1)
     axes.plot(dates, predicted, linewidth=1.2, color=PREDICTED, label="predicted")
     axes.margins(x=0.005)
 
 
-def _draw_scatter(
-    axes: Axes, *, predicted: NDArray[np.float64], observed: NDArray[np.float64], scores: Comparison
-) -> None:
+def _draw_scatter(axes: Axes, *, predicted: Floats, observed: Floats, scores: Comparison) -> None:
     limits = [float(np.nanmin([predicted, observed])) - 0.5, float(np.nanmax([predicted, observed])) + 0.5]
     axes.plot(limits, limits, color="0.6", linewidth=0.8)
     axes.plot(observed, predicted, ".", markersize=2.5, color=PREDICTED, alpha=0.6)

@@ -10,7 +10,7 @@ Murphy (1988), Monthly Weather Review 116:2417-2424, doi:10.1175/1520-0493(1988)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -204,17 +204,13 @@ def compare(
     def annual(values: Floats) -> Floats:
         return _annual_sums(values, scored=scored, years=years)
 
+    parts: Mapping[Period, Callable[[Floats], Floats]] = {"daily": lambda values: values[scored], "annual": annual}
     return [
         Comparison(
             flux,
-            "daily",
-            score(network[scored], observed[scored]),
-            {name: score(values[scored], observed[scored]) for name, values in nulls.items()},
-        ),
-        Comparison(
-            flux,
-            "annual",
-            score(annual(network), annual(observed)),
-            {name: score(annual(values), annual(observed)) for name, values in nulls.items()},
-        ),
+            period,
+            score(part(network), part(observed)),
+            {name: score(part(values), part(observed)) for name, values in nulls.items()},
+        )
+        for period, part in parts.items()
     ]

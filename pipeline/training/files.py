@@ -6,7 +6,7 @@ All are read into the records of `model.data.records`: physical units, the netwo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,52 +211,29 @@ def write_county_yields(path: Path, counties: CountySet) -> None:
     write_quickstats(path, county_table(counties), names=names)
 
 
-@dataclass(frozen=True)
-class YieldLevel:
-    """Level and spread of a crop's county yields [g C m-2 yr-1].
+def yield_levels(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
+    """Return level and spread of each crop's yields in a table with columns fips, year, crop and yield_gc_m2.
 
-    Attributes
-    ----------
-    source, crop
-        Source of the yields; code of the crop, 1 corn or 5 soybean.
-    values, counties
-        Number of county-years and of counties.
-    mean
-        Mean over all values.
-    between_counties
-        Standard deviation of the means of the counties.
-    between_years
-        Standard deviation of the values about the mean of their county.
-    worst_year
-        Lowest mean of a year, relative to the mean over all values.
+    Returns
+    -------
+    pd.DataFrame
+        One row per crop: source, and crop, 1 corn or 5 soybean; values and counties, the number of county-years and of
+        counties; mean over all values; between_counties, the standard deviation of the means of the counties, and
+        between_years, that of the values about the mean of their county, all [g C m-2 yr-1]; and worst_year, the lowest
+        mean of a year relative to the mean over all values.
     """
-
-    source: str
-    crop: int
-    values: int
-    counties: int
-    mean: float
-    between_counties: float
-    between_years: float
-    worst_year: float
-
-
-def yield_levels(table: pd.DataFrame, *, source: str) -> tuple[YieldLevel, ...]:
-    """Return the level of each crop in a table with columns fips, year, crop and yield_gc_m2."""
-    grown = [crop for crop in CROPS if (table["crop"] == crop).any()]
-    return tuple(_level(table[table["crop"] == crop], crop=crop, source=source) for crop in grown)
-
-
-def _level(rows: pd.DataFrame, *, crop: int, source: str) -> YieldLevel:
-    yields = rows["yield_gc_m2"]
-    by_county = yields.groupby(rows["fips"])
-    return YieldLevel(
-        source=source,
-        crop=crop,
-        values=len(rows),
-        counties=by_county.ngroups,
-        mean=float(yields.mean()),
-        between_counties=float(by_county.mean().std(ddof=0)),
-        between_years=float((yields - by_county.transform("mean")).std(ddof=0)),
-        worst_year=float(yields.groupby(rows["year"]).mean().min() / yields.mean()),
-    )
+    levels = []
+    for crop, rows in table.groupby("crop"):
+        yields, by_county = rows["yield_gc_m2"], rows.groupby("fips")["yield_gc_m2"]
+        level = {
+            "source": source,
+            "crop": crop,
+            "values": len(rows),
+            "counties": by_county.ngroups,
+            "mean": yields.mean(),
+            "between_counties": by_county.mean().std(ddof=0),
+            "between_years": (yields - by_county.transform("mean")).std(ddof=0),
+            "worst_year": yields.groupby(rows["year"]).mean().min() / yields.mean(),
+        }
+        levels.append(level)
+    return pd.DataFrame(levels)

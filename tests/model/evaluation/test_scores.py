@@ -16,9 +16,9 @@ from model.evaluation.scores import (
     ANNUAL,
     Carbon,
     Evaluation,
-    Groups,
     annual_pair,
     balance,
+    groups_of,
     leave_sites_out,
     leave_years_out,
     predicted_carbon,
@@ -71,7 +71,7 @@ def test_without_variance_or_pairs_there_is_no_r2() -> None:
 def test_rows_hold_every_output_by_site_crop_year_and_season() -> None:
     crop = np.array([[CORN, SOYBEAN], [SOYBEAN, SOYBEAN], [CORN, CORN]])
     observed, predicted = carbon(2), carbon(3, error=0.3)
-    groups = Groups.of(["17001", "17001", "17003"], crop_NY=crop, years=np.array([2001, 2002]))
+    groups = groups_of(["17001", "17001", "17003"], crop_NY=crop, years=np.array([2001, 2002]))
     rows = score_rows(predicted, observed, groups=groups)
     evaluation = Evaluation(rows, balance(predicted), yield_bounds(predicted))
     county = evaluation.row("rh", "daily", by="site", group="17001")
@@ -119,7 +119,7 @@ def test_a_tower_observes_neither_ra_and_rh_apart_nor_yield() -> None:
     flux = np.where(mask, 2.0, 0.0).astype(np.float32)
     tower = TowerSet("US-X", np.ones((1, DAYS, len(FEATURES)), np.float32), flux, -flux, mask, np.array([2001]))
     observed = Carbon.of_tower(tower)
-    rows = score_rows(carbon_of_one(), observed, groups=Groups())
+    rows = score_rows(carbon_of_one(), observed, groups={})
     assert {(row.output, row.period) for row in rows} == {("reco", "daily"), ("nee", "daily")}
     assert {row.score.count for row in rows if row.by == "pooled"} == {265}
 
@@ -183,6 +183,6 @@ def test_folds_hold_out_each_year_or_site_once() -> None:
 
 def test_records_are_json() -> None:
     observed = carbon(12)
-    groups = Groups.of(["a", "b", "c"], crop_NY=np.full((3, 2), CORN), years=np.array([2001, 2002]))
+    groups = groups_of(["a", "b", "c"], crop_NY=np.full((3, 2), CORN), years=np.array([2001, 2002]))
     evaluation = Evaluation(score_rows(observed, observed, groups=groups), balance(observed), yield_bounds(observed))
     assert json.loads(json.dumps(asdict(evaluation)))["balance"]["daily"] == evaluation.balance.daily

@@ -7,7 +7,7 @@ import pytest
 
 from model.features import CORN, SOYBEAN
 from model.synthetic.crop import (
-    CORN_SPECIES,
+    PARAMETERS,
     CropForcing,
     Plant,
     Season,
@@ -58,14 +58,14 @@ def test_a_day_of_growth_conserves_carbon_at_every_stage_in_light_and_dark(therm
 
 
 def test_roots_grow_from_the_seed_to_the_bottom_of_the_soil_until_flowering() -> None:
-    emergence, flowering = CORN_SPECIES.emergence, CORN_SPECIES.vegetative_share * 1500
+    emergence, flowering = PARAMETERS["emergence"][0], PARAMETERS["vegetative_share"][0] * 1500
     times = (0.0, emergence, emergence + flowering / 2, emergence + flowering, emergence + 1400)
     depths = [root_depth(plant(time), season=SEASON)[0] for time in times]
     assert depths == pytest.approx([0.15, 0.15, 0.825, 1.5, 1.5])
 
 
 def test_crops_flower_at_stage_one_and_ripen_at_stage_two() -> None:
-    emergence, flowering = CORN_SPECIES.emergence, CORN_SPECIES.vegetative_share * 1500
+    emergence, flowering = PARAMETERS["emergence"][0], PARAMETERS["vegetative_share"][0] * 1500
     stages = [
         development_stage(np.full(2, t), season=SEASON)[0] for t in (emergence, emergence + flowering, emergence + 1500)
     ]

@@ -58,7 +58,7 @@ def test_levels_are_those_of_a_table_computed_by_hand() -> None:
             "yield_gc_m2": [400.0, 200.0, 500.0, 300.0, 150.0],
         }
     )
-    corn, soybean = yield_levels(table, source="by hand")
+    corn, soybean = yield_levels(table, source="by hand").itertuples()
     assert (corn.values, corn.counties, corn.mean) == (4, 2, 350.0)
     assert corn.between_counties == pytest.approx(50)
     assert corn.between_years == pytest.approx(100)
@@ -72,8 +72,8 @@ def test_simulated_corn_has_the_level_and_spread_of_real_counties(realdata: Path
     """Wide bounds: real counties reach from irrigated Nebraska to Texas, and only 2012 was a drought."""
     real = read_quickstats([realdata / "nass" / "county_corn_yield_quickstats.csv"])
     own = simulate_counties(11, draw=CountyDraw(counties=12, points=6, years=np.arange(2004, 2014)))
-    (observed,) = yield_levels(real.table, source="NASS 2012-2021")
-    simulated, _ = yield_levels(county_table(own), source="simulated")
+    (observed,) = yield_levels(real.table, source="NASS 2012-2021").itertuples()
+    simulated, _ = yield_levels(county_table(own), source="simulated").itertuples()
     assert observed.values == real.counts.kept
     assert 0.5 < simulated.mean / observed.mean < 1.5
     assert 0.4 < simulated.between_counties / observed.between_counties < 2
