@@ -39,10 +39,11 @@ test-slow: $(READY)
 
 # The fast tests with the newest releases of all dependencies: constraints.txt is not used. Warnings are listed, not errors.
 # Neither `make check` nor CI runs it, since PyTorch from the default index is a CUDA build of about 3 GB.
+# The environment is made anew: pip would look for older releases of PyTorch where it has to upgrade all packages at once.
 test-newest:
-	$(PYTHON_NEWEST) -m venv $(VENV_NEWEST)
-	$(BIN_NEWEST)/pip install --quiet --upgrade torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN_NEWEST)/pip install --quiet --upgrade --upgrade-strategy eager --editable ".[dev]"
+	$(PYTHON_NEWEST) -m venv --clear $(VENV_NEWEST)
+	$(BIN_NEWEST)/pip install --quiet torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN_NEWEST)/pip install --quiet --editable ".[dev]"
 	$(BIN_NEWEST)/python -m pytest -m "not slow" -n 2 --dist worksteal -W default
 
 # A randomized campaign of N injected faults. It prints its seed; the same SEED repeats the campaign.
