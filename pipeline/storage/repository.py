@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from pipeline.storage.retry import describe
 from pipeline.storage.versions import CREATE_OPTIONS
 
 BRANCH = "main"
+# All that Icechunk may have written of a repository before its branch.
+_UNFINISHED = frozenset({"config.yaml", "snapshots", "transactions", "refs", "manifests", "chunks", "overwritten"})
 
 Array: TypeAlias = "zarr.Array[Any]"
 
@@ -68,6 +71,8 @@ def exists(location: str) -> bool:
 def create(location: str) -> icechunk.Repository:
     """Create a repository at `location`, where none with commits may be, and return it; see `exists`.
 
+    Hold the lock of `location`: leftovers of a creation that was killed are removed.
+
     Raises
     ------
     UserError
@@ -76,6 +81,7 @@ def create(location: str) -> icechunk.Repository:
     try:
         if not s3.is_remote(location):
             _make_folder(Path(location))
+            _remove_unfinished(Path(location))
         repository = icechunk.Repository.open_or_create(_storage(location), config=_config(), **CREATE_OPTIONS)
         repository.save_config()
     except (OSError, icechunk.IcechunkError) as error:
@@ -88,6 +94,21 @@ def _make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     if not os.access(path, os.W_OK | os.X_OK):
         raise PermissionError("Permission denied")
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove the files of a creation that was killed before it made the branch: Icechunk creates in empty folders only.
+
+    Nothing else is removed: no file of another kind, and no store that has lost its branch but holds data.
+    """
+    if icechunk.Repository.exists(_storage(str(folder))):
+        return
+    entries = list(folder.iterdir())
+    holds_data = any(folder.glob("chunks/*")) or any(folder.glob("manifests/*"))
+    if holds_data or not {entry.name for entry in entries} <= _UNFINISHED:
+        return
+    for entry in entries:
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _unwritable(location: str, error: Exception) -> UserError:

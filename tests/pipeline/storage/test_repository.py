@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,33 @@ def test_a_repository_without_a_commit_is_none_yet_and_can_be_created_again(tmp_
     with transaction(store.create(location), "structure") as root:
         root.attrs["x"] = 1
     assert store.exists(location)
+
+
+@pytest.mark.parametrize("kept", [("config.yaml",), ("config.yaml", "snapshots"), ("snapshots", "transactions"), ()])
+def test_a_creation_that_was_killed_is_made_good_by_the_next_one(tmp_path: Path, kept: tuple[str, ...]) -> None:
+    """Icechunk writes configuration and snapshot before the branch, and creates repositories in empty folders only."""
+    location = tmp_path / "a"
+    store.create(str(location))
+    for entry in location.iterdir():
+        if entry.name not in kept:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    assert not store.exists(str(location))
+    with transaction(store.create(str(location)), "one") as root:
+        root.attrs["x"] = 1
+    assert store.exists(str(location))
+
+
+@pytest.mark.parametrize("other", ["notes.txt", "chunks/04RF15Y88WC2B1PSXR9G"])
+def test_a_folder_with_other_files_or_data_without_a_branch_is_refused_and_kept(tmp_path: Path, other: str) -> None:
+    location = tmp_path / "a"
+    store.create(str(location))
+    shutil.rmtree(location / "refs")
+    (location / other).parent.mkdir(exist_ok=True)
+    (location / other).write_text("mine")
+    before = sorted(location.rglob("*"))
+    with pytest.raises(UserError, match="nothing can be written there"):
+        store.create(str(location))
+    assert sorted(location.rglob("*")) == before
 
 
 def test_a_reader_of_a_snapshot_does_not_see_later_commits(tmp_path: Path) -> None:
