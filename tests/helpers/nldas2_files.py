@@ -26,6 +26,11 @@ WINDOW = Window(119, 283, 2, 3)  # 39.9375-40.0625 N, 89.5625-89.3125 W
 LAT, LON = np.array([39.9375, 40.0625]), np.array([-89.5625, -89.4375, -89.3125])
 DAY = dt.datetime(2010, 6, 3)
 GRID = (224, 464)
+AXES = ("time", "lat", "lon")
+NAMES_002 = {
+    "Tair": "TMP", "Qair": "SPFH", "PSurf": "PRES", "Wind_E": "UGRD", "Wind_N": "VGRD", "Rainf": "APCP",
+    "SWdown": "DSWRF",
+}  # fmt: skip
 
 # Parameter of table 130, level type, level, decimal digits and hours summed, as in the product's real files.
 IN_GRIB = {
@@ -82,8 +87,20 @@ def part(values: Values, hours: slice) -> Values:
     return {name: value[hours].copy() for name, value in values.items()}
 
 
-def write_granule(path: Path, first: dt.datetime, values: Values, **axes: object) -> Path:
-    """A netCDF file as the archive and its subsetters write it; `axes` replaces lat, lon or the unit of time."""
+def write_granule(
+    path: Path,
+    first: dt.datetime,
+    values: Values,
+    *,
+    names: Mapping[str, str] | None = None,
+    dims: Mapping[str, tuple[str, ...]] | None = None,
+    **axes: object,
+) -> Path:
+    """A netCDF file as the archive and its subsetters write it; `axes` replaces lat, lon or the unit of time.
+
+    `names` and `dims` replace names of variables and their axes, by name; axes beside time, lat and lon have length 1.
+    """
+    names, dims = names or {}, dims or {}
     path.parent.mkdir(parents=True, exist_ok=True)
     lat, lon = np.asarray(axes.get("lat", LAT)), np.asarray(axes.get("lon", LON))
     stamps = [first + dt.timedelta(hours=n) for n in range(len(values["Tair"]))]
@@ -97,9 +114,21 @@ def write_granule(path: Path, first: dt.datetime, values: Values, **axes: object
         file.createVariable("lon", "f8", ("lon",))[:] = lon
         for name in (*USED, *UNUSED):
             if name in values or name in UNUSED:
-                variable = file.createVariable(name, "f4", ("time", "lat", "lon"), fill_value=-9999.0)
-                variable[:] = values.get(name, np.zeros((len(stamps), lat.size, lon.size)))
+                order = dims.get(name, AXES)
+                others = [place for place, axis in enumerate(order) if axis not in AXES]
+                for axis in {order[place] for place in others} - {*file.dimensions}:
+                    file.createDimension(axis, 1)
+                variable = file.createVariable(names.get(name, name), "f4", order, fill_value=-9999.0)
+                stored = values.get(name, np.zeros((len(stamps), lat.size, lon.size)))
+                stored = stored.transpose([AXES.index(axis) for axis in order if axis in AXES])
+                variable[:] = np.expand_dims(stored, others)
     return path
+
+
+def write_subset(path: Path, first: dt.datetime, values: Values, **axes: object) -> Path:
+    """A netCDF subset of version 002: its names, and an axis `height` of the variables above ground."""
+    dims = dict.fromkeys(("Tair", "Qair", "Wind_E", "Wind_N"), ("time", "height", "lat", "lon"))
+    return write_granule(path, first, values, names=NAMES_002, dims=dims, **axes)
 
 
 def grib_library() -> ModuleType:
@@ -200,6 +229,11 @@ def stack_hours(hours: list[Values]) -> Values:
 def grib_name(stamp: dt.datetime) -> str:
     """The archive's name of an hour of version 002."""
     return f"NLDAS_FORA0125_H.A{stamp:%Y%m%d.%H}00.002.grb"
+
+
+def subset_name(stamp: dt.datetime) -> str:
+    """The archive's name of a netCDF subset of an hour of version 002."""
+    return f"{grib_name(stamp)}.SUB.nc4"
 
 
 def netcdf_name(stamp: dt.datetime) -> str:

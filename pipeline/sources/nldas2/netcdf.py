@@ -1,6 +1,7 @@
-"""NLDAS-2 granules of version 2.0: netCDF-4, as released or as the archive's subsetters write them.
+"""NLDAS-2 granules in netCDF-4: version 2.0 as released, and subsets of versions 2.0 and 002.
 
-A file may contain any number of hours and any rectangle of the grid, both given by its axes.
+A file may contain any number of hours and any rectangle of the grid, both given by its axes, in any order. Subsets of
+version 002 name the variables otherwise and give those at 2 or 10 m an axis `height` of length 1.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ class NetcdfGranule:
     def hour_N(self) -> Hours:
         """Hours since 1970-01-01 00 UTC on the time axis."""
         time = self.dataset.variables.get("time")
-        if time is None or "units" not in time.ncattrs():
+        if time is None or time.dimensions != ("time",) or "units" not in time.ncattrs():
             raise UserError(
-                f"{self.path}: has no variable `time` with units, so that its hours are unknown; download it again"
+                f"{self.path}: has no axis `time` with units, so that its hours are unknown; download it again"
             )
         with damage_named(self.path, *_ERRORS):
             stored = time[:]
@@ -84,36 +85,52 @@ class NetcdfGranule:
         # Times in days or seconds are not exact hours in floating-point numbers.
         if (np.abs(hours - hours.round()) > 1e-3).any():
             raise UserError(f"{self.path}: time ({time.units}) is not in whole hours; NLDAS-2 File A is hourly")
+        # A total is stamped at the end of its hour: by its header, the real GRIB granule named 08 UTC has the rain from
+        # 07 to 08 UTC. The subset of version 002 in the tests has the hour of its name as `time` (`index.check_hours`
+        # refuses another). Bounds of time are not read: those of the archive's own files could not be looked at.
         return hours.round().astype(np.int64)
 
     def values(self, variable: Variable, *, position_N: Hours, window: Window) -> Array:
         """Return a variable at positions of the time axis on a window; see `product.Granule`."""
-        self._check_kind(variable)
-        rows = self._positions("lat", wanted=window.latitudes)
-        cols = self._positions("lon", wanted=window.longitudes)
-        place = (_Part.of(position_N), _Part.of(rows), _Part.of(cols))
+        source = self._variable(variable)
+        parts = {
+            "time": _Part.of(position_N),
+            "lat": _Part.of(self._positions("lat", wanted=window.latitudes)),
+            "lon": _Part.of(self._positions("lon", wanted=window.longitudes)),
+        }
         with damage_named(self.path, *_ERRORS):
-            stored = self.dataset[variable.name][tuple(part.slice for part in place)]
+            stored = source[tuple(parts[axis].slice if axis in parts else 0 for axis in source.dimensions)]
+        order = [axis for axis in source.dimensions if axis in parts]
+        stored = stored.transpose([order.index(axis) for axis in AXES])
         values: Array = np.ma.filled(stored.astype(np.float32, copy=False), np.nan)
-        # Only axes in another order or with gaps need this copy: subsetters keep the product's order.
-        if not all(part.whole for part in place):
-            values = values[np.ix_(*(part.places for part in place))]
+        # Only axes in another direction need this copy: subsetters keep the product's.
+        if not all(part.whole for part in parts.values()):
+            values = values[np.ix_(*(part.places for part in parts.values()))]
         check_range(values, variable, path=self.path)
         return values
 
     def step(self, variable: Variable) -> float:  # noqa: ARG002
-        """Return 0: values are not rounded when they are stored."""
+        """Return 0: netCDF stores values without rounding; those of version 002 keep that of GRIB, of unknown step."""
         return 0.0
 
-    def _check_kind(self, variable: Variable) -> None:
-        name, there = variable.name, self.dataset.variables
-        if name not in there or there[name].dimensions != AXES:
+    def _variable(self, variable: Variable) -> netCDF4.Variable[Any]:
+        """Return the file's variable, under its name in either version; its axes are checked."""
+        names = [name for name in (variable.name, variable.name_002) if name]
+        name = next((name for name in names if name in self.dataset.variables), None)
+        if name is None:
+            raise UserError(f"{self.path}: has no variable {' or '.join(names)}; download all variables of NLDAS-2")
+        source: netCDF4.Variable[Any] = self.dataset[name]
+        others = [size for axis, size in zip(source.dimensions, source.shape, strict=True) if axis not in AXES]
+        if set(AXES) - set(source.dimensions) or any(size != 1 for size in others):
+            axes = ", ".join(f"{axis} ({size})" for axis, size in zip(source.dimensions, source.shape, strict=True))
             raise UserError(
-                f"{self.path}: has no variable {name} ({', '.join(AXES)}); download all variables of NLDAS-2 v2.0"
+                f"{self.path}: {name} has the axes {axes}, where NLDAS-2 has time, lat and lon, and others only of "
+                f"length 1; use the product without conversion"
             )
-        units = getattr(there[name], "units", "")
+        units = getattr(source, "units", "")
         if variable.hourly and units.endswith(("s-1", "/s", "s^-1")):
             raise UserError(f"{self.path}: {name} is a rate ({units}); NLDAS-2 has the sum over the hour, kg m-2")
+        return source
 
     @cached_property
     def _centres(self) -> Mapping[str, NDArray[np.float64]]:
@@ -121,20 +138,22 @@ class NetcdfGranule:
         return {name: self._axis(name) for name in ("lat", "lon")}
 
     def _axis(self, name: str) -> NDArray[np.float64]:
-        if name not in self.dataset.variables:
-            raise UserError(f"{self.path}: has no variable {name}; files of NLDAS-2 v2.0 have time, lat and lon")
+        if name not in self.dataset.variables or self.dataset[name].dimensions != (name,):
+            raise UserError(f"{self.path}: has no axis {name} of degrees; files of NLDAS-2 have time, lat and lon")
         with damage_named(self.path, *_ERRORS):
-            return np.ma.filled(self.dataset[name][:].astype(np.float64), np.nan)
+            degrees: NDArray[np.float64] = np.ma.filled(self.dataset[name][:].astype(np.float64), np.nan)
+        return degrees - 360 * (degrees > 180)  # longitudes may run from 0 to 360
 
     def _positions(self, name: str, *, wanted: NDArray[np.float64]) -> Hours:
         """Return the indices of the cell centres `wanted` on the axis `name`."""
         degrees = self._centres[name]
         cells = (degrees - wanted[0]) / CELL_DEGREE
         nearest = cells.round()
-        if not (np.abs(cells - nearest) <= OFF_GRID).all():
+        # A coarser grid may have all its centres on this one.
+        if not (np.abs(cells - nearest) <= OFF_GRID).all() or (np.diff(np.sort(nearest)) != 1).any():
             raise UserError(
-                f"{self.path}: {name} {degrees[0]:.4f} ... {degrees[-1]:.4f} are not centres of the 0.125 degree grid "
-                f"of NLDAS-2; use the product without regridding"
+                f"{self.path}: {name} {degrees[0]:.4f} ... {degrees[-1]:.4f} are not neighbouring centres of the "
+                f"0.125 degree grid of NLDAS-2; use the product without regridding"
             )
         inside = np.flatnonzero((nearest >= 0) & (nearest < wanted.size))
         # By value and not by index, so that subsets and axes from north to south are read alike.

@@ -6,7 +6,7 @@ GRIB-1 round the origin to 0.001 degree.
 References
 ----------
 Xia et al. (2012), J. Geophys. Res. 117, D03109, doi:10.1029/2011JD016048. Products: NLDAS_FORA0125_H 2.0 (netCDF-4),
-doi:10.5067/THUF4J1RLSYG, and 002 (GRIB-1, none after 2024-08-01), doi:10.5067/6J5LHHOHZHN4.
+doi:10.5067/THUF4J1RLSYG, and 002 (GRIB-1 or subsets in netCDF-4, none after 2024-08-01), doi:10.5067/6J5LHHOHZHN4.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Variable:
     Attributes
     ----------
     name
-        Name in netCDF.
+        Name in version 2.0, which is netCDF.
     grib
         Identity in GRIB-1.
     low, high
@@ -119,6 +119,8 @@ class Variable:
         Likely cause of a value outside it.
     hourly
         Whether it is a total or mean over the hour that ends at the stamp; all others are values at the stamp.
+    name_002
+        Name in netCDF subsets of version 002; empty if unknown.
     """
 
     name: str
@@ -127,21 +129,22 @@ class Variable:
     high: float
     cause: str
     hourly: bool = False
+    name_002: str = ""
 
 
 # Ranges are wide enough for any weather of North America, and narrow enough to be left by values in a wrong unit.
 _VARIABLES = (
-    Variable("Tair", GribId(11, 105, 2), 190.0, 335.0, "degC or degF, not K"),
-    Variable("Qair", GribId(51, 105, 2), 0.0, 0.05, "g kg-1, not kg kg-1"),
-    Variable("PSurf", GribId(1, 1, 0), 4e4, 1.1e5, "hPa or kPa, not Pa"),
-    Variable("Wind_E", GribId(33, 105, 10), -90.0, 90.0, "km h-1, not m s-1"),
-    Variable("Wind_N", GribId(34, 105, 10), -90.0, 90.0, "km h-1, not m s-1"),
+    Variable("Tair", GribId(11, 105, 2), 190.0, 335.0, "degC or degF, not K", name_002="TMP"),
+    Variable("Qair", GribId(51, 105, 2), 0.0, 0.05, "g kg-1, not kg kg-1", name_002="SPFH"),
+    Variable("PSurf", GribId(1, 1, 0), 4e4, 1.1e5, "hPa or kPa, not Pa", name_002="PRES"),
+    Variable("Wind_E", GribId(33, 105, 10), -90.0, 90.0, "km h-1, not m s-1", name_002="UGRD"),
+    Variable("Wind_N", GribId(34, 105, 10), -90.0, 90.0, "km h-1, not m s-1", name_002="VGRD"),
     Variable("LWdown", GribId(205, 1, 0), 0.0, 800.0, "J m-2, not W m-2"),
     Variable("CRainf_frac", GribId(153, 1, 0), 0.0, 1.0, "%, not a fraction", hourly=True),
     Variable("CAPE", GribId(157, 116, 180), 0.0, 2e4, "not J kg-1"),
     Variable("PotEvap", GribId(228, 1, 0), -10.0, 10.0, "W m-2, not mm in the hour", hourly=True),
-    Variable("Rainf", GribId(61, 1, 0), 0.0, 400.0, "not mm in the hour", hourly=True),
-    Variable("SWdown", GribId(204, 1, 0), -1.0, 1500.0, "J m-2, not W m-2"),
+    Variable("Rainf", GribId(61, 1, 0), 0.0, 400.0, "not mm in the hour", hourly=True, name_002="APCP"),
+    Variable("SWdown", GribId(204, 1, 0), -1.0, 1500.0, "J m-2, not W m-2", name_002="DSWRF"),
 )
 VARIABLES = {variable.name: variable for variable in _VARIABLES}
 """The 11 variables by name, in the order of the GRIB files."""

@@ -272,7 +272,7 @@ def test_a_rain_rate_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ({"lat": LAT + 0.03}, "not centres of the 0.125 degree grid"),
+        ({"lat": LAT + 0.03}, "not neighbouring centres of the 0.125 degree grid"),
         ({"lon": LON + 0.125}, "lon -89.4375 to -89.1875 does not include -89.5625"),
     ],
 )

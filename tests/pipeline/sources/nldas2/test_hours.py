@@ -26,9 +26,11 @@ from tests.helpers.nldas2_files import (
     part,
     read,
     stack_hours,
+    subset_name,
     weather,
     write_granule,
     write_grib,
+    write_subset,
 )
 
 HOURS = 24
@@ -73,6 +75,19 @@ def test_grib_and_netcdf_of_the_same_hours_give_the_same_days_to_the_last_bit(tm
     assert np.isfinite(grib.climate_FTYX).sum() == 7 * 5
     np.testing.assert_array_equal(grib.climate_FTYX, netcdf.climate_FTYX)
     np.testing.assert_array_equal(grib.missing_hours_TYX, netcdf.missing_hours_TYX)
+
+
+def test_an_hour_of_version_002_as_grib_and_as_netcdf_subset_gives_the_same_days(tmp_path: Path, pool: Pool) -> None:
+    """Alone to the last bit, and together as duplicates that agree."""
+    for hour, path in enumerate(pool.gribs):
+        link(tmp_path / "grib", path)
+        name = subset_name(stamp(hour))
+        write_subset(tmp_path / "netcdf" / name, stamp(hour), part(pool.values, slice(hour, hour + 1)))
+    grib, netcdf, both = (read(tmp_path / folder) for folder in ("grib", "netcdf", "."))
+    for daily in (netcdf, both):
+        np.testing.assert_array_equal(daily.climate_FTYX, grib.climate_FTYX)
+        np.testing.assert_array_equal(daily.missing_hours_TYX, grib.missing_hours_TYX)
+    assert (netcdf.duplicate_hours, both.duplicate_hours) == (0, HOURS)
 
 
 def test_grib_of_unrounded_values_gives_the_same_days_to_its_packing(tmp_path: Path) -> None:
