@@ -146,6 +146,7 @@ def _unused_counts(unused: Unused) -> dict[str, int]:
         "values not a number": unused.not_a_number,
         "values below 0": unused.negative,
         "values from 32767 up": unused.high,
+        "values under a mask": unused.masked,
     }
 
 

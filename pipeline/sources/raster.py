@@ -1,16 +1,23 @@
-"""Rasters: opened with errors that name the file, and averaged over the cells of a grid by exact overlaps."""
+"""Rasters: opened with errors that name the file, read with their missing pixels, and averaged over cells of a grid.
+
+A pixel is missing if any of these says so: the file's nodata tag, NaN, the file's mask, an alpha band of 0, or a value
+that the product's legend has for missing data. Copies of a product use one or another of them, often without the tag.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -28,6 +35,13 @@ Values = NDArray[np.generic]
 Array = NDArray[np.float64]
 
 
+class Pixels(NamedTuple):
+    """Stored values of a window (height, width), and which of them are missing."""
+
+    values_YX: NDArray[Any]
+    missing_YX: NDArray[np.bool_]
+
+
 @contextmanager
 def open_raster(path: Path) -> Iterator[DatasetReader]:
     """Open a raster; raises `UserError` with the path if the file is damaged, also when it is read inside the block."""
@@ -39,8 +53,48 @@ def open_raster(path: Path) -> Iterator[DatasetReader]:
         raise UserError(f"{path}: absent, truncated or not a raster ({reason}); download it again") from error
 
 
+def read_pixels(
+    source: DatasetReader,
+    window: Window,
+    *,
+    band: int = 1,
+    missing: Collection[float] = (),
+    valid: tuple[int, ...] = (),
+) -> Pixels:
+    """Return the pixels of a window, empty where it is; one rule for missing pixels in all products.
+
+    Parameters
+    ----------
+    missing
+        Values for missing data in the product's legend.
+    valid
+        Values that are data even if the file's tag gives them for missing.
+    """
+    shape = window.height, window.width
+    if not all(shape):
+        return Pixels(np.empty(shape, source.dtypes[band - 1]), np.zeros(shape, bool))
+    values_YX = source.read(band, window=window)
+    tagged = [value for value in source.nodatavals[band - 1 : band] if value is not None and value not in valid]
+    known = np.array([*missing, *tagged])
+    if values_YX.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            known = known.astype(values_YX.dtype)  # -9999.9 of a tag is not the -9999.9 of a float32
+    missing_YX = np.isin(values_YX, known) | ~np.isfinite(values_YX)
+    if MaskFlags.per_dataset in source.mask_flag_enums[band - 1]:
+        missing_YX |= source.read_masks(band, window=window) == 0
+    # GDAL leaves an alpha band out of the mask if there is a tag as well.
+    if ColorInterp.alpha in source.colorinterp:
+        missing_YX |= source.read(source.colorinterp.index(ColorInterp.alpha) + 1, window=window) == 0
+    return Pixels(values_YX, missing_YX)
+
+
 def cell_means(
-    source: DatasetReader, *, grid: Grid, layers: Callable[[Values], Values], geographic: bool = False
+    source: DatasetReader,
+    *,
+    grid: Grid,
+    layers: Callable[[Any], Values],
+    read: Callable[[Window], Any] | None = None,
+    geographic: bool = False,
 ) -> Array:
     """Return the mean of each layer over each cell of `grid`, (L, rows, cols); beyond its edge the raster counts as 0.
 
@@ -50,7 +104,9 @@ def cell_means(
     Parameters
     ----------
     layers
-        Function from pixels (height, width) to finite layers (L, height, width).
+        Function from what is read, pixels (height, width), to finite layers (L, height, width).
+    read
+        Function that reads a window, which may be empty; without it, the values of the first band are read.
     geographic
         Whether the raster is in longitude and latitude, which then serves as the plane. All pixels of a cell have the
         same weight there, though their areas differ by d(cos)/cos = tan(latitude) x 3.6e-5 from edge to edge: by less
@@ -62,11 +118,12 @@ def cell_means(
         If the raster has no coordinate system, or not one of the expected kind.
     """
     to_plane = _plane_of(source, geographic=geographic)
+    read = read or partial(_read, source)
     means_LYX = None
     for rows, cols in _blocks(grid, cells=_block_cells(source, grid=grid, geographic=geographic)):
         x_px, y_px = _corners(rows, cols, grid=grid, source=source, to_plane=to_plane)
         window = _window(x_px, y_px, source=source)
-        layers_LYX = layers(_read(source, window))
+        layers_LYX = layers(read(window))
         # Exact areas make means conservative: over all cells, those of a class add up to its area in the raster.
         overlap = Overlap.of(x_px - window.col_off, y_px - window.row_off, shape=layers_LYX.shape[1:])
         if means_LYX is None:

@@ -14,18 +14,23 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
+from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.archive_paths import check_member, inside
-from pipeline.sources.raster import cell_means, open_raster
+from pipeline.sources.raster import Pixels, cell_means, open_raster, read_pixels
+
+FILLS = (-9999, -32768, 32767, 65535)  # of copies in other types than the product's uint8, often without a tag
+NO_DATA = (81, 255, *FILLS)  # 81 is "Clouds/No Data" in the legend, which ends at 254
 
 YearPattern = Annotated[str, Field(pattern=r"\{YYYY\}")]
 
@@ -74,8 +79,8 @@ class CropShares:
     corn_YX, soybean_YX
         Share under the crop; NaN where the layer covers no part of the cell.
     covered_YX
-        Share that the layer covers: inside the raster and not background. Where it is below 1, the crops' shares are
-        those of the covered part, still relative to the entire cell.
+        Share that the layer covers: inside the raster and not missing, such as background, clouds or masked. Where it
+        is below 1, the crops' shares are those of the covered part, still relative to the entire cell.
     """
 
     corn_YX: NDArray[np.float32]
@@ -152,26 +157,27 @@ def crops_on_grid(layer: Path, *, grid: Grid, settings: CropSettings) -> CropSha
     """
     with open_raster(raster_of(layer)) as source:
         check_bands(source)
-        tagged = (value for value in source.nodatavals if value is not None)
-        # A raster may tag another value than the background as missing: both count.
-        codes = Codes(settings.corn_codes, settings.soybean_codes, (settings.background_code, *tagged))
+        codes = Codes(settings.corn_codes, settings.soybean_codes, (settings.background_code, *NO_DATA))
         return shares_of(source, grid=grid, codes=codes)
 
 
 def check_bands(source: DatasetReader) -> None:
     """Raise `UserError` for several bands: the first band of a stack of years or classes is not the year's crops."""
-    if source.count != 1:
-        raise UserError(f"{source.name}: {source.count} bands where a crop layer has 1; split the stack by year")
+    bands = sum(band is not ColorInterp.alpha for band in source.colorinterp)
+    if bands != 1:
+        raise UserError(f"{source.name}: {bands} bands where a crop layer has 1; split the stack by year")
 
 
 def shares_of(source: DatasetReader, *, grid: Grid, codes: Codes) -> CropShares:
     """Return the crop shares of every cell from an open raster of codes."""
 
-    def layers(codes_YX: NDArray[np.generic]) -> NDArray[np.bool_]:
-        corn, soybean = np.isin(codes_YX, codes.corn), np.isin(codes_YX, codes.soybean)
-        return np.stack([corn, soybean, ~np.isin(codes_YX, codes.missing)])
+    def layers(pixels: Pixels) -> NDArray[np.bool_]:
+        known_YX = ~pixels.missing_YX
+        corn, soybean = (np.isin(pixels.values_YX, crop) & known_YX for crop in (codes.corn, codes.soybean))
+        return np.stack([corn, soybean, known_YX])
 
-    shares_LYX = cell_means(source, grid=grid, layers=layers)
+    read = partial(read_pixels, source, missing=codes.missing)
+    shares_LYX = cell_means(source, grid=grid, layers=layers, read=read)
     # Where contours of an overlap cancel, about 1e-13 remains: after rounding, a share of 0 is exactly 0.
     corn, soybean, covered = shares_LYX.round(9).astype(np.float32)
     corn[covered == 0] = soybean[covered == 0] = np.nan  # unknown is not the same as no crop

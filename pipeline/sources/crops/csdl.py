@@ -3,7 +3,7 @@
 Codes are 1 corn and 5 soybean. For the rest there are two legends: the authors' is 0 outside the study area, 9 other
 crop, 255 no cropland; other copies have 0 for everything but corn and soybean. So neither 0 nor 255, nor a nodata tag
 of either, decides whether a pixel was mapped. Its place does: inside the 13 states every pixel of a raster was mapped,
-outside them only those with a crop.
+outside them only those with a crop. What a file marks as missing in another way (NaN, a mask, another tag) was not.
 
 A year may be one raster or several, such as one for each state. They are merged pixel by pixel, so that a pixel in two
 files counts once, and the zeros that fill one state's file do not hide its neighbour's crops.
@@ -35,8 +35,17 @@ from rasterio.windows import Window
 
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid
-from pipeline.sources.crops.cdl import Codes, CropSettings, CropShares, check_bands, files_like, raster_of, shares_of
-from pipeline.sources.raster import open_raster
+from pipeline.sources.crops.cdl import (
+    FILLS,
+    Codes,
+    CropSettings,
+    CropShares,
+    check_bands,
+    files_like,
+    raster_of,
+    shares_of,
+)
+from pipeline.sources.raster import Pixels, open_raster, read_pixels
 from regions import Zone, counties
 
 YEARS = range(1999, 2019)
@@ -109,8 +118,8 @@ class Mosaic:
     ----------
     corners
         Column and row of each file's upper left pixel.
-    transform, width, height, crs, name, dtypes
-        As of a rasterio dataset.
+    transform, width, height, crs, name, dtypes, nodatavals, mask_flag_enums, colorinterp
+        As of a rasterio dataset, without tag, mask and alpha band.
     """
 
     files: tuple[DatasetReader, ...]
@@ -121,6 +130,9 @@ class Mosaic:
     crs: CRS
     name: str
     dtypes: tuple[str, ...] = ("uint8",)
+    nodatavals: tuple[()] = ()
+    mask_flag_enums: tuple[tuple[()], ...] = ((),)
+    colorinterp: tuple[()] = ()
 
     @classmethod
     def of(cls, files: Sequence[DatasetReader]) -> Mosaic:
@@ -174,31 +186,32 @@ def _place(file: DatasetReader, *, like: DatasetReader) -> tuple[int, int]:
     return col, row
 
 
-def _codes(file: DatasetReader, band: int, window: Window) -> NDArray[np.generic]:
+def _codes(file: DatasetReader, band: int, window: Window) -> Pixels:
     """Return codes, checked to be those of the product."""
     try:
-        codes_YX: NDArray[np.generic] = file.read(band, window=window)
+        pixels = read_pixels(file, window, band=band, missing=FILLS, valid=(*_CROPS, *_NO_CROP))
     except RasterioError as error:
         reason = str(error.__cause__ or error)
         raise UserError(f"{file.name}: truncated or not a raster ({reason}); download it again") from error
-    strange = np.setdiff1d(codes_YX, (*_CROPS, *_NO_CROP))
+    strange = np.setdiff1d(pixels.values_YX[~pixels.missing_YX], (*_CROPS, *_NO_CROP))
     if strange.size:
         named = ", ".join(str(code) for code in strange[:5])
         raise UserError(
             f"{file.name}: code {named} is not one of the Corn-Soy Data Layer's (0, 1, 5, 9, 255); "
             f"remove other products' files from the folder or narrow `csdl_patterns`"
         )
-    return codes_YX
+    return pixels
 
 
-def _lay(codes_YX: NDArray[np.uint8], new_YX: NDArray[np.generic], *, name: str) -> None:
+def _lay(codes_YX: NDArray[np.uint8], new: Pixels, *, name: str) -> None:
     """Merge a file's codes into those of others: a crop replaces other land, and both replace unmapped pixels."""
-    crop_YX = np.isin(new_YX, _CROPS)
+    new_YX, mapped_YX = new.values_YX, ~new.missing_YX
+    crop_YX = np.isin(new_YX, _CROPS) & mapped_YX
     # Two versions of the product in one folder would otherwise be mixed in silence.
     if (crop_YX & np.isin(codes_YX, _CROPS) & (codes_YX != new_YX)).any():
         raise UserError(f"{name}: corn where another file of the year has soybean, or the reverse; keep one version")
     np.copyto(codes_YX, new_YX, where=crop_YX, casting="unsafe")
-    codes_YX[~crop_YX & (codes_YX == _UNMAPPED)] = _OTHER
+    codes_YX[~crop_YX & mapped_YX & (codes_YX == _UNMAPPED)] = _OTHER
 
 
 def _in_study_area(crs: CRS, transform: Affine, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import datetime as dt
 from dataclasses import astuple, dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from rasterio.windows import Window
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import CELL_M, SINUSOIDAL, Grid
 from pipeline.progress import heartbeat
-from pipeline.sources.raster import open_raster
+from pipeline.sources.raster import Pixels, open_raster, read_pixels
 from pipeline.sources.slope.settings import Layer, Quantity, SlopeSettings, is_modis_plane
 
 MISSING_FROM = 32767  # stored values from here up are fill
@@ -52,12 +52,15 @@ class Unused:
         NaN, in files of floating-point numbers.
     negative, high
         Below 0; from 32767 up.
+    masked
+        Hidden by the file's mask or alpha band alone.
     """
 
     declared: int = 0
     not_a_number: int = 0
     negative: int = 0
     high: int = 0
+    masked: int = 0
 
     def __add__(self, other: Unused) -> Unused:
         return Unused(*(one + another for one, another in zip(astuple(self), astuple(other), strict=True)))
@@ -170,10 +173,10 @@ def _read_day(path: Path, *, grid: Grid, layer: Layer) -> tuple[NDArray[np.float
     with open_raster(path) as source:
         _check_plane(source, assumed=layer.crs)
         _check_packing(source, layer=layer)
-        stored_YX: NDArray[Any] = source.read(layer.band, window=_window(source, grid=grid))
+        pixels = read_pixels(source, _window(source, grid=grid), band=layer.band)
         declared = [value for value in (source.nodatavals[layer.band - 1], layer.nodata) if value is not None]
-    missing_YX, unused = _missing(stored_YX, declared=declared)
-    values_YX = np.where(missing_YX, np.float32(np.nan), stored_YX * np.float32(layer.scale))
+    missing_YX, unused = _missing(pixels, declared=declared)
+    values_YX = np.where(missing_YX, np.float32(np.nan), pixels.values_YX * np.float32(layer.scale))
     if (values_YX > PLAUSIBLE_GPP).any():
         raise UserError(
             f"{path}: {layer.quantity} of {np.nanmax(values_YX):g} g C m-2 d-1 is above {PLAUSIBLE_GPP:g}; SLOPE "
@@ -182,9 +185,11 @@ def _read_day(path: Path, *, grid: Grid, layer: Layer) -> tuple[NDArray[np.float
     return values_YX, unused
 
 
-def _missing(stored_YX: NDArray[Any], *, declared: list[float]) -> tuple[NDArray[np.bool_], Unused]:
+def _missing(pixels: Pixels, *, declared: list[float]) -> tuple[NDArray[np.bool_], Unused]:
     """Return which values are missing, and count each under the first reason that applies to it."""
-    reasons = (np.isin(stored_YX, declared), np.isnan(stored_YX), stored_YX < 0, stored_YX >= MISSING_FROM)
+    stored_YX = pixels.values_YX
+    low_YX, high_YX = stored_YX < 0, stored_YX >= MISSING_FROM
+    reasons = (np.isin(stored_YX, declared), np.isnan(stored_YX), low_YX, high_YX, pixels.missing_YX)
     missing_YX, counts = np.zeros(stored_YX.shape, bool), []
     for reason_YX in reasons:
         counts.append(int(np.count_nonzero(reason_YX & ~missing_YX)))

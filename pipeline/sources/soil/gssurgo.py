@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from model.features import SOIL_NAMES
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.archive_paths import inside
-from pipeline.sources.raster import cell_means, open_raster
+from pipeline.sources.raster import Pixels, cell_means, open_raster, read_pixels
 from pipeline.sources.soil.geodatabase import FILE, Column, Table, read_table
 from pipeline.sources.soil.product import OM_PER_SOC, PROFILE_CM, QUANTITIES, TOPSOIL_CM, GridSoil, SoilSettings
 
@@ -60,6 +60,7 @@ _CHORIZON = Table("chorizon", "chkey", ("cokey",), (_TOP, _BOTTOM, _MOIST_DENSIT
 _CHFRAGS = Table("chfrags", "chfragskey", ("chkey",), (_FRAGMENTS,), optional=True)
 
 _PERCENT_PLACE = QUANTITIES.index("soil_percent")
+_FILLS = (2**31 - 1, 2.0**31, 2**32 - 1)  # of int32, float32 and uint32, in copies that have lost the tag
 _EXACT_IN_FLOAT32 = 2**24  # rasters of keys come as float32 too, which has no odd numbers beyond
 
 
@@ -284,7 +285,8 @@ def soil_on_grid(rasters: Sequence[Path], *, units: MapUnits, grid: Grid) -> Gri
     sums_LYX = np.zeros((lookup.layers, *grid.shape))
     for path in rasters:
         with open_raster(path) as source:
-            sums_LYX += cell_means(source, grid=grid, layers=partial(lookup, path, source.nodata))
+            read = partial(read_pixels, source, missing=_FILLS)
+            sums_LYX += cell_means(source, grid=grid, layers=partial(lookup, path), read=read)
     if sums_LYX[-1].max() > 1 + 1e-6:  # the last layer: where there is any key
         raise UserError(f"rasters {', '.join(map(str, rasters))} overlap; keep one for each place")
     if lookup.unknown and not lookup.known:
@@ -324,11 +326,10 @@ class _Lookup:
         self.unknown: set[int] = set()
         self.known = False
 
-    def __call__(self, path: Path, nodata: float | None, stored_YX: NDArray[Any]) -> Array:
+    def __call__(self, path: Path, pixels: Pixels) -> Array:
         """Return the layers (L, height, width) of a window of stored keys, and note the keys without a map unit."""
-        mapped = np.isfinite(stored_YX) & (stored_YX > 0)
-        if nodata is not None:
-            mapped &= stored_YX != nodata
+        stored_YX = pixels.values_YX
+        mapped = ~pixels.missing_YX & (stored_YX > 0)
         key_YX = np.where(mapped, stored_YX, 0).astype(np.int64)
         if (mapped & (key_YX != stored_YX)).any():
             raise UserError(f"{path}: contains values that are not integers; a raster of map unit keys is needed")

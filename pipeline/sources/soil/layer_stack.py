@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from affine import Affine
@@ -22,7 +22,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from pipeline.errors import UserError
-from pipeline.sources.raster import open_raster
+from pipeline.sources.raster import Pixels, open_raster, read_pixels
 
 OFF_GRID = 0.01  # largest misfit between the rasters of a stack [pixel]
 
@@ -84,18 +84,17 @@ class Coding:
     integers: bool
     remedy: str
 
-    def decode(self, stored_YX: NDArray[Any], file: LayerFile, *, nodata: float | None) -> Floats:
+    def decode(self, pixels: Pixels, file: LayerFile) -> Floats:
         """Return values in the unit of use, NaN where missing; raises `UserError` if the unit is not the product's."""
         prop = self.properties[file.variable]
-        if self.integers and stored_YX.dtype.kind == "f":
+        dtype = pixels.values_YX.dtype
+        if self.integers and dtype.kind == "f":
             raise UserError(
-                f"{file.path}: contains {stored_YX.dtype}, but {file.variable} is stored in integers of {prop.unit}; "
+                f"{file.path}: contains {dtype}, but {file.variable} is stored in integers of {prop.unit}; "
                 f"{self.remedy}"
             )
-        missing_values = self.missing if nodata is None else (*self.missing, nodata)
-        values_YX = stored_YX.astype(np.float32)
-        # Compared as stored: a missing value may have no exact float32.
-        values_YX[np.isin(stored_YX, missing_values) | ~np.isfinite(values_YX)] = np.nan
+        values_YX = pixels.values_YX.astype(np.float32)
+        values_YX[pixels.missing_YX | ~np.isfinite(values_YX)] = np.nan
         self._check(values_YX[np.isfinite(values_YX)], file)
         if prop.logarithm:
             np.power(np.float32(10), values_YX, out=values_YX)
@@ -165,11 +164,11 @@ class LayerStack:
         for file, source in self._sources.items():
             # The files are opened in nested contexts: their handlers would name the last file, whichever is damaged.
             try:
-                stored_YX = source.read(band, window=window)
+                pixels = read_pixels(source, window, band=band, missing=self._coding.missing)
             except RasterioError as error:
                 reason = str(error.__cause__ or error)
                 raise UserError(f"{file.path}: truncated or damaged ({reason}); download it again") from error
-            values_YX = self._coding.decode(stored_YX, file, nodata=source.nodata)
+            values_YX = self._coding.decode(pixels, file)
             records_YX[file.variable][..., places[file.variable]] = values_YX
             places[file.variable] += 1
         return records_YX

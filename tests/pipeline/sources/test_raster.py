@@ -11,9 +11,10 @@ import pytest
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader, MemoryFile
+from rasterio.windows import Window
 
 from pipeline.grid.sinusoidal import Grid
-from pipeline.sources.raster import cell_means
+from pipeline.sources.raster import cell_means, read_pixels
 
 GRID = Grid(4 * 4800 + 4752, 11 * 4800 + 720, 24, 24, 24)  # about 40 N, 89 W
 
@@ -71,3 +72,15 @@ def test_a_constant_has_itself_as_mean_in_every_cell_inside() -> None:
     left, top = corner()
     found = means(np.full((600, 600), 7.25), Affine(30, 0, left - 8000, 0, -30, top + 8000))
     assert found == pytest.approx(np.full(GRID.shape, 7.25), rel=1e-12)
+
+
+def test_a_tag_without_an_exact_float32_is_missing_and_an_empty_window_is_empty() -> None:
+    profile = {"height": 1, "width": 4, "count": 1, "dtype": "float32", "nodata": -9999.9}
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", crs="EPSG:5070", transform=Affine.scale(30), **profile) as file:
+            file.write(np.array([[-9999.9, 1, 7, np.inf]], np.float32), 1)
+        with memory.open() as file:
+            assert read_pixels(file, Window(0, 0, 4, 1), missing=(7,)).missing_YX.tolist() == [
+                [True, False, True, True]
+            ]
+            assert read_pixels(file, Window(4, 0, 0, 1)).values_YX.shape == (1, 0)

@@ -18,6 +18,7 @@ from rasterio.io import MemoryFile
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, sinusoidal
 from pipeline.sources.crops.cdl import Codes, CropSettings, crops_on_grid, find_layer, raster_of, shares_of
+from tests.helpers.missing_pixels import mark_missing
 
 SETTINGS = CropSettings()
 TO_DEGREES = pyproj.Transformer.from_crs(5070, 4269, always_xy=True)
@@ -282,3 +283,29 @@ def test_a_states_layer_is_found_by_its_number(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     found = [find_layer(tmp_path, year=2005, state_fips=fips, settings=SETTINGS) for fips in ("17", "19", "27")]
     assert [path and path.name for path in found] == ["CDL_2005_17.tif", "CDL_2005_19.zip", None]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("how", ["nan", "81clouds"])
+def test_missing_is_missing_however_a_copy_says_so(cases: Path, how: str) -> None:
+    zero, other = (cases / "cdl_missing" / f"2012_30m_cdls.{name}.tif" for name in ("zero", how))
+    grid = grid_around(zero)
+    expected, found = (crops_on_grid(layer, grid=grid, settings=SETTINGS) for layer in (zero, other))
+    np.testing.assert_array_equal(found.corn_YX, expected.corn_YX)
+    np.testing.assert_array_equal(found.covered_YX, expected.covered_YX)
+    assert (expected.corn_YX == 1).sum() > 20
+    assert np.isnan(expected.corn_YX).any()
+
+
+@pytest.mark.parametrize("how", ["nan", "81", "255", "-9999", "-32768", "65535", "mask", "alpha", "tag and alpha"])
+def test_pixels_that_a_copy_marks_as_missing_are_not_covered(tmp_path: Path, how: str) -> None:
+    codes = np.random.default_rng(5).choice(np.array([1, 5, 36], np.uint8), (60, 60))
+    missing = np.indices(codes.shape)[1] >= 30
+    layer = write_layer(tmp_path, np.where(missing, 0, codes).astype(np.uint8))
+    grid = grid_around(layer)
+    expected = crops_on_grid(layer, grid=grid, settings=SETTINGS)
+    mark_missing(write_layer(tmp_path, codes), missing, how)
+    found = crops_on_grid(layer, grid=grid, settings=SETTINGS)
+    np.testing.assert_array_equal(found.corn_YX, expected.corn_YX)
+    np.testing.assert_array_equal(found.soybean_YX, expected.soybean_YX)
+    np.testing.assert_array_equal(found.covered_YX, expected.covered_YX)

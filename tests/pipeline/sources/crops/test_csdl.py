@@ -19,6 +19,7 @@ from pipeline.grid.sinusoidal import Grid, sinusoidal
 from pipeline.sources.crops.cdl import CropSettings, crops_on_grid
 from pipeline.sources.crops.csdl import STATES, YEARS, csdl_on_grid, find_files, states_beyond
 from regions import counties
+from tests.helpers.missing_pixels import mark_missing
 
 Codes = NDArray[np.uint8]
 
@@ -249,3 +250,16 @@ def test_states_and_years_are_those_of_the_published_county_areas(realdata: Path
     assert years == set(YEARS)
     assert max(max(areas) - min(areas) for areas in outside.values()) < 1  # m2, of rounding
     assert sum(max(areas) == 0 for areas in outside.values()) == 1044
+
+
+@pytest.mark.parametrize("how", ["nan", "-9999", "mask", "alpha", "tag and alpha"])
+def test_pixels_that_a_file_marks_as_missing_were_not_mapped(tmp_path: Path, how: str) -> None:
+    """Unlike the tagged 0 and 255 of other land, also inside the states."""
+    codes = random_codes((60, 60), 1, 5, 9)
+    missing = np.indices(codes.shape)[1] >= 30
+    layer = write(tmp_path / "CSDL_2005.tif", codes)
+    grid = grid_around(layer)
+    mark_missing(layer, missing, how)
+    crops = csdl_on_grid([layer], grid=grid)
+    assert area_m2(crops.covered_YX, grid) == pytest.approx(60 * 30 * 900, rel=1e-6)
+    assert area_m2(crops.corn_YX, grid) == pytest.approx((codes[:, :30] == 1).sum() * 900, rel=1e-6)

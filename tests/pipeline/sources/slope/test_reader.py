@@ -16,6 +16,7 @@ from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import CELL_M, SINUSOIDAL, Grid
 from pipeline.sources.slope.reader import Unused, days_of, read_year
 from pipeline.sources.slope.settings import SlopeSettings
+from tests.helpers.missing_pixels import mark_missing
 
 SETTINGS = SlopeSettings()
 GRID = Grid(4 * 4800 + 96, 11 * 4800 + 48, 48, 48, 48)  # one tile in h11v04
@@ -293,3 +294,15 @@ def test_a_leap_day_is_the_sixtieth(tmp_path: Path) -> None:
     gpp_TYX = read_year(tmp_path, year=2004, grid=GRID, settings=SETTINGS).values_TYX
     assert gpp_TYX[59, 0, 0] == pytest.approx(0.303)
     assert gpp_TYX[365, 0, 0] == pytest.approx(0.304)
+
+
+@pytest.mark.parametrize("how", ["mask", "alpha", "tag and alpha"])
+def test_values_under_a_mask_are_missing_and_counted(tmp_path: Path, how: str) -> None:
+    missing = np.zeros((60, 60), bool)
+    missing[3, 3:8] = True
+    mark_missing(write_day(tmp_path, dt.date(2001, 7, 1), ramp()), missing, how)
+    year = read_year(tmp_path, year=2001, grid=GRID, settings=SETTINGS)
+    july = year.values_TYX[181]
+    assert np.isnan(july[0, :5]).all()
+    assert np.isfinite(july).sum() == july.size - 5
+    assert year.unused == Unused(masked=5)

@@ -18,6 +18,7 @@ from pipeline.grid.sinusoidal import Grid, sinusoidal
 from pipeline.inputs.layout import SOIL
 from pipeline.sources.soil.gssurgo import MapUnits, find_archive, read_map_units, soil_on_grid
 from pipeline.sources.soil.product import QUANTITIES, SoilSettings
+from tests.helpers.missing_pixels import mark_missing
 from tests.helpers.soil_geodatabases import horizon, write_geodatabase
 
 WEIGHTED, DOMINANT = SoilSettings(), SoilSettings(component_rule="dominant")
@@ -368,3 +369,16 @@ def test_a_real_raster_of_keys_is_decoded(realdata: Path) -> None:
     assert area_m2(soil.coverage_YX, grid) == pytest.approx(counts.sum() * 100, rel=1e-6)
     expected = (np.arange(1, keys.size + 1) * counts).sum() * 100
     assert area_m2(soil.quantity("soc_stock") * soil.coverage_YX, grid) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("how", ["nan", "2147483648", "4294967295", "-9999", "mask", "alpha", "tag and alpha"])
+def test_pixels_that_a_raster_marks_as_missing_have_no_map_unit(tmp_path: Path, how: str) -> None:
+    keys = np.random.default_rng(6).choice([1, 2], (60, 60))
+    missing = np.indices(keys.shape)[1] >= 30
+    dtype = "uint32" if how == "4294967295" else "float32"
+    raster = write_raster(tmp_path, keys, dtype=dtype)
+    grid = grid_around(raster)
+    mark_missing(raster, missing, how)
+    soil = soil_on_grid([raster], units=map_units({1: 4.0, 2: 10.0}), grid=grid)
+    assert soil.unknown_mukeys == ()
+    assert area_m2(soil.coverage_YX, grid) == pytest.approx(60 * 30 * 900, rel=1e-6)

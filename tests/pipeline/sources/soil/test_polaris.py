@@ -16,6 +16,7 @@ from pipeline.grid.sinusoidal import CELL_M, Grid, sinusoidal
 from pipeline.sources.soil.polaris import Square, find_tiles, squares_of
 from pipeline.sources.soil.product import GridSoil, SoilSettings
 from tests.helpers import soil_maps
+from tests.helpers.missing_pixels import mark_missing
 from tests.helpers.soil_maps import POLARIS, Paint, uniform, write_polaris, write_soilgrids
 
 SETTINGS = SoilSettings(product="polaris")
@@ -234,3 +235,22 @@ def test_tiles_in_a_plane_are_refused_and_damaged_ones_named(tmp_path: Path) -> 
             pass
     with pytest.raises(UserError, match="is not longitude and latitude"):
         read(tmp_path, INSIDE)
+
+
+def test_pixels_under_a_mask_are_missing_as_those_of_the_tag_are(tmp_path: Path) -> None:
+    def paint(variable: str, _depth: int, centre: float, shape: tuple[int, int]) -> Values:
+        values = np.full(shape, centre)
+        if variable == "ph":
+            values[: shape[0] // 2] = -9999
+        return values
+
+    write(tmp_path / "tagged", INSIDE, paint=paint)
+    expected = read(tmp_path / "tagged", INSIDE)
+    write(tmp_path / "masked", INSIDE)
+    for path in (tmp_path / "masked" / "ph").rglob("*.tif"):
+        with rasterio.open(tmp_path / "tagged" / path.relative_to(tmp_path / "masked")) as file:
+            missing = file.read(1) == -9999
+        mark_missing(path, missing, "mask")
+    found = read(tmp_path / "masked", INSIDE)
+    np.testing.assert_array_equal(found.quantity("tph"), expected.quantity("tph"))
+    assert np.isnan(found.quantity("tph")).any()

@@ -16,6 +16,7 @@ from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.soil.product import QUANTITIES, GridSoil, SoilSettings
 from pipeline.sources.soil.soilgrids import find_maps
 from tests.helpers import soil_maps
+from tests.helpers.missing_pixels import mark_missing
 from tests.helpers.soil_maps import SOILGRIDS, write_map, write_soilgrids
 
 SETTINGS = SoilSettings(product="soilgrids")
@@ -298,3 +299,22 @@ def test_names_without_the_depth_are_refused_as_a_setting() -> None:
         SoilSettings(soilgrids_names=("{variable}_{stat}.tif",))
     with pytest.raises(ValueError, match=r"does not contain \{south\}, \{west\}"):
         SoilSettings(polaris_pattern="{variable}/{stat}/{depth}.tif")
+
+
+@pytest.mark.parametrize("how", ["mask", "alpha", "tag and alpha"])
+def test_pixels_under_a_mask_are_missing_as_those_of_the_tag_are(tmp_path: Path, how: str) -> None:
+    _, shape = soil_maps.soilgrids_box(GRID)
+    missing = np.indices(shape)[1] < shape[1] // 2
+
+    def paint(_variable: str, _depth: int, centre: float, shape: tuple[int, int]) -> Values:
+        return np.where(missing, -32768, np.full(shape, centre))
+
+    write_soilgrids(tmp_path, GRID, paint=paint)
+    expected = read(tmp_path)
+    write_soilgrids(tmp_path, GRID)
+    for path in tmp_path.rglob("*.tif"):
+        mark_missing(path, missing, how)
+    found = read(tmp_path)
+    np.testing.assert_array_equal(found.values_QYX, expected.values_QYX)
+    np.testing.assert_array_equal(found.coverage_YX, expected.coverage_YX)
+    assert 20 < (found.coverage_YX == 0).sum() < found.coverage_YX.size
