@@ -235,5 +235,6 @@ class CropSource:
         counts = {
             "cells partly covered": int(((shares.covered_YX < 1) & ~missing).sum()),
             "cells of states without a crop layer": crops.unserved_cells,
+            **crops.doubts,
         }
         return CellArrays(arrays, missing, counts)

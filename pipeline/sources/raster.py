@@ -70,16 +70,9 @@ def read_pixels(
     valid
         Values that are data even if the file's tag gives them for missing.
     """
-    shape = window.height, window.width
-    if not all(shape):
-        return Pixels(np.empty(shape, source.dtypes[band - 1]), np.zeros(shape, bool))
     values_YX = source.read(band, window=window)
     tagged = [value for value in source.nodatavals[band - 1 : band] if value is not None and value not in valid]
-    known = np.array([*missing, *tagged])
-    if values_YX.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            known = known.astype(values_YX.dtype)  # -9999.9 of a tag is not the -9999.9 of a float32
-    missing_YX = np.isin(values_YX, known) | ~np.isfinite(values_YX)
+    missing_YX = np.isin(values_YX, [*missing, *tagged]) | ~np.isfinite(values_YX)
     if MaskFlags.per_dataset in source.mask_flag_enums[band - 1]:
         missing_YX |= source.read_masks(band, window=window) == 0
     # GDAL leaves an alpha band out of the mask if there is a tag as well.

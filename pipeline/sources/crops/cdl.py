@@ -13,7 +13,9 @@ Boryan et al. (2011), Geocarto International 26, 341-358, doi:10.1080/10106049.2
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,6 +33,14 @@ from pipeline.sources.raster import Pixels, cell_means, open_raster, read_pixels
 
 FILLS = (-9999, -32768, 32767, 65535)  # of copies in other types than the product's uint8, often without a tag
 NO_DATA = (81, 255, *FILLS)  # 81 is "Clouds/No Data" in the legend, which ends at 254
+
+# Codes of the product's legend, 0 and 81 apart. 62, 171 and 181 are grassland and pasture of older releases.
+_SPANS = ((1, 6), (10, 14), (21, 77), (82, 83), (87, 88), (92, 92), (111, 112), (121, 124), (131, 131), (141, 143),
+          (152, 152), (171, 171), (176, 176), (181, 181), (190, 190), (195, 195), (204, 250), (254, 254))  # fmt: skip
+LEGEND = frozenset(code for first, last in _SPANS for code in range(first, last + 1)) - {73}
+_FEW = 3  # codes: every strip of the product has more, if only by its roads and water
+_STRAY = 0.05  # share of pixels of unknown codes from which a raster is another product
+_CULTIVATED = {1, 2}
 
 YearPattern = Annotated[str, Field(pattern=r"\{YYYY\}")]
 
@@ -81,11 +91,14 @@ class CropShares:
     covered_YX
         Share that the layer covers: inside the raster and not missing, such as background, clouds or masked. Where it
         is below 1, the crops' shares are those of the covered part, still relative to the entire cell.
+    doubts
+        Numbers of pixels that suggest another product, by reason.
     """
 
     corn_YX: NDArray[np.float32]
     soybean_YX: NDArray[np.float32]
     covered_YX: NDArray[np.float32]
+    doubts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,12 +166,37 @@ def crops_on_grid(layer: Path, *, grid: Grid, settings: CropSettings) -> CropSha
     Raises
     ------
     UserError
-        If the layer is unreadable, truncated, geographic (not in a plane), or a stack of several bands.
+        If the layer is unreadable, truncated, geographic (not in a plane), a stack of several bands, or has values that
+        are not the product's codes.
     """
     with open_raster(raster_of(layer)) as source:
         check_bands(source)
         codes = Codes(settings.corn_codes, settings.soybean_codes, (settings.background_code, *NO_DATA))
-        return shares_of(source, grid=grid, codes=codes)
+        pixels = Counter[int]()
+        shares = shares_of(source, grid=grid, codes=codes, pixels=pixels)
+    known = LEGEND.union(settings.corn_codes, settings.soybean_codes)
+    return replace(shares, doubts=_doubts(pixels, layer=layer, known=known))
+
+
+def _doubts(pixels: Counter[int], *, layer: Path, known: frozenset[int]) -> dict[str, int]:
+    """Return the numbers of pixels of unknown codes, by code, and of all pixels if they have suspiciously few codes.
+
+    Raises
+    ------
+    UserError
+        For the codes of another layer, such as the cultivated and confidence layers that come with the product.
+    """
+    unknown = {code: pixels[code] for code in sorted(set(pixels) - known)}
+    found = ", ".join(map(str, [*unknown][:5])) if sum(unknown.values()) > _STRAY * pixels.total() else ""
+    found = "1 and 2 alone" if set(pixels) == _CULTIVATED else found
+    if found:
+        raise UserError(
+            f"{layer}: contains {found}, which are not the crop codes of a Cropland Data Layer; is it another layer, "
+            f"such as the cultivated or the confidence one? Put the crop layer there, or narrow `pattern`"
+        )
+    doubts = {f"pixels of code {code}, unknown in {layer.name}": count for code, count in unknown.items()}
+    few = {f"pixels read from {layer.name} with fewer than {_FEW} codes": pixels.total()}
+    return doubts | (few if len(pixels) < _FEW else {})
 
 
 def check_bands(source: DatasetReader) -> None:
@@ -168,12 +206,14 @@ def check_bands(source: DatasetReader) -> None:
         raise UserError(f"{source.name}: {bands} bands where a crop layer has 1; split the stack by year")
 
 
-def shares_of(source: DatasetReader, *, grid: Grid, codes: Codes) -> CropShares:
-    """Return the crop shares of every cell from an open raster of codes."""
+def shares_of(source: DatasetReader, *, grid: Grid, codes: Codes, pixels: Counter[int] | None = None) -> CropShares:
+    """Return the crop shares of every cell from an open raster of codes, and add to `pixels` those of each code."""
 
-    def layers(pixels: Pixels) -> NDArray[np.bool_]:
-        known_YX = ~pixels.missing_YX
-        corn, soybean = (np.isin(pixels.values_YX, crop) & known_YX for crop in (codes.corn, codes.soybean))
+    def layers(stored: Pixels) -> NDArray[np.bool_]:
+        known_YX = ~stored.missing_YX
+        if pixels is not None:
+            pixels.update(_count_codes(stored.values_YX[known_YX], name=source.name))
+        corn, soybean = (np.isin(stored.values_YX, crop) & known_YX for crop in (codes.corn, codes.soybean))
         return np.stack([corn, soybean, known_YX])
 
     read = partial(read_pixels, source, missing=codes.missing)
@@ -182,3 +222,15 @@ def shares_of(source: DatasetReader, *, grid: Grid, codes: Codes) -> CropShares:
     corn, soybean, covered = shares_LYX.round(9).astype(np.float32)
     corn[covered == 0] = soybean[covered == 0] = np.nan  # unknown is not the same as no crop
     return CropShares(corn, soybean, covered)
+
+
+def _count_codes(codes_N: NDArray[np.generic], *, name: str) -> dict[int, int]:
+    """Return the number of pixels of each code; raises `UserError` for fractions, as of a resampled layer."""
+    codes, counts = np.unique(codes_N, return_counts=True)
+    fractions = codes[codes % 1 != 0]
+    if fractions.size:
+        raise UserError(
+            f"{name}: contains {fractions[0]:g} where crop codes are whole numbers, so that it was resampled by "
+            f"averaging; use the layer as released, or resample it by nearest neighbour"
+        )
+    return dict(zip(codes.astype(int).tolist(), counts.tolist(), strict=True))

@@ -9,6 +9,7 @@ CDL where there is one; so do states that have neither a complete CDL nor the CS
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -83,11 +84,14 @@ class ComposedCrops:
         (rows, cols) uint8 `Product` that served the cell; 0 where no layer covers any part of it.
     unserved_cells
         Cells of states of the region that have no layer this year.
+    doubts
+        Numbers of pixels that suggest another product than the Cropland Data Layer, by reason.
     """
 
     shares: CropShares
     layer_YX: NDArray[np.uint8]
     unserved_cells: int
+    doubts: dict[str, int]
 
 
 class FirstYears(BaseModel, frozen=True, extra="forbid"):
@@ -208,7 +212,7 @@ def compose(layers: YearLayers, *, grid: Grid, settings: CropSettings) -> Compos
     state_YX = np.full(grid.shape, -1) if len(used) == 1 else states_of_cells(grid, list(layers.states))
     number_YX = numbers[state_YX]
     corn, soybean, covered = np.full((3, *grid.shape), np.nan, np.float32)
-    product_YX = np.zeros(grid.shape, np.uint8)
+    product_YX, doubts = np.zeros(grid.shape, np.uint8), Counter[str]()
     # Each layer is read on the entire grid, since cells of a state have no rectangle of their own.
     for number in np.unique(number_YX):
         here, layer = number_YX == number, used[number]
@@ -218,8 +222,9 @@ def compose(layers: YearLayers, *, grid: Grid, settings: CropSettings) -> Compos
         ):
             values[here] = own[here]
         product_YX[here & (shares.covered_YX > 0)] = layer.product
+        doubts.update(shares.doubts)
     unserved = (state_YX >= 0) & np.array([not layer.files for layer in used])[number_YX]
-    return ComposedCrops(CropShares(corn, soybean, covered), product_YX, int(unserved.sum()))
+    return ComposedCrops(CropShares(corn, soybean, covered), product_YX, int(unserved.sum()), dict(doubts))
 
 
 def _read(layer: CropLayer, *, grid: Grid, settings: CropSettings) -> CropShares:

@@ -74,7 +74,7 @@ def test_a_constant_has_itself_as_mean_in_every_cell_inside() -> None:
     assert found == pytest.approx(np.full(GRID.shape, 7.25), rel=1e-12)
 
 
-def test_a_tag_without_an_exact_float32_is_missing_and_an_empty_window_is_empty() -> None:
+def test_the_tag_the_legend_and_infinity_are_missing_and_an_empty_window_is_empty() -> None:
     profile = {"height": 1, "width": 4, "count": 1, "dtype": "float32", "nodata": -9999.9}
     with MemoryFile() as memory:
         with memory.open(driver="GTiff", crs="EPSG:5070", transform=Affine.scale(30), **profile) as file:

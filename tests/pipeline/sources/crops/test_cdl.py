@@ -309,3 +309,41 @@ def test_pixels_that_a_copy_marks_as_missing_are_not_covered(tmp_path: Path, how
     np.testing.assert_array_equal(found.corn_YX, expected.corn_YX)
     np.testing.assert_array_equal(found.soybean_YX, expected.soybean_YX)
     np.testing.assert_array_equal(found.covered_YX, expected.covered_YX)
+
+
+@pytest.mark.realdata
+def test_values_that_are_no_codes_of_the_product_are_refused(cases: Path) -> None:
+    good, smoothed, cultivated = (
+        cases / "cdl_not_codes" / f"2012_30m_cdls.{name}.tif" for name in ("good", "smoothed_float", "cultivated_1_2")
+    )
+    grid = grid_around(good)
+    crops = crops_on_grid(good, grid=grid, settings=SETTINGS)
+    assert area_m2(crops.corn_YX, grid) == pytest.approx(2104 * 900, rel=1e-6)
+    assert area_m2(crops.soybean_YX, grid) == pytest.approx(1944 * 900, rel=1e-6)
+    assert crops.doubts == {}
+    with pytest.raises(UserError, match=r"smoothed_float\.tif: contains 1\.5 where crop codes are whole numbers"):
+        crops_on_grid(smoothed, grid=grid, settings=SETTINGS)
+    with pytest.raises(UserError, match=r"cultivated_1_2\.tif: contains 1 and 2 alone, .*the cultivated"):
+        crops_on_grid(cultivated, grid=grid, settings=SETTINGS)
+
+
+def test_unknown_codes_are_counted_by_code_and_many_refused_by_name(tmp_path: Path) -> None:
+    codes = np.random.default_rng(9).choice(np.array([1, 5, 36, 121], np.uint8), (60, 60))
+    codes[30, 30:33] = (7, 99, 7)
+    layer = write_layer(tmp_path, codes)
+    grid, name = grid_around(layer), layer.name
+    assert crops_on_grid(layer, grid=grid, settings=SETTINGS).doubts == {
+        f"pixels of code 7, unknown in {name}": 2,
+        f"pixels of code 99, unknown in {name}": 1,
+    }
+    chosen = crops_on_grid(layer, grid=grid, settings=CropSettings(corn_codes=(1, 7)))
+    assert [*chosen.doubts] == [f"pixels of code 99, unknown in {name}"]
+    confidence = np.random.default_rng(9).integers(1, 101, (60, 60)).astype(np.uint8)
+    with pytest.raises(UserError, match=r"2021_30m_cdls\.tif: contains 7, 8, 9, 15, 16, which .* the confidence one"):
+        crops_on_grid(write_layer(tmp_path, confidence), grid=grid, settings=SETTINGS)
+
+
+def test_a_layer_of_very_few_codes_is_reported(tmp_path: Path) -> None:
+    layer = write_layer(tmp_path, np.resize(np.array([0, 1, 5], np.uint8), (60, 60)))
+    doubts = crops_on_grid(layer, grid=grid_around(layer), settings=SETTINGS).doubts
+    assert doubts == {"pixels read from 2021_30m_cdls.tif with fewer than 3 codes": 2400}
