@@ -18,7 +18,8 @@ from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.ingest.files import FileSet, file_set, gpp_files
 from pipeline.sources.crops.cdl import CropSettings
 from pipeline.sources.crops.layers import CropArchives, Product, YearLayers, compose
-from pipeline.sources.slope.reader import SUMMER, SlopeYear, Unused, fill_gaps, read_year
+from pipeline.sources.gpp_gaps import fill_gaps
+from pipeline.sources.slope.reader import SUMMER, SlopeYear, Unused, read_year
 from pipeline.sources.slope.settings import Quantity, SlopeSettings
 from pipeline.sources.soil import gssurgo, polaris, soilgrids
 from pipeline.sources.soil.product import QUANTITIES, GridSoil, SoilProduct
@@ -103,7 +104,7 @@ class SlopeSource:
         return replace(read, counts=read.counts | files | _unused_counts(observed.unused))
 
     def _filled(self, observed: SlopeYear) -> CellArrays:
-        filled = fill_gaps(observed.values_TYX, settings=self.settings)
+        filled = fill_gaps(observed.values_TYX, rule=self.settings.gap_rule)
         missing_YX = np.isnan(filled.gpp_TYX[0])  # `fill_gaps` leaves NaN on all days of a year or on none
         return CellArrays(
             {

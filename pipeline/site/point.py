@@ -116,7 +116,7 @@ class SiteResult:
 def run_site(checkpoint: Checkpoint, site: SiteInputs) -> SiteResult:
     """Return the fluxes of all years, the hidden state carried from year to year after a spin-up over the first two.
 
-    A record of one year is spun up over that year twice.
+    A record of one year is spun up over that year twice. A year that is left out leaves the state as it is, as on maps.
     """
     predictor = Predictor(checkpoint)
     years = [site.year(year) for year in site.years]

@@ -165,7 +165,9 @@ def site_figure(report: Report) -> Figure:
 def _draw_series(axes: Axes, *, dates: NDArray[np.datetime64], predicted: Floats, observed: Floats) -> None:
     axes.axhline(0, color="0.8", linewidth=0.8)
     axes.plot(dates, observed, ".", markersize=2.5, color=OBSERVED, label="observed", zorder=1)
-    axes.plot(dates, predicted, linewidth=1.2, color=PREDICTED, label="predicted")
+    # A year that is left out becomes a gap in the line.
+    line = pd.Series(predicted, pd.DatetimeIndex(dates)).asfreq("D")
+    axes.plot(line.index, line, linewidth=1.2, color=PREDICTED, label="predicted")
     axes.margins(x=0.005)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,8 +60,8 @@ def _column_faults(table: pd.DataFrame) -> list[str]:
     return [f"missing column {name}" for name in missing] + [f"unknown column {name}" for name in unknown]
 
 
-def _dates(table: pd.DataFrame) -> pd.DatetimeIndex:
-    """Return the dates; raise if they are not every day of complete calendar years in order."""
+def _dates(table: pd.DataFrame, *, left_out: Sequence[int]) -> pd.DatetimeIndex:
+    """Return the dates; raise if they are not every day of complete calendar years, but those left out, in order."""
     raw = table["date"].astype(str)
     dates = pd.to_datetime(raw, format="%Y-%m-%d", errors="coerce")
     if dates.isna().any():
@@ -73,6 +74,7 @@ def _dates(table: pd.DataFrame) -> pd.DatetimeIndex:
             f"row {row + 1}: date {raw.iloc[row]} follows {raw.iloc[row - 1]}; give each day once, in order"
         )
     gaps = pd.date_range(f"{found[0].year}-01-01", f"{found[-1].year}-12-31").difference(found)
+    gaps = gaps[~gaps.year.isin(left_out)]
     if len(gaps):
         raise UserError(
             f"{len(gaps)} days missing, the first {gaps[0]:%Y-%m-%d}; "
@@ -135,7 +137,9 @@ def _refuse(faults: list[str]) -> None:
         raise UserError("; ".join(faults[:SHOWN_FAULTS]) + more)
 
 
-def site_inputs(table: pd.DataFrame, *, name: str, notes: tuple[str, ...] = ()) -> SiteInputs:
+def site_inputs(
+    table: pd.DataFrame, *, name: str, notes: tuple[str, ...] = (), left_out: Sequence[int] = ()
+) -> SiteInputs:
     """Return the checked inputs of a site.
 
     Parameters
@@ -148,6 +152,8 @@ def site_inputs(table: pd.DataFrame, *, name: str, notes: tuple[str, ...] = ()) 
         Site name.
     notes
         Caveats for readers of the scores.
+    left_out
+        Years between the others that may be missing from the table.
 
     Raises
     ------
@@ -158,7 +164,7 @@ def site_inputs(table: pd.DataFrame, *, name: str, notes: tuple[str, ...] = ()) 
     _refuse(_column_faults(table))
     if not len(table):
         raise UserError("no rows; give one row per day")
-    dates = _dates(table)
+    dates = _dates(table, left_out=left_out)
     codes, faults = _crop_codes(table, dates)
     observed = [column for column in OBSERVED_COLUMNS if column in table.columns]
     numbers = table[[*INPUT_COLUMNS, *observed]].apply(pd.to_numeric, errors="coerce")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +17,8 @@ from pipeline.sources.ecosys import daily_weather, topsoil
 from pipeline.sources.towers.read import Partitioning, Tower, read_tower
 from pipeline.years import parse_year_range
 
+GAP_REMEDY = "choose other years, or give the gap-filled FLUXNET file of this tower in place of AmeriFlux BASE"
 MIN_QC = 0.75  # of NEE_VUT_REF_QC: at least three quarters of the half-hours measured or gap-filled with confidence
-MAX_WITHOUT_GPP = 0.1  # share of days without any GPP, for which the network gets 0
 
 
 class TowerFiles(NamedTuple):
@@ -86,6 +87,9 @@ def tower_site(
 ) -> SiteInputs:
     """Return the inputs of a tower's site for the years of `crops`, observations of low quality masked.
 
+    A year with a gap in GPP that the rule of the maps does not fill (`Tower.filled_gpp`) is left out, and the notes
+    name it: it has neither a budget nor a score, and the hidden state is carried past it.
+
     Parameters
     ----------
     weather
@@ -102,8 +106,7 @@ def tower_site(
     Raises
     ------
     UserError
-        If the weather of a day is missing, if there is no GPP on more than `MAX_WITHOUT_GPP` of the days, or if a value
-        is implausible.
+        If the weather of a day is missing, if all years have such gaps, or if a value is implausible.
     """
     dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
     missing = dates.difference(pd.DatetimeIndex(weather.index))
@@ -111,23 +114,27 @@ def tower_site(
         raise UserError(
             f"no weather on {len(missing)} days of {min(crops)}-{max(crops)}, the first {missing[0]:%Y-%m-%d}"
         )
+    filled = tower.on(dates).filled_gpp()
+    dates = dates[~dates.year.isin(filled.too_long)]
+    if dates.empty:
+        raise UserError(f"{tower.site}: {filled.why_without()}; {GAP_REMEDY}")
     tower = tower.on(dates)
-    if tower.without_gpp.mean() > MAX_WITHOUT_GPP:
-        raise UserError(
-            f"{tower.site}: {int(tower.without_gpp.sum()):,} of {len(dates):,} days of {min(crops)}-{max(crops)} have "
-            f"neither Reco and NEE nor a GPP, more than {MAX_WITHOUT_GPP:.0%}; give the gap-filled FLUXNET file of "
-            f"this tower, or years that it covers"
-        )
     scored = tower.scored(min_qc)
     table = weather.loc[dates].assign(
         date=dates.strftime("%Y-%m-%d"),
         crop=dates.year.map(crops),
-        GPP=tower.gpp,
+        GPP=filled.days[dates],
         RECO=tower.days["reco"].where(scored),
         NEE=tower.days["nee"].where(scored),
         **{str(name): value for name, value in soil.items()},
     )
-    return site_inputs(table, name=tower.site, notes=tower.notes(min_qc))
+    left_out = tuple(filled.too_long)
+    notes = tower.notes(min_qc)
+    if left_out:
+        days = sum(365 + calendar.isleap(year) for year in left_out)
+        years_named = ", ".join(map(str, left_out))
+        notes = (f"{years_named} ({days:,} days) without budget and scores: {filled.why_without()}.", *notes)
+    return site_inputs(table, name=tower.site, notes=notes, left_out=left_out)
 
 
 def read_tower_site(

@@ -17,7 +17,7 @@ from model.data.records import CROPS, DAYS, CountySet, SiteSequences, TowerSet
 from model.features import CORN, FEATURE_NAMES, SOYBEAN
 from pipeline.errors import UserError
 from pipeline.site.point import SiteInputs
-from pipeline.site.tower import MIN_QC, TowerFiles, parse_crops, tower_site
+from pipeline.site.tower import GAP_REMEDY, MIN_QC, TowerFiles, parse_crops, tower_site
 from pipeline.sources.ecosys import daily_weather, topsoil
 from pipeline.sources.quickstats import write_quickstats
 from pipeline.sources.towers.read import Partitioning, Tower, read_tower
@@ -142,7 +142,10 @@ def read_tower_set(
 def tower_set(
     weather: pd.DataFrame, *, soil: pd.Series, tower: Tower, crops: Mapping[int, int], min_qc: float = MIN_QC
 ) -> TowerSet:
-    """Return the years of `crops`; days that cannot be scored are masked, and missing GPP is 0, as published.
+    """Return the years of `crops`; days that cannot be scored are masked.
+
+    GPP before the first and after the last day of the tower's record is 0, as published; gaps between are filled by the
+    rule of the maps (`pipeline.sources.towers.read.Tower.filled_gpp`).
 
     Parameters
     ----------
@@ -152,22 +155,28 @@ def tower_set(
     Raises
     ------
     UserError
-        If a year has no GPP on more than `MAX_YEAR_WITHOUT_GPP` of its days, or `tower_site` refuses its input.
+        If more than `MAX_YEAR_WITHOUT_GPP` of a year lie outside the record, if a gap is too long to be filled, or if
+        `tower_site` refuses its input.
     """
     dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
-    assumed = tower.on(dates).without_gpp
+    tower = tower.on(dates)
+    known = tower.gpp.dropna().index
+    assumed = pd.Series((dates < known.min()) | (dates > known.max()), dates)
     shares = assumed.groupby(dates.year).mean()
     if shares.max() > MAX_YEAR_WITHOUT_GPP:
         raise UserError(
             f"{tower.site}: {shares.max():.0%} of the days of {shares.idxmax()} have no GPP, more than "
             f"{MAX_YEAR_WITHOUT_GPP:.0%}; choose years that the tower covers"
         )
-    product = tower.on(dates).days["gpp_product"].mask(assumed, 0.0)
-    given = replace(tower, days=tower.on(dates).days.assign(gpp_product=product))
+    product = tower.days["gpp_product"].mask(assumed, 0.0)
+    given = replace(tower, days=tower.days.assign(gpp_product=product))
+    filled = given.filled_gpp()
+    if filled.too_long:  # the years of a training follow each other, so that none can be left out
+        raise UserError(f"{tower.site}: {filled.why_without()}; {GAP_REMEDY}")
     site = tower_site(weather, soil=soil, tower=given, crops=crops, min_qc=min_qc)
     # The notes enter the digest of the data, and with it the key under which a training resumes.
-    note = f"{int(assumed.sum()):,} days before, after or between the tower's record are given a GPP of 0 and masked."
-    return _tower_set(site, origin=" ".join([*tower.on(dates).notes(min_qc), note]))
+    note = f"{int(assumed.sum()):,} days before or after the tower's record are given a GPP of 0 and masked."
+    return _tower_set(site, origin=" ".join([*tower.notes(min_qc), note]))
 
 
 def _tower_set(site: SiteInputs, *, origin: str) -> TowerSet:

@@ -12,6 +12,7 @@ from pyproj import CRS, Proj
 from pyproj.exceptions import CRSError
 
 from pipeline.grid.sinusoidal import SINUSOIDAL, sinusoidal
+from pipeline.sources.gpp_gaps import GapRule
 
 Quantity: TypeAlias = Literal["gpp", "gpp_uncertainty"]
 """Product of the inputs store that SLOPE's files hold."""
@@ -74,11 +75,21 @@ class SlopeSettings(BaseModel, frozen=True, extra="forbid"):
     )
     uncertainty_scale: float = Field(0.001, gt=0, description="g C m-2 d-1 per unit of the stored uncertainty")
     dormant_from: int = Field(
-        305, ge=245, le=365, description="first day at which missing GPP is 0, counted in each year: 31 October if leap"
+        GapRule().dormant_from,
+        ge=245,
+        le=365,
+        description="first day at which missing GPP is 0, counted in each year: 31 October if leap",
     )
-    dormant_to: int = Field(106, ge=1, le=180, description="last day at which missing GPP is 0, counted in each year")
+    dormant_to: int = Field(
+        GapRule().dormant_to,
+        ge=1,
+        le=180,
+        description="last day at which missing GPP is 0, counted in each year",
+    )
     max_gap_days: int = Field(
-        10, ge=0, description="longest gap in the growing season that is interpolated; beyond, the year is missing"
+        GapRule().max_gap_days,
+        ge=0,
+        description="longest gap in the growing season that is interpolated; beyond, the year is missing",
     )
     min_summer_peak: float = Field(
         1.0, ge=0, description="g C m-2 d-1 that some cell of a strip of tiles reaches from June to August, if any is "
@@ -109,6 +120,11 @@ class SlopeSettings(BaseModel, frozen=True, extra="forbid"):
         if layer and (layer.pattern, layer.band) == (self.gpp.pattern, self.gpp.band):
             raise ValueError("`uncertainty_pattern` and `uncertainty_band` name the files and the band of GPP itself")
         return self
+
+    @property
+    def gap_rule(self) -> GapRule:
+        """Rule by which gaps are filled."""
+        return GapRule(self.dormant_from, self.dormant_to, self.max_gap_days)
 
     @property
     def gpp(self) -> Layer:

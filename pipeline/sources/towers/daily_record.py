@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import calendar
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.errors import UserError
+from pipeline.sources.gpp_gaps import GapRule, fill_gaps
 
 IRRIGATED = ("US-Ne1", "US-Ne2")  # of the towers that KGML-ag-Carbon was tuned on
 MAX_SPIKES = 0.01  # share of values beyond the fluxes of fields, above which the unit must be another
@@ -27,6 +29,30 @@ class FluxNames:
     nee: str
     gpp: str | None
     qc: str
+
+
+class TowerGpp(NamedTuple):
+    """Input GPP of a tower with its gaps filled by the rule of the maps.
+
+    Attributes
+    ----------
+    days
+        By date [g C m-2 d-1]; NaN on all days of the years of `too_long`.
+    interpolated, dormant
+        Number of days interpolated in the growing season, and set to 0 in the dormant season.
+    too_long
+        Longest gap [days] by year, where it is too long to be filled.
+    """
+
+    days: pd.Series
+    interpolated: int
+    dormant: int
+    too_long: dict[int, int]
+
+    def why_without(self) -> str:
+        """Return a clause on the gaps that are too long to be filled."""
+        gaps = ", ".join(f"{days} consecutive days of {year}" for year, days in self.too_long.items())
+        return f"no GPP on {gaps}; a gap of the growing season is filled up to {GapRule().max_gap_days} days"
 
 
 @dataclass(frozen=True)
@@ -73,28 +99,53 @@ class Tower:
 
     @property
     def gpp(self) -> pd.Series:
-        """Input GPP of the network [g C m-2 d-1]: Reco - NEE, else the tower's product, else 0.
+        """GPP [g C m-2 d-1]: Reco - NEE, else the tower's product; NaN where neither is given.
 
         The product differs from Reco - NEE, as Reco and NEE are filtered separately, and the balance of the network
         needs the latter. Slightly negative values are kept: they are noise around zero, and clipping would add carbon.
         """
         closing: pd.Series = self.days["reco"] - self.days["nee"]
-        return closing.fillna(self.days["gpp_product"]).fillna(0.0)
+        return closing.fillna(self.days["gpp_product"])
+
+    def filled_gpp(self) -> TowerGpp:
+        """Return the input GPP of the network, its gaps filled year by year as those of the maps (`fill_gaps`)."""
+        dates, rule = pd.DatetimeIndex(self.days.index), GapRule()
+        gpp = self.gpp.reindex(pd.date_range(f"{dates[0].year}-01-01", f"{dates[-1].year}-12-31"))
+        filled = {
+            int(str(year)): fill_gaps(days.to_numpy(np.float32)[:, None, None], rule=rule)
+            for year, days in gpp.groupby(pd.DatetimeIndex(gpp.index).year)
+        }
+        longest = {year: int(each.longest_gap_YX[0, 0]) for year, each in filled.items()}
+        too_long = {year: days for year, days in longest.items() if days > rule.max_gap_days}
+        kept = [each for year, each in filled.items() if year not in too_long]
+        values = pd.Series(np.concatenate([each.gpp_TYX[:, 0, 0] for each in filled.values()]), gpp.index)
+        return TowerGpp(
+            # Known days keep their float64; a year that is NaN after filling is NaN on all days.
+            gpp.fillna(values).where(values.notna()).reindex(dates),
+            sum(int(each.interpolated_YX[0, 0]) for each in kept),
+            sum(int(each.dormant_YX[0, 0]) for each in kept),
+            too_long,
+        )
 
     def scored(self, min_qc: float) -> pd.Series:
         """Return the days that can be scored: Reco and NEE are present, and qc is at least `min_qc`."""
         return ~self.unbalanced & (self.days["qc"] >= min_qc)
 
     def notes(self, min_qc: float) -> tuple[str, ...]:
-        """Return sentences on the origin of GPP, the days that are not scored, and the values left out on reading."""
-        missing, zero = int(self.unbalanced.sum()), int(self.without_gpp.sum())
+        """Return sentences on the origin of GPP, the days that are not scored, and the values left out on reading.
+
+        The days are those of complete calendar years.
+        """
+        missing, product = int(self.unbalanced.sum()), int((self.unbalanced & ~self.without_gpp).sum())
+        filled = self.filled_gpp()
         poor = int((~self.unbalanced & ~self.scored(min_qc)).sum())
         names = self.names
         sentences = [
             f"Input GPP is Reco - NEE of the tower ({names.reco or 'no Reco'}, {names.nee}), below 0 on "
             f"{int((self.gpp < 0).sum()):,} of {len(self.days):,} days and not clipped.",
             f"{missing:,} days have no Reco or NEE and are not scored; their input GPP is the tower's "
-            f"product ({names.gpp or 'none'}) on {missing - zero:,} and 0 on {zero:,}.",
+            f"product ({names.gpp or 'none'}) on {product:,}, interpolated on {filled.interpolated:,} days of the "
+            f"growing season, and 0 on {filled.dormant:,} of the dormant season.",
             f"{poor:,} days with {names.qc} below {min_qc:g} are not scored.",
             *self.reading,
         ]

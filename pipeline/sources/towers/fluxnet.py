@@ -45,6 +45,9 @@ def read_fluxnet(table: TowerTable, *, partitioning: Partitioning = "NT") -> Tow
     suffix = f"{partitioning}_VUT_REF"
     names = FluxNames(f"RECO_{suffix}", "NEE_VUT_REF", f"GPP_{suffix}", "NEE_VUT_REF_QC")
     columns = {f"RECO_{suffix}": "reco", names.nee: "nee", f"GPP_{suffix}": "gpp_product"}
+    other = "DT" if partitioning == "NT" else "NT"
+    if names.reco not in table.columns and f"RECO_{other}_VUT_REF" in table.columns:
+        raise UserError(f"{table.file}: holds RECO_{other}_VUT_REF but no {names.reco}; give --partitioning {other}")
     if "TIMESTAMP" in table.columns:
         return _of_days(table, names=names, columns=columns)
     return _of_steps(table, names=names, columns=columns)

@@ -15,10 +15,12 @@ from pipeline.demo.archives import Archives, write_archives
 from pipeline.demo.area import demo_grid, demo_years
 from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.crops import cdl
+from pipeline.sources.gpp_gaps import FilledGpp, fill_gaps
 from pipeline.sources.nldas2.daily import read_days
 from pipeline.sources.nldas2.index import index_archive
 from pipeline.sources.nldas2.product import NldasSettings, Window
 from pipeline.sources.slope import reader
+from pipeline.sources.slope.settings import SlopeSettings
 from pipeline.sources.soil import gssurgo
 
 
@@ -27,11 +29,10 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
     return write_archives(tmp_path_factory.mktemp("archives"))
 
 
-def _tile_gpp(archives: Archives, *, year: int, grid: Grid) -> reader.FilledGpp:
-    settings = reader.SlopeSettings()
-    return reader.fill_gaps(
-        reader.read_year(archives.slope, year=year, grid=grid, settings=settings).values_TYX, settings=settings
-    )
+def _tile_gpp(archives: Archives, *, year: int, grid: Grid) -> FilledGpp:
+    settings = SlopeSettings()
+    gpp = reader.read_year(archives.slope, year=year, grid=grid, settings=settings)
+    return fill_gaps(gpp.values_TYX, rule=settings.gap_rule)
 
 
 @pytest.mark.slow

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from model.checkpoint import Checkpoint
-from model.features import CLIMATE_NAMES
+from model.features import CLIMATE_NAMES, SOIL_NAMES
 from pipeline.errors import UserError
-from pipeline.site.point import comparisons, run_site
+from pipeline.site.point import SiteInputs, annual_table, comparisons, daily_table, run_site
+from pipeline.site.report import Report, site_figure
 from pipeline.site.tower import TowerFiles, parse_crops, read_tower_site, tower_site, tower_years
 from pipeline.sources.towers.daily_record import FluxNames, Tower
 
@@ -42,7 +43,7 @@ def test_tower_days_become_inputs_and_masked_observations(site_days: pd.DataFram
     tower = _tower(site_days)
     tower.days.iloc[10, tower.days.columns.get_loc("qc")] = 0.2
     tower.days.iloc[11, tower.days.columns.get_loc("nee")] = np.nan
-    soil = site_days[["TBKDS", "TSAND", "TSILT", "TFC", "TWP", "TKSat", "TSOC", "TPH", "TCEC"]].iloc[0]
+    soil = site_days[list(SOIL_NAMES)].iloc[0]
     site = tower_site(_weather(site_days), soil=soil, tower=tower, crops={2003: 1, 2004: 5})
     assert site.name == "US-Xx1"
     assert len(site.dates) == 365 + 366
@@ -65,15 +66,52 @@ def test_weather_must_cover_the_years(site_days: pd.DataFrame) -> None:
         tower_site(weather.loc[:"2005-06-30"], soil=pd.Series(), tower=tower, crops={2003: 1, 2005: 1})
 
 
-def test_a_tower_that_gives_hardly_any_gpp_is_refused(site_days: pd.DataFrame) -> None:
-    weather, tower = _weather(site_days), _tower(site_days)
-    soil = site_days[["TBKDS", "TSAND", "TSILT", "TFC", "TWP", "TKSat", "TSOC", "TPH", "TCEC"]].iloc[0]
-    crops = {2003: 1, 2004: 5}
-    tower.days.loc["2003-01-01":"2003-03-14", ["reco", "gpp_product"]] = np.nan  # 73 of 731 days
-    assert (tower_site(weather, soil=soil, tower=tower, crops=crops).gpp[:73] == 0).all()
-    tower.days.loc["2003-03-15", ["reco", "gpp_product"]] = np.nan
-    with pytest.raises(UserError, match=r"US-Xx1: 74 of 731 days of 2003-2004 .* give the gap-filled FLUXNET file"):
-        tower_site(weather, soil=soil, tower=tower, crops=crops)
+def _with_gap(site_days: pd.DataFrame, first: str, last: str) -> SiteInputs:
+    tower = _tower(site_days)
+    tower.days.loc[first:last, ["reco", "gpp_product"]] = np.nan
+    soil = site_days[list(SOIL_NAMES)].iloc[0]
+    return tower_site(_weather(site_days), soil=soil, tower=tower, crops={2003: 1, 2004: 5, 2005: 1})
+
+
+def test_gaps_of_gpp_are_filled_as_on_the_maps(site_days: pd.DataFrame) -> None:
+    winter = _with_gap(site_days, "2003-01-01", "2003-04-16")  # day 106
+    assert (winter.gpp[:106] == 0).all()
+    assert any("0 on 106 of the dormant season" in note for note in winter.notes)
+    summer = _with_gap(site_days, "2003-07-01", "2003-07-10")
+    observed = _tower(site_days).gpp.to_numpy()
+    np.testing.assert_allclose(summer.gpp[180:192], np.linspace(observed[180], observed[191], 12), rtol=1e-6)
+    assert any("interpolated on 10 days" in note for note in summer.notes)
+    np.testing.assert_array_equal(np.delete(summer.gpp, slice(181, 191)), np.delete(observed, slice(181, 191)))
+    assert np.isnan(summer.reco[181:191]).all()
+
+
+def test_a_year_with_a_longer_gap_has_neither_budget_nor_score_and_is_named(
+    site_days: pd.DataFrame, untrained: Checkpoint
+) -> None:
+    site = _with_gap(site_days, "2004-07-01", "2004-07-11")
+    assert site.notes[0] == (
+        "2004 (366 days) without budget and scores: no GPP on 11 consecutive days of 2004; a gap of the growing season "
+        "is filled up to 10 days."
+    )
+    result = run_site(untrained, site)
+    assert list(annual_table(result)["year"]) == [2003, 2005]
+    assert {date[:4] for date in daily_table(result)["date"]} == {"2003", "2005"}
+    assert comparisons(result)[0].network.count == 365 + 365
+    site_figure(Report(result, untrained, "random"))
+
+
+def test_a_tower_without_a_complete_year_of_gpp_is_refused_with_the_remedy(site_days: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match=r"US-Xx1: no GPP on 198 .* of 2003, 198 .* of 2004, .*choose other years"):
+        _with_gap(site_days, "2003-01-01", "2005-12-31")
+
+
+@pytest.mark.realdata
+def test_a_drawn_tower_without_july_is_not_run_with_gpp_0(cases: Path, realdata: Path) -> None:
+    mead, name = realdata / "mead-weather", "AMF_US-XX1_FLUXNET_FLUXMET_DD_2003-2003_v1.3_r1"
+    files = TowerFiles(mead, mead / "mesoil", cases / "tower_gap" / f"{name}.whole.csv")
+    assert read_tower_site(files, crop="corn", years=None).gpp.sum() == pytest.approx(1606, abs=1)
+    with pytest.raises(UserError, match="US-XX1: no GPP on 30 consecutive days of 2003"):
+        read_tower_site(files._replace(tower=cases / "tower_gap" / f"{name}.csv"), crop="corn", years=None)
 
 
 @pytest.mark.realdata

@@ -146,7 +146,7 @@ def test_the_mead_tower_trains_on_2001_to_2003_and_tests_on_2004(tower: TowerSet
     assert not (training.mask_YT & test.mask_YT).any()
     assert np.array_equal(training.mask_YT | test.mask_YT, tower.mask_YT)
     assert tower.mask_YT[1:].mean() > 0.9
-    assert "149 days before, after or between" in tower.origin
+    assert "149 days before or after" in tower.origin
     assert "irrigated" in tower.origin
 
 
@@ -175,3 +175,18 @@ def test_whole_years_equal_those_that_the_site_command_reads(tower: TowerSet, me
 def test_a_year_that_the_tower_covers_too_little_is_refused(mead: TowerFiles) -> None:
     with pytest.raises(UserError, match="100% of the days of 2005 have no GPP"):
         read_tower_set(mead, crop="corn", years="2002-2005")
+
+
+@pytest.mark.realdata
+def test_a_gap_within_the_record_that_no_map_would_fill_is_refused(mead: TowerFiles, tmp_path: Path) -> None:
+    days = pd.read_csv(mead.tower)
+    for last in (20030710, 20030711):
+        fluxes = [name for name in days if "_VUT_REF" in name and "QC" not in name]
+        days.loc[days["TIMESTAMP"].between(20030701, last), fluxes] = -9999
+        days.to_csv(tmp_path / mead.tower.name, index=False)
+        gappy = mead._replace(tower=tmp_path / mead.tower.name)
+        if last == 20030710:
+            assert (read_tower_set(gappy, crop="corn", years="2001-2004").x_YTF[2, 181:191, GPP] > 5).all()
+        else:
+            with pytest.raises(UserError, match="no GPP on 11 consecutive days of 2003"):
+                read_tower_set(gappy, crop="corn", years="2001-2004")

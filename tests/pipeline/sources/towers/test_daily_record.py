@@ -14,26 +14,45 @@ from tests.helpers.tower_files import (
 )
 
 
-def test_gpp_is_reco_minus_nee_then_the_product_then_zero(tmp_path: Path) -> None:
+def test_gpp_is_reco_minus_nee_then_the_product(tmp_path: Path) -> None:
     tower = read_tower(write_fluxnet(tmp_path, ROWS))
     assert tower.site == "US-Ne1"
-    assert list(tower.gpp) == [5, -1, 5, 7, 0, 5]
+    np.testing.assert_array_equal(tower.gpp, [5, -1, 5, 7, np.nan, 5])
     assert list(tower.without_gpp) == [False] * 4 + [True, False]
     assert list(tower.scored(0.75)) == [True, True, False, False, False, False]
 
 
 def test_every_mask_is_counted_in_the_notes(tmp_path: Path) -> None:
-    closing, missing, poor, water = read_tower(write_fluxnet(tmp_path, ROWS)).notes(0.75)
-    assert "(RECO_NT_VUT_REF, NEE_VUT_REF), below 0 on 1 of 6 days" in closing
+    rest = [f"{day:%Y%m%d},1,-2,1,3,5,3,5" for day in pd.date_range("2003-01-07", "2003-12-31")]
+    closing, missing, poor, water = read_tower(write_fluxnet(tmp_path, [*ROWS, *rest])).notes(0.75)
+    assert "(RECO_NT_VUT_REF, NEE_VUT_REF), below 0 on 1 of 365 days" in closing
     assert missing.startswith("2 days have no Reco or NEE")
-    assert "product (GPP_NT_VUT_REF) on 1 and 0 on 1" in missing
+    assert (
+        "product (GPP_NT_VUT_REF) on 1, interpolated on 0 days of the growing season, and 0 on 1 of the dormant"
+        in missing
+    )
     assert poor.startswith("2 days with NEE_VUT_REF_QC below 0.75")
     assert "irrigated" in water
 
 
+def test_a_year_with_a_gap_too_long_is_missing_on_all_days_and_no_other_year_is(tmp_path: Path) -> None:
+    days = pd.date_range("2003-01-01", "2004-12-31")
+    tower = read_tower(write_fluxnet(tmp_path, [f"{day:%Y%m%d},1,-2,1,3,5,3,5" for day in days]))
+    tower.days.loc["2003-10-01":"2003-12-31", ["nee", "gpp_product"]] = np.nan
+    tower.days.loc["2004-10-28":"2004-12-31", ["nee", "gpp_product"]] = np.nan
+    filled = tower.filled_gpp()
+    assert filled.too_long == {2003: 31}  # 1 to 31 October
+    assert filled.days[:365].isna().all()
+    np.testing.assert_allclose(filled.days["2004-10-27":"2004-10-31"], [5, 3.75, 2.5, 1.25, 0])
+    assert (filled.interpolated, filled.dormant) == (3, 62)
+    assert filled.why_without() == (
+        "no GPP on 31 consecutive days of 2003; a gap of the growing season is filled up to 10 days"
+    )
+
+
 def test_days_without_a_row_are_missing_not_dropped(tmp_path: Path) -> None:
     tower = read_tower(write_fluxnet(tmp_path, ROWS)).on(pd.date_range("2003-01-05", "2003-01-08"))
-    assert list(tower.gpp) == [0, 5, 0, 0]
+    np.testing.assert_array_equal(tower.gpp, [np.nan, 5, np.nan, np.nan])
     assert not tower.scored(0).any()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -25,7 +26,17 @@ def test_the_day_time_partitioning_is_read_by_name(tmp_path: Path) -> None:
 def test_columns_are_found_wherever_they_stand(tmp_path: Path) -> None:
     order = [4, 0, 7, 3, 2, 6, 1, 5]
     rows = [",".join(row.split(",")[at] for at in order) for row in [COLUMNS, *ROWS]]
-    assert list(read_tower(write_fluxnet(tmp_path, rows[1:], columns=rows[0])).gpp) == [5, -1, 5, 7, 0, 5]
+    gpp = read_tower(write_fluxnet(tmp_path, rows[1:], columns=rows[0])).gpp
+    np.testing.assert_array_equal(gpp, [5, -1, 5, 7, np.nan, 5])
+
+
+@pytest.mark.parametrize(("absent", "given"), [("NT", "DT"), ("DT", "NT")])
+def test_the_other_partitioning_is_named_where_it_alone_is_given(
+    absent: Literal["NT", "DT"], given: str, tmp_path: Path
+) -> None:
+    columns = COLUMNS.replace(f"_{absent}_", "_XX_")
+    with pytest.raises(UserError, match=rf"no RECO_{absent}_VUT_REF; give --partitioning {given}"):
+        read_tower(write_fluxnet(tmp_path, ROWS, columns=columns), partitioning=absent)
 
 
 @pytest.mark.parametrize(
