@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -322,31 +321,3 @@ class Checkpoint:
         if checkpoint.sha256 != sha256:
             raise CheckpointError(f"altered: digest {checkpoint.sha256[:12]}, recorded {sha256[:12]}")
         return checkpoint
-
-
-def read_published(path: str | Path) -> dict[str, Tensor]:
-    """Return the state dict of one of the authors' `.sav` or `.pth` files.
-
-    A training checkpoint is accepted too; its `model_state_dict` (or `state_dict`) is returned.
-
-    Raises
-    ------
-    CheckpointError
-        If the file holds anything but tensors and plain values: loading it could run code.
-    """
-    try:
-        # `weights_only` builds tensors and plain values; anything else in the pickle raises.
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file") from None
-    except (pickle.UnpicklingError, safetensors.SafetensorError, RuntimeError, EOFError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: refused ({type(error).__name__}): it is damaged or holds more than plain tensors; "
-            "save the state dict alone, torch.save(network.state_dict(), FILE)"
-        ) from None
-    for key in ("model_state_dict", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict of named tensors")
-    return dict(content)

@@ -19,10 +19,10 @@ TOP = ("regions", "model", "pipeline")
 FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
     "regions": (("boundaries",), ("region",), ("pack",)),
     "model": (
-        ("features", "shipped"),
+        ("features", "shipped", "unpickling"),
         ("network",),
         ("checkpoint", "losses"),
-        ("inference", "recipe", "synthetic"),
+        ("authors_files", "inference", "recipe", "synthetic"),
         ("data",),
         ("evaluation",),
         ("training",),

@@ -21,7 +21,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.checkpoint import Checkpoint, CheckpointError, read_published
+from model.authors_files import read_scalers, read_weights
+from model.checkpoint import Checkpoint, CheckpointError
 from pipeline.errors import UserError
 from pipeline.fetch import manifest
 from pipeline.fetch.catalogue import Checksum, Remote, files_of
@@ -99,9 +100,11 @@ def test_a_checkpoint_that_is_a_pickle_is_refused_unloaded(tmp_path: Path, trap:
     with pytest.raises(CheckpointError, match=r"weights\.safetensors: not a readable checkpoint"):
         Checkpoint.load(path)
     torch.save({"model_state_dict": Malicious(tmp_path / "victim")}, tmp_path / "published.pt")
-    for published in (path, tmp_path / "published.pt"):
-        with pytest.raises(CheckpointError, match="holds more than plain tensors"):
-            read_published(published)
+    for read in (read_weights, read_scalers):
+        with pytest.raises(CheckpointError, match=r"published\.pt: refused: it holds posix\.mkdir"):
+            read(tmp_path / "published.pt")
+        with pytest.raises(CheckpointError, match=r"weights\.safetensors: refused"):
+            read(path)
     assert not (tmp_path / "victim").exists()
 
 

@@ -14,9 +14,7 @@ Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5.
 
 from __future__ import annotations
 
-import _codecs
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from numpy.typing import NDArray
 
 from model.data.records import CROPS, DAYS, DataSetError, Floats, SiteSequences
 from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, PUBLISHED_FEATURE_SCALERS, SOIL, YEAR
+from model.unpickling import UnsafeFileError, load_numbers
 
 FORMAT = "agcarbon-sequences-1"
 DAILY_COLUMNS = (*(feature.name for feature in FEATURES[: GPP + 1]), "Ra", "Rh", "GrainC")
@@ -37,21 +36,6 @@ RA, RH, GRAIN = (DAILY_COLUMNS.index(name) for name in ("Ra", "Rh", "GrainC"))
 GRAIN_DAY = 363  # 0-based: the second last day of the year
 FIRST_YEAR = 2001  # of the published simulations
 _CROP_TOLERANCE = 0.01
-
-# The parts of NumPy arrays in pickles of NumPy 1 and 2. PyTorch's safe loader refuses anything that is not listed; each
-# of these builds a number, an array or its type, and can run nothing else.
-_multiarray = np._core.multiarray
-_ARRAY_PARTS: list[Any] = [
-    np.ndarray,
-    np.dtype,
-    _codecs.encode,
-    *(getattr(np.dtypes, f"{kind}DType") for kind in ("Float32", "Float64", "Int32", "Int64", "Str", "Object")),
-    *(
-        (getattr(_multiarray, name), f"numpy.{core}.multiarray.{name}")
-        for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -199,15 +183,9 @@ def _read_ours(path: Path) -> SiteSequences:
 
 def _unpickled(path: Path) -> Mapping[str, Any]:
     try:
-        with torch.serialization.safe_globals(_ARRAY_PARTS):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise DataSetError("no such file") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise DataSetError(
-            f"refused ({type(error).__name__}): it is damaged or holds more than plain arrays; save a dict of tensors "
-            f"alone, torch.save({{'X': X, ...}}, FILE)"
-        ) from None
+        content = load_numbers(path)
+    except UnsafeFileError as error:
+        raise DataSetError(str(error)) from None
     if not isinstance(content, dict):
         raise DataSetError(f"holds a {type(content).__name__}, not a dict of arrays")
     return content

@@ -17,24 +17,47 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="the authors' .sav or .pth file")],
-    scalers: Annotated[Path, typer.Option(help="JSON: features (19 x [mean, std]), gpp, ra, rh, nee, yield, residue")],
+    file: Annotated[Path, typer.Argument(help="the authors' file of weights (.sav, .pth)")],
+    scalers: Annotated[
+        Path,
+        typer.Option(
+            help="the authors' file of scalers (.sav: X_scaler, Y1_scaler, Y2_scaler, Res_scaler), or JSON: features "
+            "(19 x [mean, std]), gpp, ra, rh, nee, yield, residue"
+        ),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="checkpoint to write")],
 ) -> None:
-    """Import published weights as a checkpoint; no code in the file is run."""
-    from model.checkpoint import Checkpoint, CheckpointError, read_published
+    """Import published weights as a checkpoint; no code in the files is run."""
+    from model.authors_files import LAST_EPOCH, read_weights
+    from model.checkpoint import Checkpoint
     from pipeline.console import console
 
-    try:
-        raw = json.loads(scalers.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{scalers}: not a readable JSON file of scalers ({error})") from None
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{scalers}: holds a {type(raw).__name__} and not an object with features, gpp, ra, ...")
-    record = {"origin": f"imported from {file.name}"}
-    checkpoint = Checkpoint.from_published(read_published(file), raw, record=record)
+    weights = read_weights(file)
+    record = {"origin": f"imported from {file.name}", "scalers": f"imported from {scalers.name}"}
+    if weights.key:
+        record["origin"] += f" ({weights.key})"
+    checkpoint = Checkpoint.from_published(weights.tensors, _raw_scalers(scalers), record=record)
     checkpoint.save(output)
     console.print(f"{output}: {checkpoint.parameters:,} weights, sha256 {checkpoint.sha256[:12]}")
+    if weights.key == LAST_EPOCH:
+        console.print(f"{file.name} holds the last epoch; the file of the best epoch has no fs at the end of its name")
+
+
+def _raw_scalers(file: Path) -> Mapping[str, Any]:
+    from model.authors_files import is_scaler_file, read_scalers
+    from model.checkpoint import CheckpointError
+
+    try:
+        if is_scaler_file(file):
+            return read_scalers(file).as_json()
+        raw = json.loads(file.read_text())
+    except CheckpointError:
+        raise
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: not a readable JSON file of scalers ({error})") from None
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{file}: holds a {type(raw).__name__} and not an object with features, gpp, ra, ...")
+    return raw
 
 
 @app.command()

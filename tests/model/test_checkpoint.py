@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.checkpoint import OUTPUTS, Checkpoint, CheckpointError, Scalers, read_published
+from model.checkpoint import OUTPUTS, Checkpoint, CheckpointError, Scalers
 from model.features import FEATURE_NAMES, PUBLISHED_FEATURE_SCALERS, Scaler
 from model.network import KGMLNetwork, OutputScalers
 
@@ -136,35 +136,6 @@ def test_a_truncated_or_absent_file_is_refused_by_its_path(
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"a\.safetensors: not a readable checkpoint"):
         Checkpoint.load(path)
-
-
-def test_published_files_are_read_with_or_without_their_training_state(
-    tmp_path: Path, state_dict: dict[str, Tensor]
-) -> None:
-    torch.save(state_dict, tmp_path / "plain.pth")
-    torch.save({"epoch": 3, "model_state_dict": state_dict}, tmp_path / "training.sav")
-    for name in ("plain.pth", "training.sav"):
-        assert read_published(tmp_path / name).keys() == state_dict.keys()
-
-
-class Payload:
-    """What a malicious file would hold: an object whose loading runs code."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return print, ("code ran",)
-
-
-def test_a_file_that_could_run_code_is_refused_and_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"model_state_dict": Payload()}, tmp_path / "bad.sav")
-    with pytest.raises(CheckpointError, match="refused"):
-        read_published(tmp_path / "bad.sav")
-    assert "code ran" not in capsys.readouterr().out
-
-
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "page.sav").write_text("<!DOCTYPE html>")
-    with pytest.raises(CheckpointError, match="refused"):
-        read_published(tmp_path / "page.sav")
 
 
 def single(seed: int, scalers: dict[str, Any]) -> Checkpoint:
