@@ -133,11 +133,12 @@ def _check_balances(mean: Mapping[str, float]) -> None:
     if not abs(fluxes) <= _OPEN_BALANCE * mean["gpp"]:
         raise CheckpointError(
             f"the means of GPP, Ra, Rh and NEE add up to {fluxes:.3g} g C m-2 d-1 and not to 0; rows of Y1_scaler are "
-            f"Ra, Rh (both negative) and NEE (positive to the atmosphere)"
+            f"Ra, Rh (both negative) and NEE (positive to the atmosphere); use the file as the authors wrote it"
         )
     residue = 365 * (mean["gpp"] + mean["ra"]) - mean["yield"]
     if not abs(residue - mean["residue"]) <= _OPEN_BALANCE * 365 * mean["gpp"]:
         raise CheckpointError(
             f"the mean of Res_scaler is {mean['residue']:.4g} g C m-2 yr-1, but GPP + Ra - yield is {residue:.4g}; Ra "
-            f"is the first row of Y1_scaler, Y2_scaler and Res_scaler are sums of a year"
+            f"is the first row of Y1_scaler, Y2_scaler and Res_scaler are sums of a year; use the file as the authors "
+            f"wrote it"
         )
