@@ -16,6 +16,7 @@ import pandas as pd
 
 from pipeline.errors import UserError
 from pipeline.sources.gpp_gaps import GapRule, fill_gaps
+from pipeline.sources.towers.gpp import corrected_gpp
 
 IRRIGATED = ("US-Ne1", "US-Ne2")  # of the towers that KGML-ag-Carbon was tuned on
 MAX_SPIKES = 0.01  # share of values beyond the fluxes of fields, above which the unit must be another
@@ -99,13 +100,8 @@ class Tower:
 
     @property
     def gpp(self) -> pd.Series:
-        """GPP [g C m-2 d-1]: Reco - NEE, else the tower's product; NaN where neither is given.
-
-        The product differs from Reco - NEE, as Reco and NEE are filtered separately, and the balance of the network
-        needs the latter. Slightly negative values are kept: they are noise around zero, and clipping would add carbon.
-        """
-        closing: pd.Series = self.days["reco"] - self.days["nee"]
-        return closing.fillna(self.days["gpp_product"])
+        """GPP [g C m-2 d-1] that closes the balance, else the tower's product (`corrected_gpp`)."""
+        return corrected_gpp(self.days["reco"], self.days["nee"], product=self.days["gpp_product"])
 
     def filled_gpp(self) -> TowerGpp:
         """Return the input GPP of the network, its gaps filled year by year as those of the maps (`fill_gaps`)."""
