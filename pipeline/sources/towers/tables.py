@@ -24,7 +24,7 @@ from pipeline.errors import UserError
 
 MISSING = -9999
 _LARGEST_BYTES = 4_000_000_000  # thirty years of half-hours in 250 columns have 1.5 GB
-DAY_DIGITS, STEP_DIGITS = 8, 12  # of YYYYMMDD and YYYYMMDDHHMM
+MONTH_DIGITS, DAY_DIGITS, STEP_DIGITS = 6, 8, 12  # of YYYYMM, YYYYMMDD and YYYYMMDDHHMM
 
 # Tables of fluxes, not the archive's BIF, BIFVARINFO, AUX or ERA5 tables, some of which have a resolution in their
 # names too.
@@ -35,8 +35,14 @@ _FLUXES = re.compile(
 )
 SITE_NAME = re.compile(r"[A-Z]{2}-\w{3}", re.ASCII)
 _SITE = re.compile(rf"[A-Z0-9]+_({SITE_NAME.pattern})_", re.ASCII)
-_COARSER = {4: "yearly", 6: "monthly", DAY_DIGITS: "weekly"}  # files by digits of the stamp, if fewer than needed
-_BEST_FIRST = ("DD", "HH", "HR")  # days of the network before days computed here
+_COARSER = {
+    4: "yearly",
+    MONTH_DIGITS: "monthly",
+    DAY_DIGITS: "weekly",
+}  # files by digits of the stamp, if fewer than needed
+# Resolutions in the order in which an archive's are taken: fluxes as days of the network before days computed here,
+# weather in steps, which hold the extremes of a day.
+DAYS_FIRST, STEPS_FIRST, MONTHS = ("DD", "HH", "HR"), ("HH", "HR", "DD"), ("MM",)
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,8 @@ class TowerFile:
             raise UserError(f"{self}: not a readable CSV file ({error}); download it again") from None
 
 
-def find_tower_file(path: Path) -> TowerFile:
-    """Return the table of fluxes at `path` or in the zip archive there: daily before half-hourly before hourly.
+def find_tower_file(path: Path, *, resolutions: tuple[str, ...] = DAYS_FIRST) -> TowerFile:
+    """Return the table of fluxes at `path`, or in the zip archive there that of the first of `resolutions` it has.
 
     Raises
     ------
@@ -88,7 +94,7 @@ def find_tower_file(path: Path) -> TowerFile:
             members = archive.infolist()
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not a readable zip archive ({error}); download it again") from None
-    member = _best_member(path, members)
+    member = _best_member(path, members, resolutions)
     if member.flag_bits & 1:
         raise UserError(f"{path}: {member.filename} is encrypted; unpack it and give the CSV file")
     if member.file_size > _LARGEST_BYTES:  # `zipfile` reads no more than this declared size
@@ -99,11 +105,11 @@ def find_tower_file(path: Path) -> TowerFile:
     return TowerFile(path, member.filename)
 
 
-def _best_member(path: Path, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+def _best_member(path: Path, members: list[zipfile.ZipInfo], resolutions: tuple[str, ...]) -> zipfile.ZipInfo:
     named = [(_FLUXES.fullmatch(PurePosixPath(member.filename).name), member) for member in members]
     fluxes = [(found["step"].upper(), member) for found, member in named if found]
     # Several of one resolution may be several towers or versions: the user decides.
-    for step in _BEST_FIRST:
+    for step in resolutions:
         best = [member for of, member in fluxes if of == step]
         if len(best) > 1:
             raise UserError(
@@ -113,8 +119,9 @@ def _best_member(path: Path, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
         if best:
             return best[0]
     content = ", ".join(member.filename for member in members[:8]) or "nothing"
+    wanted = " or ".join(", ".join(sorted(resolutions)).rsplit(", ", 1))
     raise UserError(
-        f"{path}: holds no DD, HH or HR file of FLUXNET (FULLSET, SUBSET or FLUXMET) or AmeriFlux BASE, but {content}; "
+        f"{path}: holds no {wanted} file of FLUXNET (FULLSET, SUBSET or FLUXMET) or AmeriFlux BASE, but {content}; "
         f"download an archive with one of them"
     )
 
@@ -187,18 +194,19 @@ class TowerTable:
         return numbers.mask(numbers == MISSING)
 
     def times(self, stamps: pd.Series, *, digits: int) -> NDArray[np.datetime64]:
-        """Return stamps YYYYMMDD or YYYYMMDDHHMM (by `digits`) as times; NaT where one is malformed.
+        """Return stamps YYYYMM, YYYYMMDD or YYYYMMDDHHMM (by `digits`) as times; NaT where one is malformed.
 
         Raises
         ------
         UserError
-            If the first stamp is of a weekly, monthly or yearly file.
+            If the first stamp is of a coarser file: weekly, monthly or yearly.
         """
         first = str(stamps.iloc[0])
         if first.isdecimal() and len(first) < digits and len(first) in _COARSER:
+            finer = "MM file" if digits == MONTH_DIGITS else "DD, HH or HR file"
             raise UserError(
-                f"{self.file}: {stamps.name} {first} is the stamp of a {_COARSER[len(first)]} file; give the DD, HH or "
-                f"HR file of the same archive"
+                f"{self.file}: {stamps.name} {first} is the stamp of a {_COARSER[len(first)]} file; give the {finer} "
+                f"of the same archive"
             )
         # pandas accepts days and months of one digit, too: the number of digits is checked here.
         well_formed = stamps.where(stamps.str.fullmatch(rf"[0-9]{{{digits}}}", na=False))

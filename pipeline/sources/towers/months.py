@@ -1,0 +1,75 @@
+"""Monthly fluxes of a tower, from the MM files of FLUXNET.
+
+In FLUXNET's files of months, fluxes are the means of the month's days [g C m-2 d-1], not sums, and the quality is the
+share (0 to 1) of half-hours that were measured or well filled. A month before the tower began is filled, too, with a
+quality of 0, and must be masked.
+
+References
+----------
+Pastorello et al. (2020), Scientific Data 7:225, doi:10.1038/s41597-020-0534-3 (FLUXNET2015, its columns and units).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline.errors import UserError
+from pipeline.sources.towers.daily_record import FluxNames
+from pipeline.sources.towers.fluxnet import MONTH, STAMP, Partitioning, flux_names, read_fluxes
+from pipeline.sources.towers.gpp import corrected_gpp
+from pipeline.sources.towers.tables import TowerTable
+
+
+@dataclass(frozen=True)
+class TowerMonths:
+    """Monthly fluxes of a tower.
+
+    Attributes
+    ----------
+    site
+        FLUXNET name, as US-Ne2.
+    names
+        Columns of the file behind reco, nee, gpp_product and qc.
+    months
+        Index first day of the month, unique and in order; columns reco, nee (positive to the atmosphere), gpp_product,
+        all means of days [g C m-2 d-1], and qc, 0 to 1. NaN is missing.
+    reading
+        Sentences on values left out while the file was read.
+    """
+
+    site: str
+    names: FluxNames
+    months: pd.DataFrame
+    reading: tuple[str, ...] = ()
+
+    @property
+    def gpp(self) -> pd.Series:
+        """GPP [g C m-2 d-1] that closes the balance, else the tower's product (`corrected_gpp`)."""
+        return corrected_gpp(self.months["reco"], self.months["nee"], product=self.months["gpp_product"])
+
+    def sums(self, min_qc: float) -> pd.DataFrame:
+        """Return sums by month [g C m-2 month-1], columns reco, nee and gpp.
+
+        NaN in all columns where Reco or NEE is missing or the quality is below `min_qc`.
+        """
+        means = self.months[["reco", "nee"]].assign(gpp=self.gpp)
+        known = means[["reco", "nee"]].notna().all(axis=1) & (self.months["qc"] >= min_qc)
+        days = pd.Series(pd.DatetimeIndex(means.index).days_in_month, means.index)
+        return means.mul(days, axis=0).where(known)
+
+
+def read_months(table: TowerTable, *, partitioning: Partitioning = "NT") -> TowerMonths:
+    """Return the months of a FLUXNET file.
+
+    Raises
+    ------
+    UserError
+        If the file is not monthly, or for the reasons of `read_fluxes`.
+    """
+    if STAMP not in table.columns:
+        raise UserError(f"{table.file}: has no column {STAMP}; give the MM file of FLUXNET")
+    names = flux_names(table, partitioning)
+    months, reading = read_fluxes(table, names, period=MONTH)
+    return TowerMonths(table.file.site, names, months, reading)
