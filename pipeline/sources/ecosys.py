@@ -109,11 +109,11 @@ def _check_hours(hours: pd.DataFrame, folder: Path) -> None:
         )
 
 
-def daily_weather(folder: Path) -> pd.DataFrame:
-    """Return the seven climate inputs by date from all weather files (`*w.csv`) of a folder.
+def hourly_weather(folder: Path) -> pd.DataFrame:
+    """Return one row an hour from all weather files (`*w.csv`) of a folder, each day with its 24 hours.
 
-    Radiation is the mean of 24 hours as a daily sum, wind the mean as a wind run at the height where it was measured
-    (first value of the file's third line; not adjusted to 10 m), vapour pressure from humidity and measured pressure.
+    Columns are those of `HOURLY_COLUMNS`, the vapour pressure vapour_kpa [kPa] from humidity and measured pressure, and
+    the date of the hour's day.
 
     Raises
     ------
@@ -125,8 +125,21 @@ def daily_weather(folder: Path) -> pd.DataFrame:
         raise UserError(f"{folder}: has no hourly weather file *w.csv; give the folder of these files")
     hours = _by_day(pd.concat([_read_hours(path) for path in files], ignore_index=True))
     _check_hours(hours, folder)
-    hours["vapour_kpa"] = vapour_pressure(hours["humidity_g_g"], hours["pressure_kpa"])
-    days = hours.groupby("date")
+    return hours.assign(vapour_kpa=vapour_pressure(hours["humidity_g_g"], hours["pressure_kpa"]))
+
+
+def daily_weather(folder: Path) -> pd.DataFrame:
+    """Return the seven climate inputs by date from all weather files (`*w.csv`) of a folder.
+
+    Radiation is the mean of 24 hours as a daily sum, wind the mean as a wind run at the height where it was measured
+    (first value of the file's third line; not adjusted to 10 m).
+
+    Raises
+    ------
+    UserError
+        For the reasons of `hourly_weather`.
+    """
+    days = hourly_weather(folder).groupby("date")
     highest, lowest = days.max(), days.min()
     daily = pd.DataFrame(
         {
