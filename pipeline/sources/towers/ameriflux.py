@@ -60,9 +60,9 @@ def read_base(table: TowerTable, *, min_share: float = MIN_SHARE) -> Tower:
         If there is no measured NEE, a value is not a number, fluxes are beyond those of a field, Reco or GPP has the
         opposite sign, or a step is malformed, repeated or out of order.
     """
-    positions = {name: _positions(table.columns, name) for name in (*NEE_NAMES, *RECO_NAMES, *GPP_NAMES, STORAGE)}
-    steps = read_steps(table, [column for columns in positions.values() for column in columns])
-    fluxes = _chosen(table, steps, positions=positions)
+    found = {name: positions(table.columns, name) for name in (*NEE_NAMES, *RECO_NAMES, *GPP_NAMES, STORAGE)}
+    steps = read_steps(table, [column for columns in found.values() for column in columns])
+    fluxes = _chosen(table, steps, found=found)
     _check_signs(table, fluxes)
     made = Steps(steps.minutes, fluxes.values)
     days = daily_fluxes(made, list(fluxes.values.columns), min_share=min_share)
@@ -87,8 +87,8 @@ def _site(table: TowerTable) -> str:
     return named or table.file.site
 
 
-def _positions(columns: tuple[str, ...], name: str) -> list[str]:
-    """Columns of a quantity: the one without position, then by rising position, means of replicates last."""
+def positions(columns: tuple[str, ...], name: str) -> list[str]:
+    """Return the columns of a quantity: the one without position, then by rising position, means of replicates last."""
     found = {column: re.fullmatch(name + _POSITION, column) for column in columns}
     places = {
         column: [math.inf if part == "A" else int(part) for part in match.groups() if part]
@@ -108,10 +108,10 @@ class _Fluxes:
     gpp: str | None
 
 
-def _chosen(table: TowerTable, steps: Steps, *, positions: dict[str, list[str]]) -> _Fluxes:
+def _chosen(table: TowerTable, steps: Steps, *, found: dict[str, list[str]]) -> _Fluxes:
     # Columns may be present and empty: -9999 in all rows.
     def first(names: tuple[str, ...]) -> str | None:
-        columns = (column for name in names for column in positions[name])
+        columns = (column for name in names for column in found[name])
         return next((column for column in columns if steps.values[column].notna().any()), None)
 
     measured, reco_name, gpp_name = first(NEE_NAMES), first(RECO_NAMES), first(GPP_NAMES)

@@ -1,9 +1,10 @@
 """The day's extremes of air temperature and vapour pressure, estimated from daily means.
 
-Daily files of towers hold means only. How far maximum and minimum lie from them follows from the radiation, the dryness
-of the air and the change from the day before to the day after, by four linear regressions on the hours of Mead,
+Daily files of towers hold means only. How far maximum and minimum lie from them follows from the radiation, the
+temperature and the change from the day before to the day after, by four linear regressions on the hours of Mead,
 Nebraska, 2001-2006 (continental, corn and soybean). The error on a year that the regression did not see is in `RMSE`;
-beyond the climate of the Midwest it is unknown.
+beyond the climate of the Midwest it is unknown. The vapour pressure deficit would lower the error of temperature at
+Mead, but instruments differ in it, above all in frost, so that the relation does not hold at the tower next to it.
 
 The test of this module derives `COEFFICIENTS` and `RMSE` again from the hourly files and compares them.
 """
@@ -23,19 +24,18 @@ Floats = NDArray[np.float64]
 UNITS = {"TMAX_AIR": "degC", "TDIF_AIR": "degC", "HMAX_AIR": "kPa", "HDIF_AIR": "kPa"}
 EXTREMES = ("tmax", "tmin", "hmax", "hmin")
 COEFFICIENTS: Mapping[str, tuple[float, ...]] = {
-    "constant": (0.84346, 1.9724, -0.035607, -0.014787),
-    "clearness": (9.0672, 5.6348, 0.28997, 0.14355),
-    "dryness": (14.178, 11.794, -0.066721, -0.22583),
-    "radiation_mj_m2_d": (-0.19169, -0.075913, -0.0039909, -0.0027878),
-    "vpd_kpa": (-2.5103, -0.71203, 0.00052915, -0.1314),
-    "saturation_kpa": (0.52236, -0.52851, 0.12182, 0.14814),
-    "change_degc": (0.063696, 0.084855, 0.00096086, -0.00037093),
-    "absolute_change_degc": (0.09885, 0.14341, 0.0052129, 0.0037553),
-    "curvature_degc": (-0.047685, -0.053601, -0.0023404, -0.0033576),
-    "absolute_change_kpa": (-0.26723, 0.63825, 0.11323, 0.059843),
+    "constant": (1.4647, 1.6852, -0.03344, 0.078197),
+    "clearness": (11.739, 8.3042, 0.26719, 0.057323),
+    "radiation_mj_m2_d": (-0.15129, -0.028971, -0.004114, -0.0054134),
+    "temperature_degc": (0.23071, 0.17003, -0.0015664, 0.00025563),
+    "saturation_kpa": (-1.436, -1.33, 0.13002, 0.065753),
+    "change_degc": (0.072571, 0.092892, 0.00093135, -0.00062598),
+    "absolute_change_degc": (0.12942, 0.17437, 0.0049401, 0.0027325),
+    "curvature_degc": (-0.07225, -0.084666, -0.0022265, -0.00148),
+    "absolute_change_kpa": (-0.56779, 0.28779, 0.11752, 0.07339),
 }
 """By predictor (`_predictors`): its part of TMAX - mean, mean - TMIN [degC], HMAX - mean and mean - HMIN [kPa]."""
-RMSE: Mapping[str, float] = {"TMAX_AIR": 1.52, "TDIF_AIR": 2.77, "HMAX_AIR": 0.134, "HDIF_AIR": 0.196}
+RMSE: Mapping[str, float] = {"TMAX_AIR": 1.71, "TDIF_AIR": 3.20, "HMAX_AIR": 0.133, "HDIF_AIR": 0.199}
 """Error of the estimates [degC, kPa], each year estimated with coefficients of the other five."""
 
 
@@ -44,18 +44,17 @@ def _predictors(means: pd.DataFrame) -> pd.DataFrame:
 
     A neighbour that is missing counts as if it were like the day itself.
     """
-    temperature, vpd = means["temperature_degc"], means["vpd_kpa"]
+    temperature = means["temperature_degc"]
     saturation = pd.Series(saturation_pressure(temperature.to_numpy(np.float64)), means.index)
-    vapour = saturation - vpd
+    vapour = saturation - means["vpd_kpa"]
     before, after = (means.shift(step)["temperature_degc"].fillna(temperature) for step in (1, -1))
     vapour_change = vapour.shift(-1).fillna(vapour) - vapour.shift(1).fillna(vapour)
     return pd.DataFrame(
         {
             "constant": 1.0,
             "clearness": means["radiation_mj_m2_d"] / means["potential_mj_m2_d"],
-            "dryness": vpd / saturation,
             "radiation_mj_m2_d": means["radiation_mj_m2_d"],
-            "vpd_kpa": vpd,
+            "temperature_degc": temperature,
             "saturation_kpa": saturation,
             "change_degc": after - before,
             "absolute_change_degc": (after - before).abs(),
@@ -64,6 +63,10 @@ def _predictors(means: pd.DataFrame) -> pd.DataFrame:
         },
         means.index,
     )
+
+
+def _names(predictors: pd.DataFrame) -> list[str]:
+    return [str(name) for name in predictors.columns]
 
 
 def _centres(means: pd.DataFrame) -> Floats:
@@ -89,7 +92,7 @@ def fit_extremes(means: pd.DataFrame, extremes: pd.DataFrame) -> dict[str, tuple
     predictors = _predictors(means)
     distances = _SIGNS * (extremes[list(EXTREMES)].to_numpy(np.float64) - _centres(means))
     solution, *_ = np.linalg.lstsq(predictors.to_numpy(np.float64), distances)
-    return {name: tuple(row) for name, row in zip(predictors, solution.tolist(), strict=True)}
+    return {name: tuple(row) for name, row in zip(_names(predictors), solution.tolist(), strict=True)}
 
 
 def error_note() -> str:
@@ -115,7 +118,7 @@ def estimate_extremes(
         radiation at the top of the atmosphere.
     """
     predictors = _predictors(means)
-    table = np.array([coefficients[name] for name in predictors])
+    table = np.array([coefficients[name] for name in _names(predictors)])
     distances = np.maximum(predictors.to_numpy(np.float64) @ table, 0.0)
     extremes = _centres(means) + _SIGNS * distances
     extremes[:, 2:] = np.maximum(extremes[:, 2:], 0.0)

@@ -122,7 +122,7 @@ def _of_days(table: TowerTable, names: FluxNames) -> Tower:
 
 def _of_steps(table: TowerTable, names: FluxNames) -> Tower:
     columns = _columns(names)
-    steps = read_steps(table, list(columns), flags=(names.qc,))
+    steps = read_steps(table, list(columns), others=(names.qc,))
     flags = steps.values[names.qc]
     if not flags.dropna().isin(STEP_FLAGS).all():
         raise UserError(

@@ -31,7 +31,7 @@ SUMMER_UPTAKE_UMOL = 3.0  # NEE of a growing crop exceeds this in far more than 
 
 @dataclass(frozen=True)
 class Steps:
-    """Fluxes by start of the step (local standard time), [umol CO2 m-2 s-1], and flags; NaN is missing."""
+    """Columns by start of the step (local standard time), fluxes in umol CO2 m-2 s-1; NaN is missing."""
 
     minutes: int
     values: pd.DataFrame
@@ -48,8 +48,8 @@ class Steps:
         return NAMES[self.minutes]
 
 
-def read_steps(table: TowerTable, fluxes: list[str], *, flags: tuple[str, ...] = ()) -> Steps:
-    """Return columns of `table` by step: `fluxes` without spikes, which are counted, and quality `flags` as they are.
+def read_steps(table: TowerTable, fluxes: list[str], *, others: tuple[str, ...] = ()) -> Steps:
+    """Return columns of `table` by step: `fluxes` without spikes, which are counted, and `others` as they are.
 
     Raises
     ------
@@ -57,11 +57,11 @@ def read_steps(table: TowerTable, fluxes: list[str], *, flags: tuple[str, ...] =
         If a column is missing, a value is not a number, more than 1 % of the fluxes are beyond those of a field, or a
         step is malformed, repeated, out of order or of another length than the first.
     """
-    raw = table.read([*fluxes, *flags], stamps=STAMPS)
+    raw = table.read([*fluxes, *others], stamps=STAMPS)
     start, minutes = _starts(table, raw)
     raw = raw.drop(columns=STAMPS).set_axis(start, axis=0)
     smooth = without_spikes(raw[fluxes], limit=STEP_LIMIT, place=table.file)
-    return Steps(minutes, smooth.join(raw[list(flags)]), spike_notes(raw[fluxes], smooth, limit=STEP_LIMIT))
+    return Steps(minutes, smooth.join(raw[list(others)]), spike_notes(raw[fluxes], smooth, limit=STEP_LIMIT))
 
 
 def _starts(table: TowerTable, raw: pd.DataFrame) -> tuple[pd.DatetimeIndex, int]:

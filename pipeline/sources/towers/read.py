@@ -1,7 +1,7 @@
 """Flux towers of every kind, from CSV files or zip archives as downloaded.
 
-`read_tower` and `read_tower_months` are the functions for other packages; `Tower` and `TowerMonths` are their results,
-`Partitioning` is one of their arguments.
+`read_tower`, `read_tower_months` and `read_tower_weather` are the functions for other packages; `Tower`, `TowerMonths`
+and `TowerWeather` are their results, `Partitioning` is one of their arguments.
 """
 
 from __future__ import annotations
@@ -12,9 +12,18 @@ from pipeline.sources.towers.ameriflux import is_base, read_base
 from pipeline.sources.towers.daily_record import Tower
 from pipeline.sources.towers.fluxnet import Partitioning, read_fluxnet
 from pipeline.sources.towers.months import TowerMonths, read_months
-from pipeline.sources.towers.tables import MONTHS, TowerTable, find_tower_file
+from pipeline.sources.towers.tables import MONTHS, STEPS_FIRST, TowerTable, find_tower_file
+from pipeline.sources.towers.weather import TowerWeather, read_weather
 
-__all__ = ["Partitioning", "Tower", "TowerMonths", "read_tower", "read_tower_months"]
+__all__ = [
+    "Partitioning",
+    "Tower",
+    "TowerMonths",
+    "TowerWeather",
+    "read_tower",
+    "read_tower_months",
+    "read_tower_weather",
+]
 
 
 def read_tower(path: Path, *, partitioning: Partitioning = "NT") -> Tower:
@@ -40,3 +49,16 @@ def read_tower_months(path: Path, *, partitioning: Partitioning = "NT") -> Tower
         If no table of monthly fluxes is found, or it is refused by `read_months`.
     """
     return read_months(TowerTable.of(find_tower_file(path, resolutions=MONTHS)), partitioning=partitioning)
+
+
+def read_tower_weather(path: Path) -> TowerWeather:
+    """Return the climate inputs from a tower's file: FLUXNET (HH, HR or DD) or AmeriFlux BASE, as CSV or in its zip.
+
+    Of an archive, hourly and half-hourly files are taken before daily ones, because they hold the extremes of a day.
+
+    Raises
+    ------
+    UserError
+        If no table is found, or it is refused by `read_weather`.
+    """
+    return read_weather(TowerTable.of(find_tower_file(path, resolutions=STEPS_FIRST)))
