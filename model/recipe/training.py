@@ -126,7 +126,7 @@ class TowerRecipe:
 
     Attributes
     ----------
-    weather, soil, tower
+    soil, tower
         Files in the folder of tower data.
     crop
         "corn", or the crop of each year as "2001=corn,2002=soybean".
@@ -134,9 +134,10 @@ class TowerRecipe:
         Years to run, as "2001-2004".
     training_years, validation_years, test_years
         Years to train on, to choose the best epoch by, and to score; no year may be in two of them.
+    weather
+        Folder of hourly weather in the folder of tower data; absent for the weather of the tower's own file.
     """
 
-    weather: str
     soil: str
     tower: str
     crop: str
@@ -144,6 +145,7 @@ class TowerRecipe:
     training_years: tuple[Year, ...]
     validation_years: tuple[Year, ...]
     test_years: tuple[Year, ...] = ()
+    weather: str | None = None
 
     @model_validator(mode="after")
     def _years_are_distinct(self) -> TowerRecipe:

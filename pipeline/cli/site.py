@@ -20,7 +20,10 @@ def site(
     template: Annotated[
         Path | None, typer.Option(help="write an empty CSV with a legend of its columns and exit")
     ] = None,
-    weather: Annotated[Path | None, typer.Option(help="folder of hourly weather in ecosys layout, *w.csv")] = None,
+    weather: Annotated[
+        Path | None,
+        typer.Option(help="folder of hourly weather in ecosys layout, *w.csv; default: weather of the tower's file"),
+    ] = None,
     soil: Annotated[Path | None, typer.Option(help="file of soil layers in ecosys layout")] = None,
     tower: Annotated[Path | None, typer.Option(help="FLUXNET (DD, HH, HR) or AmeriFlux BASE file, or its zip")] = None,
     crop: Annotated[str | None, typer.Option(help='"corn", "soybean", or by year: "2002=corn,2003=soybean"')] = None,
@@ -33,9 +36,10 @@ def site(
 ) -> None:
     """Run the checkpoint at one point and score it where Reco and NEE were observed.
 
-    Inputs are a CSV of daily values, or a tower's files: --weather, --soil, --tower and --crop. Daily and annual
-    scores of Reco and NEE are always shown beside those of null models, which need no network: the input GPP of a
-    tower is Reco - NEE, so that NEE is almost given, and the network has skill only if it beats the null models.
+    Inputs are a CSV of daily values, or a tower's files: --tower, --soil and --crop; the weather is that of the tower's
+    file, or of the folder --weather. Daily and annual scores of Reco and NEE are always shown beside those of null
+    models, which need no network: the input GPP of a tower is Reco - NEE, so that NEE is almost given, and the network
+    has skill only if it beats the null models.
     """
     from dataclasses import replace
 
@@ -51,11 +55,11 @@ def site(
         write_template(template)
         console.print(f"Wrote {template}: fill it and run `agcarbon site {template}`.")
         return
-    files = {"--weather": weather, "--soil": soil, "--tower": tower, "--crop": crop}
+    files = {"--soil": soil, "--tower": tower, "--crop": crop}
     if table is not None:
-        _refuse_both(table, {**files, "--years": years})
+        _refuse_both(table, {"--weather": weather, **files, "--years": years})
         inputs = read_site_csv(table)
-    elif weather and soil and tower and crop:
+    elif soil and tower and crop:
         inputs = read_tower_site(
             TowerFiles(weather, soil, tower), crop=crop, years=years, partitioning=partitioning, min_qc=min_qc
         )

@@ -89,8 +89,7 @@ def read_tower(recipe: TowerRecipe, data: Path) -> TowerSet:
     UserError
         If a file is missing or cannot be read.
     """
-    files = TowerFiles(data / recipe.weather, data / recipe.soil, data / recipe.tower)
-    return read_tower_set(files, crop=recipe.crop, years=recipe.years)
+    return read_tower_set(TowerFiles.of(recipe, data), crop=recipe.crop, years=recipe.years)
 
 
 def tower_fluxes(tower: TowerSet, years: TowerRecipe, *, fine_tuned: Checkpoint, before: Checkpoint) -> TowerFluxes:

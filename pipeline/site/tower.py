@@ -1,32 +1,102 @@
-"""A flux tower as a site: hourly weather, soil and tower data joined into the daily inputs of the network."""
+"""A flux tower as a site: weather, soil and tower data joined into the daily inputs of the network.
+
+`read_tower_inputs` is the one way from files to these data, for a site, for training and for evaluation.
+"""
 
 from __future__ import annotations
 
 import calendar
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from model.features import CORN, SOYBEAN
+from model.recipe.training import TowerRecipe
 from pipeline.errors import UserError
 from pipeline.site.point import SiteInputs
 from pipeline.site.table import CROPS, site_inputs
 from pipeline.sources.ecosys import daily_weather, topsoil
-from pipeline.sources.towers.read import Partitioning, Tower, read_tower
+from pipeline.sources.towers.read import Partitioning, Tower, TowerWeather, read_tower, read_tower_weather
 from pipeline.years import parse_year_range
 
 GAP_REMEDY = "choose other years, or give the gap-filled FLUXNET file of this tower in place of AmeriFlux BASE"
 MIN_QC = 0.75  # of NEE_VUT_REF_QC: at least three quarters of the half-hours measured or gap-filled with confidence
 
 
+IRRIGATED = ("US-Ne1", "US-Ne2")  # of the towers that KGML-ag-Carbon was tuned on; their P_F holds irrigation
+IRRIGATION_MONTHS = (6, 7, 8)
+
+
 class TowerFiles(NamedTuple):
     """Paths of a tower's data."""
 
-    weather: Path  # folder of hourly weather, ecosys layout
+    weather: Path | None  # folder of hourly weather, ecosys layout; None for the weather of the tower's own file
     soil: Path  # soil layers, ecosys layout
     tower: Path  # FLUXNET or AmeriFlux BASE, as CSV or zip
+
+    @classmethod
+    def of(cls, recipe: TowerRecipe, folder: Path) -> TowerFiles:
+        """Return the files of a recipe's tower in a folder."""
+        weather = None if recipe.weather is None else folder / recipe.weather
+        return cls(weather, folder / recipe.soil, folder / recipe.tower)
+
+    @property
+    def missing(self) -> list[str]:
+        """Paths that do not exist."""
+        return [str(path) for path in self if path is not None and not path.exists()]
+
+
+class TowerInputs(NamedTuple):
+    """Weather, soil (index `SOIL_NAMES`) and fluxes of a tower."""
+
+    weather: TowerWeather
+    soil: pd.Series
+    tower: Tower
+
+    @property
+    def weather_days(self) -> pd.DataFrame:
+        """The seven climate inputs by date, on days without a gap."""
+        return self.weather.days.dropna()
+
+
+def read_tower_inputs(files: TowerFiles, *, partitioning: Partitioning = "NT") -> TowerInputs:
+    """Return the data of a tower's files.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, or if there is no weather.
+    """
+    tower = read_tower(files.tower, partitioning=partitioning)
+    return TowerInputs(_weather(files, site=tower.site), topsoil(files.soil), tower)
+
+
+def _weather(files: TowerFiles, *, site: str) -> TowerWeather:
+    if files.weather is None:
+        own = read_tower_weather(files.tower)
+        note = f"{site} is irrigated; PRECN is the tower's precipitation, which holds the irrigation."
+        return replace(own, notes=(*own.notes, note)) if site in IRRIGATED else own
+    days = daily_weather(files.weather)
+    if site not in IRRIGATED:
+        return TowerWeather(days)
+    note = f"{site} is irrigated; PRECN is the rain of the weather file, without irrigation"
+    try:
+        total = read_tower_weather(files.tower).days["PRECN"]
+    except UserError:  # the tower's file need not hold weather: the amount of irrigation is then unknown
+        return TowerWeather(days, (f"{note}.",))
+    return TowerWeather(days, (f"{note}: {_irrigation(days['PRECN'], total)}.",))
+
+
+def _irrigation(rain: pd.Series, total: pd.Series) -> str:
+    """Return a clause on rain and irrigation, the excess of the tower's precipitation in the months of irrigation."""
+    both = pd.DataFrame({"rain": rain, "total": total}).dropna()
+    summer = both[pd.DatetimeIndex(both.index).month.isin(IRRIGATION_MONTHS)]
+    sums = summer.groupby(pd.DatetimeIndex(summer.index).year).sum()
+    years = [f"{year} {row.rain:.0f} and {max(row.total - row.rain, 0):.0f} mm" for year, row in sums.iterrows()]
+    return f"rain and irrigation (the tower's precipitation less rain) in June to August are {', '.join(years)}"
 
 
 def _crop_code(word: str) -> int:
@@ -93,7 +163,7 @@ def tower_site(
     Parameters
     ----------
     weather
-        The seven climate inputs by date (`pipeline.sources.ecosys.daily_weather`).
+        The seven climate inputs by date, none missing (`TowerInputs.weather_days`).
     soil
         The nine soil inputs (`pipeline.sources.ecosys.topsoil`).
     tower
@@ -112,7 +182,8 @@ def tower_site(
     missing = dates.difference(pd.DatetimeIndex(weather.index))
     if len(missing):
         raise UserError(
-            f"no weather on {len(missing)} days of {min(crops)}-{max(crops)}, the first {missing[0]:%Y-%m-%d}"
+            f"no weather on {len(missing)} days of {min(crops)}-{max(crops)}, the first {missing[0]:%Y-%m-%d}; choose "
+            f"other years, or give a weather file that covers them"
         )
     filled = tower.on(dates).filled_gpp()
     dates = dates[~dates.year.isin(filled.too_long)]
@@ -156,7 +227,9 @@ def read_tower_site(
     UserError
         If a file cannot be read, or for the reasons of the functions above.
     """
-    weather, tower = daily_weather(files.weather), read_tower(files.tower, partitioning=partitioning)
-    chosen = parse_year_range(years) if years else tower_years(tower, weather)
+    inputs = read_tower_inputs(files, partitioning=partitioning)
+    weather = inputs.weather_days
+    chosen = parse_year_range(years) if years else tower_years(inputs.tower, weather)
     crops = parse_crops(crop, chosen)
-    return tower_site(weather, soil=topsoil(files.soil), tower=tower, crops=crops, min_qc=min_qc)
+    site = tower_site(weather, soil=inputs.soil, tower=inputs.tower, crops=crops, min_qc=min_qc)
+    return replace(site, notes=(*site.notes, *inputs.weather.notes))

@@ -65,11 +65,11 @@ def recipe_counties(recipe: CountyRecipe, *, seed: int) -> CountySet:
 def _tower(recipe: TowerRecipe, folder: Path | None) -> TowerData:
     if folder is None:
         raise UserError(f"stage 5 learns from {recipe.tower}; give the folder of tower data with --towers")
-    files = TowerFiles(folder / recipe.weather, folder / recipe.soil, folder / recipe.tower)
-    missing = [str(path) for path in files if not path.exists()]
-    if missing:
+    files = TowerFiles.of(recipe, folder)
+    if files.missing:
         raise UserError(
-            f"stage 5: missing {', '.join(missing)}; add these files, or remove the tower's section from the recipe"
+            f"stage 5: missing {', '.join(files.missing)}; add these files, or remove the tower's section from the "
+            f"recipe"
         )
     tower = read_tower_set(files, crop=recipe.crop, years=recipe.years)
     used = {*recipe.training_years, *recipe.validation_years, *recipe.test_years}

@@ -17,10 +17,9 @@ from model.data.records import CROPS, DAYS, CountySet, SiteSequences, TowerSet
 from model.features import CORN, FEATURE_NAMES, SOYBEAN
 from pipeline.errors import UserError
 from pipeline.site.point import SiteInputs
-from pipeline.site.tower import GAP_REMEDY, MIN_QC, TowerFiles, parse_crops, tower_site
-from pipeline.sources.ecosys import daily_weather, topsoil
+from pipeline.site.tower import GAP_REMEDY, MIN_QC, TowerFiles, parse_crops, read_tower_inputs, tower_site
 from pipeline.sources.quickstats import write_quickstats
-from pipeline.sources.towers.read import Partitioning, Tower, read_tower
+from pipeline.sources.towers.read import Partitioning, Tower
 from pipeline.years import parse_year_range
 
 CROP_NAMES = {"maize": CORN, "soybean": SOYBEAN}
@@ -123,7 +122,7 @@ def read_tower_set(
     Parameters
     ----------
     files
-        Files of weather, soil and tower.
+        Files of weather, soil and tower; without weather, that of the tower's own file is taken.
     crop, years
         "corn" or "2001=corn,2002=soybean", and "2001-2004". A year may begin before the record: see `tower_set`.
     partitioning, min_qc
@@ -135,8 +134,9 @@ def read_tower_set(
         If `parse_year_range`, `parse_crops`, a reader or `tower_set` refuses its input.
     """
     crops = parse_crops(crop, parse_year_range(years, place="years"))
-    weather, tower = daily_weather(files.weather), read_tower(files.tower, partitioning=partitioning)
-    return tower_set(weather, soil=topsoil(files.soil), tower=tower, crops=crops, min_qc=min_qc)
+    inputs = read_tower_inputs(files, partitioning=partitioning)
+    made = tower_set(inputs.weather_days, soil=inputs.soil, tower=inputs.tower, crops=crops, min_qc=min_qc)
+    return replace(made, origin=" ".join([made.origin, *inputs.weather.notes]))
 
 
 def tower_set(

@@ -18,7 +18,6 @@ from pipeline.errors import UserError
 from pipeline.sources.gpp_gaps import GapRule, fill_gaps
 from pipeline.sources.towers.gpp import corrected_gpp
 
-IRRIGATED = ("US-Ne1", "US-Ne2")  # of the towers that KGML-ag-Carbon was tuned on
 MAX_SPIKES = 0.01  # share of values beyond the fluxes of fields, above which the unit must be another
 
 
@@ -136,7 +135,7 @@ class Tower:
         filled = self.filled_gpp()
         poor = int((~self.unbalanced & ~self.scored(min_qc)).sum())
         names = self.names
-        sentences = [
+        return (
             f"Input GPP is Reco - NEE of the tower ({names.reco or 'no Reco'}, {names.nee}), below 0 on "
             f"{int((self.gpp < 0).sum()):,} of {len(self.days):,} days and not clipped.",
             f"{missing:,} days have no Reco or NEE and are not scored; their input GPP is the tower's "
@@ -144,10 +143,7 @@ class Tower:
             f"growing season, and 0 on {filled.dormant:,} of the dormant season.",
             f"{poor:,} days with {names.qc} below {min_qc:g} are not scored.",
             *self.reading,
-        ]
-        if self.site in IRRIGATED:
-            sentences.append(f"{self.site} is irrigated; PRECN is the rain of the weather file, without irrigation.")
-        return tuple(sentences)
+        )
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.evaluation.tower import BEFORE, FINE_TUNED, PURE, TowerFluxes
 from pipeline.site.skill import SEASONAL_CYCLE, SEASONAL_RECO_LESS_GPP
 
-YEARS = TowerRecipe("w", "s", "t", "corn", "2003-2005", (2003,), (2004,), (2005,))
+YEARS = TowerRecipe("s", "t", "corn", "2003-2005", (2003,), (2004,), (2005,))
 
 
 @pytest.fixture(scope="module")

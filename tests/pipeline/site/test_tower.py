@@ -129,3 +129,36 @@ def test_the_checkpoint_runs_at_mead_and_the_null_of_nee_is_as_strong_as_known(
     nee = comparisons(result)[2]
     assert nee.network.count == 1096 - 49
     assert nee.nulls["mean seasonal Reco - GPP"].r2 == pytest.approx(0.96, abs=0.015)
+
+
+@pytest.mark.realdata
+def test_a_tower_runs_with_the_weather_of_its_own_file(realdata: Path, untrained: Checkpoint) -> None:
+    soil = realdata / "mead-weather" / "mesoil"
+    file = realdata / "towers" / "FLX_US-Ne1_FLUXNET2015_SUBSET_DD_2005-2009.csv"
+    site = read_tower_site(TowerFiles(None, soil, file), crop="corn", years=None)
+    assert site.years == [2005, 2006, 2007, 2008, 2009]
+    raw = pd.read_csv(file, na_values=-9999)
+    assert site.features[:, CLIMATE_NAMES.index("PRECN")] == pytest.approx(raw["P_F"].to_numpy())
+    notes = " ".join(site.notes)
+    assert "Weather is that of the tower's own file" in notes
+    assert "RMSE on years left out" in notes
+    assert "PRECN is the tower's precipitation, which holds the irrigation" in notes
+    assert np.isfinite(run_site(untrained, site).nee).all()
+
+
+@pytest.mark.realdata
+def test_rain_and_irrigation_are_given_apart_where_both_are_known(realdata: Path) -> None:
+    mead, file = realdata / "mead-weather", next((realdata / "fluxnet").glob("*_DD_*.csv"))
+    site = read_tower_site(TowerFiles(mead, mead / "mesoil", file), crop="corn", years="2002-2003")
+    note = next(each for each in site.notes if "irrigated" in each)
+    rain = site.features[:, CLIMATE_NAMES.index("PRECN")]
+    total = pd.read_csv(file, index_col="TIMESTAMP", parse_dates=True)["P_F"].loc["2002":"2003"].to_numpy()
+    summer = pd.DatetimeIndex(site.dates).month.isin([6, 7, 8]) & (pd.DatetimeIndex(site.dates).year == 2003)
+    assert f"2003 {rain[summer].sum():.0f} and {(total - rain)[summer].sum():.0f} mm" in note
+
+
+@pytest.mark.realdata
+def test_a_tower_file_without_weather_needs_a_weather_file(cases: Path, realdata: Path) -> None:
+    file = cases / "tower_gap" / "AMF_US-XX1_FLUXNET_FLUXMET_DD_2003-2003_v1.3_r1.whole.csv"
+    with pytest.raises(UserError, match=r"no weather in TA_F, .*; give the weather in a file of its own"):
+        read_tower_site(TowerFiles(None, realdata / "mead-weather" / "mesoil", file), crop="corn", years=None)

@@ -172,6 +172,18 @@ def test_whole_years_equal_those_that_the_site_command_reads(tower: TowerSet, me
 
 
 @pytest.mark.realdata
+def test_training_takes_the_weather_of_the_towers_own_file_as_the_site_command_does(mead: TowerFiles) -> None:
+    own = mead._replace(weather=None)
+    tower = read_tower_set(own, crop="corn", years="2002-2004")
+    site = read_tower_site(own, crop="corn", years="2002-2004")
+    kept = pd.DatetimeIndex(site.dates).day_of_year <= 365
+    np.testing.assert_array_equal(tower.x_YTF.reshape(-1, len(FEATURE_NAMES)), site.features[kept].astype(np.float32))
+    assert "RMSE on years left out" in tower.origin
+    with pytest.raises(UserError, match="no weather on 149 days of 2001-2004, the first 2001-01-01"):
+        read_tower_set(own, crop="corn", years="2001-2004")
+
+
+@pytest.mark.realdata
 def test_a_year_that_the_tower_covers_too_little_is_refused(mead: TowerFiles) -> None:
     with pytest.raises(UserError, match="100% of the days of 2005 have no GPP"):
         read_tower_set(mead, crop="corn", years="2002-2005")
