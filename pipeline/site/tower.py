@@ -24,8 +24,6 @@ from pipeline.years import parse_year_range
 
 GAP_REMEDY = "choose other years, or give the gap-filled FLUXNET file of this tower in place of AmeriFlux BASE"
 MIN_QC = 0.75  # of NEE_VUT_REF_QC: at least three quarters of the half-hours measured or gap-filled with confidence
-
-
 IRRIGATED = ("US-Ne1", "US-Ne2")  # of the towers that KGML-ag-Carbon was tuned on; their P_F holds irrigation
 IRRIGATION_MONTHS = (6, 7, 8)
 

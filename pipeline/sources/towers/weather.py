@@ -75,7 +75,7 @@ def read_weather(table: TowerTable) -> TowerWeather:
 def _check_columns(table: TowerTable, missing: Iterable[str]) -> None:
     names = ", ".join(missing)
     if names:
-        raise UserError(f"{table.file}: holds no weather in {names}; give the weather in a file of its own")
+        raise UserError(f"{table.file}: holds no weather in {names}; give a folder of hourly weather (--weather)")
 
 
 def _of_days(table: TowerTable) -> TowerWeather:
@@ -122,14 +122,12 @@ def _of_base(table: TowerTable) -> TowerWeather:
         quantity: next((column for column in columns if steps.values[column].notna().any()), None)
         for quantity, columns in found.items()
     }
-    humidity = [chosen["vpd_hpa"] or chosen["humidity_percent"]]
-    others = [chosen[quantity] for quantity in BASE if quantity not in ("vpd_hpa", "humidity_percent")]
-    used = [*others, *humidity]
-    missing = [BASE[quantity] for quantity in BASE if chosen[quantity] is None]
-    _check_columns(table, missing if None in used else ())
+    # Either of the two gives the vapour pressure.
+    chosen.pop("humidity_percent" if chosen["vpd_hpa"] or not chosen["humidity_percent"] else "vpd_hpa")
+    _check_columns(table, (BASE[quantity] for quantity, column in chosen.items() if column is None))
     quantities = pd.DataFrame({name: steps.values[column] for name, column in chosen.items() if column})
     days = _daily_climate(Steps(steps.minutes, quantities), min_share=MIN_SHARE)
-    columns = ", ".join(str(column) for column in used)
+    columns = ", ".join(map(str, chosen.values()))
     share = f"on days with at least {MIN_SHARE:.0%} of their {steps.name}"
     return TowerWeather(days, (f"{OWN[:-1]}: {columns}, {share}.",))
 

@@ -160,5 +160,5 @@ def test_rain_and_irrigation_are_given_apart_where_both_are_known(realdata: Path
 @pytest.mark.realdata
 def test_a_tower_file_without_weather_needs_a_weather_file(cases: Path, realdata: Path) -> None:
     file = cases / "tower_gap" / "AMF_US-XX1_FLUXNET_FLUXMET_DD_2003-2003_v1.3_r1.whole.csv"
-    with pytest.raises(UserError, match=r"no weather in TA_F, .*; give the weather in a file of its own"):
+    with pytest.raises(UserError, match=r"no weather in TA_F, .*; give a folder of hourly weather"):
         read_tower_site(TowerFiles(None, realdata / "mead-weather" / "mesoil", file), crop="corn", years=None)

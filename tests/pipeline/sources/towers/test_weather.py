@@ -71,7 +71,14 @@ def test_base_takes_relative_humidity_where_there_is_no_deficit_and_days_with_en
     found = read_tower_weather(_written(tmp_path, table, base=True))
     vapour = saturation_pressure(table["TA_1_1_1"].to_numpy()) * table["RH"].to_numpy() / 100
     assert found.days["HMAX_AIR"].tolist() == pytest.approx(np.nanmax(vapour.reshape(3, 24), axis=1))
-    assert "TA_1_1_1, SW_IN, WS, P, RH, on days with at least 80% of their hours" in found.notes[0]
+    assert "TA_1_1_1, RH, SW_IN, WS, P, on days with at least 80% of their hours" in found.notes[0]
+
+
+def test_base_without_wind_is_refused_by_the_missing_column_alone(tmp_path: Path) -> None:
+    columns = {"TA_F": "TA", "VPD_F": "RH", "SW_IN_F": "SW_IN", "P_F": "P"}
+    table = _hours(2).drop(columns="WS_F").rename(columns=columns)
+    with pytest.raises(UserError, match="holds no weather in WS;"):
+        read_tower_weather(_written(tmp_path, table, base=True))
 
 
 def test_gaps_up_to_ten_days_are_interpolated_and_counted_and_longer_ones_stay(tmp_path: Path) -> None:
