@@ -82,7 +82,7 @@ PARAMETERS = {
     "ceiling_temperature": (34.0, 33.0),
     "emergence": (75.0, 90.0),
     "vegetative_share": (0.45, 0.45),
-    "light_use_efficiency": (1.97, 1.39),
+    "light_use_efficiency": (1.98, 1.43),
     "optimum_temperature": (20.0, 19.0),
     "heat_temperature": (31.5, 32.0),
     "deficit_sensitivity": (0.10, 0.14),
@@ -91,11 +91,11 @@ PARAMETERS = {
     "largest_leaf_area": (4.8, 5.0),
     "grain_start": (1.0, 1.1),
     "grain_full": (1.3, 1.5),
-    "grain_share": (0.83, 0.64),
-    "growth_cost": (0.28, 0.30),
+    "grain_share": (0.775, 0.525),
+    "growth_cost": (0.26, 0.3),
     "grain_cost": (0.27, 0.38),
-    "maintenance": (0.025, 0.025),
-    "metabolic_share": (0.35, 0.50),
+    "maintenance": (0.0215, 0.0275),
+    "metabolic_share": (0.30, 0.55),
 }
 """Value of each field of `Species` for corn and for soybean."""
 

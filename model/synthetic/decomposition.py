@@ -10,10 +10,10 @@ References
 ----------
 Parton, W. J. et al. (1987). Soil Science Society of America Journal 51, 1173-1179.
     doi:10.2136/sssaj1987.03615995005100050015x (pools, rates, transfers)
-Parton, W. J. et al. (2001). DAYCENT: description and testing. In: Modeling Carbon and Nitrogen Dynamics for Soil
-    Management, CRC Press, 303-337 (effect of pH)
 Lloyd, J. & Taylor, J. A. (1994). Functional Ecology 8, 315-323. doi:10.2307/2389824 (temperature)
-Moyano, F. E. et al. (2013). Soil Biology & Biochemistry 59, 72-85. doi:10.1016/j.soilbio.2013.01.002 (moisture)
+Andren, O. & Paustian, K. (1987). Ecology 68, 1190-1200. doi:10.2307/1939203 (moisture)
+Bonan, G. (2019). Climate Change and Terrestrial Ecosystem Modeling. Cambridge University Press, chapter 18 (pH, as in
+    DayCent)
 Renard, K. G. et al. (1997). Predicting soil erosion by water (RUSLE). USDA Agriculture Handbook 703, chapter 5 (burial
     of residue by tillage)
 """
@@ -33,13 +33,22 @@ SURFACE_METABOLIC, SURFACE_STRUCTURAL, METABOLIC, STRUCTURAL, ACTIVE, SLOW, PASS
 POOLS = 7
 SURFACE = slice(SURFACE_METABOLIC, METABOLIC)
 BURIED = slice(METABOLIC, ACTIVE)
-RATES_PER_YEAR = np.array([14.8, 3.9, 18.5, 4.9, 7.3, 0.32, 0.0066])
-"""Decomposition of each pool at 25 degC and the best moisture, yr-1."""
+RATES_PER_YEAR = 1.2 * np.array([14.8, 3.9, 18.5, 4.9, 7.3, 0.20, 0.0066])
+"""Decomposition of each pool at 25 degC in soil at -2 kPa, yr-1: the rates of CENTURY, and a factor that keeps the mean
+heterotrophic respiration of the published simulations."""
+PH_CENTRE = np.array([4.0, 4.0, 4.0, 4.0, 4.8, 4.8, 3.0])[:, None]
+PH_RISE = np.array([1.1, 1.1, 1.1, 1.1, 1.14, 1.14, 1.1])[:, None]
+"""pH at which acidity halves the decomposition of each pool, and the height of the rise, (7, 1)."""
 STRUCTURAL_LIGNIN = 0.2
 """Share of structural litter that is lignin and enters the slow pool."""
-LARGEST_SLOW_POOL, HALF_SLOW_STOCK = 8400.0, 7000.0
-"""Largest slow pool, and the stock at which it is half as large, g C m-2: the carbon of carbon-rich soils is mostly
-old and protected."""
+LARGEST_SLOW_POOL, HALF_SLOW_CARBON = 17000.0, 17.0
+"""Largest slow pool, g C m-2, where all litter is stabilised, and the organic carbon, g kg-1, at which it is half as
+large: the carbon of carbon-rich soils is mostly old and protected. It follows the carbon per mass, not per volume: a
+compacted soil is no richer."""
+ACTIVE_SHARE = 0.03
+"""Active pool relative to the slow pool on the first day."""
+DRIEST_KPA, WETTEST_KPA = 1e4, 2.0
+"""Suction of soil water at which decomposition stops, and up to which it is fastest, kPa (Andren & Paustian 1987)."""
 DRY_RESIDUE = 0.05
 """Decomposition of dry residue relative to wet residue; not 0, because dew and the ground moisten it."""
 OLD_LITTER = 100.0
@@ -79,10 +88,9 @@ class Decay(NamedTuple):
 
 def turnover_of(soils: Soils) -> Turnover:
     """Return rates and transfers by texture and pH: fine soils protect active carbon and stabilise more of it."""
-    # Texture effects and transfer shares are those of CENTURY (Parton et al. 1987), the arctangent of pH is DAYCENT's
-    # (Parton et al. 2001). Of each pool, whatever no transfer passes on is respired.
+    # Texture effects and transfer shares are those of CENTURY. Of each pool, what no transfer passes on is respired.
     fine = 1 - soils.sand / 1000
-    rates = np.outer(RATES_PER_YEAR / 365, 0.56 + np.arctan(np.pi * 0.45 * (soils.ph - 5)) / np.pi)
+    rates = RATES_PER_YEAR[:, None] / 365 * acidity_response(soils.ph)
     rates[ACTIVE] *= 1 - 0.75 * fine
     transfers = np.zeros((POOLS, POOLS, len(fine)))
     transfers[METABOLIC, ACTIVE] = transfers[SURFACE_METABOLIC, ACTIVE] = 0.45
@@ -95,14 +103,34 @@ def turnover_of(soils: Soils) -> Turnover:
     return Turnover(rates, transfers)
 
 
+def acidity_response(ph: Array) -> Array:
+    """Return the factor of pH (S,) on the decomposition of each pool, (7, S), at most 1 (Bonan 2019, DayCent).
+
+    >>> acidity_response(np.array([4.8, 6.5]))[ACTIVE].round(2).tolist()
+    [0.5, 0.97]
+    """
+    factor: Array = np.clip(0.5 + PH_RISE / np.pi * np.arctan(np.pi * 0.7 * (ph - PH_CENTRE)), 0, 1)
+    return factor
+
+
 def initial_pools(soils: Soils) -> Array:
     """Return the carbon of the seven pools, (7, S): the soil's organic carbon and the litter of earlier crops."""
     # The passive pool takes the rest of the stock, so that the pools of the soil sum to its organic carbon exactly.
-    stock = soils.carbon_stock
-    slow = LARGEST_SLOW_POOL * stock / (stock + HALF_SLOW_STOCK)
-    active = 0.05 * slow
+    stock, carbon = soils.carbon_stock, soils.organic_carbon
+    slow = LARGEST_SLOW_POOL * _stabilised_share(soils) * carbon / (carbon + HALF_SLOW_CARBON)
+    active = ACTIVE_SHARE * slow
     zero, old = np.zeros_like(stock), np.full_like(stock, OLD_LITTER)
     return np.stack([zero, old, zero, old, active, slow, stock - active - slow])
+
+
+def _stabilised_share(soils: Soils) -> Array:
+    """Return the slow carbon in balance with litter that is half metabolic, per unit of its input and turnover time."""
+    # Litter feeds the slow pool directly and through the active pool, to which the slow pool returns a part.
+    transfers = turnover_of(soils).transfers
+    direct = (transfers[METABOLIC, SLOW] + transfers[STRUCTURAL, SLOW]) / 2
+    through_active = (transfers[METABOLIC, ACTIVE] + transfers[STRUCTURAL, ACTIVE]) / 2 * transfers[ACTIVE, SLOW]
+    share: Array = (direct + through_active) / (1 - transfers[SLOW, ACTIVE] * transfers[ACTIVE, SLOW])
+    return share
 
 
 def add_litter(pools: Array, *, litter: Litter, metabolic_share: Array | float) -> Array:
@@ -146,8 +174,8 @@ def abiotic_factor(water: SoilWater, *, temperature: Array, soils: Soils) -> Arr
     """
     topsoil = len(CARBON_SHARES)
     response = temperature_response(temperature[:topsoil])
-    saturation = water.layers[:topsoil] / (1000 * LAYER_M[:topsoil] * soils.porosity)
-    within = (CARBON_SHARES * response * moisture_response(saturation)).sum(0)
+    content = water.layers[:topsoil] / (1000 * LAYER_M[:topsoil])
+    within = (CARBON_SHARES * response * moisture_response(content, soils=soils)).sum(0)
     factor = np.empty((POOLS, len(within)))
     factor[:] = within
     # Litter on the ground has the temperature of the uppermost layer and the moisture of the residue itself.
@@ -167,18 +195,17 @@ def temperature_response(temperature: Array) -> Array:
     return np.exp(308.56 * (1 / 71.02 - 1 / (bounded + 46.02)))
 
 
-def moisture_response(saturation: Array) -> Array:
-    """Return the factor of the water-filled share of pores on decomposition, 1 from 0.74 to 0.80.
+def moisture_response(content: Array, *, soils: Soils) -> Array:
+    """Return the factor of water content (H, S), m3 m-3, on decomposition: 0 at -10 MPa, 1 at -2 kPa and wetter.
 
-    It rises linearly to 0.74 and falls above 0.80, where oxygen becomes scarce.
-
-    >>> moisture_response(np.array([0.1, 0.54, 0.78, 0.9])).round(2).tolist()
-    [0.05, 0.5, 1.0, 0.85]
+    It is linear in the logarithm of water potential, so that it is the same at field capacity in every soil: 0.67, and
+    0.22 at the wilting point (Andren & Paustian 1987).
     """
-    moist = np.clip((saturation - 0.34) / 0.40, 0.05, 1)
-    waterlogged = np.clip(1 - (saturation - 0.80) / 0.5, 0.85, 1)
-    factor: Array = moist * waterlogged
-    return factor
+    # Potential is a power of water content through field capacity (-33 kPa) and the wilting point (-1500 kPa) of the
+    # soil itself; everything is in logarithms.
+    slope = np.log(1500 / 33) / np.log(soils.field_capacity / soils.wilting_point)
+    tension = np.log(33) - slope * np.log(np.maximum(content, 1e-6) / soils.field_capacity)
+    return np.clip((np.log(DRIEST_KPA) - tension) / np.log(DRIEST_KPA / WETTEST_KPA), 0, 1)
 
 
 def decompose(pools: Array, *, turnover: Turnover, factor: Array) -> Decay:

@@ -21,7 +21,7 @@ SEEDBED_DEPTH_M = 0.10
 STUBBLE_DEPTH_M = {CORN: 0.20, SOYBEAN: 0.0}
 """Depth of tillage after harvest, m: corn stubble is chiselled, soybean stubble left. Assumed for all fields, because
 no input of the network describes tillage."""
-MANAGEMENT_SPREAD = (0.05, 0.04)
+MANAGEMENT_SPREAD = (0.10, 0.05)
 """Standard deviation of the logarithm of light-use efficiency between sites, and between the years of a site."""
 
 

@@ -62,7 +62,7 @@ RIPENING_DAY = 263
 """Day of year on which cultivars ripen in an average season (20 September)."""
 REQUIREMENT_RANGE = (850.0, 2000.0)
 """Thermal time from emergence to maturity of the cultivars on the market, degC d."""
-GENETIC_GAIN = 0.004
+GENETIC_GAIN = 0.003
 """Yearly relative gain of light-use efficiency by breeding, from 2010."""
 
 

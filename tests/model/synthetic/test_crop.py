@@ -33,7 +33,7 @@ def plant(thermal_time: float) -> Plant:
 
 def test_photosynthesis_is_absorbed_light_times_efficiency_in_mild_weather() -> None:
     leaf_area = 80.0 * 0.045
-    expected = 1.97 * 10.0 * (1 - np.exp(-0.55 * leaf_area))
+    expected = 1.98 * 10.0 * (1 - np.exp(-0.55 * leaf_area))
     assert photosynthesis(plant(900.0), season=SEASON, day=MILD)[0] == pytest.approx(expected)
 
 

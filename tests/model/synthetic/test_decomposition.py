@@ -18,11 +18,12 @@ from model.synthetic.decomposition import (
     decompose,
     disturb,
     initial_pools,
+    moisture_response,
     temperature_response,
     turnover_of,
 )
 from model.synthetic.soil_water import field_capacity_state
-from model.synthetic.soils import Soils, draw_soils
+from model.synthetic.soils import Soils, draw_soils, water_retention
 
 LITTER = Litter(*(np.full(2, value) for value in (300.0, 100.0, 20.0)))
 
@@ -105,3 +106,35 @@ def test_sandy_soil_respires_more_of_its_active_carbon_than_clay() -> None:
     pools[ACTIVE] = 100.0
     rh = decompose(pools, turnover=turnover_of(soils), factor=np.ones((POOLS, 2))).rh
     assert rh[0] > 2 * rh[1]
+
+
+TEXTURES = {"sandy loam": (650, 250), "loam": (400, 400), "silt loam": (200, 650), "silty clay loam": (100, 560)}
+"""Sand and silt of the middle of a texture class, g kg-1."""
+
+
+@pytest.mark.parametrize("texture", TEXTURES)
+def test_decomposition_at_field_capacity_is_near_its_best_in_every_texture(texture: str) -> None:
+    """Published functions of moisture give 0.4 to 1 there (DayCent's in sand 0.6, Kelly et al. 2000)."""
+    sand, silt = (np.array([value / 1000]) for value in TEXTURES[texture])
+    water = water_retention(sand, clay=1 - sand - silt, organic_matter=np.array([2.5]))
+    soil = replace(
+        draw_soils(4, sites=1),
+        sand=1000 * sand,
+        silt=1000 * silt,
+        field_capacity=water.field_capacity,
+        wilting_point=water.wilting_point,
+    )
+    moist, dry = (moisture_response(content[None], soils=soil) for content in (soil.field_capacity, soil.wilting_point))
+    assert 0.4 < moist[0, 0] < 1
+    assert 0.05 < dry[0, 0] < 0.5 * moist[0, 0]
+
+
+def test_acidity_slows_decomposition(soils: Soils) -> None:
+    acid, neutral = (turnover_of(replace(soils, ph=np.full(2, ph))).rates for ph in (4.8, 6.8))
+    assert np.all(acid < neutral)
+    assert acid[ACTIVE] / neutral[ACTIVE] == pytest.approx(0.5, abs=0.05)
+
+
+def test_compaction_makes_no_soil_richer_in_decomposing_carbon(soils: Soils) -> None:
+    loose, dense = (initial_pools(replace(soils, bulk_density=np.full(2, density))) for density in (1.1, 1.5))
+    assert np.array_equal(loose[:-1], dense[:-1])
