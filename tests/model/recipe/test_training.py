@@ -16,7 +16,7 @@ RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.toml"))
 
 PINNED = {
     "paper": "8f2c3df144fdbd81973b5e63e6ec418a0618c563596d31bd3927aa7b9d180c4f",
-    "shipped": "f19ed33da5f2a7ab46d4549206c9b4e26884da06c96f32fa51ecb1965020bf74",
+    "shipped": "a7441706166c68b7a8018bb4d008de7eda2b6aa5814e7a53caa39b5ee702527c",
     "small": "8ba74a64934c87f5081112eece98afe12dd301a4cfd8521910944d5d77c4eb28",
     "us-ne1": "0778e031221bc99812247bc4490cdabcbe841156b1e95b7f54836fb222652958",
 }
