@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.checkpoint import CheckpointError, Scalers
-from model.features import FEATURE_NAMES, FEATURES, GPP, training_range
+from model.features import FEATURE_NAMES, FEATURES, GPP
+from model.ranges import PUBLISHED_RANGES
 from model.unpickling import UnsafeFileError, load_numbers
 
 LAST_EPOCH = "model_state_dict_fs"
@@ -119,7 +120,7 @@ def _scalers(rows: Mapping[str, NDArray[np.float64]]) -> Scalers:
 
 def _check_order(scalers: Scalers) -> None:
     for i, (feature, scaler) in enumerate(zip(FEATURES, scalers.features, strict=True)):
-        low, high = training_range(i)
+        low, high = PUBLISHED_RANGES.inputs[i]
         if not low <= scaler.mean <= high:
             raise CheckpointError(
                 f"row {i} of X_scaler, {feature.name}, has the mean {scaler.mean:g} {feature.unit}, not {low:g} to "

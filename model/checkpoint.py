@@ -17,10 +17,13 @@ from torch import Tensor
 
 from model.features import FEATURE_NAMES, Scaler
 from model.network import RESIDUE_DAYS, KGMLNetwork, OutputScalers
+from model.ranges import PUBLISHED_RANGES, TrainingRanges
 
 FORMAT = "agcarbon-checkpoint-1"
 MEMBER = "member"  # the tensors of an ensemble are called member0.NAME, member1.NAME, ...
 OUTPUTS = ("gpp", "ra", "rh", "nee", "yield", "residue")
+RANGES = "training_ranges"
+"""Key of a record under which training writes the ranges of its data."""
 
 
 class CheckpointError(ValueError):
@@ -151,7 +154,7 @@ class Checkpoint:
     scalers
         Normalisation of inputs and outputs.
     record
-        Provenance of the weights: origin, data, seeds, scores. JSON values only.
+        Provenance of the weights: origin, data, seeds, scores, ranges of the training data. JSON values only.
     residue_days
         0-based days of the residue pulse.
     """
@@ -206,16 +209,17 @@ class Checkpoint:
             raise CheckpointError(f"an ensemble needs 2 or more checkpoints of single networks, and not {len(members)}")
         first = members[0]
         for number, member in enumerate(members):
-            if (member.scalers, member.residue_days) != (first.scalers, first.residue_days):
+            if member._settings != first._settings:
                 raise CheckpointError(
-                    f"{MEMBER} {number} has other scalers or residue days than {MEMBER} 0; train all members on the "
-                    f"same data"
+                    f"{MEMBER} {number} has other scalers, residue days or training ranges than {MEMBER} 0; train all "
+                    f"members on the same data"
                 )
         tensors = {
             f"{MEMBER}{i}.{name}": tensor for i, member in enumerate(members) for name, tensor in member.tensors.items()
         }
         records = [{"sha256": member.sha256, "record": dict(member.record)} for member in members]
-        return cls(tensors, first.scalers, {**(record or {}), "members": records}, first.residue_days)
+        ranges = {RANGES: first.record[RANGES]} if first.has_ranges else {}
+        return cls(tensors, first.scalers, {**(record or {}), **ranges, "members": records}, first.residue_days)
 
     def __len__(self) -> int:
         """Return the number of members, 1 for a single network."""
@@ -223,13 +227,40 @@ class Checkpoint:
 
     @property
     def sha256(self) -> str:
-        """Digest of everything that decides a prediction: tensors, scalers, residue days."""
-        # The record does not enter: two checkpoints with other notes and equal predictions are the same weights.
-        digest = hashlib.sha256(json.dumps([self.scalers.as_json(), self.residue_days]).encode())
+        """Digest of everything that decides a prediction or its quality flag: tensors and `_settings`."""
+        # The rest of the record does not enter: two checkpoints with other notes and equal results are the same.
+        digest = hashlib.sha256(json.dumps(self._settings).encode())
         for name in sorted(self.tensors):
             digest.update(name.encode())
             digest.update(self.tensors[name].numpy().tobytes())
         return digest.hexdigest()
+
+    @property
+    def _settings(self) -> list[Any]:
+        """Scalers, residue days and, if they are recorded, training ranges, as JSON values."""
+        ranges = [self.training_ranges.as_json()] if self.has_ranges else []
+        return [self.scalers.as_json(), self.residue_days, *ranges]
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether the record holds the ranges of the training data; imported and older checkpoints have none."""
+        return RANGES in self.record
+
+    @property
+    def training_ranges(self) -> TrainingRanges:
+        """Ranges of the training data; the published ones if the record holds none.
+
+        Raises
+        ------
+        CheckpointError
+            If the recorded ranges are incomplete.
+        """
+        if not self.has_ranges:
+            return PUBLISHED_RANGES
+        try:
+            return TrainingRanges.parse(self.record[RANGES])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"record: incomplete {RANGES} ({error!r}); train the checkpoint again") from None
 
     @property
     def parameters(self) -> int:

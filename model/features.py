@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 CORN, SOYBEAN = 1, 5  # codes of the Cropland Data Layer, the network's `Crop_Type`
+CROP_NAMES = {CORN: "corn", SOYBEAN: "soybean"}
 
 
 class Scaler(NamedTuple):
@@ -78,22 +79,3 @@ CLIMATE_NAMES = FEATURE_NAMES[CLIMATE]
 SOIL_NAMES = FEATURE_NAMES[SOIL]
 
 PUBLISHED_FEATURE_SCALERS: tuple[Scaler, ...] = tuple(feature.scaler for feature in FEATURES)
-
-# Range of z in the published training data, over which its response checks run; values outside are extrapolated.
-_TRAINING_RANGE_Z: tuple[tuple[float, float], ...] = (
-    (-2.0, 2.0), (-3.5, 2.5), (-2.5, 5.0), (-1.5, 3.5), (-1.5, 7.0), (-2.0, 5.5), (-0.3889, 10.0),  # climate
-    (-1.0004, 1.0), (-0.502, 5.0), (-1.6384, 1.6384),  # crop, GPP, year
-    (-10.0, 2.0), (-0.75, 4.0), (-3.25, 1.25), (-4.5, 5.0), (-2.5, 3.0), (-0.75, 7.75), (-0.5, 5.0), (-3.25, 4.25),
-    (-1.75, 3.5),
-)  # fmt: skip
-
-
-def training_range(index: int) -> tuple[float, float]:
-    """Return the smallest and largest physical value of feature `index` in the published training data.
-
-    >>> [round(year) for year in training_range(YEAR)]
-    [2001, 2018]
-    """
-    mean, std = PUBLISHED_FEATURE_SCALERS[index]
-    low, high = _TRAINING_RANGE_Z[index]
-    return mean + low * std, mean + high * std

@@ -18,9 +18,9 @@ class Quality(IntFlag):
     NOT_GROWN = 1  # corn + soybean below the threshold: the crop type comes from a smaller share or another year
     GPP_FILLED = 2  # gaps of GPP in the growing season were interpolated
     GAP_YEAR_BEFORE = 4  # the year before had no result: the carried state is older than a year
-    OUTSIDE_TRAINING = 8  # inputs outside the range of the training data
+    OUTSIDE_TRAINING = 8  # inputs outside the ranges of the checkpoint's training data
     PARTIAL_SOIL = 16  # soil data do not cover the entire cell
-    BEYOND_TRAINING_YEARS = 32  # calendar year outside 2001-2018, the years of the training data
+    BEYOND_TRAINING_YEARS = 32  # calendar year outside those of the checkpoint's training data
     MISSING = 64  # inputs missing: no result, the state stays unchanged
 
 

@@ -20,7 +20,7 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
     "regions": (("boundaries",), ("region",), ("pack",)),
     "model": (
         ("features", "shipped", "unpickling"),
-        ("network",),
+        ("network", "ranges"),
         ("checkpoint", "losses"),
         ("authors_files", "inference", "recipe", "synthetic"),
         ("data",),

@@ -18,7 +18,9 @@ from model.checkpoint import Scalers
 from model.data.published_layout import read_published_layout
 from model.data.records import DAYS, DataSetError, Floats, SiteSequences
 from model.data.splits import SiteSplit, split_sites
+from model.data.training_ranges import training_ranges
 from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, PUBLISHED_FEATURE_SCALERS, SOIL, YEAR, Scaler
+from model.ranges import TrainingRanges
 from model.recipe.training import DataRecipe
 from model.synthetic.generator import generate_weather
 from model.synthetic.management import Management, draw_management
@@ -70,6 +72,7 @@ class DataSet(NamedTuple):
     scalers: Scalers
     split: SiteSplit
     digest: str  # of the sequences in physical units
+    ranges: TrainingRanges  # of the site-years that are trained on
 
 
 def synthetic_data(recipe: DataRecipe, *, seed: int) -> DataSet:
@@ -138,6 +141,7 @@ def divide(sequences: SiteSequences, *, split: SiteSplit) -> DataSet:
         scalers=scalers,
         split=split,
         digest=sequences.digest,
+        ranges=training_ranges(sequences, training_NY=split.training_NY),
     )
 
 

@@ -20,13 +20,12 @@ from model.data.records import Booleans, Floats, Integers, SiteSequences, TowerS
 from model.data.run_years import predict
 from model.data.sites import normalised_inputs
 from model.evaluation.responses import ResponseCurve
-from model.features import CORN, GPP, SOYBEAN
+from model.features import CROP_NAMES, GPP
 
 DAILY = ("ra", "rh", "reco", "nee")
 """Outputs with a value every day [g C m-2 d-1], summed over the year [g C m-2 yr-1]."""
 ANNUAL = (*DAILY, "yield", "dsoc")
 """Outputs with a value every year [g C m-2 yr-1]."""
-CROP_NAMES = {CORN: "corn", SOYBEAN: "soybean"}
 SEASON_ENDS = {"winter": 59, "spring": 151, "summer": 243, "autumn": 334}
 """Last day of year of each meteorological season; December is winter again."""
 ANNUAL_COVERAGE = 0.9

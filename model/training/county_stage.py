@@ -19,7 +19,7 @@ from model.data.run_years import run_years
 from model.data.sites import normalised_inputs
 from model.data.splits import CountySplit
 from model.evaluation.responses import ResponseChecks, mean_yield
-from model.evaluation.scores import CROP_NAMES
+from model.features import CROP_NAMES
 from model.losses import county_yield_error, fall, yield_bounds
 from model.network import KGMLNetwork
 from model.recipe.toml import RecipeError

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, Scalers
+from model.checkpoint import RANGES, Checkpoint, Scalers
 from model.data.records import DAYS
 from model.data.sites import DataSet, Sequences
 from model.evaluation.responses import COARSE, ResponseChecks
@@ -238,6 +238,7 @@ class Course:
             "git_revision": record.git_revision,
             "stages": [*before.get("stages", []), record.as_json()],
             "scores": scores,
+            **_ranges(record.step, self.data.sites, start),
         }
         # Scalers belong to the weights: a stage that starts from a checkpoint keeps that checkpoint's scalers.
         weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
@@ -264,6 +265,14 @@ def _origin(start: Checkpoint | None, record: StageRecord) -> str:
         before = str(start.record.get("origin", "unknown")) if start else "random weights"
         return f"fine-tuned on the towers {', '.join(record.towers)}; before: {before}"
     return ORIGIN if start is None else str(start.record.get("origin", ORIGIN))
+
+
+def _ranges(step: int, sites: DataSet, start: Checkpoint | None) -> dict[str, Any]:
+    """Return the record's entry of training ranges."""
+    # Counties teach yield alone, and towers a few soils: neither widens the ranges over which fluxes were learned.
+    if step in (3, 5):
+        return {RANGES: start.record[RANGES]} if start and start.has_ranges else {}
+    return {RANGES: sites.ranges.as_json()}
 
 
 def restated(data: DataSet, scalers: Scalers) -> DataSet:

@@ -98,6 +98,8 @@ def inspect(
 def _table(path: Path, checkpoint: Checkpoint) -> Any:
     from rich.table import Table
 
+    from model.checkpoint import RANGES
+
     table = Table("", "", title=str(path), show_header=False)
     table.columns[1].overflow = "fold"
     members = f", {len(checkpoint)} members" if len(checkpoint) > 1 else ""
@@ -110,7 +112,9 @@ def _table(path: Path, checkpoint: Checkpoint) -> Any:
     stages = checkpoint.record.get("stages", [])
     for stage in stages:
         table.add_row(f"stage {stage['step']}", _stage_line(stage))
-    shown = ("stages", "recipe", "scores") if stages else ()  # in the lines above, and in full as JSON
+    table.add_row("training ranges", "recorded" if checkpoint.has_ranges else "none: the published ones are used")
+    # In the lines above, and in full as JSON.
+    shown = (RANGES, *(("stages", "recipe", "scores") if stages else ()))
     for key, value in checkpoint.record.items():
         if key not in shown:
             table.add_row(key, value if isinstance(value, str) else json.dumps(value))

@@ -45,7 +45,7 @@ def inputs(
         raise UserError(f"--png {png} and --no-png contradict each other; give one of them")
     job = Job.open(run_file)
     picture = str(png) if png else files.join(job.stores.exports, "inputs.png")
-    wanted = Wanted(job.years(years), tuple(product or PRODUCTS), everything=full)
+    wanted = Wanted(job.years(years), tuple(product or PRODUCTS), full, job.checkpoint.training_ranges)
     archives = job.run_file.archives.by_product
     survey_store = partial(report_inputs, job.stores.inputs, job.region, wanted, archives=archives)
     if as_json:

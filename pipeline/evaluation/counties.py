@@ -15,7 +15,8 @@ import pandas as pd
 from model.checkpoint import Checkpoint
 from model.data.counties import CountyDraw, county_means, simulate_counties
 from model.data.records import CountySet
-from model.evaluation.scores import CROP_NAMES, ScoreRow, predicted_carbon, score
+from model.evaluation.scores import ScoreRow, predicted_carbon, score
+from model.features import CROP_NAMES
 from pipeline.sources.quickstats import CountyYields, read_quickstats
 from pipeline.training.files import county_table, yield_levels
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from model.data.records import Floats, Integers
 from model.evaluation.responses import ResponseCurve
-from model.evaluation.scores import CROP_NAMES, Score
-from model.features import FEATURE_NAMES, FEATURES
+from model.evaluation.scores import Score
+from model.features import CROP_NAMES, FEATURE_NAMES, FEATURES
 from pipeline.evaluation.counties import CountyResult
 from pipeline.evaluation.published import PublishedResponse
 from pipeline.evaluation.subjects import Result

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from model.checkpoint import Checkpoint
 from model.evaluation.checks import Verdict, verdicts
 from model.evaluation.responses import ResponseCurve
-from model.evaluation.scores import CROP_NAMES, Balance, ScoreRow
+from model.evaluation.scores import Balance, ScoreRow
+from model.features import CROP_NAMES
 from pipeline.evaluation import counties as county_evaluation
 from pipeline.evaluation import page
 from pipeline.evaluation.counties import CountyResult

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.ranges import Range
+
 BINS = 4096  # within the bounds; percentiles are accurate to one of them
 _PIECE = 1_000_000  # values at a time: temporary arrays stay at about 10 MB
 
@@ -22,12 +24,12 @@ class Bounds:
     low, high
         Range of the histogram; if not finite, there are no percentiles.
     trained
-        Range of the network's training data.
+        Range of the network's training data; None for a variable that is not its input.
     """
 
     low: float
     high: float
-    trained: tuple[float, float] = (-np.inf, np.inf)
+    trained: Range | None = None
 
     @property
     def width(self) -> float:
@@ -83,14 +85,13 @@ class Distribution:
     def _of_piece(cls, values: NDArray[Any], bounds: Bounds) -> Distribution:
         missing_N = np.isnan(values)
         present = values[~missing_N] if missing_N.any() else values
-        low, high = bounds.trained
         return cls(
             bounds,
             missing=values.size - present.size,
             total=float(present.sum(dtype=np.float64)),
             minimum=float(present.min(initial=np.inf)),
             maximum=float(present.max(initial=-np.inf)),
-            untrained=int(((present < low) | (present > high)).sum()),
+            untrained=int(bounds.trained.excludes(present).sum()) if bounds.trained else 0,
             bins=_histogram(present, bounds),
         )
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.features import YEAR, training_range
+from model.ranges import PUBLISHED_RANGES, TrainingRanges
 from pipeline.errors import UserError
 from pipeline.grid.domain import domain_of
 from pipeline.inputs.distribution import Distribution
 from pipeline.inputs.layout import PRODUCTS, YEARLY, Extent, check_extent, group_name, read_record
 from pipeline.inputs.limits import faults, plausible
-from pipeline.inputs.survey import Survey, survey, trained_on
+from pipeline.inputs.survey import Reading, Survey, survey
 from pipeline.inputs.view import MADE_BY, InputsView, open_inputs
 from pipeline.progress import Progress, silent
 from pipeline.storage import repository as store
@@ -27,11 +27,20 @@ COMPANIONS = {"gpp": ("gpp_uncertainty",)}
 
 @dataclass(frozen=True)
 class Wanted:
-    """Scope of a report: years, products, and whether all cells of daily GPP are read or a chunk of each tile."""
+    """Scope of a report.
+
+    Attributes
+    ----------
+    everything
+        Whether all cells of daily GPP are read, and not a chunk of each tile.
+    ranges
+        Training ranges to compare with.
+    """
 
     years: tuple[int, ...]
     products: tuple[str, ...] = PRODUCTS
     everything: bool = False
+    ranges: TrainingRanges = PUBLISHED_RANGES
 
     def __post_init__(self) -> None:
         unknown = [product for product in self.products if product not in PRODUCTS]
@@ -63,6 +72,8 @@ class InputsReport:
         Product-years that are not ingested: years by product, no years for soil.
     synthetic
         Products whose archive is marked as synthetic.
+    training_years
+        Calendar years of the network's training data.
     """
 
     title: str
@@ -72,11 +83,16 @@ class InputsReport:
     ingested_at: Mapping[str, str]
     absent: Mapping[str, tuple[int, ...]]
     synthetic: tuple[str, ...]
+    training_years: range
 
     @property
     def sound(self) -> bool:
         """Whether all inputs in scope are there, complete and plausible."""
         return not self.absent and not any(survey.absent_tiles or survey_faults(survey) for survey in self.surveys)
+
+    def beyond_training(self, survey: Survey) -> bool:
+        """Return whether the calendar year of a survey is outside those of the network's training data."""
+        return survey.year is not None and survey.year not in self.training_years
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -87,7 +103,7 @@ class InputsReport:
             "sound": self.sound,
             "synthetic": list(self.synthetic),
             "not_ingested": {product: list(years) for product, years in self.absent.items()},
-            "product_years": [_survey_json(survey, self.ingested_at.get(survey.group)) for survey in self.surveys],
+            "product_years": [_survey_json(survey, self) for survey in self.surveys],
         }
 
     def dumps(self) -> str:
@@ -131,24 +147,25 @@ def report_inputs(
         region.title,
         view.location,
         view.snapshot,
-        tuple(_surveys(view, region, there, wanted.everything, progress)),
+        tuple(_surveys(view, region, there, Reading(wanted.everything, wanted.ranges), progress)),
         _ingested_at(view),
         {
             product: tuple(year for named, year in absent if named == product and year)
             for product in dict.fromkeys(named for named, _ in absent)
         },
         tuple(product for product in wanted.products if _is_synthetic(archives[product])),
+        wanted.ranges.years,
     )
 
 
 def _surveys(
-    view: InputsView, region: Region, there: Sequence[tuple[str, int | None]], everything: bool, progress: Progress
+    view: InputsView, region: Region, there: Sequence[tuple[str, int | None]], reading: Reading, progress: Progress
 ) -> Iterator[Survey]:
     tiles = domain_of(region).tiles
     for product in dict.fromkeys(product for product, _ in there):
         years = [year for named, year in there if named == product]
         for done, year in enumerate(years, start=1):
-            yield survey(view, product, year, tiles=tiles, everything=everything)
+            yield survey(view, product, year, tiles=tiles, reading=reading)
             progress(product, done, len(years))
 
 
@@ -187,18 +204,12 @@ def _fault(survey: Survey, name: str, distribution: Distribution) -> str | None:
     return f"{fault}; {distribution.outside:,} of {distribution.count:,} values are outside"
 
 
-def beyond_training_years(year: int | None) -> bool:
-    """Return whether a calendar year is outside those of the network's training data."""
-    low, high = training_range(YEAR)
-    return year is not None and not round(low) <= year <= round(high)
-
-
-def _survey_json(survey: Survey, ingested_at: str | None) -> dict[str, Any]:
+def _survey_json(survey: Survey, report: InputsReport) -> dict[str, Any]:
     record = survey.record
     return {
         "product": survey.product,
         "year": survey.year,
-        "ingested_at": ingested_at,
+        "ingested_at": report.ingested_at.get(survey.group),
         "files": record.files,
         "size_bytes": record.size_bytes,
         "digest": record.digest,
@@ -209,7 +220,7 @@ def _survey_json(survey: Survey, ingested_at: str | None) -> dict[str, Any]:
         "tiles_not_ingested": list(survey.absent_tiles),
         "counts": dict(record.counts),
         "notes": dict(record.notes),
-        "beyond_training_years": beyond_training_years(survey.year),
+        "beyond_training_years": report.beyond_training(survey),
         "faults": survey_faults(survey),
         "variables": [
             _distribution_json(survey, name, distribution) for name, distribution in survey.found.distributions.items()
@@ -218,7 +229,7 @@ def _survey_json(survey: Survey, ingested_at: str | None) -> dict[str, Any]:
 
 
 def _distribution_json(survey: Survey, name: str, distribution: Distribution) -> dict[str, Any]:
-    limits, trained = plausible(survey.product, name), trained_on(name)
+    limits, trained = plausible(survey.product, name), distribution.bounds.trained
     return {
         "name": name,
         "units": survey.units[name],

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from pipeline.inputs.distribution import Distribution
 from pipeline.inputs.limits import plausible
-from pipeline.inputs.report import InputsReport, beyond_training_years, survey_faults
-from pipeline.inputs.survey import Survey, trained_on
+from pipeline.inputs.report import InputsReport, survey_faults
+from pipeline.inputs.survey import Survey
 
 _WIDEST = 400  # characters: more than any of these tables
 _WORDS = {"", "product", "variable", "ingested [UTC]", "digest", "plausible", "training"}  # other columns are numbers
@@ -95,7 +95,7 @@ def _merged(surveys: Iterable[Survey]) -> dict[str, Distribution]:
 
 def _cells(survey: Survey, name: str, distribution: Distribution) -> tuple[str, ...]:
     units = survey.units[name]
-    limits, trained = plausible(survey.product, name), trained_on(name)
+    limits, trained = plausible(survey.product, name), distribution.bounds.trained
     numbers = (
         distribution.minimum,
         distribution.percentile(1),
@@ -137,7 +137,7 @@ def _remarks(report: InputsReport) -> Iterator[str]:
     sampled = [survey for survey in report.surveys if survey.share_read < 1]
     if sampled:
         yield f"gpp: {sampled[0].share_read:.0%} of the cells were read, a square in each tile; --full reads all"
-    beyond = dict.fromkeys(survey.year for survey in report.surveys if beyond_training_years(survey.year))
+    beyond = dict.fromkeys(survey.year for survey in report.surveys if report.beyond_training(survey))
     if beyond:
         yield f"outside the network's training years: {', '.join(map(str, beyond))}"
 

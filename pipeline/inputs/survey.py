@@ -16,7 +16,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from model.features import FEATURE_NAMES, training_range
+from model.features import FEATURE_NAMES
+from model.ranges import PUBLISHED_RANGES, Range, TrainingRanges
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.distribution import Bounds, Distribution
@@ -69,6 +70,14 @@ DERIVED = {
     ),
     "crop": (Derived("corn_and_soybean", "1", ("corn_fraction", "soybean_fraction"), np.add),),
 }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Whether all cells of daily GPP are read or a chunk of each tile, and the training ranges to compare with."""
+
+    everything: bool = False
+    ranges: TrainingRanges = PUBLISHED_RANGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,15 +160,8 @@ class Survey:
         return mean
 
 
-def survey(
-    view: InputsView, product: str, year: int | None, *, tiles: tuple[Tile, ...], everything: bool = False
-) -> Survey:
+def survey(view: InputsView, product: str, year: int | None, *, tiles: tuple[Tile, ...], reading: Reading) -> Survey:
     """Read a product-year on the region's `tiles` and return its distributions.
-
-    Parameters
-    ----------
-    everything
-        Read all cells of GPP, not a chunk of each tile.
 
     Raises
     ------
@@ -171,9 +173,11 @@ def survey(
     if record is None:
         raise UserError(f"{view.location}: {name} is not ingested; run `{MADE_BY}`")
     group = repository.subgroup(view.root, name)
-    windows = cell_windows(view, repository.array(group, LEADING[product].name), tiles=tiles, everything=everything)
+    windows = cell_windows(
+        view, repository.array(group, LEADING[product].name), tiles=tiles, everything=reading.everything
+    )
     arrays = variables(group) | (_crop_shares(view, group) if product == "gpp" else {})
-    parts = (_part(product, read_variables(product, arrays, window)) for window in windows)
+    parts = (_part(product, read_variables(product, arrays, window), reading.ranges) for window in windows)
     held = tile_digests(view.root, name)
     gridded = product != "climate"
     return Survey(
@@ -271,7 +275,7 @@ def _crop_shares(view: InputsView, group: zarr.Group) -> dict[str, repository.Ar
     return {name: repository.array(view.root, f"{crop}/{name}") for name in _SHARES}
 
 
-def _part(product: str, arrays: Arrays) -> Part:
+def _part(product: str, arrays: Arrays, ranges: TrainingRanges) -> Part:
     leading = arrays[LEADING[product].name]
     days = leading.reshape(-1, *leading.shape[-2:])
     absent_YX = absent(leading)
@@ -279,7 +283,7 @@ def _part(product: str, arrays: Arrays) -> Part:
         cells=absent_YX.size,
         present=int((~absent_YX).sum()),
         distributions={
-            name: Distribution.of(arrays[name], bounds(product, name)) for name in _ordered(product, arrays)
+            name: Distribution.of(arrays[name], bounds(product, name, ranges)) for name in _ordered(product, arrays)
         },
         # In float64: the sum of millions of float32 values would lose digits.
         day_total=np.nansum(days, axis=(1, 2), dtype=np.float64),
@@ -293,15 +297,15 @@ def _ordered(product: str, arrays: Arrays) -> list[str]:
     return [*known, *(name for name in arrays if name not in known)]
 
 
-def bounds(product: str, variable: str) -> Bounds:
+def bounds(product: str, variable: str, ranges: TrainingRanges) -> Bounds:
     """Return the bounds of a variable: plausible limits with their slack, and the range of training."""
-    limits, trained = plausible(product, variable), trained_on(variable) or (-np.inf, np.inf)
+    limits, trained = plausible(product, variable), trained_on(variable, ranges)
     if limits is None:
         return Bounds(-np.inf, np.inf, trained)
     return Bounds(limits.low - limits.slack, limits.high + limits.slack, trained)
 
 
-def trained_on(variable: str) -> tuple[float, float] | None:
+def trained_on(variable: str, ranges: TrainingRanges) -> Range | None:
     """Return the range of a variable in the network's training data; None if it is not an input of the network."""
     inputs = [name.lower() for name in FEATURE_NAMES]
-    return training_range(inputs.index(variable)) if variable in inputs else None
+    return ranges.inputs[inputs.index(variable)] if variable in inputs else None

@@ -24,7 +24,7 @@ class Science:
     region
         Digest of boundary, grid, crop threshold and mask years.
     checkpoint
-        Digest of weights and scalers.
+        Digest of weights, scalers and training ranges.
     precision
         Floating-point precision of the network.
     """

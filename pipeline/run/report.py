@@ -14,6 +14,7 @@ from pipeline.job import Job
 from pipeline.run.estimate import Estimate
 from pipeline.run.plan import Plan
 from pipeline.run.run import RunReport
+from pipeline.simulate.extrapolation import NO_RANGES
 from pipeline.years import spans
 
 _COMPARED = (Status.DONE, Status.STALE, Status.FAILED, Status.MISSING)
@@ -48,6 +49,8 @@ def print_run(console: Console, job: Job, report: RunReport) -> None:
     """Print what a run computed and what it left undone."""
     for sentence in _sentences(report, again=f"agcarbon run {job.path}"):
         console.print(sentence)
+    if report.totals.tile_years and not job.checkpoint.has_ranges:
+        console.print(f"quality: {NO_RANGES}")
 
 
 def _sentences(report: RunReport, *, again: str) -> Iterator[str]:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.features import CLIMATE, SOIL, training_range
 from model.inference import STATE_LAYERS, Floats, Predictor, YearFluxes, YearInputs
 from model.network import HIDDEN
+from model.ranges import TrainingRanges
+from pipeline.simulate.extrapolation import extrapolation
 from pipeline.variables import ENSEMBLE_STD, Quality
-
-TRAINING_YEARS = range(2001, 2019)
-OUTSIDE_SHARE = 0.05  # share of a cell's days with climate beyond the training range above which a year is flagged
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
     annual = annual_sums(year.inputs.gpp_TN, fluxes, complete)
     annual |= {
         "crop": year.inputs.crop_N,
-        "quality": quality(year, gap_before_N=~state.fresh_N),
+        "quality": quality(year, gap_before_N=~state.fresh_N, ranges=predictor.checkpoint.training_ranges),
         "corn_fraction": year.corn_fraction_N,
         "soybean_fraction": year.soybean_fraction_N,
     }
@@ -213,29 +211,28 @@ def _budget(gpp: NDArray[np.float64], annual_4XN: NDArray[np.float64]) -> dict[s
     }
 
 
-def quality(year: TileYear, *, gap_before_N: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """Return the quality flags (N,) of a tile-year; `gap_before_N`: cells without a result in the previous year."""
+def quality(year: TileYear, *, gap_before_N: NDArray[np.bool_], ranges: TrainingRanges) -> NDArray[np.uint16]:
+    """Return the quality flags (N,) of a tile-year.
+
+    Parameters
+    ----------
+    year
+        Inputs and facts.
+    gap_before_N
+        Cells without a result in the previous year.
+    ranges
+        Ranges of the training data of the checkpoint.
+    """
     bits = {
         Quality.NOT_GROWN: ~year.grown_N,
         Quality.GPP_FILLED: year.gpp_filled_N,
         Quality.GAP_YEAR_BEFORE: gap_before_N,
-        Quality.OUTSIDE_TRAINING: outside_training(year.inputs),
+        Quality.OUTSIDE_TRAINING: extrapolation(year.inputs, ranges).any_N,
         Quality.PARTIAL_SOIL: year.partial_soil_N,
-        Quality.BEYOND_TRAINING_YEARS: np.full(year.grown_N.shape, year.inputs.year not in TRAINING_YEARS),
+        Quality.BEYOND_TRAINING_YEARS: np.full(year.grown_N.shape, year.inputs.year not in ranges.years),
         Quality.MISSING: ~year.complete_N,
     }
     flags = np.zeros(year.grown_N.shape, np.uint16)
     for bit, cells in bits.items():
         flags |= np.where(cells, np.uint16(bit), np.uint16(0))
     return flags
-
-
-def outside_training(inputs: YearInputs) -> NDArray[np.bool_]:
-    """Return the cells with any soil input, or climate on more than 5 % of the days, beyond the training range."""
-    low, high = np.array([training_range(index) for index in range(SOIL.start, SOIL.stop)]).T[:, :, None]
-    soil_out = ((inputs.soil_9N < low) | (inputs.soil_9N > high)).any(0)
-    low, high = np.array([training_range(index) for index in range(CLIMATE.start, CLIMATE.stop)]).T[:, :, None, None]
-    out_7TC = (inputs.climate_7TC < low) | (inputs.climate_7TC > high)
-    climate_out: NDArray[np.bool_] = (out_7TC.any(0).mean(0) > OUTSIDE_SHARE)[inputs.climate_of_N]
-    outside: NDArray[np.bool_] = soil_out | climate_out
-    return outside

@@ -1,5 +1,6 @@
 """The checkpoint at one point: a table of daily inputs in, fluxes and scores out.
 
 Public modules: point, report, skill, table, tower.
-May import: errors, sources, years, model.
+Inner modules: training_notes.
+May import: errors, simulate, sources, years, model.
 """

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
-from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, SOIL, Feature, training_range
+from model.features import CLIMATE, CROP_TYPE, GPP, SOIL, Feature
 from model.inference import Predictor, YearFluxes, YearInputs
 from pipeline.site.skill import Comparison, compare, seasonal_nulls, years_of
 
@@ -22,7 +22,6 @@ Floats = NDArray[np.float64]
 
 # As published: the hidden state starts at zero and runs through the first two years once before they count.
 SPIN_UP_YEARS = 2
-RANGE_MARGIN = 1e-3  # share of a training range by which a value may leave it: the published ranges are rounded
 
 
 @dataclass(frozen=True)
@@ -154,25 +153,12 @@ def unit_in_text(feature: Feature) -> str:
 
     Examples
     --------
+    >>> from model.features import FEATURES
     >>> [unit_in_text(feature) for feature in FEATURES if feature.name in ("RADN", "GPP")]
     ['MJ m-2 d-1', 'g C m-2 d-1']
     """
     # A unit of the CF conventions names no substance.
     return f"g C{feature.unit.removeprefix('g')}" if feature.name == "GPP" else feature.unit
-
-
-def outside_training(site: SiteInputs) -> list[str]:
-    """Return a sentence for each input outside the range of the published training data, with the number of days."""
-    sentences = []
-    for index, feature in enumerate(FEATURES):
-        low, high = training_range(index)
-        values, margin = site.features[:, index], RANGE_MARGIN * (high - low)
-        days = int(((values < low - margin) | (values > high + margin)).sum())
-        if days:
-            limits = f"{low:.4g} to {high:.4g} {unit_in_text(feature)}"
-            share = f"{days:,} of {len(values):,} days"
-            sentences.append(f"{feature.name} is outside the published training range of {limits} on {share}.")
-    return sentences
 
 
 def daily_table(result: SiteResult) -> pd.DataFrame:

@@ -20,8 +20,9 @@ from rich.table import Table
 
 from model.checkpoint import Checkpoint
 from model.features import CORN
-from pipeline.site.point import SPIN_UP_YEARS, SiteResult, annual_table, comparisons, daily_table, outside_training
+from pipeline.site.point import SPIN_UP_YEARS, SiteResult, annual_table, comparisons, daily_table
 from pipeline.site.skill import UNITS, Comparison, Floats
+from pipeline.site.training_notes import training_notes
 
 MIN_PAIRS = 10  # with fewer days or years a network can beat a null model by chance
 NETWORK = "network"
@@ -72,7 +73,7 @@ class Report:
         site = self.result.site
         years = " and ".join(map(str, site.years[:SPIN_UP_YEARS]))
         spin_up = f"The hidden state starts at zero and is spun up over {years}; then all years are run and scored."
-        return [*site.notes, *outside_training(site), spin_up]
+        return [*site.notes, *training_notes(site, self.checkpoint), spin_up]
 
     @property
     def title(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from model.data.records import DAYS, SiteSequences, TowerSet
-from model.features import FEATURE_NAMES, FEATURES, training_range
+from model.features import FEATURE_NAMES, FEATURES
+from model.ranges import PUBLISHED_RANGES
 
 GPP = FEATURE_NAMES.index("GPP")
 
@@ -15,7 +16,7 @@ def random_sequences() -> SiteSequences:
     rng = np.random.default_rng(0)
     x = np.empty((2, 2, DAYS, len(FEATURES)), np.float32)
     for i in range(len(FEATURES)):
-        low, high = training_range(i)
+        low, high = PUBLISHED_RANGES.inputs[i]
         x[..., i] = rng.uniform(low, high, x.shape[:3])
     x[..., FEATURE_NAMES.index("Crop_Type")] = np.array([[1, 5], [5, 1]])[..., None]
     ra, rh = -0.5 * x[..., GPP], -rng.uniform(0.5, 1.5, x.shape[:3])

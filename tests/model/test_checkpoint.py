@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.checkpoint import OUTPUTS, Checkpoint, CheckpointError, Scalers
-from model.features import FEATURE_NAMES, PUBLISHED_FEATURE_SCALERS, Scaler
+from model.checkpoint import OUTPUTS, RANGES, Checkpoint, CheckpointError, Scalers
+from model.features import FEATURE_NAMES, PUBLISHED_FEATURE_SCALERS, SOYBEAN, Scaler
 from model.network import KGMLNetwork, OutputScalers
+from model.ranges import PUBLISHED_RANGES, DensityLine, JointRanges, Range, TrainingRanges
 
 
 @pytest.fixture
@@ -47,6 +49,53 @@ def test_the_digest_covers_weights_and_scalers(state_dict: dict[str, Tensor], sc
     state_dict["densor_Ra.bias"] = state_dict["densor_Ra.bias"] + 1e-6
     third = Checkpoint.from_published(state_dict, scalers)
     assert len({one.sha256, other.sha256, third.sha256}) == 3
+
+
+def with_ranges(checkpoint: Checkpoint, top: float = 1186.0) -> Checkpoint:
+    joint = JointRanges({SOYBEAN: Range(450.0, top)}, DensityLine(1.475, -0.006, Range(-0.17, 0.17)))
+    ranges = TrainingRanges(PUBLISHED_RANGES.inputs, joint).as_json()
+    return replace(checkpoint, record={**checkpoint.record, RANGES: ranges})
+
+
+def test_training_ranges_are_part_of_the_digest_and_published_ones_stand_in(
+    tmp_path: Path, state_dict: dict[str, Tensor], scalers: dict[str, Any]
+) -> None:
+    bare = Checkpoint.from_published(state_dict, scalers, record={"origin": "synthetic test weights"})
+    assert (bare.has_ranges, bare.training_ranges) == (False, PUBLISHED_RANGES)
+    assert replace(bare, record={"origin": "other words"}).sha256 == bare.sha256
+    ranged = with_ranges(bare)
+    assert len({bare.sha256, ranged.sha256, with_ranges(bare, 1450.0).sha256}) == 3
+    ranged.save(tmp_path / "a.safetensors")
+    loaded = Checkpoint.load(tmp_path / "a.safetensors")
+    assert (loaded.sha256, loaded.has_ranges) == (ranged.sha256, True)
+    assert loaded.training_ranges == ranged.training_ranges
+    assert loaded.training_ranges.joint
+    assert loaded.training_ranges.joint.annual_gpp[SOYBEAN].high == 1186.0
+
+
+def test_altered_and_incomplete_ranges_are_refused(
+    tmp_path: Path, state_dict: dict[str, Tensor], scalers: dict[str, Any]
+) -> None:
+    ranged = with_ranges(Checkpoint.from_published(state_dict, scalers))
+    for text, message in (("1186.0", "altered: digest"), ('"bulk_density": {', "incomplete training_ranges")):
+        ranged.save(tmp_path / "a.safetensors")
+        raw = (tmp_path / "a.safetensors").read_bytes()
+        key = text.replace('"', '\\"').encode()
+        assert raw.count(key) == 1
+        (tmp_path / "a.safetensors").write_bytes(
+            raw.replace(key, key.replace(b"1186", b"1286").replace(b"bulk", b"hulk"))
+        )
+        with pytest.raises(CheckpointError, match=message):
+            Checkpoint.load(tmp_path / "a.safetensors")
+
+
+def test_an_ensemble_has_the_ranges_that_its_members_share(scalers: dict[str, Any]) -> None:
+    one, two = (single(seed, scalers) for seed in range(2))
+    assert not Checkpoint.ensemble([one, two]).has_ranges
+    assert Checkpoint.ensemble([with_ranges(one), with_ranges(two)]).training_ranges == with_ranges(one).training_ranges
+    for other in (two, with_ranges(two, 1450.0)):
+        with pytest.raises(CheckpointError, match="member 1 has other scalers, residue days or training ranges"):
+            Checkpoint.ensemble([with_ranges(one), other])
 
 
 @pytest.mark.parametrize(

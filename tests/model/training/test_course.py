@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import Checkpoint
-from model.data.sites import DataSet
+from model.checkpoint import RANGES, Checkpoint
+from model.data.sites import DataSet, site_sequences
+from model.data.training_ranges import training_ranges
 from model.recipe.toml import RecipeError
-from model.training.course import Course, CourseData
+from model.training.course import Course, CourseData, _ranges, new_network
 from tests.helpers.recipes import RECIPE
 
 
@@ -41,3 +42,22 @@ def test_a_stage_without_the_one_before_it_is_refused(data: DataSet, tmp_path: P
         course.run(2)
     with pytest.raises(RecipeError, match="no stage 3; it has 1, 2, 4"):
         course.run(3)
+
+
+def test_training_records_the_ranges_of_the_site_years_that_it_was_trained_on(data: DataSet, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, stages=(replace(RECIPE.stage(1), epochs=1),))
+    checkpoint = Course(recipe, lambda: CourseData(data), tmp_path / "one.safetensors").run()
+    sequences = site_sequences(RECIPE.data, seed=RECIPE.seed)
+    assert checkpoint.training_ranges == training_ranges(sequences, training_NY=data.split.training_NY)
+    assert Checkpoint.load(tmp_path / "one.safetensors").training_ranges == checkpoint.training_ranges
+    assert checkpoint.training_ranges != training_ranges(sequences)  # with the held-out years and sites
+
+
+def test_counties_and_towers_keep_the_ranges_of_the_checkpoint_that_they_start_from(data: DataSet) -> None:
+    weights, scalers = new_network(data.scalers).state_dict(), data.scalers.as_json()
+    bare = Checkpoint.from_published(weights, scalers)
+    ranged = Checkpoint.from_published(weights, scalers, record={RANGES: {"inputs": "of its own"}})
+    for step in (3, 5):
+        assert _ranges(step, data, bare) == {}
+        assert _ranges(step, data, ranged) == {RANGES: {"inputs": "of its own"}}
+    assert _ranges(4, data, ranged) == _ranges(1, data, None) == {RANGES: data.ranges.as_json()}

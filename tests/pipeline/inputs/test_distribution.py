@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from model.ranges import Range
 from pipeline.inputs import distribution
 from pipeline.inputs.distribution import Bounds, Distribution
 
-BOUNDS = Bounds(-10, 30, trained=(0, 20))
+BOUNDS = Bounds(-10, 30, trained=Range(0, 20))
 some_values = arrays.arrays(
     np.float32, st.integers(1, 60), elements=st.floats(-50, 50, width=32) | st.just(float("nan"))
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.features import FEATURE_NAMES, training_range
+from model.features import FEATURE_NAMES
+from model.ranges import PUBLISHED_RANGES
 from pipeline.grid.sinusoidal import Grid
 from pipeline.inputs import survey as inputs_survey
 from pipeline.inputs.layout import LEADING
@@ -43,7 +44,7 @@ def test_climate_is_that_of_all_cells_of_the_window(job: Job, report: InputsRepo
         assert (distribution.count, distribution.missing) == (15 * 366, 366)
         np.testing.assert_allclose([distribution.minimum, distribution.maximum], [np.nanmin(values), np.nanmax(values)])
         np.testing.assert_allclose(distribution.mean, np.nanmean(values), rtol=1e-6)
-        low, high = training_range([feature.lower() for feature in FEATURE_NAMES].index(name))
+        low, high = PUBLISHED_RANGES.inputs[[feature.lower() for feature in FEATURE_NAMES].index(name)]
         assert distribution.untrained == ((values < low) | (values > high)).sum()
     assert (survey.found.cells, survey.found.present, survey.coverage) == (16, 15, 15 / 16)
     expected = data["tmax_air"].mean(("lat", "lon"), dtype=np.float64)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from model.checkpoint import Checkpoint, expected_shapes
-from model.features import PUBLISHED_FEATURE_SCALERS
+from model.features import CORN, PUBLISHED_FEATURE_SCALERS, SOYBEAN, YEAR
 from model.inference import Predictor, YearInputs
+from model.ranges import PUBLISHED_RANGES, DensityLine, JointRanges, Range, TrainingRanges
 from pipeline.cube.ledger import SCIENCE_VERSION
 from pipeline.simulate.tile_year import CellState, TileYear, simulate, spin_up
 from pipeline.variables import FLUXES, Quality
@@ -129,6 +130,20 @@ def test_inputs_and_years_beyond_the_training_are_flagged(predictor: Predictor) 
     quality = simulate(predictor, given, CellState.none(CELLS)).annual["quality"]
     assert (quality & Quality.BEYOND_TRAINING_YEARS > 0).all()
     np.testing.assert_array_equal(quality & Quality.OUTSIDE_TRAINING > 0, [False, True, False])
+
+
+def test_the_flags_are_those_of_the_ranges_in_the_checkpoint(predictor: Predictor) -> None:
+    given = year(2012)
+    inputs = list(PUBLISHED_RANGES.inputs)
+    inputs[YEAR] = Range(2013.0, 2020.0)
+    # The cells have 14, 15 and 16 times the same season: 1630, 1746 and 1862 g C m-2 yr-1, as corn, soybean and corn.
+    gpp = {CORN: Range(0.0, 1700.0), SOYBEAN: Range(0.0, 1800.0)}
+    joint = JointRanges(gpp, DensityLine(0.0, 0.0, Range(0.0, 9.0)))
+    recorded = {"training_ranges": TrainingRanges(tuple(inputs), joint).as_json()}
+    other = Predictor(replace(predictor.checkpoint, record=recorded))
+    before, after = (simulate(each, given, CellState.none(CELLS)).annual["quality"] for each in (predictor, other))
+    beyond = Quality.BEYOND_TRAINING_YEARS
+    np.testing.assert_array_equal(after ^ before, [beyond, beyond, beyond | Quality.OUTSIDE_TRAINING])
 
 
 def test_a_year_without_any_complete_cell_passes_all_states_on(predictor: Predictor) -> None:

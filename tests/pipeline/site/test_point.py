@@ -11,7 +11,7 @@ import torch
 
 from model.checkpoint import Checkpoint
 from model.features import FEATURE_NAMES, FEATURES
-from pipeline.site.point import annual_table, comparisons, daily_table, outside_training, run_site
+from pipeline.site.point import annual_table, comparisons, daily_table, run_site
 from pipeline.site.table import site_inputs
 
 
@@ -91,12 +91,3 @@ def test_where_gpp_is_reco_minus_nee_the_null_of_nee_errs_as_the_seasonal_cycle_
     null = nee.nulls["mean seasonal Reco - GPP"]
     assert null.rmse == pytest.approx(reco.nulls["mean seasonal cycle"].rmse)
     assert null.r2 > 0.95
-
-
-def test_inputs_outside_the_training_range_are_counted(site_days: pd.DataFrame) -> None:
-    site = site_inputs(site_days.assign(TMAX_AIR=np.where(site_days.index < 7, -40.0, 10.0)), name="here")
-    assert next(each for each in outside_training(site) if "TMAX_AIR" in each).endswith("on 7 of 1,096 days.")
-    many = site_inputs(site_days.assign(GPP=40.0), name="here")
-    assert "GPP is outside the published training range of -0.001265 to 31.68 g C m-2 d-1 on 1,096 of 1,096 days." in (
-        outside_training(many)
-    )
