@@ -205,7 +205,8 @@ def moisture_response(content: Array, *, soils: Soils) -> Array:
     # soil itself; everything is in logarithms.
     slope = np.log(1500 / 33) / np.log(soils.field_capacity / soils.wilting_point)
     tension = np.log(33) - slope * np.log(np.maximum(content, 1e-6) / soils.field_capacity)
-    return np.clip((np.log(DRIEST_KPA) - tension) / np.log(DRIEST_KPA / WETTEST_KPA), 0, 1)
+    factor: Array = np.clip((np.log(DRIEST_KPA) - tension) / np.log(DRIEST_KPA / WETTEST_KPA), 0, 1)
+    return factor
 
 
 def decompose(pools: Array, *, turnover: Turnover, factor: Array) -> Decay:
