@@ -45,12 +45,22 @@ class Pixels(NamedTuple):
 @contextmanager
 def open_raster(path: Path) -> Iterator[DatasetReader]:
     """Open a raster; raises `UserError` with the path if the file is damaged, also when it is read inside the block."""
+    driver = _DRIVERS.get(path.suffix.lower(), "GTiff")
     try:
-        with rasterio.open(path, driver=_DRIVERS.get(path.suffix.lower(), "GTiff")) as source:
+        with rasterio.open(path, driver=driver) as source:
+            if driver == "HFA":
+                _check_folder(path, source.files)
             yield source
     except RasterioError as error:
         reason = str(error.__cause__ or error)
         raise UserError(f"{path}: absent, truncated or not a raster ({reason}); download it again") from error
+
+
+def _check_folder(path: Path, files: Collection[str]) -> None:
+    """Raise `UserError` if an ERDAS Imagine raster has its pixels in a file of another folder, which it may name."""
+    elsewhere = [file for file in files if Path(file).parent != path.parent]
+    if elsewhere:
+        raise UserError(f"{path}: refers to {elsewhere[0]}, outside its folder; download it again")
 
 
 def read_pixels(

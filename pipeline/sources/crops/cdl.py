@@ -1,9 +1,9 @@
 """Cropland Data Layer: yearly rasters of crop codes -> corn and soybean share of every cell.
 
 There is one national raster a year since 2008, and one a state before that (30 m, or 56 m where AWiFS images were
-used), as GeoTIFF or in the zip it is downloaded in. The resolution does not matter: shares are from exact overlaps of
-pixels and cells. The settings list the codes of corn and soybean; double crops (225, 226, 237, 241, 26 ...) are neither
-by default.
+used), as GeoTIFF or, in older releases, ERDAS Imagine, or in the zip it is downloaded in. The resolution does not
+matter: shares are from exact overlaps of pixels and cells. The settings list the codes of corn and soybean; double
+crops (225, 226, 237, 241, 26 ...) are neither by default.
 
 References
 ----------
@@ -30,6 +30,8 @@ from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.archive_paths import check_member, inside
 from pipeline.sources.raster import Pixels, cell_means, open_raster, read_pixels
+
+RASTERS = (".tif", ".img")  # GeoTIFF, ERDAS Imagine
 
 FILLS = (-9999, -32768, 32767, 65535)  # of copies in other types than the product's uint8, often without a tag
 NO_DATA = (81, 255, *FILLS)  # 81 is "Clouds/No Data" in the legend, which ends at 254
@@ -58,16 +60,18 @@ class CropSettings(BaseModel, frozen=True, extra="forbid"):
     )
     pattern: YearPattern = Field(
         "{YYYY}_*m_cdls.tif",
-        description="CDL: file name at any depth of the folder; {YYYY}: the year; 10, 30 or 56 m; also as .zip",
+        description="CDL: file name at any depth of the folder; {YYYY}: the year; 10, 30 or 56 m; also as .img or .zip",
     )
     state_pattern: Annotated[YearPattern, Field(pattern=r"\{FIPS\}")] = Field(
         "CDL_{YYYY}_{FIPS}.tif",
-        description="CDL of one state, for years without a national one; {FIPS}: the state in two digits; also as .zip",
+        description="CDL of one state, for years without a national one; {FIPS}: the state in two digits; also as .img "
+        "or .zip",
     )
     csdl_patterns: tuple[YearPattern, ...] = Field(
         ("*CSDL*{YYYY}*.tif", "*{YYYY}*CSDL*.tif"),
         min_length=1,
-        description="CSDL: file names at any depth of its folder (unconfirmed), one or several a year; also as .zip",
+        description="CSDL: file names at any depth of its folder (unconfirmed), one or several a year; also as .img "
+        "or .zip",
     )
     corn_codes: tuple[int, ...] = Field((1,), min_length=1, description="codes of corn in the CDL")
     soybean_codes: tuple[int, ...] = Field((5,), min_length=1, description="codes of soybean in the CDL")
@@ -111,12 +115,17 @@ class Codes:
 
 
 def files_like(folder: Path, pattern: str) -> list[Path]:
-    """Return files at any depth whose names match, and zips of the same names unless they are there unpacked too."""
-    plain = inside(folder, (path for path in folder.rglob(pattern) if path.is_file()))
-    # A zip that was unpacked beside itself is not a second layer of the year.
-    unpacked = {path.stem for path in plain}
-    zips = inside(folder, folder.rglob(str(Path(pattern).with_suffix(".zip"))))
-    return plain + [path for path in zips if path.stem not in unpacked]
+    """Return files at any depth whose names match, also if they end as another raster or a zip.
+
+    Of one name in several formats, as a zip that was unpacked beside itself, only those of the first format: that of
+    the pattern, then `RASTERS`, then zips.
+    """
+    found: list[Path] = []
+    for ending in dict.fromkeys((Path(pattern).suffix, *RASTERS, ".zip")):
+        known = {path.stem for path in found}
+        matching = folder.rglob(str(Path(pattern).with_suffix(ending)))
+        found += inside(folder, (path for path in matching if path.is_file() and path.stem not in known))
+    return found
 
 
 def find_layer(folder: Path, *, year: int, settings: CropSettings, state_fips: str = "") -> Path | None:
@@ -136,25 +145,28 @@ def find_layer(folder: Path, *, year: int, settings: CropSettings, state_fips: s
 
 
 def raster_of(path: Path) -> Path:
-    """Return the path for GDAL: the file itself, or the GeoTIFF inside the zip it was downloaded in.
+    """Return the path for GDAL: the file itself, or the raster inside the zip it was downloaded in.
 
     Reading from a zip is slower, since compressed data cannot be skipped.
 
     Raises
     ------
     UserError
-        If the file is not a readable zip, or does not contain exactly one GeoTIFF, of its own name.
+        If the file is not a readable zip, or does not contain exactly one raster, of its own name.
     """
     if path.suffix.lower() != ".zip":
         return path
     try:
         with zipfile.ZipFile(path) as archive:
-            rasters = [name for name in archive.namelist() if name.lower().endswith(".tif")]
+            rasters = [name for name in archive.namelist() if name.lower().endswith(RASTERS)]
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(f"{path}: absent, truncated or not a zip ({error}); download it again") from error
     if [Path(name).stem.lower() for name in rasters] != [path.stem.lower()]:
-        found = ", ".join(rasters) or "no GeoTIFF"
-        raise UserError(f"{path}: contains {found} instead of {path.stem}.tif alone; download it again or unpack it")
+        found = ", ".join(rasters) or "no raster"
+        raise UserError(
+            f"{path}: contains {found} instead of {' or '.join(path.stem + ending for ending in RASTERS)} alone; "
+            f"download it again or unpack it"
+        )
     check_member(path, rasters[0])
     # Braces keep GDAL from guessing where the zip's path ends, and survive `Path`, which a double slash does not.
     return Path(f"/vsizip/{{{path.resolve()}}}/{rasters[0]}")

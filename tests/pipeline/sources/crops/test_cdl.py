@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -243,8 +244,65 @@ def test_a_layer_is_read_from_the_zip_as_downloaded(tmp_path: Path, member: str)
 @pytest.mark.parametrize("members", [(), ("2020_30m_cdls.tif",), ("2021_30m_cdls.tif", "2021_30m_confidence.tif")])
 def test_a_zip_with_anything_but_its_layer_is_refused(tmp_path: Path, members: tuple[str, ...]) -> None:
     path = zipped(write_layer(tmp_path, np.ones((3, 3), np.uint8)), *members)
-    with pytest.raises(UserError, match=r"2021_30m_cdls\.zip: contains .* instead of 2021_30m_cdls\.tif alone"):
+    with pytest.raises(UserError, match=r"2021_30m_cdls\.zip: contains .* instead of .*cdls\.tif or .*cdls\.img alone"):
         raster_of(path)
+
+
+def as_imagine(layer: Path, **options: str) -> Path:
+    """Rewrite the layer as ERDAS Imagine, with its pixels in an .ige beside it if USE_SPILL is YES."""
+    path = layer.with_suffix(".img")
+    with rasterio.open(layer) as file:
+        codes, profile = file.read(1), file.profile
+    kept = {name: profile[name] for name in ("width", "height", "count", "dtype", "crs", "transform")}
+    with rasterio.open(path, "w", driver="HFA", **kept, **options) as file:
+        file.write(codes, 1)
+    layer.unlink()
+    return path
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("spilled", ["YES", "NO"])
+def test_a_layer_in_erdas_imagine_is_found_by_default_and_has_the_same_shares(
+    tmp_path: Path, packed: bool, spilled: str
+) -> None:
+    codes = np.random.default_rng(3).choice(np.array([0, 1, 5, 36], np.uint8), (200, 200))
+    layer = write_layer(tmp_path, codes)
+    grid = grid_around(layer)
+    expected = crops_on_grid(layer, grid=grid, settings=SETTINGS)
+    path = as_imagine(layer, USE_SPILL=spilled)
+    parts = sorted(tmp_path.iterdir())
+    assert [part.suffix for part in parts if part.suffix == ".ige"] == [".ige"] * (spilled == "YES")
+    if packed:
+        path = path.with_suffix(".zip")
+        with zipfile.ZipFile(path, "w") as archive:
+            for part in parts:
+                archive.write(part, part.name)
+                part.unlink()
+    assert find_layer(tmp_path, year=2021, settings=SETTINGS) == path
+    found = crops_on_grid(path, grid=grid, settings=SETTINGS)
+    np.testing.assert_array_equal(found.corn_YX, expected.corn_YX)
+    np.testing.assert_array_equal(found.covered_YX, expected.covered_YX)
+
+
+def test_a_copy_of_a_layer_in_another_format_is_no_second_layer(tmp_path: Path) -> None:
+    for name in ("2021_30m_cdls.img", "2021_30m_cdls.zip"):
+        (tmp_path / name).touch()
+    assert find_layer(tmp_path, year=2021, settings=SETTINGS) == tmp_path / "2021_30m_cdls.img"
+    layer = write_layer(tmp_path, np.ones((3, 3), np.uint8))
+    assert find_layer(tmp_path, year=2021, settings=SETTINGS) == layer
+
+
+def test_an_imagine_raster_with_pixels_in_another_folder_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    path = as_imagine(write_layer(folder, np.ones((200, 200), np.uint8)), USE_SPILL="YES")
+    grid = grid_around(path)
+    own, other = path.with_suffix(".ige"), tmp_path / "2021_30m_c.ige"
+    shutil.move(own, other)
+    renamed = path.read_bytes().replace(own.name.encode(), f"../{other.name}".encode())
+    path.write_bytes(renamed)
+    with pytest.raises(UserError, match=r"2021_30m_cdls\.img: refers to .*2021_30m_c\.ige, outside its folder"):
+        crops_on_grid(path, grid=grid, settings=SETTINGS)
 
 
 def test_a_truncated_zip_is_named(tmp_path: Path) -> None:
