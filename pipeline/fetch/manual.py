@@ -79,7 +79,8 @@ def _soil_steps(run_file: RunFile, region: Region) -> tuple[str, ...]:
         "gssurgo": f"gSSURGO or gNATSGO: take gSSURGO_XX.gdb of each state (folder or zip) from the NRCS Box folder "
         f"'Soils Geospatial', {_SSURGO}; export its raster MapunitRaster_10m (of the conterminous US: "
         f"MapunitRaster_30m) to a GeoTIFF with a GIS, since the wheels of GDAL cannot; put them into {folder}, named "
-        f"{' or '.join(settings.geodatabases)} and {settings.rasters}",
+        f"{' or '.join(settings.geodatabases)} and {' or '.join(settings.rasters)}; gNATSGO as "
+        f"GeoPackage comes with GeoTIFFs of its keys: unpack both",
         "polaris": f"POLARIS 1.0 (doi:10.1029/2018WR022797): {_POLARIS}/VARIABLE/{settings.polaris_stat}/DEPTH/"
         f"lat4041_lon-89-88.tif, {len(polaris_squares(run_file, region))} squares; all links: `--list polaris`; save "
         f"them as {folder / settings.polaris_pattern}; add cec of SoilGrids, which POLARIS does not have",

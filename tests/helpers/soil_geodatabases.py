@@ -25,7 +25,7 @@ def write_geodatabase(
     horizons: list[dict[str, object]],
     fragments: tuple[tuple[str, int], ...] = (),
 ) -> Path:
-    """Write a geodatabase with the tables that are read; components are (mukey, cokey, comppct_r)."""
+    """Write a geodatabase, or a GeoPackage, with the tables that are read; components are (mukey, cokey, comppct_r)."""
     component = pd.DataFrame(components, columns=["mukey", "cokey", "comppct_r"])
     chfrags = pd.DataFrame(fragments, columns=["chkey", "fragvol_r"])
     chfrags["chfragskey"] = [str(row) for row in range(len(chfrags))]
@@ -38,5 +38,5 @@ def write_geodatabase(
     for name, table in tables.items():
         stored_as_int16 = table.columns.intersection(["comppct_r", "hzdept_r", "hzdepb_r", "fragvol_r"])
         table = table.astype(dict.fromkeys(stored_as_int16, "Int16"))
-        pyogrio.write_dataframe(table, path, layer=name, driver="OpenFileGDB")
+        pyogrio.write_dataframe(table, path, layer=name, driver="GPKG" if path.suffix == ".gpkg" else "OpenFileGDB")
     return path

@@ -1,12 +1,13 @@
-"""Tables of gSSURGO geodatabases, read from one or several and checked against the limits that the product gives."""
+"""Tables of geodatabases or GeoPackages of gSSURGO and gNATSGO, checked against the limits that the product gives."""
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pipeline.errors import UserError
 from pipeline.sources.archive_paths import check_member
 
+_SQLITE = b"SQLite format 3\0"  # first bytes of a GeoPackage
 FILE = "geodatabase"  # column of a row's geodatabase, counted from 0
 
 
@@ -95,18 +97,35 @@ def _unreadable(geodatabase: Path, table: Table, reason: str) -> UserError:
 
 
 def _gdal_path(geodatabase: Path, table: Table) -> str:
-    if geodatabase.suffix != ".zip":
-        return str(geodatabase)
     try:
-        names = zipfile.ZipFile(geodatabase).namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+        if geodatabase.suffix == ".zip":
+            with zipfile.ZipFile(geodatabase) as archive:
+                return _member_path(geodatabase, archive)
+        if geodatabase.is_file():
+            with geodatabase.open("rb") as file:
+                _check_sqlite(file, place=geodatabase)
+    except (zipfile.BadZipFile, OSError, RuntimeError) as error:  # RuntimeError: an encrypted member
         raise _unreadable(geodatabase, table, str(error)) from error
-    folders = {name[: name.index(".gdb/") + 4] for name in names if ".gdb/" in name}
-    if len(folders) != 1:
-        raise UserError(f"{geodatabase}: contains {len(folders)} geodatabases (.gdb folders), not 1; unpack it")
-    (held,) = folders
-    check_member(geodatabase, held)
-    return f"/vsizip/{geodatabase}/{held}"
+    return str(geodatabase)
+
+
+def _member_path(path: Path, archive: zipfile.ZipFile) -> str:
+    found = (re.match(r".+?\.(gdb(?=/)|gpkg$)", name) for name in archive.namelist())
+    databases = {match[0] for match in found if match}
+    if len(databases) != 1:
+        raise UserError(f"{path}: contains {len(databases)} geodatabases (.gdb folders or .gpkg), not 1; unpack it")
+    (held,) = databases
+    check_member(path, held)
+    if held.endswith(".gpkg"):
+        with archive.open(held) as file:
+            _check_sqlite(file, place=path)
+    return f"/vsizip/{path}/{held}"
+
+
+def _check_sqlite(file: IO[bytes], *, place: Path) -> None:
+    """Raise `UserError` unless a GeoPackage is a database: GDAL goes by content, and a format may refer to any file."""
+    if not file.read(len(_SQLITE)).startswith(_SQLITE):
+        raise UserError(f"{place}: not a GeoPackage; download it again")
 
 
 def _check_range(stored: pd.Series[float], name: str, *, column: Column, geodatabase: Path) -> None:

@@ -1,8 +1,9 @@
-"""gSSURGO: soil tables and rasters of map units -> the nine soil inputs of the network, 0-30 cm, and carbon stocks.
+"""gSSURGO, gNATSGO: soil tables and rasters of map units -> the network's nine soil inputs, 0-30 cm, and carbon stocks.
 
 A map unit is a mixture of components, a component a stack of horizons. Means are taken over depth (weighted by
 thickness), then over components (by percentage), then over the map units of a cell (by area), each time over those that
-have the value; the share that had it is returned beside it. So a missing value never counts as 0.
+have the value; the share that had it is returned beside it. So a missing value never counts as 0. gNATSGO has the same
+tables with the gaps of the survey filled, in a geodatabase or, since its release of 2026, a GeoPackage.
 
 References
 ----------
@@ -81,7 +82,7 @@ class SoilArchive:
     def notes(self) -> Mapping[str, str]:
         """Provenance: product, rule for components, methods."""
         return {
-            "product": "gSSURGO, USDA-NRCS",
+            "product": f"{' and '.join(sorted({_product(path) for path in self.geodatabases}))}, USDA-NRCS",
             "statistic": "representative values (_r)",
             "component rule": self.settings.component_rule,
             "TFC, TWP, TKSat": "surveyed (wthirdbar_r, wfifteenbar_r, ksat_r)",
@@ -127,22 +128,29 @@ class MapUnits:
         return values_N
 
 
+def _product(geodatabase: Path) -> str:
+    return "gNATSGO" if geodatabase.name.startswith("gNATSGO") else "gSSURGO"
+
+
 def find_archive(folder: Path, *, settings: SoilSettings) -> SoilArchive:
     """Return the geodatabases and rasters below `folder`; raises `UserError` if either is absent."""
     geodatabases = inside(folder, {path for pattern in settings.geodatabases for path in folder.rglob(pattern)})
     inside(folder, (file for path in geodatabases if path.is_dir() for file in path.rglob("*")))
-    rasters = inside(folder, folder.rglob(settings.rasters))
+    rasters = inside(folder, {path for pattern in settings.rasters for path in folder.rglob(pattern)})
     if not geodatabases:
-        raise UserError(f"{folder}: no geodatabase named {' or '.join(settings.geodatabases)}; put gSSURGO there")
+        raise UserError(
+            f"{folder}: no geodatabase named {' or '.join(settings.geodatabases)}; put gSSURGO or gNATSGO there"
+        )
     if not rasters:
         raise UserError(
-            f"{folder}: no raster named {settings.rasters}; export the geodatabase's MapunitRaster as GeoTIFF"
+            f"{folder}: no raster named {' or '.join(settings.rasters)}; export the geodatabase's MapunitRaster as "
+            f"GeoTIFF"
         )
     return SoilArchive(tuple(geodatabases), tuple(rasters), settings)
 
 
 def read_map_units(geodatabases: Sequence[Path], *, settings: SoilSettings) -> MapUnits:
-    """Return the soil of all map units in the geodatabases (`.gdb` folders, or `.zip` files that hold one).
+    """Return the soil of all map units in the geodatabases (`.gdb` folders, `.gpkg`, or `.zip` files that hold one).
 
     Means over depth include only horizons with the value, means over components only components with one; a component
     without percentage has no weight. A map unit that is in several geodatabases is taken from the first.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
 from model.features import SOIL_NAMES
 from pipeline.errors import UserError
@@ -58,6 +58,11 @@ def fill_in(name: str, **parts: object) -> str:
     return name
 
 
+def _one_or_several(names: object) -> object:
+    """Return one name, as run files had it until several became possible, in a list."""
+    return [names] if isinstance(names, str) else names
+
+
 class SoilSettings(BaseModel, frozen=True, extra="forbid"):
     """Choice of the soil product, names of its files, and rules of its means."""
 
@@ -65,12 +70,14 @@ class SoilSettings(BaseModel, frozen=True, extra="forbid"):
         "gssurgo", description="gSSURGO (or gNATSGO), SoilGrids 2.0 or POLARIS 1.0; its files are in archives.soil"
     )
     geodatabases: tuple[str, ...] = Field(
-        ("gSSURGO*.gdb", "gSSURGO*.zip"),
+        ("gSSURGO*.gdb", "gSSURGO*.zip", "gNATSGO*.gdb", "gNATSGO*.gpkg", "gNATSGO*.zip"),
         min_length=1,
-        description="gSSURGO: geodatabase folders, or zip files that contain one",
+        description="gSSURGO: geodatabase folders or GeoPackages, or zip files that contain one",
     )
-    rasters: str = Field(
-        "MapunitRaster*.tif", description="gSSURGO: GeoTIFFs of map unit keys, at any depth of the folder"
+    rasters: Annotated[tuple[str, ...], BeforeValidator(_one_or_several)] = Field(
+        ("MapunitRaster*.tif", "MURASTER*.tif", "gNATSGO*mukey*.tif", "gSSURGO*mukey*.tif"),
+        min_length=1,
+        description="gSSURGO: GeoTIFFs of map unit keys, at any depth of the folder",
     )
     component_rule: Literal["weighted", "dominant"] = Field(
         "weighted",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pyogrio
 import pytest
 
@@ -73,4 +75,32 @@ def test_unreadable_geodatabases_are_named(tmp_path: Path) -> None:
     table = pyogrio.read_dataframe(path, layer="component", read_geometry=False).drop(columns="comppct_r")
     pyogrio.write_dataframe(table, path, layer="component", driver="OpenFileGDB")
     with pytest.raises(UserError, match="component has no comppct_r"):
+        read_map_units([path], settings=WEIGHTED)
+
+
+@pytest.mark.parametrize("keys", [str, int])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_geopackage_has_the_soil_of_a_geodatabase(tmp_path: Path, keys: type, packed: bool) -> None:
+    components = [("7", "1", 60), ("7", "2", 40), ("8", "3", 100)]
+    horizons = [horizon("1", 0, 40), horizon("2", 0, 20, om_r=1.0), horizon("3", 0, 40, cec7_r=None)]
+    expected = read_map_units([write_geodatabase(tmp_path / "a.gdb", components, horizons)], settings=WEIGHTED)
+    path = write_geodatabase(tmp_path / "a.gpkg", [tuple(map(keys, row)) for row in components], horizons)
+    if packed:
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tmp_path / "a.gpkg", "release/a.gpkg")
+    found = read_map_units([path], settings=WEIGHTED)
+    np.testing.assert_array_equal(found.mukey_N, expected.mukey_N)
+    np.testing.assert_array_equal(found.values_QN, expected.values_QN)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_only_has_the_name_of_a_geopackage_is_refused(tmp_path: Path, packed: bool) -> None:
+    path = tmp_path / "a.gpkg"
+    path.write_text("<OGRVRTDataSource><OGRVRTLayer name='mapunit'/></OGRVRTDataSource>")
+    if packed:
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tmp_path / "a.gpkg", "a.gpkg")
+    with pytest.raises(UserError, match="not a GeoPackage"):
         read_map_units([path], settings=WEIGHTED)

@@ -234,12 +234,39 @@ def test_a_soil_folder_needs_a_geodatabase_and_a_raster(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no geodatabase"):
         find_archive(tmp_path, settings=WEIGHTED)
     write_geodatabase(tmp_path / "gSSURGO_IL.gdb", [("7", "a", 100)], [horizon("a", 0, 40)])
-    with pytest.raises(UserError, match=r"no raster named MapunitRaster\*\.tif"):
+    with pytest.raises(UserError, match=r"no raster named MapunitRaster\*\.tif or MURASTER\*\.tif or"):
         find_archive(tmp_path, settings=WEIGHTED)
     raster = write_raster(tmp_path, np.full((5, 5), 7.0))
     archive = find_archive(tmp_path, settings=WEIGHTED)
     assert archive.rasters == (raster,)
     assert archive.geodatabases == (tmp_path / "gSSURGO_IL.gdb",)
+
+
+@pytest.mark.parametrize(
+    ("database", "raster"),
+    [
+        ("gNATSGO_CONUS.gdb", "MapunitRaster_30m.tif"),
+        ("gNATSGO_IL.gdb", "MapunitRaster_10m.tif"),
+        ("gNATSGO_CONUS_Oct2023/gNATSGO_CONUS.gdb", "gNATSGO_mukey_grid/gNATSGO-mukey.tif"),
+        ("gNATSGO_02_03_2025.gdb", "gNATSGO_mukey_202502.tif"),
+        ("gNATSGO_gpkg_01_30_2026/gNATSGO_02_13_2026.gpkg", "gNATSGO_gpkg_01_30_2026/MURASTER_30m_CONUS_2026.tif"),
+    ],
+)
+def test_gnatsgo_is_found_by_the_names_of_its_releases(tmp_path: Path, database: str, raster: str) -> None:
+    for name in (database, raster):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+    path = write_geodatabase(tmp_path / database, [("7", "a", 100)], [horizon("a", 0, 40)])
+    (tmp_path / raster).with_name("SARASTER_30m_CONUS_2026.tif").touch()  # of survey areas, beside that of map units
+    (tmp_path / raster).touch()
+    archive = find_archive(tmp_path, settings=WEIGHTED)
+    assert archive.geodatabases == (path,)
+    assert archive.rasters == (tmp_path / raster,)
+    assert archive.notes["product"] == "gNATSGO, USDA-NRCS"
+    np.testing.assert_allclose(feature(read_map_units([path], settings=WEIGHTED), "TSILT"), [650])
+
+
+def test_one_name_of_rasters_may_be_given_without_a_list() -> None:
+    assert SoilSettings.model_validate({"rasters": "IL.tif"}).rasters == ("IL.tif",)
 
 
 def write_raster(
