@@ -1,4 +1,4 @@
-"""Eddy-covariance towers: FLUXNET2015 and AmeriFlux tables, monthly, daily, hourly and half-hourly.
+"""Eddy-covariance towers: FLUXNET2015, AmeriFlux and ICOS tables, monthly, daily, hourly and half-hourly.
 
 Public modules: read.
 Inner modules: ameriflux, daily_extremes, daily_record, fluxnet, gpp, half_hourly, months, tables, weather.

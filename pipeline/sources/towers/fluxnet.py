@@ -1,4 +1,4 @@
-"""FLUXNET towers (FLUXNET2015 and AmeriFlux FLUXNET; FULLSET, SUBSET or FLUXMET): daily, half-hourly or hourly files.
+"""FLUXNET towers (FLUXNET2015, AmeriFlux FLUXNET, ICOS): daily, half-hourly or hourly files.
 
 The kind of a file is recognised by its columns and stamps, not by its name.
 

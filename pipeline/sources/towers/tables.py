@@ -26,11 +26,11 @@ MISSING = -9999
 _LARGEST_BYTES = 4_000_000_000  # thirty years of half-hours in 250 columns have 1.5 GB
 MONTH_DIGITS, DAY_DIGITS, STEP_DIGITS = 6, 8, 12  # of YYYYMM, YYYYMMDD and YYYYMMDDHHMM
 
-# Tables of fluxes, not the archive's BIF, BIFVARINFO, AUX or ERA5 tables, some of which have a resolution in their
-# names too.
+# Tables of fluxes, not the archive's BIF, BIFVARINFO, VARINFO, AUX or ERA5 tables, some of which have a resolution in
+# their names too. ICOS leaves the kind out: ICOSETC_FI-Hyy_FLUXNET_DD_L2.csv, or ..._DD_INTERIM_L2.csv.
 _FLUXES = re.compile(
-    r"[A-Z0-9]+_(?P<site>[A-Z]{2}-\w{3})_"
-    r"(?:FLUXNET(?:2015)?_(?P<kind>FULLSET|FLUXMET|SUBSET)|(?P<base>BASE))_(?P<step>HH|HR|DD|WW|MM|YY)_.+\.csv",
+    r"[A-Z0-9]+_[A-Z]{2}-\w{3}_(?:FLUXNET(?:2015)?(?:_(?:FULLSET|FLUXMET|SUBSET))?|BASE)"
+    r"_(?P<step>HH|HR|DD|WW|MM|YY)_.+\.csv",
     re.IGNORECASE,
 )
 SITE_NAME = re.compile(r"[A-Z]{2}-\w{3}", re.ASCII)
@@ -121,8 +121,8 @@ def _best_member(path: Path, members: list[zipfile.ZipInfo], resolutions: tuple[
     content = ", ".join(member.filename for member in members[:8]) or "nothing"
     wanted = " or ".join(", ".join(sorted(resolutions)).rsplit(", ", 1))
     raise UserError(
-        f"{path}: holds no {wanted} file of FLUXNET (FULLSET, SUBSET or FLUXMET) or AmeriFlux BASE, but {content}; "
-        f"download an archive with one of them"
+        f"{path}: holds no {wanted} file of FLUXNET (FULLSET, SUBSET or FLUXMET), AmeriFlux BASE or ICOS "
+        f"(ICOSETC_*_FLUXNET), but {content}; download an archive with one of them"
     )
 
 

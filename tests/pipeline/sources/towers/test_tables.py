@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipeline.errors import UserError
@@ -31,6 +32,18 @@ from tests.helpers.tower_files import (
             "AMF_US-Ne1_FLUXNET_FLUXMET_HR_2001-2024_v1.3_r1.csv",
         ),
         (["FLX_US-Ne1_FLUXNET2015_ERAI_DD_1989-2014_1-4.csv", FLUXNET.format("HR")], FLUXNET.format("HR")),
+        (
+            [
+                f"ICOSETC_DE-Kli_{table}_L2.csv"
+                for table in ("ANCILLARY", "FLUXES", "METEO", "SITEINFO", "VARINFO_FLUXNET_DD", "VARINFO_FLUXNET_HH")
+            ]
+            + [f"ICOSETC_DE-Kli_FLUXNET_{step}_L2.csv" for step in ("YY", "MM", "WW", "HH", "DD")],
+            "ICOSETC_DE-Kli_FLUXNET_DD_L2.csv",
+        ),
+        (
+            ["ICOSETC_DE-Kli_FLUXES_INTERIM_L2.csv", "ICOSETC_DE-Kli_FLUXNET_HH_INTERIM_L2.csv"],
+            "ICOSETC_DE-Kli_FLUXNET_HH_INTERIM_L2.csv",
+        ),
         (["AMF_US-Ne1_FLUXNET_SUBSET_DD_2001-2020_3-5.csv"], "AMF_US-Ne1_FLUXNET_SUBSET_DD_2001-2020_3-5.csv"),
     ],
 )
@@ -44,12 +57,27 @@ def test_the_finest_table_of_whole_days_is_chosen(tmp_path: Path, members: list[
         ([FLUXNET.format("MM"), FLUXNET.format("YY")], "holds no DD, HH or HR file .* but FLX_US-Ne1"),
         ([], "but nothing"),
         (["readme.txt"], "but readme.txt"),
+        (["ICOSETC_DE-Kli_FLUXES_L2.csv"], r"ICOS \(ICOSETC_\*_FLUXNET\), but ICOSETC_DE-Kli_FLUXES_L2.csv; download"),
         ([FLUXNET.format("DD"), FLUXNET.format("DD").replace("Ne1", "Ne2")], "holds 2 DD files .*Ne1.*Ne2"),
     ],
 )
 def test_archives_without_one_suitable_table_are_refused(tmp_path: Path, members: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         find_tower_file(write_zip(tmp_path, dict.fromkeys(members, "")))
+
+
+def test_an_archive_of_icos_is_read_as_its_daily_table_is(tmp_path: Path) -> None:
+    name = "ICOSETC_DE-Kli_FLUXNET_DD_INTERIM_L2.csv"
+    (tmp_path / name).write_text(DAY)
+    path = write_zip(
+        tmp_path,
+        {"ICOSETC_DE-Kli_VARINFO_FLUXNET_DD_INTERIM_L2.csv": "VARIABLE\n", name: DAY},
+        name="ICOSETC_DE-Kli_ARCHIVE_INTERIM_L2.zip",
+    )
+    packed, plain = read_tower(path), read_tower(tmp_path / name)
+    assert packed.site == plain.site == "DE-Kli"
+    pd.testing.assert_frame_equal(packed.days, plain.days)
+    assert packed.days["nee"].tolist() == [-2]
 
 
 def test_broken_and_encrypted_archives_are_refused(tmp_path: Path) -> None:
