@@ -54,6 +54,35 @@ LIMITS = {
 }
 
 
+class Least(NamedTuple):
+    """Least mean of a calendar year at a field of corn or soybean, and the remedy for the unit that gives less."""
+
+    mean: float
+    remedy: str
+
+
+# In a unit that gives small numbers, all values lie inside `LIMITS`, among those of winter and dry days; the mean of a
+# year shows it. Sources: [1] Allen et al. (1998), FAO Irrigation and Drainage Paper 56; [2] Liu et al. (2024),
+# doi:10.1038/s41467-023-43860-5; [3] USDA Soil Survey Manual (2017); [4] the network's training (`model.features`).
+LEAST_OF_A_YEAR = {
+    "RADN": Least(7, "multiply kWh m-2 d-1 by 3.6"),  # a third of what arrives above the atmosphere at 60 N [1, eq. 21]
+    "TDIF_AIR": Least(2, LIMITS["TDIF_AIR"].remedy),  # a fifth of the mean of [4]
+    "HMAX_AIR": Least(0.2, "give the vapour pressure, in kPa"),  # a dew point of -13 degC
+    "HDIF_AIR": Least(0.02, "give the range of vapour pressure, in kPa"),  # a twentieth of the mean of [4]
+    "WIND": Least(30, LIMITS["WIND"].remedy),  # 0.35 m s-1
+    "PRECN": Least(0.14, "multiply metres by 1,000, inches by 25.4, and add irrigation"),  # 50 mm a year
+    "GPP": Least(0.27, "multiply kg by 1,000"),  # 100 g C m-2 yr-1; counties have 600 to 1900 [2]
+    "RECO": Least(0.05, "multiply kg by 1,000"),  # 18 g C m-2 yr-1, less than in a winter alone
+    "NEE": Least(0.05, "multiply kg by 1,000"),  # of the days' magnitudes, since uptake and release cancel
+    "TFC": Least(0.03, "give the share of the soil's volume"),  # sand has 0.07 to 0.17 [1, table 19]
+    "TKSat": Least(0.01, "multiply m s-1 by 3,600,000"),  # a third of where the class "very low" ends [3]
+    "TSOC": Least(1, LIMITS["TSOC"].remedy),  # a seventh of the least of [4]
+    "TCEC": Least(0.5, "multiply mol(+) per kg by 100"),  # a ninth of the least of [4]
+}
+# Arable soils are degraded below 1/13 (Prout et al. 2021, doi:10.1111/ejss.13012); in per cent, 1/13 looks like 1/130.
+LEAST_CARBON_PER_CLAY = 0.01
+
+
 def _column_faults(table: pd.DataFrame) -> list[str]:
     missing = [name for name in ("date", "crop", *INPUT_COLUMNS) if name not in table.columns]
     unknown = [str(name) for name in table.columns if name not in ("date", "crop", *LIMITS)]
@@ -114,20 +143,38 @@ def _value_faults(name: str, *, values: pd.Series, raw: pd.Series, dates: pd.Dat
     return faults
 
 
-def _unit_faults(numbers: pd.DataFrame) -> list[str]:
-    """Return faults of the complete table: soil that changes, percent or m s-1 as unit, swapped water contents."""
+def _soil_faults(numbers: pd.DataFrame) -> list[str]:
+    """Return faults of the soil: changes in time, percent as unit, swapped water contents."""
     faults = [
         f"{name} changes from {numbers[name].min():g} to {numbers[name].max():g}; soil must be constant in time"
         for name in SOIL_NAMES
         if numbers[name].nunique() > 1
     ]
-    wind, sand_silt = numbers["WIND"].mean(), (numbers["TSAND"] + numbers["TSILT"]).mean()
-    if wind < 30:
-        faults.append(f"WIND has a mean of {wind:.2g} km d-1, implausibly low; {LIMITS['WIND'].remedy}")
+    soil = numbers[list(SOIL_NAMES)].mean()
+    sand_silt = soil["TSAND"] + soil["TSILT"]
     if sand_silt <= 100:
         faults.append(f"TSAND + TSILT is {sand_silt:.3g} g kg-1, leaving 90 % clay or more; {LIMITS['TSAND'].remedy}")
+    elif soil["TSOC"] < LEAST_CARBON_PER_CLAY * (1000 - sand_silt):
+        faults.append(
+            f"TSOC is {soil['TSOC']:.3g} g kg-1 beside {1000 - sand_silt:.3g} g kg-1 of clay, less than "
+            f"{LEAST_CARBON_PER_CLAY:g} of it; {LIMITS['TSOC'].remedy}"
+        )
     if (numbers["TWP"] >= numbers["TFC"]).any():
         faults.append("TWP is not below TFC; soil is drier at the wilting point than at field capacity")
+    return faults
+
+
+def _year_faults(numbers: pd.DataFrame, dates: pd.DatetimeIndex) -> list[str]:
+    """Return faults of columns whose mean in a year is less than any field has, each with its first such year."""
+    means = numbers.assign(**numbers.filter(["NEE"]).abs()).groupby(dates.year).mean()
+    faults = []
+    for name, (least, remedy) in LEAST_OF_A_YEAR.items():
+        low = means[name][means[name] < least] if name in means else pd.Series()
+        if len(low):
+            faults.append(
+                f"{name} has a mean of {low.iloc[0]:.2g} in {low.index[0]} (years: {len(low)}), below {least:g}, the "
+                f"least of a field; {remedy}"
+            )
     return faults
 
 
@@ -170,7 +217,7 @@ def site_inputs(
     numbers = table[[*INPUT_COLUMNS, *observed]].apply(pd.to_numeric, errors="coerce")
     for column in numbers.columns:
         faults += _value_faults(column, values=numbers[column], raw=table[column], dates=dates)
-    _refuse(faults or _unit_faults(numbers))
+    _refuse(faults or [*_soil_faults(numbers), *_year_faults(numbers, dates)])
     numbers = numbers.assign(Crop_Type=codes, Year=dates.year).reindex(columns=[*FEATURE_NAMES, *OBSERVED_COLUMNS])
     values = numbers.to_numpy(np.float64)
     days = dates.to_numpy().astype("datetime64[D]")

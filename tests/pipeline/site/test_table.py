@@ -90,6 +90,20 @@ def test_days_out_of_order_or_twice_are_refused(site_days: pd.DataFrame) -> None
         ("WIND", 1 / 86.4, 0, "86.4 times the mean in m s-1"),
         ("TBKDS", 1000, 0, "divide kg m-3 by 1,000"),
         ("TFC", 100, 0, "divide percent by 100"),
+        ("RADN", 1 / 3.6, 0, "multiply kWh m-2 d-1 by 3.6"),
+        ("HMAX_AIR", 1 / 100, 0, "give the vapour pressure, in kPa"),
+        ("HDIF_AIR", 1 / 100, 0, "give the range of vapour pressure, in kPa"),
+        ("TDIF_AIR", 0, 0, "give maximum minus minimum"),
+        ("WIND", 1 / 24, 0, "86.4 times the mean in m s-1"),
+        ("PRECN", 1 / 1000, 0, "multiply metres by 1,000"),
+        ("PRECN", 1 / 25.4, 0, "inches by 25.4"),
+        ("GPP", 1 / 1000, 0, "multiply kg by 1,000"),
+        ("RECO", 1 / 1000, 0, "multiply kg by 1,000"),
+        ("NEE", 1 / 1000, 0, "multiply kg by 1,000"),
+        ("TKSat", 1 / 3.6e6, 0, "multiply m s-1 by 3,600,000"),
+        ("TSOC", 1 / 1000, 0, "multiply percent of carbon by 10"),
+        ("TSOC", 1 / 10, 0, "multiply percent of carbon by 10"),
+        ("TCEC", 1 / 100, 0, "multiply mol(+) per kg by 100"),
     ],
 )
 def test_a_wrong_unit_is_refused_with_its_remedy(
@@ -98,6 +112,31 @@ def test_a_wrong_unit_is_refused_with_its_remedy(
     message = _refused(site_days.assign(**{column: site_days[column] * factor + offset}))
     assert column in message
     assert remedy in message
+
+
+def test_one_year_in_a_smaller_unit_is_named(site_days: pd.DataFrame) -> None:
+    site_days.loc[site_days["date"].str.startswith("2004"), "GPP"] /= 1000
+    message = _refused(site_days)
+    assert message.startswith("GPP has a mean of 0.0054 in 2004 (years: 1), below 0.27, the least of a field; multiply")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"GPP": 0.15, "RECO": 0.3, "NEE": 0.4},  # a crop that mostly failed, 160 g C m-2 yr-1
+        {"PRECN": 0.08, "RADN": 1.35, "HMAX_AIR": 0.5},  # the Central Valley without its irrigation
+        {"RADN": 0.55, "WIND": 0.3},  # the Norwegian coast, behind trees
+        {"TSAND": 9.2, "TSILT": 0.08, "TSOC": 0.12, "TCEC": 0.1, "TFC": 0.3, "TWP": 0.2, "TKSat": 10},  # sand hills
+        {"TSAND": 1, "TSILT": 0.58, "TSOC": 0.3, "TKSat": 0.002},  # eroded clay: 550 g kg-1 with 6 g kg-1 of carbon
+    ],
+)
+def test_fields_at_the_edge_of_cropping_are_read(site_days: pd.DataFrame, field: dict[str, float]) -> None:
+    site_inputs(site_days.assign(**{name: site_days[name] * factor for name, factor in field.items()}), name="here")
+
+
+def test_observations_of_some_days_are_no_year_of_little(site_days: pd.DataFrame) -> None:
+    winter = site_days["date"].str[5:7].isin(["01", "02"])
+    site_inputs(site_days.assign(RECO=site_days["RECO"].where(winter) * 0.2, NEE=np.nan), name="here")
 
 
 def test_percent_of_sand_and_silt_is_recognised(site_days: pd.DataFrame) -> None:
