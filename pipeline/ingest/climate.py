@@ -220,8 +220,11 @@ class ClimateYear:
         repository.array(group, FILLED_HOURS.name)[...] = filled_MYX
         repository.array(group, "digest")[...] = digests_YXB
         counts = {"hours filled": int(filled_MYX.sum())}
+        arrays = {variable.name: values for variable, values in zip(CLIMATE, climate_FTYX, strict=True)}
         # One digest of all cells decides whether the year changed; those of the cells, which of the tiles did.
-        return Part({"cells": content_digest(digests_YXB)}, Summary.of(climate_FTYX[1], undefined_YX, counts))
+        return Part(
+            {"cells": content_digest(digests_YXB)}, Summary.of("climate", arrays, missing=undefined_YX, counts=counts)
+        )
 
     def _read(self, root: zarr.Group, group: zarr.Group) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
         """Return series (7, days, rows, cols) and hours filled (12, rows, cols); 0.25 GB for the Midwest."""

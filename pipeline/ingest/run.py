@@ -163,7 +163,16 @@ class _Ingest:
                 continue  # its blocks that are written are never merged: the earlier state of the product-year stays
             group.written.append(outcome.result)
             if group.finished:
-                self.records[group.wanted.group] = self._commit(group)
+                self._settle(group)
+
+    def _settle(self, gathered: _Gathered) -> None:
+        """Commit a product-year, unless its mean over region and year is implausible: the earlier state then stays."""
+        wanted = gathered.wanted
+        summary = reduce(add, (written.part.summary for written in gathered.written), Summary())
+        if found := summary.mean_faults(wanted.product):
+            self.errors[wanted.group].append(f"implausible over the region's year: {'; '.join(found)}")
+        else:
+            self.records[wanted.group] = self._commit(gathered, summary)
 
     def _works(self, gathered: Iterable[_Gathered]) -> Iterator[Work]:
         base = self._session()
@@ -186,12 +195,11 @@ class _Ingest:
                 raise UserError(out_of_storage(self.committer.place, outcome.error or "unknown error"))
             yield outcome
 
-    def _commit(self, gathered: _Gathered) -> Record:
+    def _commit(self, gathered: _Gathered, summary: Summary) -> Record:
         """Commit a product-year: its blocks, their digests and its record."""
         wanted, parts = gathered.wanted, [written.part for written in gathered.written]
         # Blocks end in any order; sorted, equal contents have equal records.
         digests = dict(sorted((name, digest) for part in parts for name, digest in part.digests.items()))
-        summary = reduce(add, (part.summary for part in parts), Summary())
         of_blocks = _record(wanted, summary, digest=json_digest(digests))
 
         def finish(root: zarr.Group) -> Record:

@@ -32,13 +32,21 @@ STRIP_CELLS = 230_400
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts and range of a part of a product-year, for the report; summaries of parts add up."""
+    """Counts and range of a part of a product-year, for the report; summaries of parts add up.
+
+    Attributes
+    ----------
+    totals, numbers
+        Sum and number of the values of each variable, without those that are missing.
+    """
 
     cells: int = 0
     missing: int = 0
     minimum: float = np.inf
     maximum: float = -np.inf
     counts: Counter[str] = field(default_factory=Counter)
+    totals: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Summary) -> Summary:
         return Summary(
@@ -47,14 +55,33 @@ class Summary:
             min(self.minimum, other.minimum),
             max(self.maximum, other.maximum),
             self.counts + other.counts,
+            _added(self.totals, other.totals),
+            _added(self.numbers, other.numbers),
         )
 
     @classmethod
-    def of(cls, leading: NDArray[Any], missing: NDArray[Any], counts: Mapping[str, int]) -> Summary:
-        """Summarise a part: range of its leading variable, cells without data, further counts."""
+    def of(
+        cls, product: str, arrays: Mapping[str, NDArray[Any]], *, missing: NDArray[Any], counts: Mapping[str, int]
+    ) -> Summary:
+        """Summarise a part: range of its leading variable, sums of all, cells without data, further counts."""
+        leading = arrays[LEADING[product].name]
         low = np.fmin.reduce(leading, axis=None, initial=np.inf)
         high = np.fmax.reduce(leading, axis=None, initial=-np.inf)
-        return cls(missing.size, int(missing.sum()), float(low), float(high), Counter(counts))
+        known = {name: ~np.isnan(values) for name, values in arrays.items()}
+        # In float64: the sum of millions of float32 values would lose digits.
+        totals = {name: float(values.sum(dtype=np.float64, where=known[name])) for name, values in arrays.items()}
+        numbers = {name: int(has.sum()) for name, has in known.items()}
+        return cls(missing.size, int(missing.sum()), float(low), float(high), Counter(counts), totals, numbers)
+
+    def mean_faults(self, product: str) -> list[str]:
+        """Return a sentence for each variable whose mean is implausible, for the summary of a whole product-year."""
+        means = {name: self.totals[name] / number for name, number in self.numbers.items() if number}
+        found = (faults(product, name, None, None, mean=mean) for name, mean in means.items())
+        return [fault for fault in found if fault]
+
+
+def _added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
 
 
 @dataclass(frozen=True)
@@ -95,7 +122,7 @@ class StripBlock:
             tile.name: content_digest(*(arrays[name][..., start : start + edge] for name in READ[product]))
             for tile, start in zip(self.tiles, range(0, width, edge), strict=True)
         }
-        return Part(of_tile, Summary.of(arrays[LEADING[product].name], layers.missing_YX, layers.counts))
+        return Part(of_tile, Summary.of(product, arrays, missing=layers.missing_YX, counts=layers.counts))
 
 
 def check_plausible(product: str, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -2,7 +2,8 @@
 
 The table is `limits.csv`. `low` and `high` are physical limits: a cell or day outside them is an error of the archive
 or of its reading. Values in a larger unit (m s-1 for km d-1, % for g kg-1) may all lie inside them; they show in the
-mean over region and year, which has limits of its own.
+mean over region and year, which has limits of its own. A part of the region may have little of anything: ingest tests
+the mean of a product-year once all its parts are read.
 
 References
 ----------

@@ -74,11 +74,11 @@ def domain(region: str) -> Domain:
 
 
 def write_granules(
-    folder: Path, year: int, *, skip: slice = slice(0, 0), warmer: tuple[int, int] | None = None
+    folder: Path, year: int, *, skip: slice = slice(0, 0), warmer: tuple[int, int] | None = None, rain: float = 0.1
 ) -> None:
-    """Write a year of hours in one file, without the hours `skip`, and with the cell `warmer` 1 K warmer."""
+    """Write a year of hours in one file, without the hours `skip`, the cell `warmer` 1 K warmer, `rain` each hour."""
     hours = np.delete(_hours(dt.date(year, 1, 1), dt.date(year + 1, 1, 1)), skip)
-    _write_hours(folder / f"NLDAS_FORA0125_H.A{year}.020.nc.SUB.nc4", hours, warmer=warmer)
+    _write_hours(folder / f"NLDAS_FORA0125_H.A{year}.020.nc.SUB.nc4", hours, warmer=warmer, rain=rain)
 
 
 def write_months(folder: Path, year: int) -> None:
@@ -93,14 +93,16 @@ def _hours(first: dt.date, stop: dt.date) -> NDArray[np.int64]:
     return np.arange(*(24 * (day - dt.date(1979, 1, 1)).days for day in (first, stop)))
 
 
-def _write_hours(path: Path, hours: NDArray[np.int64], *, warmer: tuple[int, int] | None = None) -> None:
+def _write_hours(
+    path: Path, hours: NDArray[np.int64], *, warmer: tuple[int, int] | None = None, rain: float = 0.1
+) -> None:
     path.parent.mkdir(exist_ok=True)
     cell = np.arange(36.0).reshape(6, 6)
     if warmer:
         cell[warmer] += 10
     day = 5 * np.cos(2 * np.pi * (hours % 24 - 20) / 24)[:, None, None]
-    values = {"Tair": 285 + day + cell / 10, "Qair": 0.006, "PSurf": 98000.0, "Wind_E": 3.0, "Wind_N": -4.0}
-    values |= {"SWdown": 200.0, "Rainf": 0.1}
+    values = {"Tair": 285 + day + cell / 10, "Qair": 0.006 + day / 20_000, "PSurf": 98000.0, "SWdown": 200.0}
+    values |= {"Wind_E": 3.0, "Wind_N": -4.0, "Rainf": rain}
     with netCDF4.Dataset(path, "w") as file:
         for name, coordinate in (("time", hours.astype(float)), ("lat", LATITUDES), ("lon", LONGITUDES)):
             file.createDimension(name, coordinate.size)

@@ -140,6 +140,31 @@ def test_dask_gives_what_serial_gives(copied: RunFile) -> None:
     assert {group: digests(copied, group) for group in groups} == expected
 
 
+def test_a_year_in_a_smaller_unit_is_refused_by_its_mean_and_the_earlier_state_stays(copied: RunFile) -> None:
+    before = digests(copied, "climate/2011"), digests(copied, "gpp/2011")
+    small_archives.write_granules(copied.archives.nldas2, 2011, rain=0.1 / 1000)
+    assert "climate/2011: implausible over the region's year: precn: mean 0.0024 is outside 0.05 to 15 mm d-1" in (
+        failure_of(copied, products=["climate"])
+    )
+    kilograms = copied.slope.model_copy(update={"scale": 1e-6, "min_summer_peak": 0.0})
+    report = do(copied.model_copy(update={"slope": kilograms}), products=["gpp"])
+    assert [failure.split(": mean")[0] for failure in report.failures] == [
+        f"gpp/{year}: implausible over the region's year: gpp" for year in (2011, 2012)
+    ]
+    assert "likely cause: the setting `scale`" in report.failures[0]
+    assert (digests(copied, "climate/2011"), digests(copied, "gpp/2011")) == before
+
+
+def test_a_strip_of_little_gpp_is_read_where_the_region_has_more(copied: RunFile) -> None:
+    for day in small_archives.DAYS:
+        place = dt.date(2011, 1, 1) + dt.timedelta(day - 1)
+        stored = small_archives.gpp_of(copied, "h11v04")
+        small_archives.write_gpp(copied, place, "h11v04", np.full_like(stored, 1))  # 0.001 g C m-2 d-1
+    bare = copied.slope.model_copy(update={"min_summer_peak": 0.0})
+    report = do(copied.model_copy(update={"slope": bare}), products=["gpp"], years=[2011])
+    assert report.failures == ()
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of the cluster's sockets
 def test_a_damaged_file_is_named_by_dask_too(copied: RunFile) -> None:

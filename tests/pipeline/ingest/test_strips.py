@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.grid.sinusoidal import MODIS_TILE_CELLS, Grid, Tile
-from pipeline.ingest.strips import STRIP_CELLS, strips
+from pipeline.ingest.strips import STRIP_CELLS, Summary, strips
 
 
 @given(st.sets(st.tuples(st.integers(0, 3), st.integers(96, 104)), min_size=1), st.sampled_from([48, 240, 4800]))
@@ -25,3 +27,24 @@ def test_strips_hold_every_tile_once_and_are_unbroken(places: set[tuple[int, int
 def test_a_strip_does_not_cross_modis_tiles() -> None:
     grid = Grid(0, MODIS_TILE_CELLS - 96, 48, 192, 48)
     assert [len(strip) for strip in strips(list(grid.tiles()))] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("tsand", 10.0, "tsand: mean 10 is outside 15 to 985 g kg-1"),
+        ("tsoc", 1.7, "tsoc: mean 1.7 is outside 3 to 300 g kg-1"),
+        ("tbkds", 0.0013, "tbkds: mean 0.0013 is outside 0.6 to 1.9 Mg m-3"),
+        ("tcec", 0.2, "tcec: mean 0.2 is outside 1 to 150 cmol kg-1"),
+    ],
+)
+def test_soil_in_smaller_units_shows_in_the_mean_of_the_region(variable: str, value: float, said: str) -> None:
+    def part(values: list[float]) -> Summary:
+        arrays = {"tsoc": np.full(3, 20, np.float32), variable: np.array(values, np.float32)}
+        return Summary.of("soil", arrays, missing=np.zeros(3, bool), counts={})
+
+    little = part([value, np.nan, value])
+    assert [fault.split(" (")[0] for fault in little.mean_faults("soil")] == [said]
+    plenty = {"tsand": 150.0, "tsoc": 25.0, "tbkds": 1.4, "tcec": 20.0}[variable]
+    assert (little + part([plenty] * 3)).mean_faults("soil") == []
+    assert Summary().mean_faults("soil") == []

@@ -49,6 +49,7 @@ def test_means_of_the_network_s_training_are_plausible() -> None:
         ("climate", "wind", 1 / 86.4, 0),
         ("climate", "precn", 1e-3, 0),
         ("climate", "radn", 1 / 0.0864, 0),
+        ("climate", "radn", 1 / 3.6, 0),
         ("gpp", "gpp", 1000, 0),
         ("gpp", "gpp", 0.01, 0),
         ("soil", "tbkds", 1000, 0),

@@ -89,8 +89,8 @@ def test_climate_is_that_of_the_cell_around_or_of_the_nearest_defined(run_file: 
 def test_climate_comes_in_the_networks_units(run_file: RunFile, view: InputsView) -> None:
     climate = read(view, tiles(run_file)[0], 2012).inputs.climate_7TC
     assert climate.shape[:2] == (7, 366)
-    pressure = 0.006 * 98.0 / (0.622 + 0.378 * 0.006)
-    for feature, value in {0: 200 * 0.0864, 2: 10.0, 3: pressure, 4: 0.0, 5: 432.0, 6: 2.4}.items():
+    low, high = (humidity * 98.0 / (0.622 + 0.378 * humidity) for humidity in (0.00575, 0.00625))
+    for feature, value in {0: 200 * 0.0864, 2: 10.0, 3: high, 4: high - low, 5: 432.0, 6: 2.4}.items():
         np.testing.assert_allclose(climate[feature], value, rtol=1e-5, atol=1e-4)
 
 
