@@ -351,8 +351,11 @@ def test_missing_is_missing_however_a_copy_says_so(cases: Path, how: str) -> Non
     expected, found = (crops_on_grid(layer, grid=grid, settings=SETTINGS) for layer in (zero, other))
     np.testing.assert_array_equal(found.corn_YX, expected.corn_YX)
     np.testing.assert_array_equal(found.covered_YX, expected.covered_YX)
-    assert (expected.corn_YX == 1).sum() > 20
-    assert np.isnan(expected.corn_YX).any()
+    # The west half is corn, 50 x 100 pixels, and nothing is known of the east half.
+    assert area_m2(found.corn_YX, grid) == pytest.approx(50 * 100 * 900, rel=1e-6)
+    np.testing.assert_array_equal(found.corn_YX[found.covered_YX > 0], found.covered_YX[found.covered_YX > 0])
+    assert (found.corn_YX == 1).sum() > 20
+    assert np.isnan(found.corn_YX).any()
 
 
 @pytest.mark.parametrize("how", ["nan", "81", "255", "-9999", "-32768", "65535", "mask", "alpha", "tag and alpha"])

@@ -237,7 +237,8 @@ def test_tiles_in_a_plane_are_refused_and_damaged_ones_named(tmp_path: Path) -> 
         read(tmp_path, INSIDE)
 
 
-def test_pixels_under_a_mask_are_missing_as_those_of_the_tag_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["nan", "-9999", "mask", "alpha", "tag and alpha"])
+def test_pixels_under_a_mask_are_missing_as_those_of_the_tag_are(tmp_path: Path, how: str) -> None:
     def paint(variable: str, _depth: int, centre: float, shape: tuple[int, int]) -> Values:
         values = np.full(shape, centre)
         if variable == "ph":
@@ -250,7 +251,7 @@ def test_pixels_under_a_mask_are_missing_as_those_of_the_tag_are(tmp_path: Path)
     for path in (tmp_path / "masked" / "ph").rglob("*.tif"):
         with rasterio.open(tmp_path / "tagged" / path.relative_to(tmp_path / "masked")) as file:
             missing = file.read(1) == -9999
-        mark_missing(path, missing, "mask")
+        mark_missing(path, missing, how)
     found = read(tmp_path / "masked", INSIDE)
     np.testing.assert_array_equal(found.quantity("tph"), expected.quantity("tph"))
     assert np.isnan(found.quantity("tph")).any()
