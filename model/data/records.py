@@ -204,6 +204,8 @@ class TowerSet:
         (Y,) calendar years, consecutive.
     origin
         File, partitioning and masks, in words; it enters the digest.
+    monthly
+        Whether observations are means of months, the same on all days of a month; the daily GPP is then an estimate.
     """
 
     site: str
@@ -213,6 +215,7 @@ class TowerSet:
     mask_YT: Booleans
     years: Integers
     origin: str = ""
+    monthly: bool = False
 
     def __post_init__(self) -> None:
         shape = (len(self.years), DAYS)
@@ -231,7 +234,23 @@ class TowerSet:
     def digest(self) -> str:
         """Hash that changes with any value."""
         arrays = (self.x_YTF, self.reco_YT, self.nee_YT, self.mask_YT, self.years)
-        return _digest(*arrays, names=(self.site, self.origin))
+        return _digest(*arrays, names=(self.site, self.origin, *(["monthly"] if self.monthly else [])))
+
+    @property
+    def month_YT(self) -> Integers:
+        """(Y, 365) month of each day, 0 to 11; 31 December of leap years is dropped."""
+        first = (self.years - 1970).astype("datetime64[Y]").astype("datetime64[D]")
+        months: Integers = (first[:, None] + np.arange(DAYS)).astype("datetime64[M]").astype(np.int64) % 12
+        return months
+
+    def as_observed(self, daily_YT: Floats) -> Floats:
+        """Return daily values at the resolution of the observations: unchanged, or the mean of each day's month."""
+        if not self.monthly:
+            return daily_YT
+        is_month_YTM = self.month_YT[..., None] == np.arange(12)
+        means_YM = np.einsum("yt,ytm->ym", daily_YT, is_month_YTM) / is_month_YTM.sum(1)
+        means: Floats = np.take_along_axis(means_YM, self.month_YT, axis=1)
+        return means
 
     def observing(self, years: Sequence[int]) -> TowerSet:
         """Return the same sequence with the observations of these years only; all years are still run.

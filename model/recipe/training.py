@@ -7,7 +7,7 @@ import json
 from dataclasses import field, fields, is_dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from model.losses import BALANCE_TOLERANCE, YIELD_LIMIT
@@ -120,14 +120,24 @@ class CountyRecipe:
         return self
 
 
+def _several(names: object) -> object:
+    return (names,) if isinstance(names, str) else names
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_several)]
+"""One name or several, as a text or a list of texts."""
+
+
 @dataclass(frozen=True, config=NO_OTHER_KEYS)
 class TowerRecipe:
     """One flux tower that stage 5 learns from.
 
     Attributes
     ----------
-    soil, tower
-        Files in the folder of tower data.
+    soil
+        File in the folder of tower data.
+    tower
+        File of the tower in that folder, or several of different years.
     crop
         "corn", or the crop of each year as "2001=corn,2002=soybean".
     years
@@ -135,25 +145,27 @@ class TowerRecipe:
     training_years, validation_years, test_years
         Years to train on, to choose the best epoch by, and to score; no year may be in two of them.
     weather
-        Folder of hourly weather in the folder of tower data; absent for the weather of the tower's own file.
+        Folder of hourly weather in the folder of tower data, or files of a tower nearby; absent for the weather of the
+        tower's own files.
+    monthly
+        Whether the tower's file is one of months: monthly means are learned and scored.
     """
 
     soil: str
-    tower: str
+    tower: Names
     crop: str
     years: str
-    training_years: tuple[Year, ...]
-    validation_years: tuple[Year, ...]
+    training_years: tuple[Year, ...] = ()
+    validation_years: tuple[Year, ...] = ()
     test_years: tuple[Year, ...] = ()
-    weather: str | None = None
+    weather: Names = ()
+    monthly: bool = False
 
     @model_validator(mode="after")
     def _years_are_distinct(self) -> TowerRecipe:
         years = [*self.training_years, *self.validation_years, *self.test_years]
-        if not (self.training_years and self.validation_years) or len(set(years)) < len(years):
-            raise ValueError(
-                f"{self.tower}: training_years and validation_years need a year each, and no year may be used twice"
-            )
+        if not years or len(set(years)) < len(years):
+            raise ValueError(f"{', '.join(self.tower)}: give years to train on or to score, no year twice")
         return self
 
 
@@ -180,7 +192,9 @@ class StageRecipe:
     balance_weight, balance_tolerance
         Weight of the mass balance, and the imbalance that goes unpunished, relative to respiration (stages 2, 4, 5).
     annual_balance_weight
-        Weight of the annual imbalance (stages 2, 4); not published.
+        Weight of the annual imbalance (stages 2, 4, 5); not published.
+    replay_weight
+        Weight of a batch of simulated sites that each epoch replays (stage 5); 0 replays none, as published.
     response_weight
         Weight of the response checks (stages 2 to 5); 0 leaves them out, with their cost.
     yield_limit
@@ -207,6 +221,7 @@ class StageRecipe:
     balance_weight: NotNegative = 1.0
     balance_tolerance: NotNegative = BALANCE_TOLERANCE
     annual_balance_weight: NotNegative = 0.0
+    replay_weight: NotNegative = 0.0
     response_weight: NotNegative = 1.0
     yield_limit: Number = YIELD_LIMIT
     average_decay: ShareBelowOne = 0.0
@@ -253,8 +268,9 @@ class Recipe:
             raise ValueError(f"stages {list(steps)} must be one or more of 1 to 5, each once and in order")
         if 3 in steps and self.counties is None:
             raise ValueError("stage 3 learns from counties; add a section [counties]")
-        if 5 in steps and not self.towers:
-            raise ValueError("stage 5 learns from towers; add a section [[towers]]")
+        learned = any(tower.training_years for tower in self.towers)
+        if 5 in steps and not (learned and any(tower.validation_years for tower in self.towers)):
+            raise ValueError("stage 5 needs sections [[towers]] with training_years and with validation_years")
         return self
 
     @property

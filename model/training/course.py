@@ -30,8 +30,8 @@ from torch import Tensor
 from model.checkpoint import RANGES, Checkpoint, Scalers
 from model.data.records import DAYS
 from model.data.sites import DataSet, Sequences
-from model.evaluation.responses import COARSE, ResponseChecks
-from model.features import FEATURES, Scaler
+from model.evaluation.responses import COARSE, GRIDS, ResponseChecks
+from model.features import Scaler
 from model.network import KGMLNetwork
 from model.recipe.toml import RecipeError
 from model.recipe.training import Recipe
@@ -189,22 +189,26 @@ class Course:
     def _task(self, step: int, network: KGMLNetwork, data: CourseData) -> Task:
         """Return the data and losses of a stage, before it changes the network."""
         stage, checks = self.recipe.stage(step), self._checks(step, data.sites)
+        sites = Pretraining(data.sites, checks=checks, stage=stage, batch_sites=self.recipe.batch_sites)
         if step == 3 and data.counties and self.recipe.counties:
             scalers = data.sites.scalers
             return CountyStage(data.counties, scalers=scalers, checks=checks, recipe=self.recipe.counties, stage=stage)
         if step == 5 and data.towers:
-            return TowerStage(data.towers, network=network, scalers=data.sites.scalers, checks=checks, stage=stage)
+            return TowerStage(data.towers, network=network, checks=checks, replay=sites)
         if step in (3, 5):
             raise RecipeError(f"stage {step} has no {'counties' if step == 3 else 'towers'} to learn from")
-        return Pretraining(data.sites, checks=checks, stage=stage, batch_sites=self.recipe.batch_sites)
+        return sites
 
     def _checks(self, step: int, sites: DataSet) -> ResponseChecks:
         checks, stage = self.recipe.checks, STAGES[step]
         # Checks run on training sites; they need inputs alone, no targets.
         x_NYTF = sites.training.x_NYTF[: checks.sites, : checks.years].to(self.device)
-        stride = COARSE if step == 5 else 1
-        inputs = tuple(range(len(FEATURES))) if step == 5 else (*stage.rising_respiration, *stage.rising_yield)
-        return ResponseChecks.of(x_NYTF, inputs, stride=max(stride, checks.level_stride))
+        if step != 5:
+            inputs = (*stage.rising_respiration, *stage.rising_yield)
+            return ResponseChecks.of(x_NYTF, inputs, stride=checks.level_stride)
+        # Rh must not fall between any two published levels; other responses are kept at coarser ones, as published.
+        coarse, rising = max(COARSE, checks.level_stride), STAGES[4].rising_respiration
+        return ResponseChecks(x_NYTF, tuple(g if g.feature in rising else g.every(coarse) for g in GRIDS))
 
     def _record(self, trainer: Trainer, data: CourseData, start: Checkpoint | None) -> StageRecord:
         step = trainer.recipe.step

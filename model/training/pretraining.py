@@ -101,6 +101,11 @@ class Pretraining:
                 _count(sample, skill)
         return Outcome(sum(losses) / len(losses), {name: r2.value for name, r2 in skill.items()})
 
+    def train_batch(self, network: KGMLNetwork, *, learn: Learn) -> None:
+        """Train on one random batch of sites, a step for each of their years."""
+        for sample in self._samples(network, batches(len(self.training), size=self.batch_sites)[0]):
+            learn(self._loss(sample, pace=math.inf))
+
     def validate(self, network: KGMLNetwork) -> Outcome:
         """Return the score of the held-out years of training sites: the loss of the stage plus that of its checks."""
         sample = _held_out(predict(network, self.held_out.x_NYTF), target=self.held_out, mask_NY=self.held_out_NY)

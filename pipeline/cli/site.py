@@ -25,7 +25,10 @@ def site(
         typer.Option(help="folder of hourly weather in ecosys layout, *w.csv; default: weather of the tower's file"),
     ] = None,
     soil: Annotated[Path | None, typer.Option(help="file of soil layers in ecosys layout")] = None,
-    tower: Annotated[Path | None, typer.Option(help="FLUXNET (DD, HH, HR) or AmeriFlux BASE file, or its zip")] = None,
+    tower: Annotated[
+        list[Path] | None,
+        typer.Option(help="FLUXNET (DD, HH, HR) or AmeriFlux BASE file, or zip; repeat to join years"),
+    ] = None,
     crop: Annotated[str | None, typer.Option(help='"corn", "soybean", or by year: "2002=corn,2003=soybean"')] = None,
     years: Annotated[str | None, typer.Option(help='such as "2002-2004"; default: all complete years')] = None,
     partitioning: Annotated[Literal["NT", "DT"], typer.Option(help="Reco from night-time or daytime fluxes")] = "NT",
@@ -61,7 +64,11 @@ def site(
         inputs = read_site_csv(table)
     elif soil and tower and crop:
         inputs = read_tower_site(
-            TowerFiles(weather, soil, tower), crop=crop, years=years, partitioning=partitioning, min_qc=min_qc
+            TowerFiles(tuple(tower), soil, (weather,) if weather else ()),
+            crop=crop,
+            years=years,
+            partitioning=partitioning,
+            min_qc=min_qc,
         )
     else:
         raise _missing(files)

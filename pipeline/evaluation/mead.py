@@ -28,7 +28,8 @@ from model.synthetic.simulator import simulate
 from model.synthetic.soils import Soils
 from model.synthetic.weather import Weather
 from pipeline.evaluation.figures import ANNUAL_UNIT, DAILY_UNIT, QUARTERS
-from pipeline.evaluation.subjects import TOWER_FILES, Subject, read_subject
+from pipeline.evaluation.subjects import TOWER, Subject, read_subject
+from pipeline.site.tower import TowerFiles, read_site_weather
 from pipeline.sources.ecosys import daily_weather
 
 PLANTING, HARVEST = {CORN: 133, SOYBEAN: 140}, {CORN: 290, SOYBEAN: 283}
@@ -91,7 +92,8 @@ def read_mead(checkpoint: Checkpoint, *, data: Path) -> tuple[Place, ...]:
         If files are missing from the folder; the message names each.
     """
     tower, run = (read_subject(name, data=data) for name in ("tower", "ecosys"))
-    weather = daily_weather(data / TOWER_FILES[1])
+    files = TowerFiles.of(TOWER, data)
+    weather = {"tower": read_site_weather(files, site="US-Ne1").days, "ecosys": daily_weather(files.soil.parent)}
     return tuple(
         Place(
             title,
@@ -99,7 +101,7 @@ def read_mead(checkpoint: Checkpoint, *, data: Path) -> tuple[Place, ...]:
             subject.years,
             observed=subject.observed,
             network=predicted_carbon(checkpoint.network(), subject.x_NYTF, scalers=checkpoint.scalers),
-            simulator=simulated_carbon(subject, weather),
+            simulator=simulated_carbon(subject, weather[subject.kind]),
         )
         for title, subject in {"US-Ne1, irrigated maize": tower, "US-Ne3, rainfed maize and soybean": run}.items()
     )

@@ -20,11 +20,10 @@ from model.evaluation.checks import MONOTONE
 from model.evaluation.responses import GRIDS, response_curves
 from model.evaluation.scores import Carbon, Evaluation, balance, groups_of, predicted_carbon, score_rows, yield_bounds
 from model.features import CROP_TYPE, FEATURE_NAMES
-from model.recipe.training import DataRecipe
+from model.recipe.training import DataRecipe, TowerRecipe
 from pipeline.errors import UserError
 from pipeline.progress import Progress, silent
 from pipeline.site.skill import Comparison, compare, seasonal_nulls
-from pipeline.site.tower import TowerFiles
 from pipeline.training.files import read_ecosys_run, read_tower_set
 
 SITES, SEED = 24, 910_357
@@ -35,8 +34,17 @@ CURVE_SITES, CURVE_YEARS, CURVE_STRIDE = 4, 4, 3
 CHECKED_INPUTS = tuple(FEATURE_NAMES.index(name) for name in dict.fromkeys(name for name, _ in MONOTONE))
 """Inputs whose curves are checked, and therefore run over every published level."""
 ECOSYS_FILES = ("ecosys/ecosys_USNe3_daily.csv", "ecosys/ecosys_USNe3_soil_0_30cm.csv")
-TOWER_FILES = ("fluxnet/FLX_US-Ne1_FLUXNET2015_SUBSET_DD_2001-2004.csv", "mead-weather", "mead-weather/mesoil")
-TOWER_CROP, TOWER_YEARS = "corn", "2001-2004"
+TOWER = TowerRecipe(
+    soil="mead-weather/mesoil",
+    tower=(
+        "fluxnet/FLX_US-Ne1_FLUXNET2015_SUBSET_DD_2001-2004.csv",
+        "towers/FLX_US-Ne1_FLUXNET2015_SUBSET_DD_2005-2009.csv",
+    ),
+    crop="corn",
+    years="2002-2009",
+    test_years=(2008, 2009),
+)
+"""US-Ne1, irrigated maize at Mead, Nebraska, with its own weather; the record begins in May 2001."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,7 @@ def read_subject(on: str, *, data: Path, sites: int = SITES) -> Subject:
     on
         "synthetic", "ecosys", "tower", or a file of sequences in the published layout.
     data
-        Folder of real files that contains `ECOSYS_FILES` and `TOWER_FILES`.
+        Folder of real files that contains `ECOSYS_FILES` and those of `TOWER`.
     sites
         Number of sites to simulate.
 
@@ -146,9 +154,7 @@ def read_subject(on: str, *, data: Path, sites: int = SITES) -> Subject:
         note = "Both cycles have the same weather; the example run is not calibrated and its maize grows too little."
         return Subject.of_sites(read_ecosys_run(daily, soil=soil), name="ecosys", kind="ecosys", notes=(note,))
     if on == "tower":
-        tower, weather, soil = _existing(data, TOWER_FILES)
-        record = read_tower_set(TowerFiles(weather, soil, tower), crop=TOWER_CROP, years=TOWER_YEARS)
-        return Subject.of_tower(record, notes=("US-Ne1 is irrigated, but its precipitation here is rain only.",))
+        return Subject.of_tower(read_tower_set(TOWER, data))
     path = Path(on)
     if not path.exists():
         raise UserError(

@@ -32,7 +32,6 @@ from pipeline.site.skill import (
     compare,
     seasonal_nulls,
 )
-from pipeline.site.tower import TowerFiles
 from pipeline.training.files import read_tower_set
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -89,7 +88,7 @@ def read_tower(recipe: TowerRecipe, data: Path) -> TowerSet:
     UserError
         If a file is missing or cannot be read.
     """
-    return read_tower_set(TowerFiles.of(recipe, data), crop=recipe.crop, years=recipe.years)
+    return read_tower_set(recipe, data)
 
 
 def tower_fluxes(tower: TowerSet, years: TowerRecipe, *, fine_tuned: Checkpoint, before: Checkpoint) -> TowerFluxes:

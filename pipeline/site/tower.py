@@ -19,7 +19,14 @@ from pipeline.errors import UserError
 from pipeline.site.point import SiteInputs
 from pipeline.site.table import CROPS, site_inputs
 from pipeline.sources.ecosys import daily_weather, topsoil
-from pipeline.sources.towers.read import Partitioning, Tower, TowerWeather, read_tower, read_tower_weather
+from pipeline.sources.towers.read import (
+    Partitioning,
+    Tower,
+    TowerMonths,
+    TowerWeather,
+    read_tower,
+    read_tower_weather,
+)
 from pipeline.years import parse_year_range
 
 GAP_REMEDY = "choose other years, or give the gap-filled FLUXNET file of this tower in place of AmeriFlux BASE"
@@ -31,20 +38,20 @@ IRRIGATION_MONTHS = (6, 7, 8)
 class TowerFiles(NamedTuple):
     """Paths of a tower's data."""
 
-    weather: Path | None  # folder of hourly weather, ecosys layout; None for the weather of the tower's own file
+    tower: tuple[Path, ...]  # FLUXNET or AmeriFlux BASE, as CSV or zip; several files are of different years
     soil: Path  # soil layers, ecosys layout
-    tower: Path  # FLUXNET or AmeriFlux BASE, as CSV or zip
+    weather: tuple[Path, ...] = ()  # folder of hourly weather in ecosys layout, or files of a tower; () for its own
 
     @classmethod
     def of(cls, recipe: TowerRecipe, folder: Path) -> TowerFiles:
         """Return the files of a recipe's tower in a folder."""
-        weather = None if recipe.weather is None else folder / recipe.weather
-        return cls(weather, folder / recipe.soil, folder / recipe.tower)
+        tower, weather = (tuple(folder / name for name in names) for names in (recipe.tower, recipe.weather))
+        return cls(tower, folder / recipe.soil, weather)
 
     @property
     def missing(self) -> list[str]:
         """Paths that do not exist."""
-        return [str(path) for path in self if path is not None and not path.exists()]
+        return [str(path) for path in (*self.weather, self.soil, *self.tower) if not path.exists()]
 
 
 class TowerInputs(NamedTuple):
@@ -68,21 +75,28 @@ def read_tower_inputs(files: TowerFiles, *, partitioning: Partitioning = "NT") -
     UserError
         If a file cannot be read, or if there is no weather.
     """
-    tower = read_tower(files.tower, partitioning=partitioning)
-    return TowerInputs(_weather(files, site=tower.site), topsoil(files.soil), tower)
+    tower = read_tower(*files.tower, partitioning=partitioning)
+    return TowerInputs(read_site_weather(files, site=tower.site), topsoil(files.soil), tower)
 
 
-def _weather(files: TowerFiles, *, site: str) -> TowerWeather:
-    if files.weather is None:
-        own = read_tower_weather(files.tower)
+def read_site_weather(files: TowerFiles, *, site: str) -> TowerWeather:
+    """Return the weather of a site's files; the notes of an irrigated site name the water in PRECN.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, or if there is no weather.
+    """
+    if not (files.weather and files.weather[0].is_dir()):
+        own = read_tower_weather(*(files.weather or files.tower))
         note = f"{site} is irrigated; PRECN is the tower's precipitation, which holds the irrigation."
         return replace(own, notes=(*own.notes, note)) if site in IRRIGATED else own
-    days = daily_weather(files.weather)
+    days = daily_weather(files.weather[0])
     if site not in IRRIGATED:
         return TowerWeather(days)
     note = f"{site} is irrigated; PRECN is the rain of the weather file, without irrigation"
     try:
-        total = read_tower_weather(files.tower).days["PRECN"]
+        total = read_tower_weather(*files.tower).days["PRECN"]
     except UserError:  # the tower's file need not hold weather: the amount of irrigation is then unknown
         return TowerWeather(days, (f"{note}.",))
     return TowerWeather(days, (f"{note}: {_irrigation(days['PRECN'], total)}.",))
@@ -177,12 +191,7 @@ def tower_site(
         If the weather of a day is missing, if all years have such gaps, or if a value is implausible.
     """
     dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
-    missing = dates.difference(pd.DatetimeIndex(weather.index))
-    if len(missing):
-        raise UserError(
-            f"no weather on {len(missing)} days of {min(crops)}-{max(crops)}, the first {missing[0]:%Y-%m-%d}; choose "
-            f"other years, or give a weather file that covers them"
-        )
+    _check_weather(weather, dates)
     filled = tower.on(dates).filled_gpp()
     dates = dates[~dates.year.isin(filled.too_long)]
     if dates.empty:
@@ -204,6 +213,48 @@ def tower_site(
         years_named = ", ".join(map(str, left_out))
         notes = (f"{years_named} ({days:,} days) without budget and scores: {filled.why_without()}.", *notes)
     return site_inputs(table, name=tower.site, notes=notes, left_out=left_out)
+
+
+def monthly_site(
+    tower: TowerMonths, *, weather: pd.DataFrame, soil: pd.Series, crops: Mapping[int, int], min_qc: float = MIN_QC
+) -> SiteInputs:
+    """Return the inputs of a tower known by months, for the years of `crops`; arguments as in `tower_site`.
+
+    GPP is a daily course with the months' means (`TowerMonths.daily_gpp`). Reco and NEE hold the mean of each day's
+    month, so that only months and years can be scored; months of low quality are masked.
+
+    Raises
+    ------
+    UserError
+        If the weather of a day or the GPP of a month is missing, or if a value is implausible.
+    """
+    dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
+    _check_weather(weather, dates)
+    month = dates.to_period("M").to_timestamp()
+    observed = tower.months.where(tower.months["qc"] >= min_qc).reindex(month).set_axis(dates)
+    table = weather.loc[dates].assign(
+        date=dates.strftime("%Y-%m-%d"),
+        crop=dates.year.map(crops),
+        GPP=tower.daily_gpp(weather.loc[dates, "RADN"]),
+        RECO=observed["reco"],
+        NEE=observed["nee"],
+        **{str(name): value for name, value in soil.items()},
+    )
+    months = int(observed["reco"].isna().groupby(dates.to_period("M")).all().sum())
+    note = (
+        f"{tower.site} is known by months ({tower.names.reco}, {tower.names.nee}): its daily GPP is estimated from "
+        f"their means and from radiation; {months} months are not scored."
+    )
+    return site_inputs(table, name=tower.site, notes=(note, *tower.reading))
+
+
+def _check_weather(weather: pd.DataFrame, dates: pd.DatetimeIndex) -> None:
+    missing = dates.difference(pd.DatetimeIndex(weather.index))
+    if len(missing):
+        raise UserError(
+            f"no weather on {len(missing)} days of {dates[0].year}-{dates[-1].year}, the first "
+            f"{missing[0]:%Y-%m-%d}; choose other years, or give a weather file that covers them"
+        )
 
 
 def read_tower_site(

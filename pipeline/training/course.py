@@ -17,7 +17,6 @@ from model.training.county_stage import CountyData
 from model.training.course import CourseData
 from model.training.tower_stage import TowerData
 from pipeline.errors import UserError
-from pipeline.site.tower import TowerFiles
 from pipeline.training.files import read_tower_set, write_county_yields
 
 
@@ -64,19 +63,13 @@ def recipe_counties(recipe: CountyRecipe, *, seed: int) -> CountySet:
 
 def _tower(recipe: TowerRecipe, folder: Path | None) -> TowerData:
     if folder is None:
-        raise UserError(f"stage 5 learns from {recipe.tower}; give the folder of tower data with --towers")
-    files = TowerFiles.of(recipe, folder)
-    if files.missing:
-        raise UserError(
-            f"stage 5: missing {', '.join(files.missing)}; add these files, or remove the tower's section from the "
-            f"recipe"
-        )
-    tower = read_tower_set(files, crop=recipe.crop, years=recipe.years)
+        raise UserError(f"stage 5 learns from {', '.join(recipe.tower)}; give the folder of tower data with --towers")
+    tower = read_tower_set(recipe, folder)
     used = {*recipe.training_years, *recipe.validation_years, *recipe.test_years}
     absent = sorted(used - set(tower.years.tolist()))
     if absent:
         raise UserError(
-            f"{recipe.tower}: the recipe uses {absent[0]}, which is not in its years, {recipe.years}; extend them"
+            f"{tower.site}: the recipe uses {absent[0]}, which is not in its years, {recipe.years}; extend them"
         )
     return TowerData(tower, recipe.training_years, recipe.validation_years, recipe.test_years)
 

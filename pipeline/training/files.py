@@ -15,11 +15,22 @@ from numpy.typing import NDArray
 
 from model.data.records import CROPS, DAYS, CountySet, SiteSequences, TowerSet
 from model.features import CORN, FEATURE_NAMES, SOYBEAN
+from model.recipe.training import TowerRecipe
 from pipeline.errors import UserError
 from pipeline.site.point import SiteInputs
-from pipeline.site.tower import GAP_REMEDY, MIN_QC, TowerFiles, parse_crops, read_tower_inputs, tower_site
+from pipeline.site.tower import (
+    GAP_REMEDY,
+    MIN_QC,
+    TowerFiles,
+    monthly_site,
+    parse_crops,
+    read_site_weather,
+    read_tower_inputs,
+    tower_site,
+)
+from pipeline.sources.ecosys import topsoil
 from pipeline.sources.quickstats import write_quickstats
-from pipeline.sources.towers.read import Partitioning, Tower
+from pipeline.sources.towers.read import read_tower_months
 from pipeline.years import parse_year_range
 
 CROP_NAMES = {"maize": CORN, "soybean": SOYBEAN}
@@ -44,7 +55,6 @@ ECOSYS_SOIL = {
 }
 ECOSYS_OTHER = ("weather_year", "cycle", "doy", "crop", "GPP", "Ra", "Rh", "NEE", "harvest_C")
 BALANCE_LIMIT = 1e-3  # of GPP - Ra - Rh + NEE in a run [g C m-2 d-1]; printed to five decimals
-MAX_YEAR_WITHOUT_GPP = 0.5  # share of a year's days whose input GPP may be an assumed 0
 
 
 def read_ecosys_run(daily: Path, *, soil: Path) -> SiteSequences:
@@ -114,69 +124,38 @@ def _ecosys_inputs(run: pd.DataFrame, *, soil: pd.Series) -> NDArray[np.float64]
     return np.stack([columns[name].to_numpy(np.float64) for name in FEATURE_NAMES], axis=-1)
 
 
-def read_tower_set(
-    files: TowerFiles, *, crop: str, years: str, partitioning: Partitioning = "NT", min_qc: float = MIN_QC
-) -> TowerSet:
-    """Return a tower's years with its weather and soil, joined by `pipeline.site.tower`.
+def read_tower_set(recipe: TowerRecipe, folder: Path) -> TowerSet:
+    """Return the years of a recipe's tower with its weather and soil, joined by `pipeline.site.tower`.
 
-    Parameters
-    ----------
-    files
-        Files of weather, soil and tower; without weather, that of the tower's own file is taken.
-    crop, years
-        "corn" or "2001=corn,2002=soybean", and "2001-2004". A year may begin before the record: see `tower_set`.
-    partitioning, min_qc
-        Arguments of `read_tower` and `tower_set`.
+    Days, or months, that cannot be scored are masked. GPP has gaps filled by the rule of the maps.
 
     Raises
     ------
     UserError
-        If `parse_year_range`, `parse_crops`, a reader or `tower_set` refuses its input.
+        If a file is missing or refused by its reader, or a year has too long a gap, or if years or crops are malformed.
     """
-    crops = parse_crops(crop, parse_year_range(years, place="years"))
-    inputs = read_tower_inputs(files, partitioning=partitioning)
-    made = tower_set(inputs.weather_days, soil=inputs.soil, tower=inputs.tower, crops=crops, min_qc=min_qc)
-    return replace(made, origin=" ".join([made.origin, *inputs.weather.notes]))
-
-
-def tower_set(
-    weather: pd.DataFrame, *, soil: pd.Series, tower: Tower, crops: Mapping[int, int], min_qc: float = MIN_QC
-) -> TowerSet:
-    """Return the years of `crops`; days that cannot be scored are masked.
-
-    GPP before the first and after the last day of the tower's record is 0, as published; gaps between are filled by the
-    rule of the maps (`pipeline.sources.towers.read.Tower.filled_gpp`).
-
-    Parameters
-    ----------
-    weather, soil, tower, crops, min_qc
-        Arguments of `pipeline.site.tower.tower_site`.
-
-    Raises
-    ------
-    UserError
-        If more than `MAX_YEAR_WITHOUT_GPP` of a year lie outside the record, if a gap is too long to be filled, or if
-        `tower_site` refuses its input.
-    """
-    dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
-    tower = tower.on(dates)
-    known = tower.gpp.dropna().index
-    assumed = pd.Series((dates < known.min()) | (dates > known.max()), dates)
-    shares = assumed.groupby(dates.year).mean()
-    if shares.max() > MAX_YEAR_WITHOUT_GPP:
+    files = TowerFiles.of(recipe, folder)
+    if files.missing:
         raise UserError(
-            f"{tower.site}: {shares.max():.0%} of the days of {shares.idxmax()} have no GPP, more than "
-            f"{MAX_YEAR_WITHOUT_GPP:.0%}; choose years that the tower covers"
+            f"missing {', '.join(files.missing)}; add these files, or remove the tower's section from the recipe"
         )
-    product = tower.days["gpp_product"].mask(assumed, 0.0)
-    given = replace(tower, days=tower.days.assign(gpp_product=product))
-    filled = given.filled_gpp()
+    crops = parse_crops(recipe.crop, parse_year_range(recipe.years, place="years"))
+    if recipe.monthly:
+        return _monthly_tower_set(files, crops=crops)
+    inputs = read_tower_inputs(files)
+    dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
+    filled = inputs.tower.on(dates).filled_gpp()
     if filled.too_long:  # the years of a training follow each other, so that none can be left out
-        raise UserError(f"{tower.site}: {filled.why_without()}; {GAP_REMEDY}")
-    site = tower_site(weather, soil=soil, tower=given, crops=crops, min_qc=min_qc)
-    # The notes enter the digest of the data, and with it the key under which a training resumes.
-    note = f"{int(assumed.sum()):,} days before or after the tower's record are given a GPP of 0 and masked."
-    return _tower_set(site, origin=" ".join([*tower.notes(min_qc), note]))
+        raise UserError(f"{inputs.tower.site}: {filled.why_without()}; {GAP_REMEDY}")
+    site = tower_site(inputs.weather_days, soil=inputs.soil, tower=inputs.tower, crops=crops)
+    return _tower_set(site, origin=" ".join([*inputs.tower.notes(MIN_QC), *inputs.weather.notes]))
+
+
+def _monthly_tower_set(files: TowerFiles, *, crops: Mapping[int, int]) -> TowerSet:
+    tower = read_tower_months(files.tower[0])
+    weather = read_site_weather(files, site=tower.site)
+    site = monthly_site(tower, weather=weather.days.dropna(), soil=topsoil(files.soil), crops=crops)
+    return replace(_tower_set(site, origin=" ".join([*site.notes, *weather.notes])), monthly=True)
 
 
 def _tower_set(site: SiteInputs, *, origin: str) -> TowerSet:

@@ -7,6 +7,8 @@ quality of 0, and must be masked.
 References
 ----------
 Pastorello et al. (2020), Scientific Data 7:225, doi:10.1038/s41597-020-0534-3 (FLUXNET2015, its columns and units).
+Rymes, M. D. & Myers, D. R. (2001), Solar Energy 71:225-231, doi:10.1016/S0038-092X(01)00052-4 (smooth daily course of
+monthly means that keeps these means).
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from pipeline.sources.towers.daily_record import FluxNames
 from pipeline.sources.towers.fluxnet import MONTH, STAMP, Partitioning, flux_names, read_fluxes
 from pipeline.sources.towers.gpp import corrected_gpp
 from pipeline.sources.towers.tables import TowerTable
+
+SMOOTHINGS = 60
+"""Passes of the three-day mean over the daily course; after two months' length of them it changes no more."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,33 @@ class TowerMonths:
         """GPP [g C m-2 d-1] that closes the balance, else the tower's product (`corrected_gpp`)."""
         return corrected_gpp(self.months["reco"], self.months["nee"], product=self.months["gpp_product"])
 
+    def daily_gpp(self, radiation: pd.Series) -> pd.Series:
+        """Return a daily course of GPP [g C m-2 d-1] with the means of the months, on the days of `radiation`.
+
+        Within a month it follows the season (Rymes & Myers 2001) and the day's radiation. It is an estimate for the
+        input of the network, of which only months and years can be scored. A negative mean is the same on all its days.
+
+        Parameters
+        ----------
+        radiation
+            Short-wave radiation by date [MJ m-2 d-1], of complete months.
+
+        Raises
+        ------
+        UserError
+            If a month of these days has no GPP.
+        """
+        month = pd.DatetimeIndex(radiation.index).to_period("M")
+        mean = self.gpp.rename(lambda day: pd.Period(day, "M")).reindex(month).set_axis(radiation.index)
+        if mean.isna().any():
+            raise UserError(f"{self.site}: no GPP in {mean.index[mean.isna()][0]:%Y-%m}; choose other years")
+        smooth = mean.clip(lower=0)
+        for _ in range(SMOOTHINGS):
+            smooth = smooth.rolling(3, center=True, min_periods=2).mean()
+            smooth = _with_means(smooth, mean.clip(lower=0), month)
+        course = _with_means(smooth * radiation, mean.clip(lower=0), month)
+        return course.where(mean > 0, mean)
+
     def sums(self, min_qc: float) -> pd.DataFrame:
         """Return sums by month [g C m-2 month-1], columns reco, nee and gpp.
 
@@ -58,6 +90,12 @@ class TowerMonths:
         known = means[["reco", "nee"]].notna().all(axis=1) & (self.months["qc"] >= min_qc)
         days = pd.Series(pd.DatetimeIndex(means.index).days_in_month, means.index)
         return means.mul(days, axis=0).where(known)
+
+
+def _with_means(values: pd.Series, means: pd.Series, month: pd.PeriodIndex) -> pd.Series:
+    """Return non-negative values by day, scaled month by month to these means."""
+    own = values.groupby(month).transform("mean")
+    return values * (means / own).where(own > 0, 0.0)
 
 
 def read_months(table: TowerTable, *, partitioning: Partitioning = "NT") -> TowerMonths:

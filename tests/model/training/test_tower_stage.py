@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -14,6 +18,7 @@ from model.features import FEATURES, GPP
 from model.network import KGMLNetwork
 from model.recipe.training import DataRecipe, StageRecipe
 from model.training.course import new_network, restated
+from model.training.pretraining import Pretraining
 from model.training.stages import SOIL_CARBON, physical_fluxes
 from model.training.tower_stage import TowerData, TowerStage
 
@@ -45,7 +50,8 @@ def network(sites: DataSet) -> KGMLNetwork:
 def stage(sites: DataSet, network: KGMLNetwork) -> TowerStage:
     checks = ResponseChecks.of(sites.training.x_NYTF[:1, :1], tuple(range(len(FEATURES))), stride=9)
     tower = TowerData(tower_set(), training=(2003,), validation=(2004,), test=(2005,))
-    return TowerStage([tower], network=network, scalers=sites.scalers, checks=checks, stage=STAGE)
+    replay = Pretraining(sites, checks=checks, stage=STAGE, batch_sites=2)
+    return TowerStage([tower], network=network, checks=checks, replay=replay)
 
 
 def predicted(stage: TowerStage, network: KGMLNetwork) -> np.ndarray:
@@ -81,16 +87,56 @@ def test_test_years_are_scored_alone(stage: TowerStage, network: KGMLNetwork) ->
 
 
 def test_responses_as_they_were_cost_nothing_and_turned_ones_do(stage: TowerStage, network: KGMLNetwork) -> None:
-    carbon = [grid.feature for grid in stage.checks.grids].index(SOIL_CARBON)
+    radiation, carbon = 0, SOIL_CARBON
     other = new_network(stage.scalers).eval()
     other.load_state_dict(network.state_dict())
     with torch.no_grad():
-        assert all(float(stage.response_loss(network, i)) < 1e-4 for i in (GPP, carbon))
+        assert float(stage.response_loss(network, radiation)) < 1e-4
+        before = float(stage.response_loss(network, carbon))
         for head in (other.densor_Ra, other.densor_Rh):
             head.weight *= -1  # both responses turn: correlation -1
-        assert float(stage.response_loss(other, GPP)) == pytest.approx(0.8 + 1 + 0.8 + 1, abs=0.05)
+        assert float(stage.response_loss(other, radiation)) == pytest.approx(0.8 + 1 + 0.8 + 1, abs=0.05)
         # Soil: Ra by the correlation, threshold 0.9; Rh by R2, which is far below 0.99.
-        assert float(stage.response_loss(other, carbon)) > 0.9 + 1 + 0.99
+        assert float(stage.response_loss(other, carbon)) + before > 0.9 + 1 + 0.99
+
+
+def test_rh_that_falls_with_soil_carbon_costs_even_if_it_fell_before(stage: TowerStage, network: KGMLNetwork) -> None:
+    rh_J, step = stage.references_J2[SOIL_CARBON][:, 1], stage.checks.grids[SOIL_CARBON].step
+    fall = sum(max(float(later - earlier), 0) / step for earlier, later in pairwise(rh_J))  # Rh is negative here
+    with torch.no_grad():
+        assert float(stage.response_loss(network, SOIL_CARBON)) == pytest.approx(fall, abs=1e-4)
+
+
+def test_replayed_sites_are_a_step_for_each_of_their_years(
+    stage: TowerStage, sites: DataSet, network: KGMLNetwork
+) -> None:
+    losses: list[float] = []
+
+    def learn(loss: torch.Tensor) -> float:
+        losses.append(float(loss.detach()))
+        return losses[-1]
+
+    replay = replace(STAGE, replay_weight=0.5)
+    tower = TowerStage(
+        stage.towers,
+        network=network,
+        checks=stage.checks,
+        replay=Pretraining(sites, checks=stage.checks, stage=replay, batch_sites=2),
+    )
+    tower.train(network, learn=learn, epoch=0)
+    assert len(losses) == 1 + len(YEARS)
+
+
+def test_a_tower_of_months_sees_the_means_of_its_months(stage: TowerStage, network: KGMLNetwork) -> None:
+    months = replace(stage.towers[0].tower, monthly=True)
+    with torch.no_grad():
+        run = stage._run(network, months)
+    for flux in range(3):
+        expected = months.as_observed(run.fluxes_YT3[..., flux].numpy())
+        assert run.seen_YT3[..., flux].numpy() == pytest.approx(expected, abs=1e-4)
+    first = pd.date_range("2003-01-01", "2003-12-31").month.to_numpy()
+    by_hand = pd.Series(run.fluxes_YT3[0, :, 1].numpy()).groupby(first).transform("mean")
+    assert run.seen_YT3[0, :, 1].numpy() == pytest.approx(by_hand.to_numpy(), abs=1e-4)
 
 
 def test_one_step_serves_all_towers_and_later_epochs_add_one_per_input(stage: TowerStage, network: KGMLNetwork) -> None:

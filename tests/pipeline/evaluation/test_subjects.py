@@ -28,7 +28,7 @@ def test_leap_years_have_no_last_day(random_site_tower: TowerSet) -> None:
 
 
 def test_missing_files_are_all_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"missing .*FLX_US-Ne1.*mead-weather, .*mesoil; .*--data"):
+    with pytest.raises(UserError, match=r"missing .*mesoil, .*FLX_US-Ne1"):
         read_subject("tower", data=tmp_path)
     with pytest.raises(UserError, match=r"ecosys_USNe3_daily\.csv"):
         read_subject("ecosys", data=tmp_path)
@@ -59,7 +59,7 @@ def test_the_real_tower_and_the_real_run_are_read_and_scored(realdata: Path, che
     tower = evaluate_subject(checkpoint, read_subject("tower", data=realdata))
     row = tower.evaluation.row("reco", "daily")
     assert row is not None
-    assert row.score.count == 1252
+    assert row.score.count > 2700
     assert row.score.r2 is not None
     assert row.score.r2 > 0.8
     run = read_subject("ecosys", data=realdata)

@@ -108,10 +108,10 @@ def test_a_tower_without_a_complete_year_of_gpp_is_refused_with_the_remedy(site_
 @pytest.mark.realdata
 def test_a_drawn_tower_without_july_is_not_run_with_gpp_0(cases: Path, realdata: Path) -> None:
     mead, name = realdata / "mead-weather", "AMF_US-XX1_FLUXNET_FLUXMET_DD_2003-2003_v1.3_r1"
-    files = TowerFiles(mead, mead / "mesoil", cases / "tower_gap" / f"{name}.whole.csv")
+    files = TowerFiles((cases / "tower_gap" / f"{name}.whole.csv",), mead / "mesoil", (mead,))
     assert read_tower_site(files, crop="corn", years=None).gpp.sum() == pytest.approx(1606, abs=1)
     with pytest.raises(UserError, match="US-XX1: no GPP on 30 consecutive days of 2003"):
-        read_tower_site(files._replace(tower=cases / "tower_gap" / f"{name}.csv"), crop="corn", years=None)
+        read_tower_site(files._replace(tower=(cases / "tower_gap" / f"{name}.csv",)), crop="corn", years=None)
 
 
 @pytest.mark.realdata
@@ -119,7 +119,7 @@ def test_the_checkpoint_runs_at_mead_and_the_null_of_nee_is_as_strong_as_known(
     realdata: Path, untrained: Checkpoint
 ) -> None:
     mead = realdata / "mead-weather"
-    files = TowerFiles(mead, mead / "mesoil", next((realdata / "fluxnet").glob("*_DD_*.csv")))
+    files = TowerFiles((next((realdata / "fluxnet").glob("*_DD_*.csv")),), mead / "mesoil", (mead,))
     site = read_tower_site(files, crop="corn", years=None)
     assert site.years == [2002, 2003, 2004]
     assert len(site.dates) == 365 + 365 + 366
@@ -135,7 +135,7 @@ def test_the_checkpoint_runs_at_mead_and_the_null_of_nee_is_as_strong_as_known(
 def test_a_tower_runs_with_the_weather_of_its_own_file(realdata: Path, untrained: Checkpoint) -> None:
     soil = realdata / "mead-weather" / "mesoil"
     file = realdata / "towers" / "FLX_US-Ne1_FLUXNET2015_SUBSET_DD_2005-2009.csv"
-    site = read_tower_site(TowerFiles(None, soil, file), crop="corn", years=None)
+    site = read_tower_site(TowerFiles((file,), soil), crop="corn", years=None)
     assert site.years == [2005, 2006, 2007, 2008, 2009]
     raw = pd.read_csv(file, na_values=-9999)
     assert site.features[:, CLIMATE_NAMES.index("PRECN")] == pytest.approx(raw["P_F"].to_numpy())
@@ -149,7 +149,7 @@ def test_a_tower_runs_with_the_weather_of_its_own_file(realdata: Path, untrained
 @pytest.mark.realdata
 def test_rain_and_irrigation_are_given_apart_where_both_are_known(realdata: Path) -> None:
     mead, file = realdata / "mead-weather", next((realdata / "fluxnet").glob("*_DD_*.csv"))
-    site = read_tower_site(TowerFiles(mead, mead / "mesoil", file), crop="corn", years="2002-2003")
+    site = read_tower_site(TowerFiles((file,), mead / "mesoil", (mead,)), crop="corn", years="2002-2003")
     note = next(each for each in site.notes if "irrigated" in each)
     rain = site.features[:, CLIMATE_NAMES.index("PRECN")]
     total = pd.read_csv(file, index_col="TIMESTAMP", parse_dates=True)["P_F"].loc["2002":"2003"].to_numpy()
@@ -161,4 +161,4 @@ def test_rain_and_irrigation_are_given_apart_where_both_are_known(realdata: Path
 def test_a_tower_file_without_weather_needs_a_weather_file(cases: Path, realdata: Path) -> None:
     file = cases / "tower_gap" / "AMF_US-XX1_FLUXNET_FLUXMET_DD_2003-2003_v1.3_r1.whole.csv"
     with pytest.raises(UserError, match=r"no weather in TA_F, .*; give a folder of hourly weather"):
-        read_tower_site(TowerFiles(None, realdata / "mead-weather" / "mesoil", file), crop="corn", years=None)
+        read_tower_site(TowerFiles((file,), realdata / "mead-weather" / "mesoil"), crop="corn", years=None)
