@@ -149,6 +149,8 @@ class TowerRecipe:
         tower's own files.
     monthly
         Whether the tower's file is one of months: monthly means are learned and scored.
+    weight
+        Weight of the tower's loss beside that of other towers: the mean of a month has a smaller error than a day.
     """
 
     soil: str
@@ -160,6 +162,7 @@ class TowerRecipe:
     test_years: tuple[Year, ...] = ()
     weather: Names = ()
     monthly: bool = False
+    weight: Positive = 1.0
 
     @model_validator(mode="after")
     def _years_are_distinct(self) -> TowerRecipe:

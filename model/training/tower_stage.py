@@ -45,12 +45,13 @@ RISING_RH = STAGES[4].rising_respiration
 
 @dataclass(frozen=True)
 class TowerData:
-    """A tower and the division of its years into training, validation and test."""
+    """A tower, the division of its years into training, validation and test, and the weight of its loss."""
 
     tower: TowerSet
     training: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...] = ()
+    weight: float = 1.0
 
     def as_json(self) -> dict[str, Any]:
         """Return the years of each part."""
@@ -116,7 +117,7 @@ class TowerStage:
         for data in self.towers:
             if data.training:
                 run = self._run(network, data.tower.observing(data.training))
-                losses.append(self._loss(run))
+                losses.append(data.weight * self._loss(run))
                 _count(run, skill)
         # One step per epoch over all towers, as in the published code (the paper: one site per step).
         loss = learn(torch.stack(losses).mean())

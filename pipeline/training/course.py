@@ -71,7 +71,7 @@ def _tower(recipe: TowerRecipe, folder: Path | None) -> TowerData:
         raise UserError(
             f"{tower.site}: the recipe uses {absent[0]}, which is not in its years, {recipe.years}; extend them"
         )
-    return TowerData(tower, recipe.training_years, recipe.validation_years, recipe.test_years)
+    return TowerData(tower, recipe.training_years, recipe.validation_years, recipe.test_years, recipe.weight)
 
 
 def write_training_data(recipe: Recipe, folder: Path) -> list[Path]:
