@@ -267,7 +267,8 @@ def _origin(start: Checkpoint | None, record: StageRecord) -> str:
     """Return the origin of the weights, in words."""
     if record.step == 5:
         before = str(start.record.get("origin", "unknown")) if start else "random weights"
-        return f"fine-tuned on the towers {', '.join(record.towers)}; before: {before}"
+        learned = [name for name, split in record.split.items() if name in record.towers and split["training"]]
+        return f"fine-tuned on the towers {', '.join(learned)}; before: {before}"
     return ORIGIN if start is None else str(start.record.get("origin", ORIGIN))
 
 

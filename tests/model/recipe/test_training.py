@@ -18,7 +18,7 @@ PINNED = {
     "paper": "15fb189b107236c0928c7e1b0f5762f0e21b07a1d97eea963d2b27da7cb9bf69",
     "shipped": "a7441706166c68b7a8018bb4d008de7eda2b6aa5814e7a53caa39b5ee702527c",
     "small": "8ba74a64934c87f5081112eece98afe12dd301a4cfd8521910944d5d77c4eb28",
-    "towers": "20651dd550f9566cec3dfdc0edec569877f5f94b1a02e23bb1bca7cc73909dff",
+    "towers": "6a4f2e7e9cb6bc0dc23b019511a9780e9fd60e8dc7c8bfd8bc79f5c6207b18ce",
 }
 
 
