@@ -149,6 +149,14 @@ def simulate_sites(seed: int, *, sites: int, years: NDArray[np.int64]) -> SiteSe
     """Return simulations of sites spread over the Midwest, each with its own weather, soil and management."""
     rng = np.random.default_rng(seed)
     latitude, longitude = rng.uniform(*LATITUDE, sites), rng.uniform(*LONGITUDE, sites)
+    return simulate_fields(seed, latitude=latitude, longitude=longitude, years=years)
+
+
+def simulate_fields(
+    seed: int, *, latitude: NDArray[np.float64], longitude: NDArray[np.float64], years: NDArray[np.int64]
+) -> SiteSequences:
+    """Return simulations of sites at these places [degrees north, east], each with its own soil and management."""
+    sites = len(latitude)
     weather = generate_weather(seed, latitude=latitude, longitude=longitude, years=years)
     soils = draw_soils(seed + 1, sites=sites)
     management = draw_management(seed + 2, years=years, sites=sites)

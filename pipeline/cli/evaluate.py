@@ -20,18 +20,23 @@ if TYPE_CHECKING:
 
 Experiment = Literal["sample-size", "ablation", "extreme-years", "leave-years-out", "leave-sites-out"]
 CheckpointPath: TypeAlias = Annotated[Path | None, typer.Argument(help="default: the shipped checkpoint")]
-Data: TypeAlias = Annotated[Path, typer.Option(help="folder of real files: ecosys/, fluxnet/, mead-weather/, nass/")]
+Data: TypeAlias = Annotated[
+    Path, typer.Option(help="folder of real files: ecosys/, fluxnet/, mead-weather/, nass/, towers/, yields/")
+]
 Out: TypeAlias = Annotated[Path, typer.Option("-o", "--out", help="folder to write to")]
 DATA, OUT = Path("realdata"), Path("evaluation")
 
 FORMS = {
     "scores": "agcarbon evaluate scores [CHECKPOINT] --on DATA",
-    "tower": "agcarbon evaluate tower [CHECKPOINT] --before CHECKPOINT",
+    "towers": "agcarbon evaluate towers [CHECKPOINT] --before CHECKPOINT",
+    "yields": "agcarbon evaluate yields [CHECKPOINT]",
     "mead": "agcarbon evaluate mead [CHECKPOINT]",
     "experiment": "agcarbon evaluate experiment NAME RECIPE",
 }
-FORMER_OPTIONS = {"--experiment": "experiment", "--figure": "mead", "--before": "tower"}
+FORMER_OPTIONS = {"--experiment": "experiment", "--figure": "mead", "--before": "towers"}
 """Options by which `evaluate` chose its task before it had sub-commands; any others meant `scores`."""
+FORMER_NAMES = {"tower": "towers"}
+"""Sub-commands that were replaced by others."""
 
 
 class Evaluate(TyperGroup):
@@ -51,6 +56,8 @@ class Evaluate(TyperGroup):
 
 
 def _form(args: list[str]) -> str:
+    if args[0] in FORMER_NAMES:
+        return FORMS[FORMER_NAMES[args[0]]]
     options = (arg.partition("=")[0] for arg in args)
     return FORMS[next((FORMER_OPTIONS[option] for option in options if option in FORMER_OPTIONS), "scores")]
 
@@ -103,29 +110,73 @@ def scores(
 
 
 @app.command()
-def tower(
-    checkpoint: Annotated[Path, typer.Argument(help="checkpoint fine-tuned on one tower")] = Path("us-ne1"),
+def towers(
+    checkpoint: CheckpointPath = None,
     *,
-    before: Annotated[Path, typer.Option(help="checkpoint before fine-tuning")] = Path("default"),
+    before: Annotated[Path | None, typer.Option(help="checkpoint before fine-tuning, for comparison")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="training recipe whose [[towers]] are evaluated; default: towers.toml")
+    ] = None,
     data: Data = DATA,
     out: Out = OUT,
 ) -> None:
-    """Score a fine-tuned checkpoint in the test years of its tower.
+    """Score a checkpoint at flux towers, by site, crop and role of the years in its training.
 
-    Prints and writes tower.csv: scores of daily Reco and NEE and errors of their annual sums, for the network after and
-    before fine-tuning, a pure machine-learning network trained on this tower alone, and mean seasonal cycles.
+    Prints and writes towers.csv, scores of Reco and NEE by day, month, season and year beside null models, pure machine
+    learning and ecosys, and budgets.csv, annual NEE, grain and dSOC beside measured ones; draws towers.png.
     """
     from model.checkpoint import Checkpoint
     from pipeline.console import console
-    from pipeline.evaluation.tower import read_tower, tower_fluxes, tower_recipe, tower_table
+    from pipeline.evaluation.budgets import NOTES, printed_budgets, tower_budgets
+    from pipeline.evaluation.tower_scores import PRINTED, SCORE_NOTES, printed_scores, role_lines, tower_table
+    from pipeline.evaluation.towers import NETWORK, RECIPE, evaluated_towers, read_towers
+    from pipeline.evaluation.towers_figure import towers_figure
 
-    fine_tuned, earlier = (Checkpoint.load(checkpoint_file(path)) for path in (checkpoint, before))
-    recipe = tower_recipe(fine_tuned)
-    table = tower_table(tower_fluxes(read_tower(recipe, data), recipe, fine_tuned=fine_tuned, before=earlier))
+    network = Checkpoint.load(checkpoint_file(checkpoint))
+    earlier = Checkpoint.load(checkpoint_file(before)) if before else None
+    recipes = evaluated_towers(network, recipe or RECIPE)
+    fluxes = read_towers(recipes, network=network, before=earlier, data=data)
+    scores, budgets = tower_table(fluxes), tower_budgets(fluxes, recipes, data=data)
     out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "tower.csv", index=False, float_format="%.6g")
-    console.print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"), soft_wrap=True)
-    _print_files([out / "tower.csv"])
+    scores.to_csv(out / "towers.csv", index=False, float_format="%.6g")
+    budgets.to_csv(out / "budgets.csv", index=False, float_format="%.6g")
+    towers_figure(fluxes).savefig(out / "towers.png", dpi=100)
+    budget = printed_budgets(budgets, model=NETWORK).to_string(index=False)
+    blocks = [
+        "\n".join(role_lines(fluxes)),
+        *(f"{heading}\n{printed_scores(scores, heading)}" for heading in PRINTED),
+        "\n".join(SCORE_NOTES),
+        f"annual budgets of the network [g C m-2 yr-1]\n{budget}",
+        "\n".join(NOTES),
+    ]
+    console.print("\n\n".join(blocks), soft_wrap=True)
+    _print_files([out / name for name in ("towers.csv", "budgets.csv", "towers.png")])
+
+
+@app.command()
+def yields(
+    checkpoint: CheckpointPath = None,
+    *,
+    data: Data = DATA,
+    sites: Annotated[int, typer.Option(min=1, help="number of sites to simulate")] = 120,
+    out: Out = OUT,
+) -> None:
+    """Compare yields at the GPP of real fields with the level of real yields in Illinois.
+
+    Simulates sites in Illinois, of which the site-years with a GPP as satellites see it are kept. Prints and writes
+    yields.csv, and prints the annual residual of the carbon balance over all these soils.
+    """
+    from model.checkpoint import Checkpoint
+    from pipeline.console import console
+    from pipeline.evaluation.field_yields import compare_yields, illinois_sites
+
+    result = compare_yields(Checkpoint.load(checkpoint_file(checkpoint)), illinois_sites(sites), data=data)
+    out.mkdir(parents=True, exist_ok=True)
+    result.table.to_csv(out / "yields.csv", index=False, float_format="%.6g")
+    console.print(result.printed().to_string(index=False), soft_wrap=True)
+    for note in result.notes:
+        console.print(note, soft_wrap=True)
+    _print_files([out / "yields.csv"])
 
 
 @app.command()

@@ -109,8 +109,8 @@ def _mean_cycle(values: Floats, days: NDArray[np.int64]) -> Floats:
 def seasonal_cycle(values: Floats, *, dates: NDArray[np.datetime64], crop: NDArray[np.generic]) -> Floats:
     """Return for each year the mean seasonal cycle of the *other* years (T,), in the unit of `values`.
 
-    Only years with the same crop are averaged, or all other years if the crop was grown in one year only. The cycle is
-    smoothed by a running mean over `CYCLE_WINDOW_DAYS` days. NaN if no other year has a value near that day.
+    Only years with the same crop are averaged, or all other years if none of these has a value. The cycle is smoothed
+    by a running mean over `CYCLE_WINDOW_DAYS` days. NaN if no other year has a value near that day.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def seasonal_cycle(values: Floats, *, dates: NDArray[np.datetime64], crop: NDArr
         this = years == year
         same_crop = ~this & (crop == crop[this][0])
         # A year's own days would give its null model part of the answer.
-        others = same_crop if same_crop.any() else ~this
+        others = same_crop if np.isfinite(values[same_crop]).any() else ~this
         cycle[this] = _mean_cycle(values[others], days[others])[days[this]]
     return cycle
 

@@ -320,6 +320,35 @@ def _without_repeats(yields: pd.DataFrame) -> pd.DataFrame:
     return first[~first.assign(fips=new_codes).duplicated(key)].reset_index(drop=True)
 
 
+def read_county_table(path: Path, *, crop: int) -> pd.DataFrame:
+    """Return yields of one crop from a CSV file with the columns year, state_fips, county_fips and yield_bu_ac.
+
+    Columns are fips, year, crop and yield_gc_m2 [g C m-2 yr-1].
+
+    Raises
+    ------
+    UserError
+        If the file is not readable, a column is missing, or a code or value is malformed.
+    """
+    columns = ["year", "state_fips", "county_fips", "yield_bu_ac"]
+    try:
+        raw = pd.read_csv(path, usecols=columns, dtype=str)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a CSV file with the columns {', '.join(columns)} ({error})") from None
+    grain = GRAINS[crop]
+    fips = county_fips(raw["state_fips"], raw["county_fips"])
+    numbers = {name: pd.to_numeric(raw[name], errors="coerce") for name in ("year", "yield_bu_ac")}
+    faulty = fips.isna() | numbers["year"].isna() | ~numbers["yield_bu_ac"].between(0, grain.most)
+    if faulty.any():
+        row = int(np.flatnonzero(faulty)[0])
+        raise UserError(
+            f"{path}: row {row + 1}, {raw.iloc[row].to_dict()}, is not a county's yield of 0 to {grain.most:g} bushels "
+            f"per acre; correct or remove it"
+        )
+    yields = yield_gc_m2(numbers["yield_bu_ac"], pd.Series(crop, raw.index))
+    return pd.DataFrame({"fips": fips, "year": numbers["year"].astype(int), "crop": crop, "yield_gc_m2": yields})
+
+
 def write_quickstats(path: Path, yields: pd.DataFrame, *, names: pd.DataFrame | None = None) -> None:
     """Write yields as a QuickStats export, rounded to 0.1 bushel per acre as in the survey.
 

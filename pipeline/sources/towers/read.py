@@ -1,7 +1,7 @@
 """Flux towers of every kind, from CSV files or zip archives as downloaded.
 
-`read_tower`, `read_tower_months` and `read_tower_weather` are the functions for other packages; `Tower`, `TowerMonths`
-and `TowerWeather` are their results, `Partitioning` is one of their arguments.
+`read_tower`, `read_tower_months`, `read_tower_weather`, `read_annual_nee` and `tower_name` are the functions for other
+packages; `Tower`, `TowerMonths` and `TowerWeather` are results, `Partitioning` is an argument.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import pandas as pd
 
 from pipeline.errors import UserError
 from pipeline.sources.towers.ameriflux import is_base, read_base
+from pipeline.sources.towers.annual_nee import annual_nee
 from pipeline.sources.towers.daily_record import Tower
 from pipeline.sources.towers.fluxnet import Partitioning, read_fluxnet
 from pipeline.sources.towers.months import TowerMonths, read_months
-from pipeline.sources.towers.tables import MONTHS, STEPS_FIRST, TowerTable, find_tower_file
+from pipeline.sources.towers.tables import DAYS_FIRST, MONTHS, STEPS_FIRST, TowerFile, TowerTable, find_tower_file
 from pipeline.sources.towers.weather import TowerWeather, read_weather
 
 __all__ = [
@@ -25,10 +26,17 @@ __all__ = [
     "Tower",
     "TowerMonths",
     "TowerWeather",
+    "read_annual_nee",
     "read_tower",
     "read_tower_months",
     "read_tower_weather",
+    "tower_name",
 ]
+
+
+def tower_name(path: Path) -> str:
+    """Return the name of a tower, such as US-Ne1, from the name of its file; the file need not exist."""
+    return TowerFile(path).site
 
 
 def read_tower(*paths: Path, partitioning: Partitioning = "NT") -> Tower:
@@ -92,3 +100,17 @@ def read_tower_weather(*paths: Path) -> TowerWeather:
     read = [read_weather(TowerTable.of(find_tower_file(path, resolutions=STEPS_FIRST))) for path in paths]
     notes = tuple(dict.fromkeys(note for weather in read for note in weather.notes))
     return TowerWeather(_joined([weather.days for weather in read], paths), notes)
+
+
+def read_annual_nee(*paths: Path) -> pd.DataFrame:
+    """Return annual NEE and its standard uncertainty [g C m-2 yr-1] by year, of one or more FLUXNET files (DD, MM).
+
+    Columns nee and nee_sd as in `annual_nee`.
+
+    Raises
+    ------
+    UserError
+        If no table is found, or it is refused by `annual_nee`.
+    """
+    files = [find_tower_file(path, resolutions=(*DAYS_FIRST, *MONTHS)) for path in paths]
+    return pd.concat([annual_nee(TowerTable.of(file)) for file in files]).sort_index()

@@ -14,19 +14,22 @@ import pytest
 from typer.testing import CliRunner
 
 import model.experiments.run as experiments
+import pipeline.evaluation.budgets as budgets
 import pipeline.evaluation.mead as mead
-import pipeline.evaluation.tower as tower
+import pipeline.evaluation.towers as towers
+from model.checkpoint import Checkpoint
 from model.data.published_layout import write_published_layout
-from model.data.records import SiteSequences, TowerSet
+from model.data.records import SiteSequences
 from model.experiments.rows import Row, write_rows
 from model.experiments.run import KGML, PURE_ML
 from model.features import FEATURE_NAMES
-from model.recipe.experiments import FitRecipe
+from model.shipped import checkpoint_file
 from pipeline.cli.evaluate import FORMS
 from pipeline.cli.main import app
 from pipeline.errors import UserError
 from pipeline.evaluation.experiments import SCORES
 from tests.helpers.random_carbon import random_sequences
+from tests.helpers.tower_fluxes import random_years, recorded
 
 FIGURES = (0.5, 0.6, 0.7, 1.0, 0.8, 0.9, 2.0, 0.1, 0.03, 5.0, -1.0)
 RECIPES = Path(experiments.__file__).parent / "recipes"
@@ -64,20 +67,31 @@ def test_failed_checks_are_reported_as_json_and_by_the_exit_code(sequences: Site
     assert CliRunner().invoke(app, ["evaluate", "scores", *options, "--check"]).exit_code == 1
 
 
-def test_the_tower_command_compares_the_shipped_checkpoints_in_the_test_year(
-    sequences: SiteSequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_towers_command_prints_scores_and_budgets_and_draws_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x_YTF, fluxes_YT3 = (np.concatenate([each[0], each[1]]) for each in (sequences.x_NYTF, sequences.fluxes_NYT3))
-    reco, nee, days = -fluxes_YT3[..., :2].sum(-1), fluxes_YT3[..., 2], np.ones(fluxes_YT3.shape[:2], bool)
-    record = TowerSet("US-X", x_YTF, reco, nee, days, np.arange(2001, 2005), "a tower of dice")
-    monkeypatch.setattr(tower, "read_tower", lambda *_: record)
-    monkeypatch.setattr(tower, "PURE_RECIPE", FitRecipe(epochs=1, patience=1, batch_sites=1))
-    result = CliRunner().invoke(app, ["evaluate", "tower", "-o", str(tmp_path)])
+    checkpoint = Checkpoint.load(checkpoint_file())
+    networks = {towers.NETWORK: checkpoint, towers.BEFORE: checkpoint}
+    fluxes = towers.tower_fluxes(random_years(monthly=True), networks=networks)
+    monkeypatch.setattr(towers, "read_towers", lambda *_, **__: (fluxes,))
+    monkeypatch.setattr(budgets, "read_annual_nee", lambda *_: pd.DataFrame(columns=["nee", "nee_sd"], dtype=float))
+    monkeypatch.setattr(towers, "evaluated_towers", lambda *_: towers.recorded_towers(recorded(checkpoint)))
+    result = CliRunner().invoke(app, ["evaluate", "towers", "--before", "default", "-o", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    table = pd.read_csv(tmp_path / "tower.csv")
-    assert table["model"].tolist()[:2] == [tower.FINE_TUNED, tower.BEFORE]
-    assert set(table["days"]) == {365}
-    assert "pure ML, this tower alone" in result.output
+    table = pd.read_csv(tmp_path / "towers.csv")
+    assert {towers.NETWORK, towers.BEFORE} <= set(table["model"])
+    assert (pd.read_csv(tmp_path / "budgets.csv")["year"].value_counts() == 2).all()
+    assert (tmp_path / "towers.png").read_bytes()[:4] == b"\x89PNG"
+    assert "US-Ne1, known by months: judged 2003, 2004, 2005, 2006, 2007" in result.output
+    assert "ecosys has a GPP of its own" in result.output
+
+
+def test_the_yields_command_prints_the_ratio_and_the_balance(tmp_path: Path) -> None:
+    options = ["--sites", "2", "--data", str(tmp_path), "-o", str(tmp_path)]
+    result = CliRunner().invoke(app, ["evaluate", "yields", *options])
+    assert result.exit_code == 0, result.output
+    assert "over 36 site-years" in result.output
+    assert pd.read_csv(tmp_path / "yields.csv")["crop"].tolist() == ["corn", "soybean"]
 
 
 def test_the_mead_command_prints_the_budget_and_draws_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +148,8 @@ def test_an_experiment_needs_a_recipe_and_leaves_a_figure(tmp_path: Path, monkey
         (["recipe.toml", "--experiment", "ablation", "-o", "out"], "experiment"),
         (["--experiment=ablation", "recipe.toml"], "experiment"),
         (["--figure", "mead", "--data", "realdata"], "mead"),
-        (["us-ne1", "--before", "default", "--data", "realdata"], "tower"),
+        (["us-ne1", "--before", "default", "--data", "realdata"], "towers"),
+        (["tower", "us-ne1"], "towers"),
         (["mine.safetensors", "--on", "synthetic", "--check"], "scores"),
         (["--on", "counties"], "scores"),
     ],
@@ -160,6 +175,6 @@ def test_help_lists_the_sub_commands_and_each_has_only_its_own_options() -> None
     assert all(name in listed.output for name in FORMS)
     for name in FORMS:
         shown = CliRunner().invoke(app, ["evaluate", name, "--help"]).output
-        assert ("--before" in shown) == (name == "tower")
+        assert ("--before" in shown) == (name == "towers")
         assert ("--on" in shown) == (name == "scores")
         assert ("--data" in shown) == (name != "experiment")

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.features import SOYBEAN
 from pipeline.errors import UserError
 from pipeline.sources.quickstats import (
     API_NAMES,
     EXPORT_CAP,
     GRAINS,
     HEADER,
+    read_county_table,
     read_quickstats,
     write_quickstats,
     yield_bu_ac,
@@ -259,3 +261,17 @@ def test_a_bushel_is_carbon_by_weight_area_moisture_and_carbon_content() -> None
 def test_bushels_and_carbon_convert_both_ways(yields: list[tuple[float, int]]) -> None:
     bushels, crop = (pd.Series(column) for column in zip(*yields, strict=True))
     np.testing.assert_allclose(yield_bu_ac(yield_gc_m2(bushels, crop), crop), bushels)
+
+
+def test_a_plain_table_of_county_yields_is_read_and_a_malformed_row_named(tmp_path: Path) -> None:
+    path = tmp_path / "soybean.csv"
+    path.write_text("year,state_fips,county_fips,yield_bu_ac\n2009,1,1,30\n2008,17,019,45.5")
+    found = read_county_table(path, crop=SOYBEAN)
+    assert found["fips"].tolist() == ["01001", "17019"]
+    assert found["yield_gc_m2"].tolist() == pytest.approx([30 * 3.1594, 45.5 * 3.1594], rel=1e-4)
+    path.write_text("year,state_fips,county_fips,yield_bu_ac\n2009,1,1,30\n2008,17,999,45.5")
+    with pytest.raises(UserError, match=r"row 2, .*'county_fips': '999'"):
+        read_county_table(path, crop=SOYBEAN)
+    path.write_text("year,yield\n2009,1")
+    with pytest.raises(UserError, match="not a CSV file with the columns year, state_fips"):
+        read_county_table(path, crop=SOYBEAN)
