@@ -1,4 +1,4 @@
-"""The rows of an experiment's table, and their CSV file."""
+"""The rows of an experiment's tables, scores and mean courses of the year, and their CSV files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 from model.recipe.toml import RecipeError
 
@@ -53,7 +54,36 @@ class Row:
     imbalance_annual_bias: float
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+@dataclass(frozen=True)
+class CourseDay:
+    """Mean of one day of the year over the test site-years of one training run.
+
+    Attributes
+    ----------
+    recipe, variant, samples, repeat
+        As in `Row`.
+    output
+        "reco" or "nee".
+    day
+        Day of the year, 1 to 365.
+    predicted, truth
+        Mean predicted and true flux [g C m-2 d-1], NEE positive to the atmosphere.
+    """
+
+    recipe: str
+    variant: str
+    samples: int
+    repeat: int
+    output: str
+    day: int
+    predicted: float
+    truth: float
+
+
+Record = TypeVar("Record", Row, CourseDay)
+
+
+def read_rows(path: Path, kind: type[Record]) -> Iterator[Record]:
     """Yield the rows of a table.
 
     Raises
@@ -63,7 +93,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     # Types of fields are strings here, because annotations are not evaluated.
     kinds = {"int": int, "float": float, "str": str}
-    names = [field.name for field in fields(Row)]
+    names = [field.name for field in fields(kind)]
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != names:
@@ -71,14 +101,14 @@ def read_rows(path: Path) -> Iterator[Row]:
                 f"{path} does not have the columns {', '.join(names)}; delete it, or choose another folder"
             )
         for raw in reader:
-            yield Row(**{field.name: kinds[str(field.type)](raw[field.name]) for field in fields(Row)})
+            yield kind(**{field.name: kinds[str(field.type)](raw[field.name]) for field in fields(kind)})
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write a table as CSV; a killed process leaves the old table or the new one, never a part."""
+def write_rows(path: Path, rows: Sequence[Row] | Sequence[CourseDay]) -> None:
+    """Write a table, not empty, as CSV; a killed process leaves the old table or the new one, never a part."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        writer = csv.DictWriter(file, [field.name for field in fields(rows[0])], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
     partial.replace(path)

@@ -1,7 +1,9 @@
 """The paper's experiments at a small size: sample-size curves, a 2^4 ablation and extreme years.
 
 The truth is the simulator with perturbed rates and errors of observation, so that pre-training helps but is not enough.
-Networks are trained on the quantities that towers and surveys observe: Reco, NEE and yield.
+Networks are trained on the quantities that towers and surveys observe: Reco, NEE and yield. With a sample of 0 sites,
+KGML-ag-Carbon has seen no flux of the truth: its yield head is trained on the yields of all sites of the pool, as
+surveys report every county, and its fluxes are those of pre-training (the paper: without stage 5).
 
 Shape legend: N sites, Y years, B sites of a batch, T days, F inputs.
 
@@ -13,7 +15,7 @@ Liu et al. (2024), Nature Communications 15:357, doi:10.1038/s41467-023-43860-5.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -41,13 +43,13 @@ from model.evaluation.scores import (
 from model.experiments.baselines import FitData, FitSample, fit, flux_error, seen_error, yield_error
 from model.experiments.perturbed_truth import extreme_years, observed, perturbed
 from model.experiments.pure_ml import PureML
-from model.experiments.rows import Row, read_rows, write_rows
+from model.experiments.rows import CourseDay, Row, read_rows, write_rows
 from model.features import GPP
 from model.losses import mass_balance, yield_bounds
 from model.network import KGMLNetwork, State, YearResult
 from model.recipe.experiments import ExperimentRecipe
 from model.recipe.toml import RecipeError
-from model.training.stages import physical_fluxes, physical_gpp, physical_yield
+from model.training.stages import YIELD_HEAD, physical_fluxes, physical_gpp, physical_yield
 
 Experiment: TypeAlias = Literal["sample-size", "ablation", "extreme-years", "leave-years-out", "leave-sites-out"]
 Progress = Callable[[str, int, int], None]
@@ -85,6 +87,8 @@ class Variant:
 
 KGML = Variant(gpp=True, pretrained=True, structure=True, knowledge=True)
 PURE_ML = Variant(gpp=True, pretrained=False, structure=False, knowledge=False)
+INGREDIENTS = tuple(Variant(*(i < count for i in range(4))) for count in range(5))
+"""Networks of the ablation with one more part each, as the paper shows them, from none to KGML-ag-Carbon."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +118,13 @@ class WithoutGPP(nn.Module):
 def cells(experiment: Experiment, recipe: ExperimentRecipe) -> tuple[Cell, ...]:
     """Return the training runs of a table, in order."""
     if experiment == "sample-size":
-        return tuple(
-            Cell(variant, size, repeat)
-            for size, repeat, variant in product(recipe.sample_sizes, range(recipe.repeats), (KGML, PURE_ML))
-        )
+        drawn = product(recipe.sample_sizes, range(recipe.repeats), (KGML, PURE_ML))
+        return (Cell(KGML, 0), *(Cell(variant, size, repeat) for size, repeat, variant in drawn))
     # 2^4 factorial of the four parts, at a small and a large sample.
     if experiment == "ablation":
         variants = [Variant(*flags) for flags in product((False, True), repeat=4)]
-        return tuple(Cell(variant, size) for size, variant in product(recipe.ablation_sizes, variants))
+        drawn = product(recipe.ablation_sizes, range(recipe.ablation_repeats), variants)
+        return tuple(Cell(variant, size, repeat) for size, repeat, variant in drawn)
     repeats = 1 if experiment == "extreme-years" else len(folds(experiment, recipe))
     return tuple(
         Cell(variant, recipe.pool_sites, repeat) for repeat, variant in product(range(repeats), (KGML, PURE_ML))
@@ -161,6 +164,12 @@ def simulated_loss(scalers: Scalers, *, knowledge: bool) -> Callable[[FitSample]
         return flux_error(sample) + yield_error(sample) + (_knowledge(sample, scalers) if knowledge else 0.0)
 
     return loss
+
+
+def without_fluxes(data: FitData, *, training_NY: Booleans) -> FitData:
+    """Return the same data with yields alone as targets, trained on in other site-years."""
+    unseen = torch.full_like(data.fluxes_NYTO, torch.nan)
+    return replace(data, fluxes_NYTO=unseen, training_NY=torch.from_numpy(training_NY))
 
 
 def _knowledge(sample: FitSample, scalers: Scalers) -> Tensor:
@@ -204,13 +213,35 @@ class ExperimentData:
         """Normalisation of all networks."""
         return output_scalers(self.source)
 
-    def rows(self, cell: Cell, experiment: Experiment) -> list[Row]:
-        """Return the scores of a cell after training it."""
-        held_out = self.held_out(cell, experiment)
-        network = self.trained(cell, without_NY=np.logical_or.reduce([self._none(), *held_out.values()]))
-        predicted = predicted_carbon(network, self.truth.x_NYTF, scalers=self.scalers)
-        tests = held_out or {"test sites": self._sites(slice(-self.recipe.test_sites, None))}
+    def predicted(self, cell: Cell, experiment: Experiment) -> Carbon:
+        """Return the predictions of a cell at all sites of the truth, after training it."""
+        held_out = self.held_out(cell, experiment).values()
+        network = self.trained(cell, without_NY=np.logical_or.reduce([self._none(), *held_out]))
+        return predicted_carbon(network, self.truth.x_NYTF, scalers=self.scalers)
+
+    def rows(self, cell: Cell, experiment: Experiment, *, predicted: Carbon) -> list[Row]:
+        """Return the scores of a cell's predictions."""
+        tests = self.held_out(cell, experiment) or {"test sites": self.test_NY}
         return [self._row(cell, name, predicted, mask_NY) for name, mask_NY in tests.items() if mask_NY.any()]
+
+    def course(self, cell: Cell, *, predicted: Carbon) -> list[CourseDay]:
+        """Return the mean course of the year of a cell's predictions at the test sites, and of the truth."""
+        truth = Carbon.of_sites(self.truth)
+        key = (self.recipe.digest[:12], cell.variant.name, cell.samples, cell.repeat)
+        means = {
+            output: [each.daily(output)[self.test_NY].mean(0, dtype=np.float64) for each in (predicted, truth)]
+            for output in ("reco", "nee")
+        }
+        return [
+            CourseDay(*key, output, day, *map(float, values))
+            for output, pair in means.items()
+            for day, values in enumerate(zip(*pair, strict=True), start=1)
+        ]
+
+    @property
+    def test_NY(self) -> Booleans:
+        """(N, Y) site-years of the test sites."""
+        return self._sites(slice(-self.recipe.test_sites, None))
 
     def held_out(self, cell: Cell, experiment: Experiment) -> dict[str, Booleans]:
         """Return the site-years of the pool that a cell does not train on, by the name of the test."""
@@ -245,6 +276,10 @@ class ExperimentData:
             validation_NY=self._sites(slice(recipe.pool_sites, recipe.pool_sites + recipe.validation_sites)),
         )
         network = self.pretrained(cell.variant) if cell.variant.pretrained else self.untrained(cell.variant)
+        if not cell.samples:
+            data = without_fluxes(data, training_NY=self._sites(slice(0, recipe.pool_sites)) & ~without_NY)
+            for name, parameter in network.named_parameters():
+                parameter.requires_grad_(name.split(".")[0] in YIELD_HEAD)
         # As in the paper, networks without pre-training get twice the epochs.
         length = recipe.training if cell.variant.pretrained else recipe.training.doubled
         loss = seen_loss(self.scalers, knowledge=cell.variant.knowledge)
@@ -313,7 +348,8 @@ def run_experiment(
 ) -> tuple[Row, ...]:
     """Train the cells that EXPERIMENT.csv in the folder does not hold yet, and return all rows of the table.
 
-    The table is rewritten after each cell, so that the same call resumes where another was killed.
+    The table is rewritten after each cell, so that the same call resumes where another was killed. The ablation leaves
+    the mean courses of the networks of `INGREDIENTS` in ablation-courses.csv.
 
     Raises
     ------
@@ -321,8 +357,8 @@ def run_experiment(
         If the table in the folder is that of another recipe.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{experiment}.csv"
-    rows = list(read_rows(path)) if path.exists() else []
+    path, course_path = folder / f"{experiment}.csv", courses_file(experiment, folder)
+    rows = list(read_rows(path, Row)) if path.exists() else []
     if any(row.recipe != recipe.digest[:12] for row in rows):
         raise RecipeError(f"{path} holds the table of another recipe; delete it, or choose another folder")
     done = {(row.variant, row.samples, row.repeat) for row in rows}
@@ -331,8 +367,20 @@ def run_experiment(
     if not missing:
         return tuple(rows)  # no need to simulate the data
     data = ExperimentData(recipe, folder)
+    courses = list(read_rows(course_path, CourseDay)) if course_path.exists() else []
+    # Courses are written before the rows: those of a cell that was killed in between are dropped and written again.
+    courses = [day for day in courses if (day.variant, day.samples, day.repeat) in done]
     for number, cell in enumerate(missing, start=1 + len(all_cells) - len(missing)):
-        rows += data.rows(cell, experiment)
+        predicted = data.predicted(cell, experiment)
+        if experiment == "ablation" and cell.variant in INGREDIENTS:
+            courses += data.course(cell, predicted=predicted)
+            write_rows(course_path, courses)
+        rows += data.rows(cell, experiment, predicted=predicted)
         write_rows(path, rows)
         progress(experiment, number, len(all_cells))
     return tuple(rows)
+
+
+def courses_file(experiment: Experiment, folder: Path) -> Path:
+    """Return the file of the mean courses of an experiment, which only the ablation writes."""
+    return folder / f"{experiment}-courses.csv"

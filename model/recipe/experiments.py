@@ -75,8 +75,8 @@ class ExperimentRecipe:
         which networks are tested.
     sample_sizes, repeats
         Sites of the sample-size curve, and number of draws of each.
-    ablation_sizes
-        Sites of the small and the large ablation.
+    ablation_sizes, ablation_repeats
+        Sites of the small and the large ablation, and number of draws of each.
     outlier
         Standard deviations from the trend beyond which the yield of a site-year is extreme.
     world
@@ -95,6 +95,7 @@ class ExperimentRecipe:
     sample_sizes: tuple[Count, ...]
     repeats: Count
     ablation_sizes: tuple[Count, ...]
+    ablation_repeats: Count
     outlier: Number
     world: WorldRecipe
     pretraining: FitRecipe

@@ -113,7 +113,8 @@ def test_the_tiny_recipe_is_trained_and_leaves_the_table(tmp_path: Path) -> None
     assert result.exit_code == 0, result.output
     table = pd.read_csv(tmp_path / "sample-size-table.csv")
     assert list(zip(table["samples"], table["variant"], strict=True)) == [
-        (size, variant.name) for size in (1, 2) for variant in (KGML, PURE_ML)
+        (0, KGML.name),
+        *((size, variant.name) for size in (1, 2) for variant in (KGML, PURE_ML)),
     ]
     scores = table[[name for name in SCORES if name != "yield_r2"]]  # one test site
     assert np.isfinite(scores.to_numpy()).all()

@@ -11,10 +11,17 @@ import pandas as pd
 import pytest
 
 import model.experiments.run as experiments
-from model.experiments.rows import Row, read_rows, write_rows
-from model.experiments.run import KGML, PURE_ML
+from model.experiments.rows import CourseDay, Row, read_rows, write_rows
+from model.experiments.run import INGREDIENTS, KGML, PURE_ML
 from model.recipe.toml import RecipeError
-from pipeline.evaluation.experiments import SCORES, comparison_table, experiment_figure, verdicts, write_experiment
+from pipeline.evaluation.experiments import (
+    SCORES,
+    comparison_table,
+    experiment_figure,
+    season_figure,
+    verdicts,
+    write_experiment,
+)
 
 FIGURES = (0.5, 0.6, 0.7, 1.0, 0.8, 0.9, 2.0, 0.1, 0.03, 5.0, -1.0)
 RECIPES = Path(experiments.__file__).parent / "recipes"
@@ -41,8 +48,10 @@ def test_the_table_compares_the_networks_by_their_means_over_all_draws() -> None
             for name in SCORES:
                 mean = sum(getattr(row, name) for row in chosen) / 2
                 assert table.loc[(size, variant.name), name] == pytest.approx(mean)
-            apart = abs(chosen[0].nee_r2 - chosen[1].nee_r2)
-            assert table.loc[(size, variant.name), "nee_r2_sd"] == pytest.approx(apart / 2**0.5)
+            # Of two values, with 1 degree of freedom: half their distance times the quantile of Student's t, 12.706.
+            for name in ("nee_r2", "imbalance_annual"):
+                half = abs(getattr(chosen[0], name) - getattr(chosen[1], name)) / 2 * 12.7062
+                assert table.loc[(size, variant.name), f"{name}_ci95"] == pytest.approx(half, rel=1e-4)
 
 
 def test_a_sentence_for_each_size_gives_the_gain_from_knowledge() -> None:
@@ -73,11 +82,11 @@ def test_an_experiment_leaves_one_table_as_csv_and_html_with_its_figure(tmp_path
 
 def test_rows_survive_their_file_and_other_columns_are_refused(tmp_path: Path) -> None:
     write_rows(tmp_path / "a.csv", draws())
-    assert list(read_rows(tmp_path / "a.csv")) == draws()
+    assert list(read_rows(tmp_path / "a.csv", Row)) == draws()
     old = (tmp_path / "a.csv").read_text().replace("nee_rmse", "nee_error", 1)
     (tmp_path / "a.csv").write_text(old)
     with pytest.raises(RecipeError, match=r"a\.csv does not have the columns recipe, .*delete it"):
-        list(read_rows(tmp_path / "a.csv"))
+        list(read_rows(tmp_path / "a.csv", Row))
 
 
 @pytest.mark.parametrize(("samples", "lines"), [((1, 2, 4), True), ((4,), False)])
@@ -91,3 +100,38 @@ def test_sample_sizes_are_drawn_as_curves_and_single_ones_as_bars(samples: tuple
     axes = experiment_figure(rows).axes[0]
     assert bool(axes.lines) is lines
     assert len(axes.patches) == (0 if lines else 4)
+
+
+def test_single_runs_have_no_interval() -> None:
+    table = comparison_table([row for row in draws() if row.repeat == 0])
+    assert table["reco_r2_ci95"].isna().all()
+
+
+def courses() -> list[CourseDay]:
+    """A flux equal to the day of the year; networks with i parts and draw j add 10 i + j."""
+    return [
+        CourseDay("r", variant.name, 2, draw, output, day, predicted=day + 10.0 * i + draw, truth=day)
+        for i, variant in enumerate(INGREDIENTS)
+        for draw in range(3)
+        for output in ("reco", "nee")
+        for day in range(1, 366)
+    ]
+
+
+def test_the_courses_of_winter_and_summer_are_means_over_draws_with_december_first() -> None:
+    drawing = season_figure(courses())
+    assert len(drawing.axes) == 4
+    winter, summer = drawing.axes[:2]
+    lines = {line.get_label(): line for line in winter.lines}
+    assert list(lines) == [*(variant.name for variant in INGREDIENTS), "truth"]
+    x, y = (np.asarray(values, float) for values in lines["ML + GPP"].get_data())
+    assert x.tolist() == list(range(-30, 60))
+    np.testing.assert_allclose(y, np.where(x < 1, x + 365, x) + 11)  # 10 for one part, 1 for the mean draw
+    assert np.asarray(summer.lines[-1].get_xdata(), float).tolist() == list(range(152, 244))
+
+
+def test_an_ablation_with_courses_leaves_their_figure(tmp_path: Path) -> None:
+    write_rows(tmp_path / "ablation-courses.csv", courses())
+    written = write_experiment("ablation", draws(), tmp_path)
+    assert written[-1].name == "ablation-seasons.png"
+    assert (tmp_path / "ablation.html").read_text().count("data:image/png") == 2
