@@ -99,3 +99,10 @@ def test_skill_is_measured_against_the_best_null_and_undefined_without_one() -> 
     alone, _ = compare("NEE", observed=observed, network=observed, nulls={}, dates=DATES)
     assert alone.best_null is None
     assert np.isnan(alone.skill)
+
+
+def test_a_crop_without_a_value_in_other_years_gets_the_cycle_of_all_of_them() -> None:
+    dates = np.arange("2001-01-01", "2004-01-01", dtype="datetime64[D]")
+    crop, values = np.repeat([1, 5, 5], 365), np.repeat([1.0, 2.0, np.nan], 365)
+    cycle = seasonal_cycle(values, dates=dates, crop=crop)
+    assert cycle[[0, 365, 730]].tolist() == [2, 1, 2]  # no other soybean is known in the second year
