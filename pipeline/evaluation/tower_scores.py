@@ -14,7 +14,17 @@ import pandas as pd
 from model.data.records import Booleans
 from model.evaluation.scores import ANNUAL_COVERAGE, score, season_of_day
 from model.features import CROP_NAMES
-from pipeline.evaluation.towers import BEFORE, ECOSYS, NETWORK, PURE, ROLES, Floats, TowerFluxes, month_means
+from pipeline.evaluation.towers import (
+    BEFORE,
+    ECOSYS,
+    ECOSYS_SITE,
+    NETWORK,
+    PURE,
+    ROLES,
+    Floats,
+    TowerFluxes,
+    month_means,
+)
 from pipeline.site.skill import SEASONAL_CYCLE, SEASONAL_RECO_LESS_GPP, UNITS
 
 FLUXES = {"reco": "Reco", "nee": "NEE"}
@@ -38,9 +48,9 @@ PRINTED = {
 }
 """Printed tables: heading, period and score."""
 SCORE_NOTES = (
-    "All models of a row are scored on the same days. Null models are means of learned and chosen years other than the "
-    "year itself, of other judged years where a tower has no learned one: over the years they are made of, their bias "
-    "is 0 by construction.",
+    "All models of a row are scored on the same n days, months or years, ecosys on those that its run has. Null models "
+    "are means of learned and chosen years other than the year itself, of other judged years where a tower has no "
+    "learned one: over the years they are made of, their bias is 0 by construction.",
     "Networks have the tower's GPP, which is Reco - NEE; ecosys has a GPP of its own and is not calibrated to the "
     "tower.",
 )
@@ -70,13 +80,18 @@ class Group(NamedTuple):
         return self.fluxes.tower.site, CROP_NAMES[self.crop], self.role
 
     def pairs(self, flux: str) -> tuple[Floats, dict[str, Floats]]:
-        """Return the observed flux (Y, 365) and that of each model with a value, all NaN where one of them is NaN."""
+        """Return the observed flux (Y, 365) and that of each model with a value, all NaN where one of them is NaN.
+
+        Days of years that the run of *ecosys* does not have are NaN in that run only.
+        """
         chosen_Y = self.chosen_Y
         observed_YT = self.fluxes.observed(flux)[chosen_Y]
         models = {name: values[chosen_Y] for name, values in self.fluxes.models(flux).items()}
         known_YT = np.isfinite(observed_YT)
         models = {name: values for name, values in models.items() if np.isfinite(values[known_YT]).any()}
-        seen_YT = np.logical_and.reduce([np.isfinite(values) for values in (observed_YT, *models.values())])
+        # The run ends after six years: it may not take the others away from all other models.
+        whole = [values for name, values in models.items() if name != ECOSYS]
+        seen_YT = np.logical_and.reduce([np.isfinite(values) for values in (observed_YT, *whole)])
         masked = {name: np.where(seen_YT, values, np.nan) for name, values in models.items()}
         return np.where(seen_YT, observed_YT, np.nan), masked
 
@@ -140,7 +155,9 @@ def role_lines(towers: Sequence[TowerFluxes]) -> Iterator[str]:
         for year, role in years:
             by_role.setdefault(role, []).append(str(year))
         parts = "; ".join(f"{role} {', '.join(by_role[role])}" for role in ROLES if role in by_role)
-        yield f"{fluxes.tower.site}, known by {'months' if fluxes.tower.monthly else 'days'}: {parts}"
+        absent = fluxes.tower.site == ECOSYS_SITE and ECOSYS not in fluxes.nee
+        note = "; the data folder has no run of ecosys" if absent else ""
+        yield f"{fluxes.tower.site}, known by {'months' if fluxes.tower.monthly else 'days'}: {parts}{note}"
 
 
 def printed_scores(table: pd.DataFrame, heading: str) -> str:
@@ -150,8 +167,10 @@ def printed_scores(table: pd.DataFrame, heading: str) -> str:
     if rows.empty:
         return "none"
     index = ["site", "crop", "role", "flux"]
-    shown = rows.pivot(index=[*index, "n"], columns="model", values=score)
-    order = [tuple(values) for values in rows[[*index, "n"]].drop_duplicates().to_numpy()]
-    shown = shown.reindex(order)[[name for name in SHORT if name in shown]].rename(columns=SHORT).reset_index()
+    counts = rows[rows["model"] == NETWORK].set_index(index)["n"]
+    shown = rows.pivot(index=index, columns="model", values=score).reindex(counts.index)
+    shown = shown[[name for name in SHORT if name in shown]].rename(columns=SHORT)
+    shown.insert(0, "n", counts)
+    shown = shown.reset_index()
     form = {"r2": "{:.3f}", "rmse": "{:.0f}", "bias": "{:+.0f}"}[score]
     return shown.to_string(index=False, float_format=form.format, na_rep="-")

@@ -9,7 +9,7 @@ import pytest
 
 from model.checkpoint import Checkpoint
 from pipeline.evaluation.tower_scores import PRINTED, groups_of, printed_scores, role_lines, tower_table
-from pipeline.evaluation.towers import BEFORE, CHOSEN, JUDGED, LEARNED, NETWORK, TowerFluxes, tower_fluxes
+from pipeline.evaluation.towers import BEFORE, CHOSEN, ECOSYS, JUDGED, LEARNED, NETWORK, TowerFluxes, tower_fluxes
 from pipeline.evaluation.towers_figure import drawn_groups, towers_figure
 from pipeline.site.skill import SEASONAL_CYCLE
 from tests.helpers.tower_fluxes import random_years, recorded
@@ -49,6 +49,15 @@ def test_all_models_are_scored_on_the_days_that_all_of_them_have(towers: list[To
     learned = rows[(rows["flux"] == "Reco") & (rows["role"] == LEARNED) & (rows["period"] == "daily")]
     assert set(learned.loc[learned["crop"] == "corn", "n"]) == {345}  # 20 days not observed
     assert set(learned.loc[learned["crop"] == "soybean", "n"]) == {355}
+
+
+def test_years_that_ecosys_does_not_have_are_scored_for_all_other_models(towers: list[TowerFluxes]) -> None:
+    run = np.where(np.arange(5)[:, None] < 3, towers[1].reco[NETWORK], np.nan)
+    with_run = replace(towers[1], reco={**towers[1].reco, ECOSYS: run})
+    rows = tower_table([with_run])
+    corn = rows[(rows["crop"] == "corn") & (rows["period"] == "annual") & (rows["flux"] == "Reco")]
+    assert corn.set_index("model")["n"].to_dict() == {NETWORK: 3, BEFORE: 3, SEASONAL_CYCLE: 3, ECOSYS: 2}
+    assert len(printed_scores(rows, "bias of annual sums [g C m-2 yr-1]").splitlines()) == 1 + 4
 
 
 def test_a_monthly_tower_has_no_daily_scores_and_a_sparse_year_no_annual_sum(towers: list[TowerFluxes]) -> None:
