@@ -25,7 +25,7 @@ RECIPES := model/training/recipes
 
 train: $(READY)
 	mkdir -p build
-	$(BIN)/agcarbon train $(RECIPES)/shipped.toml -o build/agcarbon.safetensors --threads $(THREADS)
+	$(BIN)/agcarbon train $(RECIPES)/shipped.toml -o build/simulated.safetensors --threads $(THREADS)
 
 train-small: $(READY)
 	mkdir -p build

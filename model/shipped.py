@@ -1,12 +1,13 @@
-"""The checkpoints that ship with the code, by name."""
+"""The checkpoints that ship with the code, by name. A name keeps its weights in all later versions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+DEFAULT, SIMULATED = "towers-2", "simulated-2"
+"""After stage 5, for maps, and after stage 4, from which stage 5 starts. Their training is in model/weights/README.md."""
 _WEIGHTS = Path(__file__).parent / "weights"
-DEFAULT = "default"
-SHIPPED = {DEFAULT: _WEIGHTS / "agcarbon.safetensors", "us-ne1": _WEIGHTS / "us-ne1.safetensors"}
+SHIPPED = {name: _WEIGHTS / f"{name}.safetensors" for name in (DEFAULT, SIMULATED)}
 
 
 def checkpoint_file(chosen: Path | str | None = None) -> Path:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from model.shipped import SHIPPED
+from model.shipped import DEFAULT, SHIPPED
 from pipeline.errors import UserError
 from pipeline.sources.crops.cdl import CropSettings
 from pipeline.sources.nldas2.product import NldasSettings
@@ -87,7 +87,7 @@ class StoreSettings(Section):
 class ModelSettings(Section):
     """The trained network."""
 
-    checkpoint: str = Field("default", description='checkpoint file, or one of those included: "default" or "us-ne1"')
+    checkpoint: str = Field(DEFAULT, description=f"checkpoint file, or one of those included: {', '.join(SHIPPED)}")
     precision: Literal["fp32"] = Field("fp32", description="floating-point precision; fixed when the cube is created")
 
 

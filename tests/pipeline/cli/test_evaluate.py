@@ -76,7 +76,7 @@ def test_the_towers_command_prints_scores_and_budgets_and_draws_them(
     monkeypatch.setattr(towers, "read_towers", lambda *_, **__: (fluxes,))
     monkeypatch.setattr(budgets, "read_annual_nee", lambda *_: pd.DataFrame(columns=["nee", "nee_sd"], dtype=float))
     monkeypatch.setattr(towers, "evaluated_towers", lambda *_: towers.recorded_towers(recorded(checkpoint)))
-    result = CliRunner().invoke(app, ["evaluate", "towers", "--before", "default", "-o", str(tmp_path)])
+    result = CliRunner().invoke(app, ["evaluate", "towers", "--before", "simulated-2", "-o", str(tmp_path)])
     assert result.exit_code == 0, result.output
     table = pd.read_csv(tmp_path / "towers.csv")
     assert {towers.NETWORK, towers.BEFORE} <= set(table["model"])
