@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 DEFAULT, SIMULATED = "towers-2", "simulated-2"
-"""After stage 5, for maps, and after stage 4, from which stage 5 starts. Their training is in model/weights/README.md."""
+"""After stage 5, for maps, and after stage 4, from which stage 5 starts; model/weights/README.md has their training."""
 _WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = {name: _WEIGHTS / f"{name}.safetensors" for name in (DEFAULT, SIMULATED)}
 

@@ -45,9 +45,10 @@ from model.training.trainer import ProgressFile, Task, Trainer
 
 log = logging.getLogger(__name__)
 
+NEVER_FITTED = ", and never fitted to an observation"
 ORIGIN = (
     "synthetic: pre-trained on simulations of this project's own process model (model/synthetic); "
-    "not the authors' weights, and never fitted to an observation"
+    f"not the authors' weights{NEVER_FITTED}"
 )
 SITES, COUNTIES = "synthetic sites", "counties"
 
@@ -266,7 +267,7 @@ def _finished(path: Path, *, step: int, key: str) -> Checkpoint:
 def _origin(start: Checkpoint | None, record: StageRecord) -> str:
     """Return the origin of the weights, in words."""
     if record.step == 5:
-        before = str(start.record.get("origin", "unknown")) if start else "random weights"
+        before = str(start.record.get("origin", "unknown")).removesuffix(NEVER_FITTED) if start else "random weights"
         learned = [name for name, split in record.split.items() if name in record.towers and split["training"]]
         return f"fine-tuned on the towers {', '.join(learned)}; before: {before}"
     return ORIGIN if start is None else str(start.record.get("origin", ORIGIN))
