@@ -70,13 +70,15 @@ def test_failed_checks_are_reported_as_json_and_by_the_exit_code(sequences: Site
 def test_the_towers_command_prints_scores_and_budgets_and_draws_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint = Checkpoint.load(checkpoint_file())
+    checkpoint = Checkpoint.load(checkpoint_file("simulated-2"))
     networks = {towers.NETWORK: checkpoint, towers.BEFORE: checkpoint}
     fluxes = towers.tower_fluxes(random_years(monthly=True), networks=networks)
     monkeypatch.setattr(towers, "read_towers", lambda *_, **__: (fluxes,))
     monkeypatch.setattr(budgets, "read_annual_nee", lambda *_: pd.DataFrame(columns=["nee", "nee_sd"], dtype=float))
     monkeypatch.setattr(towers, "evaluated_towers", lambda *_: towers.recorded_towers(recorded(checkpoint)))
-    result = CliRunner().invoke(app, ["evaluate", "towers", "--before", "simulated-2", "-o", str(tmp_path)])
+    result = CliRunner().invoke(
+        app, ["evaluate", "towers", "simulated-2", "--before", "simulated-2", "-o", str(tmp_path)]
+    )
     assert result.exit_code == 0, result.output
     table = pd.read_csv(tmp_path / "towers.csv")
     assert {towers.NETWORK, towers.BEFORE} <= set(table["model"])

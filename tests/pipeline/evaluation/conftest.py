@@ -23,7 +23,7 @@ def random_site_tower(sequences: SiteSequences) -> TowerSet:
 
 @pytest.fixture(scope="session")
 def checkpoint() -> Checkpoint:
-    return Checkpoint.load(checkpoint_file())
+    return Checkpoint.load(checkpoint_file("simulated-2"))
 
 
 @pytest.fixture(scope="session")
