@@ -7,6 +7,8 @@ of the run file.
 from __future__ import annotations
 
 import json
+import os
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,9 @@ from pipeline.sources.nldas2.product import NldasSettings
 from pipeline.sources.slope.settings import SlopeSettings
 from pipeline.sources.soil.product import SoilSettings
 from pipeline.storage import s3
+
+# A scheme of Dask's own, a host (of IPv6 in brackets) and a port; without a scheme Dask takes tcp.
+_SCHEDULER_ADDRESS = re.compile(r"(?:(?:tcp|tls|ucx|ucxx|ws|wss)://)?(?:[^\s/:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
 
 
 class Section(BaseModel):
@@ -43,8 +48,17 @@ def _writable(value: str) -> str:
     return value
 
 
+def _scheduler(value: str) -> str:
+    if value not in ("local", "serial") and not _SCHEDULER_ADDRESS.fullmatch(value):
+        raise PydanticCustomError(
+            "scheduler", 'it is neither "local" nor "serial", nor the address of a Dask scheduler, as tcp://host:8786'
+        )
+    return value
+
+
 Folder: TypeAlias = Annotated[Path, BeforeValidator(_local)]
 Location: TypeAlias = Annotated[str, AfterValidator(_writable)]
+Scheduler: TypeAlias = Annotated[str, AfterValidator(_scheduler)]
 
 
 class ArchiveSettings(Section):
@@ -101,7 +115,7 @@ class RestartSettings(Section):
 class ExecutionSettings(Section):
     """Scheduler, workers and commits; results depend on these settings only by rounding in the last bits."""
 
-    scheduler: str = Field(
+    scheduler: Scheduler = Field(
         "local", description='"local" (a Dask cluster on this machine), "serial", or the address of a Dask scheduler'
     )
     workers: int = Field(0, ge=0, description="worker processes of the local cluster; 0: one per core")
@@ -164,9 +178,23 @@ def load(path: Path) -> RunFile:
     try:
         run_file = RunFile.model_validate(raw)
     except ValidationError as error:
-        faults = "; ".join(_fault(detail) for detail in error.errors())
-        raise UserError(f"{path}: {faults}") from None
+        raise UserError(f"{path}: {_faults(error)}") from None
     return _absolute(run_file, path.resolve().parent)
+
+
+def with_scheduler(settings: ExecutionSettings, scheduler: str | None) -> ExecutionSettings:
+    """Return the settings with the scheduler of the option `--scheduler`, if it is given; raises `UserError`."""
+    if scheduler is None:
+        return settings
+    try:
+        # Not `model_copy`, which validates nothing.
+        return ExecutionSettings.model_validate({**settings.model_dump(), "scheduler": scheduler})
+    except ValidationError as error:
+        raise UserError(f"--{_faults(error)}") from None
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(_fault(detail) for detail in error.errors())
 
 
 def _fault(detail: Any) -> str:
@@ -187,7 +215,7 @@ def _absolute(run_file: RunFile, folder: Path) -> RunFile:
     checkpoint = run_file.model.checkpoint
     return run_file.model_copy(
         update={
-            "region": str(folder / run_file.region) if run_file.region.endswith(".toml") else run_file.region,
+            "region": str(folder / run_file.region) if _is_file(run_file.region) else run_file.region,
             "archives": ArchiveSettings(**archives),
             "stores": StoreSettings(**{name: local(location) for name, location in stores}),
             "model": run_file.model.model_copy(
@@ -195,6 +223,15 @@ def _absolute(run_file: RunFile, folder: Path) -> RunFile:
             ),
         }
     )
+
+
+def relative_region(region: str, folder: Path) -> str:
+    """Return a region as a run file in `folder` must name it: the path of a region file, as seen from there."""
+    return os.path.relpath(Path(region).resolve(), folder.resolve()) if _is_file(region) else region
+
+
+def _is_file(region: str) -> bool:
+    return Path(region).suffix == ".toml"
 
 
 def dump(run_file: RunFile) -> str:

@@ -42,7 +42,8 @@ class Region:
     first_year, last_year
         First and last year, both included. The first two years also serve as spin-up of the carried state.
     mask_years
-        Years over which the crop fraction is averaged for the mask of modelled cells.
+        Years over which the crop fraction is averaged for the mask of modelled cells; all years unless the file has
+        them. A cube keeps them: write them into the file before `last_year` is raised.
     crop_threshold
         Lowest mean fraction of corn and soybean of a modelled cell, 0 to 1.
     tile_cells
@@ -119,7 +120,7 @@ def _clip(zone: Zone, box: shapely.Polygon) -> Zone:
 def _file(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.suffix != ".toml":
-        path = Path(__file__).with_name(f"{name_or_path}.toml")
+        path = Path(__file__).parent / f"{name_or_path}.toml"
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in Path(__file__).parent.glob("*.toml")))
         raise RegionError(f"no region {str(name_or_path)!r}: choose one of {names}, or give the path of a .toml file")

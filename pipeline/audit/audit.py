@@ -140,6 +140,12 @@ def _tile_tasks(root: zarr.Group, known: Ledger, scope: Scope) -> list[TileTask]
     if unknown := (scope.tiles or frozenset()) - tiles.keys():
         raise UserError(f"tile {', '.join(sorted(unknown))} has no modelled cells in this cube; see `agcarbon plan`")
     rows = {name: recorded_rows(known, name) for name in tiles}
+    recorded = {year for of_tile in rows.values() for year in of_tile}
+    if unrecorded := (scope.years or frozenset()) - recorded:
+        raise UserError(
+            f"--years {spans(sorted(unrecorded))}: nothing is recorded of them; years with tile-years in the ledger: "
+            f"{spans(sorted(recorded)) or 'none'}"
+        )
     chosen = _chosen(rows, scope)
     years = {planned.tile: frozenset(rows[name]) for name, planned in tiles.items()}
     grid = layout.identity(root).grid

@@ -20,8 +20,10 @@ def init(
     from regions import load_region
 
     found = load_region(region)
+    if output.is_dir():
+        raise UserError(f"{output} is a folder; give the name of a file, such as {output / 'run.toml'}")
     if output.exists() and not force:
         raise UserError(f"{output} exists already; give another name, or --force to replace it")
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(config.dump(config.RunFile(region=region)))
+    output.write_text(config.dump(config.RunFile(region=config.relative_region(region, output.parent))))
     console.print(f"{output}: {found.title}, {found.first_year}-{found.last_year}; next step: agcarbon ingest {output}")

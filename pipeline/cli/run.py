@@ -29,6 +29,7 @@ def run(
     from pipeline.audit.report import read_rerun
     from pipeline.cluster.dask import open_executor
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
+    from pipeline.config import with_scheduler
     from pipeline.console import console, progress_bars
     from pipeline.errors import UserError
     from pipeline.job import Job
@@ -37,7 +38,7 @@ def run(
     from pipeline.run.run import run as run_job
 
     job = Job.open(run_file)
-    settings = job.execution.model_copy(update={"scheduler": scheduler} if scheduler else {})
+    settings = with_scheduler(job.execution, scheduler)
     if from_audit:
         if tile or years:
             raise UserError("--from-audit takes tiles and years from its file; leave out --tile and --years")

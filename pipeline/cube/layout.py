@@ -180,9 +180,18 @@ def check_identity(found: Identity, wanted: Identity) -> None:
     different = [f"{name} is {old[name]} there and {new[name]} here" for name in new if old[name] != new[name]]
     if different:
         raise UserError(
-            f"the existing cube differs from the run file: {'; '.join(different)}; restore these settings, or give the "
-            "new cube another location in stores.cube"
+            f"the existing cube differs from the run file: {'; '.join(different)}; restore these settings"
+            f"{_mask_remedy(found) if old['mask_years'] != new['mask_years'] else ''}, or give the new cube another "
+            "location in stores.cube"
         )
+
+
+def _mask_remedy(found: Identity) -> str:
+    """Return the remedy where `mask_years`, without an entry of their own, follow the years of the region."""
+    return (
+        f" (write mask_years = {list(found.mask_years)} into the region's file, or leave its years as they were and "
+        "name later ones with --years)"
+    )
 
 
 def years(root: zarr.Group) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import zarr
@@ -52,7 +52,7 @@ class Selection:
     period
         Annual layers, or daily fluxes as sums over months or as single days.
     dates
-        Only months or days whose names begin with one of these: 2012-07, 2012-07-15.
+        Only these months or days, or those of these months or years: 2012-07, 2012-07-15.
     mask
         All cells of the region, those where corn or soybean is grown that year, or those of one crop. On 250 m cells
         the others become nodata; aggregates hold means over the area under the crop instead.
@@ -91,9 +91,17 @@ class Selection:
         known = variables(self.grid, self.period)
         names = self.variables or [name for name in HEADLINE if name in known]
         wanted = [
-            period for period in periods(year, self.period) if not self.dates or period.name.startswith(self.dates)
+            period for period in periods(year, self.period) if not self.dates or any(map(period.lies_in, self.dates))
         ]
         return [Layer(known[name], period, self.mask) for period in wanted for name in names]
+
+    def check_dates(self, layers: Iterable[Layer]) -> None:
+        """Raise `UserError` naming every date of which there is no layer."""
+        there = {layer.period for layer in layers}
+        if absent := [date for date in self.dates if not any(period.lies_in(date) for period in there)]:
+            raise UserError(
+                f"--dates {','.join(absent)}: no such {self.period} in the years exported; write 2012-07 or 2012-07-15"
+            )
 
 
 @dataclass(frozen=True)
@@ -139,8 +147,7 @@ def export_cogs(
     if selection.grid != CELLS:
         _check_aggregated(job, root, selection.grid, records)
     work = [(layer, record) for record in records.years for layer in selection.layers(record.year)]
-    if not work:
-        raise UserError(f"--dates {','.join(selection.dates)}: no such {selection.period} in the years exported")
+    selection.check_dates(layer for layer, _ in work)
     files, size_bytes = [], 0
     for layer, record in work:
         name = f"{job.region.name}_{layer.variable.name}_{layer.period.name}{selection.qualifiers}.tif"

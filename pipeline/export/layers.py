@@ -51,6 +51,16 @@ class Period:
     first: date
     last: date
 
+    def lies_in(self, date: str) -> bool:
+        """Return whether it is the year, month or day of this name, or a part of it.
+
+        Examples
+        --------
+        >>> [month.name for month in periods(2012, "month") if month.lies_in("2012-1") or month.lies_in("2012-01")]
+        ['2012-01']
+        """
+        return f"{self.name}-".startswith(f"{date}-")
+
     @property
     def days(self) -> slice:
         """Its days in arrays over the days of the year."""

@@ -2,5 +2,5 @@
 
 Public modules: download, earthdata, manual, needs, report, run.
 Inner modules: catalogue, manifest.
-May import: config, errors, grid, inputs, progress, sources, storage, regions.
+May import: config, errors, grid, inputs, progress, sources, storage, regions, years.
 """

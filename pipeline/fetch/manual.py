@@ -17,6 +17,7 @@ from pipeline.sources.crops.layers import first_years
 from pipeline.sources.soil import soilgrids
 from pipeline.sources.soil.depth_layers import DEPTHS, TOPSOIL
 from pipeline.sources.soil.polaris import PolarisTiles, Square, squares_of
+from pipeline.years import spans
 from regions import Region
 
 _SSURGO = (
@@ -39,7 +40,7 @@ def steps(product: str, *, run_file: RunFile, region: Region, years: Sequence[in
     if product == "climate" or not private:
         return ()
     return (
-        f"SLOPE GPP of {_listed(private)}: the public release ends in {SLOPE_YEARS[-1]}; ask the authors "
+        f"SLOPE GPP of {spans(private)}: the public release ends in {SLOPE_YEARS[-1]}; ask the authors "
         f"(doi:10.5194/essd-13-281-2021) and put their files, named {run_file.slope.pattern}, into "
         f"{run_file.archives.slope_extra}",
     )
@@ -103,7 +104,7 @@ def _wide_box(region: Region) -> str:
 
 def _crop_steps(run_file: RunFile, years: Sequence[int]) -> tuple[str, ...]:
     layers = (
-        f"Cropland Data Layer of {_listed(years)}: {_CDL}/YEAR_30m_cdls.zip, zipped or unpacked, into "
+        f"Cropland Data Layer of {spans(years)}: {_CDL}/YEAR_30m_cdls.zip, zipped or unpacked, into "
         f"{run_file.archives.crop}"
     )
     national = first_years().national
@@ -113,11 +114,6 @@ def _crop_steps(run_file: RunFile, years: Sequence[int]) -> tuple[str, ...]:
     return (
         f"{layers}; national layers begin in {national}; layers of single states before that are at "
         f"https://nassgeodata.gmu.edu/CropScape (unconfirmed), named {run_file.crop.state_pattern}",
-        f"Corn-Soy Data Layer of {_listed(early)}, for states without a complete Cropland Data Layer: {csdl.DOWNLOAD}, "
+        f"Corn-Soy Data Layer of {spans(early)}, for states without a complete Cropland Data Layer: {csdl.DOWNLOAD}, "
         f"GeoTIFFs, into {run_file.archives.csdl}, named {' or '.join(run_file.crop.csdl_patterns)}",
     )
-
-
-def _listed(years: Sequence[int]) -> str:
-    """`2012` for one year, else the first and the last as `2008-2012`."""
-    return f"{min(years)}" if len(set(years)) == 1 else f"{min(years)}-{max(years)}"

@@ -17,6 +17,7 @@ from pipeline.config import RestartSettings
 from pipeline.cube.layout import PlannedTile
 from pipeline.cube.ledger import Fingerprint, Ledger, Status, TileYearState
 from pipeline.grid.sinusoidal import Tile
+from pipeline.years import spans
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,18 @@ def blocked_years(
         if incomplete:
             blocked[year] = tuple(sorted(incomplete))
     return blocked
+
+
+def blocked_spans(blocked: Mapping[int, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    """Yield ranges of blocked years and the products that block them: years with the same products together.
+
+    Examples
+    --------
+    >>> list(blocked_spans({2019: ("crop",), 2020: ("crop", "gpp"), 2021: ("crop", "gpp")}))
+    [('2019', 'crop'), ('2020-2021', 'crop, gpp')]
+    """
+    for products in dict.fromkeys(blocked.values()):
+        yield spans(sorted(year for year in blocked if blocked[year] == products)), ", ".join(products)
 
 
 @dataclass(frozen=True)

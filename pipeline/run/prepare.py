@@ -19,7 +19,7 @@ from pipeline.run import memory
 from pipeline.run.block import Context, tile_mask
 from pipeline.run.fingerprints import Science, fingerprints
 from pipeline.run.memory import BlockSize
-from pipeline.run.plan import BY_RULE, Choice, Plan, Request, blocked_years, make_plan
+from pipeline.run.plan import BY_RULE, Choice, Plan, Request, blocked_spans, blocked_years, make_plan
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy
 
@@ -97,7 +97,7 @@ def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice
     blocked = blocked_years(years, ingested, first=job.region.first_year)
     possible = tuple(sorted(set(years) - blocked.keys()))
     if not possible:
-        listed = ", ".join(f"{year} ({', '.join(products)})" for year, products in blocked.items())
+        listed = ", ".join(f"{years} ({products})" for years, products in blocked_spans(blocked))
         raise UserError(f"no year can be run, not ingested: {listed}; run `agcarbon ingest {job.path}`")
     # Blocked years are no part of the plan's states, but are reported beside it.
     request = Request(possible, job.region.first_year, job.execution.block_years, job.run_file.restart, choice)

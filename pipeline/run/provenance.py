@@ -13,6 +13,7 @@ from pipeline.cube.ledger import Ledger, Status
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.job import Job
+from pipeline.run.plan import blocked_spans
 from pipeline.run.prepare import open_pinned_inputs, plan_run
 
 _NAMED = 3  # tiles that a note names; the others are counted
@@ -139,7 +140,7 @@ def _current(job: Job, years: Sequence[int]) -> tuple[dict[int, frozenset[str]],
         year: frozenset(tile for (tile, of), state in plan.states.items() if of == year and state.status is Status.DONE)
         for year in plan.years
     }
-    blocked = ", ".join(f"{year} ({', '.join(products)})" for year, products in plan.blocked.items())
+    blocked = ", ".join(f"{years} ({products})" for years, products in blocked_spans(plan.blocked))
     return done, f"not ingested: {blocked}" if blocked else None
 
 

@@ -12,7 +12,7 @@ from pipeline.cluster.dask import worker_memory
 from pipeline.cube.ledger import Status
 from pipeline.job import Job
 from pipeline.run.estimate import Estimate
-from pipeline.run.plan import Plan
+from pipeline.run.plan import Plan, blocked_spans
 from pipeline.run.run import RunReport
 from pipeline.simulate.extrapolation import NO_RANGES
 from pipeline.years import spans
@@ -28,8 +28,8 @@ def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
     table.add_row("modelled cells", f"{cells:,}")
     table.add_row("years", spans(plan.years))
     table.add_row("tile-years now", ", ".join(f"{plan.count(status)} {status.value}" for status in _COMPARED))
-    for year, products in plan.blocked.items():
-        table.add_row(f"{year} is blocked", f"not ingested up to that year: {', '.join(products)}")
+    for years, products in blocked_spans(plan.blocked):
+        table.add_row("blocked years", f"{years}, not ingested up to them: {products}")
     for year, count in plan.kept_stale.items():
         table.add_row(f"{year} is kept", f"{count} stale tile-years are left as they are")
     table.add_row("to compute", f"{plan.cell_years:,} cell-years, including the spin-up")
@@ -60,8 +60,8 @@ def _sentences(report: RunReport, *, again: str) -> Iterator[str]:
     if plan.kept_stale:
         listed = ", ".join(f"{count} of {year}" for year, count in plan.kept_stale.items())
         yield f"stale tile-years left as they are: {listed}; to bring them up to date: {again}"
-    for year, products in plan.blocked.items():
-        yield f"{year} is blocked: not ingested up to that year: {', '.join(products)}"
+    for years, products in blocked_spans(plan.blocked):
+        yield f"blocked years: {years}, not ingested up to them: {products}"
     if totals.tile_years:
         yield f"carbon balance: mean |ra + rh - gpp - nee| = {totals.mean_residual:.3f} g C m-2 d-1"
         yield f"cell-years without a result, because inputs are missing: {totals.missing_cell_years}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import config
-from pipeline.config import RunFile
+from pipeline.config import ExecutionSettings, RunFile, relative_region, with_scheduler
 from pipeline.errors import UserError
 
 
@@ -65,6 +65,8 @@ def test_exports_are_below_the_folder_of_the_run_file_or_on_s3(tmp_path: Path) -
         ("reigon = 'demo'", "reigon: unknown setting"),
         ("[execution]\nblock_years = 0", r"execution.block_years = 0: Input should be greater than or equal to 1"),
         ("[execution]\ndevice = 'tpu'", "execution.device = 'tpu'"),
+        ("[execution]\nscheduler = 'locl'", "execution.scheduler = 'locl': it is neither "),
+        ("[execution]\nscheduler = 'http://host:8786'", "execution.scheduler = 'http://host:8786': it is neither"),
         ("region = ", "not a readable TOML file"),
         ("[nldas2]\nday_window = 'local'\n[slope]\nscal = 1", "nldas2.day_window.*slope.scal: unknown setting"),
     ],
@@ -78,3 +80,25 @@ def test_a_faulty_run_file_is_refused_naming_every_fault(tmp_path: Path, text: s
 def test_an_absent_run_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="agcarbon init"):
         config.load(tmp_path / "run.toml")
+
+
+@pytest.mark.parametrize("name", ["local", "serial", "tcp://10.0.0.1:8786", "tls://[::1]:8786", "node-3.cluster:8786"])
+def test_a_scheduler_that_dask_can_reach_is_accepted(name: str) -> None:
+    assert with_scheduler(ExecutionSettings(workers=3), name) == ExecutionSettings(workers=3, scheduler=name)
+
+
+def test_a_scheduler_on_the_command_line_is_validated_as_in_the_run_file() -> None:
+    assert with_scheduler(ExecutionSettings(), None) == ExecutionSettings()
+    with pytest.raises(UserError, match="--scheduler = 'locl': it is neither"):
+        with_scheduler(ExecutionSettings(), "locl")
+
+
+def test_a_region_file_is_named_as_seen_from_the_run_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub" / "deeper").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "sub")
+    (tmp_path / "own.toml").touch()
+    for named in ("../own.toml", str(tmp_path / "own.toml")):
+        region = relative_region(named, Path("deeper"))
+        (tmp_path / "sub" / "deeper" / "run.toml").write_text(config.dump(RunFile(region=region)))
+        assert Path(config.load(Path("deeper/run.toml")).region).samefile(tmp_path / "own.toml")
+    assert relative_region("midwest", Path("deeper")) == "midwest"

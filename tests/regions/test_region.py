@@ -27,6 +27,15 @@ def test_every_shipped_region_loads_and_has_counties(name: str) -> None:
     assert set(region.spinup_years) <= set(region.years)
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_region_keeps_its_mask_years_when_years_are_added(tmp_path: Path, name: str) -> None:
+    before = load_region(name)
+    text = (Path(regions.__file__).parent / f"{name}.toml").read_text()
+    (tmp_path / f"{name}.toml").write_text(text.replace(f"last_year = {before.last_year}", "last_year = 2030"))
+    after = load_region(tmp_path / f"{name}.toml")
+    assert (after.last_year, after.mask_years) == (2030, before.mask_years)
+
+
 def test_the_three_shipped_regions_are_there() -> None:
     assert SHIPPED == ["demo", "midwest", "three_i"]
 

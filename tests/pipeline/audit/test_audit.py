@@ -174,8 +174,13 @@ def test_a_tile_that_is_shifted_as_a_whole_is_found_by_its_seams(tmp_path: Path)
     assert (name, 2011) in failing(audit(job, Serial(), scope=Scope(years=frozenset({2011}))))["seams"]
 
 
-def test_an_audit_of_no_tile_year_fails(pristine: Job) -> None:
-    report = audit(pristine, Serial(), scope=Scope(years=frozenset({2050})))
+def test_a_year_of_which_nothing_is_recorded_is_refused_beside_others(pristine: Job) -> None:
+    with pytest.raises(UserError, match=r"--years 2050-2051: nothing is recorded of them; .* in the ledger: 2010-20"):
+        audit(pristine, Serial(), scope=Scope(years=frozenset({2011, 2050, 2051})))
+
+
+def test_an_audit_of_no_tile_year_fails() -> None:
+    report = AuditReport("cube", "snapshot")
     assert not report.ok
     assert report.last_line() == "audit failed: nothing was audited, since the cube records no such tile-year"
 

@@ -13,9 +13,11 @@ import rasterio
 import torch
 from safetensors.torch import save_file
 
+import regions
 from model.checkpoint import Checkpoint
 from pipeline import config
 from pipeline.config import ExecutionSettings, RunFile
+from pipeline.job import Job
 from pipeline.storage import repository
 from tests.helpers import small_archives
 
@@ -64,6 +66,25 @@ def test_an_unknown_region_is_refused_with_those_there_are(tmp_path: Path) -> No
     said = agcarbon("init", "mars", "-o", tmp_path / "run.toml")
     assert "demo, midwest, three_i" in said
     assert not (tmp_path / "run.toml").exists()
+
+
+@pytest.mark.parametrize("name", ["{}/", "{}/sub", ""])
+def test_a_folder_is_no_region(tmp_path: Path, name: str) -> None:
+    said = agcarbon("init", name.format(tmp_path), "-o", tmp_path / "run.toml")
+    assert "choose one of demo, midwest, three_i, or give the path of a .toml file" in said
+
+
+def test_a_folder_is_no_run_file(tmp_path: Path) -> None:
+    for options in ((), ("--force",)):
+        assert "is a folder; give the name of a file" in agcarbon("init", "demo", "-o", tmp_path, *options)
+
+
+def test_a_run_file_in_another_folder_finds_its_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    region = (Path(regions.__file__).parent / "demo.toml").read_text()
+    (tmp_path / "own.toml").write_text(region)
+    monkeypatch.chdir(tmp_path)
+    agcarbon("init", "own.toml", "-o", "sub/run.toml", expect=0)
+    assert Job.open(tmp_path / "sub/run.toml").region.name == "own"
 
 
 def test_running_before_ingesting_names_the_command(folder: Path) -> None:

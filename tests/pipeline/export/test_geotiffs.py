@@ -137,6 +137,8 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
         ({"grid": "0.5", "period": "day"}, "annual layers only; give --grid 250m"),
         ({"grid": "0.5", "mask": "grown"}, "--mask grown: cells of 0.5 degree have region, corn, soybean"),
         ({"period": "day", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
+        ({"period": "day", "dates": ("2012-07-15", "2012-02-30", "2012-1")}, "--dates 2012-02-30,2012-1: no such day"),
+        ({"period": "month", "dates": ("2012-07", "2012-07-15")}, "--dates 2012-07-15: no such month"),
     ],
 )
 def test_maps_that_the_cube_does_not_have_are_refused_by_name(

@@ -219,6 +219,12 @@ def test_a_region_that_begins_later_is_refused(job: Job) -> None:
         do(later, YEARS[1:])
 
 
+def test_a_region_whose_mask_years_grew_with_its_years_is_refused_with_both_remedies(job: Job) -> None:
+    grown = edited(job, ("mask_years = [2010, 2011]", "mask_years = [2010, 2011, 2012]"))
+    with pytest.raises(UserError, match=r"mask_years = \[2010, 2011\] into the region's file, or .* with --years\)"):
+        grown.open_cube()
+
+
 def test_a_region_that_ends_earlier_loses_no_year_of_the_cube(job: Job) -> None:
     before = store.tip(job.open_cube())
     shorter = edited(job, ("last_year = 2013", "last_year = 2011"))
