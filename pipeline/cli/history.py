@@ -130,6 +130,9 @@ def gc(
     keep_days: Annotated[
         float | None, typer.Option(min=0, help="expire states older than this many days, except releases")
     ] = None,
+    spare_hours: Annotated[
+        float, typer.Option(min=0, help="leave data younger than this; on S3 those younger than a day at least")
+    ] = 1.0,
 ) -> None:
     """Free data that no state of the stores holds: of interrupted runs, of states rolled back, of expired history."""
     from pipeline.console import console
@@ -145,9 +148,7 @@ def gc(
         since = datetime.now(UTC) - timedelta(days=keep_days)
     job = Job.open(run_file)
     names = ("cube", "inputs") if store == "both" else (store,)
-    policy = RetryPolicy(job.execution.retries)
-    collected = collect_stores(
-        job.stores.repositories, names, retention=Retention(since), dry_run=dry_run, policy=policy
-    )
+    policy, retention = RetryPolicy(job.execution.retries), Retention(since, spared=timedelta(hours=spare_hours))
+    collected = collect_stores(job.stores.repositories, names, retention=retention, dry_run=dry_run, policy=policy)
     for location, freed in collected.items():
-        console.print(freed_sentence(location, freed, dry_run=dry_run))
+        console.print(freed_sentence(location, freed, dry_run=dry_run, age=retention.age(location)))

@@ -2,9 +2,8 @@
 
 Nothing of the newest state is touched, and nothing of a release. Data that workers have written and the coordinator has
 not committed yet look like garbage, and a commit would succeed without them: hence the lock of the store, which every
-writer holds as long as it may still commit. Leftovers of a killed writer are never committed, and are freed at any age.
-In an object store the lock is a lease, which a process that was cut off may outlive unknowingly: there only
-objects older than a day are freed.
+writer holds as long as it may still commit. Where a lock can fail, age protects them as well: data younger than an hour
+are spared, in an object store, whose lease a process that was cut off may outlive unknowingly, those of a day.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from pipeline.storage.retry import BY_DEFAULT, RetryPolicy
 
 # A run may still read the state that it pinned, which was the newest one within this time.
 READING = timedelta(days=1)
+SPARED = timedelta(hours=1)
 _LEASED = timedelta(days=1)
 
 
@@ -37,10 +37,17 @@ class Retention:
         States written before this are expired, except releases and the newest; None keeps all.
     reading
         States that were the newest one within this time are kept.
+    spared
+        Data younger than this are not freed; in an object store, younger than a day at least.
     """
 
     since: datetime | None = None
     reading: timedelta = READING
+    spared: timedelta = SPARED
+
+    def age(self, location: str) -> timedelta:
+        """Age from which data in a store are freed."""
+        return max(self.spared, _LEASED) if objects.is_remote(location) else self.spared
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def collect(committer: Committer, *, retention: Retention, dry_run: bool = False
         committer.drop_beside()
         if threshold and expired:
             committer.carry_out(lambda: repository.expire_snapshots(threshold))
-    age = _LEASED if objects.is_remote(committer.place) else timedelta()
+    age = retention.age(committer.place)
     found = committer.carry_out(lambda: repository.garbage_collect(datetime.now(UTC) - age, dry_run=dry_run))
     others = found.manifests_deleted + found.snapshots_deleted
     others += found.transaction_logs_deleted + found.attributes_deleted

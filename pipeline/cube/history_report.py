@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from rich.box import SIMPLE
@@ -84,10 +85,11 @@ def _by_year(count: Mapping[int, int]) -> str:
     return f"{sum(count.values())} tile-years: {by_year}" if count else "no tile-years"
 
 
-def freed_sentence(location: str, freed: Freed, *, dry_run: bool) -> str:
-    """Return how much was freed, or would be."""
+def freed_sentence(location: str, freed: Freed, *, dry_run: bool, age: timedelta) -> str:
+    """Return how much was freed, or would be, and the age up to which data were spared."""
     verb = "would free" if dry_run else "freed"
     text = f"{location}: {verb} {decimal(freed.size_bytes)} in {freed.objects} objects, {freed.chunks} of them chunks"
+    text += f"; spared what is younger than {age / timedelta(hours=1):g} h" if age else ""
     if not freed.expired:
         return text
     if dry_run:

@@ -218,7 +218,7 @@ def fetch(plan: FetchPlan, store: Store, *, parallel: int, progress: Progress) -
     folder = plan.archive.folder
     folder.mkdir(parents=True, exist_ok=True)
     # Two processes would empty each other's staging folder and mix lines of the manifest.
-    with repository.sole_writer(str(folder / "fetched")), _staging(folder) as staging:
+    with repository.sole_writer(str(folder)), _staging(folder) as staging:
         _check_space(plan)
         manifest.drop_torn_line(folder)
         return _fetch_all(plan, _Worker(store, folder, staging, manifest.read(folder)), parallel, progress)

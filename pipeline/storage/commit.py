@@ -316,5 +316,5 @@ def out_of_storage(place: str, cause: str) -> str:
     """Return the message of an error that ends a run; see `pipeline.storage.retry.is_fatal`."""
     return (
         f"{place}: cannot be written any more: {cause}; everything committed so far is kept; free space on its disk "
-        "(`agcarbon gc` frees what no commit holds) or make it writable, then repeat the same command"
+        "(`agcarbon gc --spare-hours 0` frees what no commit holds) or make it writable, then repeat the same command"
     )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,14 +16,17 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.storage import s3
+from pipeline.storage import lock, s3
 from pipeline.storage.lease import Lease
 from pipeline.storage.retry import describe
 from pipeline.storage.versions import CREATE_OPTIONS
 
 BRANCH = "main"
-# All that Icechunk may have written of a repository before its branch.
-_UNFINISHED = frozenset({"config.yaml", "snapshots", "transactions", "refs", "manifests", "chunks", "overwritten"})
+# Where a repository is created, and all that Icechunk may have written of one before its branch.
+_CREATING = "creating"
+_UNFINISHED = frozenset(
+    {_CREATING, "config.yaml", "snapshots", "transactions", "refs", "manifests", "chunks", "overwritten"}
+)
 
 Array: TypeAlias = "zarr.Array[Any]"
 
@@ -80,13 +82,30 @@ def create(location: str) -> icechunk.Repository:
     """
     try:
         if not s3.is_remote(location):
-            _make_folder(Path(location))
-            _remove_unfinished(Path(location))
+            _create_in(Path(location))
         repository = icechunk.Repository.open_or_create(_storage(location), config=_config(), **CREATE_OPTIONS)
         repository.save_config()
     except (OSError, icechunk.IcechunkError) as error:
         raise _unwritable(location, error) from None
     return repository
+
+
+def _create_in(folder: Path) -> None:
+    """Create a repository in a folder in which nothing is but its lock; an existing one is left as it is.
+
+    Icechunk creates in empty folders only: it is given one inside, from which its files move up, the branch last.
+    """
+    _make_folder(folder)
+    _remove_unfinished(folder)
+    if icechunk.Repository.exists(_storage(str(folder))):
+        return
+    if others := {entry.name for entry in folder.iterdir()} - {lock.FILE}:
+        raise FileExistsError(f"the folder holds other files, such as {min(others)}")
+    inner = folder / _CREATING
+    icechunk.Repository.create(_storage(str(inner)), config=_config(), **CREATE_OPTIONS)
+    for entry in sorted(inner.iterdir(), key=lambda entry: entry.name == "refs"):
+        entry.rename(folder / entry.name)
+    inner.rmdir()
 
 
 def _make_folder(path: Path) -> None:
@@ -105,9 +124,10 @@ def _remove_unfinished(folder: Path) -> None:
         return
     entries = list(folder.iterdir())
     holds_data = any(folder.glob("chunks/*")) or any(folder.glob("manifests/*"))
-    if holds_data or not {entry.name for entry in entries} <= _UNFINISHED:
+    names = {entry.name for entry in entries} - {lock.FILE}
+    if holds_data or not names <= _UNFINISHED:
         return
-    for entry in entries:
+    for entry in (folder / name for name in names):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
@@ -180,49 +200,32 @@ def attribute(group: zarr.Group, name: str) -> Any:
 def sole_writer(location: str) -> Iterator[Callable[[], None]]:
     """Lock the store for this process; yield a function that raises `UserError` once the lock is lost.
 
-    In a folder the operating system holds the lock, and releases it when the process ends in any way. In an object
-    store it is a lease, which outlasts a killed process for a while; see `pipeline.storage.lease`.
+    In a folder, which is made, the operating system holds the lock; see `pipeline.storage.lock`. In an object store it
+    is a lease, which outlasts a killed process for a while; see `pipeline.storage.lease`.
 
     Raises
     ------
     UserError
         If another process holds it, or nothing can be written there.
     """
-    beside = f"{location.rstrip('/')}.lock"
-    with _leased(beside, location) if s3.is_remote(location) else _locked(Path(beside), location) as still_held:
-        yield still_held
+    with ExitStack() as held:
+        yield held.enter_context(_leased(location)) if s3.is_remote(location) else _lock(location, held)
 
 
 @contextmanager
-def _leased(beside: str, location: str) -> Iterator[Callable[[], None]]:
+def _leased(location: str) -> Iterator[Callable[[], None]]:
     s3.check(location)
-    lease = Lease(beside, what=location)
+    lease = Lease(f"{location.rstrip('/')}.lock", what=location)
     try:
         yield lease.verify
     finally:
         lease.release()
 
 
-@contextmanager
-def _locked(beside: Path, location: str) -> Iterator[Callable[[], None]]:
+def _lock(location: str, held: ExitStack) -> Callable[[], None]:
+    """Lock a folder until `held` is left."""
     try:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        file = beside.open("a+")
+        _make_folder(Path(location))
+        return held.enter_context(lock.locked(Path(location)))
     except OSError as error:
         raise _unwritable(location, error) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(
-                f"{location}: process {file.read().strip()} is writing it; wait, or stop that process"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield _never_lost
-
-
-def _never_lost() -> None:
-    """Return always: the operating system takes no lock away from a running process."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from tests.faults.hooks import CHANGES, IN_WORKERS, Hook
-from tests.faults.scenarios import RUN, Scenario
+from tests.faults.scenarios import GC, RUN, Scenario
 
 SERIAL, DASK, IMPATIENT = "run.toml", "dask.toml", "hang.toml"
 RUNS = ("fresh", "fresh, changed", "append", "resume", "reingest")
@@ -152,7 +152,7 @@ def _two_runs(rng: random.Random, scenario: Scenario) -> Fault:
 
 
 def _gc_during_run(rng: random.Random, scenario: Scenario) -> Fault:
-    second = Second(("gc", "run.toml"), rng.uniform(0, scenario.seconds))
+    second = Second(GC, rng.uniform(0, scenario.seconds))
     return Fault("gc during a run", scenario.name, SERIAL, frozenset({DONE, REFUSED}), second=second)
 
 

@@ -309,7 +309,7 @@ def test_hostile_names_are_reported_and_write_nothing_anywhere(
     assert len(plan.items) == 5
     fetched(plan)
     written = {path.name for path in archive.folder.parent.rglob("*") if path.is_file()}
-    assert written == {*map(name_of, HOURS), "fetched.jsonl", "fetched.lock"}
+    assert written == {*map(name_of, HOURS), "fetched.jsonl", "agcarbon.lock"}
 
 
 def test_files_of_the_search_that_are_not_needed_are_counted(server: EarthdataServer, archive: Archive) -> None:
@@ -344,7 +344,7 @@ def test_two_processes_do_not_fetch_into_one_folder(
     from pipeline.storage.repository import sole_writer
 
     plan = planned(server, archive)
-    with sole_writer(str(archive.folder / "fetched")), pytest.raises(UserError, match="is writing it"):
+    with sole_writer(str(archive.folder)), pytest.raises(UserError, match="is writing it"):
         fetched(plan)
 
 

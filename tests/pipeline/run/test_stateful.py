@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,12 @@ class Archive(RuleBasedStateMachine):
     @precondition(lambda self: self.made)
     @rule()
     def collect(self) -> None:
-        collect_stores(self.job.run_file.stores.repositories, ("cube", "inputs"), retention=Retention(), dry_run=False)
+        collect_stores(
+            self.job.run_file.stores.repositories,
+            ("cube", "inputs"),
+            retention=Retention(spared=timedelta()),
+            dry_run=False,
+        )
         self.states = {name: done for name, done in self.states.items() if name.startswith("release-")}
 
     @invariant()
