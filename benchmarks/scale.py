@@ -187,7 +187,7 @@ def execute(
     samples: list[Sample] = []
     began, used = time.perf_counter(), time.process_time()
 
-    def progress(_what: str, done: int, total: int) -> None:
+    def progress(_what: str, done: int, total: int, _failed: int = 0, /) -> None:
         if done >= total * (len(samples) + 1) / 20:
             own = psutil.Process().memory_info().rss / 2**20
             scheduler_mb, tasks = state()

@@ -6,6 +6,7 @@ A command opens a `Job` and hands its sections and values down; only the top of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
 from pipeline.storage import repository as store
+from pipeline.storage import s3
 from pipeline.years import parse_years
 from regions import Region, load_region, zones
 
@@ -95,6 +97,12 @@ class Job:
         repository = store.open_existing(self.stores.cube, made_by=f"agcarbon run {self.path}")
         layout.check_identity(layout.identity(store.read(repository)), self.identity)
         return repository
+
+    def log_file(self, command: str) -> Path:
+        """Return the path of a new log file: in a folder beside the cube, or beside the run file if that is on S3."""
+        cube = self.stores.cube
+        folder = self.path.parent / f"{self.path.stem}.logs" if s3.is_remote(cube) else Path(f"{cube}.logs")
+        return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{command}.log"
 
     def known_years(self) -> tuple[int, ...]:
         """Return the years of the region and those that the cube holds beyond them."""

@@ -41,7 +41,7 @@ from model.training.recurrence import write_out
 from model.training.stage_record import StageRecord, git_revision, site_scores
 from model.training.stages import STAGES
 from model.training.tower_stage import TowerData, TowerStage
-from model.training.trainer import ProgressFile, Task, Trainer
+from model.training.trainer import ProgressFile, Report, Task, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +107,8 @@ class Course:
         PyTorch device of the network.
     start
         Checkpoint from which the recipe's first stage starts; None for random weights.
+    report
+        Called at the begin of a stage and after its epochs, see `Trainer`.
     """
 
     recipe: Recipe
@@ -114,6 +116,7 @@ class Course:
     output: Path
     device: str = "cpu"
     start: Path | None = None
+    report: Report = lambda *_: None
 
     @cached_property
     def data(self) -> CourseData:
@@ -155,7 +158,7 @@ class Course:
         log.info("stage %d: %s", step, STAGES[step].name)
         file = ProgressFile(self.file(step, ".progress"), key, seed=self.recipe.seed * 10 + step)
         task = self._task(step, network, data)
-        trainer = Trainer(network, task=task, recipe=self.recipe.stage(step), file=file)
+        trainer = Trainer(network, task=task, recipe=self.recipe.stage(step), file=file, report=self.report)
         trainer.run()
         record = self._record(trainer, data, start)
         checkpoint = self._checkpoint(network, record, start)

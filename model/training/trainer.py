@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 Learn = Callable[[Tensor], float]
 """Function that takes one step of the optimiser on a loss and returns the loss."""
 Weights = dict[str, Tensor]
+Report = Callable[[str, int, int], None]
+"""Function of the name of a work, the number of its steps that are done, and the number of all."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ class Trainer:
         Recipe of the stage.
     file
         Progress file; progress of the same key is resumed.
+    report
+        Called with a name, the number of epochs done since now, and that of the epochs left at most now.
 
     Raises
     ------
@@ -131,8 +135,16 @@ class Trainer:
         If the progress file belongs to another recipe, other data or other first weights.
     """
 
-    def __init__(self, network: KGMLNetwork, *, task: Task, recipe: StageRecipe, file: ProgressFile) -> None:
-        self.network, self.task, self.recipe, self.file = network, task, recipe, file
+    def __init__(
+        self,
+        network: KGMLNetwork,
+        *,
+        task: Task,
+        recipe: StageRecipe,
+        file: ProgressFile,
+        report: Report = lambda *_: None,
+    ) -> None:
+        self.network, self.task, self.recipe, self.file, self.report = network, task, recipe, file, report
         stage = STAGES[recipe.step]
         stage.freeze(network)
         set_dropout(network, recipe.dropout)
@@ -154,9 +166,12 @@ class Trainer:
         RecipeError
             If training diverges.
         """
+        name, before = f"epochs of stage {self.recipe.step}", self.progress.epoch
+        self.report(name, 0, self.recipe.epochs - before)
         while not self._ended():
             self._epoch()
             self._save()
+            self.report(name, self.progress.epoch - before, self.recipe.epochs - before)
         self.network.load_state_dict(self.progress.best)
         self.network.eval()
         return self.progress.curve

@@ -189,7 +189,7 @@ def _audit_tiles(
             _add_tile(report, outcome.result)
             steps += [of_year.steps for of_year in outcome.result.years if of_year.steps]
         report.tile_years += len(outcome.item.rows)
-        progress("tile-years", report.tile_years, total)
+        progress("tile-years", report.tile_years, total, len({(one.tile, one.year) for one in report.failures}))
     for tile, year, measured in compare_borders(steps):
         report.add(tile, year, measured)
 

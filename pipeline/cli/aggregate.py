@@ -20,6 +20,6 @@ def aggregate(
     from pipeline.job import Job
 
     job = Job.open(run_file)
-    with progress_bars() as report:
+    with progress_bars(job.log_file("aggregate")) as report:
         done = aggregate_cube(job, years=job.years(years) if years else None, progress=report)
     print_aggregates(console, job, done)

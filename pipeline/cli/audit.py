@@ -37,7 +37,7 @@ def audit(
     if at and rerun:
         raise UserError("--rerun lists tile-years of the newest state, which a run changes; audit without --at for it")
     scope = Scope(frozenset(job.years(years)) if years else None, frozenset(tile) if tile else None, sample, at)
-    with progress_bars() as progress, open_executor(job.execution) as executor:
+    with progress_bars(job.log_file("audit")) as progress, open_executor(job.execution) as executor:
         report = audit_job(job, executor, scope=scope, progress=progress)
     for path, text in ((json_file, report.as_json()), (rerun, report.rerun_json())):
         if path:

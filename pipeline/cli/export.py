@@ -62,7 +62,7 @@ def cog(
         mask=mask,
     )
     folder = output or files.join(job.stores.exports, "cog")
-    with progress_bars() as report:
+    with progress_bars(job.log_file("export")) as report:
         done = export_cogs(job, selection, folder, at=at, progress=report)
     for note in done.notes:
         console.print(f"note: {note}")

@@ -30,7 +30,7 @@ def ingest(
     policy = RetryPolicy(job.execution.retries)
     plan = retried(lambda: plan_ingest(job.run_file, years=job.years(years), products=product or PRODUCTS), policy)
     before = done_tile_years(job) if plan.todo else frozenset()
-    with progress_bars() as report, open_executor(job.execution) as executor:
+    with progress_bars(job.log_file("ingest")) as report, open_executor(job.execution) as executor:
         done = ingest_archives(plan, executor=executor, policy=policy, progress=report)
     console.print(done)
     if before:

@@ -47,7 +47,11 @@ def run(
         wanted = tuple(year for year in job.known_years() if year >= min(first.values()))
     else:
         choice, wanted = Choice(frozenset(tile or ()), keep_stale), job.years(years)
-    with stop_on_signals() as stop, progress_bars() as report, open_executor(settings, stop) as executor:
+    with (
+        stop_on_signals() as stop,
+        progress_bars(job.log_file("run")) as report,
+        open_executor(settings, stop) as executor,
+    ):
         done = run_job(job, executor, years=wanted, choice=choice, progress=report)
     print_run(console, job, done)
     if done.stopped:

@@ -35,15 +35,18 @@ def train(
     from model.recipe.toml import read_toml
     from model.recipe.training import Recipe
     from model.training.course import Course
+    from pipeline.console import progress_bars
     from pipeline.errors import UserError
     from pipeline.training.course import course_data
 
     if device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"device {device}: PyTorch finds no CUDA device; omit --device to train on the CPU")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)
     plan = read_toml(recipe, Recipe)
     steps = plan.steps if stage is None else (plan.stage(stage).step,)
     data = course_data(plan, steps=steps, towers=towers)
-    checkpoint = Course(plan, data, output, device, start).run(stage)
+    with progress_bars() as report:
+        # Within the block: in a terminal the messages then appear above the bars.
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+        checkpoint = Course(plan, data, output, device, start, report).run(stage)
     logging.getLogger(__name__).info("sha256 %s", checkpoint.sha256[:12])

@@ -304,7 +304,7 @@ def _fetch_all(plan: FetchPlan, worker: _Worker, parallel: int, progress: Progre
                 # By this thread alone, after the file has its name: a kill in between costs one verification.
                 worker.record(item, done[-1].verified)
                 refusals = 0
-            progress("fetch", number, len(todo))
+            progress("fetch", number, len(todo), len(failures))
     sizes_bytes = [one.verified.size_bytes for one in done if one.transferred]
     return Fetched(len(sizes_bytes), sum(sizes_bytes), len(done) - len(sizes_bytes), failures)
 

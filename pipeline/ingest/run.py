@@ -12,6 +12,7 @@ reply was lost is found, and nothing is put on top of another process's commit. 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,6 +48,8 @@ from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 
 _NAMED = 10  # damaged files named in a record; all are counted
 
@@ -103,12 +106,26 @@ class _Bars:
     plan: IngestPlan
     progress: Progress
     done: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
 
-    def step(self, product: str) -> None:
-        """Report one more."""
+    def begin(self, product: str) -> None:
+        """Report a product before its first step."""
+        if product not in self.done:
+            self.done[product] = 0
+            self._report(product)
+
+    def step(self, group: str, error: str | None) -> None:
+        """Report one more step of a product-year, and log the error by which it failed."""
+        product = group.partition("/")[0]
         self.done[product] += 1
+        if error:
+            self.failed[product] += 1
+            log.warning("failed: %s: %s", group, error)
+        self._report(product)
+
+    def _report(self, product: str) -> None:
         parts = (len(one.months) + len(one.blocks) for one in self.plan.todo if one.product == product)
-        self.progress(product, self.done[product], sum(parts))
+        self.progress(product, self.done[product], sum(parts), self.failed[product])
 
 
 @dataclass
@@ -139,7 +156,7 @@ class _Ingest:
         works = (MonthWork(month, base.fork()) for wanted in todo for month in wanted.months)
         for outcome in self._outcomes(read_month, works):
             month = outcome.item.month
-            self.bars.step("climate")
+            self.bars.step(group_name("climate", month.year), outcome.error)
             if outcome.result is None:
                 name = f"{month.year}-{month.month:02d}"
                 self.errors[group_name("climate", month.year)].append(f"{name}: {outcome.error}")
@@ -157,7 +174,7 @@ class _Ingest:
         gathered = {wanted.group: _Gathered(wanted) for wanted in todo if wanted.group not in self.errors}
         for outcome in self._outcomes(write_block, self._works(gathered.values())):
             group = gathered[outcome.item.block.group]
-            self.bars.step(group.wanted.product)
+            self.bars.step(group.wanted.group, outcome.error)
             if outcome.result is None:
                 self.errors[group.wanted.group].append(outcome.error or "unknown error")
                 continue  # its blocks that are written are never merged: the earlier state of the product-year stays
@@ -180,6 +197,7 @@ class _Ingest:
             for block in group.wanted.blocks:
                 # Executors draw works lazily: after a block has failed, the rest of its product-year is not read.
                 if group.wanted.group not in self.errors:
+                    self.bars.begin(group.wanted.product)
                     yield Work(block, base.fork())
 
     def _session(self) -> icechunk.Session:

@@ -6,6 +6,7 @@ to storage, through forks of a session; what travels back and is merged here are
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from pipeline.run.block import BlockDone, BlockTask, Context, run_block
 from pipeline.run.plan import Block, Plan
 from pipeline.storage import repository
 from pipeline.storage.commit import NAMED, CommitError, Committer, out_of_storage
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -82,6 +85,7 @@ class _Batch:
             block = outcome.item.block
             # Recorded for the first year only: the later years of the tile wait for it.
             self.failed[block.tile.name, block.years[0]] = outcome.error or "unknown error"
+            log.warning("failed: tile %s in %d: %s", block.tile.name, block.years[0], outcome.error)
         else:
             self.blocks.append(outcome.result)
 
@@ -147,13 +151,14 @@ class Coordinator:
             If nothing more can be written or computed; blocks that had ended are then committed, if that is possible.
         """
         total = sum(len(block.years) for block in plan.blocks)
+        progress("tile-years", 0, total)
         for wave in plan.waves():
             # Later blocks of a chain have no state to begin from once one has failed; other tiles are independent.
             failed_tiles = {tile for tile, _ in self.failures}
             blocks = [block for block in wave if block.tile.name not in failed_tiles]
-            self._run_wave(blocks, run_index, lambda done: progress("tile-years", done, total))
+            self._run_wave(blocks, run_index, lambda done, failed: progress("tile-years", done, total, failed))
 
-    def _run_wave(self, blocks: Sequence[Block], run_index: int, progress: Callable[[int], None]) -> None:
+    def _run_wave(self, blocks: Sequence[Block], run_index: int, progress: Callable[[int, int], None]) -> None:
         self._batch = _Batch(since=self.clock())
 
         # Called after each outcome and, while none comes, at each tick: a finished block never waits for a slow one.
@@ -165,7 +170,7 @@ class Coordinator:
             for outcome in self._outcomes(blocks, on_wait=commit_if_due):
                 self._batch.add(outcome)
                 commit_if_due()
-                progress(self.totals.tile_years + len(self._batch.rows))
+                progress(self.totals.tile_years + len(self._batch.rows), len(self.failures | self._batch.failed))
         except CommitError:
             raise  # committing the same blocks once more would meet the same error
         except UserError:

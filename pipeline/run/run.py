@@ -125,6 +125,7 @@ def _make_masks(setup: _Setup, tiles: Sequence[Tile], committer: Committer) -> N
     base = committer.repository.writable_session(repository.BRANCH)
     tasks = (MaskTask(tile, base.fork()) for tile in tiles)
     masks: dict[Tile, MaskDone] = {}
+    setup.progress("mask", 0, len(tiles))
     for outcome in setup.executor.map(partial(make_mask, setup.context), tasks):
         if outcome.result is None:
             raise UserError(f"mask of tile {outcome.item.tile.name}: {outcome.error}")

@@ -125,6 +125,15 @@ def test_a_tiff_in_another_projection_is_refused_by_name(folder: Path, one_tiff:
     assert one_tiff.name in said
 
 
+def test_a_redirected_ingest_tells_its_steps_and_leaves_a_log_beside_the_cube(folder: Path) -> None:
+    said = agcarbon("ingest", folder / "run.toml", "--product", "soil", expect=0)
+    logs = [path.read_text() for path in (folder / "cube.icechunk.logs").glob("*-ingest.log")]
+    (log,) = [text for text in logs if f"ingest {folder / 'run.toml'} --product soil\n" in text]
+    assert "soil: 2 of 2" in said
+    assert "soil: 2 of 2" in log
+    assert log.endswith(" ended\n")
+
+
 def test_a_checkpoint_of_another_shape_is_refused_by_the_tensor(folder: Path, untrained: Checkpoint) -> None:
     agcarbon("ingest", folder / "run.toml", expect=0)
     tensors = dict(untrained.tensors)

@@ -81,9 +81,10 @@ def climate(folder: Path) -> Archive:
     return archive_of("climate", run_file=run_file, region=load_region("demo"), years=(2011,), only=None)
 
 
-def quiet(what: str, done: int, total: int) -> None:
+def quiet(what: str, done: int, total: int, failed: int = 0, /) -> None:
     assert what
     assert 0 < done <= total
+    assert 0 <= failed <= done
 
 
 def planned(server: EarthdataServer, archive: Archive, *, recheck: bool = False) -> FetchPlan:
