@@ -83,11 +83,8 @@ class Measured:
 
 def measure(case: Case, folder: Path) -> Measured:
     """Prepare a cube in a folder, unless it is there, and run one block, each in a process of its own."""
-    from pipeline.cluster.dask import CLUSTER_CONFIG, MALLOC
-
-    of_workers = {name.rpartition(".")[2]: value for name, value in CLUSTER_CONFIG.items() if name.startswith(MALLOC)}
     place = folder / f"edge{case.edge}-members{case.members}-tiles{case.tiles}"
-    environment = {**os.environ, **of_workers, "OMP_NUM_THREADS": "1", "ICECHUNK_LOG": "error"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ICECHUNK_LOG": "error"}
     for step in ("prepare", "block"):
         if step == "prepare" and (place / "ready").exists():
             continue
@@ -245,9 +242,12 @@ def main() -> None:
 
 
 def _take(step: str, case: Case, folder: Path) -> None:
+    from pipeline.cluster.workers import keep_freed_memory
+
     if step == "prepare":
         prepare(case, folder)
     else:
+        keep_freed_memory()
         print(json.dumps(asdict(run_one_block(case, folder))))
 
 

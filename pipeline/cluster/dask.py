@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import count, islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
@@ -23,6 +22,7 @@ from uuid import uuid4
 
 from pipeline.cluster.executor import Attempt, Executor, Item, Outcome, Result, Serial, attempt, do_nothing
 from pipeline.cluster.stop import Stop
+from pipeline.cluster.workers import check_workers, ignore_interrupts, killed_message, prepare
 from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
 from pipeline.progress import on_heartbeat
@@ -203,7 +203,7 @@ class InFlight(Generic[Item, Result]):
         if sent.begun < kills and sent.killed <= MAX_RESUBMITS:
             self._resubmit(key)
             return None
-        message = self._hang_message if sent.hangs else _killed_message(kills)
+        message = self._hang_message if sent.hangs else killed_message(kills, local=self.client.cluster is not None)
         return self._end(key, Attempt(error=message))
 
     def _resubmit(self, key: Key) -> None:
@@ -257,14 +257,6 @@ class InFlight(Generic[Item, Result]):
         )
 
 
-def _killed_message(kills: int) -> str:
-    return (
-        f"its worker was killed {kills} times, most often because memory runs out: set fewer execution.workers, a "
-        "higher execution.memory_limit or a lower execution.batch_cells, or make a cube of smaller tiles (the region's "
-        "tile_cells)"
-    )
-
-
 def _fetched(future: Pending) -> Attempt[Any] | None:
     """Return the result of a future that has ended, or None if it was lost with its worker."""
     if future.status != "finished":
@@ -299,6 +291,11 @@ class OnDask:
         period.
     hang_seconds
         A worker without a heartbeat for so long is taken to hang.
+
+    Attributes
+    ----------
+    check
+        Raises `UserError` if the workers cannot do the work; called before each `map`.
     """
 
     def __init__(
@@ -307,6 +304,7 @@ class OnDask:
         self._connect = cache(connect)
         self.stop = stop or Stop()
         self._hang_seconds = hang_seconds
+        self.check: Callable[[Client], None] = lambda _: None
 
     def map(
         self,
@@ -320,7 +318,10 @@ class OnDask:
         first = list(islice(waiting, 1))
         if not first or self.stop.asked:
             return
-        flight = InFlight[Item, Result](self._connect(), function, self.stop, self._hang_seconds, on_wait)
+        client = self._connect()
+        with _scheduler_reached():
+            self.check(client)  # each time: workers may have joined since
+        flight = InFlight[Item, Result](client, function, self.stop, self._hang_seconds, on_wait)
         flight.send(first)
         flight.send(islice(waiting, flight.room))
         for outcome in flight.outcomes():
@@ -329,18 +330,8 @@ class OnDask:
                 flight.send(islice(waiting, flight.room))
 
 
-MALLOC = "distributed.nanny.pre-spawn-environ.MALLOC_"
-CLUSTER_CONFIG = {
-    # A block may hold the interpreter for seconds inside NumPy or PyTorch, which is no sign of trouble.
-    "distributed.admin.tick.limit": "60s",
-    # By default Dask has workers return every freed page to the system at once; the network, which allocates and frees
-    # megabytes at every layer, then spends a third of its time in page faults.
-    f"{MALLOC}TRIM_THRESHOLD_": str(2**30),
-    f"{MALLOC}MMAP_THRESHOLD_": str(2**25),
-    # As a consequence, a worker keeps the memory that a block has freed. Dask would give no further block to a worker
-    # above 80 % of its limit, and wait forever; `pipeline.run.memory` checks before the run that blocks fit.
-    "distributed.worker.memory.pause": False,
-}
+# A block may hold the interpreter for seconds inside NumPy or PyTorch, which is no sign of trouble.
+CLUSTER_CONFIG = {"distributed.admin.tick.limit": "60s"}
 
 
 @contextmanager
@@ -351,7 +342,10 @@ def open_executor(settings: ExecutionSettings, stop: Stop | None = None) -> Iter
             yield Serial(stop)
         else:
             hang_seconds = 60 * settings.block_minutes or math.inf
-            yield OnDask(lambda: _client(settings, stack), stop=stop, hang_seconds=hang_seconds)
+            executor = OnDask(lambda: _client(settings, stack), stop=stop, hang_seconds=hang_seconds)
+            if settings.scheduler != "local":
+                executor.check = partial(check_workers, address=settings.scheduler)
+            yield executor
 
 
 def worker_memory(settings: ExecutionSettings) -> int | None:
@@ -375,20 +369,29 @@ def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
     from distributed import Client, LocalCluster
 
     if settings.scheduler != "local":
-        remote: Client = stack.enter_context(Client(settings.scheduler))
+        remote: Client = stack.enter_context(_client_of(settings.scheduler))
+        remote.register_worker_callbacks(prepare)
         return remote
     stack.enter_context(dask.config.set(CLUSTER_CONFIG))
     cluster = LocalCluster(
         n_workers=settings.workers or os.cpu_count() or 1,
         threads_per_worker=1,
         memory_limit=settings.memory_limit or "auto",
-        dashboard_address=":8787" if settings.dashboard else ":0",
+        dashboard_address=f"127.0.0.1:{8787 if settings.dashboard else 0}",  # without a host: on all interfaces
     )
     client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
-    client.register_worker_callbacks(_ignore_interrupts)
+    client.register_worker_callbacks(prepare)
+    client.register_worker_callbacks(ignore_interrupts)
     return client
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C, which reaches all processes of a terminal, to the coordinator: workers finish their blocks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _client_of(address: str) -> Client:
+    from distributed import Client
+
+    try:
+        return Client(address)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"execution.scheduler = {address!r}: no Dask scheduler answers there ({error}); start one with "
+            "`dask scheduler`, or correct the address"
+        ) from error

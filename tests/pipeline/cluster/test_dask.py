@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import psutil
 import pytest
 from distributed import Client, LocalCluster
 
-from pipeline.cluster.dask import TICK_SECONDS, OnDask, open_executor
+from pipeline.cluster import workers
+from pipeline.cluster.dask import TICK_SECONDS, OnDask, _client_of, open_executor
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.stop import Stop
 from pipeline.config import ExecutionSettings
@@ -76,6 +78,83 @@ def test_a_worker_that_keeps_most_of_its_memory_after_an_item_gets_the_next_one(
         held = [outcome.result or 0 for outcome in executor.map(keep, [(int(0.87 * 2**30), 3.0)] * 3)]
     assert len(held) == 3
     assert all(0.82 * 2**30 < each < 0.93 * 2**30 for each in held)
+
+
+def listening() -> set[str]:
+    """Addresses at which this process and its children listen."""
+    own = psutil.Process()
+    return {
+        connection.laddr.ip
+        for process in (own, *own.children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+@pytest.mark.parametrize("dashboard", [False, True])
+def test_a_local_cluster_listens_on_the_loopback_interface_only(dashboard: bool) -> None:
+    before = listening()
+    with open_executor(ExecutionSettings(workers=1, dashboard=dashboard)) as executor:
+        (outcome,) = executor.map(str, [1])
+        assert listening() - before <= {"127.0.0.1"}
+    assert outcome.result == "1"
+
+
+def settings_of_worker(_item: int) -> tuple[bool, object]:
+    """Whether the C library took the thresholds, and the share of memory at which Dask pauses this worker."""
+    from distributed import get_worker
+
+    return workers.keep_freed_memory(), get_worker().memory_manager.memory_pause_fraction
+
+
+def faults_of(cluster: LocalCluster) -> str:
+    """The refusal of a cluster that someone else has started."""
+    settings = ExecutionSettings(scheduler=cluster.scheduler_address)
+    with open_executor(settings) as executor, pytest.raises(UserError) as refusal:
+        list(executor.map(str, [1]))
+    return str(refusal.value)
+
+
+def test_workers_of_others_get_the_settings_of_ours_and_are_refused_by_name_if_they_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        with open_executor(ExecutionSettings(scheduler=cluster.scheduler_address)) as executor:
+            (outcome,) = executor.map(settings_of_worker, [1])
+        assert outcome.result == (True, False)
+        own = dict(workers.software())
+        monkeypatch.setattr(workers, "_version", lambda name: "1.0" if name == "numpy" else own[name])
+        monkeypatch.setattr(workers, "_code_digest", lambda: "0" * 8)
+        workers.software.cache_clear()
+        (name,) = cluster.scheduler.workers
+        try:
+            refusal = faults_of(cluster)
+        finally:
+            workers.software.cache_clear()
+    assert refusal.startswith(f"worker {name}: numpy is {own['numpy']} there and 1.0 here; code of agcarbon is ")
+    assert "install the coordinator's release" in refusal
+
+
+def test_a_cluster_without_workers_or_with_many_threads_is_refused_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers, "JOIN_SECONDS", 1.0)
+    with LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster:
+        address = cluster.scheduler_address
+        assert f"has no worker, and none joined within 1 s; start some with `dask worker {address}" in faults_of(
+            cluster
+        )
+    with LocalCluster(n_workers=1, threads_per_worker=3, dashboard_address="127.0.0.1:0") as cluster:
+        assert "has 3 threads, and a block needs a process of its own; start it with `--nworkers 3 --" in faults_of(
+            cluster
+        )
+
+
+def test_an_address_without_a_scheduler_is_refused() -> None:
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        executor = OnDask(lambda: _client_of("tcp://127.0.0.1:1"))
+        with pytest.raises(UserError, match="no Dask scheduler answers there"):
+            list(executor.map(str, [1]))
 
 
 @pytest.fixture
