@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Annotated
+
 import typer
 
 from pipeline.cli.options import Products, RunFilePath, Years
@@ -11,6 +14,9 @@ def ingest(
     run_file: RunFilePath,
     years: Years = None,
     product: Products = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="read also unchanged archives, to repair what is damaged in the store")
+    ] = False,
 ) -> None:
     """Read new or changed archive files into the inputs store.
 
@@ -28,7 +34,8 @@ def ingest(
 
     job = Job.open(run_file)
     policy = RetryPolicy(job.execution.retries)
-    plan = retried(lambda: plan_ingest(job.run_file, years=job.years(years), products=product or PRODUCTS), policy)
+    wanted = partial(plan_ingest, job.run_file, years=job.years(years), products=product or PRODUCTS, again=again)
+    plan = retried(wanted, policy)
     before = done_tile_years(job) if plan.todo else frozenset()
     with progress_bars(job.log_file("ingest")) as report, open_executor(job.execution) as executor:
         done = ingest_archives(plan, executor=executor, policy=policy, progress=report)

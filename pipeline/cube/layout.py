@@ -30,7 +30,7 @@ from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.simulate.tile_year import CellState, TileResult
 from pipeline.storage import cf
-from pipeline.storage.repository import array, attribute, part, subgroup, values
+from pipeline.storage.repository import array, attribute, part, replace, subgroup, values
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, quality_attributes
 from pipeline.years import spans
 
@@ -294,16 +294,15 @@ def write_tile_year(root: zarr.Group, tile: Tile, year: int, stored: StoredYear)
     """Write the results of a tile-year into its shards."""
     rows, cols = _window(root, tile)
     for variable in DAILY:
-        daily = array(root, f"daily/{year}/{variable.name}")
-        daily[:, rows, cols] = on_tile(stored.daily[variable.name], stored.mask, fill=np.nan)
+        values_TYX = on_tile(stored.daily[variable.name], stored.mask, fill=np.nan)
+        replace(root, f"daily/{year}/{variable.name}", (slice(None), rows, cols), values_TYX)
     index = year - identity(root).first_year
     # Where an ensemble wrote before, a single network must leave no spread of its year.
     none = {variable.name: np.full(stored.annual["nee"].shape, np.nan) for variable in _spreads(root)}
     for variable in (*ANNUAL, *_spreads(root)):
         layer = (none | stored.annual)[variable.name].astype(variable.dtype)
-        array(root, f"annual/{variable.name}")[index, rows, cols] = on_tile(
-            layer, stored.mask, fill=variable.fill_value
-        )
+        values_YX = on_tile(layer, stored.mask, fill=variable.fill_value)
+        replace(root, f"annual/{variable.name}", (index, rows, cols), values_YX)
 
 
 @dataclass(frozen=True)
@@ -332,8 +331,9 @@ def write_restart(root: zarr.Group, tile: Tile, year: int, *, state: CellState, 
     """Write the carried state of a tile at the end of `year`."""
     window = _window(root, tile)
     group = subgroup(root, f"restart/{year}")
-    array(group, "state")[:, :, *window] = on_tile(state.state_SNH.transpose(0, 2, 1), mask, fill=np.nan)
-    array(group, "fresh")[window] = on_tile(state.fresh_N.astype(np.uint8), mask, fill=0)
+    state_SHYX = on_tile(state.state_SNH.transpose(0, 2, 1), mask, fill=np.nan)
+    replace(group, "state", (slice(None), slice(None), *window), state_SHYX)
+    replace(group, "fresh", window, on_tile(state.fresh_N.astype(np.uint8), mask, fill=0))
 
 
 def read_restart(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> CellState:

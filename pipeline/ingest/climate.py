@@ -230,9 +230,10 @@ class ClimateYear:
         """Return series (7, days, rows, cols) and hours filled (12, rows, cols); 0.25 GB for the Midwest."""
         series = [repository.array(group, variable.name) for variable in CLIMATE]
         climate_FTYX = np.empty((len(series), *series[0].shape), np.float32)
-        filled_MYX = repository.values(group, FILLED_HOURS.name)
-        # Months that did not change keep the values that the year has; a year read for the first time has none.
+        filled_MYX = np.empty(repository.array(group, FILLED_HOURS.name).shape, np.uint16)
+        # Months that did not change keep the values that the year has; a year that is read in full needs none of them.
         if len(self.fresh) < len(MONTHS):
+            filled_MYX[:] = repository.values(group, FILLED_HOURS.name)
             for values_TYX, array in zip(climate_FTYX, series, strict=True):
                 values_TYX[:] = array[...]
         for month in self.fresh:

@@ -83,7 +83,9 @@ class IngestPlan:
         return tuple(wanted for wanted in self.product_years if wanted.blocks)
 
 
-def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Sequence[str] = PRODUCTS) -> IngestPlan:
+def plan_ingest(
+    run_file: RunFile, *, years: Sequence[int] = (), products: Sequence[str] = PRODUCTS, again: bool = False
+) -> IngestPlan:
     """Compare the archives with the inputs store; writes nothing.
 
     Parameters
@@ -94,6 +96,8 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
         Years to ingest; those of the region if empty.
     products
         Some of climate, gpp, crop, soil.
+    again
+        Read also what is up to date, to repair what was damaged in the store.
 
     Raises
     ------
@@ -110,7 +114,7 @@ def plan_ingest(run_file: RunFile, *, years: Sequence[int] = (), products: Seque
     if faults:
         raise UserError("; ".join(faults))
     extent = Extent.of(region)
-    archives = _Archives(run_file, domain_of(region), extent, _root(run_file.stores.inputs, extent))
+    archives = _Archives(run_file, domain_of(region), extent, _root(run_file.stores.inputs, extent), again)
     found = tuple(_compare(archives, products, wanted))
     absent = tuple(one for one in found if isinstance(one, Absent))
     there = tuple(one for one in found if isinstance(one, ProductYear))
@@ -178,6 +182,7 @@ class _Archives:
     domain: Domain
     extent: Extent
     root: zarr.Group | None
+    again: bool = False
 
     def compare(self, product: str, year: int | None) -> ProductYear:
         """Compare a product-year (no year: soil) with the store; raises `UserError` if its files are not there."""
@@ -216,7 +221,7 @@ class _Archives:
         record = self.record("climate", year)
         # A month may be up to date in the year, or staged by an ingest that did not complete the year, or neither: then
         # it is read. A staged month replaces that of the year in the block, which is written if any month changed.
-        old, waiting = ({}, {}) if self.root is None else (kept(self.root, year), staged(self.root, year))
+        old, waiting = ({}, {}) if self.root is None or self.again else (kept(self.root, year), staged(self.root, year))
         changed = [month for month in months if not _read_from(old.get(month.month), month)]
         block = ClimateYear(year, frozenset(month.month for month in changed))
         return ProductYear(
@@ -246,7 +251,8 @@ class _Archives:
         record, group, files = self.record(source.product, year), group_name(source.product, year), source.files
         blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in strips(self.domain.tiles))
         # The stamp covers files and settings, but not the region: one that grew needs tiles that are not there yet.
-        current = record is not None and record.stamp == files.stamp and self._has_all_tiles(group)
+        unchanged = record is not None and record.stamp == files.stamp and not self.again
+        current = unchanged and self._has_all_tiles(group)
         return ProductYear(source.product, year, files, () if current else blocks, record, source.notes)
 
     def record(self, product: str, year: int | None) -> Record | None:

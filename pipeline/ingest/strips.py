@@ -117,7 +117,8 @@ class StripBlock:
         arrays = {name: canonical(values) for name, values in layers.arrays.items()}
         check_plausible(product, arrays)
         for name, values in arrays.items():
-            repository.array(group, name)[..., rows, cols.start : cols.start + width] = values
+            window = (*[slice(None)] * (values.ndim - 2), rows, slice(cols.start, cols.start + width))
+            repository.replace(group, name, window, values)
         of_tile = {
             tile.name: content_digest(*(arrays[name][..., start : start + edge] for name in READ[product]))
             for tile, start in zip(self.tiles, range(0, width, edge), strict=True)

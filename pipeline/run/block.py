@@ -208,8 +208,8 @@ def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Re
         if is_fatal(error):
             raise
         raise UserError(
-            f"{context.inputs}: the inputs of {subject} cannot be read: {describe(error)}; restore the store, or "
-            "ingest them again"
+            f"{context.inputs}: the inputs of {subject} cannot be read: {describe(error)}; read them "
+            "again with `agcarbon ingest --again`, which may name --years and --product"
         ) from error
 
 

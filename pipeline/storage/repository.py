@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ import icechunk
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.core.sync import sync
 
 from pipeline.errors import UserError
 from pipeline.storage import lock, s3
@@ -189,6 +191,33 @@ def part(group: zarr.Group, path: str, selection: Any) -> NDArray[Any]:
 def values(group: zarr.Group, path: str) -> NDArray[Any]:
     """Read an entire array; raises as `part`."""
     return part(group, path, ...)
+
+
+def replace(group: zarr.Group, path: str, selection: tuple[slice | int, ...], new: NDArray[Any]) -> None:
+    """Write entire shards (or chunks, of an array without shards); what they held is deleted and not read.
+
+    To write into a shard zarr first reads it, which fails where it is missing or damaged: nothing could repair it.
+
+    Parameters
+    ----------
+    group, path
+        The array.
+    selection
+        Slices and indices, one for each dimension.
+    new
+        Values.
+    """
+    found = array(group, path)
+    sizes = found.shards or found.chunks
+    wanted = (each if isinstance(each, slice) else slice(each, each + 1) for each in selection)
+    spans = [range(length)[each] for length, each in zip(found.shape, wanted, strict=True)]
+    for span, size, length in zip(spans, sizes, found.shape, strict=True):
+        assert span.start % size == 0, path
+        assert span.stop % size == 0 or span.stop == length, path
+    places = (range(span.start // size, -(-span.stop // size)) for span, size in zip(spans, sizes, strict=True))
+    for place in product(*places):
+        sync((found.store_path / found.metadata.encode_chunk_key(place)).delete())
+    found[selection] = new
 
 
 def attribute(group: zarr.Group, name: str) -> Any:

@@ -29,6 +29,7 @@ from pipeline.run.run import run
 from pipeline.storage import repository
 from tests.helpers.commits import committer_of, transaction
 from tests.helpers.filled_cube import fill_cube
+from tests.helpers.missing_chunks import remove_a_chunk
 from tests.helpers.random_inputs import YEARS, Fields, make_job, write_inputs
 
 
@@ -261,6 +262,27 @@ def test_listed_tile_years_are_run_again_and_the_cube_is_as_it_was(job: Job, pri
     for path, layer in expected.items():
         np.testing.assert_array_equal(found[path], layer, err_msg=path)
     assert audit(job, Serial()).ok
+
+
+def test_a_missing_chunk_is_found_by_the_audit_and_repaired_by_its_list(job: Job, pristine: Job) -> None:
+    remove_a_chunk(job.stores.cube, "daily/2012/nee")
+    listed = job.path.parent / "rerun.json"
+    assert agcarbon("audit", str(job.path), "--rerun", str(listed)) == 1
+    assert agcarbon("run", str(job.path), "--from-audit", str(listed)) == 0
+    assert audit(job, Serial()).ok
+    found, expected = content(job), content(pristine)
+    for name, layer in expected.items():
+        np.testing.assert_array_equal(found[name], layer, err_msg=name)
+
+
+def test_missing_chunks_are_repaired_by_computing_their_tile_again(job: Job, pristine: Job) -> None:
+    for path in ("daily/2011/ra", "restart/2012/state"):
+        remove_a_chunk(job.stores.cube, path)
+    for planned in layout.tiles(repository.read(job.open_cube())) or ():
+        assert agcarbon("run", str(job.path), "--tile", planned.tile.name) == 0
+    found, expected = content(job), content(pristine)
+    for name, layer in expected.items():
+        np.testing.assert_array_equal(found[name], layer, err_msg=name)
 
 
 def agcarbon(*arguments: str) -> int:

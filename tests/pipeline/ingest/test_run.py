@@ -6,6 +6,7 @@ import datetime as dt
 import shutil
 from pathlib import Path
 
+import icechunk
 import numpy as np
 import pytest
 import xarray as xr
@@ -23,6 +24,7 @@ from pipeline.storage import repository
 from regions import load_region
 from tests.helpers import small_archives
 from tests.helpers.ingests import Counting, digests, do, failure_of, root_of, snapshot
+from tests.helpers.missing_chunks import remove_a_chunk
 
 DAY = dt.date(2011, 7, 16)  # day of year 197, one of those with a SLOPE file
 
@@ -186,3 +188,28 @@ def test_xarray_opens_the_store_with_units_times_and_projection(ingested: RunFil
     wind = climate["wind"].sel(lat=39.94, lon=-89.56, method="nearest")
     np.testing.assert_allclose(wind, 5 * 86.4, rtol=1e-6)  # 3 and -4 m s-1
     assert climate["lat"].attrs["standard_name"] == "latitude"
+
+
+def test_missing_chunks_are_read_again_from_the_archives(copied: RunFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = repository._config
+
+    def without_inline() -> icechunk.RepositoryConfig:
+        config = plain()
+        config.inline_chunk_threshold_bytes = 0  # else the small chunks of this test would lie in manifests
+        return config
+
+    monkeypatch.setattr(repository, "_config", without_inline)
+    do(copied, years=[2011], again=True)
+    paths = ("gpp/2011/gpp", "gpp/2011/filled_days", "crop/2011/corn_fraction", "soil/tbkds", "climate/2011/tmax_air",
+             "climate/2011/digest")  # fmt: skip
+    expected = {path: repository.values(root_of(copied), path) for path in paths}
+    before = {path: digests(copied, path.rpartition("/")[0]) for path in paths}
+    for path in paths:
+        remove_a_chunk(copied.stores.inputs, path)
+    assert {row.state for row in do(copied).rows} == {"unchanged"}  # an ingest compares archives, and reads no chunks
+    report = do(copied, years=[2011], again=True)
+    assert not report.failures
+    assert {row.state for row in report.rows} == {"read again, same content"}
+    for path in paths:
+        np.testing.assert_array_equal(repository.values(root_of(copied), path), expected[path])
+        assert digests(copied, path.rpartition("/")[0]) == before[path]

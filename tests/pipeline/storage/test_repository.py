@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import icechunk
+import numpy as np
 import pytest
 
 from pipeline.errors import UserError
 from pipeline.storage import repository as store
 from tests.helpers.commits import transaction
+from tests.helpers.missing_chunks import remove_a_chunk
 
 
 def test_a_repository_without_a_commit_is_none_yet_and_can_be_created_again(tmp_path: Path) -> None:
@@ -105,3 +108,46 @@ for ask in (store.create, lambda location: store.sole_writer(location).__enter__
     assert said.count("cube: nothing can be written there (") == 2, said
     assert said.count("ermission denied") == 2
     assert said.count("make it writable, or name another place") == 2
+
+
+def sharded(location: str) -> tuple[icechunk.Repository, np.ndarray]:
+    """A repository with one array of four shards of random numbers."""
+    repository, numbers = store.create(location), np.random.default_rng(1).random((8, 64, 64))
+    with transaction(repository, "numbers") as root:
+        layer = root.create_array("a", shape=(8, 64, 64), chunks=(4, 16, 16), shards=(8, 32, 32), dtype="float64")
+        layer[...] = numbers
+    return repository, numbers
+
+
+def test_a_missing_shard_is_replaced_which_a_plain_write_cannot(tmp_path: Path) -> None:
+    location = str(tmp_path / "a")
+    _, numbers = sharded(location)
+    remove_a_chunk(location, "a")
+    whole = tuple(slice(None) for _ in range(3))
+    with pytest.raises(icechunk.IcechunkError), transaction(opened(location), "plain") as root:
+        store.array(root, "a")[whole] = numbers
+    with transaction(opened(location), "replaced") as root:
+        store.replace(root, "a", whole, numbers + 1)
+    np.testing.assert_array_equal(store.values(store.read(opened(location)), "a"), numbers + 1)
+
+
+def test_replacing_a_shard_leaves_the_others(tmp_path: Path) -> None:
+    repository, numbers = sharded(str(tmp_path / "a"))
+    window = (slice(None), slice(32, 64), slice(0, 32))
+    with transaction(repository, "one") as root:
+        store.replace(root, "a", window, numbers[window] * 2)
+    expected = numbers.copy()
+    expected[window] *= 2
+    np.testing.assert_array_equal(store.values(store.read(repository), "a"), expected)
+
+
+def test_a_part_of_a_shard_cannot_be_replaced(tmp_path: Path) -> None:
+    repository, numbers = sharded(str(tmp_path / "a"))
+    for window in ((slice(0, 4), slice(None), slice(None)), (slice(None), slice(16, 32), slice(None))):
+        with pytest.raises(AssertionError), transaction(repository, "part") as root:
+            store.replace(root, "a", window, numbers[window])
+    np.testing.assert_array_equal(store.values(store.read(repository), "a"), numbers)
+
+
+def opened(location: str) -> icechunk.Repository:
+    return store.open_existing(location, made_by="test")
