@@ -5,9 +5,11 @@ fraction of the year, where it is the crop modelled and is grown. Each cell is d
 by exact overlap, and the shares of a cell add up to its share in the region: area and carbon are conserved on every
 target, to rounding.
 
-The region is aggregated in bands of 0.5 degree of latitude: on the fine grid the twelve Midwestern states have 50
-million cells, whose sums would take 14 GB. A band holds whole tiles and whole cells of 0.5 degree, so that no tile is
-read twice, no two bands share a lat-lon cell, and each band can be computed, or audited, by itself.
+The region is aggregated in bands of 0.5 degree of latitude. A band holds whole tiles and whole cells of 0.5 degree, so
+that no tile is read twice, no two bands share a lat-lon cell, and each band of each year can be computed, or audited,
+by itself. Within a band the tiles are taken from west to east, and the fine cells that no further tile meets are given
+away block by block: the twelve Midwestern states have 50 million of them, whose sums would take 14 GB. Sums are added
+up in the order of the tiles, so that they are the same bits on any number of workers.
 
 A cell on the region's border is divided among lat-lon cells as if its share in the region lay evenly within the cell.
 """
@@ -15,34 +17,60 @@ A cell on the region's border is divided among lat-lon cells as if its share in 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Protocol
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
 from pipeline.aggregate.sums import Array, Layers, Sums, cell_sums
 from pipeline.grid.coverage import Polygons, coverage, outlines
-from pipeline.grid.domain import Domain
+from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.latlon import BANDS_PER_DEGREE, LatLonGrid, overlaps
 from pipeline.grid.sinusoidal import Tile
+from pipeline.progress import heartbeat
 from pipeline.variables import DAILY
-from regions import Zone
+from regions import Region, Zone, zones
 
 FINE_PER_DEGREE, COARSE_PER_DEGREE = 400, 2  # 0.0025 and 0.5 degree
 FINE_IN_COARSE = FINE_PER_DEGREE // COARSE_PER_DEGREE
 
 _DAYS_READ = 61  # days in a chunk of the cube: more are not held in memory at once
 
-ReadAnnual: TypeAlias = Callable[[Tile, int], Layers]
-"""Returns the annual layers (rows, cols) of a tile and year."""
-ReadDays: TypeAlias = Callable[[Tile, slice], Layers]
-"""Returns the daily fluxes (time, rows, cols) of a tile for some days of a year."""
-
 # The ends of a cell, slanted as it is, lie closer together than this anywhere south of 60 N [degree of longitude].
 _CELL_REACH_DEGREE = 0.02
+
+Mask = NDArray[np.bool_]
+
+
+class YearResults(Protocol):
+    """The results of one year, read tile by tile; N are the modelled cells of a tile."""
+
+    @property
+    def year(self) -> int:
+        """Calendar year."""
+        ...
+
+    @property
+    def days(self) -> int:
+        """Number of its days."""
+        ...
+
+    def mask(self, tile: Tile) -> Mask:
+        """Return the modelled cells of a tile (rows, cols)."""
+        ...
+
+    def annual(self, tile: Tile, mask: Mask) -> Layers:
+        """Return all annual fluxes, `crop`, `quality` and the two crop fractions (N,)."""
+        ...
+
+    def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
+        """Return the fluxes of `DAILY` on some days (time, N)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -82,30 +110,43 @@ class Frame:
         """Cells of 0.5 degree, each of 200 x 200 of the fine ones."""
         return self.fine.coarsen(FINE_IN_COARSE)
 
-    def bands(self) -> Iterator[Band]:
-        """Yield all bands that meet the region, from the north."""
+    @cached_property
+    def bands(self) -> tuple[Band, ...]:
+        """All bands that meet the region, from the north."""
         # 240 rows are 0.5 degree. A tile height that does not divide 240 needs a taller band: the least that holds
         # whole tiles and whole cells.
         height = math.lcm(self.domain.grid.tile_cells, BANDS_PER_DEGREE // COARSE_PER_DEGREE)
         rows = height * FINE_PER_DEGREE // BANDS_PER_DEGREE
-        for number in sorted({tile.first_row // height for tile in self.domain.tiles}):
-            tiles = tuple(tile for tile in self.domain.tiles if tile.first_row // height == number)
-            strip = LatLonGrid(FINE_PER_DEGREE, number * rows, self.fine.first_col, rows, self.fine.cols)
-            yield Band(tiles, self.fine.meet(strip))
+        bands = []
+        for number, place in enumerate(sorted({tile.first_row // height for tile in self.domain.tiles})):
+            tiles = tuple(tile for tile in self.domain.tiles if tile.first_row // height == place)
+            strip = LatLonGrid(FINE_PER_DEGREE, place * rows, self.fine.first_col, rows, self.fine.cols)
+            bands.append(Band(number, tiles, self.fine.meet(strip)))
+        return tuple(bands)
 
-    def coarse_rows(self, band: Band) -> slice:
-        """Return the rows of a band in arrays on `coarse`."""
-        return self.coarse.window(band.fine.coarsen(FINE_IN_COARSE))[0]
-
-    def shares(self, tile: Tile, target: LatLonGrid) -> TileShares:
-        """Return the shares of each cell of `tile` in the counties and in the cells of `target`."""
-        grid = self.domain.grid.of(tile)
-        zones = coverage(self.polygons, grid)
+    def shares(self, tile: Tile, band: Band, mask: Mask) -> TileShares:
+        """Return the shares of the modelled cells of a tile in the counties and in the lat-lon cells of its band."""
+        grid, modelled = self.domain.grid.of(tile), mask.ravel()
+        zones = coverage(self.polygons, grid)[:, modelled]
         region = zones.sum(axis=0)
-        window = LatLonGrid.covering(grid, per_degree=target.per_degree).meet(target)
-        # Overlaps are of cells as a whole; each is scaled by its share in the region, which the counties define.
-        latlon = overlaps(grid, window) @ diags_array(region)
-        return TileShares(tile, region, zones, latlon, target.window(window))
+
+        def on(target: LatLonGrid) -> LatLonShares:
+            window = self.window(tile, target)
+            # Overlaps are of cells as a whole; each is scaled by its share in the region, which the counties define.
+            return LatLonShares(window, overlaps(grid, window)[:, modelled] @ diags_array(region))
+
+        area_m2 = np.repeat(grid.cell_area_m2(), grid.cols)[modelled].astype(np.float64)
+        return TileShares(area_m2, region, zones, on(band.fine), on(band.coarse))
+
+    def window(self, tile: Tile, target: LatLonGrid) -> LatLonGrid:
+        """Return the smallest rectangle of cells of `target` that holds all cells of `tile` in it."""
+        return LatLonGrid.covering(self.domain.grid.of(tile), per_degree=target.per_degree).meet(target)
+
+
+@lru_cache(maxsize=1)
+def frame_of(region: Region) -> Frame:
+    """Return the frame of a region, made once in each process."""
+    return Frame.of(domain_of(region), zones(region))
 
 
 @dataclass(frozen=True)
@@ -114,69 +155,110 @@ class Band:
 
     Attributes
     ----------
+    number
+        Its place among all bands of the region, from the north.
     tiles
         The tiles in it that meet the region.
     fine
         Its cells of 0.0025 degree; a part of `Frame.fine`.
     """
 
+    number: int
     tiles: tuple[Tile, ...]
     fine: LatLonGrid
+
+    @property
+    def coarse(self) -> LatLonGrid:
+        """Its cells of 0.5 degree."""
+        return self.fine.coarsen(FINE_IN_COARSE)
+
+    def block(self, number: int) -> LatLonGrid:
+        """Return the fine cells of one column of cells of 0.5 degree, counted from the west."""
+        fine = self.fine
+        return LatLonGrid(
+            fine.per_degree, fine.first_row, fine.first_col + number * FINE_IN_COARSE, fine.rows, FINE_IN_COARSE
+        )
+
+
+@dataclass(frozen=True)
+class LatLonShares:
+    """Shares of each modelled cell of a tile in the cells of `window`, times its share in the region (lat-lon, N)."""
+
+    window: LatLonGrid
+    shares: csr_array
+
+    def of(self, sums: Sums) -> Sums:
+        """Return the sums over the cells of the window (area types, layers, lat, lon), given those of the cells."""
+        onto = sums.onto(self.shares).layers
+        return Sums(onto.reshape(*onto.shape[:-1], *self.window.shape))
 
 
 @dataclass(frozen=True)
 class TileShares:
-    """Shares of each cell of a tile in the targets.
+    """The modelled cells of a tile, N, and their shares in the targets.
 
     Attributes
     ----------
-    tile
-        The tile.
+    area_m2
+        Area of each cell (N,).
     region
-        Share of each cell in the region (cells,).
+        Share of each cell in the region (N,).
     zones
-        Share of each cell in each county (counties, cells); they add up to `region`.
-    latlon
-        Share of each cell in each lat-lon cell of the window, times `region` (lat-lon cells, cells).
-    window
-        Rows and columns of those lat-lon cells in the target.
+        Share of each cell in each county (counties, N); they add up to `region`.
+    fine, coarse
+        Its shares in the lat-lon cells.
     """
 
-    tile: Tile
+    area_m2: Array
     region: Array
     zones: csr_array
-    latlon: csr_array
-    window: tuple[slice, slice]
+    fine: LatLonShares
+    coarse: LatLonShares
 
 
 @dataclass(frozen=True)
+class Block:
+    """The sums over a part of the fine grid that is complete (area types, layers, lat, lon)."""
+
+    grid: LatLonGrid
+    sums: Sums
+
+
+@dataclass
 class BandYear:
-    """The aggregates of one band and year.
+    """The aggregates of one band and year, which grow tile by tile.
 
     Attributes
     ----------
-    year
-        Calendar year.
-    grid
-        The band's cells of 0.0025 degree.
-    fine
-        Sums over them (area types, layers, lat, lon).
+    frame, band
+        The region and the band.
     counties
         Sums over the part of each county in the band (area types, layers, counties).
-    cells
-        Sums over all cells of the band at once (area types, layers).
+    cells, fine
+        Sums over the whole band (area types, layers): over its cells, and over its cells of 0.0025 degree.
+    coarse
+        Sums over its cells of 0.5 degree (area types, layers, lat, lon).
+    daily
+        Daily sums over the modelled cells in each cell of 0.5 degree (1 + fluxes, time, lat, lon): the area with
+        results [m2], and area x value of each of `DAILY` [g C d-1].
     """
 
-    year: int
-    grid: LatLonGrid
-    fine: Sums
+    frame: Frame
+    band: Band
     counties: Sums
     cells: Sums
+    fine: Sums
+    coarse: Sums
+    daily: Array
+    _open: dict[int, Sums] = field(default_factory=dict)  # blocks by number that some tile has met
 
-    @property
-    def coarse(self) -> Sums:
-        """Sums over the cells of 0.5 degree (area types, layers, lat, lon)."""
-        return self.fine.blocks(FINE_IN_COARSE)
+    @classmethod
+    def empty(cls, frame: Frame, band: Band, *, days: int) -> BandYear:
+        """Return the aggregates of no tile."""
+        shape = band.coarse.shape
+        whole = (Sums.zero(), Sums.zero())
+        daily = np.zeros((1 + len(DAILY), days, *shape))
+        return cls(frame, band, Sums.zero(len(frame.zones)), *whole, Sums.zero(*shape), daily)
 
     @property
     def routes(self) -> Sums:
@@ -184,66 +266,52 @@ class BandYear:
 
         The routes differ by rounding alone: a larger difference means that a target lost or doubled area.
         """
-        sums = (self.cells, self.counties.whole(), self.fine.whole(), self.coarse.whole())
+        sums = (self.cells, self.counties.whole(), self.fine, self.coarse.whole())
         return Sums(np.stack([route.layers for route in sums], axis=-1))
 
+    def add_all(self, results: YearResults) -> Iterator[Block]:
+        """Add all tiles of the band; yield its blocks from the west, each when no further tile meets it."""
+        done = 0
+        first_cols = {tile: self.frame.window(tile, self.band.fine).first_col for tile in self.band.tiles}
+        for tile in sorted(self.band.tiles, key=lambda tile: (first_cols[tile], tile.first_row)):
+            complete = (first_cols[tile] - self.band.fine.first_col) // FINE_IN_COARSE
+            yield from map(self._close, range(done, complete))
+            done = max(done, complete)
+            self._add(tile, results)
+            heartbeat()
+        yield from map(self._close, range(done, self.band.coarse.cols))
 
-def aggregate_annual(read: ReadAnnual, frame: Frame, *, years: Iterable[int]) -> Iterator[BandYear]:
-    """Yield the aggregates band by band from the north, in each band year by year.
-
-    Parameters
-    ----------
-    read
-        Called once for each tile and year: all fluxes, `crop`, `quality` and the two crop fractions.
-    frame
-        The region.
-    years
-        Years of which all tiles have results.
-    """
-    years = tuple(years)
-    for band in frame.bands():
-        shares = [frame.shares(tile, band.fine) for tile in band.tiles]  # costly, and the same for all years
-        for year in years:
-            yield _band_year(read, frame, band=band, shares=shares, year=year)
-
-
-def _band_year(read: ReadAnnual, frame: Frame, *, band: Band, shares: Iterable[TileShares], year: int) -> BandYear:
-    fine, counties, cells = Sums.zero(*band.fine.shape), Sums.zero(len(frame.zones)), Sums.zero()
-    for of in shares:
-        area_m2 = frame.domain.grid.of(of.tile).cell_area_m2()
-        sums = cell_sums(read(of.tile, year), area_m2, place=f"{of.tile.name}, year {year}")
+    def _add(self, tile: Tile, results: YearResults) -> None:
+        mask = results.mask(tile)
+        if not mask.any():
+            return
+        of = self.frame.shares(tile, self.band, mask)
+        sums = cell_sums(results.annual(tile, mask), of.area_m2, place=f"{tile.name}, year {results.year}")
         # Each route to the regional total is summed by itself: derived from each other, they could not disagree.
-        counties += sums.onto(of.zones)
-        cells += Sums(sums.layers @ of.region)
-        # Added, not assigned: tiles have slanted sides, so that neighbours meet in the same lat-lon cells.
-        fine.layers[..., *of.window] += sums.onto(of.latlon).layers.reshape(fine.layers[..., *of.window].shape)
-    return BandYear(year, band.fine, fine, counties, cells)
+        self.counties += sums.onto(of.zones)
+        self.cells += Sums(sums.layers @ of.region)
+        self._add_fine(of.fine.window, of.fine.of(sums))
+        weights = of.coarse.shares @ diags_array(of.area_m2)
+        part = self.daily[:, :, *self.band.coarse.window(of.coarse.window)]
+        for first in range(0, results.days, _DAYS_READ):
+            days = slice(first, min(first + _DAYS_READ, results.days))
+            part[:, days] += _daily_sums(results.daily(tile, mask, days), weights).reshape(part[:, days].shape)
 
+    def _add_fine(self, window: LatLonGrid, sums: Sums) -> None:
+        first = window.first_col - self.band.fine.first_col
+        for number in range(first // FINE_IN_COARSE, -(-(first + window.cols) // FINE_IN_COARSE)):
+            block = self.band.block(number)
+            shared = block.meet(window)
+            # Added, not assigned: tiles have slanted sides, so that neighbours meet in the same lat-lon cells.
+            open_layers = self._open.setdefault(number, Sums.zero(*block.shape)).layers
+            open_layers[..., *block.window(shared)] += sums.layers[..., *window.window(shared)]
 
-def aggregate_daily(read: ReadDays, frame: Frame, *, days: int) -> Array:
-    """Return the daily sums over the modelled cells in each cell of 0.5 degree (1 + fluxes, time, lat, lon).
-
-    They are the area with results [m2], and area x value of each of `DAILY` [g C d-1].
-
-    Parameters
-    ----------
-    read
-        Called for each tile and every 61 days, a chunk of the cube: the fluxes of `DAILY`.
-    frame
-        The region.
-    days
-        Days of the year.
-    """
-    total = np.zeros((1 + len(DAILY), days, *frame.coarse.shape))
-    for tile in frame.domain.tiles:
-        of = frame.shares(tile, frame.coarse)
-        area = np.repeat(frame.domain.grid.of(tile).cell_area_m2(), tile.cells)
-        weights = of.latlon @ diags_array(area)
-        for first in range(0, days, _DAYS_READ):
-            chunk = slice(first, min(first + _DAYS_READ, days))
-            part = total[:, chunk, *of.window]
-            part += _daily_sums(read(tile, chunk), weights).reshape(part.shape)
-    return total
+    def _close(self, number: int) -> Block:
+        grid = self.band.block(number)
+        sums = self._open.pop(number, None) or Sums.zero(*grid.shape)
+        self.fine += sums.whole()
+        self.coarse.layers[..., number] = sums.blocks(FINE_IN_COARSE).layers[..., 0]
+        return Block(grid, sums)
 
 
 def _daily_sums(fluxes: Layers, weights: csr_array) -> Array:
@@ -251,7 +319,7 @@ def _daily_sums(fluxes: Layers, weights: csr_array) -> Array:
 
     A cell counts on a day only if it has all fluxes, so that one area serves them all.
     """
-    values_FTN = np.stack([fluxes[flux.name].reshape(len(fluxes[flux.name]), -1) for flux in DAILY])
+    values_FTN = np.stack([fluxes[flux.name] for flux in DAILY])
     present_TN = np.isfinite(values_FTN).all(axis=0)
     layers = np.concatenate([present_TN[None], np.where(present_TN, values_FTN, 0)])
     # One product of a sparse and a dense matrix for all days: (lat-lon cells, cells) @ (cells, layers x days).

@@ -1,32 +1,41 @@
-"""Aggregates in the cube: their groups, what they are made of, and writing one band of them.
+"""Aggregates in the cube: their groups, what they are made of, and the parts of them that one band and year fill.
 
     aggregates/0p0025      annual means and areas (year, cover, lat, lon)
     aggregates/0p5         the same on 0.5 degree
     aggregates/daily/YYYY  daily means of the modelled cells on 0.5 degree (time, lat, lon)
+    aggregates/bands       for each band of the region, from the north: sums over its counties and over all of it, and
+                           the digest of the results that it was computed from
 
 The coordinate `cover` names the area types. The attribute `sources` of the annual groups has the years whose
 aggregates are there, each with the digest of the results that they were computed from. A year that the arrays have
-room for, but that `sources` does not name, holds nothing or half of its data.
+room for, but that `sources` does not name, holds nothing or half of its data. No two bands share a chunk, so that
+each can be written by another worker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
-from pipeline.aggregate.bands import FINE_IN_COARSE, BandYear, Frame
+from pipeline.aggregate.bands import FINE_IN_COARSE, Band, BandYear, Frame, Mask, YearResults
 from pipeline.aggregate.sums import AREA_TYPES, Array, Layers, Sums, means
+from pipeline.aggregate.tables import ROUTES
 from pipeline.cube import layout
+from pipeline.digests import DIGEST_BYTES
 from pipeline.grid.latlon import LatLonGrid
 from pipeline.grid.sinusoidal import Tile
 from pipeline.storage import cf
 from pipeline.storage.repository import array, attribute, part, subgroup
+from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 from pipeline.variables import DAILY, FLUXES, Variable
 
-FINE, COARSE = "aggregates/0p0025", "aggregates/0p5"
+FINE, COARSE, BANDS = "aggregates/0p0025", "aggregates/0p5", "aggregates/bands"
+COUNTIES, ROUTE_SUMS, MADE_OF = f"{BANDS}/counties", f"{BANDS}/routes", f"{BANDS}/made_of"
 
 # Double precision: totals of the maps equal those of the counties to 1e-9, and single precision keeps 6e-8 only.
 AREA = Variable("area", "m2", "area with results", dtype="float64", cell_methods="area: sum")
@@ -36,14 +45,22 @@ MISSING_AREA = Variable(
 ANNUAL_LAYERS = (*(replace(flux, dtype="float64") for flux in FLUXES), AREA, MISSING_AREA)
 DAILY_LAYERS = (*(replace(flux, dtype="float64") for flux in DAILY), AREA)
 
+_SUMMED = "sums of areas [m2] and of area x flux [g yr-1], in the order of the attribute `layers`"
+_COUNTIES = Variable("counties", "1", f"{_SUMMED}, over the part of each county in the band", dtype="float64")
+_ROUTES = Variable("routes", "1", f"{_SUMMED}, over the band by four routes", dtype="float64")
+_MADE_OF = Variable("made_of", "1", "digest of the results that the band was computed from", dtype="uint8")
+
 _READ = (*(flux.name for flux in FLUXES), "crop", "quality", "corn_fraction", "soybean_fraction")
-_CHUNK = 200  # cells of a chunk's edge: the height of a band, so that no chunk is written twice
+_CHUNK = FINE_IN_COARSE  # fine cells of a chunk's edge: the least height of a band, the width of a block
 
 
 def sources(root: zarr.Group, path: str = FINE) -> dict[int, str]:
-    """Return the years whose aggregates a group holds, each with the digest of the results they are computed from."""
+    """Return the years whose aggregates a group holds, each with the digest of the results they are computed from.
+
+    Aggregates without sums by band, as earlier versions made them, count as absent.
+    """
     # A group without the attribute is one whose first data were never committed.
-    made_of: Mapping[str, str] = (attribute(subgroup(root, path), "sources") or {}) if path in root else {}
+    made_of: Mapping[str, str] = (attribute(subgroup(root, path), "sources") or {}) if BANDS in root else {}
     return {int(year): digest for year, digest in made_of.items()}
 
 
@@ -51,24 +68,53 @@ def record_sources(root: zarr.Group, digests: Mapping[int, str]) -> None:
     """Name years as aggregated, in the commit that holds their data."""
     for path in (FINE, COARSE):
         known = {**sources(root, path), **digests}
-        subgroup(root, path).attrs["sources"] = {str(year): digest for year, digest in known.items()}
+        subgroup(root, path).attrs["sources"] = {str(year): digest for year, digest in sorted(known.items())}
+
+
+def made_of(root: zarr.Group, year: int) -> list[str]:
+    """Return the digests of the results that the bands of a year were computed from; zeros for none."""
+    index = year - layout.identity(root).first_year
+    if BANDS not in root or index >= array(root, MADE_OF).shape[0]:
+        return []
+    return [digest.tobytes().hex() for digest in part(root, MADE_OF, index)]
+
+
+def county_sums(root: zarr.Group, year: int) -> Sums:
+    """Return the sums over the counties of the region in a year that `sources` names."""
+    return _over_bands(root, COUNTIES, year)
+
+
+def route_sums(root: zarr.Group, year: int) -> Sums:
+    """Return the sums over the region by each of `ROUTES` in a year that `sources` names."""
+    return _over_bands(root, ROUTE_SUMS, year)
+
+
+def _over_bands(root: zarr.Group, path: str, year: int) -> Sums:
+    return Sums(part(root, path, year - layout.identity(root).first_year).sum(axis=0))
 
 
 def make_room(root: zarr.Group, frame: Frame, years: Sequence[int]) -> None:
     """Create the arrays of these years, or lengthen them; write nothing where they are long enough."""
+    if BANDS not in root and "aggregates" in root:
+        del root["aggregates"]  # of an earlier version, whose chunks bands share
     first_year = layout.identity(root).first_year
     names = [variable.name for variable in ANNUAL_LAYERS]
-    for path, grid in ((FINE, frame.fine), (COARSE, frame.coarse)):
+    for path, create, of in (
+        # One year and area type in a chunk, since readers want one map; on 0.5 degree, whose maps are small, all types.
+        (FINE, partial(_create_annual, grid=frame.fine, chunk=(1, _CHUNK, _CHUNK)), names),
+        (COARSE, partial(_create_annual, grid=frame.coarse, chunk=(len(AREA_TYPES), 1, frame.coarse.cols)), names),
+        (BANDS, partial(_create_bands, frame=frame), [_COUNTIES.name, _ROUTES.name, _MADE_OF.name]),
+    ):
         if path not in root:
-            _create_annual(root.create_group(path), grid)
+            create(root.create_group(path))
         # From the cube's first year on, so that a year has the same index here as in `annual`.
-        layout.extend_years(subgroup(root, path), names, first=first_year, last=max(years))
+        layout.extend_years(subgroup(root, path), of, first=first_year, last=max(years))
     for year in years:
         if _daily(year) not in root:
             _create_daily(root.create_group(_daily(year)), frame.coarse, year)
 
 
-def _create_annual(group: zarr.Group, grid: LatLonGrid) -> None:
+def _create_annual(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int, int]) -> None:
     cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
     layout.create_year_axis(group)
     names = group.create_array("cover", shape=(len(AREA_TYPES),), dtype="string", dimension_names=("cover",))
@@ -77,19 +123,37 @@ def _create_annual(group: zarr.Group, grid: LatLonGrid) -> None:
     )
     # Zarr v3 has a specification for strings of this type only.
     names[...] = np.array(AREA_TYPES, dtype=np.dtypes.StringDType())
-    # One year and area type in a chunk: a year can be written by itself, and readers want one map.
-    chunk = (1, 1, min(_CHUNK, grid.rows), min(_CHUNK, grid.cols))
     for variable in ANNUAL_LAYERS:
         shape = (0, len(AREA_TYPES), *grid.shape)
-        cf.create(group, variable, cf.Layout(("year", "cover", "lat", "lon"), shape, chunk))
+        cf.create(group, variable, cf.Layout(("year", "cover", "lat", "lon"), shape, (1, *chunk)))
 
 
 def _create_daily(group: zarr.Group, grid: LatLonGrid, year: int) -> None:
     cf.write_time(group, year)
     cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
     shape = (cf.days_in_year(year), *grid.shape)
-    for variable in DAILY_LAYERS:  # one chunk for the year: at 0.5 degree that is small
-        cf.create(group, variable, cf.Layout(("time", "lat", "lon"), shape, shape))
+    for variable in DAILY_LAYERS:
+        cf.create(group, variable, cf.Layout(("time", "lat", "lon"), shape, (shape[0], 1, shape[2])))
+
+
+def _create_bands(group: zarr.Group, *, frame: Frame) -> None:
+    layout.create_year_axis(group)
+    group.attrs.update(
+        {
+            "counties": [zone.fips for zone in frame.zones],
+            "routes": list(ROUTES),
+            "covers": list(AREA_TYPES),
+            "layers": [AREA.name, MISSING_AREA.name, *(flux.name for flux in FLUXES)],
+        }
+    )
+    sums = Sums.zero().layers.shape
+    for variable, dims, shape in (
+        (_COUNTIES, ("cover", "layer", "county"), (*sums, len(frame.zones))),
+        (_ROUTES, ("cover", "layer", "route"), (*sums, len(ROUTES))),
+        (_MADE_OF, ("byte",), (DIGEST_BYTES,)),
+    ):
+        of_bands = cf.Layout(("year", "band", *dims), (0, len(frame.bands), *shape), (1, 1, *shape))
+        cf.create(group, variable, of_bands)
 
 
 def _daily(year: int) -> str:
@@ -115,23 +179,23 @@ class Part:
     values: Array
 
 
-def annual_parts(aggregates: BandYear, frame: Frame, *, first_year: int) -> Iterator[Part]:
-    """Yield the parts of the annual arrays that a band and year fill; `first_year` is that of the cube."""
-    fine = aggregates.grid
-    for path, sums, grid, whole in (
-        (FINE, aggregates.fine, fine, frame.fine),
-        (COARSE, aggregates.coarse, fine.coarsen(FINE_IN_COARSE), frame.coarse),
-    ):
-        where = (aggregates.year - first_year, slice(None), *whole.window(grid))
-        for name, values in annual_layers(sums).items():
-            yield Part(f"{path}/{name}", where, values)
-
-
-def daily_parts(sums: Array, year: int) -> Iterator[Part]:
-    """Yield the daily arrays of a year, given the sums of `pipeline.aggregate.bands.aggregate_daily`."""
-    area_m2, totals_g = sums[0], sums[1:]
+def band_parts(results: YearResults, frame: Frame, band: Band, *, first_year: int) -> Iterator[Part]:
+    """Yield the parts of the arrays that a band and year fill, as they are computed; `first_year` is the cube's."""
+    sums, index = BandYear.empty(frame, band, days=results.days), results.year - first_year
+    for block in sums.add_all(results):
+        yield from _annual_parts(FINE, block.sums, (index, slice(None), *frame.fine.window(block.grid)))
+    window = frame.coarse.window(band.coarse)
+    yield from _annual_parts(COARSE, sums.coarse, (index, slice(None), *window))
+    area_m2, totals_g = sums.daily[0], sums.daily[1:]
     for variable, values in zip(DAILY_LAYERS, (*means(totals_g, area_m2), area_m2), strict=True):
-        yield Part(f"{_daily(year)}/{variable.name}", (slice(None),), values)
+        yield Part(f"{_daily(results.year)}/{variable.name}", (slice(None), *window), values)
+    yield Part(COUNTIES, (index, band.number), sums.counties.layers)
+    yield Part(ROUTE_SUMS, (index, band.number), sums.routes.layers)
+
+
+def _annual_parts(path: str, sums: Sums, where: tuple[int | slice, ...]) -> Iterator[Part]:
+    for name, values in annual_layers(sums).items():
+        yield Part(f"{path}/{name}", where, values)
 
 
 def annual_layers(sums: Sums) -> dict[str, Array]:
@@ -144,20 +208,44 @@ def annual_layers(sums: Sums) -> dict[str, Array]:
     return {variable.name: values for variable, values in zip(ANNUAL_LAYERS, layers, strict=True)}
 
 
-def write(root: zarr.Group, parts: Iterable[Part]) -> None:
-    """Write parts of arrays."""
-    for each in parts:
-        array(root, each.path)[each.where] = each.values
+def write(root: zarr.Group, part: Part) -> None:
+    """Write a part of an array."""
+    array(root, part.path)[part.where] = part.values
 
 
-def read_annual(root: zarr.Group, tile: Tile, year: int) -> Layers:
-    """Return the annual layers (rows, cols) of a tile that are aggregated; raises `DamagedError`."""
-    cube = layout.identity(root)
-    where = (year - cube.first_year, *cube.grid.window(tile))
-    return {name: part(root, f"annual/{name}", where) for name in _READ}
+def write_made_of(root: zarr.Group, year: int, band: Band, digest: str) -> None:
+    """Record the digest of the results that a band and year were computed from."""
+    index = year - layout.identity(root).first_year
+    array(root, MADE_OF)[index, band.number] = np.frombuffer(bytes.fromhex(digest), np.uint8)
 
 
-def read_days(root: zarr.Group, year: int, tile: Tile, days: slice) -> Layers:
-    """Return the daily fluxes (time, rows, cols) of a tile for some days of a year; raises `DamagedError`."""
-    where = (days, *layout.identity(root).grid.window(tile))
-    return {flux.name: part(root, f"daily/{year}/{flux.name}", where) for flux in DAILY}
+@dataclass(frozen=True)
+class CubeYear:
+    """The results of a year in a cube; its methods raise `DamagedError`."""
+
+    root: zarr.Group
+    year: int
+    policy: RetryPolicy = BY_DEFAULT
+
+    @property
+    def days(self) -> int:
+        """Number of days."""
+        return cf.days_in_year(self.year)
+
+    def mask(self, tile: Tile) -> Mask:
+        """Return the modelled cells of a tile (rows, cols)."""
+        return retried(lambda: layout.read_mask(self.root, tile).mask, self.policy)
+
+    def annual(self, tile: Tile, mask: Mask) -> Layers:
+        """Return the annual layers (N,) of a tile that are aggregated."""
+        cube = layout.identity(self.root)
+        where = (self.year - cube.first_year, *cube.grid.window(tile))
+        return {name: self._read(f"annual/{name}", where)[mask] for name in _READ}
+
+    def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
+        """Return the daily fluxes (time, N) of a tile for some days."""
+        where = (days, *layout.identity(self.root).grid.window(tile))
+        return {flux.name: self._read(f"daily/{self.year}/{flux.name}", where)[:, mask] for flux in DAILY}
+
+    def _read(self, path: str, where: tuple[int | slice, ...]) -> NDArray[np.generic]:
+        return retried(lambda: part(self.root, path, where), self.policy)

@@ -22,6 +22,13 @@ def print_aggregates(console: Console, job: Job, report: AggregateReport) -> Non
     console.print(f"aggregated: {spans(report.done) or 'no year'}; up to date: {spans(report.kept) or 'no year'}")
     for year, missing in report.incomplete.items():
         console.print(f"{year} left out: {missing} tiles have no result; complete it with `agcarbon run {job.path}`")
+    for year, reason in report.failures.items():
+        console.print(
+            f"{year} not aggregated: {reason}; `agcarbon audit {job.path}` finds damaged results, the same command "
+            "continues"
+        )
+    if report.stopped:
+        console.print("stopped; the years above stay, and the same command continues with the others")
     if report.done:
         console.print(
             "regional totals over cells, counties, 0.0025 and 0.5 degree agree to a relative "

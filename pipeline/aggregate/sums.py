@@ -24,7 +24,7 @@ AREA_TYPES = ("cells", "corn", "soybean")
 
 Array: TypeAlias = NDArray[np.float64]
 Layers: TypeAlias = Mapping[str, NDArray[Any]]
-"""Layers of some cells (..., rows, cols) by the names of `pipeline.variables`."""
+"""Layers of N cells (..., N) by the names of `pipeline.variables`."""
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,15 @@ def means(totals_g: Array, area_m2: Array) -> Array:
     return found
 
 
-def cell_sums(annual: Layers, area_m2: NDArray[np.floating], *, place: str) -> Sums:
+def cell_sums(annual: Layers, area_m2: Array, *, place: str) -> Sums:
     """Return the sums of each cell by itself, from the annual layers of one year.
 
     Parameters
     ----------
     annual
-        The fluxes, `crop`, `quality`, `corn_fraction` and `soybean_fraction`, all (rows, cols).
+        The fluxes, `crop`, `quality`, `corn_fraction` and `soybean_fraction` of N cells, all (N,).
     area_m2
-        Area of a cell of each row (rows,).
+        Area of each cell (N,).
     place
         Name of the tile and year, for messages.
 
@@ -132,23 +132,22 @@ def cell_sums(annual: Layers, area_m2: NDArray[np.floating], *, place: str) -> S
     UserError
         If a cell has some of the fluxes but not all.
     """
-    fluxes_FN = np.stack([annual[flux.name].ravel() for flux in FLUXES]).astype(np.float64)
+    fluxes_FN = np.stack([annual[flux.name] for flux in FLUXES]).astype(np.float64)
     finite_FN = np.isfinite(fluxes_FN)
     present_N = finite_FN.all(axis=0)
     if partial := int((finite_FN.any(axis=0) & ~present_N).sum()):
         raise UserError(f"{place}: {partial} cells have some annual fluxes but not all; run that tile again")
     # A cell without a result is no part of any mean. It must not count as zero flux either: its area is kept apart.
-    missing_N = (annual["quality"].ravel() & Quality.MISSING) != 0
+    missing_N = (annual["quality"] & Quality.MISSING) != 0
     values_LN = np.concatenate([[present_N, missing_N], np.where(present_N, fluxes_FN, 0)])
-    area_N = np.repeat(area_m2, annual["crop"].shape[1])
-    return Sums(_area_shares(annual)[:, None] * area_N * values_LN)
+    return Sums(_area_shares(annual)[:, None] * area_m2 * values_LN)
 
 
 def _area_shares(annual: Layers) -> Array:
     """Share of each cell that belongs to each area type (area types, cells)."""
-    crop = annual["crop"].ravel()
-    grown = (annual["quality"].ravel() & Quality.NOT_GROWN) == 0
+    crop = annual["crop"]
+    grown = (annual["quality"] & Quality.NOT_GROWN) == 0
     # The fluxes of a cell are those of the one crop modelled, so that only this crop's fraction stands for them.
-    corn = np.where(grown & (crop == CORN), annual["corn_fraction"].ravel(), 0)
-    soybean = np.where(grown & (crop == SOYBEAN), annual["soybean_fraction"].ravel(), 0)
+    corn = np.where(grown & (crop == CORN), annual["corn_fraction"], 0)
+    soybean = np.where(grown & (crop == SOYBEAN), annual["soybean_fraction"], 0)
     return np.stack([np.ones(crop.size), corn, soybean])

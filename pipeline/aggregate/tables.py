@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -66,37 +66,23 @@ def read_table(exports: str, name: str) -> pd.DataFrame:
     return pd.DataFrame() if content is None else pd.read_csv(BytesIO(content), dtype={"fips": str})
 
 
-def have_year(exports: str, year: int) -> bool:
-    """Return whether both tables have the year: the exports folder is the user's, and may have been emptied."""
-    tables = [read_table(exports, name) for name in NAMES]
-    return all(not table.empty and (table["year"] == year).any() for table in tables)
+def write(exports: str, *, counties: Mapping[int, Sums], routes: Mapping[int, Sums], zones: Sequence[Zone]) -> None:
+    """Write both tables, given the sums of all years over each county and over the region by each of `ROUTES`."""
+    _write(exports, "counties", [county_table(counties[year], zones, year=year) for year in sorted(counties)])
+    _write(exports, "region", [regional_table(routes[year], year=year) for year in sorted(routes)])
 
 
-def write_years(
-    exports: str, *, counties: Mapping[int, Sums], routes: Mapping[int, Sums], zones: Sequence[Zone]
-) -> None:
-    """Replace years in both tables, given their sums over each county and over the region by each of `ROUTES`."""
-    of_counties = [county_table(sums, zones, year=year) for year, sums in counties.items()]
-    _replace(exports, "counties", counties.keys(), of_counties)
-    _replace(exports, "region", routes.keys(), [regional_table(sums, year=year) for year, sums in routes.items()])
-
-
-def remove_years(exports: str, years: Collection[int]) -> None:
-    """Remove these years from the tables that have them."""
+def remove_year(exports: str, year: int) -> None:
+    """Remove a year from the tables that have it."""
     for name in NAMES:
         table = read_table(exports, name)
-        if not table.empty and table["year"].isin(list(years)).any():
-            _replace(exports, name, years, [])
+        if not table.empty and (table["year"] == year).any():
+            _write(exports, name, [table[table["year"] != year]])
 
 
-def _replace(exports: str, name: str, years: Collection[int], new: Sequence[pd.DataFrame]) -> None:
-    held = read_table(exports, name)
-    kept = held if held.empty else held[~held["year"].isin(list(years))]
-    parts = [*([] if kept.empty else [kept]), *new]  # an empty table would change the types of columns
-    # A stable sort keeps the order of counties and area types within a year.
-    whole = pd.concat(parts, ignore_index=True).sort_values("year", kind="stable") if parts else kept
+def _write(exports: str, name: str, parts: Sequence[pd.DataFrame]) -> None:
     with files.writing(_location(exports, name)) as path:
-        whole.to_csv(path, index=False)
+        pd.concat(parts, ignore_index=True).to_csv(path, index=False)
 
 
 def _location(exports: str, name: str) -> str:

@@ -1,39 +1,35 @@
 """Aggregation of a cube: the maps are written into it, and the tables beside the exports.
 
-A year is aggregated once all its tiles have results, and again when any of them changed. A call makes up to two
-commits: the structure that is missing, and then all data of its years together with their names in `sources` (see
-`pipeline.aggregate.layout`). Whoever reads the cube between the two, or after a process was killed there, finds no
-year named that is not complete. The tables follow the second commit, since they must never be ahead of the cube.
+A year is aggregated once all its tiles have results, and again, band by band, where any of them changed. Workers
+compute bands of years; each year is committed as its last band ends, together with its name in `sources` (see
+`pipeline.aggregate.layout`). Whoever reads the cube in between, or after a process was killed, finds no year named
+that is not complete, and the next call computes the other years only. The tables are made from the cube alone, in the
+end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import ParamSpec, TypeVar
 
+import icechunk
 import pandas as pd
 import zarr
 
 from pipeline.aggregate import layout, tables
-from pipeline.aggregate.bands import Frame, aggregate_annual, aggregate_daily
-from pipeline.aggregate.layout import annual_parts, daily_parts
-from pipeline.aggregate.sums import Layers, Sums
+from pipeline.aggregate.bands import Band, Frame, frame_of
+from pipeline.cluster.executor import Executor, until_fatal
 from pipeline.cube.layout import identity
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
-from pipeline.grid.sinusoidal import Tile
 from pipeline.job import Job
 from pipeline.progress import Progress, silent
-from pipeline.storage import cf
 from pipeline.storage import repository as store
 from pipeline.storage.commit import Committer, committing
 from pipeline.storage.retry import RetryPolicy, retried
-from regions import zones
-
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
+from regions import Region
 
 
 @dataclass(frozen=True)
@@ -46,139 +42,207 @@ class AggregateReport:
         Years aggregated now, and those that were up to date.
     incomplete
         Years left out since tiles are missing, with the number of these.
+    failures
+        Years that could not be aggregated, with the reasons.
     region
         The regional table of all aggregated years.
     disagreement
         Largest relative difference of a regional total by its four routes, over the years done now.
+    stopped
+        Whether the aggregation ended early, because a stop was requested.
     """
 
     done: tuple[int, ...]
     kept: tuple[int, ...]
     incomplete: Mapping[int, int]
+    failures: Mapping[int, str]
     region: pd.DataFrame
     disagreement: float
+    stopped: bool = False
 
 
-def aggregate_cube(job: Job, *, years: Sequence[int] | None = None, progress: Progress = silent) -> AggregateReport:
+def aggregate_cube(
+    job: Job, executor: Executor, *, years: Sequence[int] | None = None, progress: Progress = silent
+) -> AggregateReport:
     """Aggregate the years of the cube that are complete and new or changed.
 
     Parameters
     ----------
     job
         The run file.
+    executor
+        Computes the bands.
     years
         Only these; all that the cube has if None.
     progress
-        Called after each band and year.
+        Called after each band of a year.
 
     Raises
     ------
     UserError
         If there is no cube, another process writes it, its storage fails, or a year in `years` is incomplete.
     """
-    stores, policy = job.stores, RetryPolicy(job.execution.retries)
-    with committing(stores.cube, job.open_cube, policy) as committer:
-        choice = retried(lambda: _choose(committer, stores.exports, years), policy)
-        routes: dict[int, Sums] = {}
-        if choice.digests:
-            frame = Frame.of(job.domain, zones(job.region))
-            routes = _Aggregation(committer, frame, progress).run(choice.digests, stores.exports)
-    worst = max(map(tables.disagreement, routes.values()), default=0.0)
-    region = tables.read_table(stores.exports, "region")
-    return AggregateReport(tuple(choice.digests), choice.kept, choice.incomplete, region, worst)
+    policy, exports, frame = RetryPolicy(job.execution.retries), job.stores.exports, frame_of(job.region)
+    with committing(job.stores.cube, job.open_cube, policy) as committer:
+        choice = retried(lambda: _choose(committer, frame, years), policy)
+        work = _Aggregation(committer, executor, Context(job.region, policy), exports)
+        if choice.todo and not executor.stop.asked:
+            work.run(choice, progress)
+        root = store.read(committer.repository, snapshot=committer.base)
+        region = retried(lambda: _write_tables(root, exports, frame), policy)
+        routes = [retried(partial(layout.route_sums, root, year), policy) for year in work.done]
+    return AggregateReport(
+        done=tuple(sorted(work.done)),
+        kept=choice.kept,
+        incomplete=choice.incomplete,
+        failures=work.failures,
+        region=region,
+        disagreement=max(map(tables.disagreement, routes), default=0.0),
+        stopped=executor.stop.asked,
+    )
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is the same for all bands."""
+
+    region: Region
+    policy: RetryPolicy
+
+
+@dataclass(frozen=True)
+class BandTask:
+    """A band and year to compute, the digest of the results that it is made of, and the fork to write it into."""
+
+    year: int
+    band: int
+    made_of: str
+    fork: icechunk.ForkSession
+
+
+def aggregate_band(context: Context, task: BandTask) -> icechunk.ForkSession:
+    """Compute a band of a year from the cube that the fork shows, write it into the fork, and return that.
+
+    Reads and writes are tried again after transient errors; writing a part once more replaces the same chunks.
+    """
+    frame, policy = frame_of(context.region), context.policy
+    band = frame.bands[task.band]
+    root = retried(lambda: store.writable(task.fork), policy)
+    results = layout.CubeYear(root, task.year, policy)
+    for part in layout.band_parts(results, frame, band, first_year=identity(root).first_year):
+        retried(partial(layout.write, root, part), policy)
+    retried(lambda: layout.write_made_of(root, task.year, band, task.made_of), policy)
+    return task.fork
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """Years to aggregate, each with the digest of its results; years that are up to date; tiles that others miss."""
+    """What there is to do.
 
+    Attributes
+    ----------
+    todo
+        The bands to compute by year, each with the digest of its results.
+    digests
+        Digest of the results of each of these years.
+    kept, incomplete
+        Years that are up to date, and the number of tiles that others miss.
+    """
+
+    todo: Mapping[int, Mapping[Band, str]]
     digests: Mapping[int, str]
     kept: tuple[int, ...]
     incomplete: Mapping[int, int]
 
 
-def _choose(committer: Committer, exports: str, years: Sequence[int] | None) -> _Choice:
+def _choose(committer: Committer, frame: Frame, years: Sequence[int] | None) -> _Choice:
     """Compare the ledger with the aggregates; raises `UserError` if a year of `years` is incomplete."""
     # At the committer's base: results that someone commits after it are not aggregated, and the commit is refused.
     root = store.read(committer.repository, snapshot=committer.base)
-    missing, digests = {}, {}
-    if "ledger" in root:
-        known = Ledger(root)
+    known = Ledger(root) if "ledger" in root else None
+    missing: dict[int, int] = {}
+    if known:
         # The checksum of a tile-year without a result is still zero.
         without_result = ~known.column("checksum").any(axis=-1)
         missing = dict(zip(known.years, without_result.sum(axis=1).tolist(), strict=True))
-        digests = {year: known.year_digest(year) for year in known.years}
     for year in years or ():
         if missing.get(year, 1):  # a year that the ledger does not have has no results at all
             count = f"{missing[year]} of its tiles have" if year in missing else "none of its tiles has"
             raise UserError(f"{year}: {count} no result in the cube; run `agcarbon run --years {year}` first")
-    wanted = [year for year in digests if years is None or year in years]
+    wanted = [year for year in missing if years is None or year in years]
     complete = [year for year in wanted if not missing[year]]
-    # Up to date: computed from the results that are there now, and in the tables, which the user may have removed.
-    made_of = layout.sources(root)
-    kept = tuple(year for year in complete if made_of.get(year) == digests[year] and tables.have_year(exports, year))
-    todo = {year: digests[year] for year in complete if year not in kept}
-    return _Choice(todo, kept, {year: missing[year] for year in wanted if missing[year]})
+    assert known or not complete
+    todo = {year: _changed_bands(root, known, frame, year) for year in complete} if known else {}
+    return _Choice(
+        todo={year: bands for year, bands in todo.items() if bands},
+        digests={year: known.year_digest(year) for year in complete} if known else {},
+        kept=tuple(year for year, bands in todo.items() if not bands),
+        incomplete={year: missing[year] for year in wanted if missing[year]},
+    )
 
 
-@dataclass(frozen=True)
+def _changed_bands(root: zarr.Group, known: Ledger, frame: Frame, year: int) -> dict[Band, str]:
+    """Return the bands whose results are not those that their aggregates were computed from, with their digests."""
+    made_of = layout.made_of(root, year)
+    digests = {band: known.tiles_digest(year, [tile.name for tile in band.tiles]) for band in frame.bands}
+    return {band: digest for band, digest in digests.items() if not made_of or made_of[band.number] != digest}
+
+
+def _write_tables(root: zarr.Group, exports: str, frame: Frame) -> pd.DataFrame:
+    """Write the tables of all years that the cube has aggregates of, and return that of the region."""
+    years = sorted(layout.sources(root))
+    if years:
+        counties = {year: layout.county_sums(root, year) for year in years}
+        routes = {year: layout.route_sums(root, year) for year in years}
+        tables.write(exports, counties=counties, routes=routes, zones=frame.zones)
+    return tables.read_table(exports, "region")
+
+
+@dataclass
 class _Aggregation:
-    """The aggregation of some years: reads the snapshot it began with, writes into a fork, commits once."""
+    """The aggregation of some years: `done` are committed, `failures` are the reasons why others are not."""
 
     committer: Committer
-    frame: Frame
-    progress: Progress
+    executor: Executor
+    context: Context
+    exports: str
+    done: list[int] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
 
-    def run(self, digests: Mapping[int, str], exports: str) -> dict[int, Sums]:
-        """Aggregate the years of `digests`; return the sums over the region by each of `tables.ROUTES`, by year."""
-        committer, years = self.committer, list(digests)
-        source = store.read(committer.repository, snapshot=committer.base)
-        listed = ", ".join(str(year) for year in years)
+    def run(self, choice: _Choice, progress: Progress) -> None:
+        """Compute all bands, and commit each year when its last one ends."""
+        frame, years = frame_of(self.context.region), list(choice.todo)
         # Structure first and by itself: forks cannot be merged into a session that made or resized their arrays.
-        committer.commit(
-            f"make room for aggregates of {listed}",
-            lambda root: layout.make_room(root, self.frame, years),
-            years=years,
+        listed = ", ".join(str(year) for year in years)
+        self.committer.commit(
+            f"make room for aggregates of {listed}", lambda root: layout.make_room(root, frame, years), years=years
         )
-        fork = committer.repository.writable_session(store.BRANCH).fork()
-        target = store.writable(fork)
-        counties, routes = self._annual(source, target, years)
-        self._daily(source, target, years)
-        # A table that still had the old rows after the commit would pass for up to date; one without them is remade.
-        tables.remove_years(exports, years)
-        committer.commit(
-            f"aggregates of {listed}",
-            lambda root: layout.record_sources(root, digests),
-            forks=[fork],
-            years=years,
+        outcomes = self.executor.map(partial(aggregate_band, self.context), self._tasks(choice))
+        forks: defaultdict[int, list[icechunk.ForkSession]] = defaultdict(list)
+        total = sum(map(len, choice.todo.values()))
+        for ended, outcome in enumerate(until_fatal(outcomes, self.committer.place), start=1):
+            year = outcome.item.year
+            if outcome.result is None:
+                self.failures[year] = outcome.error or "unknown error"
+            else:
+                forks[year].append(outcome.result)
+            if len(forks[year]) == len(choice.todo[year]):
+                self._commit(year, choice.digests[year], forks.pop(year))
+            progress("aggregates", ended, total)
+
+    def _tasks(self, choice: _Choice) -> Iterator[BandTask]:
+        # All forks come from one session: they merge into later ones as long as their arrays keep their shape.
+        base = retried(lambda: self.committer.repository.writable_session(store.BRANCH), self.context.policy)
+        for year, bands in choice.todo.items():
+            # The largest first, so that the last workers end at about the same time.
+            for band in sorted(bands, key=lambda band: -len(band.tiles)):
+                if year not in self.failures:  # drawn lazily: the rest of a year that has failed is left out
+                    yield BandTask(year, band.number, bands[band], base.fork())
+
+    def _commit(self, year: int, digest: str, forks: Sequence[icechunk.ForkSession]) -> None:
+        # A table that still had the old rows after the commit would contradict it, if this process were killed.
+        tables.remove_year(self.exports, year)
+        self.committer.commit(
+            f"aggregates of {year}", partial(layout.record_sources, digests={year: digest}), forks=forks, years=[year]
         )
-        tables.write_years(exports, counties=counties, routes=routes, zones=self.frame.zones)
-        return routes
-
-    def _annual(
-        self, source: zarr.Group, target: zarr.Group, years: Sequence[int]
-    ) -> tuple[dict[int, Sums], dict[int, Sums]]:
-        """Write the annual arrays; return the sums over the counties, and over the region by each route, by year."""
-
-        def read(tile: Tile, year: int) -> Layers:
-            return self._again(layout.read_annual, source, tile, year)
-
-        counties = {year: Sums.zero(len(self.frame.zones)) for year in years}
-        routes = {year: Sums.zero(len(tables.ROUTES)) for year in years}
-        steps, first_year = len(years) * sum(1 for _ in self.frame.bands()), identity(source).first_year
-        for done, band in enumerate(aggregate_annual(read, self.frame, years=years), start=1):
-            self._again(layout.write, target, tuple(annual_parts(band, self.frame, first_year=first_year)))
-            counties[band.year] += band.counties
-            routes[band.year] += band.routes
-            self.progress("aggregates", done, steps)
-        return counties, routes
-
-    def _daily(self, source: zarr.Group, target: zarr.Group, years: Sequence[int]) -> None:
-        for done, year in enumerate(years, start=1):
-            read = partial(layout.read_days, source, year)
-            sums = aggregate_daily(partial(self._again, read), self.frame, days=cf.days_in_year(year))
-            self._again(layout.write, target, tuple(daily_parts(sums, year)))
-            self.progress("daily at 0.5 degree", done, len(years))
-
-    def _again(self, function: Callable[Given, Result], *args: Given.args, **options: Given.kwargs) -> Result:
-        return retried(partial(function, *args, **options), self.committer.policy)
+        self.done.append(year)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -12,23 +11,20 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.aggregate import layout
-from pipeline.aggregate.bands import Band, Frame, aggregate_annual, aggregate_daily
-from pipeline.aggregate.layout import Part
+from pipeline.aggregate.bands import frame_of
 from pipeline.aggregate.sums import Sums
 from pipeline.aggregate.tables import county_table
 from pipeline.audit.checks import AGGREGATES, Measured, largest
 from pipeline.audit.reading import UNREADABLE, error_line
 from pipeline.audit.tile import Snapshots
 from pipeline.cube.layout import identity
-from pipeline.grid.domain import domain_of
-from pipeline.storage import cf
 from pipeline.storage.repository import part
 from regions import Region, zones
 
 
 @dataclass(frozen=True)
 class BandTask:
-    """A band of the region, by its place in `Frame.bands`, and the years to compare in it."""
+    """A band of the region, by its number in `Frame.bands`, and the years to compare in it."""
 
     region: Region
     band: int
@@ -71,12 +67,7 @@ def comparable_years(root: zarr.Group, digests: Mapping[int, str]) -> tuple[int,
 
 def band_tasks(region: Region, years: tuple[int, ...]) -> list[BandTask]:
     """Return a task for each band."""
-    return [BandTask(region, number, years) for number, _ in enumerate(_frame(region).bands())]
-
-
-@lru_cache(maxsize=1)
-def _frame(region: Region) -> Frame:
-    return Frame.of(domain_of(region), zones(region))
+    return [BandTask(region, band.number, years) for band in frame_of(region).bands]
 
 
 def audit_band(snapshots: Snapshots, task: BandTask) -> tuple[BandCompared, ...]:
@@ -91,27 +82,19 @@ def audit_band(snapshots: Snapshots, task: BandTask) -> tuple[BandCompared, ...]
 
 
 def _compare(root: zarr.Group, task: BandTask) -> Iterator[BandCompared]:
-    whole = _frame(task.region)
-    band = list(whole.bands())[task.band]
-    # No other tile reaches into the band's lat-lon cells.
-    frame = replace(whole, domain=replace(whole.domain, tiles=band.tiles))
-    first_year = identity(root).first_year
-    for fresh in aggregate_annual(partial(layout.read_annual, root), frame, years=task.years):
-        annual = layout.annual_parts(fresh, frame, first_year=first_year)
-        parts = (*annual, *_daily_parts(root, frame, band, fresh.year))
-        differences = {each.path: difference(part(root, each.path, each.where), each.values) for each in parts}
-        # Most counties lie outside a band: only sums of those inside travel back to the client.
-        inside = np.flatnonzero(fresh.counties.layers.any(axis=(0, 1))).tolist()
-        counties = {county: fresh.counties.layers[..., county] for county in inside}
-        yield BandCompared(fresh.year, largest(AGGREGATES, differences, len(differences)), counties)
-
-
-def _daily_parts(root: zarr.Group, frame: Frame, band: Band, year: int) -> Iterator[Part]:
-    """The band's rows of the daily arrays."""
-    sums = aggregate_daily(partial(layout.read_days, root, year), frame, days=cf.days_in_year(year))
-    rows = frame.coarse_rows(band)
-    for each in layout.daily_parts(sums, year):
-        yield Part(each.path, (slice(None), rows), each.values[:, rows])
+    frame = frame_of(task.region)
+    band, first_year = frame.bands[task.band], identity(root).first_year
+    for year in task.years:
+        differences: dict[str, float] = {}
+        counties: dict[int, NDArray[np.float64]] = {}
+        for fresh in layout.band_parts(layout.CubeYear(root, year), frame, band, first_year=first_year):
+            apart = difference(part(root, fresh.path, fresh.where), fresh.values)
+            differences[fresh.path] = max(differences.get(fresh.path, 0.0), apart)
+            if fresh.path == layout.COUNTIES:
+                # Most counties lie outside a band: only sums of those inside travel back to the client.
+                inside = np.flatnonzero(fresh.values.any(axis=(0, 1))).tolist()
+                counties = {county: fresh.values[..., county] for county in inside}
+        yield BandCompared(year, largest(AGGREGATES, differences, len(differences)), counties)
 
 
 def difference(stored: NDArray[np.float64], fresh: NDArray[np.float64]) -> float:

@@ -6,20 +6,32 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import RunFilePath
+from pipeline.cli.options import RunFilePath, Scheduler
 
 
 def aggregate(
     run_file: RunFilePath,
     years: Annotated[str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; default: all complete years")] = None,
+    scheduler: Scheduler = None,
 ) -> None:
-    """Aggregate the cube to counties, to 0.0025 and 0.5 degree, and to the region."""
+    """Aggregate the cube to counties, to 0.0025 and 0.5 degree, and to the region.
+
+    Computes the years that are new or changed on the workers of the run file, and commits each as it ends.
+    """
     from pipeline.aggregate.report import print_aggregates
     from pipeline.aggregate.write import aggregate_cube
+    from pipeline.cluster.dask import open_executor
+    from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
     from pipeline.console import console, progress_bars
     from pipeline.job import Job
 
     job = Job.open(run_file)
-    with progress_bars(job.log_file("aggregate")) as report:
-        done = aggregate_cube(job, years=job.years(years) if years else None, progress=report)
+    wanted = job.years(years) if years else None
+    settings = job.execution.model_copy(update={"scheduler": scheduler} if scheduler else {})
+    with stop_on_signals() as stop, progress_bars(job.log_file("aggregate")) as report, open_executor(settings, stop) as executor:
+        done = aggregate_cube(job, executor, years=wanted, progress=report)
     print_aggregates(console, job, done)
+    if done.stopped:
+        raise typer.Exit(EXIT_CODE)
+    if done.failures:
+        raise typer.Exit(1)

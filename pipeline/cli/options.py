@@ -21,3 +21,6 @@ KeepStale: TypeAlias = Annotated[
 Products: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="climate, gpp, crop or soil; may be repeated; default: all")
 ]
+Scheduler: TypeAlias = Annotated[
+    str | None, typer.Option(help="local, serial, or the address of a Dask scheduler; default: that of the run file")
+]

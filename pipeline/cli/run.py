@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from pipeline.cli.options import KeepStale, RunFilePath, Years
+from pipeline.cli.options import KeepStale, RunFilePath, Scheduler, Years
 
 FromAudit: TypeAlias = Annotated[
     Path | None,
@@ -23,7 +23,7 @@ def run(
     tile: Annotated[list[str] | None, typer.Option(help="compute this tile again, even if done; repeatable")] = None,
     keep_stale: KeepStale = False,
     from_audit: FromAudit = None,
-    scheduler: Annotated[str | None, typer.Option(help="local, serial, or the address of a Dask scheduler")] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Compute the tile-years that are missing, failed or stale."""
     from pipeline.audit.report import read_rerun

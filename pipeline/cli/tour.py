@@ -43,7 +43,7 @@ def take_tour(folder: Path) -> None:
     job = Job.open(run_file)
     with open_executor(job.execution) as executor:
         _compute(job, executor)
-    aggregated = _products(job)
+        aggregated = _products(job, executor)
     print_aggregates(console, job, aggregated)
     _print_locations(job, folder)
     console.print(f"finished in {time.monotonic() - began:.0f} s")
@@ -74,9 +74,9 @@ def _compute(job: Job, executor: Executor) -> None:
     print_run(console, job, done)
 
 
-def _products(job: Job) -> AggregateReport:
+def _products(job: Job, executor: Executor) -> AggregateReport:
     with progress_bars() as report:
-        aggregated = aggregate_cube(job, progress=report)
+        aggregated = aggregate_cube(job, executor, progress=report)
         exported = export_cogs(job, Selection(), files.join(job.stores.exports, "cog"), progress=report)
     for note in exported.notes:
         console.print(note)

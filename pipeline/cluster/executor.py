@@ -14,6 +14,7 @@ from icechunk import IcechunkError
 
 from pipeline.cluster.stop import Stop
 from pipeline.errors import UserError
+from pipeline.storage.commit import out_of_storage
 from pipeline.storage.retry import describe, is_fatal
 
 Item = TypeVar("Item")
@@ -102,6 +103,20 @@ class Serial:
                 return
             done = attempt(function, item)
             yield Outcome(done.result, done.error, done.fatal, item=item)
+
+
+def until_fatal(outcomes: Iterable[Outcome[Item, Result]], place: str) -> Iterator[Outcome[Item, Result]]:
+    """Yield outcomes until one ends in an error that all others would meet, too.
+
+    Raises
+    ------
+    UserError
+        If the store at `place` is full or read-only: the work ends, and the message names the remedy.
+    """
+    for outcome in outcomes:
+        if outcome.fatal:
+            raise UserError(out_of_storage(place, outcome.error or "unknown error"))
+        yield outcome
 
 
 def attempt(function: Callable[[Item], Result], item: Item) -> Attempt[Result]:

@@ -209,7 +209,12 @@ class Ledger:
 
     def year_digest(self, year: int) -> str:
         """Digest over the checksums of all tiles of a year; any new result of the year changes it."""
-        return json_digest([self._columns["checksum"][self.years.index(year)].tobytes().hex()])
+        return self.tiles_digest(year, self.tiles)
+
+    def tiles_digest(self, year: int, tiles: Iterable[str]) -> str:
+        """Digest over the checksums of some tiles of a year, in their order; tiles without modelled cells have none."""
+        known = [self._tile_index[tile] for tile in tiles if tile in self._tile_index]
+        return json_digest([self._columns["checksum"][self._year_index[year]][known].tobytes().hex()])
 
     def has_restart(self, tile: str, year: int) -> bool:
         """Return whether the state at the end of that tile-year is kept."""

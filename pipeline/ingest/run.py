@@ -24,9 +24,8 @@ from typing import TypeVar
 import icechunk
 import zarr
 
-from pipeline.cluster.executor import Executor, Outcome
+from pipeline.cluster.executor import Executor, Outcome, until_fatal
 from pipeline.digests import json_digest
-from pipeline.errors import UserError
 from pipeline.ingest.climate import (
     ClimateMonth,
     ClimateYear,
@@ -43,7 +42,7 @@ from pipeline.ingest.strips import Summary, Work, Written, write_block
 from pipeline.inputs.layout import Record, complete, create_group, group_name, open_for_writing
 from pipeline.progress import Progress, silent
 from pipeline.storage import repository as store
-from pipeline.storage.commit import Committer, out_of_storage
+from pipeline.storage.commit import Committer
 from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 
 Item = TypeVar("Item")
@@ -207,11 +206,8 @@ class _Ingest:
     def _outcomes(
         self, function: Callable[[RetryPolicy, Item], Result], works: Iterable[Item]
     ) -> Iterator[Outcome[Item, Result]]:
-        """Yield the outcome of each item; raises `UserError` once the store is full or read-only."""
-        for outcome in self.executor.map(partial(function, self.committer.policy), works):
-            if outcome.fatal:
-                raise UserError(out_of_storage(self.committer.place, outcome.error or "unknown error"))
-            yield outcome
+        """Return the outcome of each item; they raise `UserError` once the store is full or read-only."""
+        return until_fatal(self.executor.map(partial(function, self.committer.policy), works), self.committer.place)
 
     def _commit(self, gathered: _Gathered, summary: Summary) -> Record:
         """Commit a product-year: its blocks, their digests and its record."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pipeline.cluster.executor import Executor, Outcome
+from pipeline.cluster.executor import Executor, Outcome, until_fatal
 from pipeline.cube import ledger
 from pipeline.cube.ledger import Row
 from pipeline.errors import UserError
@@ -21,7 +21,7 @@ from pipeline.progress import Progress
 from pipeline.run.block import BlockDone, BlockTask, Context, run_block
 from pipeline.run.plan import Block, Plan
 from pipeline.storage import repository
-from pipeline.storage.commit import NAMED, CommitError, Committer, out_of_storage
+from pipeline.storage.commit import NAMED, CommitError, Committer
 
 log = logging.getLogger(__name__)
 
@@ -187,11 +187,8 @@ class Coordinator:
         base = self.committer.repository.writable_session(repository.BRANCH)
         tasks = (BlockTask(block, base.fork()) for block in blocks)
         # The tasks are a generator: the fork of a block is made when a worker is free to take it.
-        for outcome in self.executor.map(partial(run_block, self.context), tasks, on_wait=on_wait):
-            # Other tiles would meet the same full disk or read-only file system: the run ends, and names the remedy.
-            if outcome.fatal:
-                raise UserError(out_of_storage(self.committer.place, outcome.error or "unknown error"))
-            yield outcome
+        outcomes = self.executor.map(partial(run_block, self.context), tasks, on_wait=on_wait)
+        return until_fatal(outcomes, self.committer.place)
 
     def _commit_batch(self, run_index: int) -> None:
         """Commit the blocks that have ended, if any, and begin a new batch."""

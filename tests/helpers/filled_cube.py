@@ -40,8 +40,8 @@ class Filled:
     lacking: tuple[str, int]
 
 
-def fill_cube(folder: Path) -> Filled:
-    """Write run file, region and cube; the last tile has no result in the last year."""
+def fill_cube(folder: Path, *, complete: bool = False) -> Filled:
+    """Write run file, region and cube; the last tile has no result in the last year, unless it is `complete`."""
     (folder / "small.toml").write_text(REGION)
     (folder / "run.toml").write_text('region = "small.toml"\n')
     job = Job.open(folder / "run.toml")
@@ -59,8 +59,8 @@ def fill_cube(folder: Path) -> Filled:
         run = ledger.begin_run(root, {"checkpoint": {"sha256": SHA, "record": {"origin": ORIGIN}}})
     lacking = (tiles[-1].name, LAST)
     with transaction(repository, "results") as root:
-        done = [(tile, year) for tile in tiles for year in (FIRST, LAST) if (tile.name, year) != lacking]
-        rows = [_write(root, tile, year, mask=masks[tile].mask, rng=rng) for tile, year in done]
+        done = [(tile, year) for tile in tiles for year in (FIRST, LAST) if complete or (tile.name, year) != lacking]
+        rows = [write_results(root, tile, year, mask=masks[tile].mask, rng=rng) for tile, year in done]
         ledger.record(root, rows, run=run, failures={})
     return Filled(job, lacking)
 
@@ -70,7 +70,8 @@ def _mask(rng: np.random.Generator, edge: int) -> TileMask:
     return TileMask(mask, np.full(mask.sum(), 1, np.uint8))
 
 
-def _write(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_], rng: np.random.Generator) -> Row:
+def write_results(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_], rng: np.random.Generator) -> Row:
+    """Write random results of a tile-year, and return its ledger entry."""
     cells, days = int(mask.sum()), cf.days_in_year(year)
     daily = {variable.name: rng.normal(size=(days, cells)).astype(np.float32) for variable in DAILY}
     annual: dict[str, NDArray[np.generic]] = {

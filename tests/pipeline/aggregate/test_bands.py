@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pyproj import Geod
 
-from pipeline.aggregate.bands import FINE_IN_COARSE, BandYear, Frame, ReadAnnual, aggregate_annual, aggregate_daily
+from pipeline.aggregate.bands import BandYear, Block, Frame, Mask
 from pipeline.aggregate.layout import annual_layers
 from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, means
 from pipeline.aggregate.tables import county_table, disagreement, regional_table
@@ -58,21 +58,57 @@ def on_grid(cube: xr.Dataset, of: Frame) -> xr.Dataset:
     return cube.sel(y=grid.y_m, x=grid.x_m, method="nearest", tolerance=1e-3)
 
 
-def reader(cube: xr.Dataset, of: Frame) -> ReadAnnual:
-    """A function that reads the layers of a tile and year from a cube on the frame's grid."""
+@dataclass(frozen=True)
+class Results:
+    """Results of a year of a cube on the frame's grid; modelled are the cells with a result or a flag."""
 
-    def read(tile: Tile, year: int) -> Layers:
-        rows, cols = of.domain.grid.window(tile)
-        layers = cube.sel(year=year).isel(y=rows, x=cols)
-        return {str(name): layer.values for name, layer in layers.data_vars.items()}
+    cube: xr.Dataset
+    of: Frame
+    year: int
+    daily_fluxes: dict[str, NDArray[np.float32]] | None = None
 
-    return read
+    @property
+    def days(self) -> int:
+        return len(self.daily_fluxes["nee"]) if self.daily_fluxes else 0
+
+    def _layers(self, tile: Tile) -> xr.Dataset:
+        rows, cols = self.of.domain.grid.window(tile)
+        return self.cube.sel(year=self.year).isel(y=rows, x=cols)
+
+    def mask(self, tile: Tile) -> Mask:
+        layers = self._layers(tile)
+        return np.isfinite(layers["gpp"].values) | (layers["quality"].values & Quality.MISSING != 0)
+
+    def annual(self, tile: Tile, mask: Mask) -> Layers:
+        return {str(name): layer.values[mask] for name, layer in self._layers(tile).data_vars.items()}
+
+    def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
+        window = self.of.domain.grid.window(tile)
+        return {name: values[days, *window][:, mask] for name, values in (self.daily_fluxes or {}).items()}
+
+
+@dataclass(frozen=True)
+class Made:
+    """The aggregates of a band and year, and its blocks."""
+
+    year: int
+    sums: BandYear
+    blocks: list[Block]
+
+
+def make(results: Results) -> list[Made]:
+    made = []
+    for band in results.of.bands:
+        sums = BandYear.empty(results.of, band, days=results.days)
+        made.append(Made(results.year, sums, list(sums.add_all(results))))
+    return made
 
 
 @cache
-def aggregated(tile_cells: int = 48) -> tuple[BandYear, ...]:
+def aggregated(tile_cells: int = 48) -> tuple[Made, ...]:
     of = frame(tile_cells)
-    return tuple(aggregate_annual(reader(on_grid(random_cube(), of), of), of, years=YEARS))
+    cube = on_grid(random_cube(), of)
+    return tuple(made for year in YEARS for made in make(Results(cube, of, year)))
 
 
 def as_map(sums: Sums, grid: LatLonGrid) -> xr.Dataset:
@@ -80,14 +116,13 @@ def as_map(sums: Sums, grid: LatLonGrid) -> xr.Dataset:
     return xr.Dataset(layers, {"cover": list(AREA_TYPES), "lat": grid.lat, "lon": grid.lon})
 
 
-def fine_map(bands: tuple[BandYear, ...], year: int) -> xr.Dataset:
-    return xr.concat([as_map(band.fine, band.grid) for band in bands if band.year == year], "lat")
+def fine_map(bands: tuple[Made, ...], year: int) -> xr.Dataset:
+    rows = [[as_map(block.sums, block.grid) for block in band.blocks] for band in bands if band.year == year]
+    return xr.combine_nested(rows, ["lat", "lon"])
 
 
-def coarse_map(bands: tuple[BandYear, ...], year: int) -> xr.Dataset:
-    return xr.concat(
-        [as_map(band.coarse, band.grid.coarsen(FINE_IN_COARSE)) for band in bands if band.year == year], "lat"
-    )
+def coarse_map(bands: tuple[Made, ...], year: int) -> xr.Dataset:
+    return xr.concat([as_map(band.sums.coarse, band.sums.band.coarse) for band in bands if band.year == year], "lat")
 
 
 def region_share(of: Frame) -> NDArray[np.float64]:
@@ -119,10 +154,10 @@ def geodesic_cell_area_m2(grid: Grid) -> NDArray[np.float64]:
 @pytest.mark.parametrize("year", YEARS)
 def test_four_routes_to_the_regional_total_agree(year: int) -> None:
     bands = tuple(band for band in aggregated() if band.year == year)
-    routes = sum((band.routes for band in bands), Sums.zero(4))
+    routes = sum((band.sums.routes for band in bands), Sums.zero(4))
     assert disagreement(routes) < 1e-9
     by_cells = regional_table(routes, year=year).query("route == 'cells'").set_index("cover")
-    counties = county_table(sum((band.counties for band in bands), Sums.zero(3)), frame().zones, year=year)
+    counties = county_table(sum((band.sums.counties for band in bands), Sums.zero(3)), frame().zones, year=year)
     fine, coarse = fine_map(bands, year), coarse_map(bands, year)
     for name in FLUX_NAMES:
         totals = counties.groupby("cover")[f"{name}_g"].sum()
@@ -139,7 +174,7 @@ def test_regional_totals_are_those_of_an_independent_sum() -> None:
     area = region_share(of) * geodesic_cell_area_m2(of.domain.grid)[:, None]
     corn = (layers["crop"] == 1) & ((layers["quality"].astype(int) & 1) == 0)
     weights = {"cells": area, "corn": area * layers["corn_fraction"].where(corn, 0.0).values}
-    table = regional_table(sum((b.routes for b in aggregated() if b.year == 2010), Sums.zero(4)), year=2010)
+    table = regional_table(sum((b.sums.routes for b in aggregated() if b.year == 2010), Sums.zero(4)), year=2010)
     table = table.query("route == '0.0025'").set_index("cover")
     for cover, weight in weights.items():
         assert table.loc[cover, "gpp_g"] == pytest.approx(np.nansum(weight * layers["gpp"].values), rel=2e-6)
@@ -153,7 +188,7 @@ def test_the_region_has_its_ellipsoidal_area_when_every_cell_has_a_result() -> N
     of = frame()
     cube = on_grid(random_cube(), of).sel(year=[2010])
     whole = cube.assign({name: xr.ones_like(cube["gpp"]) for name in FLUX_NAMES})
-    area = sum(band.cells.area_m2[0] for band in aggregate_annual(reader(whole, of), of, years=[2010]))
+    area = sum(band.sums.cells.area_m2[0] for band in make(Results(whole, of, 2010)))
     box = shapely.segmentize(shapely.union_all([zone.geometry for zone in of.zones]), 0.001)
     assert area == pytest.approx(abs(Geod(ellps="WGS84").geometry_area_perimeter(box)[0]), rel=1e-6)
 
@@ -168,8 +203,8 @@ def test_a_uniform_flux_stays_what_it_is_on_every_map() -> None:
     of = frame()
     cube = on_grid(random_cube(), of).sel(year=[2010])
     uniform = cube.assign(gpp=cube["gpp"] * 0 + 1234.5)
-    for band in aggregate_annual(reader(uniform, of), of, years=[2010]):
-        for layers in (annual_layers(band.fine), annual_layers(band.coarse)):
+    for band in make(Results(uniform, of, 2010)):
+        for layers in map(annual_layers, (*(block.sums for block in band.blocks), band.sums.coarse)):
             gpp = layers["gpp"]
             np.testing.assert_allclose(gpp[np.isfinite(gpp)], 1234.5, rtol=1e-12)
             np.testing.assert_array_equal(np.isfinite(gpp), layers["area"] > 0)
@@ -191,10 +226,9 @@ def test_daily_means_are_those_of_an_independent_sum() -> None:
     fluxes = {flux.name: np.where(masked, np.nan, rng.normal(2, 1, shape)).astype(np.float32) for flux in DAILY}
     fluxes["nee"][65, 10:20] = np.nan
 
-    def read(tile: Tile, days: slice) -> Layers:
-        return {name: values[days, *grid.window(tile)] for name, values in fluxes.items()}
-
-    area_m2, *totals_g = aggregate_daily(read, of, days=70)
+    everywhere = xr.zeros_like(on_grid(random_cube(), of))
+    made = make(Results(everywhere, of, 2010, fluxes))
+    area_m2, *totals_g = np.concatenate([band.sums.daily for band in made], axis=2)
     weight = region_share(of) * geodesic_cell_area_m2(grid)[:, None]
     present = np.isfinite(fluxes["nee"])
     np.testing.assert_allclose(area_m2.sum(axis=(1, 2)), (weight * present).sum(axis=(1, 2)), rtol=2e-6)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from pipeline.aggregate import layout
-from pipeline.aggregate.bands import Frame
+from pipeline.aggregate.bands import Frame, Mask, frame_of
 from pipeline.aggregate.layout import AREA, COARSE, FINE
 from pipeline.aggregate.write import aggregate_cube
+from pipeline.cluster.executor import Serial
+from pipeline.cube import layout as cube
+from pipeline.grid.domain import domain_of
+from pipeline.grid.sinusoidal import Tile
 from pipeline.job import Job
 from pipeline.storage import repository
-from regions import zones
+from regions import Region, load_region, zones
 from tests.helpers.filled_cube import FIRST, LAST, fill_cube
 
 
@@ -22,8 +32,29 @@ from tests.helpers.filled_cube import FIRST, LAST, fill_cube
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A cube whose first year is aggregated; its last year is incomplete."""
     job = fill_cube(tmp_path_factory.mktemp("cube")).job
-    aggregate_cube(job)
+    aggregate_cube(job, Serial())
     return job
+
+
+class NoResults(layout.CubeYear):
+    """A year of a cube without modelled cells."""
+
+    def mask(self, tile: Tile) -> Mask:
+        return np.zeros((tile.cells, tile.cells), bool)
+
+
+def identity_of(region: Region) -> cube.Identity:
+    return cube.Identity(region.name, "", domain_of(region).grid, region.first_year, (), 0.5, "fp32")
+
+
+def chunks_of(array: zarr.Array[Any], part: layout.Part) -> Iterator[tuple[int, ...]]:
+    """Yield the places of the chunks that a part meets."""
+    spans = []
+    for place, (size, chunk) in enumerate(zip(array.shape, array.chunks, strict=True)):
+        where = part.where[place] if place < len(part.where) else slice(None)
+        first, end, _ = where.indices(size) if isinstance(where, slice) else (where, where + 1, 1)
+        spans.append(range(first // chunk, (end - 1) // chunk + 1))
+    return product(*spans)
 
 
 def opened(job: Job, group: str) -> xr.Dataset:
@@ -54,6 +85,26 @@ def test_sources_name_the_years_that_have_data(job: Job, tmp_path: Path) -> None
     root = repository.read(job.open_cube())
     assert list(layout.sources(root, FINE)) == list(layout.sources(root, COARSE)) == [FIRST]
     assert layout.sources(repository.read(fill_cube(tmp_path).job.open_cube())) == {}
+
+
+@pytest.mark.parametrize("tile_cells", [48, 96, 320])
+def test_no_two_bands_write_into_the_same_chunk_and_together_they_fill_all(tile_cells: int) -> None:
+    """Two workers in one chunk lose data without an error. Bands of tiles of 320 cells are 2 degrees high."""
+    region = replace(load_region("three_i"), tile_cells=tile_cells)
+    frame = frame_of(region)
+    root = zarr.open_group(zarr.storage.MemoryStore(), mode="w")
+    root.attrs.update({"format": cube.FORMAT, "identity": identity_of(region).as_json()})
+    layout.make_room(root, frame, [region.first_year])
+    results = NoResults(root, region.first_year)
+    writers: dict[tuple[str, tuple[int, ...]], int] = {}
+    filled: Counter[str] = Counter()
+    for band in frame.bands:
+        for part in layout.band_parts(results, frame, band, first_year=region.first_year):
+            filled[part.path] += part.values.size
+            for chunk in chunks_of(repository.array(root, part.path), part):
+                assert writers.setdefault((part.path, chunk), band.number) == band.number
+    assert filled == {path: repository.array(root, path).size for path in filled}
+    assert len(filled) == 2 * len(layout.ANNUAL_LAYERS) + len(layout.DAILY_LAYERS) + 2
 
 
 def test_room_is_made_once(job: Job) -> None:

@@ -34,9 +34,11 @@ def test_years_done_kept_and_left_out_are_printed(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text('region = "demo"\n')
     job = Job.open(tmp_path / "run.toml")
     console = Console(width=400, record=True)
-    report = AggregateReport((2011,), (2010,), {2012: 3}, region(), 1e-15)
+    report = AggregateReport((2011,), (2010,), {2012: 3}, {2009: "a tile is damaged"}, region(), 1e-15, stopped=True)
     print_aggregates(console, job, report)
     text = console.export_text()
     assert "aggregated: 2011; up to date: 2010" in text
     assert f"2012 left out: 3 tiles have no result; complete it with `agcarbon run {job.path}`" in text
+    assert "2009 not aggregated: a tile is damaged" in text
+    assert "the same command continues with the others" in text
     assert "agree to a relative difference of 1.0e-15" in text

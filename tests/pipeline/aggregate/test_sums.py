@@ -8,7 +8,7 @@ from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, cell_sums
 from pipeline.errors import UserError
 from pipeline.variables import FLUXES, Quality
 
-AREA = np.array([2.0, 3.0])
+AREA = np.array([2.0, 2.0, 2.0, 3.0, 3.0, 3.0])
 CELLS, CORN, SOYBEAN = range(3)
 
 
@@ -20,7 +20,8 @@ def annual(**changed: list[list[float]]) -> Layers:
     layers["quality"] = np.zeros((2, 3), dtype=np.uint16)
     layers["corn_fraction"] = np.array([[0.75, 0.25, np.nan], [0.5, 0.0, np.nan]])
     layers["soybean_fraction"] = np.array([[0.0, 0.5, np.nan], [0.25, 1.0, np.nan]])
-    return layers | {name: np.array(values).astype(layers[name].dtype) for name, values in changed.items()}
+    layers |= {name: np.array(values).astype(layers[name].dtype) for name, values in changed.items()}
+    return {name: values.ravel() for name, values in layers.items()}
 
 
 def region(layers: Layers) -> Sums:

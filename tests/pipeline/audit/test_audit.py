@@ -50,7 +50,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory, checkpoint: Checkpoint) -
     """A job that has been run and aggregated."""
     job = make_job(tmp_path_factory.mktemp("audit"), checkpoint, fields=Fields(missing={2012: [(20, 20)]}))
     assert not run(job, Serial(), years=YEARS).failures
-    aggregate_cube(job)
+    aggregate_cube(job, Serial())
     return job
 
 
