@@ -1,6 +1,6 @@
 """`make faults`: a randomised campaign of faults against the commands that commit.
 
-Usage: python -m tests.faults.campaign 200 --seed 1 [--only TRIAL] [--write docs/faults.json]
+Usage: python -m tests.faults.campaign 200 --seed 1 [--only TRIAL] [--scenario NAME] [--write docs/faults.json]
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("faults", type=int, help="faults that must happen")
     parser.add_argument("--seed", type=int, help="of the faults; drawn and printed if not given")
     parser.add_argument("--only", type=int, metavar="TRIAL", help="only this trial; its folder is kept")
+    parser.add_argument("--scenario", help="only faults of this one, such as `aggregate`")
     parser.add_argument("--folder", type=Path, help="where to work; kept (default: a temporary one)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write a report as JSON")
     return parser.parse_args()
@@ -142,7 +143,7 @@ def _carry_out(asked: argparse.Namespace, seed: int, scenarios: dict[str, Scenar
     known = {key: value for scenario in scenarios.values() for key, value in scenario.undisturbed.checksums.items()}
     totals = CampaignTotals()
     for trial in itertools.count() if asked.only is None else (asked.only,):
-        fault = kinds.draw(seed, trial, scenarios)
+        fault = kinds.draw(seed, trial, scenarios, command=asked.scenario)
         place, began = folder / f"trial-{trial}", time.monotonic()
         verdict = carry_out(fault, scenarios[fault.scenario], folder=place, checksums=known)
         totals.add(trial, fault, verdict)

@@ -28,6 +28,8 @@ STEPS = {
     "layer": ("pipeline.cube.layout", "on_tile"),  # between the layers of a tile-year that is being written
     "write": ("pipeline.cube.layout", "write_tile_year"),
     "restart": ("pipeline.cube.layout", "write_restart"),
+    "sum": ("pipeline.aggregate.bands", "cell_sums"),  # of a tile, in the middle of a band
+    "map": ("pipeline.aggregate.layout", "write"),
     "merge": ("icechunk", "Session.merge"),
     "record": ("pipeline.cube.ledger", "record"),
     "commit": ("icechunk", "Session.commit"),
@@ -37,7 +39,7 @@ STEPS = {
     "delete a release": ("icechunk", "Repository.delete_tag"),
     "move the branch": ("icechunk", "Repository.reset_branch"),
 }
-IN_WORKERS = ("read", "layer", "write", "restart")
+IN_WORKERS = ("read", "layer", "write", "restart", "sum", "map")
 CHANGES = ("commit", "release", "delete a release", "move the branch")  # calls by which a command changes a store
 FOREIGN = "foreign.json"  # names the store and the snapshot of a commit that another program made
 

@@ -73,8 +73,8 @@ def _hook(rng: random.Random, scenario: Scenario, steps: tuple[str, ...], **know
 
 
 _STEPS = (
-    "create", "mask", "room", "read", "layer", "write", "restart", "merge", "record", "commit", "commit", "prune",
-    "collect", "release", "delete a release", "move the branch",
+    "create", "mask", "room", "read", "layer", "write", "restart", "sum", "map", "merge", "record", "commit", "commit",
+    "prune", "collect", "release", "delete a release", "move the branch",
 )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def _kill_any_time(rng: random.Random, scenario: Scenario) -> Fault:
 
 
 def _stop_at_step(rng: random.Random, scenario: Scenario, *, action: str) -> Fault:
-    hook = _hook(rng, scenario, ("read", "layer", "write", "merge", "commit"), action=action)
+    hook = _hook(rng, scenario, ("read", "layer", "write", "sum", "map", "merge", "commit"), action=action)
     return Fault(f"{action} at a step", scenario.name, SERIAL, frozenset({STOPPED, DONE}), hook=hook)
 
 
@@ -207,7 +207,8 @@ class Kind:
 
 EVERYWHERE = (*RUNS, *COMMANDS, "gc")
 KINDS = (
-    Kind(_kill_at_step, 16, EVERYWHERE),
+    Kind(_kill_at_step, 13, EVERYWHERE),
+    Kind(_kill_at_step, 3, ("aggregate",)),
     Kind(_kill_any_time, 8, EVERYWHERE),
     Kind(_killed_commit, 5, COMMANDS, each=True),
     Kind(_lost_reply, 4),
@@ -216,7 +217,7 @@ KINDS = (
     Kind(_failed_commit, 5, COMMANDS, each=True),
     Kind(_foreign_commit, 2),
     Kind(_foreign_commit, 5, COMMANDS, each=True),
-    Kind(partial(_stop_at_step, action="SIGTERM"), 2),
+    Kind(partial(_stop_at_step, action="SIGTERM"), 2, (*RUNS, "aggregate")),
     Kind(partial(_stop_at_step, action="SIGINT"), 3),
     Kind(_passing_read_error, 4),
     Kind(_staying_read_error, 3),
@@ -228,22 +229,28 @@ KINDS = (
     Kind(_read_only, 2),
     Kind(_two_runs, 3),
     Kind(_gc_during_run, 2),
-    Kind(_worker_killed, 3),
+    Kind(_worker_killed, 2),
+    Kind(_worker_killed, 1, ("aggregate",)),
     Kind(_worker_out_of_memory, 1),
     Kind(_worker_hangs, 2),
     Kind(_coordinator_killed, 2),
-    Kind(_group_killed, 2),
+    Kind(_group_killed, 1),
+    Kind(_group_killed, 1, ("aggregate",)),
     Kind(_cluster_interrupted, 2),
 )
 
 
-def draw(seed: int, trial: int, scenarios: Mapping[str, Scenario]) -> Fault:
-    """Return the fault of a trial: the same for the same seed and number; of each 100, each kind has its share."""
+def draw(seed: int, trial: int, scenarios: Mapping[str, Scenario], *, command: str | None = None) -> Fault:
+    """Return the fault of a trial: the same for the same seed and number; of each 100, each kind has its share.
+
+    With `command`, only the kinds that may strike this scenario, and only there.
+    """
     rng = random.Random(f"{seed}/{trial}")
+    kinds = [replace(kind, where=(command,)) for kind in KINDS if command in kind.where] if command else KINDS
     # Of an `each` kind the cards name their scenario, and the others all from which one is drawn.
     deck = [
         (kind, (kind.where[number % len(kind.where)],) if kind.each else kind.where)
-        for kind in KINDS
+        for kind in kinds
         for number in range(kind.weight)
     ]
     random.Random(f"{seed}/deck {trial // len(deck)}").shuffle(deck)

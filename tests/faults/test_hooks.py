@@ -80,6 +80,12 @@ def test_the_same_seed_and_number_draw_the_same_fault_and_all_kinds_come(scenari
     assert {fault.scenario for fault in drawn} == scenarios.keys()
 
 
+def test_all_faults_may_strike_one_scenario(scenarios: dict[str, Scenario]) -> None:
+    drawn = [kinds.draw(3, trial, scenarios, command="aggregate") for trial in range(100)]
+    assert {fault.scenario for fault in drawn} == {"aggregate"}
+    assert {"SIGKILL at any time", "SIGKILL of a worker", "SIGTERM at a step"} <= {fault.kind for fault in drawn}
+
+
 def test_every_hundred_faults_strike_each_committing_command_in_each_way(scenarios: dict[str, Scenario]) -> None:
     ways = {"SIGKILL at a commit", "lost reply to a commit", "commit that fails and then does not", "foreign commit"}
     drawn = {(fault.kind, fault.scenario) for fault in (kinds.draw(3, trial, scenarios) for trial in range(100))}

@@ -40,13 +40,16 @@ class Filled:
     lacking: tuple[str, int]
 
 
-def fill_cube(folder: Path, *, complete: bool = False) -> Filled:
-    """Write run file, region and cube; the last tile has no result in the last year, unless it is `complete`."""
-    (folder / "small.toml").write_text(REGION)
+def fill_cube(folder: Path, *, complete: bool = False, region: str = REGION, modelled: float = 0.7) -> Filled:
+    """Write run file, region and cube; the last tile has no result in the last year, unless it is `complete`.
+
+    `modelled` is the share of the cells that are modelled.
+    """
+    (folder / "small.toml").write_text(region)
     (folder / "run.toml").write_text('region = "small.toml"\n')
     job = Job.open(folder / "run.toml")
-    tiles, rng = job.domain.tiles, np.random.default_rng(3)
-    masks = {tile: _mask(rng, job.grid.tile_cells) for tile in tiles}
+    tiles, years, rng = job.domain.tiles, job.region.years, np.random.default_rng(3)
+    masks = {tile: _mask(rng, job.grid.tile_cells, modelled) for tile in tiles}
     repository = store.create(job.run_file.stores.cube)
     with transaction(repository, "structure") as root:
         layout.create(root, job.identity)
@@ -54,19 +57,19 @@ def fill_cube(folder: Path, *, complete: bool = False) -> Filled:
             layout.write_mask(root, tile, mask)
         layout.set_tiles(root, {tile: (mask.cells, mask.digest) for tile, mask in masks.items()})
         ledger.create(root, [tile.name for tile in tiles])
-        layout.add_years(root, last=LAST, with_daily=(FIRST, LAST))
-        ledger.add_years(root, (FIRST, LAST))
+        layout.add_years(root, last=years[-1], with_daily=years)
+        ledger.add_years(root, years)
         run = ledger.begin_run(root, {"checkpoint": {"sha256": SHA, "record": {"origin": ORIGIN}}})
-    lacking = (tiles[-1].name, LAST)
+    lacking = (tiles[-1].name, years[-1])
     with transaction(repository, "results") as root:
-        done = [(tile, year) for tile in tiles for year in (FIRST, LAST) if complete or (tile.name, year) != lacking]
+        done = [(tile, year) for tile in tiles for year in years if complete or (tile.name, year) != lacking]
         rows = [write_results(root, tile, year, mask=masks[tile].mask, rng=rng) for tile, year in done]
         ledger.record(root, rows, run=run, failures={})
     return Filled(job, lacking)
 
 
-def _mask(rng: np.random.Generator, edge: int) -> TileMask:
-    mask = rng.random((edge, edge)) < 0.7
+def _mask(rng: np.random.Generator, edge: int, modelled: float) -> TileMask:
+    mask = rng.random((edge, edge)) < modelled
     return TileMask(mask, np.full(mask.sum(), 1, np.uint8))
 
 
