@@ -280,6 +280,7 @@ class BandYear:
             self._add(tile, results)
             heartbeat()
         yield from map(self._close, range(done, self.band.coarse.cols))
+        assert not self._open  # a block that was opened again after it was given away would be lost
 
     def _add(self, tile: Tile, results: YearResults) -> None:
         mask = results.mask(tile)

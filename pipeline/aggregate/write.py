@@ -160,25 +160,29 @@ def _choose(committer: Committer, frame: Frame, years: Sequence[int] | None) -> 
     # At the committer's base: results that someone commits after it are not aggregated, and the commit is refused.
     root = store.read(committer.repository, snapshot=committer.base)
     known = Ledger(root) if "ledger" in root else None
-    missing: dict[int, int] = {}
-    if known:
-        # The checksum of a tile-year without a result is still zero.
-        without_result = ~known.column("checksum").any(axis=-1)
-        missing = dict(zip(known.years, without_result.sum(axis=1).tolist(), strict=True))
+    missing = _missing_tiles(known) if known else {}
     for year in years or ():
         if missing.get(year, 1):  # a year that the ledger does not have has no results at all
             count = f"{missing[year]} of its tiles have" if year in missing else "none of its tiles has"
             raise UserError(f"{year}: {count} no result in the cube; run `agcarbon run --years {year}` first")
-    wanted = [year for year in missing if years is None or year in years]
-    complete = [year for year in wanted if not missing[year]]
-    assert known or not complete
-    todo = {year: _changed_bands(root, known, frame, year) for year in complete} if known else {}
+    if not known:
+        return _Choice({}, {}, (), {})
+    wanted = [year for year in known.years if years is None or year in years]
+    bands = {year: _changed_bands(root, known, frame, year) for year in wanted if not missing[year]}
+    todo = {year: changed for year, changed in bands.items() if changed}
     return _Choice(
-        todo={year: bands for year, bands in todo.items() if bands},
-        digests={year: known.year_digest(year) for year in complete} if known else {},
-        kept=tuple(year for year, bands in todo.items() if not bands),
+        todo=todo,
+        digests={year: known.year_digest(year) for year in todo},
+        kept=tuple(year for year in bands if year not in todo),
         incomplete={year: missing[year] for year in wanted if missing[year]},
     )
+
+
+def _missing_tiles(known: Ledger) -> dict[int, int]:
+    """Return the number of tiles without a result by year."""
+    # The checksum of a tile-year without a result is still zero.
+    without_result = ~known.column("checksum").any(axis=-1)
+    return dict(zip(known.years, without_result.sum(axis=1).tolist(), strict=True))
 
 
 def _changed_bands(root: zarr.Group, known: Ledger, frame: Frame, year: int) -> dict[Band, str]:
