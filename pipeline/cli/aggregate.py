@@ -28,7 +28,8 @@ def aggregate(
     job = Job.open(run_file)
     wanted = job.years(years) if years else None
     settings = job.execution.model_copy(update={"scheduler": scheduler} if scheduler else {})
-    with stop_on_signals() as stop, progress_bars(job.log_file("aggregate")) as report, open_executor(settings, stop) as executor:
+    log = job.log_file("aggregate")
+    with stop_on_signals() as stop, progress_bars(log) as report, open_executor(settings, stop) as executor:
         done = aggregate_cube(job, executor, years=wanted, progress=report)
     print_aggregates(console, job, done)
     if done.stopped:
