@@ -24,7 +24,7 @@ DAYS = 365
 BASELINE_CELLS = 16
 
 
-def random_inputs(cells: int) -> YearInputs:
+def random_inputs(cells: int, *, year: int = 2012, days: int = DAYS) -> YearInputs:
     """Return inputs drawn from the published means and standard deviations."""
     rng = np.random.default_rng(0)
     means, stds = np.array(PUBLISHED_FEATURE_SCALERS).T
@@ -34,10 +34,10 @@ def random_inputs(cells: int) -> YearInputs:
         return (means[index][broadcast] + stds[index][broadcast] * rng.normal(size=shape)).astype(np.float32)
 
     return YearInputs(
-        year=2012,
-        climate_7TC=draw(slice(0, 7), 7, DAYS, 4),
+        year=year,
+        climate_7TC=draw(slice(0, 7), 7, days, 4),
         climate_of_N=rng.integers(0, 4, cells),
-        gpp_TN=np.abs(draw(slice(8, 9), 1, DAYS, cells))[0],
+        gpp_TN=np.abs(draw(slice(8, 9), 1, days, cells))[0],
         crop_N=rng.choice([1, 5], cells).astype(np.uint8),
         soil_9N=draw(slice(10, 19), 9, cells),
     )

@@ -24,6 +24,9 @@ from model.network import HIDDEN, State, YearResult
 Floats = NDArray[np.float32]
 
 STATE_LAYERS = 6  # of `State.pack`, for each member
+# Cells of one forward pass on a CPU. With 128, the gates of a layer, 128 x 365 x 192 x 4 bytes, lie just above the
+# 32 MiB from which glibc maps memory anew for each allocation, and page faults cost 9 % of a run.
+CPU_BATCH = 112
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,29 @@ class YearFluxes:
     members_M4N: NDArray[np.float64] | None = None
 
 
+@dataclass(frozen=True)
+class MemberYear:
+    """One year of one network at the B cells of a batch, as in `YearFluxes`; fluxes are Ra, Rh, NEE."""
+
+    fluxes_3TB: Floats
+    yield_B: Floats
+    state_6BH: Floats
+
+    @property
+    def annual_4B(self) -> NDArray[np.float64]:
+        """Annual Ra, Rh, NEE and yield."""
+        # In double precision: the spread between members is a small difference of large sums.
+        return np.stack([*(sum_of_days(flux_TB) for flux_TB in self.fluxes_3TB), self.yield_B.astype(np.float64)])
+
+
+def sum_of_days(daily_TN: Floats) -> NDArray[np.float64]:
+    """Return sums over the days (N,), in double precision and day by day: NumPy's own order depends on the shape."""
+    total_N = np.zeros(daily_TN.shape[1:])
+    for day_N in daily_TN:
+        total_N += day_N
+    return total_N
+
+
 def reported(fluxes_BT3: Tensor, checkpoint: Checkpoint) -> Tensor:
     """Return fluxes from normalised ones, in reporting signs: Ra and Rh positive, NEE upward [g C m-2 d-1]."""
     scalers = [checkpoint.scalers.outputs[name] for name in ("ra", "rh", "nee")]
@@ -74,20 +100,16 @@ def reported(fluxes_BT3: Tensor, checkpoint: Checkpoint) -> Tensor:
     return (fluxes_BT3 * std + mean) * fluxes_BT3.new_tensor([-1.0, -1.0, 1.0])
 
 
-def _mean(members: list[Tensor]) -> Tensor:
-    return members[0] if len(members) == 1 else torch.stack(members).mean(0)
-
-
-def _annual(member: YearResult) -> NDArray[np.float64]:
-    """Return annual Ra, Rh, NEE and yield (4, B)."""
-    # In double precision: the spread between members is a small difference of large sums.
-    sums_B3 = member.fluxes_BT3.sum(1, dtype=torch.float64)
-    annual: NDArray[np.float64] = torch.cat([sums_B3, member.yield_B[:, None].double()], 1).T.cpu().numpy()
-    return annual
+def _mean(members: list[Floats]) -> Floats:
+    """Return the mean over the members, added in their order."""
+    total = members[0]
+    for member in members[1:]:
+        total = total + member
+    return total if len(members) == 1 else total / np.float32(len(members))
 
 
 class Predictor:
-    """A checkpoint ready to predict.
+    """A checkpoint ready to predict by PyTorch: the reference.
 
     Parameters
     ----------
@@ -99,7 +121,7 @@ class Predictor:
         Number of cells in one forward pass; another number changes the last bits of the result.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str = "cpu", batch_cells: int = 128) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, device: str = "cpu", batch_cells: int = CPU_BATCH) -> None:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.batch_cells = batch_cells
@@ -127,30 +149,35 @@ class Predictor:
         end_SNH = np.empty((self.state_layers, cells, HIDDEN), np.float32)
         members_M4N = np.empty((len(self._networks), 4, cells))
         for batch in self._batches(cells):
-            with self._naming_the_batch():
-                start_SBH = None if state_SNH is None else self._tensor(state_SNH[:, batch])
-                members = self._members(self._features(inputs, batch), start_SBH)
-            fluxes_3TN[:, :, batch] = _mean([each.fluxes_BT3 for each in members]).permute(2, 1, 0).cpu().numpy()
-            yield_N[batch] = _mean([each.yield_B for each in members]).cpu().numpy()
-            end_SNH[:, batch] = torch.cat([each.state.pack() for each in members]).cpu().numpy()
+            members = self._members(inputs, batch, None if state_SNH is None else state_SNH[:, batch])
+            fluxes_3TN[:, :, batch] = _mean([each.fluxes_3TB for each in members])
+            yield_N[batch] = _mean([each.yield_B for each in members])
+            end_SNH[:, batch] = np.concatenate([each.state_6BH for each in members])
             # Each member's annual sums give the spread of the ensemble; daily values of members are not kept.
             if len(members) > 1:
-                members_M4N[:, :, batch] = np.stack([_annual(each) for each in members])
+                members_M4N[:, :, batch] = np.stack([each.annual_4B for each in members])
         ra_TN, rh_TN, nee_TN = fluxes_3TN
         several = members_M4N if len(self._networks) > 1 else None
         return YearFluxes(ra_TN, rh_TN, nee_TN, yield_N, end_SNH, several)
 
-    def _members(self, x_BTF: Tensor, state_SBH: Tensor | None) -> list[YearResult]:
-        """Return the fluxes of each member in reporting signs, its yield, both physical, and its state."""
+    def _members(self, inputs: YearInputs, batch: slice, state_SBH: Floats | None) -> list[MemberYear]:
+        """Return the year of each member at the cells of a batch, from their states (zeros if None)."""
         count = len(self._networks)
-        states = [None] * count if state_SBH is None else [State.unpack(part) for part in state_SBH.chunk(count)]
+        with self._naming_the_batch():
+            x_BTF = self._features(inputs, batch)
+            states: list[State | None] = [None] * count
+            if state_SBH is not None:
+                states = [State.unpack(part) for part in self._tensor(state_SBH).chunk(count)]
+            return [self._member(network(x_BTF, state)) for network, state in zip(self._networks, states, strict=True)]
+
+    def _member(self, result: YearResult) -> MemberYear:
+        """Return a member's year in physical units and reporting signs."""
         yield_scaler = self.checkpoint.scalers.outputs["yield"]
-        results = []
-        for network, state in zip(self._networks, states, strict=True):
-            result = network(x_BTF, state)
-            fluxes_BT3 = reported(result.fluxes_BT3, self.checkpoint)
-            results.append(YearResult(fluxes_BT3, result.yield_B * yield_scaler.std + yield_scaler.mean, result.state))
-        return results
+        return MemberYear(
+            reported(result.fluxes_BT3, self.checkpoint).permute(2, 1, 0).cpu().numpy(),
+            (result.yield_B * yield_scaler.std + yield_scaler.mean).cpu().numpy(),
+            result.state.pack().cpu().numpy(),
+        )
 
     @contextmanager
     def _naming_the_batch(self) -> Iterator[None]:

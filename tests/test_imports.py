@@ -12,7 +12,7 @@ import pytest
 from tests import imports
 from tests.imports import Import
 
-MODEL_MAY_IMPORT = {"model", "torch", "numpy", "scipy", "numba", "safetensors"}
+MODEL_MAY_IMPORT = {"model", "torch", "numpy", "scipy", "numba", "llvmlite", "safetensors"}
 FOUND = imports.all_imports()
 MOST_MODULES = 25
 

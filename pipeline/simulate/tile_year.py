@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.inference import STATE_LAYERS, Floats, Predictor, YearFluxes, YearInputs
+from model.inference import STATE_LAYERS, Floats, Predictor, YearFluxes, YearInputs, sum_of_days
 from model.network import HIDDEN
 from model.ranges import TrainingRanges
 from pipeline.simulate.extrapolation import extrapolation
@@ -184,9 +184,8 @@ def annual_sums(gpp_TN: Floats, fluxes: YearFluxes, complete_N: NDArray[np.bool_
     balance_residual = ra + rh - gpp - nee. An ensemble's layers are those of its mean fluxes; each of
     `ENSEMBLE_STD` is the standard deviation over the budgets of its members.
     """
-    # In double precision, so that sums over a year add no rounding of their own.
-    gpp = gpp_TN[:, complete_N].sum(0, dtype=np.float64)
-    ra, rh, nee = (flux.sum(0, dtype=np.float64) for flux in (fluxes.ra_TN, fluxes.rh_TN, fluxes.nee_TN))
+    gpp = sum_of_days(gpp_TN[:, complete_N])
+    ra, rh, nee = (sum_of_days(flux_TN) for flux_TN in (fluxes.ra_TN, fluxes.rh_TN, fluxes.nee_TN))
     layers = _budget(gpp, np.stack([ra, rh, nee, fluxes.yield_N.astype(np.float64)]))
     if fluxes.members_M4N is not None:
         members = _budget(gpp, np.moveaxis(fluxes.members_M4N, 1, 0))
