@@ -258,7 +258,7 @@ def measure(
     print(f"plan of {total} tile-years: {(time.process_time() - began) / total * 1e6:.0f} us each")
     context = Context(
         region=job.region, grid=job.grid, inputs="", snapshot="", checkpoint="", checkpoint_sha256="",
-        device="cpu", batch_cells=1,
+        year_step="numba", device="cpu", batch_cells=1,
     )  # fmt: skip
     stopwatch = Stopwatch()
     stopwatch.watch()

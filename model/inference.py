@@ -149,7 +149,8 @@ class Predictor:
         end_SNH = np.empty((self.state_layers, cells, HIDDEN), np.float32)
         members_M4N = np.empty((len(self._networks), 4, cells))
         for batch in self._batches(cells):
-            members = self._members(inputs, batch, None if state_SNH is None else state_SNH[:, batch])
+            with self._naming_the_batch():
+                members = self._members(inputs, batch, None if state_SNH is None else state_SNH[:, batch])
             fluxes_3TN[:, :, batch] = _mean([each.fluxes_3TB for each in members])
             yield_N[batch] = _mean([each.yield_B for each in members])
             end_SNH[:, batch] = np.concatenate([each.state_6BH for each in members])
@@ -163,12 +164,11 @@ class Predictor:
     def _members(self, inputs: YearInputs, batch: slice, state_SBH: Floats | None) -> list[MemberYear]:
         """Return the year of each member at the cells of a batch, from their states (zeros if None)."""
         count = len(self._networks)
-        with self._naming_the_batch():
-            x_BTF = self._features(inputs, batch)
-            states: list[State | None] = [None] * count
-            if state_SBH is not None:
-                states = [State.unpack(part) for part in self._tensor(state_SBH).chunk(count)]
-            return [self._member(network(x_BTF, state)) for network, state in zip(self._networks, states, strict=True)]
+        states: list[State | None] = [None] * count
+        if state_SBH is not None:
+            states = [State.unpack(part) for part in self._tensor(state_SBH).chunk(count)]
+        x_BTF = self._features(inputs, batch)
+        return [self._member(network(x_BTF, state)) for network, state in zip(self._networks, states, strict=True)]
 
     def _member(self, result: YearResult) -> MemberYear:
         """Return a member's year in physical units and reporting signs."""

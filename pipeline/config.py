@@ -103,6 +103,11 @@ class ModelSettings(Section):
 
     checkpoint: str = Field(DEFAULT, description=f"checkpoint file, or one of those included: {', '.join(SHIPPED)}")
     precision: Literal["fp32"] = Field("fp32", description="floating-point precision; fixed when the cube is created")
+    year_step: Literal["auto", "numba", "pytorch"] = Field(
+        "auto",
+        description='code of the network: "numba" (compiled for the CPU), "pytorch" (CPU or CUDA), or "auto" (that of '
+        "the cube; for a new one, numba on a CPU where it works); fixed when the cube is created",
+    )
 
 
 class RestartSettings(Section):
@@ -113,7 +118,7 @@ class RestartSettings(Section):
 
 
 class ExecutionSettings(Section):
-    """Scheduler, workers and commits; results depend on these settings only by rounding in the last bits."""
+    """Scheduler, workers and commits; only with PyTorch do results depend on these settings, in the last bits."""
 
     scheduler: Scheduler = Field(
         "local", description='"local" (a Dask cluster on this machine), "serial", or the address of a Dask scheduler'
@@ -126,7 +131,7 @@ class ExecutionSettings(Section):
         "auto", description='device of the network: "cpu", "cuda", or "auto" (CUDA if available)'
     )
     batch_cells: int = Field(
-        0, ge=0, le=1_000_000, description="cells of one forward pass of the network; 0: 128 on a CPU, 8192 with CUDA"
+        0, ge=0, le=1_000_000, description="cells of one forward pass of PyTorch; 0: 112 on a CPU, 8192 with CUDA"
     )
     block_years: int = Field(5, ge=1, description="largest number of years of one tile that are one task")
     commit_seconds: float = Field(

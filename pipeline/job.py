@@ -12,9 +12,11 @@ from pathlib import Path
 
 import icechunk
 import shapely
+import torch
 
 from model.checkpoint import Checkpoint
 from model.shipped import checkpoint_file
+from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline import config
 from pipeline.config import ExecutionSettings, RunFile, StoreSettings
 from pipeline.cube import layout
@@ -85,7 +87,19 @@ class Job:
             mask_years=region.mask_years,
             crop_threshold=region.crop_threshold,
             precision=self.run_file.model.precision,
+            year_step=self.year_step,
         )
+
+    @cached_property
+    def year_step(self) -> str:
+        """Year step of the run file; if that is "auto", of the cube; of a new cube, the faster one that works here."""
+        wanted = self.run_file.model.year_step
+        if wanted != "auto":
+            return wanted
+        if self.has_cube:
+            return layout.identity(store.read(self._open_any_cube())).year_step
+        on_cuda = self.execution.device == "cuda" or (self.execution.device == "auto" and torch.cuda.is_available())
+        return PYTORCH if on_cuda or compiled().obstacle else NUMBA
 
     @property
     def has_cube(self) -> bool:
@@ -94,7 +108,7 @@ class Job:
 
     def open_cube(self) -> icechunk.Repository:
         """Open the cube; raises `UserError` if there is none, or if it was made for another region or grid."""
-        repository = store.open_existing(self.stores.cube, made_by=f"agcarbon run {self.path}")
+        repository = self._open_any_cube()
         layout.check_identity(layout.identity(store.read(repository)), self.identity)
         return repository
 
@@ -103,6 +117,9 @@ class Job:
         cube = self.stores.cube
         folder = self.path.parent / f"{self.path.stem}.logs" if s3.is_remote(cube) else Path(f"{cube}.logs")
         return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{command}.log"
+
+    def _open_any_cube(self) -> icechunk.Repository:
+        return store.open_existing(self.stores.cube, made_by=f"agcarbon run {self.path}")
 
     def known_years(self) -> tuple[int, ...]:
         """Return the years of the region and those that the cube holds beyond them."""

@@ -33,6 +33,7 @@ def run(
     from pipeline.console import console, progress_bars
     from pipeline.errors import UserError
     from pipeline.job import Job
+    from pipeline.run import year_step
     from pipeline.run.plan import Choice
     from pipeline.run.report import print_run
     from pipeline.run.run import run as run_job
@@ -47,6 +48,8 @@ def run(
         wanted = tuple(year for year in job.known_years() if year >= min(first.values()))
     else:
         choice, wanted = Choice(frozenset(tile or ()), keep_stale), job.years(years)
+    if news := year_step.sentence(job):
+        console.print(news)
     with (
         stop_on_signals() as stop,
         progress_bars(job.log_file("run")) as report,

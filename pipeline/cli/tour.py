@@ -21,6 +21,7 @@ from pipeline.export.year_map import write_map
 from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest
 from pipeline.job import Job
+from pipeline.run import year_step
 from pipeline.run.estimate import estimate, measured_rate
 from pipeline.run.prepare import context_of, open_pinned_inputs, plan_run
 from pipeline.run.report import plan_table, print_run
@@ -66,6 +67,8 @@ def _compute(job: Job, executor: Executor) -> None:
     console.print(ingested)
     if ingested.failures or ingested.absent:
         raise UserError(" | ".join([*ingested.failures, *(one.reason for one in ingested.absent)]))
+    if news := year_step.sentence(job):
+        console.print(news)
     view = open_pinned_inputs(job)
     planned = plan_run(job, view, years=job.region.years)
     console.print(plan_table(job, planned, estimate(job, planned, measured_rate(job, context_of(job, view)))))

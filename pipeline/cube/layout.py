@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from model.inference import STATE_LAYERS
 from model.network import HIDDEN
+from model.year_step.usable import PYTORCH
 from pipeline.digests import content_digest
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
@@ -58,6 +59,7 @@ class Identity:
     mask_years: tuple[int, ...]
     crop_threshold: float
     precision: str
+    year_step: str
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -75,12 +77,15 @@ class Identity:
             "mask_years": spans(self.mask_years),
             "crop_threshold": str(self.crop_threshold),
             "precision": self.precision,
+            "year_step": self.year_step,
         }
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> Identity:
         """Return the identity that `as_json` wrote."""
-        return cls(**{**raw, "grid": Grid(**raw["grid"]), "mask_years": tuple(raw["mask_years"])})
+        # Cubes of earlier versions name no year step: there was PyTorch's alone.
+        known = {"year_step": PYTORCH} | raw
+        return cls(**{**known, "grid": Grid(**raw["grid"]), "mask_years": tuple(raw["mask_years"])})
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.progress import heartbeat
 from pipeline.run.plan import Block
+from pipeline.run.year_step import open_predictor
 from pipeline.simulate.crops import crop_of_year, first_crop, modelled
 from pipeline.simulate.tile_year import CellState, TileResult, TileYear, simulate, spin_up
 from pipeline.storage import repository
@@ -50,6 +51,8 @@ class Context:
         Location of the inputs store, and the one state of it that the whole run reads.
     checkpoint, checkpoint_sha256
         File of the network, and the digest that it must still have when a worker loads it.
+    year_step
+        Code of the network: "numba" or "pytorch".
     device, batch_cells
         PyTorch device ("cpu" or "cuda"), and cells of one forward pass.
     retry
@@ -62,6 +65,7 @@ class Context:
     snapshot: str
     checkpoint: str
     checkpoint_sha256: str
+    year_step: str
     device: str
     batch_cells: int
     retry: RetryPolicy = BY_DEFAULT
@@ -138,7 +142,13 @@ def run_block(context: Context, task: BlockTask) -> BlockDone:
     block = task.block
     # Mask and state are read through the fork, too: it sees the commit from which the wave began.
     root = retried(lambda: repository.writable(task.fork), context.retry)
-    predictor = _predictor(context.checkpoint, context.checkpoint_sha256, context.device, context.batch_cells)
+    predictor = _predictor(
+        context.checkpoint,
+        context.checkpoint_sha256,
+        year_step=context.year_step,
+        device=context.device,
+        batch_cells=context.batch_cells,
+    )
     mask = retried(lambda: layout.read_mask(root, block.tile), context.retry)
     state = _state_before(context, block, root=root, mask=mask, predictor=predictor)
     fingerprints = dict(zip(block.years, block.fingerprints, strict=True))
@@ -230,7 +240,7 @@ def _daily_residual(year: TileYear, result: TileResult) -> float:
 
 # One entry: a worker serves one run, and an earlier network would only take memory.
 @lru_cache(maxsize=1)
-def _predictor(path: str, sha256: str, device: str, batch_cells: int) -> Predictor:
+def _predictor(path: str, sha256: str, *, year_step: str, device: str, batch_cells: int) -> Predictor:
     """Return the network, loaded once in each worker process."""
     torch.set_num_threads(1)  # workers are one for each core
     try:
@@ -240,4 +250,4 @@ def _predictor(path: str, sha256: str, device: str, batch_cells: int) -> Predict
     # All blocks of a run must come from the same weights, since the run's record in the ledger names one checkpoint.
     if checkpoint.sha256 != sha256:
         raise UserError(f"{path}: the checkpoint changed during the run; start the run again")
-    return Predictor(checkpoint, device=device, batch_cells=batch_cells)
+    return open_predictor(checkpoint, year_step=year_step, device=device, batch_cells=batch_cells)

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from model.checkpoint import Checkpoint
-from model.inference import Predictor, YearInputs
+from model.inference import YearInputs
 from pipeline.cube.ledger import Ledger
 from pipeline.job import Job
 from pipeline.run.block import Context
 from pipeline.run.memory import REAL
 from pipeline.run.plan import Plan
 from pipeline.run.prepare import block_size
+from pipeline.run.year_step import open_predictor
 from pipeline.storage import repository
 from pipeline.storage.cf import LEAP_DAYS
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD
@@ -85,7 +86,9 @@ def _probe(checkpoint: Checkpoint, context: Context) -> float:
         crop_N=np.ones(_PROBE_CELLS, np.uint8),
         soil_9N=np.ones((9, _PROBE_CELLS), np.float32),
     )
-    predictor = Predictor(checkpoint, device=context.device, batch_cells=context.batch_cells)
+    predictor = open_predictor(
+        checkpoint, year_step=context.year_step, device=context.device, batch_cells=context.batch_cells
+    )
     predictor.year(inputs)  # not timed: the first call allocates buffers
     began = time.perf_counter()
     predictor.year(inputs)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
+from model.year_step.usable import PYTORCH
 from pipeline.cluster.dask import worker_memory
-from pipeline.config import ExecutionSettings
 from pipeline.cube import layout
 from pipeline.cube.layout import PlannedTile
 from pipeline.cube.ledger import Ledger
@@ -20,11 +18,11 @@ from pipeline.run.block import Context, tile_mask
 from pipeline.run.fingerprints import Science, fingerprints
 from pipeline.run.memory import BlockSize
 from pipeline.run.plan import BY_RULE, Choice, Plan, Request, blocked_spans, blocked_years, make_plan
+from pipeline.run.year_step import batch_of, check_usable, device_of
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy
 
 YEARLY_PRODUCTS = ("climate", "gpp", "crop")
-DEFAULT_BATCH = {"cpu": 128, "cuda": 8192}  # cells of one forward pass, by device
 
 
 def open_pinned_inputs(job: Job) -> InputsView:
@@ -52,8 +50,7 @@ def open_pinned_inputs(job: Job) -> InputsView:
 
 def context_of(job: Job, view: InputsView) -> Context:
     """Return the context that all blocks of a run share."""
-    execution = job.execution
-    device = _device(execution)
+    check_usable(job.year_step)
     return Context(
         region=job.region,
         grid=job.grid,
@@ -61,21 +58,11 @@ def context_of(job: Job, view: InputsView) -> Context:
         snapshot=view.snapshot,
         checkpoint=str(job.checkpoint_path),
         checkpoint_sha256=job.checkpoint.sha256,
-        device=device,
-        batch_cells=execution.batch_cells or DEFAULT_BATCH[device],
-        retry=RetryPolicy(execution.retries),
+        year_step=job.year_step,
+        device=device_of(job),
+        batch_cells=batch_of(job),
+        retry=RetryPolicy(job.execution.retries),
     )
-
-
-def _device(execution: ExecutionSettings) -> str:
-    """Return "cpu" or "cuda", as seen from this machine: workers elsewhere are taken to be alike."""
-    if execution.device == "cpu":
-        return "cpu"
-    if torch.cuda.is_available():
-        return "cuda"
-    if execution.device == "cuda":
-        raise UserError("execution.device = 'cuda', but PyTorch finds no CUDA device; use 'auto' or 'cpu'")
-    return "cpu"
 
 
 def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice = BY_RULE) -> Plan:
@@ -144,7 +131,6 @@ def check_memory_of_new(job: Job, view: InputsView) -> None:
 
 def block_size(job: Job, *, cells: int) -> BlockSize:
     """Return the quantities that decide the memory of a block with so many modelled cells."""
-    on_cpu = _device(job.execution) == "cpu"
-    # A forward pass on CUDA takes the memory of the device, not that of the worker.
-    batch = job.execution.batch_cells or DEFAULT_BATCH["cpu"] if on_cpu else 0
+    # A forward pass on CUDA takes the memory of the device, not that of the worker; the compiled one takes 6 MiB.
+    batch = batch_of(job) if job.year_step == PYTORCH and device_of(job) == "cpu" else 0
     return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch)

@@ -18,6 +18,7 @@ from typing import Any
 import zarr
 
 from model.inference import STATE_LAYERS
+from model.year_step.usable import NUMBA
 from pipeline.cluster.executor import Executor
 from pipeline.config import RestartSettings
 from pipeline.cube import layout, ledger
@@ -88,8 +89,9 @@ def run(
     """
     began = time.monotonic()
     with repository.sole_writer(job.stores.cube) as still_held:
-        view = retried(lambda: open_pinned_inputs(job), RetryPolicy(job.execution.retries))
-        setup = _Setup(job, view, context_of(job, view), executor, progress)
+        policy = RetryPolicy(job.execution.retries)
+        view = retried(lambda: open_pinned_inputs(job), policy)
+        setup = _Setup(job, view, retried(lambda: context_of(job, view), policy), executor, progress)
         committer = _open_masked_cube(setup, still_held)
         plan = _plan(setup, years=years, choice=choice)
         coordinator = _execute(setup, plan, committer)
@@ -193,13 +195,15 @@ def _begin(committer: Committer, plan: Plan, *, members: int, record: dict[str, 
 
 def run_record(job: Job, context: Context, plan: Plan) -> dict[str, Any]:
     """Return the record of a run in the ledger, as JSON values: everything that its numbers can be traced to."""
-    packages = ("agcarbon", "torch", "numpy", "icechunk", "zarr", "xarray", "dask")
+    packages = ["agcarbon", "torch", "numpy", "icechunk", "zarr", "xarray", "dask"]
+    packages += ["numba", "llvmlite"] if context.year_step == NUMBA else []
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "science_version": ledger.SCIENCE_VERSION,
         "inputs": {"store": context.inputs, "snapshot": context.snapshot},
         "checkpoint": {"sha256": context.checkpoint_sha256, "record": dict(job.checkpoint.record)},
+        "year_step": context.year_step,
         "device": context.device,
         "batch_cells": context.batch_cells,
         "threads": 1,  # of PyTorch in each worker

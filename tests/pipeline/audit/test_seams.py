@@ -20,7 +20,7 @@ SECOND, THIRD = list(TILES)[1:3]
 
 def root_of(layer: NDArray[np.floating]) -> zarr.Group:
     """A cube in memory whose `ra` is this layer (rows, cols)."""
-    identity = layout.Identity("x", "0" * 32, GRID, YEAR, (YEAR,), 0.5, "fp32")
+    identity = layout.Identity("x", "0" * 32, GRID, YEAR, (YEAR,), 0.5, "fp32", "numba")
     root = zarr.group()
     layout.create(root, identity)
     layout.add_years(root, last=YEAR, with_daily=())

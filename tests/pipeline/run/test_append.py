@@ -173,6 +173,7 @@ OTHERS = {
     "mask_years": ((2010,), "mask_years is 2010-2011 there and 2010 here"),
     "crop_threshold": (0.7, r"crop_threshold is 0\.5 there and 0\.7 here"),
     "precision": ("tf32", "precision is fp32 there and tf32 here"),
+    "year_step": ("another", r"year_step is \w+ there and another here"),
 }
 
 

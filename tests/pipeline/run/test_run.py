@@ -21,6 +21,7 @@ from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor
 from model.network import State
+from model.year_step.usable import NUMBA
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Outcome, Serial
 from pipeline.cube import layout
@@ -156,23 +157,49 @@ def test_dask_gives_the_same_bits_as_serial(tmp_path: Path, job: Job, checkpoint
     assert_same(content(other), content(job))
 
 
-def test_one_big_tile_gives_the_same_map_as_small_ones(tmp_path: Path, job: Job, checkpoint: Checkpoint) -> None:
-    split = make_job(tmp_path, checkpoint, setting=Setting(tile_cells=8))
-    do(split)
-    assert len(layout.tiles(repository.read(split.open_cube())) or ()) > len(
-        layout.tiles(repository.read(job.open_cube())) or ()
-    )
-    row, col = split.grid.first_row - job.grid.first_row, split.grid.first_col - job.grid.first_col
-    window = (..., slice(row, row + split.grid.rows), slice(col, col + split.grid.cols))
-    whole, parts = content(job), content(split)
-    for name, values in parts.items():
-        big = whole[name][window].astype(np.float64)
-        assert np.array_equal(np.isnan(big), np.isnan(values.astype(np.float64)))
-        if name.startswith("annual/"):
-            assert np.nanmax(np.abs(values - big)) <= 1e-5 * np.nanstd(whole[name])
-        else:
+def states(job: Job) -> dict[str, np.ndarray]:
+    """The carried states of the cube, with their places at the end."""
+    root = repository.read(job.open_cube())
+    years = sorted(repository.subgroup(root, "restart").group_keys())
+    return {f"restart/{year}": repository.values(root, f"restart/{year}/state") for year in years}
+
+
+@pytest.mark.parametrize("edge", [8, 48])
+def test_other_tiles_give_the_same_map_and_with_the_compiled_year_step_the_same_bits(
+    tmp_path: Path, job: Job, checkpoint: Checkpoint, edge: int
+) -> None:
+    other = make_job(tmp_path, checkpoint, setting=Setting(tile_cells=edge))
+    do(other)
+    counts = [len(layout.tiles(repository.read(each.open_cube())) or ()) for each in (other, job)]
+    assert (counts[0] > counts[1]) == (edge < job.grid.tile_cells)
+    one, two = (content(each) | states(each) for each in (job, other))
+    assert one.keys() == two.keys()
+    assert [name for name in one if name.startswith("restart/")]
+    for name in one:
+        whole, values = (part.astype(np.float64) for part in _common(job, one[name], other, two[name]))
+        if job.year_step == NUMBA:
+            np.testing.assert_array_equal(values, whole, err_msg=name)
+        assert np.array_equal(np.isnan(whole), np.isnan(values))
+        if name.startswith("daily/"):
             step = np.maximum(np.spacing(np.abs(values)) * 2.0 ** (23 - KEEP_BITS), 1e-6)
-            assert np.nanmax(np.abs(values - big) / step) <= 1
+            assert np.nanmax(np.abs(values - whole) / step) <= 1
+        else:
+            assert np.nanmax(np.abs(values - whole)) <= 1e-5 * np.nanstd(whole)
+
+
+def _common(job: Job, one: np.ndarray, other: Job, two: np.ndarray) -> list[np.ndarray]:
+    """The parts of two maps that show the same cells: all modelled ones."""
+    grids = [job.grid, other.grid]
+    first = [max(grid.first_row for grid in grids), max(grid.first_col for grid in grids)]
+    last = [
+        min(grid.first_row + grid.rows for grid in grids), min(grid.first_col + grid.cols for grid in grids)
+    ]  # fmt: skip
+    parts = []
+    for grid, values in zip(grids, (one, two), strict=True):
+        rows = slice(first[0] - grid.first_row, last[0] - grid.first_row)
+        cols = slice(first[1] - grid.first_col, last[1] - grid.first_col)
+        parts.append(values[..., rows, cols])
+    return parts
 
 
 def test_a_changed_year_makes_that_and_later_years_of_its_tiles_stale(tmp_path: Path, checkpoint: Checkpoint) -> None:

@@ -1,0 +1,146 @@
+"""The year step of a cube: chosen when it is created, kept after that, and refused where it does not work."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zarr
+
+from model.checkpoint import Checkpoint
+from model.year_step.usable import NUMBA, PYTORCH, compiled
+from pipeline.cluster.executor import Serial
+from pipeline.cube import layout, ledger
+from pipeline.cube.ledger import Status
+from pipeline.errors import UserError
+from pipeline.job import Job
+from pipeline.run import year_step
+from pipeline.run.prepare import block_size
+from pipeline.run.run import run
+from pipeline.run.status import read_status
+from pipeline.storage import repository
+from tests.helpers.commits import transaction
+from tests.helpers.random_inputs import make_job
+
+YEARS = (2010, 2011)
+needs_numba = pytest.mark.skipif(compiled().obstacle is not None, reason=str(compiled().obstacle))
+
+
+def with_setting(job: Job, section: str, line: str) -> Job:
+    """The job with one more line in a section of its run file."""
+    text = job.path.read_text()
+    assert f"[{section}]" in text
+    job.path.write_text(text.replace(f"[{section}]", f"[{section}]\n{line}"))
+    return Job.open(job.path)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Turns this machine into one whose processor the compiled year step does not know."""
+
+    def move() -> None:
+        monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+        compiled.cache_clear()
+
+    yield move
+    monkeypatch.undo()
+    compiled.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inputs, and a cube of two years in which the run file leaves the choice open."""
+    from tests.helpers.random_inputs import random_checkpoint
+
+    job = make_job(tmp_path_factory.mktemp("year-step"), random_checkpoint())
+    run(job, Serial(), years=YEARS)
+    return job.path
+
+
+@pytest.fixture
+def job(prepared: Path, tmp_path: Path) -> Job:
+    shutil.copytree(prepared.parent, tmp_path, dirs_exist_ok=True)
+    return Job.open(tmp_path / prepared.name)
+
+
+def record_of_last_run(job: Job) -> dict[str, object]:
+    runs = ledger.Ledger(repository.read(job.open_cube())).runs
+    return dict(runs[-1])
+
+
+@needs_numba
+def test_a_new_cube_takes_the_compiled_year_step_and_names_it(job: Job) -> None:
+    assert layout.identity(repository.read(job.open_cube())).year_step == job.year_step == NUMBA
+    record = record_of_last_run(job)
+    assert record["year_step"] == NUMBA
+    assert {"numba", "llvmlite", "torch"} <= set(record["versions"])  # type: ignore[call-overload]
+    assert block_size(job, cells=100).batch_cells == 0
+
+
+@needs_numba
+def test_another_year_step_is_refused_with_the_remedy_and_never_called_stale(job: Job) -> None:
+    before = repository.tip(job.open_cube())
+    other = with_setting(job, "model", 'year_step = "pytorch"')
+    with pytest.raises(
+        UserError, match=r"year_step is numba there and pytorch here; .* another location in stores\.cube"
+    ):
+        run(other, Serial(), years=YEARS)
+    with pytest.raises(UserError, match="year_step is numba there"):
+        read_status(other)
+    assert repository.tip(job.open_cube()) == before
+
+
+@needs_numba
+def test_a_cube_of_the_compiled_year_step_is_read_anywhere_and_written_where_it_works(
+    job: Job, elsewhere: Callable[[], None]
+) -> None:
+    elsewhere()
+    there = Job.open(job.path)
+    assert read_status(there).count()[Status.DONE] > 0
+    with pytest.raises(
+        UserError, match=r"is numba, which does not work here: the processor is of type riscv64.*pytorch"
+    ):
+        run(there, Serial(), years=YEARS)
+
+
+@needs_numba
+def test_cuda_is_refused_for_a_cube_of_the_compiled_year_step(job: Job) -> None:
+    with pytest.raises(UserError, match=r"device = 'cuda', but the year step of .* is numba.*'auto' or 'cpu'"):
+        run(with_setting(job, "execution", 'device = "cuda"'), Serial(), years=YEARS)
+
+
+def test_pytorch_is_the_fallback_and_says_why_and_its_cube_stays_with_it(
+    tmp_path: Path, untrained: Checkpoint, elsewhere: Callable[[], None]
+) -> None:
+    elsewhere()
+    job = make_job(tmp_path, untrained)
+    assert job.year_step == PYTORCH
+    line = year_step.sentence(job)
+    assert line is not None
+    assert line.startswith(
+        "year step: PyTorch, since the compiled one does not work here: the processor is of type ris"
+    )
+    run(job, Serial(), years=YEARS[:1])
+    assert record_of_last_run(job)["year_step"] == PYTORCH
+    platform.machine = lambda: "x86_64"  # undone by the fixture
+    compiled.cache_clear()
+    again = Job.open(job.path)
+    assert again.year_step == PYTORCH
+    assert year_step.sentence(again) is None
+    assert block_size(again, cells=100).batch_cells == 16
+    run(again, Serial(), years=YEARS)
+    assert read_status(again).count()[Status.DONE] > 0
+
+
+def test_a_cube_of_a_version_without_year_steps_is_pytorchs(job: Job) -> None:
+    def forget(root: zarr.Group) -> None:
+        identity = dict(root.attrs["identity"])  # type: ignore[call-overload]
+        identity.pop("year_step")
+        root.attrs["identity"] = identity
+
+    with transaction(job.open_cube(), "as before") as root:
+        forget(root)
+    assert Job.open(job.path).year_step == PYTORCH
