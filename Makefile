@@ -13,7 +13,7 @@ BIN_NEWEST := $(VENV_NEWEST)/bin
 # One thread per process: tests and workers run in parallel, and threads of NumPy and PyTorch would only compete.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo train train-small test test-slow test-newest faults realdata check lint types clean
+.PHONY: demo train train-small test test-slow test-newest faults realdata bench check lint types clean
 
 demo: $(READY)
 	$(BIN)/agcarbon demo --folder demo
@@ -54,6 +54,10 @@ faults: $(READY)
 
 realdata: $(READY)
 	$(BIN)/python -m pytest -m realdata --strict-realdata
+
+# The year step of a run beside the plain network, in CPU time of one core.
+bench: $(READY)
+	$(BIN)/python -m benchmarks.year_step
 
 check: lint types test
 

@@ -1,13 +1,14 @@
 """Peak memory of a worker compared with the projection of `agcarbon plan`, each block in a separate process.
 
-    python -m benchmarks.memory [--edge 48 120 240] [--batch 128] [--years 1 5] [--members 1 3] [--tiles 1]
+    python -m benchmarks.memory [--edge 48 120 240] [--years 1 5] [--members 1 3] [--tiles 1]
+                                [--year-step numba | pytorch --batch 112]
 
 A block is run as a worker runs it: inputs from an inputs store, results into a fork of the cube, every cell of the
 tile modelled. The peak is VmHWM of the process, with PyTorch and all other libraries of a worker, under the settings of
 the C library that a run gives its workers. Blocks begin with the spin-up, or (`--resume`) with the state of an earlier
 year, and store the state of their last year.
 
-The network runs in full on the first and the last batch of each year; the batches between take its result from a
+PyTorch's network runs in full on the first and the last batch of each year; the batches between take its result from a
 thousandth of the arithmetic, into arrays of the same size. `--in-full` runs it on all, at an hour for the largest tile.
 """
 
@@ -25,6 +26,8 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from model.year_step.usable import NUMBA, PYTORCH
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +53,7 @@ cube = "cube.icechunk"
 inputs = "inputs.icechunk"
 [model]
 checkpoint = "weights.safetensors"
+year_step = "{year_step}"
 [execution]
 device = "cpu"
 """
@@ -66,6 +70,7 @@ class Case:
     tiles: int = 1
     spin_up: bool = True
     in_full: bool = False
+    year_step: str = NUMBA
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Measured:
 
 def measure(case: Case, folder: Path) -> Measured:
     """Prepare a cube in a folder, unless it is there, and run one block, each in a process of its own."""
-    place = folder / f"edge{case.edge}-members{case.members}-tiles{case.tiles}"
+    place = folder / f"edge{case.edge}-members{case.members}-tiles{case.tiles}-{case.year_step}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ICECHUNK_LOG": "error"}
     for step in ("prepare", "block"):
         if step == "prepare" and (place / "ready").exists():
@@ -124,7 +129,7 @@ def prepare(case: Case, folder: Path) -> None:
     ]
     (networks[0] if case.members == 1 else Checkpoint.ensemble(networks)).save(folder / "weights.safetensors")
     (folder / "region.toml").write_text(_region(case))
-    (folder / "run.toml").write_text(RUN_FILE)
+    (folder / "run.toml").write_text(RUN_FILE.format(year_step=case.year_step))
     job = Job.open(folder / "run.toml")
     years = tuple(range(FIRST_YEAR, LAST_YEAR + 1))
     write_inputs(job, Fields(), years=years)
@@ -165,9 +170,8 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     from pipeline.inputs.view import open_inputs
     from pipeline.job import Job
     from pipeline.run.block import BlockTask, run_block
-    from pipeline.run.memory import BlockSize
     from pipeline.run.plan import Block
-    from pipeline.run.prepare import context_of
+    from pipeline.run.prepare import block_size, context_of
     from pipeline.storage import repository
 
     if not case.in_full:
@@ -185,7 +189,7 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     for tile in job.domain.tiles[: case.tiles]:
         block = Block(tile, case.edge**2, first, years, prints, years[-1:], case.spin_up)
         run_block(context, BlockTask(block, base))
-    return Measured(BlockSize(case.edge, case.edge**2, case.members, case.batch).worker_bytes, _peak())
+    return Measured(block_size(job, cells=case.edge**2).worker_bytes, _peak())
 
 
 def _abridge() -> None:
@@ -221,9 +225,10 @@ def main() -> None:
     """Measure all combinations, or take one step of one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
-    for name, default in (("edge", [48, 120, 240]), ("batch", [128]), ("years", [1, 5]), ("members", [1, 3])):
+    for name, default in (("edge", [48, 120, 240]), ("batch", [112]), ("years", [1, 5]), ("members", [1, 3])):
         parser.add_argument(f"--{name}", type=int, nargs="+", default=default)
     parser.add_argument("--tiles", type=int, default=1, help="number of tiles to run, one after the other")
+    parser.add_argument("--year-step", choices=[NUMBA, PYTORCH], default=NUMBA)
     parser.add_argument("--resume", action="store_true", help="from the state of an earlier year")
     parser.add_argument("--in-full", action="store_true")
     parser.add_argument("--folder", type=Path, help="folder that keeps the inputs for later measurements")
@@ -235,7 +240,7 @@ def main() -> None:
     folder = given.folder or Path(tempfile.mkdtemp(prefix="memory-"))
     print("edge batch years members   projected    measured   ratio")
     for edge, batch, years, members in product(given.edge, given.batch, given.years, given.members):
-        case = Case(edge, batch, years, members, given.tiles, not given.resume, given.in_full)
+        case = Case(edge, batch, years, members, given.tiles, not given.resume, given.in_full, given.year_step)
         found = measure(case, folder)
         sizes = f"{found.projected / 2**20:7.0f} MiB {found.peak / 2**20:7.0f} MiB"
         print(f"{edge:4} {batch:5} {years:5} {members:7} {sizes} {found.ratio:7.2f}", flush=True)

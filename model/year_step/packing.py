@@ -9,6 +9,7 @@ Shape legend: H 64 hidden units, P 32 pairs of them, K inputs, S 11 static input
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ STATIC = (CROP_TYPE, YEAR, *range(len(FEATURES))[SOIL])
 """Features of a whole year, in the order of the rows of the static inputs."""
 DENSE_ROWS = 8  # outputs that `layers.dense` computes at once
 
-_LOG2_E = np.log2(np.e)
+_LOG2_E = np.log2(math.e)
 _GATE_SCALE = np.repeat([-_LOG2_E, -_LOG2_E, -2 * _LOG2_E], HIDDEN)
 
 

@@ -7,6 +7,7 @@ Shape legend: V cells, T days, R 75 rows of a day, S 11 static inputs, L 6 layer
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +22,8 @@ from model.year_step.vectors import Lanes, exp2, fma, load, positive, splat, sto
 # Rows of a day, so that the inputs of each GRU are neighbours.
 _RA, _RH, _FEATURES, _HIDDEN_ROWS, _RESIDUE, ROWS = 0, 1, 2, 10, 74, 75
 _BASIS_0, _BASIS_1, _RA_GRU, _RH_0, _RH_1, _NEE_GRU, LAYERS = range(7)
-_LOG2_E = np.float32(np.log2(np.e))
-_TWO_LOG2_E = np.float32(-2 * np.log2(np.e))
+_LOG2_E = np.float32(np.log2(math.e))
+_TWO_LOG2_E = np.float32(-2 * np.log2(math.e))
 
 
 class YearScalers(NamedTuple):
@@ -85,7 +86,7 @@ def _aligned(*shape: int) -> Floats:
 
 
 class GroupInputs(NamedTuple):
-    """Fields of `YearInputs` that compiled code reads."""
+    """Inputs of at most V cells, N, as `YearInputs` has them; cell n reads climate series `climate_of_N[n]`."""
 
     year: np.float32
     climate_7TC: Floats
@@ -96,19 +97,19 @@ class GroupInputs(NamedTuple):
 
 
 @njit(nogil=True)
-def gather(inputs: GroupInputs, first: int, scalers: YearScalers, group: CellGroup) -> None:
-    """Write the normalised inputs of the cells from `first` on; lanes beyond the last cell repeat it."""
+def gather(inputs: GroupInputs, scalers: YearScalers, group: CellGroup) -> None:
+    """Write the normalised inputs of the cells; lanes beyond the last cell repeat it."""
     days, static, z = group.days_TRV, group.static_SV, scalers.features
     last = inputs.gpp_TN.shape[1] - 1
     for v in range(days.shape[2]):
-        n = min(first + v, last)
+        n = min(v, last)
         static[0, v] = (np.float32(inputs.crop_N[n]) - z[7, 0]) / z[7, 1]
         static[1, v] = (inputs.year - z[9, 0]) / z[9, 1]
         for s in range(9):
             static[2 + s, v] = (inputs.soil_9N[s, n] - z[10 + s, 0]) / z[10 + s, 1]
     for t in range(days.shape[0]):
         for v in range(days.shape[2]):
-            n = min(first + v, last)
+            n = min(v, last)
             series = inputs.climate_of_N[n]
             for f in range(7):
                 days[t, _FEATURES + f, v] = (inputs.climate_7TC[f, t, series] - z[f, 0]) / z[f, 1]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from model.checkpoint import Checkpoint
-from model.inference import Floats, MemberYear, Predictor, YearInputs
+from model.inference import Floats, MemberYear, Predictor, YearFluxes, YearInputs
 from model.year_step.packing import pack
 from model.year_step.passes import CellGroup, GroupInputs, YearScalers, gather, run_year
 from model.year_step.vectors import Lanes
@@ -37,10 +38,15 @@ class CompiledPredictor(Predictor):
             np.array(self._networks[0].residue_days, np.int64),
         )
 
+    def year(self, inputs: YearInputs, state_SNH: Floats | None = None) -> YearFluxes:
+        """Predict one year from the state at the end of the year before (zeros if None)."""
+        contiguous = np.ascontiguousarray(inputs.climate_7TC, np.float32)  # once, not for each batch
+        return super().year(replace(inputs, climate_7TC=contiguous), state_SNH)
+
     def _members(self, inputs: YearInputs, batch: slice, state_SBH: Floats | None) -> list[MemberYear]:
         days, cells = inputs.gpp_TN.shape[0], batch.stop - batch.start
         group = _group(days, self.batch_cells)
-        gather(_arrays(inputs), batch.start, self._scalers, group)
+        gather(_arrays(inputs, batch), self._scalers, group)
         results = []
         for member, network in enumerate(self._packed):
             before_6VH = group.states_2LHV[0].transpose(0, 2, 1)
@@ -55,15 +61,15 @@ class CompiledPredictor(Predictor):
         return results
 
 
-def _arrays(inputs: YearInputs) -> GroupInputs:
-    """Return the inputs in the types for which the code was compiled."""
+def _arrays(inputs: YearInputs, batch: slice) -> GroupInputs:
+    """Return the inputs of a batch in the types and the order in memory for which the code was compiled."""
     return GroupInputs(
         np.float32(inputs.year),
-        np.ascontiguousarray(inputs.climate_7TC, np.float32),
-        np.ascontiguousarray(inputs.climate_of_N, np.int64),
-        np.ascontiguousarray(inputs.gpp_TN, np.float32),
-        np.ascontiguousarray(inputs.crop_N, np.uint8),
-        np.ascontiguousarray(inputs.soil_9N, np.float32),
+        inputs.climate_7TC,
+        np.ascontiguousarray(inputs.climate_of_N[batch], np.int64),
+        np.ascontiguousarray(inputs.gpp_TN[:, batch], np.float32),
+        np.ascontiguousarray(inputs.crop_N[batch], np.uint8),
+        np.ascontiguousarray(inputs.soil_9N[:, batch], np.float32),
     )
 
 

@@ -124,7 +124,7 @@ def _loaded(lanes: int, folder: Path | None) -> bool:
     )  # fmt: skip
     group = passes.CellGroup.empty(days, lanes)
     group.states_2LHV[:] = 0.0
-    passes.gather(inputs, 0, scalers, group)
+    passes.gather(inputs, scalers, group)
     passes.run_year(vectors.Lanes(lanes), packed, scalers, group)
     return not any(function.stats.cache_misses or not function.stats.cache_hits for function in functions)
 

@@ -19,6 +19,7 @@ from pipeline.storage.cf import LEAP_DAYS
 REAL = 4  # bytes of a float32
 
 _PROCESS = 500 * 2**20  # bytes of a worker beside its block: PyTorch, Dask, Icechunk and their buffers
+_COMPILED = 80 * 2**20  # bytes of Numba, of the code that it loads, and of the arrays of a vector of cells
 _USABLE = 0.95  # share of its limit above which Dask's nanny kills a worker (distributed.worker.memory.terminate)
 
 
@@ -35,13 +36,16 @@ class BlockSize:
     members
         Networks of the ensemble.
     batch_cells
-        Cells of one forward pass; 0 if the network runs on a device with its own memory.
+        Cells of one forward pass of PyTorch; 0 if it runs on a device with its own memory, or not at all.
+    compiled
+        Whether the year step is the compiled one.
     """
 
     edge: int
     cells: int
     members: int
     batch_cells: int
+    compiled: bool = False
 
     @property
     def state_bytes(self) -> int:
@@ -67,7 +71,7 @@ class BlockSize:
         )
         # A forward pass: features and copies, sequences of hidden states, gates of a layer on all days.
         batch = min(self.batch_cells, self.cells) * LEAP_DAYS * (4 * len(FEATURES) + 11 * HIDDEN) * REAL
-        return int(_PROCESS + max(phases) + batch)
+        return int(_PROCESS + max(phases) + (_COMPILED if self.compiled else batch))
 
     def fits(self, limit: int) -> bool:
         """Return whether a worker with this memory limit can hold such a block."""

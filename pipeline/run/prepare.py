@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.year_step.usable import PYTORCH
+from model.year_step.usable import NUMBA
 from pipeline.cluster.dask import worker_memory
 from pipeline.cube import layout
 from pipeline.cube.layout import PlannedTile
@@ -131,6 +131,7 @@ def check_memory_of_new(job: Job, view: InputsView) -> None:
 
 def block_size(job: Job, *, cells: int) -> BlockSize:
     """Return the quantities that decide the memory of a block with so many modelled cells."""
-    # A forward pass on CUDA takes the memory of the device, not that of the worker; the compiled one takes 6 MiB.
-    batch = batch_of(job) if job.year_step == PYTORCH and device_of(job) == "cpu" else 0
-    return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch)
+    compiled = job.year_step == NUMBA
+    # A forward pass on CUDA takes the memory of the device, not that of the worker.
+    batch = batch_of(job) if device_of(job) == "cpu" and not compiled else 0
+    return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch, compiled)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.memory import Case, measure
 from model.checkpoint import Checkpoint
+from model.year_step.usable import PYTORCH
 from pipeline.cluster.dask import worker_memory
 from pipeline.cluster.executor import Serial
 from pipeline.config import ExecutionSettings
@@ -97,10 +98,10 @@ def test_a_run_that_needs_more_than_its_workers_have_computes_nothing(tmp_path: 
     "case",
     [
         Case(edge=48, batch=128, years=1, members=1),
-        Case(edge=96, batch=128, years=3, members=1),
+        Case(edge=96, batch=128, years=3, members=1, year_step=PYTORCH),
         Case(edge=48, batch=64, years=1, members=3, spin_up=False),
         Case(edge=12, batch=16, years=1, members=1, tiles=4),
-        Case(edge=12, batch=16, years=1, members=1, tiles=64),
+        Case(edge=12, batch=16, years=1, members=1, tiles=64, year_step=PYTORCH),
     ],
     ids=str,
 )
