@@ -86,6 +86,7 @@ def machine() -> dict[str, Any]:
         "processor": known.get("model name", platform.processor()),
         "cores": os.cpu_count(),
         "features": [name for name in FEATURES if name in known.get("flags", "").split()],
+        "instructions_of_the_year_step": os.environ.get("NUMBA_CPU_FEATURES", "all of the processor"),
         "load": [round(load, 1) for load in os.getloadavg()],
         "versions": {name: version(name) for name in ("torch", "numpy", "numba", "llvmlite")},
         "python": platform.python_version(),

@@ -85,7 +85,9 @@ def compiled() -> Compiled:
         import numba
     except (ImportError, OSError) as error:
         return Compiled(f"Numba cannot be imported: {error}")
-    features = llvm.get_host_cpu_features()
+    # NUMBA_CPU_FEATURES, such as "+avx2,+fma", restricts the code to some of the processor's instructions.
+    named = str(numba.config.CPU_FEATURES or "").split(",")
+    features = {name[1:]: True for name in named if name.startswith("+")} or llvm.get_host_cpu_features()
     if missing := [name for name in NEEDED_FEATURES if not features.get(name)]:
         return Compiled(f"the processor has no {' and no '.join(missing).upper()}")
     if numba.config.DISABLE_JIT:

@@ -64,8 +64,9 @@ class BlockSize:
             8 * daily + 3 * self.state_bytes,
             # `StoredYear.of` and the ledger row: GPP, fluxes, rounded fluxes, temporaries of the balance
             10.25 * daily + self.state_bytes,
-            # `write_restart`: fluxes as before; the state, its copy on the tile, its chunks compressed and joined
-            7 * daily + 2 * self.state_bytes + 3.5 * state_tile,
+            # `write_restart`: fluxes as before; the state, its copy on the tile, its chunks, which hardly shrink
+            # when they are compressed, and are joined
+            7 * daily + 2 * self.state_bytes + 6.5 * state_tile,
             # `write_tile_year`: fluxes as before, one of them on the tile, its chunks compressed and joined
             7 * daily + self.state_bytes + 3 * daily_tile,
         )
