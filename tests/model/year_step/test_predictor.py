@@ -14,7 +14,7 @@ import torch
 from benchmarks.inference import random_inputs
 from model.checkpoint import Checkpoint
 from model.features import CLIMATE, CROP_TYPE, GPP, SOIL, YEAR
-from model.inference import YearFluxes, YearInputs
+from model.inference import YearFluxes, YearInputs, sum_of_days
 from model.network import KGMLNetwork, State
 from model.shipped import checkpoint_file
 from model.year_step.predictor import CompiledPredictor
@@ -161,3 +161,11 @@ def test_bits_are_the_same_without_avx_512() -> None:
         [sys.executable, "-c", code], env=os.environ | older, stdout=subprocess.PIPE, text=True, check=True
     )
     assert done.stdout.split() == [digest()]
+
+
+def test_sums_of_days_have_one_order_whatever_the_number_of_cells() -> None:
+    rng = np.random.default_rng(4)
+    daily_TN = (rng.normal(size=(366, 9)) * 10.0 ** rng.uniform(-20, 5, (366, 9))).astype(np.float32)
+    expected = [sum(float(value) for value in column) for column in daily_TN.T]
+    assert sum_of_days(daily_TN).tolist() == expected
+    assert [sum_of_days(daily_TN[:, n : n + 1])[0] for n in range(9)] == expected
