@@ -53,7 +53,7 @@ def member() -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def ensemble(member: Checkpoint) -> Checkpoint:
-    return Checkpoint.ensemble([member, Checkpoint.load(checkpoint_file("us-ne1")), member])
+    return Checkpoint.ensemble([member, Checkpoint.load(checkpoint_file("simulated-2")), member])
 
 
 @pytest.fixture(scope="module")
