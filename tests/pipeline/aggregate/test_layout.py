@@ -44,7 +44,7 @@ class NoResults(layout.CubeYear):
 
 
 def identity_of(region: Region) -> cube.Identity:
-    return cube.Identity(region.name, "", domain_of(region).grid, region.first_year, (), 0.5, "fp32")
+    return cube.Identity(region.name, "", domain_of(region).grid, region.first_year, (), 0.5, "fp32", "numba")
 
 
 def chunks_of(array: zarr.Array[Any], part: layout.Part) -> Iterator[tuple[int, ...]]:
