@@ -84,6 +84,17 @@ class MemberYear:
         return np.stack([*(sum_of_days(flux_TB) for flux_TB in self.fluxes_3TB), self.yield_B.astype(np.float64)])
 
 
+def full_precision() -> None:
+    """Turn TF32 off in CUDA's matrix products and cuDNN's recurrent and convolutional layers, for this process.
+
+    By default cuDNN multiplies float32 in TF32, with 10 bits of mantissa.
+    """
+    torch.backends.cudnn.allow_tf32 = False  # PyTorch refuses to read this older flag where it contradicts the others
+    torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+
+
 def sum_of_days(daily_TN: Floats) -> NDArray[np.float64]:
     """Return sums over the days (N,), in double precision and day by day: NumPy's own order depends on the shape."""
     total_N = np.zeros(daily_TN.shape[1:])
@@ -116,7 +127,7 @@ class Predictor:
     checkpoint
         The trained network.
     device
-        PyTorch device. On CUDA, TF32 is off unless the caller turns it on, so that all results are float32.
+        PyTorch device. One of CUDA turns TF32 off in the whole process, so that all results are float32.
     batch_cells
         Number of cells in one forward pass; another number changes the last bits of the result.
     """
@@ -124,6 +135,8 @@ class Predictor:
     def __init__(self, checkpoint: Checkpoint, *, device: str = "cpu", batch_cells: int = CPU_BATCH) -> None:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
+        if self.device.type == "cuda":
+            full_precision()
         self.batch_cells = batch_cells
         self._networks = [network.to(self.device) for network in checkpoint.networks()]
         scalers = torch.tensor(checkpoint.scalers.features, dtype=torch.float32, device=self.device)

@@ -1,6 +1,9 @@
-"""Golden values: annual sums that the shipped checkpoints and the simulator gave when the weights were trained."""
+"""Inference by PyTorch: golden annual sums of the shipped checkpoints and the simulator, and float32 on CUDA."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -53,3 +56,33 @@ def test_the_simulator_gives_the_golden_sums(sites: SiteSequences) -> None:
     sums = [*(values.sum(-1, dtype=np.float64) for values in daily), sites.yield_NY[:, 1]]
     np.testing.assert_allclose(np.stack(sums), SIMULATED, atol=0.002)
     assert sites.crop_NY.tolist() == [[1, 5], [5, 1]]
+
+
+def fp32_settings() -> dict[str, str]:
+    """PyTorch's own settings, which its operators read."""
+    return {name: torch._C._get_fp32_precision_getter("cuda", name) for name in ("rnn", "conv", "matmul")}
+
+
+@pytest.fixture
+def fp32_by_default() -> Iterator[None]:
+    """PyTorch's settings of float32 as they are in a new process, before the test and after it."""
+    default = fp32_settings()
+    yield
+    torch.backends.cudnn.allow_tf32 = True
+    for name, value in default.items():
+        torch._C._set_fp32_precision_setter("cuda", name, value)
+
+
+@pytest.mark.usefixtures("fp32_by_default")
+def test_a_predictor_on_cuda_turns_tf32_off_and_one_on_the_cpu_changes_nothing() -> None:
+    checkpoint = Checkpoint.load(checkpoint_file("towers-2"))
+    before = fp32_settings()
+    assert before["rnn"] == "tf32"
+    Predictor(checkpoint)
+    assert fp32_settings() == before
+    # Where there is no CUDA device, the network cannot be moved to it: the settings come first.
+    with suppress(RuntimeError, AssertionError):
+        Predictor(checkpoint, device="cuda")
+    assert fp32_settings() == {"rnn": "ieee", "conv": "ieee", "matmul": "ieee"}
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
