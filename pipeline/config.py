@@ -106,7 +106,8 @@ class ModelSettings(Section):
     year_step: Literal["auto", "numba", "pytorch"] = Field(
         "auto",
         description='code of the network: "numba" (compiled for the CPU), "pytorch" (CPU or CUDA), or "auto" (that of '
-        "the cube; for a new one, numba on a CPU where it works); fixed when the cube is created",
+        "the cube; for a new one, PyTorch with CUDA, which a scheduler elsewhere has if device is set to it, and else "
+        "numba where it works); fixed when the cube is created",
     )
 
 
@@ -128,7 +129,7 @@ class ExecutionSettings(Section):
         "", description='memory limit of each worker, such as "4GiB"; empty: memory of the machine divided by its cores'
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description='device of the network: "cpu", "cuda", or "auto" (CUDA if available)'
+        "auto", description='device of the network: "cpu", "cuda", or "auto" (CUDA where a worker finds it)'
     )
     batch_cells: int = Field(
         0, ge=0, le=1_000_000, description="cells of one forward pass of PyTorch; 0: 112 on a CPU, 8192 with CUDA"
@@ -149,6 +150,11 @@ class ExecutionSettings(Section):
     dashboard: bool = Field(
         False, description="serve the Dask dashboard on port 8787 (needs the optional dependencies `dashboard`)"
     )
+
+    @property
+    def remote(self) -> bool:
+        """Whether the workers are those of a Dask scheduler that someone else has started."""
+        return self.scheduler not in ("local", "serial")
 
 
 class RunFile(Section):

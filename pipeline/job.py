@@ -5,7 +5,7 @@ A command opens a `Job` and hands its sections and values down; only the top of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,10 @@ class Job:
         """Scheduler, workers, memory, blocks and retries."""
         return self.run_file.execution
 
+    def with_execution(self, settings: ExecutionSettings) -> Job:
+        """Return the same job with other settings of its execution."""
+        return replace(self, run_file=self.run_file.model_copy(update={"execution": settings}))
+
     @cached_property
     def domain(self) -> Domain:
         """The region's grid and the tiles that meet it."""
@@ -98,7 +102,9 @@ class Job:
             return wanted
         if self.has_cube:
             return layout.identity(store.read(self._open_any_cube())).year_step
-        on_cuda = self.execution.device == "cuda" or (self.execution.device == "auto" and torch.cuda.is_available())
+        asked = self.execution.device
+        # A login node with or without a CUDA device says nothing about workers elsewhere.
+        on_cuda = asked == "cuda" or (asked == "auto" and not self.execution.remote and torch.cuda.is_available())
         return PYTORCH if on_cuda or compiled().obstacle else NUMBA
 
     @property

@@ -39,7 +39,7 @@ def run(
     from pipeline.run.run import run as run_job
 
     job = Job.open(run_file)
-    settings = with_scheduler(job.execution, scheduler)
+    job = job.with_execution(with_scheduler(job.execution, scheduler))
     if from_audit:
         if tile or years:
             raise UserError("--from-audit takes tiles and years from its file; leave out --tile and --years")
@@ -53,7 +53,7 @@ def run(
     with (
         stop_on_signals() as stop,
         progress_bars(job.log_file("run")) as report,
-        open_executor(settings, stop) as executor,
+        open_executor(job.execution, stop) as executor,
     ):
         done = run_job(job, executor, years=wanted, choice=choice, progress=report)
     print_run(console, job, done)

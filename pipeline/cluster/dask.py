@@ -343,7 +343,7 @@ def open_executor(settings: ExecutionSettings, stop: Stop | None = None) -> Iter
         else:
             hang_seconds = 60 * settings.block_minutes or math.inf
             executor = OnDask(lambda: _client(settings, stack), stop=stop, hang_seconds=hang_seconds)
-            if settings.scheduler != "local":
+            if settings.remote:
                 executor.check = partial(check_workers, address=settings.scheduler)
             yield executor
 
@@ -353,7 +353,7 @@ def worker_memory(settings: ExecutionSettings) -> int | None:
     from dask.system import CPU_COUNT
     from distributed.worker_memory import parse_memory_limit
 
-    if settings.scheduler not in ("local", "serial") and not settings.memory_limit:
+    if settings.remote and not settings.memory_limit:
         return None
     # Dask gives a worker the machine's memory in proportion to its share of the cores; a serial run has all of it.
     threads, limit = CPU_COUNT if settings.scheduler == "serial" else 1, settings.memory_limit or "auto"
@@ -368,7 +368,7 @@ def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
     import dask
     from distributed import Client, LocalCluster
 
-    if settings.scheduler != "local":
+    if settings.remote:
         remote: Client = stack.enter_context(_client_of(settings.scheduler))
         remote.register_worker_callbacks(prepare)
         return remote

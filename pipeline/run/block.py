@@ -54,7 +54,7 @@ class Context:
     year_step
         Code of the network: "numba" or "pytorch".
     device, batch_cells
-        PyTorch device ("cpu" or "cuda"), and cells of one forward pass.
+        PyTorch device and cells of one forward pass; a worker resolves "auto" and 0 for itself.
     retry
         How often reads and writes are tried again.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from model.inference import CPU_BATCH
 from model.year_step.usable import NUMBA
 from pipeline.cluster.dask import worker_memory
 from pipeline.cube import layout
@@ -133,5 +134,5 @@ def block_size(job: Job, *, cells: int) -> BlockSize:
     """Return the quantities that decide the memory of a block with so many modelled cells."""
     compiled = job.year_step == NUMBA
     # A forward pass on CUDA takes the memory of the device, not that of the worker.
-    batch = batch_of(job) if device_of(job) == "cpu" and not compiled else 0
+    batch = batch_of(job) or CPU_BATCH if device_of(job) != "cuda" and not compiled else 0
     return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch, compiled)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import torch
 
 from model.checkpoint import Checkpoint
@@ -16,12 +18,12 @@ _DEFAULT_BATCH = {"cpu": CPU_BATCH, "cuda": 8192}  # cells of one forward pass o
 
 
 def device_of(job: Job) -> str:
-    """Return "cpu" or "cuda", as seen from this machine: workers elsewhere are taken to be alike.
+    """Return "cpu" or "cuda"; if the workers are elsewhere, the setting, which each of them resolves for itself.
 
     Raises
     ------
     UserError
-        If CUDA is asked for and absent, or the year step does not run on it.
+        If CUDA is asked for and absent where the work runs, or the year step does not run on it.
     """
     asked = job.execution.device
     if job.year_step == NUMBA:
@@ -31,16 +33,23 @@ def device_of(job: Job) -> str:
                 "'auto' or 'cpu', or set model.year_step = 'pytorch' and another stores.cube"
             )
         return "cpu"
+    return asked if job.execution.remote else device_here(asked)
+
+
+def device_here(asked: str) -> str:
+    """Return the device of this process, "cpu" or "cuda", for a setting; raises `UserError` if CUDA is absent."""
     if asked != "cpu" and torch.cuda.is_available():
         return "cuda"
     if asked == "cuda":
-        raise UserError("execution.device = 'cuda', but PyTorch finds no CUDA device; use 'auto' or 'cpu'")
+        raise UserError(
+            f"execution.device = 'cuda', but PyTorch finds no CUDA device on {platform.node()}; use 'auto' or 'cpu'"
+        )
     return "cpu"
 
 
 def batch_of(job: Job) -> int:
-    """Return the cells of one forward pass of PyTorch."""
-    return job.execution.batch_cells or _DEFAULT_BATCH[device_of(job)]
+    """Return the cells of one forward pass of PyTorch; 0 if that is the default of a device which workers resolve."""
+    return job.execution.batch_cells or _DEFAULT_BATCH.get(device_of(job), 0)
 
 
 def sentence(job: Job) -> str | None:
@@ -56,10 +65,26 @@ def sentence(job: Job) -> str | None:
 
 
 def open_predictor(checkpoint: Checkpoint, *, year_step: str, device: str, batch_cells: int) -> Predictor:
-    """Return a predictor with this year step; raises `UserError` if it does not work on this machine."""
+    """Return a predictor on this machine.
+
+    Parameters
+    ----------
+    checkpoint, year_step
+        The trained network, and the code that runs it.
+    device, batch_cells
+        Settings of a run: device "auto" is CUDA where it is present, and 0 cells are the default of the device.
+
+    Raises
+    ------
+    UserError
+        If the year step does not work on this machine, or CUDA is asked for and absent.
+    """
     if year_step != PYTORCH:
         check_usable(year_step)
-    return usable.predictor(checkpoint, year_step=year_step, device=device, batch_cells=batch_cells)
+        return usable.predictor(checkpoint, year_step=year_step, device="cpu", batch_cells=batch_cells)
+    here = device_here(device)
+    batch = batch_cells or _DEFAULT_BATCH[here]
+    return usable.predictor(checkpoint, year_step=year_step, device=here, batch_cells=batch)
 
 
 def check_usable(year_step: str) -> None:

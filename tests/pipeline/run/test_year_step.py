@@ -5,20 +5,25 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import zarr
 
 from model.checkpoint import Checkpoint
+from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline.cluster.executor import Serial
+from pipeline.config import ExecutionSettings
 from pipeline.cube import layout, ledger
 from pipeline.cube.ledger import Status
 from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.run import year_step
-from pipeline.run.prepare import block_size
+from pipeline.run.prepare import block_size, context_of, open_pinned_inputs
 from pipeline.run.run import run
 from pipeline.run.status import read_status
 from pipeline.storage import repository
@@ -110,6 +115,92 @@ def test_a_cube_of_the_compiled_year_step_is_read_anywhere_and_written_where_it_
 def test_cuda_is_refused_for_a_cube_of_the_compiled_year_step(job: Job) -> None:
     with pytest.raises(UserError, match=r"device = 'cuda', but the year step of .* is numba.*'auto' or 'cpu'"):
         run(with_setting(job, "execution", 'device = "cuda"'), Serial(), years=YEARS)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Makes PyTorch find a CUDA device, or none."""
+
+    def found(present: bool) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
+
+    return found
+
+
+SCHEDULER = "tcp://cluster:8786"
+
+
+def pytorch_job(folder: Path, checkpoint: Checkpoint, **execution: object) -> Job:
+    """A new job of PyTorch's year step."""
+    job = with_setting(make_job(folder, checkpoint), "model", 'year_step = "pytorch"')
+    return job.with_execution(job.execution.model_copy(update=execution))
+
+
+def test_workers_elsewhere_resolve_their_device_whatever_the_login_node_has(
+    tmp_path: Path, untrained: Checkpoint, cuda: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = pytorch_job(tmp_path, untrained, scheduler=SCHEDULER, batch_cells=0)
+    cuda(False)
+    contexts = {
+        asked: context_of(each, open_pinned_inputs(each))
+        for asked in ("auto", "cpu", "cuda")
+        for each in [job.with_execution(job.execution.model_copy(update={"device": asked}))]
+    }
+    assert [context.device for context in contexts.values()] == ["auto", "cpu", "cuda"]
+    opened = []
+    monkeypatch.setattr(usable, "predictor", lambda _, **settings: opened.append(settings))
+    for present in (False, True):
+        cuda(present)
+        for context in (contexts["auto"], contexts["cpu"]):
+            year_step.open_predictor(
+                untrained, year_step=PYTORCH, device=context.device, batch_cells=context.batch_cells
+            )
+    assert [(each["device"], each["batch_cells"]) for each in opened] == [
+        ("cpu", 112), ("cpu", 112), ("cuda", 8192), ("cpu", 112),
+    ]  # fmt: skip
+
+
+def test_a_worker_without_the_cuda_device_that_is_asked_for_fails_its_blocks_by_name(
+    tmp_path: Path, untrained: Checkpoint, cuda: Callable[[bool], None]
+) -> None:
+    cuda(False)
+    job = pytorch_job(tmp_path, untrained, scheduler=SCHEDULER, device="cuda")
+    report = run(job, Serial(), years=YEARS)
+    assert report.failures
+    assert not report.totals.tile_years
+    assert all(f"no CUDA device on {platform.node()}" in message for message in report.failures.values())
+    with pytest.raises(UserError, match="no CUDA device on"):
+        run(pytorch_job(tmp_path / "here", untrained, device="cuda"), Serial(), years=YEARS)
+
+
+def test_a_run_on_workers_elsewhere_gives_the_bits_of_a_local_one(tmp_path: Path, untrained: Checkpoint) -> None:
+    jobs = [
+        pytorch_job(tmp_path / name, untrained, scheduler=name, batch_cells=0) for name in ("serial", "tcp://there:1")
+    ]
+    for job in jobs:
+        run(job, Serial(), years=YEARS[:1])
+    here, there = (repository.read(job.open_cube()) for job in jobs)
+    for name in ("ra", "rh", "nee"):
+        values = repository.array(here, f"daily/{YEARS[0]}/{name}")[...]
+        np.testing.assert_array_equal(values, repository.array(there, f"daily/{YEARS[0]}/{name}")[...])
+    assert [record_of_last_run(job)["device"] for job in jobs] == ["cpu", "auto"]
+
+
+@needs_numba
+def test_a_new_cube_is_pytorchs_where_cuda_is_here_or_is_asked_for_elsewhere(
+    tmp_path: Path, untrained: Checkpoint, cuda: Callable[[bool], None]
+) -> None:
+    first = make_job(tmp_path, untrained)
+    chosen = {}
+    for present in (False, True):
+        cuda(present)
+        for scheduler, device in product(("local", SCHEDULER), ("auto", "cpu", "cuda")):
+            job = first.with_execution(ExecutionSettings(scheduler=scheduler, device=device))
+            chosen[present, scheduler, device] = job.year_step == PYTORCH
+    assert {key for key, pytorch in chosen.items() if pytorch} == {
+        *((present, scheduler, "cuda") for present in (False, True) for scheduler in ("local", SCHEDULER)),
+        (True, "local", "auto"),
+    }
 
 
 def test_pytorch_is_the_fallback_and_says_why_and_its_cube_stays_with_it(
