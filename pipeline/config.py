@@ -124,7 +124,11 @@ class ExecutionSettings(Section):
     scheduler: Scheduler = Field(
         "local", description='"local" (a Dask cluster on this machine), "serial", or the address of a Dask scheduler'
     )
-    workers: int = Field(0, ge=0, description="worker processes of the local cluster; 0: one per core")
+    workers: int = Field(
+        0,
+        ge=0,
+        description="worker processes of the local cluster; 0: one per core; with CUDA at most one per device",
+    )
     memory_limit: str = Field(
         "", description='memory limit of each worker, such as "4GiB"; empty: memory of the machine divided by its cores'
     )

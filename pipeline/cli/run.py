@@ -53,7 +53,7 @@ def run(
     with (
         stop_on_signals() as stop,
         progress_bars(job.log_file("run")) as report,
-        open_executor(job.execution, stop) as executor,
+        open_executor(job.execution, stop, devices=year_step.cuda_devices(job)) as executor,
     ):
         done = run_job(job, executor, years=wanted, choice=choice, progress=report)
     print_run(console, job, done)

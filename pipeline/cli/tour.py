@@ -26,6 +26,7 @@ from pipeline.run.estimate import estimate, measured_rate
 from pipeline.run.prepare import context_of, open_pinned_inputs, plan_run
 from pipeline.run.report import plan_table, print_run
 from pipeline.run.run import run
+from pipeline.run.year_step import cuda_devices
 from pipeline.storage import files
 
 
@@ -42,7 +43,7 @@ def take_tour(folder: Path) -> None:
     )
     _archives(folder / "archives")
     job = Job.open(run_file)
-    with open_executor(job.execution) as executor:
+    with open_executor(job.execution, devices=cuda_devices(job)) as executor:
         _compute(job, executor)
         aggregated = _products(job, executor)
     print_aggregates(console, job, aggregated)

@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from pipeline.cluster.executor import Attempt, Executor, Item, Outcome, Result, Serial, attempt, do_nothing
 from pipeline.cluster.stop import Stop
-from pipeline.cluster.workers import check_workers, ignore_interrupts, killed_message, prepare
+from pipeline.cluster.workers import check_workers, ignore_interrupts, killed_message, prepare, take_device
 from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
 from pipeline.progress import on_heartbeat
@@ -335,17 +335,33 @@ CLUSTER_CONFIG = {"distributed.admin.tick.limit": "60s"}
 
 
 @contextmanager
-def open_executor(settings: ExecutionSettings, stop: Stop | None = None) -> Iterator[Executor]:
-    """Give the executor that the run file names; its cluster, if one was started, is closed at the end."""
+def open_executor(
+    settings: ExecutionSettings, stop: Stop | None = None, *, devices: Sequence[str] = ()
+) -> Iterator[Executor]:
+    """Give the executor that the run file names; its cluster, if one was started, is closed at the end.
+
+    Parameters
+    ----------
+    settings, stop
+        Section of the run file, and the request to end early.
+    devices
+        CUDA devices of this machine, for each of which a local cluster has one worker that sees no other; none: work
+        on CPUs.
+    """
     with ExitStack() as stack:
         if settings.scheduler == "serial":
             yield Serial(stop)
         else:
             hang_seconds = 60 * settings.block_minutes or math.inf
-            executor = OnDask(lambda: _client(settings, stack), stop=stop, hang_seconds=hang_seconds)
+            executor = OnDask(lambda: _client(settings, stack, devices), stop=stop, hang_seconds=hang_seconds)
             if settings.remote:
                 executor.check = partial(check_workers, address=settings.scheduler)
             yield executor
+
+
+def worker_count(settings: ExecutionSettings, devices: Sequence[str] = ()) -> int:
+    """Return the workers of a local cluster: as set, or one for each core; no more than CUDA devices, if given."""
+    return min(settings.workers or len(devices), len(devices)) or settings.workers or os.cpu_count() or 1
 
 
 def worker_memory(settings: ExecutionSettings) -> int | None:
@@ -364,7 +380,7 @@ def worker_memory(settings: ExecutionSettings) -> int | None:
     return found
 
 
-def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
+def _client(settings: ExecutionSettings, stack: ExitStack, devices: Sequence[str]) -> Client:
     import dask
     from distributed import Client, LocalCluster
 
@@ -374,7 +390,7 @@ def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
         return remote
     stack.enter_context(dask.config.set(CLUSTER_CONFIG))
     cluster = LocalCluster(
-        n_workers=settings.workers or os.cpu_count() or 1,
+        n_workers=worker_count(settings, devices),
         threads_per_worker=1,
         memory_limit=settings.memory_limit or "auto",
         dashboard_address=f"127.0.0.1:{8787 if settings.dashboard else 0}",  # without a host: on all interfaces
@@ -382,6 +398,8 @@ def _client(settings: ExecutionSettings, stack: ExitStack) -> Client:
     client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
     client.register_worker_callbacks(prepare)
     client.register_worker_callbacks(ignore_interrupts)
+    if devices:
+        client.register_worker_callbacks(partial(take_device, tuple(devices)))
     return client
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -47,6 +48,11 @@ def keep_freed_memory() -> bool:
 def ignore_interrupts() -> None:
     """Leave Ctrl-C, which reaches all processes of a terminal, to the coordinator: workers finish their blocks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def take_device(devices: Sequence[str], dask_worker: Any) -> None:
+    """Have a worker of a local cluster, whose names are numbers, see one CUDA device; before its first use of CUDA."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = devices[int(dask_worker.name)]
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 
@@ -11,13 +10,14 @@ import torch
 
 from model.checkpoint import Checkpoint
 from model.inference import YearInputs
+from pipeline.cluster.dask import worker_count
 from pipeline.cube.ledger import Ledger
 from pipeline.job import Job
 from pipeline.run.block import Context
 from pipeline.run.memory import REAL
 from pipeline.run.plan import Plan
 from pipeline.run.prepare import block_size
-from pipeline.run.year_step import open_predictor
+from pipeline.run.year_step import cuda_devices, open_predictor
 from pipeline.storage import repository
 from pipeline.storage.cf import LEAP_DAYS
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD
@@ -46,7 +46,7 @@ class Estimate:
     worker_bytes
         Projected peak memory of a worker.
     workers
-        Workers that the run file sets.
+        Workers that the run file sets; with CUDA, no more than devices.
     hours
         Time on these workers at `rate`.
     rate
@@ -101,7 +101,7 @@ def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
     stored = sum(len(block.years) for block in plan.blocks)
     restarts = sum(len(block.restarts) for block in plan.blocks) * block_size(job, cells=cells).state_bytes
     computed = sum(len(block.computed) + 2 * block.spin_up for block in plan.blocks)
-    workers = job.execution.workers or os.cpu_count() or 1
+    workers = worker_count(job.execution, cuda_devices(job))
     layers = (*ANNUAL, *ENSEMBLE_STD.values()) if len(job.checkpoint) > 1 else ANNUAL
     annual = sum(np.dtype(variable.dtype).itemsize for variable in layers)
     return Estimate(

@@ -7,6 +7,7 @@ measures real workers beside this projection, and a test keeps the ratio of the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from model.features import FEATURES
@@ -20,6 +21,7 @@ REAL = 4  # bytes of a float32
 
 _PROCESS = 500 * 2**20  # bytes of a worker beside its block: PyTorch, Dask, Icechunk and their buffers
 _COMPILED = 80 * 2**20  # bytes of Numba, of the code that it loads, and of the arrays of a vector of cells
+_DEVICE_CONTEXT = 2**30  # bytes of a CUDA device beside the batch: context, cuDNN, weights; assumed, not measured
 _USABLE = 0.95  # share of its limit above which Dask's nanny kills a worker (distributed.worker.memory.terminate)
 
 
@@ -70,8 +72,7 @@ class BlockSize:
             # `write_tile_year`: fluxes as before, one of them on the tile, its chunks compressed and joined
             7 * daily + self.state_bytes + 3 * daily_tile,
         )
-        # A forward pass: features and copies, sequences of hidden states, gates of a layer on all days.
-        batch = min(self.batch_cells, self.cells) * LEAP_DAYS * (4 * len(FEATURES) + 11 * HIDDEN) * REAL
+        batch = batch_bytes(min(self.batch_cells, self.cells))
         return int(_PROCESS + max(phases) + (_COMPILED if self.compiled else batch))
 
     def fits(self, limit: int) -> bool:
@@ -88,6 +89,36 @@ class BlockSize:
         edges = (edge for edge in range(self.edge - 1, 0, -1) if MODIS_TILE_CELLS % edge == 0)
         tiles = (replace(self, edge=edge, cells=min(edge**2, self.cells)) for edge in edges)
         return next((tile.edge for tile in tiles if tile.fits(limit)), None)
+
+
+def batch_bytes(cells: int) -> int:
+    """Return the bytes of a forward pass of PyTorch over a leap year."""
+    # Features and copies, sequences of hidden states, gates of a layer on all days.
+    return cells * LEAP_DAYS * (4 * len(FEATURES) + 11 * HIDDEN) * REAL
+
+
+def device_bytes(batch_cells: int) -> int:
+    """Return the projected peak memory of a worker on a CUDA device: a forward pass, as on a CPU, and the context.
+
+    The members of an ensemble run one after the other. The projection has not been compared with a GPU's peak.
+    """
+    return _DEVICE_CONTEXT + batch_bytes(batch_cells)
+
+
+def check_device(batch_cells: int, available: int) -> None:
+    """Raise `UserError` if a CUDA device with so many bytes available cannot hold a batch, with one that it can."""
+    if device_bytes(batch_cells) <= available:
+        return
+    fitting = (available - _DEVICE_CONTEXT) // batch_bytes(1)
+    remedy = (
+        f"set execution.batch_cells to {2 ** int(math.log2(fitting))} or less"
+        if fitting >= 1
+        else "free its memory, or set execution.device to 'cpu'"
+    )
+    raise UserError(
+        f"batches of {batch_cells:,} cells need {mebibytes(device_bytes(batch_cells))} of a CUDA device's memory "
+        f"(projected), and {mebibytes(available)} are available; {remedy}"
+    )
 
 
 def check(size: BlockSize, limit: int | None) -> None:

@@ -19,7 +19,7 @@ from pipeline.run.block import Context, tile_mask
 from pipeline.run.fingerprints import Science, fingerprints
 from pipeline.run.memory import BlockSize
 from pipeline.run.plan import BY_RULE, Choice, Plan, Request, blocked_spans, blocked_years, make_plan
-from pipeline.run.year_step import batch_of, check_usable, device_of
+from pipeline.run.year_step import batch_of, check_usable, cuda_devices, device_of, smallest_device
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy
 
@@ -119,10 +119,18 @@ def science_of(job: Job) -> Science:
 def check_memory(job: Job, *, cells: int) -> None:
     """Raise `UserError` if a block with so many modelled cells needs more memory than a worker has."""
     memory.check(block_size(job, cells=cells), worker_memory(job.execution))
+    _check_device_memory(job)
+
+
+def _check_device_memory(job: Job) -> None:
+    """Raise `UserError` if a CUDA device of this machine that the run takes cannot hold a batch."""
+    if cuda_devices(job):
+        memory.check_device(batch_of(job), smallest_device())
 
 
 def check_memory_of_new(job: Job, view: InputsView) -> None:
     """Refuse a cube whose tiles no worker can hold before it is created, since a cube keeps its tiles."""
+    _check_device_memory(job)
     largest = block_size(job, cells=job.grid.tile_cells**2)
     limit = worker_memory(job.execution)
     # Counting the modelled cells takes as long as making all masks: it is done only where a full tile would not fit.

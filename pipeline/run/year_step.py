@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 
 import torch
@@ -12,6 +13,7 @@ from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline.errors import UserError
 from pipeline.job import Job
+from pipeline.run import memory
 from pipeline.storage.retry import RetryPolicy, retried
 
 _DEFAULT_BATCH = {"cpu": CPU_BATCH, "cuda": 8192}  # cells of one forward pass of PyTorch, by device
@@ -47,6 +49,21 @@ def device_here(asked: str) -> str:
     return "cpu"
 
 
+def cuda_devices(job: Job) -> tuple[str, ...]:
+    """Return the CUDA devices of this machine that a run takes, as CUDA_VISIBLE_DEVICES names them."""
+    if job.execution.remote or device_of(job) != "cuda":
+        return ()
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return tuple(named.split(",") if named else map(str, range(count)))[:count]
+
+
+def smallest_device() -> int:
+    """Return the bytes of memory of the smallest CUDA device of this machine."""
+    # The total, not what is free: asking for that would take some of the device's memory for this process.
+    return min(torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count()))
+
+
 def batch_of(job: Job) -> int:
     """Return the cells of one forward pass of PyTorch; 0 if that is the default of a device which workers resolve."""
     return job.execution.batch_cells or _DEFAULT_BATCH.get(device_of(job), 0)
@@ -77,13 +94,16 @@ def open_predictor(checkpoint: Checkpoint, *, year_step: str, device: str, batch
     Raises
     ------
     UserError
-        If the year step does not work on this machine, or CUDA is asked for and absent.
+        If the year step does not work on this machine, or CUDA is asked for and absent or too small for a batch.
     """
     if year_step != PYTORCH:
         check_usable(year_step)
         return usable.predictor(checkpoint, year_step=year_step, device="cpu", batch_cells=batch_cells)
     here = device_here(device)
     batch = batch_cells or _DEFAULT_BATCH[here]
+    if here == "cuda":
+        free, _total = torch.cuda.mem_get_info()
+        memory.check_device(batch, free)
     return usable.predictor(checkpoint, year_step=year_step, device=here, batch_cells=batch)
 
 

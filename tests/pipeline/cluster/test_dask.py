@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from pipeline.cluster import workers
-from pipeline.cluster.dask import TICK_SECONDS, OnDask, _client_of, open_executor
+from pipeline.cluster.dask import TICK_SECONDS, OnDask, _client_of, open_executor, worker_count
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.stop import Stop
 from pipeline.config import ExecutionSettings
@@ -105,6 +106,26 @@ def settings_of_worker(_item: int) -> tuple[bool, object]:
     from distributed import get_worker
 
     return workers.keep_freed_memory(), get_worker().memory_manager.memory_pause_fraction
+
+
+def device_of_worker(seconds: float) -> str:
+    time.sleep(seconds)
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+
+
+@pytest.mark.parametrize(("number", "workers_with_two_devices"), [(0, 2), (1, 1), (16, 2)])
+def test_a_local_cluster_has_at_most_one_worker_for_each_cuda_device(
+    number: int, workers_with_two_devices: int
+) -> None:
+    settings = ExecutionSettings(workers=number)
+    assert worker_count(settings, ["3", "GPU-7"]) == workers_with_two_devices
+    assert worker_count(settings) == (number or os.cpu_count())
+
+
+def test_each_worker_of_a_local_cluster_sees_one_cuda_device() -> None:
+    with open_executor(ExecutionSettings(workers=16, memory_limit="1GiB"), devices=["3", "GPU-7"]) as executor:
+        outcomes = list(executor.map(device_of_worker, [2.0] * 2))
+    assert sorted(outcome.result or outcome.error or "" for outcome in outcomes) == ["3", "GPU-7"]
 
 
 def faults_of(cluster: LocalCluster) -> str:

@@ -93,6 +93,25 @@ def test_a_run_that_needs_more_than_its_workers_have_computes_nothing(tmp_path: 
     assert repository.tip(job.open_cube()) == before
 
 
+@given(batch=st.integers(1, 2**17), available=st.integers(0, 2**38))
+def test_a_cuda_device_is_refused_if_its_memory_is_too_small_with_a_batch_that_fits(batch: int, available: int) -> None:
+    needed = 2**30 + batch * 366 * (4 * 19 + 11 * 64) * 4
+    if needed <= available:
+        memory.check_device(batch, available)
+        return
+    with pytest.raises(UserError, match=f"batches of {batch:,} cells need {needed // 2**20}MiB") as refusal:
+        memory.check_device(batch, available)
+    _, named, rest = str(refusal.value).partition("batch_cells to ")
+    if not named:
+        assert memory.device_bytes(1) > available
+        return
+    smaller = int(rest.split()[0])
+    assert smaller < batch
+    memory.check_device(smaller, available)
+    with pytest.raises(UserError):
+        memory.check_device(2 * smaller, available)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "case",

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from pipeline.cube.ledger import Status
 from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.run import year_step
-from pipeline.run.prepare import block_size, context_of, open_pinned_inputs
+from pipeline.run.prepare import block_size, check_memory, context_of, open_pinned_inputs
 from pipeline.run.run import run
 from pipeline.run.status import read_status
 from pipeline.storage import repository
@@ -147,7 +148,8 @@ def test_workers_elsewhere_resolve_their_device_whatever_the_login_node_has(
         for each in [job.with_execution(job.execution.model_copy(update={"device": asked}))]
     }
     assert [context.device for context in contexts.values()] == ["auto", "cpu", "cuda"]
-    opened = []
+    opened: list[dict[str, object]] = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**35, 2**35))
     monkeypatch.setattr(usable, "predictor", lambda _, **settings: opened.append(settings))
     for present in (False, True):
         cuda(present)
@@ -184,6 +186,36 @@ def test_a_run_on_workers_elsewhere_gives_the_bits_of_a_local_one(tmp_path: Path
         values = repository.array(here, f"daily/{YEARS[0]}/{name}")[...]
         np.testing.assert_array_equal(values, repository.array(there, f"daily/{YEARS[0]}/{name}")[...])
     assert [record_of_last_run(job)["device"] for job in jobs] == ["cpu", "auto"]
+
+
+def test_a_run_takes_the_cuda_devices_that_it_sees_and_is_refused_where_a_batch_does_not_fit(
+    tmp_path: Path, untrained: Checkpoint, cuda: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = pytorch_job(tmp_path, untrained, scheduler="local", batch_cells=0)
+    cuda(False)
+    assert year_step.cuda_devices(job) == ()
+    cuda(True)
+    sizes = [2**36, 2**33]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(sizes))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=sizes[index]))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert year_step.cuda_devices(job) == ("0", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-7")
+    assert year_step.cuda_devices(job) == ("3", "GPU-7")
+    on_cpus = job.execution.model_copy(update={"device": "cpu"})
+    assert year_step.cuda_devices(job.with_execution(on_cpus)) == ()
+    refusal = (
+        r"batches of 8,192 cells need \d+MiB of a CUDA device's memory \(projected\), and 8192MiB are .* to 4096 or"
+    )
+    with pytest.raises(UserError, match=refusal):
+        run(job, Serial(), years=YEARS)
+    assert not repository.exists(job.stores.cube)
+    sizes[1] = 2**35
+    check_memory(job, cells=100)
+    # A worker looks at what is free, which others may have taken.
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**31, 2**36))
+    with pytest.raises(UserError, match="2048MiB are available"):
+        year_step.open_predictor(untrained, year_step=PYTORCH, device="auto", batch_cells=0)
 
 
 @needs_numba
