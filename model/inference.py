@@ -27,6 +27,9 @@ STATE_LAYERS = 6  # of `State.pack`, for each member
 # Cells of one forward pass on a CPU. With 128, the gates of a layer, 128 x 365 x 192 x 4 bytes, lie just above the
 # 32 MiB from which glibc maps memory anew for each allocation, and page faults cost 9 % of a run.
 CPU_BATCH = 112
+# In the messages of PyTorch's errors.
+_OUT_OF_MEMORY = ("can't allocate memory", "_STATUS_ALLOC_FAILED")
+_DEVICE_FAILS = ("cuDNN error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "CUDA error")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,10 @@ class MemberYear:
         """Annual Ra, Rh, NEE and yield."""
         # In double precision: the spread between members is a small difference of large sums.
         return np.stack([*(sum_of_days(flux_TB) for flux_TB in self.fluxes_3TB), self.yield_B.astype(np.float64)])
+
+
+class DeviceError(RuntimeError):
+    """An error of a CUDA device or of a library on it, other than a lack of memory."""
 
 
 def full_precision() -> None:
@@ -155,6 +162,8 @@ class Predictor:
         ------
         MemoryError
             If the device cannot hold `batch_cells` cells at once.
+        DeviceError
+            If a CUDA device or cuDNN fails otherwise.
         """
         days, cells = inputs.gpp_TN.shape
         fluxes_3TN = np.empty((3, days, cells), np.float32)
@@ -194,14 +203,17 @@ class Predictor:
 
     @contextmanager
     def _naming_the_batch(self) -> Iterator[None]:
-        """Raise `MemoryError` where PyTorch runs out of memory, which on the CPU has no exception type of its own."""
+        """Raise `MemoryError` or `DeviceError` for errors of PyTorch, many of which have no type of their own."""
         try:
             yield
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            text = str(error)
+            if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
                 raise MemoryError(
                     f"batches of {self.batch_cells} cells do not fit into memory of {self.device}; lower batch_cells"
                 ) from error
+            if isinstance(error, torch.AcceleratorError) or any(sign in text for sign in _DEVICE_FAILS):
+                raise DeviceError(f"{self.device} fails: {text.splitlines()[0]}") from error
             raise
 
     def _batches(self, cells: int) -> Iterator[slice]:

@@ -7,6 +7,7 @@ Shape legend: N modelled cells of a tile, T days, Y years; the axis of length 2 
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import torch
 import zarr
 
 from model.checkpoint import Checkpoint, CheckpointError
-from model.inference import Predictor
+from model.inference import DeviceError, Predictor
 from pipeline.cube import layout
 from pipeline.cube.layout import StoredYear, TileMask
 from pipeline.cube.ledger import Row
@@ -137,8 +138,18 @@ def run_block(context: Context, task: BlockTask) -> BlockDone:
     Raises
     ------
     UserError
-        If inputs stay unreadable, or the checkpoint was changed or removed during the run.
+        If inputs stay unreadable, the checkpoint was changed or removed during the run, or a CUDA device fails.
     """
+    try:
+        return _run_block(context, task)
+    except DeviceError as error:
+        raise UserError(
+            f"{error} on {platform.node()}; if it comes again, lower execution.batch_cells or set execution.device to "
+            "'cpu'"
+        ) from error
+
+
+def _run_block(context: Context, task: BlockTask) -> BlockDone:
     block = task.block
     # Mask and state are read through the fork, too: it sees the commit from which the wave began.
     root = retried(lambda: repository.writable(task.fork), context.retry)

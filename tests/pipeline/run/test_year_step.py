@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 import zarr
 
 from model.checkpoint import Checkpoint
+from model.inference import Predictor
 from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline.cluster.executor import Serial
@@ -216,6 +218,47 @@ def test_a_run_takes_the_cuda_devices_that_it_sees_and_is_refused_where_a_batch_
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**31, 2**36))
     with pytest.raises(UserError, match="2048MiB are available"):
         year_step.open_predictor(untrained, year_step=PYTORCH, device="auto", batch_cells=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED\nat RNN.cpp"),
+            "cpu fails: cuDNN error: CUDNN_STATUS_E",
+        ),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_INTERNAL_ERROR when"),
+            "cpu fails: CUDA error: CUBLAS_STATUS_INTERNAL_",
+        ),
+        (torch.AcceleratorError("an illegal memory access"), "cpu fails: an illegal memory access on"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "do not fit into memory of cpu; lower batch_cells"),
+    ],
+)
+def test_an_error_of_a_device_fails_its_block_by_name_and_stops_no_other(
+    tmp_path: Path, untrained: Checkpoint, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, said: str
+) -> None:
+    real, calls = Predictor._members, count()
+
+    def members(self: Predictor, *args: Any) -> Any:
+        if next(calls) == 0:
+            raise error
+        return real(self, *args)
+
+    monkeypatch.setattr(Predictor, "_members", members)
+    report = run(pytorch_job(tmp_path, untrained), Serial(), years=YEARS[:1])
+    assert len({tile for tile, _ in report.failures}) == 1
+    assert all(said in message for message in report.failures.values())
+    assert report.totals.tile_years > 0
+
+
+def test_a_bug_is_no_error_of_a_device(tmp_path: Path, untrained: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    def members(*_: Any) -> Any:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(Predictor, "_members", members)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        run(pytorch_job(tmp_path, untrained), Serial(), years=YEARS[:1])
 
 
 @needs_numba
