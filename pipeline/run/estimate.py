@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,12 +23,13 @@ from pipeline.storage import repository
 from pipeline.storage.cf import LEAP_DAYS
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD
 
-_PROBE_CELLS = 256
+_PROBE_CELLS = 256  # on a CPU
+GPU_NOT_MEASURED = "GPU: not measured"  # no run of this project on one has been timed
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Cell-years that one worker computes in a second, and how they were measured."""
+    """Cell-years that one worker computes in a second, NaN if that is unknown, and how they were measured."""
 
     cell_years_per_second: float
     source: str
@@ -71,20 +73,29 @@ def measured_rate(job: Job, context: Context) -> Rate:
             seconds, cells = ledger.column("seconds").sum(), ledger.column("cells").sum()
             if seconds > 0:
                 return Rate(float(cells / seconds), "mean of this cube's tile-years")
-    return Rate(_probe(job.checkpoint, context), "measured now, network only")
+    if job.execution.remote and context.device == "cuda":
+        return Rate(math.nan, GPU_NOT_MEASURED)  # this machine may have another device than the workers, or none
+    source = "measured now, network only"
+    if context.device == "auto":  # of workers elsewhere
+        context, source = replace(context, device="cpu"), f"{source}, on a CPU; {GPU_NOT_MEASURED}"
+    elif context.device == "cuda":
+        source += f", with a full batch; written to a cube, {GPU_NOT_MEASURED}"
+    return Rate(_probe(job.checkpoint, context), source)
 
 
 def _probe(checkpoint: Checkpoint, context: Context) -> float:
     """Return the cell-years per second of the network on inputs of ones, without reading or writing."""
     torch.set_num_threads(1)  # as in a worker
-    ones = np.ones((LEAP_DAYS, _PROBE_CELLS), np.float32)
+    # A GPU is busy with a full batch only.
+    cells = context.batch_cells if context.device == "cuda" else _PROBE_CELLS
+    ones = np.ones((LEAP_DAYS, cells), np.float32)
     inputs = YearInputs(
         year=2012,
         climate_7TC=np.ones((7, LEAP_DAYS, 1), np.float32),
-        climate_of_N=np.zeros(_PROBE_CELLS, np.intp),
+        climate_of_N=np.zeros(cells, np.intp),
         gpp_TN=ones,
-        crop_N=np.ones(_PROBE_CELLS, np.uint8),
-        soil_9N=np.ones((9, _PROBE_CELLS), np.float32),
+        crop_N=np.ones(cells, np.uint8),
+        soil_9N=np.ones((9, cells), np.float32),
     )
     predictor = open_predictor(
         checkpoint, year_step=context.year_step, device=context.device, batch_cells=context.batch_cells
@@ -92,7 +103,7 @@ def _probe(checkpoint: Checkpoint, context: Context) -> float:
     predictor.year(inputs)  # not timed: the first call allocates buffers
     began = time.perf_counter()
     predictor.year(inputs)
-    return _PROBE_CELLS / (time.perf_counter() - began)
+    return cells / (time.perf_counter() - began)
 
 
 def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:

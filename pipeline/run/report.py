@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -41,7 +42,8 @@ def plan_table(job: Job, plan: Plan, cost: Estimate) -> Table:
     allowed = "its limit is set by the scheduler" if limit is None else f"its limit is {decimal(limit)}"
     table.add_row("memory of a worker", f"{decimal(cost.worker_bytes)} projected, {allowed}")
     rate = f"{cost.rate.cell_years_per_second:,.0f} cell-years/s per worker ({cost.rate.source})"
-    table.add_row("time", f"{cost.hours:.2f} h on {cost.workers} workers at {rate}")
+    known = math.isfinite(cost.hours)
+    table.add_row("time", f"{cost.hours:.2f} h on {cost.workers} workers at {rate}" if known else cost.rate.source)
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count, product
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import torch
 import zarr
 
 from model.checkpoint import Checkpoint
-from model.inference import Predictor
+from model.inference import Predictor, YearInputs
 from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline.cluster.executor import Serial
@@ -25,8 +26,9 @@ from pipeline.cube import layout, ledger
 from pipeline.cube.ledger import Status
 from pipeline.errors import UserError
 from pipeline.job import Job
-from pipeline.run import year_step
-from pipeline.run.prepare import block_size, check_memory, context_of, open_pinned_inputs
+from pipeline.run import estimate, year_step
+from pipeline.run.prepare import block_size, check_memory, context_of, open_pinned_inputs, plan_run
+from pipeline.run.report import plan_table
 from pipeline.run.run import run
 from pipeline.run.status import read_status
 from pipeline.storage import repository
@@ -259,6 +261,32 @@ def test_a_bug_is_no_error_of_a_device(tmp_path: Path, untrained: Checkpoint, mo
     monkeypatch.setattr(Predictor, "_members", members)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         run(pytorch_job(tmp_path, untrained), Serial(), years=YEARS[:1])
+
+
+def test_a_plan_probes_a_full_batch_on_cuda_and_names_no_time_for_cuda_elsewhere(
+    tmp_path: Path, untrained: Checkpoint, cuda: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed: list[int] = []
+
+    def year(inputs: YearInputs) -> None:
+        probed.append(len(inputs.crop_N))
+
+    monkeypatch.setattr(estimate, "open_predictor", lambda *_, **__: SimpleNamespace(year=year))
+    cuda(True)
+    job = pytorch_job(tmp_path, untrained, scheduler="local", batch_cells=0)
+    context = context_of(job, open_pinned_inputs(job))
+    assert estimate.measured_rate(job, context).source.endswith("full batch; written to a cube, GPU: not measured")
+    estimate.measured_rate(job, replace(context, device="cpu", batch_cells=112))
+    anywhere = estimate.measured_rate(job, replace(context, device="auto", batch_cells=0))
+    assert anywhere.source.endswith("on a CPU; GPU: not measured")
+    assert probed == [8192, 8192, 256, 256, 256, 256]
+    cuda(False)
+    there = pytorch_job(tmp_path / "there", untrained, scheduler=SCHEDULER, device="cuda")
+    view = open_pinned_inputs(there)
+    planned = plan_run(there, view, years=YEARS)
+    cost = estimate.estimate(there, planned, estimate.measured_rate(there, context_of(there, view)))
+    shown = [list(column.cells)[-1] for column in plan_table(there, planned, cost).columns]
+    assert shown == ["time", "GPU: not measured"]
 
 
 @needs_numba
