@@ -88,7 +88,7 @@ class MemberYear:
 
 
 class DeviceError(RuntimeError):
-    """An error of a CUDA device or of a library on it, other than a lack of memory."""
+    """An error of a CUDA device or of a library on it, except that its memory is full."""
 
 
 def full_precision() -> None:
