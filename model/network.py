@@ -92,6 +92,14 @@ def draw_dense_weights(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def concatenated(*parts_BT: Tensor) -> Tensor:
+    """Return the features of all parts as (B, T, F), with the days outermost in memory.
+
+    A GRU runs over the days: cuDNN would copy the whole input, did it lie otherwise.
+    """
+    return torch.cat([part.transpose(0, 1) for part in parts_BT], -1).transpose(0, 1)
+
+
 def attended(hidden_BTH: Tensor, *, score: nn.Module) -> Tensor:
     """Return the mean of hidden states over the days, (B, H), weighted by the softmax of their scores."""
     weight_BT1 = torch.softmax(score(hidden_BTH), dim=1)
@@ -148,9 +156,9 @@ class KGMLNetwork(nn.Module):
         ra_BT1, ra_state = self._ra(hidden_BTH, x_BTF, state.ra_LBH)
         # The residue is that of the year being run: it needs the GPP, Ra and yield of all its days before Rh starts.
         residue_BT1 = self._residue_channel(self.residue(x_BTF[..., GPP], ra_BT1[..., 0], yield_B), days=x_BTF.shape[1])
-        rh_BTH, rh_state = self.gru_Rh(torch.cat([residue_BT1, self.drop(hidden_BTH), x_BTF], -1), state.rh_LBH)
+        rh_BTH, rh_state = self.gru_Rh(concatenated(residue_BT1, self.drop(hidden_BTH), x_BTF), state.rh_LBH)
         rh_BT1 = self.densor_Rh(self.drop(rh_BTH))
-        nee_BTH, nee_state = self.gru_NEE(torch.cat([ra_BT1, rh_BT1, x_BTF], -1), state.nee_LBH)
+        nee_BTH, nee_state = self.gru_NEE(concatenated(ra_BT1, rh_BT1, x_BTF), state.nee_LBH)
         fluxes_BT3 = torch.cat([ra_BT1, rh_BT1, self.densor_NEE(self.drop(nee_BTH))], -1)
         return YearResult(fluxes_BT3, yield_B, State(basis, ra_state, rh_state, nee_state))
 
@@ -176,7 +184,7 @@ class KGMLNetwork(nn.Module):
 
     def _ra(self, hidden_BTH: Tensor, x_BTF: Tensor, start_LBH: Tensor) -> tuple[Tensor, Tensor]:
         """Return Ra (B, T, 1), normalised, and the state of its GRU at the year's end."""
-        ra_BTH, end_LBH = self.gru_Ra(torch.cat([self.drop(hidden_BTH), x_BTF], -1), start_LBH)
+        ra_BTH, end_LBH = self.gru_Ra(concatenated(self.drop(hidden_BTH), x_BTF), start_LBH)
         return self.densor_Ra(self.drop(ra_BTH)), end_LBH
 
     def residue(self, gpp_BT: Tensor, ra_BT: Tensor, yield_B: Tensor) -> Tensor:

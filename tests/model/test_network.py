@@ -14,7 +14,7 @@ from torch import Tensor
 from model.checkpoint import Checkpoint
 from model.data.sites import DataSet
 from model.features import GPP
-from model.network import State
+from model.network import State, concatenated
 from model.training.course import new_network
 from model.training.stages import STAGES, set_dropout
 
@@ -183,3 +183,10 @@ def test_yield_and_ra_alone_have_the_gradients_of_the_whole_network(data: DataSe
         gradients.append([p.grad.clone() for p in network.parameters() if p.requires_grad and p.grad is not None])
     assert len(gradients[0]) == len(gradients[1]) > 20
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_what_a_gru_reads_lies_day_by_day_in_memory() -> None:
+    parts_BT = [torch.randn(3, 365, 64), torch.randn(365, 3, 19).transpose(0, 1)]
+    found = concatenated(*parts_BT)
+    assert torch.equal(found, torch.cat(parts_BT, -1))
+    assert found.transpose(0, 1).is_contiguous()
