@@ -18,6 +18,7 @@ from torch import Tensor
 from model.features import FEATURE_NAMES, Scaler
 from model.network import RESIDUE_DAYS, KGMLNetwork, OutputScalers
 from model.ranges import PUBLISHED_RANGES, TrainingRanges
+from model.shipped import SHIPPED
 
 FORMAT = "agcarbon-checkpoint-1"
 MEMBER = "member"  # the tensors of an ensemble are called member0.NAME, member1.NAME, ...
@@ -324,6 +325,8 @@ class Checkpoint:
             with safetensors.safe_open(path, framework="pt") as file:
                 raw = (file.metadata() or {}).get("agcarbon")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+        except FileNotFoundError:
+            raise CheckpointError(f"{path}: not a readable checkpoint (no such file); give another path, or one of {', '.join(SHIPPED)}") from None
         except (OSError, safetensors.SafetensorError) as error:
             raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from error
         try:

@@ -96,7 +96,7 @@ class WaterRetention(NamedTuple):
 def draw_soils(seed: int, *, sites: int) -> Soils:
     """Return soils of S sites: 15 % sandy, the others silty, and 2.5 % organic; equal seeds give equal soils."""
     # The tests compare levels and spreads with the published scalers of the training data (`model.features`).
-    # of the draws is part of the result: another order gives other soils for the same seed.
+    # The order of the draws is part of the result: another one gives other soils for the same seed.
     rng = np.random.default_rng(seed)
     sandy = rng.random(sites) < 0.15
     sand = np.where(sandy, rng.uniform(350, 800, sites), np.clip(rng.lognormal(4.4, 0.6, sites), 30, 400))

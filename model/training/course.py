@@ -193,15 +193,13 @@ class Course:
     def _task(self, step: int, network: KGMLNetwork, data: CourseData) -> Task:
         """Return the data and losses of a stage, before it changes the network."""
         stage, checks = self.recipe.stage(step), self._checks(step, data.sites)
-        sites = Pretraining(data.sites, checks=checks, stage=stage, batch_sites=self.recipe.batch_sites)
         if step == 3 and data.counties and self.recipe.counties:
             scalers = data.sites.scalers
             return CountyStage(data.counties, scalers=scalers, checks=checks, recipe=self.recipe.counties, stage=stage)
-        if step == 5 and data.towers:
-            return TowerStage(data.towers, network=network, checks=checks, replay=sites)
-        if step in (3, 5):
+        if step == 3 or (step == 5 and not data.towers):
             raise RecipeError(f"stage {step} has no {'counties' if step == 3 else 'towers'} to learn from")
-        return sites
+        sites = Pretraining(data.sites, checks=checks, stage=stage, batch_sites=self.recipe.batch_sites)
+        return TowerStage(data.towers, network=network, checks=checks, replay=sites) if step == 5 else sites
 
     def _checks(self, step: int, sites: DataSet) -> ResponseChecks:
         checks, stage = self.recipe.checks, STAGES[step]

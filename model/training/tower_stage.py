@@ -94,7 +94,7 @@ class TowerStage:
     checks
         Sequences and the grids of all inputs.
     replay
-        Stage 4's task, whose sites are replayed with the weight `replay_weight` of the recipe.
+        Task of the simulated sites under this stage's recipe; they are replayed with the recipe's `replay_weight`.
     """
 
     def __init__(

@@ -231,7 +231,7 @@ def monthly_site(
     dates = pd.date_range(f"{min(crops)}-01-01", f"{max(crops)}-12-31")
     _check_weather(weather, dates)
     month = dates.to_period("M").to_timestamp()
-    observed = tower.months.where(tower.months["qc"] >= min_qc).reindex(month).set_axis(dates)
+    observed = tower.scored(min_qc).reindex(month).set_axis(dates)
     table = weather.loc[dates].assign(
         date=dates.strftime("%Y-%m-%d"),
         crop=dates.year.map(crops),

@@ -152,6 +152,10 @@ def read_tower_set(recipe: TowerRecipe, folder: Path) -> TowerSet:
 
 
 def _monthly_tower_set(files: TowerFiles, *, crops: Mapping[int, int]) -> TowerSet:
+    if len(files.tower) > 1:
+        raise UserError(
+            f"{', '.join(map(str, files.tower))}: a tower of months has one file; give the MM file of FLUXNET"
+        )
     tower = read_tower_months(files.tower[0])
     weather = read_site_weather(files, site=tower.site)
     site = monthly_site(tower, weather=weather.days.dropna(), soil=topsoil(files.soil), crops=crops)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, CheckpointError
 from model.data.run_years import Prediction, predict
 from model.data.sites import simulate_sites, site_sequences, synthetic_data
 from model.evaluation.checks import response_verdicts
@@ -125,3 +125,8 @@ def test_respiration_rises_with_soil_carbon_and_yield_with_gpp(checkpoint: Check
     for check, verdict in found.items():
         assert verdict.holds, f"{check}: {verdict.found}"
     assert len(found) == 3
+
+
+def test_a_name_that_is_not_included_is_refused_with_those_that_are() -> None:
+    with pytest.raises(CheckpointError, match=f"us-ne1: not a readable checkpoint .no such file.; .*{DEFAULT}, {SIMULATED}"):
+        Checkpoint.load(checkpoint_file("us-ne1"))

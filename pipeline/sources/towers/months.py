@@ -24,7 +24,8 @@ from pipeline.sources.towers.gpp import corrected_gpp
 from pipeline.sources.towers.tables import TowerTable
 
 SMOOTHINGS = 60
-"""Passes of the three-day mean over the daily course; after two months' length of them it changes no more."""
+"""Passes of the three-day mean over the daily course. A choice: with 120 passes, days of US-Ne2 in 2005-2006 differ by
+0.3 g C m-2 d-1 (root mean square); the means of the months, which alone are learned and scored, are the same."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,13 @@ class TowerMonths:
         course = _with_means(smooth * radiation, mean.clip(lower=0), month)
         return course.where(mean > 0, mean)
 
-    def sums(self, min_qc: float) -> pd.DataFrame:
-        """Return sums by month [g C m-2 month-1], columns reco, nee and gpp.
+    def scored(self, min_qc: float) -> pd.DataFrame:
+        """Return the means of the months [g C m-2 d-1], columns reco, nee and gpp.
 
         NaN in all columns where Reco or NEE is missing or the quality is below `min_qc`.
         """
         means = self.months[["reco", "nee"]].assign(gpp=self.gpp)
-        known = means[["reco", "nee"]].notna().all(axis=1) & (self.months["qc"] >= min_qc)
-        days = pd.Series(pd.DatetimeIndex(means.index).days_in_month, means.index)
-        return means.mul(days, axis=0).where(known)
+        return means.where(means[["reco", "nee"]].notna().all(axis=1) & (self.months["qc"] >= min_qc))
 
 
 def _with_means(values: pd.Series, means: pd.Series, month: pd.PeriodIndex) -> pd.Series:

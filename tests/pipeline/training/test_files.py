@@ -207,3 +207,9 @@ def test_a_gap_within_the_record_that_no_map_would_fill_is_refused(realdata: Pat
         else:
             with pytest.raises(UserError, match="no GPP on 11 consecutive days of 2003"):
                 read_tower_set(gappy, tmp_path)
+
+
+@pytest.mark.realdata
+def test_two_files_of_months_are_refused_not_read_in_part(realdata: Path) -> None:
+    with pytest.raises(UserError, match="a tower of months has one file"):
+        read_tower_set(replace(NE3, tower=(*NE3.tower, *NE3.tower)), realdata)
