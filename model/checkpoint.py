@@ -326,7 +326,9 @@ class Checkpoint:
                 raw = (file.metadata() or {}).get("agcarbon")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
         except FileNotFoundError:
-            raise CheckpointError(f"{path}: not a readable checkpoint (no such file); give another path, or one of {', '.join(SHIPPED)}") from None
+            raise CheckpointError(
+                f"{path}: not a readable checkpoint (no such file); give another path, or one of {', '.join(SHIPPED)}"
+            ) from None
         except (OSError, safetensors.SafetensorError) as error:
             raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from error
         try:

@@ -128,5 +128,7 @@ def test_respiration_rises_with_soil_carbon_and_yield_with_gpp(checkpoint: Check
 
 
 def test_a_name_that_is_not_included_is_refused_with_those_that_are() -> None:
-    with pytest.raises(CheckpointError, match=f"us-ne1: not a readable checkpoint .no such file.; .*{DEFAULT}, {SIMULATED}"):
+    with pytest.raises(
+        CheckpointError, match=f"us-ne1: not a readable checkpoint .no such file.; .*{DEFAULT}, {SIMULATED}"
+    ):
         Checkpoint.load(checkpoint_file("us-ne1"))
