@@ -55,12 +55,9 @@ _CHUNK = FINE_IN_COARSE  # fine cells of a chunk's edge: the least height of a b
 
 
 def sources(root: zarr.Group, path: str = FINE) -> dict[int, str]:
-    """Return the years whose aggregates a group holds, each with the digest of the results they are computed from.
-
-    Aggregates without sums by band, as earlier versions made them, count as absent.
-    """
+    """Return the years whose aggregates a group holds, each with the digest of the results they are computed from."""
     # A group without the attribute is one whose first data were never committed.
-    made_of: Mapping[str, str] = (attribute(subgroup(root, path), "sources") or {}) if BANDS in root else {}
+    made_of: Mapping[str, str] = (attribute(subgroup(root, path), "sources") or {}) if path in root else {}
     return {int(year): digest for year, digest in made_of.items()}
 
 
@@ -95,8 +92,6 @@ def _over_bands(root: zarr.Group, path: str, year: int) -> Sums:
 
 def make_room(root: zarr.Group, frame: Frame, years: Sequence[int]) -> None:
     """Create the arrays of these years, or lengthen them; write nothing where they are long enough."""
-    if BANDS not in root and "aggregates" in root:
-        del root["aggregates"]  # of an earlier version, whose chunks bands share
     first_year = layout.identity(root).first_year
     names = [variable.name for variable in ANNUAL_LAYERS]
     for path, create, of in (

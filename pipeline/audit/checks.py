@@ -308,28 +308,28 @@ def _balance(results: _Results) -> Measured:
     return largest(BALANCE, differences, len(differences) * results.cells)
 
 
-def check_restart(state_LURC: Callable[[int], NDArray[np.float32]], layers: int, ran_RC: NDArray[np.bool_]) -> Measured:
+def check_restart(state_LUN: Callable[[int], NDArray[np.float32]], layers: int, ran_N: NDArray[np.bool_]) -> Measured:
     """Count the cells whose state at a year's end is out of range, or absent although they ran.
 
     The state of a GRU unit is a weighted mean of hyperbolic tangents, so that it lies within -1 and 1.
 
     Parameters
     ----------
-    state_LURC
-        Returns one layer (U, R, C) of the state: all layers together are the largest array of the cube.
+    state_LUN
+        Returns one layer (U, N) of the state: all layers together are the largest array of the cube.
     layers
         Their number L.
-    ran_RC
+    ran_N
         Cells that ran in the year: all of these have a state.
     """
-    wrong_RC = np.zeros(ran_RC.shape, bool)
+    wrong_N = np.zeros(ran_N.shape, bool)
     for layer in range(layers):
-        state_URC = state_LURC(layer)
+        state_UN = state_LUN(layer)
         with np.errstate(invalid="ignore"):
-            beyond_RC = (np.abs(state_URC) > 1 + _SINGLE).any(axis=0)
-        absent_RC = ran_RC & ~np.isfinite(state_URC).all(axis=0)
-        wrong_RC |= beyond_RC | absent_RC
-    return Measured(RESTART, int(np.count_nonzero(wrong_RC)), layers * ran_RC.size)
+            beyond_N = (np.abs(state_UN) > 1 + _SINGLE).any(axis=0)
+        absent_N = ran_N & ~np.isfinite(state_UN).all(axis=0)
+        wrong_N |= beyond_N | absent_N
+    return Measured(RESTART, int(np.count_nonzero(wrong_N)), layers * ran_N.size)
 
 
 def check_new_year(december: Mapping[str, Floats], january: Mapping[str, Floats]) -> Measured:

@@ -225,13 +225,15 @@ class _TileAudit:
         """Check the state at the year's end, if it was kept."""
         if not year.row.restart:
             return
-        window = cube.identity(self.root).grid.window(self.task.planned.tile)
-        state = repository.array(self.root, f"restart/{year.row.year}/state")
         # A cell whose inputs are missing passes its state on unchanged, or has none yet.
-        ran = np.zeros(self.mask.shape, bool)
-        ran[self.mask] = (year.annual("quality") & Quality.MISSING) == 0
+        ran_N = (year.annual("quality") & Quality.MISSING) == 0
+        place = self.root, self.task.planned.tile, year.row.year
         # Layer by layer, since the state as a whole is the largest array of the cube.
-        yield check_restart(lambda layer: np.asarray(state[layer, :, *window]), state.shape[0], ran)
+        yield check_restart(
+            lambda layer: cube.read_state_layer(*place, layer=layer, cells=ran_N.size),
+            cube.state_layers(self.root, year.row.year),
+            ran_N,
+        )
 
     def _new_year(self, year: AuditedYear) -> Iterator[Measured]:
         before, tile = year.row.year - 1, self.task.planned.tile

@@ -4,7 +4,8 @@
     daily/YYYY    ra, rh, nee (time, y, x), rounded to 10 mantissa bits; one shard = one tile
     annual        fluxes, crop, quality, fractions (year, y, x); year 0 is the region's first; from ensembles also
                   the spread of the fluxes
-    restart/YYYY  carried state (layer, unit, y, x) and whether it is fresh, at the end of that year
+    restart/YYYY  carried state (tile_row, tile_col, layer, unit, cell) at the end of that year and whether it is fresh,
+                  at the modelled cells of each tile, row by row; one shard = one tile
     ledger        see pipeline.cube.ledger
     aggregates    see pipeline.aggregate.bands
 
@@ -25,17 +26,15 @@ from numpy.typing import NDArray
 
 from model.inference import STATE_LAYERS
 from model.network import HIDDEN
-from model.year_step.usable import PYTORCH
 from pipeline.digests import content_digest
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.simulate.tile_year import CellState, TileResult
-from pipeline.storage import cf
+from pipeline.storage import cf, formats
 from pipeline.storage.repository import array, attribute, part, replace, subgroup, values
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, quality_attributes
 from pipeline.years import spans
 
-FORMAT = "agcarbon-cube-1"
 KEEP_BITS = 10  # relative error at most 2^-11 = 4.9e-4, round half to even: no bias
 
 _MASK = Variable("mask", "1", "modelled cells: 1", dtype="uint8")
@@ -43,7 +42,8 @@ _FIRST_CROP = Variable("first_crop", "1", "crop type before the first year with 
 _CELL_AREA = Variable(
     "cell_area", "m2", "area of a cell of this row on WGS84", dtype="float64", standard_name="cell_area"
 )
-_STATE = Variable("state", "1", "hidden states of the four GRUs at the end of the year")
+_STATE_CELLS = 1024  # of a chunk at the most: one layer of them is a quarter of a megabyte
+_STATE = Variable("state", "1", "hidden states of the four GRUs at the end of the year, at the tile's modelled cells")
 _FRESH = Variable("fresh", "1", "the state is of this year: 1; of an earlier one: 0", dtype="uint8")
 _ROUND = BitRound(keepbits=KEEP_BITS)
 
@@ -83,9 +83,7 @@ class Identity:
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> Identity:
         """Return the identity that `as_json` wrote."""
-        # Cubes of earlier versions name no year step: there was PyTorch's alone.
-        known = {"year_step": PYTORCH} | raw
-        return cls(**{**known, "grid": Grid(**raw["grid"]), "mask_years": tuple(raw["mask_years"])})
+        return cls(**{**raw, "grid": Grid(**raw["grid"]), "mask_years": tuple(raw["mask_years"])})
 
 
 @dataclass(frozen=True)
@@ -117,11 +115,10 @@ class TileMask:
 
 def create(root: zarr.Group, identity: Identity) -> None:
     """Write the structure of a cube without years."""
+    formats.describe(root, "cube", title=f"Cropland carbon fluxes, yield and soil-carbon change: {identity.region}")
     root.attrs.update(
         {
             "Conventions": cf.CONVENTIONS,
-            "format": FORMAT,
-            "title": f"Cropland carbon fluxes, yield and soil-carbon change: {identity.region}",
             "source": "KGML-ag-Carbon (Liu et al. 2024, doi:10.1038/s41467-023-43860-5) run by agcarbon",
             "identity": identity.as_json(),
         }
@@ -172,10 +169,8 @@ def extend_years(group: zarr.Group, names: Iterable[str], *, first: int, last: i
 
 
 def identity(root: zarr.Group) -> Identity:
-    """Return the cube's identity; raises `UserError` for a store that is no cube of this version."""
-    kind = attribute(root, "format")
-    if kind != FORMAT:
-        raise UserError(f"the store is of format {kind!r}, not {FORMAT!r}; give the cube another location")
+    """Return the cube's identity; raises `UserError` for a store that is no cube of a readable format."""
+    formats.check(root, "cube")
     return Identity.parse(attribute(root, "identity"))
 
 
@@ -233,20 +228,19 @@ def add_restart(root: zarr.Group, year: int, *, layers: int = STATE_LAYERS) -> b
 
     Another number of layers comes from a checkpoint with another number of members, which cannot continue from it.
     """
-    replaced = False
-    if f"restart/{year}" in root:
-        if array(root, f"restart/{year}/state").shape[0] == layers:
+    replaced = f"restart/{year}" in root
+    if replaced:
+        if state_layers(root, year) == layers:
             return False
         del root[f"restart/{year}"]
-        replaced = True
     grid = identity(root).grid
+    tiles_yx, cells = (grid.rows // grid.tile_cells, grid.cols // grid.tile_cells), grid.tile_cells**2
     group = root.create_group(f"restart/{year}")
-    cf.write_yx(group, grid)
-    edge = cf.Layout.daily(grid, year).chunks[1]
-    shape = (layers, HIDDEN, *grid.shape)
-    whole = (layers, HIDDEN, grid.tile_cells, grid.tile_cells)
-    cf.create(group, _STATE, cf.Layout(("layer", "unit", "y", "x"), shape, (*whole[:2], edge, edge), whole))
-    cf.create(group, _FRESH, cf.Layout.map(grid))
+    shard = (1, 1, layers, HIDDEN, cells)
+    chunk = (1, 1, 1, HIDDEN, cf.largest_divisor(cells, most=_STATE_CELLS))
+    dims = ("tile_row", "tile_col", "layer", "unit", "cell")
+    cf.create(group, _STATE, cf.Layout(dims, (*tiles_yx, *shard[2:]), chunk, shard))
+    cf.create(group, _FRESH, cf.Layout((*dims[:2], "cell"), (*tiles_yx, cells), (1, 1, cells)))
     return replaced
 
 
@@ -332,19 +326,34 @@ class StoredYear:
         return content_digest(*daily, *(self.annual[layer.name].astype(layer.dtype) for layer in layers))
 
 
-def write_restart(root: zarr.Group, tile: Tile, year: int, *, state: CellState, mask: NDArray[np.bool_]) -> None:
-    """Write the carried state of a tile at the end of `year`."""
-    window = _window(root, tile)
-    group = subgroup(root, f"restart/{year}")
-    state_SHYX = on_tile(state.state_SNH.transpose(0, 2, 1), mask, fill=np.nan)
-    replace(group, "state", (slice(None), slice(None), *window), state_SHYX)
-    replace(group, "fresh", window, on_tile(state.fresh_N.astype(np.uint8), mask, fill=0))
+def _tile_index(root: zarr.Group, tile: Tile) -> tuple[int, int]:
+    """Return the row and column of a tile among those of the grid."""
+    rows, cols = _window(root, tile)
+    return rows.start // tile.cells, cols.start // tile.cells
 
 
-def read_restart(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> CellState:
-    """Return the carried state of a tile at the end of `year`."""
-    window = _window(root, tile)
-    group = subgroup(root, f"restart/{year}")
-    state_SHN = part(group, "state", (slice(None), slice(None), *window))[..., mask]
-    fresh_N = part(group, "fresh", window)[mask].astype(bool)
-    return CellState(np.ascontiguousarray(state_SHN.transpose(0, 2, 1)), fresh_N)
+def state_layers(root: zarr.Group, year: int) -> int:
+    """Return the number of layers of the states at the end of `year`."""
+    return int(array(root, f"restart/{year}/state").shape[2])
+
+
+def write_restart(root: zarr.Group, tile: Tile, year: int, state: CellState) -> None:
+    """Write the carried state of a tile's modelled cells at the end of `year`."""
+    group, index, cells = subgroup(root, f"restart/{year}"), _tile_index(root, tile), slice(0, state.fresh_N.size)
+    state_SHN = state.state_SNH.transpose(0, 2, 1)
+    replace(group, "state", (*index, slice(None), slice(None), cells), state_SHN, in_part=True)
+    replace(group, "fresh", (*index, cells), state.fresh_N.astype(np.uint8), in_part=True)
+
+
+def read_restart(root: zarr.Group, tile: Tile, year: int, *, cells: int) -> CellState:
+    """Return the carried state of a tile's modelled cells, N = `cells`, at the end of `year`."""
+    layers = (read_state_layer(root, tile, year, layer=n, cells=cells) for n in range(state_layers(root, year)))
+    state_SNH = np.stack([np.ascontiguousarray(layer_HN.T) for layer_HN in layers])
+    fresh_N = part(root, f"restart/{year}/fresh", (*_tile_index(root, tile), slice(0, cells))).astype(bool)
+    return CellState(state_SNH, fresh_N)
+
+
+def read_state_layer(root: zarr.Group, tile: Tile, year: int, *, layer: int, cells: int) -> NDArray[np.float32]:
+    """Return one layer (H, N) of the carried state of a tile at the end of `year`."""
+    selection = (*_tile_index(root, tile), layer, slice(None), slice(0, cells))
+    return part(root, f"restart/{year}/state", selection)

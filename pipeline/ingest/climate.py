@@ -42,13 +42,13 @@ class MonthRecord:
     damaged: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return JSON values; stores know the stamp as `fingerprint`, see `inputs.layout.Record`."""
-        return {"fingerprint": self.stamp, "duplicate_hours": self.duplicate_hours, "damaged": list(self.damaged)}
+        """Return JSON values."""
+        return {"stamp": self.stamp, "duplicate_hours": self.duplicate_hours, "damaged": list(self.damaged)}
 
     @classmethod
     def parse(cls, raw: Any) -> MonthRecord:
         """Return the record that `as_json` wrote."""
-        return cls(raw["fingerprint"], raw["duplicate_hours"], tuple(raw["damaged"]))
+        return cls(raw["stamp"], raw["duplicate_hours"], tuple(raw["damaged"]))
 
 
 @dataclass(frozen=True)

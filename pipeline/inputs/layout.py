@@ -29,14 +29,13 @@ from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.nldas2.product import Window
-from pipeline.storage import cf
+from pipeline.storage import cf, formats
 from pipeline.storage import repository as store
 from pipeline.storage.commit import Committer
 from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 from pipeline.variables import ANNUAL, Variable
 from regions import Region
 
-FORMAT = "agcarbon-inputs-2"
 _WINDOW_MARGIN = 1  # NLDAS-2 cells around the region's own, so that an undefined one at its edge has neighbours
 _CLIMATE_EDGE = 16  # NLDAS-2 cells of a chunk: a tile reads about 6 x 6 of them, all days
 
@@ -183,16 +182,12 @@ class Record:
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
-        return {_STORED_KEYS.get(name, name): value for name, value in asdict(self).items()}
+        return asdict(self)
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Record:
         """Return the record that `as_json` wrote."""
-        return cls(**{name: raw[_STORED_KEYS.get(name, name)] for name in cls.__dataclass_fields__})
-
-
-# Existing stores hold the stamp under this key; `fingerprint` means the inputs of a result everywhere else.
-_STORED_KEYS = {"stamp": "fingerprint"}
+        return cls(**raw)
 
 
 def group_name(product: str, year: int | None) -> str:
@@ -243,16 +238,13 @@ def open_for_writing(
 
 
 def _create(root: zarr.Group, *, extent: Extent) -> None:
-    title = f"Inputs of KGML-ag-Carbon: {extent.region}"
-    root.attrs.update({"Conventions": cf.CONVENTIONS, "title": title, "format": FORMAT})
-    root.attrs["extent"] = extent.as_json()
+    formats.describe(root, "inputs", title=f"Inputs of KGML-ag-Carbon: {extent.region}")
+    root.attrs.update({"Conventions": cf.CONVENTIONS, "extent": extent.as_json()})
 
 
 def read_extent(root: zarr.Group) -> Extent:
-    """Return the extent of a store; raises `UserError` if it is not an inputs store of this version."""
-    if store.attribute(root, "format") != FORMAT:
-        found = store.attribute(root, "format")
-        raise UserError(f"the store has the format {found!r}, not {FORMAT!r}; choose another place for the inputs")
+    """Return the extent of a store; raises `UserError` if it is no inputs store of a readable format."""
+    formats.check(root, "inputs")
     return Extent.parse(store.attribute(root, "extent"))
 
 

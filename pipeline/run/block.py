@@ -194,7 +194,7 @@ def _run_block(context: Context, task: BlockTask) -> BlockDone:
 def _write(root: zarr.Group, block: Block, year: int, *, stored: StoredYear, state: CellState) -> None:
     layout.write_tile_year(root, block.tile, year, stored)
     if year in block.restarts:
-        layout.write_restart(root, block.tile, year, state=state, mask=stored.mask)
+        layout.write_restart(root, block.tile, year, state)
 
 
 def _state_before(
@@ -202,7 +202,7 @@ def _state_before(
 ) -> CellState:
     """Return the state at the beginning of the block: spun up, or as an earlier block has stored it."""
     if not block.spin_up:
-        return retried(lambda: layout.read_restart(root, block.tile, block.first - 1, mask=mask.mask), context.retry)
+        return retried(lambda: layout.read_restart(root, block.tile, block.first - 1, cells=mask.cells), context.retry)
     # The first block of a chain; its spin-up runs the region's two spin-up years, which are not stored.
     first, second = (_read_tile_year(context, block.tile, year, mask) for year in context.region.spinup_years)
     return spin_up(predictor, (first, second))

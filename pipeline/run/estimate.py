@@ -110,7 +110,7 @@ def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
     """Return the cost of the plan on the workers that the run file sets."""
     cells = job.grid.tile_cells**2  # full tiles: cells outside the mask are written too, and compress to little
     stored = sum(len(block.years) for block in plan.blocks)
-    restarts = sum(len(block.restarts) for block in plan.blocks) * block_size(job, cells=cells).state_bytes
+    restarts = sum(len(block.restarts) * block_size(job, cells=block.cells).state_bytes for block in plan.blocks)
     computed = sum(len(block.computed) + 2 * block.spin_up for block in plan.blocks)
     workers = worker_count(job.execution, cuda_devices(job))
     layers = (*ANNUAL, *ENSEMBLE_STD.values()) if len(job.checkpoint) > 1 else ANNUAL

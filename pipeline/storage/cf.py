@@ -18,7 +18,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from pyproj import CRS
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
 from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
 from pipeline.variables import Variable
@@ -35,6 +35,17 @@ def days_in_year(year: int) -> int:
     return 365 + calendar.isleap(year)
 
 
+def largest_divisor(number: int, *, most: int) -> int:
+    """Return the largest divisor of `number` up to `most`: an edge of chunks that fill a shard.
+
+    Examples
+    --------
+    >>> largest_divisor(240, most=50)
+    48
+    """
+    return max(n for n in range(1, most + 1) if number % n == 0)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Dimensions of an array and its partition: `shards` are the unit of writing, `chunks` the unit of reading."""
@@ -47,7 +58,7 @@ class Layout:
     @classmethod
     def daily(cls, grid: Grid, year: int) -> Layout:
         """(time, y, x) with one shard per tile; shards of 366 days serve common years as well."""
-        edge = max(n for n in range(1, _CHUNK_CELLS + 1) if grid.tile_cells % n == 0)
+        edge = largest_divisor(grid.tile_cells, most=_CHUNK_CELLS)
         return cls(
             ("time", "y", "x"),
             (days_in_year(year), *grid.shape),
@@ -61,6 +72,8 @@ class Layout:
         return cls(("y", "x"), grid.shape, (grid.tile_cells, grid.tile_cells))
 
 
+# In a chunk the days of a cell lie side by side: they differ little, and a cell without values lacks them on all days.
+_TIME_FASTEST = TransposeCodec(order=(1, 2, 0))
 # Blosc decodes most altered bytes to other numbers without an error; the checksum detects them.
 _CODECS = (BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
 
@@ -75,6 +88,7 @@ def create(group: zarr.Group, variable: Variable, layout: Layout, **attributes: 
         dtype=variable.dtype,
         chunks=layout.chunks,
         shards=layout.shards,
+        filters=[_TIME_FASTEST] if layout.dims[0] == "time" else None,
         compressors=_CODECS,
         fill_value=variable.fill_value,
         dimension_names=layout.dims,

@@ -193,7 +193,9 @@ def values(group: zarr.Group, path: str) -> NDArray[Any]:
     return part(group, path, ...)
 
 
-def replace(group: zarr.Group, path: str, selection: tuple[slice | int, ...], new: NDArray[Any]) -> None:
+def replace(
+    group: zarr.Group, path: str, selection: tuple[slice | int, ...], new: NDArray[Any], *, in_part: bool = False
+) -> None:
     """Write entire shards (or chunks, of an array without shards); what they held is deleted and not read.
 
     To write into a shard zarr first reads it, which fails where it is missing or damaged: nothing could repair it.
@@ -206,6 +208,8 @@ def replace(group: zarr.Group, path: str, selection: tuple[slice | int, ...], ne
         Slices and indices, one for each dimension.
     new
         Values.
+    in_part
+        The values may end within a shard: the rest of it is then empty.
     """
     found = array(group, path)
     sizes = found.shards or found.chunks
@@ -213,7 +217,7 @@ def replace(group: zarr.Group, path: str, selection: tuple[slice | int, ...], ne
     spans = [range(length)[each] for length, each in zip(found.shape, wanted, strict=True)]
     for span, size, length in zip(spans, sizes, found.shape, strict=True):
         assert span.start % size == 0, path
-        assert span.stop % size == 0 or span.stop == length, path
+        assert in_part or span.stop % size == 0 or span.stop == length, path
     places = (range(span.start // size, -(-span.stop // size)) for span, size in zip(spans, sizes, strict=True))
     for place in product(*places):
         sync((found.store_path / found.metadata.encode_chunk_key(place)).delete())

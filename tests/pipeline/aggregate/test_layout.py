@@ -23,7 +23,7 @@ from pipeline.cube import layout as cube
 from pipeline.grid.domain import domain_of
 from pipeline.grid.sinusoidal import Tile
 from pipeline.job import Job
-from pipeline.storage import repository
+from pipeline.storage import formats, repository
 from regions import Region, load_region, zones
 from tests.helpers.filled_cube import FIRST, LAST, fill_cube
 
@@ -93,7 +93,8 @@ def test_no_two_bands_write_into_the_same_chunk_and_together_they_fill_all(tile_
     region = replace(load_region("three_i"), tile_cells=tile_cells)
     frame = frame_of(region)
     root = zarr.open_group(zarr.storage.MemoryStore(), mode="w")
-    root.attrs.update({"format": cube.FORMAT, "identity": identity_of(region).as_json()})
+    formats.describe(root, "cube", title="bands")
+    root.attrs["identity"] = identity_of(region).as_json()
     layout.make_room(root, frame, [region.first_year])
     results = NoResults(root, region.first_year)
     writers: dict[tuple[str, tuple[int, ...]], int] = {}

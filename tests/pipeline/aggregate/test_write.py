@@ -336,14 +336,6 @@ def test_only_the_bands_of_changed_tiles_are_computed_again(job: Job, monkeypatc
     assert content(job) == content(afresh)
 
 
-def test_aggregates_of_an_earlier_layout_count_as_absent_and_are_replaced(job: Job, undisturbed: Job) -> None:
-    aggregate(job)
-    with transaction(job.open_cube(), "as earlier versions wrote it") as root:
-        del root[layout.BANDS]
-    assert layout.sources(newest(job)) == {}
-    assert_completed(job, undisturbed)
-
-
 @pytest.fixture(scope="module")
 def two_years(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A cube of two complete years without aggregates."""

@@ -69,6 +69,12 @@ def tile_of(job: Job, number: int = 0) -> tuple[str, tuple[slice, slice], np.nda
     return planned.tile.name, job.grid.window(planned.tile), layout.read_mask(root, planned.tile).mask
 
 
+def place_of(job: Job, number: int = 0) -> tuple[int, int]:
+    """Row and column of a tile among the grid's."""
+    rows, cols = tile_of(job, number)[1]
+    return rows.start // job.grid.tile_cells, cols.start // job.grid.tile_cells
+
+
 def foreign(job: Job):  # type: ignore[no-untyped-def]
     """A commit by somebody else."""
     return transaction(job.open_cube(), "foreign")
@@ -123,7 +129,7 @@ def damaged(pristine: Job, tmp_path_factory: pytest.TempPathFactory) -> AuditRep
         change(root, "daily/2013/nee", (slice(None), *job.grid.window((layout.tiles(root) or ())[0].tile)), by=5)
         change(root, "annual/yield", (0, *other), by=1)
         change(root, "daily/2011/rh", (slice(None), *other), times=1.01)
-        change(root, "restart/2013/state", (0, 3, *other), by=2)
+        change(root, "restart/2013/state", (*place_of(job, 1), 0, 3, tile_of(job, 1)[2].sum() - 1), by=2)
         repository.array(root, "ledger/minimum")[2, 1, 0] = -7.0
 
     return audit(job, Serial(), scope=Scope(tiles=frozenset({tile_of(job)[0], tile_of(job, 1)[0]})))
@@ -248,7 +254,7 @@ def test_listed_tile_years_are_run_again_and_the_cube_is_as_it_was(job: Job, pri
     (name, window, _), other = tile_of(job), tile_of(job, 1)[0]
     with foreign(job) as root:
         change(root, "daily/2012/nee", (100, *window), by=1)
-        change(root, "restart/2012/state", (1, 3, *window), by=2)
+        change(root, "restart/2012/state", (*place_of(job), 1, 3), by=2)
     damaged = job.path.parent / "rerun.json"
     assert agcarbon("audit", str(job.path), "--rerun", str(damaged)) == 1
     assert {entry["tile"]: entry["year"] for entry in json.loads(damaged.read_text())["tile_years"]} == {name: 2012}

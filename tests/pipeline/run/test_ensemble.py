@@ -16,6 +16,7 @@ from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor, YearInputs
 from pipeline.cluster.executor import Outcome, Serial
+from pipeline.cube import layout
 from pipeline.cube.ledger import Ledger
 from pipeline.export.geotiffs import Selection, export_cogs
 from pipeline.job import Job
@@ -170,7 +171,7 @@ def test_years_one_by_one_begin_from_the_states_of_all_members(
     for year in YEARS:
         ran(other, (year,))
     root = repository.read(other.open_cube())
-    assert repository.array(root, f"restart/{YEARS[-1]}/state").shape[0] == 6 * MEMBERS
+    assert layout.state_layers(root, YEARS[-1]) == 6 * MEMBERS
     found, whole = layers(other), layers(job)
     assert found.keys() == whole.keys()
     for name in whole:
@@ -195,7 +196,7 @@ def test_a_cube_of_a_single_network_becomes_an_ensembles_and_back(
         np.testing.assert_array_equal(found[name], whole[name], err_msg=name)
     single = ran(_with(grown, members[0]))
     root = repository.read(single.open_cube())
-    assert repository.array(root, f"restart/{YEARS[-1]}/state").shape[0] == 6
+    assert layout.state_layers(root, YEARS[-1]) == 6
     assert Ledger(root).column("restart")[-1].all()
     for name, values in layers(single).items():
         if name.endswith("_spread"):

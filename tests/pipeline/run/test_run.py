@@ -158,10 +158,16 @@ def test_dask_gives_the_same_bits_as_serial(tmp_path: Path, job: Job, checkpoint
 
 
 def states(job: Job) -> dict[str, np.ndarray]:
-    """The carried states of the cube, with their places at the end."""
+    """The carried states of the cube as maps (layer, unit, y, x)."""
     root = repository.read(job.open_cube())
-    years = sorted(repository.subgroup(root, "restart").group_keys())
-    return {f"restart/{year}": repository.values(root, f"restart/{year}/state") for year in years}
+    years = [int(year) for year in sorted(repository.subgroup(root, "restart").group_keys())]
+    maps = {f"restart/{year}": np.full((6, 64, *job.grid.shape), np.nan, np.float32) for year in years}
+    for planned in layout.tiles(root) or ():
+        mask, window = layout.read_mask(root, planned.tile).mask, job.grid.window(planned.tile)
+        for year in years:
+            state = layout.read_restart(root, planned.tile, year, cells=planned.cells).state_SNH
+            maps[f"restart/{year}"][..., *window] = layout.on_tile(state.transpose(0, 2, 1), mask, fill=np.nan)
+    return maps
 
 
 @pytest.mark.parametrize("edge", [8, 48])

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import zarr
 
 from model.checkpoint import Checkpoint
 from model.inference import Predictor, YearInputs
@@ -32,7 +31,6 @@ from pipeline.run.report import plan_table
 from pipeline.run.run import run
 from pipeline.run.status import read_status
 from pipeline.storage import repository
-from tests.helpers.commits import transaction
 from tests.helpers.random_inputs import make_job
 
 YEARS = (2010, 2011)
@@ -327,14 +325,3 @@ def test_pytorch_is_the_fallback_and_says_why_and_its_cube_stays_with_it(
     assert block_size(again, cells=100).batch_cells == 16
     run(again, Serial(), years=YEARS)
     assert read_status(again).count()[Status.DONE] > 0
-
-
-def test_a_cube_of_a_version_without_year_steps_is_pytorchs(job: Job) -> None:
-    def forget(root: zarr.Group) -> None:
-        identity = dict(root.attrs["identity"])  # type: ignore[call-overload]
-        identity.pop("year_step")
-        root.attrs["identity"] = identity
-
-    with transaction(job.open_cube(), "as before") as root:
-        forget(root)
-    assert Job.open(job.path).year_step == PYTORCH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,29 @@ def test_chunks_divide_the_shard_that_is_one_tile(tile_cells: int) -> None:
     layout = cf.Layout.daily(Grid(0, 0, tile_cells, tile_cells, tile_cells), 2012)
     assert layout.shards == (366, tile_cells, tile_cells)
     assert all(shard % chunk == 0 for shard, chunk in zip(layout.shards, layout.chunks, strict=True))
+
+
+def test_the_days_of_a_cell_lie_side_by_side_and_partial_reads_and_writes_keep_the_dimensions() -> None:
+    """Cells without values, as those that no run models, then take next to nothing."""
+    grid = Grid(first_row=0, first_col=0, rows=48, cols=48, tile_cells=48)
+    layout, memory = cf.Layout.daily(grid, 2012), {}
+    root, rng = zarr.open_group(MemoryStore(memory), mode="w"), np.random.default_rng(0)
+    season = np.sin(np.arange(366) / 58)[:, None, None] * rng.random(grid.shape)
+    values = np.where(rng.random(grid.shape) < 0.2, season.astype(np.float16), np.nan).astype(np.float32)
+    layer = cf.create(root, GPP, layout)
+    layer[...] = values
+    layer[100:103, 5:9, :] = values[100:103, 5:9] + 1
+    assert layer.shape == (366, 48, 48)
+    np.testing.assert_array_equal(layer[:, 7, 11], values[:, 7, 11] + np.isin(np.arange(366), [100, 101, 102]))
+    np.testing.assert_array_equal(layer[200], values[200])
+    layer[100:103] = values[100:103]
+    plain = cf.create(root, Variable("plain", "1", "any"), replace(layout, dims=("day", "y", "x")))
+    plain[...] = values
+    sizes = {
+        name: sum(len(value) for path, value in memory.items() if path.startswith(f"{name}/c/"))
+        for name in ("gpp", "plain")
+    }
+    assert sizes["gpp"] < 0.7 * sizes["plain"]
 
 
 @pytest.mark.parametrize("sharded", [True, False])

@@ -149,5 +149,17 @@ def test_a_part_of_a_shard_cannot_be_replaced(tmp_path: Path) -> None:
     np.testing.assert_array_equal(store.values(store.read(repository), "a"), numbers)
 
 
+def test_values_that_end_within_a_shard_leave_nothing_of_what_it_held(tmp_path: Path) -> None:
+    repository, numbers = sharded(str(tmp_path / "a"))
+    remove_a_chunk(str(tmp_path / "a"), "a")
+    window = (slice(None), slice(0, 32), slice(0, 20))
+    with transaction(opened(str(tmp_path / "a")), "part") as root:
+        store.replace(root, "a", window, numbers[window] * 2, in_part=True)
+    found = store.part(store.read(opened(str(tmp_path / "a"))), "a", (slice(None), slice(0, 32), slice(0, 32)))
+    np.testing.assert_array_equal(found[:, :, :20], numbers[window] * 2)
+    fill = store.array(store.read(repository), "a").fill_value
+    np.testing.assert_array_equal(found[:, :, 20:], np.full_like(found[:, :, 20:], fill))
+
+
 def opened(location: str) -> icechunk.Repository:
     return store.open_existing(location, made_by="test")
