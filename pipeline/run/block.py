@@ -225,12 +225,14 @@ def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Re
     """
     try:
         return retried(lambda: read(open_inputs(context.inputs, context.snapshot)), context.retry)
+    except repository.DamagedError as error:
+        raise UserError(f"{subject}: {error}") from error
     except STORAGE_ERRORS as error:
         if is_fatal(error):
             raise
         raise UserError(
-            f"{context.inputs}: the inputs of {subject} cannot be read: {describe(error)}; read them "
-            "again with `agcarbon ingest --again`, which may name --years and --product"
+            f"{context.inputs}: the inputs of {subject} cannot be read: {describe(error)}; check the storage, then "
+            "repeat the command"
         ) from error
 
 
