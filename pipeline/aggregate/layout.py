@@ -20,18 +20,17 @@ from functools import partial
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from pipeline.aggregate.bands import FINE_IN_COARSE, Band, BandYear, Frame, Mask, YearResults
 from pipeline.aggregate.sums import AREA_TYPES, Array, Layers, Sums, means
 from pipeline.aggregate.tables import ROUTES
 from pipeline.cube import layout
+from pipeline.cube.results import CheckedYear
 from pipeline.digests import DIGEST_BYTES
 from pipeline.grid.latlon import LatLonGrid
 from pipeline.grid.sinusoidal import Tile
 from pipeline.storage import cf
 from pipeline.storage.repository import array, attribute, part, subgroup
-from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 from pipeline.variables import DAILY, FLUXES, Variable
 
 FINE, COARSE, BANDS = "aggregates/0p0025", "aggregates/0p5", "aggregates/bands"
@@ -219,33 +218,13 @@ def write_made_of(root: zarr.Group, year: int, band: Band, digest: str) -> None:
     array(root, MADE_OF)[index, band.number] = np.frombuffer(bytes.fromhex(digest), np.uint8)
 
 
-@dataclass(frozen=True)
-class CubeYear:
-    """The results of a year in a cube; its methods raise `DamagedError`."""
-
-    root: zarr.Group
-    year: int
-    policy: RetryPolicy = BY_DEFAULT
-
-    @property
-    def days(self) -> int:
-        """Number of days."""
-        return cf.days_in_year(self.year)
-
-    def mask(self, tile: Tile) -> Mask:
-        """Return the modelled cells of a tile (rows, cols)."""
-        return retried(lambda: layout.read_mask(self.root, tile).mask, self.policy)
+class CubeYear(CheckedYear):
+    """The results of a year in a cube, as they are aggregated; its methods raise `DamagedError`."""
 
     def annual(self, tile: Tile, mask: Mask) -> Layers:
         """Return the annual layers (N,) of a tile that are aggregated."""
-        cube = layout.identity(self.root)
-        where = (self.year - cube.first_year, *cube.grid.window(tile))
-        return {name: self._read(f"annual/{name}", where)[mask] for name in _READ}
+        return {name: self.layer(tile, name, mask) for name in _READ}
 
     def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
         """Return the daily fluxes (time, N) of a tile for some days."""
-        where = (days, *layout.identity(self.root).grid.window(tile))
-        return {flux.name: self._read(f"daily/{self.year}/{flux.name}", where)[:, mask] for flux in DAILY}
-
-    def _read(self, path: str, where: tuple[int | slice, ...]) -> NDArray[np.generic]:
-        return retried(lambda: part(self.root, path, where), self.policy)
+        return {flux.name: self.flux(tile, flux.name, mask, days=days) for flux in DAILY}

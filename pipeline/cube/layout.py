@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,19 @@ from model.inference import STATE_LAYERS
 from model.network import HIDDEN
 from model.year_step.usable import PYTORCH
 from pipeline.digests import content_digest
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.simulate.tile_year import CellState, TileResult
 from pipeline.storage import cf
-from pipeline.storage.repository import array, attribute, part, replace, subgroup, values
+from pipeline.storage.repository import array, attribute, part, replace, subgroup, values, write_values
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, quality_attributes
 from pipeline.years import spans
 
-FORMAT = "agcarbon-cube-1"
+FORMAT = "agcarbon-cube-2"
 KEEP_BITS = 10  # relative error at most 2^-11 = 4.9e-4, round half to even: no bias
+
+PART_DAYS = 61  # of a daily flux that have one digest: readers of a month or a day read whole parts
+PART_BYTES = 8  # of a digest: it guards against damage, not against forgery
 
 _MASK = Variable("mask", "1", "modelled cells: 1", dtype="uint8")
 _FIRST_CROP = Variable("first_crop", "1", "crop type before the first year with corn or soybean", dtype="uint8")
@@ -131,8 +135,8 @@ def create(root: zarr.Group, identity: Identity) -> None:
     cf.write_yx(static, grid)
     for variable in (_MASK, _FIRST_CROP):
         cf.create(static, variable, cf.Layout.map(grid))
-    area = cf.create(static, _CELL_AREA, cf.Layout(("y",), (grid.rows,), (grid.rows,)))
-    area[...] = grid.cell_area_m2()
+    cf.create(static, _CELL_AREA, cf.Layout(("y",), (grid.rows,), (grid.rows,)))
+    write_values(static, _CELL_AREA.name, grid.cell_area_m2())
     annual = root.create_group("annual")
     cf.write_yx(annual, grid)
     create_year_axis(annual)
@@ -168,7 +172,7 @@ def extend_years(group: zarr.Group, names: Iterable[str], *, first: int, last: i
             layer = array(group, name)
             layer.resize((count, *layer.shape[1:]))
         axis.resize((count,))
-        axis[...] = np.arange(first, last + 1, dtype=np.int32)
+        write_values(group, "year", np.arange(first, last + 1))
 
 
 def identity(root: zarr.Group) -> Identity:
@@ -262,10 +266,25 @@ def write_mask(root: zarr.Group, tile: Tile, tile_mask: TileMask) -> None:
 
 
 def read_mask(root: zarr.Group, tile: Tile) -> TileMask:
-    """Return the modelled cells of a tile."""
+    """Return the modelled cells of a tile; raises `DamagedError` if they are not those that `set_tiles` recorded."""
+    known = attribute(subgroup(root, "static"), "tiles")
+    if known is not None and tile.name not in known:  # no cell of it is modelled
+        return TileMask(np.zeros((tile.cells, tile.cells), bool), np.empty(0, np.uint8))
     window = _window(root, tile)
-    mask = part(root, "static/mask", window).astype(bool)
-    return TileMask(mask, part(root, "static/first_crop", window)[mask])
+    try:
+        mask = part(root, "static/mask", window).astype(bool)
+        found = TileMask(mask, part(root, "static/first_crop", window)[mask])
+    except DamagedError as error:
+        raise _damaged_mask(tile, str(error)) from error
+    if known is not None and [found.cells, found.digest] != known[tile.name]:
+        raise _damaged_mask(tile, "other cells than were chosen")
+    return found
+
+
+def _damaged_mask(tile: Tile, cause: str) -> DamagedError:
+    return DamagedError(
+        f"static: mask of tile {tile.name}: {cause}; make it again with `agcarbon run --tile {tile.name}`"
+    )
 
 
 def set_tiles(root: zarr.Group, masks: Mapping[Tile, tuple[int, str]]) -> None:
@@ -326,10 +345,47 @@ class StoredYear:
 
     @property
     def checksum(self) -> str:
-        """Digest of the values of the modelled cells, in the order of `DAILY`, `ANNUAL` and `ENSEMBLE_STD`."""
-        daily = (self.daily[variable.name] for variable in DAILY)
-        layers = (*ANNUAL, *(spread for spread in ENSEMBLE_STD.values() if spread.name in self.annual))
-        return content_digest(*daily, *(self.annual[layer.name].astype(layer.dtype) for layer in layers))
+        """Digest of the digests of all parts."""
+        return content_digest(*map(bytes.fromhex, self.parts.values()))
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """Digests of the values of the modelled cells, by name of the part, in the order of `PARTS`."""
+        daily = {
+            daily_part(variable.name, first): part_digest(self.daily[variable.name][first : first + PART_DAYS])
+            for variable in DAILY
+            for first in range(0, len(self.daily[variable.name]), PART_DAYS)
+        }
+        layers = {layer.name: layer for layer in (*ANNUAL, *ENSEMBLE_STD.values()) if layer.name in self.annual}
+        return daily | {name: part_digest(self.annual[name].astype(layer.dtype)) for name, layer in layers.items()}
+
+
+def daily_part(name: str, first: int) -> str:
+    """Return the name of the part of a daily flux that begins with day `first`, counted from 0.
+
+    Examples
+    --------
+    >>> daily_part("nee", 61)
+    'nee from day 61'
+    """
+    return f"{name} from day {first}"
+
+
+def part_digest(values: NDArray[np.generic]) -> str:
+    """Return the digest of a part of a tile-year, in hexadecimal digits."""
+    return content_digest(values)[: 2 * PART_BYTES]
+
+
+PARTS = (
+    *(daily_part(variable.name, first) for variable in DAILY for first in range(0, cf.LEAP_DAYS, PART_DAYS)),
+    *(variable.name for variable in (*ANNUAL, *ENSEMBLE_STD.values())),
+)
+"""Parts of a tile-year, each with a digest of its own in the ledger; a single network writes no `ENSEMBLE_STD`."""
+
+
+def state_digest(state: CellState) -> str:
+    """Return the digest of the state of the modelled cells; it does not depend on how states are stored."""
+    return content_digest(state.state_SNH, state.fresh_N)
 
 
 def write_restart(root: zarr.Group, tile: Tile, year: int, *, state: CellState, mask: NDArray[np.bool_]) -> None:

@@ -19,7 +19,7 @@ from icechunk.session import ForkSession
 from numpy.typing import NDArray
 
 from pipeline.digests import content_digest
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.ingest.strips import Part, Summary, canonical, check_plausible
 from pipeline.inputs.layout import CLIMATE, FILLED_HOURS, cell_digests, group_name, tile_digests, year_digests
 from pipeline.sources.nldas2.daily import DailyClimate, read_days
@@ -264,8 +264,8 @@ class ClimateYear:
         if year_digests(digests_YXB) != tile_digests(root, self.group) or (found_YXB != digests_YXB).any():
             raise self._damaged(self.group)
 
-    def _damaged(self, group: str) -> repository.DamagedError:
-        return repository.DamagedError(
+    def _damaged(self, group: str) -> DamagedError:
+        return DamagedError(
             f"{group}: the values are not those that were read from the archive; read them again with `agcarbon ingest "
             f"--again --product climate --years {self.year}`"
         )

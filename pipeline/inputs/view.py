@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import zarr
-from icechunk import IcechunkError
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from model.inference import Floats, YearInputs
 from pipeline.digests import DIGEST_BYTES, content_digest
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.layout import (
     CLIMATE,
@@ -40,8 +39,6 @@ from pipeline.simulate.crops import CropOfYear
 from pipeline.simulate.tile_year import TileYear
 from pipeline.sources.nldas2.product import CELL_DEGREE, FIRST_LATITUDE, FIRST_LONGITUDE, Window
 from pipeline.storage import repository
-from pipeline.storage.repository import DamagedError
-from pipeline.storage.retry import describe, is_fatal, is_transient
 
 MADE_BY = "agcarbon ingest"
 
@@ -310,10 +307,8 @@ def _group(view: InputsView, product: str, year: int | None = None) -> zarr.Grou
 def _read(view: InputsView, product: str, year: int | None, name: str, selection: Any) -> NDArray[Any]:
     try:
         return repository.part(_group(view, product, year), name, selection)
-    except (DamagedError, IcechunkError) as error:
-        if is_transient(error) or is_fatal(error):
-            raise
-        raise _damaged(view, product, year, f"{name} cannot be read: {describe(error)}") from error
+    except DamagedError as error:
+        raise _damaged(view, product, year, str(error)) from error
 
 
 def _damaged(view: InputsView, product: str, year: int | None, cause: str) -> DamagedError:

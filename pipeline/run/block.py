@@ -23,8 +23,8 @@ from model.checkpoint import Checkpoint, CheckpointError
 from model.inference import DeviceError, Predictor
 from pipeline.cube import layout
 from pipeline.cube.layout import StoredYear, TileMask
-from pipeline.cube.ledger import Row
-from pipeline.errors import UserError
+from pipeline.cube.ledger import Row, check_state
+from pipeline.errors import DamagedError, UserError
 from pipeline.grid.coverage import coverage, outlines
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.view import InputsView, open_inputs
@@ -182,6 +182,7 @@ def _run_block(context: Context, task: BlockTask) -> BlockDone:
                     balance_residual=_daily_residual(tile_year, result),
                     seconds=time.perf_counter() - began,
                     restart=year in block.restarts,
+                    state=layout.state_digest(state) if year in block.restarts else "",
                 )
             )
             del stored
@@ -202,10 +203,17 @@ def _state_before(
 ) -> CellState:
     """Return the state at the beginning of the block: spun up, or as an earlier block has stored it."""
     if not block.spin_up:
-        return retried(lambda: layout.read_restart(root, block.tile, block.first - 1, mask=mask.mask), context.retry)
+        return retried(lambda: _read_state(root, block.tile, block.first - 1, mask=mask), context.retry)
     # The first block of a chain; its spin-up runs the region's two spin-up years, which are not stored.
     first, second = (_read_tile_year(context, block.tile, year, mask) for year in context.region.spinup_years)
     return spin_up(predictor, (first, second))
+
+
+def _read_state(root: zarr.Group, tile: Tile, year: int, *, mask: TileMask) -> CellState:
+    """Return the stored state at the end of a year; raises `DamagedError` if it is not the one that was recorded."""
+    state = layout.read_restart(root, tile, year, mask=mask.mask)
+    check_state(root, tile.name, year, state)
+    return state
 
 
 def _read_tile_year(context: Context, tile: Tile, year: int, mask: TileMask) -> TileYear:
@@ -225,7 +233,7 @@ def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Re
     """
     try:
         return retried(lambda: read(open_inputs(context.inputs, context.snapshot)), context.retry)
-    except repository.DamagedError as error:
+    except DamagedError as error:
         raise UserError(f"{subject}: {error}") from error
     except STORAGE_ERRORS as error:
         if is_fatal(error):

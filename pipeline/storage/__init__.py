@@ -2,5 +2,5 @@
 
 Public modules: cf, commit, files, repository, retry, s3.
 Inner modules: lease, lock, versions.
-May import: errors, grid, variables.
+May import: digests, errors, grid, variables.
 """

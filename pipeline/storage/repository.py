@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,13 +18,15 @@ import zarr
 from numpy.typing import NDArray
 from zarr.core.sync import sync
 
-from pipeline.errors import UserError
+from pipeline.digests import content_digest
+from pipeline.errors import DamagedError, UserError
 from pipeline.storage import lock, s3
 from pipeline.storage.lease import Lease
-from pipeline.storage.retry import describe
+from pipeline.storage.retry import describe, is_transient, number_of
 from pipeline.storage.versions import CREATE_OPTIONS
 
 BRANCH = "main"
+DIGEST = "digest"  # attribute of small arrays: the digest of their values
 # Where a repository is created, and all that Icechunk may have written of one before its branch.
 _CREATING = "creating"
 _UNFINISHED = frozenset(
@@ -175,22 +178,36 @@ def subgroup(group: zarr.Group, path: str) -> zarr.Group:
     return found
 
 
-class DamagedError(OSError):
-    """A chunk whose content is not what was written."""
-
-
 def part(group: zarr.Group, path: str, selection: Any) -> NDArray[Any]:
-    """Read a part of an array; raises `DamagedError` if one of its chunks was altered in the store."""
+    """Read a part of an array; raises `DamagedError` if a chunk of it, or the manifest, was altered or is gone.
+
+    A manifest has no checksum: where a damaged one leads to no chunk, the part reads as empty, without an error.
+    """
     found = array(group, path)
     try:
         return np.asarray(found[selection])
+    except icechunk.IcechunkError as error:
+        if is_transient(error) or number_of(error) not in (None, errno.ENOENT):  # the disk's, not the data's
+            raise
+        raise DamagedError(f"array {found.path} cannot be read: {describe(error)}") from error
     except (RuntimeError, ValueError) as error:  # from the codecs: a wrong checksum, a truncated stream
         raise DamagedError(f"array {found.path} is damaged where it is stored: {error}") from error
 
 
 def values(group: zarr.Group, path: str) -> NDArray[Any]:
-    """Read an entire array; raises as `part`."""
-    return part(group, path, ...)
+    """Read an entire array; raises as `part`, also if its values are not those that its attribute `digest` is of."""
+    found, expected = part(group, path, ...), attribute(array(group, path), DIGEST)
+    if expected not in (None, content_digest(found)):
+        raise DamagedError(f"array {array(group, path).path} holds other values than were written")
+    return found
+
+
+def write_values(group: zarr.Group, path: str, new: NDArray[Any]) -> None:
+    """Write an entire small array, such as a coordinate, and its digest, with which `values` compares."""
+    found = array(group, path)
+    stored = new.astype(found.dtype)
+    found[...] = stored
+    found.attrs[DIGEST] = content_digest(stored)
 
 
 def replace(group: zarr.Group, path: str, selection: tuple[slice | int, ...], new: NDArray[Any]) -> None:
@@ -220,9 +237,9 @@ def replace(group: zarr.Group, path: str, selection: tuple[slice | int, ...], ne
     found[selection] = new
 
 
-def attribute(group: zarr.Group, name: str) -> Any:
-    """Return a copy of a JSON attribute, or None."""
-    return copy.deepcopy(group.attrs.asdict().get(name))
+def attribute(node: zarr.Group | Array, name: str) -> Any:
+    """Return a copy of a JSON attribute of a group or array, or None."""
+    return copy.deepcopy(node.attrs.asdict().get(name))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from icechunk import ConflictError, IcechunkError
 
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.storage.s3 import UnavailableError
 
 Result = TypeVar("Result")
@@ -133,7 +133,7 @@ def _causes(error: IcechunkError) -> list[str]:
 
 def describe(error: BaseException) -> str:
     """Return the error in one line, with the keys in the store that Icechunk names."""
-    if isinstance(error, UserError):
+    if isinstance(error, (UserError, DamagedError)):
         return str(error)
     if not isinstance(error, IcechunkError):
         return f"{type(error).__name__}: {error}"
