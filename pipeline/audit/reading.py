@@ -70,8 +70,8 @@ def _row(known: Ledger, tile: str, year: int, *, fingerprint: Fingerprint) -> Ro
     place = known.years.index(year), known.tiles.index(tile)
     facts: dict[str, Any] = {name: known.column(name)[place].item() for name in _FIELDS}
     facts |= {name: tuple(known.column(name)[place].tolist()) for name in ("minimum", "maximum")}
-    checksum = known.column("checksum")[place].tobytes().hex()
-    return Row(tile=tile, year=year, fingerprint=fingerprint, checksum=checksum, **facts)
+    facts |= {name: known.column(name)[place].tobytes().hex() for name in ("checksum", "state")}
+    return Row(tile=tile, year=year, fingerprint=fingerprint, **facts)
 
 
 def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.bool_]) -> AuditedYear:

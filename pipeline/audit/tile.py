@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pipeline.audit.checks import READING, Measured, check_new_year, check_restart, check_year
+from pipeline.audit.checks import READING, Measured, check_new_year, check_restart, check_state, check_year
 from pipeline.audit.reading import (
     UNREADABLE,
     AuditedYear,
@@ -231,6 +231,8 @@ class _TileAudit:
         ran[self.mask] = (year.annual("quality") & Quality.MISSING) == 0
         # Layer by layer, since the state as a whole is the largest array of the cube.
         yield check_restart(lambda layer: np.asarray(state[layer, :, *window]), state.shape[0], ran)
+        carried = cube.read_restart(self.root, self.task.planned.tile, year.row.year, mask=self.mask)
+        yield check_state(cube.state_digest(carried), year.row.state)
 
     def _new_year(self, year: AuditedYear) -> Iterator[Measured]:
         before, tile = year.row.year - 1, self.task.planned.tile

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from model.inference import STATE_LAYERS
 from model.network import HIDDEN
 from model.year_step.usable import PYTORCH
+from pipeline.cube.parts import PART_DAYS, daily_part, part_digest
 from pipeline.digests import content_digest
 from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Grid, Tile
@@ -38,9 +39,6 @@ from pipeline.years import spans
 
 FORMAT = "agcarbon-cube-2"
 KEEP_BITS = 10  # relative error at most 2^-11 = 4.9e-4, round half to even: no bias
-
-PART_DAYS = 61  # of a daily flux that have one digest: readers of a month or a day read whole parts
-PART_BYTES = 8  # of a digest: it guards against damage, not against forgery
 
 _MASK = Variable("mask", "1", "modelled cells: 1", dtype="uint8")
 _FIRST_CROP = Variable("first_crop", "1", "crop type before the first year with corn or soybean", dtype="uint8")
@@ -358,29 +356,6 @@ class StoredYear:
         }
         layers = {layer.name: layer for layer in (*ANNUAL, *ENSEMBLE_STD.values()) if layer.name in self.annual}
         return daily | {name: part_digest(self.annual[name].astype(layer.dtype)) for name, layer in layers.items()}
-
-
-def daily_part(name: str, first: int) -> str:
-    """Return the name of the part of a daily flux that begins with day `first`, counted from 0.
-
-    Examples
-    --------
-    >>> daily_part("nee", 61)
-    'nee from day 61'
-    """
-    return f"{name} from day {first}"
-
-
-def part_digest(values: NDArray[np.generic]) -> str:
-    """Return the digest of a part of a tile-year, in hexadecimal digits."""
-    return content_digest(values)[: 2 * PART_BYTES]
-
-
-PARTS = (
-    *(daily_part(variable.name, first) for variable in DAILY for first in range(0, cf.LEAP_DAYS, PART_DAYS)),
-    *(variable.name for variable in (*ANNUAL, *ENSEMBLE_STD.values())),
-)
-"""Parts of a tile-year, each with a digest of its own in the ledger; a single network writes no `ENSEMBLE_STD`."""
 
 
 def state_digest(state: CellState) -> str:

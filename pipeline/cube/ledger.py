@@ -18,7 +18,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pipeline.cube.layout import PART_BYTES, PARTS, StoredYear, state_digest
+from pipeline.cube.layout import StoredYear, state_digest
+from pipeline.cube.parts import PART_BYTES, PARTS
 from pipeline.digests import DIGEST_BYTES, content_digest, json_digest
 from pipeline.errors import DamagedError
 from pipeline.simulate.tile_year import CellState
@@ -258,10 +259,7 @@ def check_state(root: zarr.Group, tile: str, year: int, state: CellState) -> Non
     """Raise `DamagedError` unless the state at the end of a tile-year is the one that was recorded."""
     recorded = read_year(root, year)["state"][attribute(subgroup(root, "ledger"), "tiles").index(tile)]
     if recorded.tobytes().hex() != state_digest(state):
-        raise DamagedError(
-            f"restart/{year}: tile {tile}: the state is not the one that was computed; compute the tile again with "
-            f"`agcarbon run --tile {tile}`"
-        )
+        raise DamagedError(f"restart/{year}: tile {tile} holds another state than was computed")
 
 
 def _columns(group: zarr.Group, index: int) -> dict[str, NDArray[Any]]:
@@ -339,9 +337,18 @@ def _bytes(digest: str) -> list[int]:
 
 def forget_restarts(root: zarr.Group, year: int) -> None:
     """Record that the states at the end of `year` are no longer kept."""
+    _forget(root, year, ("restart", "state"))
+
+
+def forget_year(root: zarr.Group, year: int) -> None:
+    """Record that all tiles miss the results of `year`."""
+    _forget(root, year, tuple(_COLUMNS))
+
+
+def _forget(root: zarr.Group, year: int, names: Sequence[str]) -> None:
     group = subgroup(root, "ledger")
     index = _years(group).index(year)
     columns = _read_year(group, year, index)
-    for name in ("restart", "state"):
+    for name in names:
         columns[name][...] = 0
     _write_year(group, year, index, columns)

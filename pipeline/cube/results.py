@@ -1,7 +1,5 @@
 """Results of a year as commands read them: each part of a tile-year is compared with its digest in the ledger.
 
-A part is an annual layer, or a daily flux over `layout.PART_DAYS` days: what the reader of one map needs, and no more.
-
 Shape legend: N modelled cells of a tile, T days.
 """
 
@@ -17,8 +15,8 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.cube import layout
-from pipeline.cube.layout import PART_DAYS, PARTS, daily_part, part_digest
 from pipeline.cube.ledger import read_year
+from pipeline.cube.parts import PART_DAYS, PARTS, daily_part, part_digest
 from pipeline.errors import DamagedError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.storage import cf

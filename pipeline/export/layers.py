@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.features import CORN, SOYBEAN
 from pipeline.aggregate.bands import COARSE_PER_DEGREE, FINE_PER_DEGREE
-from pipeline.aggregate.layout import AREA, COARSE, FINE, MISSING_AREA
+from pipeline.aggregate.layout import AREA, COARSE, FINE, MISSING_AREA, read_map
 from pipeline.cube import layout
 from pipeline.cube.results import CheckedYear, Mask
 from pipeline.export.cog import Raster, nodata
@@ -142,7 +142,8 @@ def _values(results: CheckedYear, layer: Layer, tile: Tile, mask: Mask) -> NDArr
     name = layer.variable.name
     if layer.period.name == f"{results.year}":
         return results.layer(tile, name, mask)
-    return results.flux(tile, name, mask, days=layer.period.days).sum(axis=0, dtype=np.float64)
+    days_TN = results.flux(tile, name, mask, days=layer.period.days)
+    return np.asarray(days_TN.sum(axis=0, dtype=np.float64))
 
 
 def _chosen(results: CheckedYear, layer: Layer, tile: Tile, mask: Mask) -> NDArray[np.bool_]:
@@ -158,9 +159,8 @@ def _chosen(results: CheckedYear, layer: Layer, tile: Tile, mask: Mask) -> NDArr
 def read_latlon(root: zarr.Group, layer: Layer, grid: GridName) -> Raster:
     """Read a map of annual means on a lat-lon grid."""
     group = repository.subgroup(root, GROUPS[grid])
-    year = repository.values(group, "year").tolist().index(layer.period.first.year)
-    area_type = [str(name) for name in repository.values(group, "cover")].index(LATLON_MASKS[layer.mask])
-    values = np.asarray(repository.array(group, layer.variable.name)[year, area_type])
+    path, year = f"{GROUPS[grid]}/{layer.variable.name}", layer.period.first.year
+    values = read_map(root, path, year, area_type=LATLON_MASKS[layer.mask])
     step = 1 / _CELLS_PER_DEGREE[grid]
     # The coordinates are centres of cells, the transform is from the corner of the first.
     west, north = repository.values(group, "lon")[0] - step / 2, repository.values(group, "lat")[0] + step / 2

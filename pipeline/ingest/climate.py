@@ -260,7 +260,7 @@ class ClimateYear:
     def _check_kept(self, root: zarr.Group, group: zarr.Group, climate_FTYX: NDArray[np.float32]) -> None:
         """Raise `DamagedError` unless the year is as it was ingested: new digests would make damage look right."""
         digests_YXB = repository.values(group, "digest")
-        found_YXB = cell_digests(climate_FTYX, ~digests_YXB.any(axis=-1))
+        found_YXB = cell_digests(climate_FTYX, np.asarray(~digests_YXB.any(axis=-1)))
         if year_digests(digests_YXB) != tile_digests(root, self.group) or (found_YXB != digests_YXB).any():
             raise self._damaged(self.group)
 

@@ -211,8 +211,13 @@ def _state_before(
 
 def _read_state(root: zarr.Group, tile: Tile, year: int, *, mask: TileMask) -> CellState:
     """Return the stored state at the end of a year; raises `DamagedError` if it is not the one that was recorded."""
-    state = layout.read_restart(root, tile, year, mask=mask.mask)
-    check_state(root, tile.name, year, state)
+    try:
+        state = layout.read_restart(root, tile, year, mask=mask.mask)
+        check_state(root, tile.name, year, state)
+    except DamagedError as error:
+        raise DamagedError(
+            f"state at the end of {year}: {error}; compute the tile again with `agcarbon run --tile {tile.name}`"
+        ) from error
     return state
 
 

@@ -114,6 +114,11 @@ def is_absent(error: BaseException) -> bool:
     return _ABSENT.matches(error)
 
 
+def is_damage(error: IcechunkError) -> bool:
+    """Return whether the error is of stored data that are altered or gone, and no other than reading it again helps."""
+    return not is_transient(error) and number_of(error) in (None, errno.ENOENT)
+
+
 def names_deleted_tag(error: BaseException) -> bool:
     """Return whether a tag was refused because there is, or was, one of its name."""
     return _TAG_TAKEN.matches(error)
