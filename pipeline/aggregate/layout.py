@@ -3,8 +3,9 @@
     aggregates/0p0025      annual means and areas (year, cover, lat, lon)
     aggregates/0p5         the same on 0.5 degree
     aggregates/daily/YYYY  daily means of the modelled cells on 0.5 degree (time, lat, lon)
-    aggregates/bands       for each band of the region, from the north: sums over its counties and over all of it, and
-                           the digest of the results that it was computed from
+    aggregates/bands       for each band of the region, from the north: sums over its counties and over all of it, the
+                           digest of the results that it was computed from, and digests of its parts of all arrays but
+                           the daily ones, which are compared as they are read
 
 The coordinate `cover` names the area types. The attribute `sources` of the annual groups has the years whose
 aggregates are there, each with the digest of the results that they were computed from. A year that the arrays have
@@ -14,28 +15,30 @@ each can be written by another worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from pipeline.aggregate.bands import FINE_IN_COARSE, Band, BandYear, Frame, Mask, YearResults
 from pipeline.aggregate.sums import AREA_TYPES, Array, Layers, Sums, means
 from pipeline.aggregate.tables import ROUTES
 from pipeline.cube import layout
-from pipeline.digests import DIGEST_BYTES
+from pipeline.cube.parts import PART_BYTES
+from pipeline.cube.results import CheckedYear
+from pipeline.digests import DIGEST_BYTES, content_digest
+from pipeline.errors import DamagedError
 from pipeline.grid.latlon import LatLonGrid
 from pipeline.grid.sinusoidal import Tile
 from pipeline.storage import cf
 from pipeline.storage.repository import array, attribute, part, subgroup
-from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 from pipeline.variables import DAILY, FLUXES, Variable
 
 FINE, COARSE, BANDS = "aggregates/0p0025", "aggregates/0p5", "aggregates/bands"
 COUNTIES, ROUTE_SUMS, MADE_OF = f"{BANDS}/counties", f"{BANDS}/routes", f"{BANDS}/made_of"
+_DIGESTS_PATH = f"{BANDS}/digests"
 
 # Double precision: totals of the maps equal those of the counties to 1e-9, and single precision keeps 6e-8 only.
 AREA = Variable("area", "m2", "area with results", dtype="float64", cell_methods="area: sum")
@@ -48,9 +51,16 @@ DAILY_LAYERS = (*(replace(flux, dtype="float64") for flux in DAILY), AREA)
 _SUMMED = "sums of areas [m2] and of area x flux [g yr-1], in the order of the attribute `layers`"
 _COUNTIES = Variable("counties", "1", f"{_SUMMED}, over the part of each county in the band", dtype="float64")
 _ROUTES = Variable("routes", "1", f"{_SUMMED}, over the band by four routes", dtype="float64")
+_DIGESTS = Variable("digests", "1", "digests of the band's parts of annual maps and sums", dtype="uint8")
 _MADE_OF = Variable("made_of", "1", "digest of the results that the band was computed from", dtype="uint8")
 
 _READ = (*(flux.name for flux in FLUXES), "crop", "quality", "corn_fraction", "soybean_fraction")
+# What has a digest of its own: maps of one area type, and the sums of a band.
+_CHECKED = (
+    *((f"{path}/{layer.name}", number) for path in (FINE, COARSE) for layer in ANNUAL_LAYERS
+      for number in range(len(AREA_TYPES))),
+    (COUNTIES, 0), (ROUTE_SUMS, 0),
+)  # fmt: skip
 _CHUNK = FINE_IN_COARSE  # fine cells of a chunk's edge: the least height of a band, the width of a block
 
 
@@ -87,18 +97,92 @@ def route_sums(root: zarr.Group, year: int) -> Sums:
 
 
 def _over_bands(root: zarr.Group, path: str, year: int) -> Sums:
-    return Sums(part(root, path, year - layout.identity(root).first_year).sum(axis=0))
+    sums = _read(root, path, year)
+    for band, of_band in enumerate(sums):
+        _check(root, (path, 0), year, band, [of_band])
+    return Sums(sums.sum(axis=0))
 
 
-def make_room(root: zarr.Group, frame: Frame, years: Sequence[int]) -> None:
-    """Create the arrays of these years, or lengthen them; write nothing where they are long enough."""
+def read_map(root: zarr.Group, path: str, year: int, *, area_type: str) -> Array:
+    """Return an annual map (lat, lon) of one area type; raises `DamagedError` if it is not the one that was computed.
+
+    Parameters
+    ----------
+    root, path
+        The cube, and the path of the array in it, such as `aggregates/0p5/nee`.
+    year
+        Calendar year that `sources` names.
+    area_type
+        A name of `AREA_TYPES`.
+    """
+    number = AREA_TYPES.index(area_type)
+    values_YX = _read(root, path, year, number)
+    fine_in_cell = 1 if path.startswith(f"{FINE}/") else FINE_IN_COARSE
+    for band, (first, end) in enumerate(attribute(subgroup(root, BANDS), "fine_rows")):
+        strip_YX = values_YX[first // fine_in_cell : end // fine_in_cell]
+        # As they were written: fine maps block by block.
+        blocks = (
+            np.split(strip_YX, range(_CHUNK, strip_YX.shape[1], _CHUNK), axis=1) if fine_in_cell == 1 else [strip_YX]
+        )
+        _check(root, (path, number), year, band, blocks)
+    return values_YX
+
+
+def _read(root: zarr.Group, path: str, year: int, *where: int) -> Array:
+    try:
+        return part(root, path, (year - layout.identity(root).first_year, *where))
+    except DamagedError as error:
+        raise _damaged(path, year, str(error)) from error
+
+
+def _check(root: zarr.Group, what: tuple[str, int], year: int, band: int, pieces: Sequence[Array]) -> None:
+    recorded = _read(root, _DIGESTS_PATH, year, band, _CHECKED.index(what))
+    if recorded.tobytes().hex() != _joint_digest(map(content_digest, pieces)):
+        raise _damaged(what[0], year, f"band {band} has other values than were computed")
+
+
+def _joint_digest(digests: Iterable[str]) -> str:
+    return content_digest(*map(bytes.fromhex, digests))[: 2 * PART_BYTES]
+
+
+def _damaged(path: str, year: int, cause: str) -> DamagedError:
+    return DamagedError(f"{path}, {year}: {cause}; make it again with `agcarbon aggregate --again`")
+
+
+class BandDigests:
+    """Digests of a band and year, which grow with each part that is written."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[tuple[str, int], list[str]] = {what: [] for what in _CHECKED}
+
+    def add(self, part: Part) -> None:
+        """Take in a part."""
+        if part.path in (COUNTIES, ROUTE_SUMS):
+            self._pieces[part.path, 0].append(content_digest(part.values))
+        elif part.path.startswith((f"{FINE}/", f"{COARSE}/")):
+            for number, of_type in enumerate(part.values):
+                self._pieces[part.path, number].append(content_digest(of_type))
+
+    def write(self, root: zarr.Group, year: int, band: Band) -> None:
+        """Write the digests."""
+        digests = [list(bytes.fromhex(_joint_digest(pieces))) for pieces in self._pieces.values()]
+        array(root, _DIGESTS_PATH)[year - layout.identity(root).first_year, band.number] = np.array(digests, np.uint8)
+
+
+def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: bool = False) -> None:
+    """Create the arrays of these years, or lengthen them; write nothing where they are long enough.
+
+    With `anew` existing arrays are deleted: nothing can be written into one whose manifest is damaged.
+    """
+    if "aggregates" in root and anew:
+        del root["aggregates"]
     first_year = layout.identity(root).first_year
     names = [variable.name for variable in ANNUAL_LAYERS]
     for path, create, of in (
         # One year and area type in a chunk, since readers want one map; on 0.5 degree, whose maps are small, all types.
         (FINE, partial(_create_annual, grid=frame.fine, chunk=(1, _CHUNK, _CHUNK)), names),
         (COARSE, partial(_create_annual, grid=frame.coarse, chunk=(len(AREA_TYPES), 1, frame.coarse.cols)), names),
-        (BANDS, partial(_create_bands, frame=frame), [_COUNTIES.name, _ROUTES.name, _MADE_OF.name]),
+        (BANDS, partial(_create_bands, frame=frame), [_COUNTIES.name, _ROUTES.name, _MADE_OF.name, _DIGESTS.name]),
     ):
         if path not in root:
             create(root.create_group(path))
@@ -139,6 +223,9 @@ def _create_bands(group: zarr.Group, *, frame: Frame) -> None:
             "routes": list(ROUTES),
             "covers": list(AREA_TYPES),
             "layers": [AREA.name, MISSING_AREA.name, *(flux.name for flux in FLUXES)],
+            "fine_rows": [
+                [rows.start, rows.stop] for rows, _ in (frame.fine.window(band.fine) for band in frame.bands)
+            ],
         }
     )
     sums = Sums.zero().layers.shape
@@ -146,6 +233,7 @@ def _create_bands(group: zarr.Group, *, frame: Frame) -> None:
         (_COUNTIES, ("cover", "layer", "county"), (*sums, len(frame.zones))),
         (_ROUTES, ("cover", "layer", "route"), (*sums, len(ROUTES))),
         (_MADE_OF, ("byte",), (DIGEST_BYTES,)),
+        (_DIGESTS, ("checked", "part_byte"), (len(_CHECKED), PART_BYTES)),
     ):
         of_bands = cf.Layout(("year", "band", *dims), (0, len(frame.bands), *shape), (1, 1, *shape))
         cf.create(group, variable, of_bands)
@@ -214,33 +302,13 @@ def write_made_of(root: zarr.Group, year: int, band: Band, digest: str) -> None:
     array(root, MADE_OF)[index, band.number] = np.frombuffer(bytes.fromhex(digest), np.uint8)
 
 
-@dataclass(frozen=True)
-class CubeYear:
-    """The results of a year in a cube; its methods raise `DamagedError`."""
-
-    root: zarr.Group
-    year: int
-    policy: RetryPolicy = BY_DEFAULT
-
-    @property
-    def days(self) -> int:
-        """Number of days."""
-        return cf.days_in_year(self.year)
-
-    def mask(self, tile: Tile) -> Mask:
-        """Return the modelled cells of a tile (rows, cols)."""
-        return retried(lambda: layout.read_mask(self.root, tile).mask, self.policy)
+class CubeYear(CheckedYear):
+    """The results of a year in a cube, as they are aggregated; its methods raise `DamagedError`."""
 
     def annual(self, tile: Tile, mask: Mask) -> Layers:
         """Return the annual layers (N,) of a tile that are aggregated."""
-        cube = layout.identity(self.root)
-        where = (self.year - cube.first_year, *cube.grid.window(tile))
-        return {name: self._read(f"annual/{name}", where)[mask] for name in _READ}
+        return {name: self.layer(tile, name, mask) for name in _READ}
 
     def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
         """Return the daily fluxes (time, N) of a tile for some days."""
-        where = (days, *layout.identity(self.root).grid.window(tile))
-        return {flux.name: self._read(f"daily/{self.year}/{flux.name}", where)[:, mask] for flux in DAILY}
-
-    def _read(self, path: str, where: tuple[int | slice, ...]) -> NDArray[np.generic]:
-        return retried(lambda: part(self.root, path, where), self.policy)
+        return {flux.name: self.flux(tile, flux.name, mask, days=days) for flux in DAILY}

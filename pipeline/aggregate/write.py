@@ -62,7 +62,12 @@ class AggregateReport:
 
 
 def aggregate_cube(
-    job: Job, executor: Executor, *, years: Sequence[int] | None = None, progress: Progress = silent
+    job: Job,
+    executor: Executor,
+    *,
+    years: Sequence[int] | None = None,
+    again: bool = False,
+    progress: Progress = silent,
 ) -> AggregateReport:
     """Aggregate the years of the cube that are complete and new or changed.
 
@@ -74,6 +79,8 @@ def aggregate_cube(
         Computes the bands.
     years
         Only these; all that the cube has if None.
+    again
+        Compute also what is up to date, to repair it; if that is all years, in new arrays.
     progress
         Called after each band of a year.
 
@@ -84,7 +91,7 @@ def aggregate_cube(
     """
     policy, exports, frame = RetryPolicy(job.execution.retries), job.stores.exports, frame_of(job.region)
     with committing(job.stores.cube, job.open_cube, policy) as committer:
-        choice = retried(lambda: _choose(committer, frame, years), policy)
+        choice = retried(lambda: _choose(committer, frame, years, again=again), policy)
         work = _Aggregation(committer, executor, Context(job.region, policy), exports)
         if choice.todo and not executor.stop.asked:
             work.run(choice, progress)
@@ -129,8 +136,11 @@ def aggregate_band(context: Context, task: BandTask) -> icechunk.ForkSession:
     band = frame.bands[task.band]
     root = retried(lambda: store.writable(task.fork), policy)
     results = layout.CubeYear(root, task.year, policy)
+    digests = layout.BandDigests()
     for part in layout.band_parts(results, frame, band, first_year=identity(root).first_year):
         retried(partial(layout.write, root, part), policy)
+        digests.add(part)
+    retried(lambda: digests.write(root, task.year, band), policy)
     retried(lambda: layout.write_made_of(root, task.year, band, task.made_of), policy)
     return task.fork
 
@@ -147,15 +157,18 @@ class _Choice:
         Digest of the results of each of these years.
     kept, incomplete
         Years that are up to date, and the number of tiles that others miss.
+    anew
+        Whether the arrays are made anew.
     """
 
     todo: Mapping[int, Mapping[Band, str]]
     digests: Mapping[int, str]
     kept: tuple[int, ...]
     incomplete: Mapping[int, int]
+    anew: bool = False
 
 
-def _choose(committer: Committer, frame: Frame, years: Sequence[int] | None) -> _Choice:
+def _choose(committer: Committer, frame: Frame, years: Sequence[int] | None, *, again: bool) -> _Choice:
     """Compare the ledger with the aggregates; raises `UserError` if a year of `years` is incomplete."""
     # At the committer's base: results that someone commits after it are not aggregated, and the commit is refused.
     root = store.read(committer.repository, snapshot=committer.base)
@@ -168,13 +181,15 @@ def _choose(committer: Committer, frame: Frame, years: Sequence[int] | None) -> 
     if not known:
         return _Choice({}, {}, (), {})
     wanted = [year for year in known.years if years is None or year in years]
-    bands = {year: _changed_bands(root, known, frame, year) for year in wanted if not missing[year]}
+    made_of = {year: [] if again else layout.made_of(root, year) for year in wanted}
+    bands = {year: _changed_bands(known, frame, year, made_of[year]) for year in wanted if not missing[year]}
     todo = {year: changed for year, changed in bands.items() if changed}
     return _Choice(
         todo=todo,
         digests={year: known.year_digest(year) for year in todo},
         kept=tuple(year for year in bands if year not in todo),
         incomplete={year: missing[year] for year in wanted if missing[year]},
+        anew=again and years is None,
     )
 
 
@@ -185,9 +200,8 @@ def _missing_tiles(known: Ledger) -> dict[int, int]:
     return dict(zip(known.years, without_result.sum(axis=1).tolist(), strict=True))
 
 
-def _changed_bands(root: zarr.Group, known: Ledger, frame: Frame, year: int) -> dict[Band, str]:
+def _changed_bands(known: Ledger, frame: Frame, year: int, made_of: Sequence[str]) -> dict[Band, str]:
     """Return the bands whose results are not those that their aggregates were computed from, with their digests."""
-    made_of = layout.made_of(root, year)
     digests = {band: known.tiles_digest(year, [tile.name for tile in band.tiles]) for band in frame.bands}
     return {band: digest for band, digest in digests.items() if not made_of or made_of[band.number] != digest}
 
@@ -219,7 +233,9 @@ class _Aggregation:
         # Structure first and by itself: forks cannot be merged into a session that made or resized their arrays.
         listed = ", ".join(str(year) for year in years)
         self.committer.commit(
-            f"make room for aggregates of {listed}", lambda root: layout.make_room(root, frame, years), years=years
+            f"make room for aggregates of {listed}",
+            lambda root: layout.make_room(root, frame, years, anew=choice.anew),
+            years=years,
         )
         outcomes = self.executor.map(partial(aggregate_band, self.context), self._tasks(choice))
         forks: defaultdict[int, list[icechunk.ForkSession]] = defaultdict(list)

@@ -81,13 +81,15 @@ DSOC = Check("dsoc", "dsoc compared with -(sum of daily nee) - yield", "g C m-2 
 BALANCE = Check("balance", "residual compared with daily fluxes and input GPP", "relative", _ROUNDED)
 RESTART = Check("restart", "cells whose carried state is beyond -1 to 1, or absent", "cells", 0)
 # Were 1 January a day like others, its step would be the largest of the 61 in one winter of 61; 5 leaves a margin.
+STATE = Check("state", "carried state compared with the ledger's digest", "tile-years", 0)
 CONTINUITY = Check("continuity", "step on 1 January over the largest daily step of that winter", "ratio", 5)
 SEAMS = Check("seams", "step at a tile's border over the largest inside tiles", "ratio", 2)  # see pipeline.audit.seams
 # Sums in double precision, added in another order.
 AGGREGATES = Check("aggregates", "counties, 0.0025 and 0.5 degree computed again", "relative", 1e-9, rerun=False)
 
 CHECKS = (
-    READING, CHECKSUM, RECORD, PATTERN, PLAUSIBLE, BUDGET, SUMS, DSOC, BALANCE, RESTART, CONTINUITY, SEAMS, AGGREGATES,
+    READING, CHECKSUM, RECORD, PATTERN, PLAUSIBLE, BUDGET, SUMS, DSOC, BALANCE, RESTART, STATE, CONTINUITY, SEAMS,
+    AGGREGATES,
 )  # fmt: skip
 
 
@@ -330,6 +332,13 @@ def check_restart(state_LUN: Callable[[int], NDArray[np.float32]], layers: int, 
         absent_N = ran_N & ~np.isfinite(state_UN).all(axis=0)
         wrong_N |= beyond_N | absent_N
     return Measured(RESTART, int(np.count_nonzero(wrong_N)), layers * ran_N.size)
+
+
+def check_state(found: str, recorded: str) -> Measured:
+    """Compare the digest of a year's final state with the one of the ledger."""
+    differs = found != recorded
+    why = f"digest of the state {found[:8]}..., of the ledger {recorded[:8]}..." if differs else ""
+    return Measured(STATE, float(differs), 1, why)
 
 
 def check_new_year(december: Mapping[str, Floats], january: Mapping[str, Floats]) -> Measured:

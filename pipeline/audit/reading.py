@@ -70,8 +70,8 @@ def _row(known: Ledger, tile: str, year: int, *, fingerprint: Fingerprint) -> Ro
     place = known.years.index(year), known.tiles.index(tile)
     facts: dict[str, Any] = {name: known.column(name)[place].item() for name in _FIELDS}
     facts |= {name: tuple(known.column(name)[place].tolist()) for name in ("minimum", "maximum")}
-    checksum = known.column("checksum")[place].tobytes().hex()
-    return Row(tile=tile, year=year, fingerprint=fingerprint, checksum=checksum, **facts)
+    facts |= {name: known.column(name)[place].tobytes().hex() for name in ("checksum", "state")}
+    return Row(tile=tile, year=year, fingerprint=fingerprint, **facts)
 
 
 def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.bool_]) -> AuditedYear:
@@ -115,11 +115,6 @@ def read_days(root: zarr.Group, tile: Tile, year: int, *, days: slice, mask: NDA
     """Return the daily fluxes (T, N) of some days of a year by name."""
     window = layout.identity(root).grid.window(tile)
     return {v.name: np.asarray(array(root, f"daily/{year}/{v.name}")[days, *window])[:, mask] for v in DAILY}
-
-
-def read_gpp(view: InputsView, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
-    """Return the daily GPP (T, N) [g C m-2 d-1] of the inputs store; NaN in all days of a missing cell-year."""
-    return np.asarray(array(view.root, f"gpp/{year}/gpp")[:, *view.grid.window(tile)])[:, mask]
 
 
 def read_soc_stock(view: InputsView, tile: Tile, *, mask: NDArray[np.bool_]) -> Floats:

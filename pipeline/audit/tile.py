@@ -13,13 +13,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pipeline.audit.checks import READING, Measured, check_new_year, check_restart, check_year
+from pipeline.audit.checks import READING, Measured, check_new_year, check_restart, check_state, check_year
 from pipeline.audit.reading import (
     UNREADABLE,
     AuditedYear,
     error_line,
     read_days,
-    read_gpp,
     read_soc_stock,
     read_tile_year,
 )
@@ -210,7 +209,7 @@ class _TileAudit:
         # GPP that was ingested again since then is not what the tile-year was computed from.
         if self.view is None or current is None or "gpp" in row.fingerprint.differs_in(current):
             return year
-        return replace(year, gpp_TN=read_gpp(self.view, tile, row.year, mask=self.mask))
+        return replace(year, gpp_TN=self.view.gpp(tile, row.year, mask=self.mask))
 
     def _checks(self, year: AuditedYear) -> Iterator[Measured]:
         # A state or December that cannot be read is a failure by itself; the other checks have their results anyway.
@@ -234,6 +233,8 @@ class _TileAudit:
             cube.state_layers(self.root, year.row.year),
             ran_N,
         )
+        carried = cube.read_restart(*place, cells=ran_N.size)
+        yield check_state(cube.state_digest(carried), year.row.state)
 
     def _new_year(self, year: AuditedYear) -> Iterator[Measured]:
         before, tile = year.row.year - 1, self.task.planned.tile

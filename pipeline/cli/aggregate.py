@@ -12,6 +12,9 @@ from pipeline.cli.options import RunFilePath, Scheduler
 def aggregate(
     run_file: RunFilePath,
     years: Annotated[str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; default: all complete years")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="also years that are up to date, to repair what is damaged in the cube")
+    ] = False,
     scheduler: Scheduler = None,
 ) -> None:
     """Aggregate the cube to counties, to 0.0025 and 0.5 degree, and to the region.
@@ -30,7 +33,7 @@ def aggregate(
     settings = job.execution.model_copy(update={"scheduler": scheduler} if scheduler else {})
     log = job.log_file("aggregate")
     with stop_on_signals() as stop, progress_bars(log) as report, open_executor(settings, stop) as executor:
-        done = aggregate_cube(job, executor, years=wanted, progress=report)
+        done = aggregate_cube(job, executor, years=wanted, again=again, progress=report)
     print_aggregates(console, job, done)
     if done.stopped:
         raise typer.Exit(EXIT_CODE)

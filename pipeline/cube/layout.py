@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,13 @@ from numpy.typing import NDArray
 
 from model.inference import STATE_LAYERS
 from model.network import HIDDEN
+from pipeline.cube.parts import PART_DAYS, daily_part, part_digest
 from pipeline.digests import content_digest
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.simulate.tile_year import CellState, TileResult
 from pipeline.storage import cf, formats
-from pipeline.storage.repository import array, attribute, part, replace, subgroup, values
+from pipeline.storage.repository import array, attribute, part, replace, subgroup, values, write_values
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, quality_attributes
 from pipeline.years import spans
 
@@ -128,8 +130,8 @@ def create(root: zarr.Group, identity: Identity) -> None:
     cf.write_yx(static, grid)
     for variable in (_MASK, _FIRST_CROP):
         cf.create(static, variable, cf.Layout.map(grid))
-    area = cf.create(static, _CELL_AREA, cf.Layout(("y",), (grid.rows,), (grid.rows,)))
-    area[...] = grid.cell_area_m2()
+    cf.create(static, _CELL_AREA, cf.Layout(("y",), (grid.rows,), (grid.rows,)))
+    write_values(static, _CELL_AREA.name, grid.cell_area_m2())
     annual = root.create_group("annual")
     cf.write_yx(annual, grid)
     create_year_axis(annual)
@@ -165,7 +167,7 @@ def extend_years(group: zarr.Group, names: Iterable[str], *, first: int, last: i
             layer = array(group, name)
             layer.resize((count, *layer.shape[1:]))
         axis.resize((count,))
-        axis[...] = np.arange(first, last + 1, dtype=np.int32)
+        write_values(group, "year", np.arange(first, last + 1))
 
 
 def identity(root: zarr.Group) -> Identity:
@@ -256,10 +258,25 @@ def write_mask(root: zarr.Group, tile: Tile, tile_mask: TileMask) -> None:
 
 
 def read_mask(root: zarr.Group, tile: Tile) -> TileMask:
-    """Return the modelled cells of a tile."""
+    """Return the modelled cells of a tile; raises `DamagedError` if they are not those that `set_tiles` recorded."""
+    known = attribute(subgroup(root, "static"), "tiles")
+    if known is not None and tile.name not in known:  # no cell of it is modelled
+        return TileMask(np.zeros((tile.cells, tile.cells), bool), np.empty(0, np.uint8))
     window = _window(root, tile)
-    mask = part(root, "static/mask", window).astype(bool)
-    return TileMask(mask, part(root, "static/first_crop", window)[mask])
+    try:
+        mask = part(root, "static/mask", window).astype(bool)
+        found = TileMask(mask, part(root, "static/first_crop", window)[mask])
+    except DamagedError as error:
+        raise _damaged_mask(tile, str(error)) from error
+    if known is not None and [found.cells, found.digest] != known[tile.name]:
+        raise _damaged_mask(tile, "other cells than were chosen")
+    return found
+
+
+def _damaged_mask(tile: Tile, cause: str) -> DamagedError:
+    return DamagedError(
+        f"static: mask of tile {tile.name}: {cause}; make it again with `agcarbon run --tile {tile.name}`"
+    )
 
 
 def set_tiles(root: zarr.Group, masks: Mapping[Tile, tuple[int, str]]) -> None:
@@ -320,10 +337,24 @@ class StoredYear:
 
     @property
     def checksum(self) -> str:
-        """Digest of the values of the modelled cells, in the order of `DAILY`, `ANNUAL` and `ENSEMBLE_STD`."""
-        daily = (self.daily[variable.name] for variable in DAILY)
-        layers = (*ANNUAL, *(spread for spread in ENSEMBLE_STD.values() if spread.name in self.annual))
-        return content_digest(*daily, *(self.annual[layer.name].astype(layer.dtype) for layer in layers))
+        """Digest of the digests of all parts."""
+        return content_digest(*map(bytes.fromhex, self.parts.values()))
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """Digests of the values of the modelled cells, by name of the part, in the order of `PARTS`."""
+        daily = {
+            daily_part(variable.name, first): part_digest(self.daily[variable.name][first : first + PART_DAYS])
+            for variable in DAILY
+            for first in range(0, len(self.daily[variable.name]), PART_DAYS)
+        }
+        layers = {layer.name: layer for layer in (*ANNUAL, *ENSEMBLE_STD.values()) if layer.name in self.annual}
+        return daily | {name: part_digest(self.annual[name].astype(layer.dtype)) for name, layer in layers.items()}
+
+
+def state_digest(state: CellState) -> str:
+    """Return the digest of the state of the modelled cells; it does not depend on how states are stored."""
+    return content_digest(state.state_SNH, state.fresh_N)
 
 
 def _tile_index(root: zarr.Group, tile: Tile) -> tuple[int, int]:

@@ -1,5 +1,8 @@
 """The ledger: provenance of each tile-year, committed together with its data.
 
+Every year has a digest of its rows, in the attribute `digests`: what is read is compared with it, and new rows are
+written beside old ones that were compared.
+
 A tile-year is *done* if the fingerprint recorded with it equals the one of the present inputs, weights and code; it is
 *stale* if they differ, *failed* if its last attempt ended in an error, else *missing*. Stale never counts as done.
 """
@@ -9,15 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypedDict, Unpack
+from typing import Any, NotRequired, TypedDict, Unpack
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pipeline.cube.layout import StoredYear
-from pipeline.digests import DIGEST_BYTES, json_digest
-from pipeline.storage.repository import array, attribute, subgroup, values
+from pipeline.cube.layout import StoredYear, state_digest
+from pipeline.cube.parts import PART_BYTES, PARTS
+from pipeline.digests import DIGEST_BYTES, content_digest, json_digest
+from pipeline.errors import DamagedError
+from pipeline.simulate.tile_year import CellState
+from pipeline.storage.repository import array, attribute, part, subgroup, values, write_values
 from pipeline.variables import DAILY, FLUXES, Quality
 
 # Incremented when the same inputs and weights would give other numbers; a golden test verifies it.
@@ -66,6 +72,7 @@ class RunFacts(TypedDict):
     balance_residual: float
     seconds: float
     restart: bool
+    state: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,8 @@ class Row:
     maximum: tuple[float, ...]
     seconds: float
     restart: bool
+    parts: tuple[str, ...] = ()  # digests of PARTS, in hex; zeros for those that are not stored
+    state: str = ""  # digest of the state at the end of the year, in hex, if it is kept
 
     @classmethod
     def of(cls, stored: StoredYear, **facts: Unpack[RunFacts]) -> Row:
@@ -98,6 +107,7 @@ class Row:
             outside_share=float(np.mean(flags & Quality.OUTSIDE_TRAINING > 0)),
             minimum=tuple(_extreme(np.fmin, layer) for layer in layers),
             maximum=tuple(_extreme(np.fmax, layer) for layer in layers),
+            parts=tuple(stored.parts.get(name, "00" * PART_BYTES) for name in PARTS),
             **facts,
         )
 
@@ -118,12 +128,16 @@ _COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "seconds": ("float64", (), "time taken [s]"),
     "restart": ("uint8", (), "the state at the end of the year is kept"),
     "run": ("int32", (), "index into the attribute `runs`"),
+    "parts": ("uint8", (len(PARTS), PART_BYTES), "digests of the parts of the stored values"),
+    "state": ("uint8", (DIGEST_BYTES,), "digest of the state at the end of the year"),
 }
 _DIMENSIONS: dict[str, tuple[str, ...]] = {
     "fingerprint": ("component", "byte"),
     "checksum": ("byte",),
     "minimum": ("range",),
     "maximum": ("range",),
+    "parts": ("part", "part_byte"),
+    "state": ("byte",),
 }
 
 
@@ -131,7 +145,15 @@ def create(root: zarr.Group, tiles: Sequence[str]) -> None:
     """Write an empty ledger for these tiles."""
     group = root.create_group("ledger")
     group.attrs.update(
-        {"tiles": list(tiles), "components": list(COMPONENTS), "ranges": list(RANGES), "runs": [], "failures": {}}
+        {
+            "tiles": list(tiles),
+            "components": list(COMPONENTS),
+            "ranges": list(RANGES),
+            "parts": list(PARTS),
+            "runs": [],
+            "failures": {},
+            "digests": {},
+        }
     )
     group.create_array("year", shape=(0,), dtype="int32", chunks=(64,), dimension_names=("year",))
     for name, (dtype, shape, meaning) in _COLUMNS.items():
@@ -149,12 +171,15 @@ def create(root: zarr.Group, tiles: Sequence[str]) -> None:
 def add_years(root: zarr.Group, years: Sequence[int]) -> None:
     """Extend the ledger to these years, which begin with its present ones."""
     group = subgroup(root, "ledger")
-    if len(years) > array(group, "year").shape[0]:
+    known = array(group, "year").shape[0]
+    if len(years) > known:
         for name in _COLUMNS:
             column = array(group, name)
             column.resize((len(years), *column.shape[1:]))
         array(group, "year").resize((len(years),))
-        array(group, "year")[...] = np.asarray(years, np.int32)
+        write_values(group, "year", np.asarray(years))
+        empty = {str(year): _digest(_columns(group, index)) for index, year in enumerate(years) if index >= known}
+        group.attrs["digests"] = attribute(group, "digests") | empty
 
 
 def begin_run(root: zarr.Group, record: Mapping[str, Any]) -> int:
@@ -175,6 +200,8 @@ class Ledger:
         self.failures: dict[str, str] = attribute(group, "failures")
         self.runs: list[dict[str, Any]] = attribute(group, "runs")
         self._columns = {name: values(group, name) for name in _COLUMNS}
+        for index, year in enumerate(self.years):
+            _check(group, year, {name: column[index] for name, column in self._columns.items()})
         self._year_index = {year: index for index, year in enumerate(self.years)}
         self._tile_index = {tile: index for index, tile in enumerate(self.tiles)}
 
@@ -222,6 +249,48 @@ class Ledger:
         return bool(place and self._columns["restart"][place])
 
 
+def read_year(root: zarr.Group, year: int) -> dict[str, NDArray[Any]]:
+    """Return the columns of a year (tile, ...) by name; raises `DamagedError`."""
+    group = subgroup(root, "ledger")
+    return _read_year(group, year, _years(group).index(year))
+
+
+def check_state(root: zarr.Group, tile: str, year: int, state: CellState) -> None:
+    """Raise `DamagedError` unless the state at the end of a tile-year is the one that was recorded."""
+    recorded = read_year(root, year)["state"][attribute(subgroup(root, "ledger"), "tiles").index(tile)]
+    if recorded.tobytes().hex() != state_digest(state):
+        raise DamagedError(f"restart/{year}: tile {tile} holds another state than was computed")
+
+
+def _columns(group: zarr.Group, index: int) -> dict[str, NDArray[Any]]:
+    return {name: part(group, name, index) for name in _COLUMNS}
+
+
+def _read_year(group: zarr.Group, year: int, index: int) -> dict[str, NDArray[Any]]:
+    found = _columns(group, index)
+    _check(group, year, found)
+    return found
+
+
+def _write_year(group: zarr.Group, year: int, index: int, columns: Mapping[str, NDArray[Any]]) -> None:
+    for name, column in columns.items():
+        array(group, name)[index] = column
+    group.attrs["digests"] = attribute(group, "digests") | {str(year): _digest(columns)}
+
+
+def _digest(columns: Mapping[str, NDArray[Any]]) -> str:
+    return content_digest(*(columns[name] for name in _COLUMNS))
+
+
+def _check(group: zarr.Group, year: int, columns: Mapping[str, NDArray[Any]]) -> None:
+    digests = attribute(group, "digests")
+    if digests.get(str(year)) != _digest(columns):
+        raise DamagedError(
+            f"ledger: the rows of {year} are not those that were written; go back to an earlier state with `agcarbon "
+            "history` and `agcarbon rollback`, then repeat the command"
+        )
+
+
 def _years(group: zarr.Group) -> list[int]:
     return [int(year) for year in values(group, "year")]
 
@@ -241,23 +310,45 @@ def record(root: zarr.Group, rows: Iterable[Row], *, run: int, failures: Mapping
         by_year.setdefault(row.year, []).append(row)
         known.pop(_key(row.tile, row.year), None)
     for year, of_year in by_year.items():
-        _write_rows(group, years.index(year), [columns[row.tile] for row in of_year], of_year, run)
+        index, places = years.index(year), [columns[row.tile] for row in of_year]
+        stored = _read_year(group, year, index)
+        for name, new in _table(of_year, run).items():
+            stored[name][places] = np.asarray(new, stored[name].dtype)
+        _write_year(group, year, index, stored)
     known |= {_key(tile, year): message for (tile, year), message in failures.items()}
     if known != attribute(group, "failures"):
         group.attrs["failures"] = known
 
 
-def _write_rows(group: zarr.Group, year: int, tiles: list[int], rows: list[Row], run: int) -> None:
-    columns = {name: [getattr(row, name, run) for row in rows] for name in _COLUMNS}
-    columns["fingerprint"] = [[list(bytes.fromhex(part)) for part in row.fingerprint.parts] for row in rows]
-    columns["checksum"] = [list(bytes.fromhex(row.checksum)) for row in rows]
-    for name, column in columns.items():
-        whole = np.asarray(array(group, name)[year])
-        whole[tiles] = np.asarray(column, whole.dtype)
-        array(group, name)[year] = whole
+def _table(rows: Sequence[Row], run: int) -> dict[str, Any]:
+    """Return the columns of rows by name, digests as bytes."""
+    plain: dict[str, Any] = {name: [getattr(row, name, run) for row in rows] for name in _COLUMNS}
+    return plain | {
+        "fingerprint": [[_bytes(digest) for digest in row.fingerprint.parts] for row in rows],
+        "checksum": [_bytes(row.checksum) for row in rows],
+        "parts": [[_bytes(digest) for digest in row.parts or ("00" * PART_BYTES,) * len(PARTS)] for row in rows],
+        "state": [_bytes(row.state or "00" * DIGEST_BYTES) for row in rows],
+    }
+
+
+def _bytes(digest: str) -> list[int]:
+    return list(bytes.fromhex(digest))
 
 
 def forget_restarts(root: zarr.Group, year: int) -> None:
     """Record that the states at the end of `year` are no longer kept."""
+    _forget(root, year, ("restart", "state"))
+
+
+def forget_year(root: zarr.Group, year: int) -> None:
+    """Record that all tiles miss the results of `year`."""
+    _forget(root, year, tuple(_COLUMNS))
+
+
+def _forget(root: zarr.Group, year: int, names: Sequence[str]) -> None:
     group = subgroup(root, "ledger")
-    array(group, "restart")[_years(group).index(year)] = 0
+    index = _years(group).index(year)
+    columns = _read_year(group, year, index)
+    for name in names:
+        columns[name][...] = 0
+    _write_year(group, year, index, columns)

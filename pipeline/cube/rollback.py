@@ -15,7 +15,7 @@ import zarr
 
 from pipeline.cube.history import RELEASE, ROLLBACK, commit_attributes, resolve, short
 from pipeline.cube.ledger import Ledger
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.storage import repository as store
 from pipeline.storage.commit import Committer
 
@@ -50,7 +50,7 @@ def plan_rollback(repository: icechunk.Repository, name: str) -> Rollback:
     if target == left:
         raise UserError(f"{name}: the cube is in that state already; `agcarbon history` lists earlier ones")
     now, then = (store.read(repository, snapshot=snapshot) for snapshot in (left, target))
-    results_now, results_then = _results(now), _results(then)
+    results_now, results_then = _results_if_intact(now), _results(then)
     return Rollback(left, target, drops=_only(results_now, results_then), restores=_only(results_then, results_now))
 
 
@@ -71,6 +71,14 @@ def roll_back(committer: Committer, planned: Rollback) -> str:
     made = commit_attributes(committer, planned.target, message, {ROLLBACK: planned.left, RELEASE: None})
     committer.move_branch(made)
     return made
+
+
+def _results_if_intact(root: zarr.Group) -> dict[tuple[str, int], bytes]:
+    """Return the results of the state that is left; none if its ledger is damaged, a reason to leave it."""
+    try:
+        return _results(root)
+    except DamagedError:
+        return {}
 
 
 def _results(root: zarr.Group) -> dict[tuple[str, int], bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal, TypeAlias
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from model.features import CORN, SOYBEAN
 from pipeline.aggregate.bands import COARSE_PER_DEGREE, FINE_PER_DEGREE
-from pipeline.aggregate.layout import AREA, COARSE, FINE, MISSING_AREA
+from pipeline.aggregate.layout import AREA, COARSE, FINE, MISSING_AREA, read_map
 from pipeline.cube import layout
+from pipeline.cube.results import CheckedYear, Mask
 from pipeline.export.cog import Raster, nodata
 from pipeline.grid.sinusoidal import SINUSOIDAL, Tile
 from pipeline.storage import repository
@@ -25,7 +26,6 @@ from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES, Quality, Var
 GridName: TypeAlias = Literal["250m", "0.0025", "0.5"]
 PeriodName: TypeAlias = Literal["annual", "month", "day"]
 MaskName: TypeAlias = Literal["region", "grown", "corn", "soybean"]
-Window: TypeAlias = tuple[slice, slice]
 
 CELLS: GridName = "250m"
 LATLON_MASKS: Mapping[MaskName, str] = {"region": "cells", "corn": "corn", "soybean": "soybean"}
@@ -125,48 +125,42 @@ def read_cells(root: zarr.Group, layer: Layer, *, tiles: Sequence[Tile]) -> Rast
 
     Sums over a month are of fluxes as stored, rounded to 10 mantissa bits.
     """
-    grid = layout.identity(root).grid
-    read, choose = _reader(root, layer), _chooser(root, layer)
+    grid, results = layout.identity(root).grid, CheckedYear(root, layer.period.first.year)
     values = np.full(grid.shape, nodata(layer.variable), layer.variable.dtype)
     for tile in tiles:
-        window = grid.window(tile)
+        mask = results.mask(tile)
+        chosen_N = _chosen(results, layer, tile, mask)
+        shown = mask.copy()
+        shown[mask] = chosen_N
         # Months are summed in double precision and stored in the layer's own.
-        np.copyto(values[window], read(window), where=choose(window), casting="same_kind")
+        values[grid.window(tile)][shown] = _values(results, layer, tile, mask)[chosen_N]
     return Raster(values, grid.transform, SINUSOIDAL, layer.variable)
 
 
-def _reader(root: zarr.Group, layer: Layer) -> Callable[[Window], NDArray[Any]]:
-    """Return a function that reads the layer's values in a window."""
-    year, name = layer.period.first.year, layer.variable.name
-    if layer.period.name == f"{year}":
-        annual, index = repository.array(root, f"annual/{name}"), year - layout.identity(root).first_year
-        return lambda window: np.asarray(annual[index, *window])
-    daily = repository.array(root, f"daily/{year}/{name}")
-    return lambda window: np.asarray(daily[layer.period.days, *window]).sum(axis=0, dtype=np.float64)
+def _values(results: CheckedYear, layer: Layer, tile: Tile, mask: Mask) -> NDArray[Any]:
+    """Return the layer's values (N,) at the modelled cells of a tile."""
+    name = layer.variable.name
+    if layer.period.name == f"{results.year}":
+        return results.layer(tile, name, mask)
+    days_TN = results.flux(tile, name, mask, days=layer.period.days)
+    return np.asarray(days_TN.sum(axis=0, dtype=np.float64))
 
 
-def _chooser(root: zarr.Group, layer: Layer) -> Callable[[Window], NDArray[np.bool_]]:
-    """Return a function that gives the cells of a window that the layer shows."""
-    mask, quality, crop = (repository.array(root, path) for path in ("static/mask", "annual/quality", "annual/crop"))
-    index = layer.period.first.year - layout.identity(root).first_year
-
-    def choose(window: Window) -> NDArray[np.bool_]:
-        chosen = np.asarray(mask[window]).astype(bool)
-        if layer.mask != "region":
-            chosen &= (np.asarray(quality[index, *window]) & Quality.NOT_GROWN) == 0
-        if layer.mask in CROPS:
-            chosen &= np.asarray(crop[index, *window]) == CROPS[layer.mask]
-        return chosen
-
-    return choose
+def _chosen(results: CheckedYear, layer: Layer, tile: Tile, mask: Mask) -> NDArray[np.bool_]:
+    """Return which of the modelled cells (N,) the layer shows."""
+    chosen_N = np.ones(mask.sum(), bool)
+    if layer.mask != "region":
+        chosen_N &= (results.layer(tile, "quality", mask) & Quality.NOT_GROWN) == 0
+    if layer.mask in CROPS:
+        chosen_N &= results.layer(tile, "crop", mask) == CROPS[layer.mask]
+    return chosen_N
 
 
 def read_latlon(root: zarr.Group, layer: Layer, grid: GridName) -> Raster:
     """Read a map of annual means on a lat-lon grid."""
     group = repository.subgroup(root, GROUPS[grid])
-    year = repository.values(group, "year").tolist().index(layer.period.first.year)
-    area_type = [str(name) for name in repository.values(group, "cover")].index(LATLON_MASKS[layer.mask])
-    values = np.asarray(repository.array(group, layer.variable.name)[year, area_type])
+    path, year = f"{GROUPS[grid]}/{layer.variable.name}", layer.period.first.year
+    values = read_map(root, path, year, area_type=LATLON_MASKS[layer.mask])
     step = 1 / _CELLS_PER_DEGREE[grid]
     # The coordinates are centres of cells, the transform is from the corner of the first.
     west, north = repository.values(group, "lon")[0] - step / 2, repository.values(group, "lat")[0] + step / 2

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from pipeline.cube.results import CheckedYear
 from pipeline.export.layers import CROPS, Layer, periods, read_cells, variables
 from pipeline.grid.sinusoidal import Grid
 from pipeline.job import Job
@@ -104,12 +105,12 @@ def _courses(
 ) -> dict[str, NDArray[np.float64]]:
     """Return the mean daily NEE (T,) over the cells of each crop."""
     sums: dict[str, NDArray[np.float64]] = {}
-    cells = dict.fromkeys(CROPS, 0)
+    cells, results = dict.fromkeys(CROPS, 0), CheckedYear(root, record.year)
     for tile in record.tiles[:: math.ceil(len(record.tiles) / _MOST_TILES)]:
-        window = grid.window(tile)
-        nee = np.asarray(repository.array(root, f"daily/{record.year}/nee")[:, *window])
+        mask = results.mask(tile)
+        nee, crop_N = results.flux(tile, "nee", mask, days=slice(None)), crop[grid.window(tile)][mask]
         for name, code in CROPS.items():
-            chosen = crop[window] == code
+            chosen = crop_N == code
             if chosen.any():
                 sums[name] = sums.get(name, 0) + nee[:, chosen].sum(axis=1, dtype=np.float64)
                 cells[name] += int(chosen.sum())

@@ -18,10 +18,10 @@ import zarr
 from icechunk.session import ForkSession
 from numpy.typing import NDArray
 
-from pipeline.digests import DIGEST_BYTES, content_digest
-from pipeline.errors import UserError
+from pipeline.digests import content_digest
+from pipeline.errors import DamagedError, UserError
 from pipeline.ingest.strips import Part, Summary, canonical, check_plausible
-from pipeline.inputs.layout import CLIMATE, FILLED_HOURS, group_name
+from pipeline.inputs.layout import CLIMATE, FILLED_HOURS, cell_digests, group_name, tile_digests, year_digests
 from pipeline.sources.nldas2.daily import DailyClimate, read_days
 from pipeline.sources.nldas2.index import HourIndex
 from pipeline.sources.nldas2.product import NldasSettings, Window
@@ -35,20 +35,29 @@ MONTHS = range(1, 13)
 
 @dataclass(frozen=True)
 class MonthRecord:
-    """Provenance of a month: stamp of its files, hours that several files hold, damaged files with their reasons."""
+    """Provenance of a month: stamp of its files, hours that several files hold, damaged files with their reasons.
+
+    `digest` is that of the arrays that were staged; years record it too, where nothing reads it.
+    """
 
     stamp: str
     duplicate_hours: int
     damaged: tuple[str, ...]
+    digest: str
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
-        return {"stamp": self.stamp, "duplicate_hours": self.duplicate_hours, "damaged": list(self.damaged)}
+        return {
+            "stamp": self.stamp,
+            "duplicate_hours": self.duplicate_hours,
+            "damaged": list(self.damaged),
+            "digest": self.digest,
+        }
 
     @classmethod
     def parse(cls, raw: Any) -> MonthRecord:
         """Return the record that `as_json` wrote."""
-        return cls(raw["stamp"], raw["duplicate_hours"], tuple(raw["damaged"]))
+        return cls(raw["stamp"], raw["duplicate_hours"], tuple(raw["damaged"]), raw["digest"])
 
 
 @dataclass(frozen=True)
@@ -155,9 +164,12 @@ def _stage_month(root: zarr.Group, month: ClimateMonth) -> MonthRecord:
     names = [variable.name for variable in CLIMATE]
     check_plausible("climate", dict(zip(names, daily.climate_FTYX, strict=True)))
     # The record is not written here but in the commit of the fork: a month without one counts as not read.
-    repository.array(group, "climate")[...] = canonical(daily.climate_FTYX)
-    repository.array(group, "filled_hours")[...] = np.where(undefined_YX, 0, daily.missing_hours_TYX.sum(0))
-    return MonthRecord(month.stamp, daily.duplicate_hours, daily.damaged)
+    climate_FTYX = canonical(daily.climate_FTYX)
+    filled_YX = np.where(undefined_YX, 0, daily.missing_hours_TYX.sum(0)).astype(FILLED_HOURS.dtype)
+    repository.array(group, "climate")[...] = climate_FTYX
+    repository.array(group, "filled_hours")[...] = filled_YX
+    digest = content_digest(climate_FTYX, filled_YX)
+    return MonthRecord(month.stamp, daily.duplicate_hours, daily.damaged, digest)
 
 
 def _check_complete(daily: DailyClimate, undefined_YX: NDArray[np.bool_]) -> None:
@@ -221,10 +233,7 @@ class ClimateYear:
         repository.array(group, "digest")[...] = digests_YXB
         counts = {"hours filled": int(filled_MYX.sum())}
         arrays = {variable.name: values for variable, values in zip(CLIMATE, climate_FTYX, strict=True)}
-        # One digest of all cells decides whether the year changed; those of the cells, which of the tiles did.
-        return Part(
-            {"cells": content_digest(digests_YXB)}, Summary.of("climate", arrays, missing=undefined_YX, counts=counts)
-        )
+        return Part(year_digests(digests_YXB), Summary.of("climate", arrays, missing=undefined_YX, counts=counts))
 
     def _read(self, root: zarr.Group, group: zarr.Group) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
         """Return series (7, days, rows, cols) and hours filled (12, rows, cols); 0.25 GB for the Midwest."""
@@ -234,15 +243,32 @@ class ClimateYear:
         # Months that did not change keep the values that the year has; a year that is read in full needs none of them.
         if len(self.fresh) < len(MONTHS):
             filled_MYX[:] = repository.values(group, FILLED_HOURS.name)
-            for values_TYX, array in zip(climate_FTYX, series, strict=True):
-                values_TYX[:] = array[...]
+            for values_TYX, variable in zip(climate_FTYX, CLIMATE, strict=True):
+                values_TYX[:] = repository.values(group, variable.name)
+            self._check_kept(root, group, climate_FTYX)
+        records = staged(root, self.year)
         for month in self.fresh:
             read = repository.subgroup(root, staging_name(self.year, month))
             first = dt.date(self.year, month, 1).timetuple().tm_yday - 1
             days = calendar.monthrange(self.year, month)[1]
-            climate_FTYX[:, first : first + days] = repository.values(read, "climate")
-            filled_MYX[month - 1] = repository.values(read, "filled_hours")
+            series_FTYX, filled_YX = (repository.values(read, name) for name in ("climate", "filled_hours"))
+            if content_digest(series_FTYX, filled_YX) != records[month].digest:
+                raise self._damaged(read.path)
+            climate_FTYX[:, first : first + days], filled_MYX[month - 1] = series_FTYX, filled_YX
         return climate_FTYX, filled_MYX
+
+    def _check_kept(self, root: zarr.Group, group: zarr.Group, climate_FTYX: NDArray[np.float32]) -> None:
+        """Raise `DamagedError` unless the year is as it was ingested: new digests would make damage look right."""
+        digests_YXB = repository.values(group, "digest")
+        found_YXB = cell_digests(climate_FTYX, np.asarray(~digests_YXB.any(axis=-1)))
+        if year_digests(digests_YXB) != tile_digests(root, self.group) or (found_YXB != digests_YXB).any():
+            raise self._damaged(self.group)
+
+    def _damaged(self, group: str) -> DamagedError:
+        return DamagedError(
+            f"{group}: the values are not those that were read from the archive; read them again with `agcarbon ingest "
+            f"--again --product climate --years {self.year}`"
+        )
 
 
 def settle(root: zarr.Group, written: ClimateYear) -> tuple[MonthRecord, ...]:
@@ -259,14 +285,3 @@ def settle(root: zarr.Group, written: ClimateYear) -> tuple[MonthRecord, ...]:
     for month in waiting:
         del root[staging_name(year, month)]
     return tuple(months.values())
-
-
-def cell_digests(climate_FTYX: NDArray[np.float32], undefined_YX: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return the digest (rows, cols, 16) of each cell's series; zeros where the cell is undefined.
-
-    A tile reads about 6 x 6 of the window's cells: with a digest for each, a change elsewhere leaves its results valid.
-    """
-    digests = np.zeros((*undefined_YX.shape, DIGEST_BYTES), np.uint8)
-    for row, col in np.argwhere(~undefined_YX):
-        digests[row, col] = np.frombuffer(bytes.fromhex(content_digest(climate_FTYX[:, :, row, col])), np.uint8)
-    return digests

@@ -93,9 +93,16 @@ def ingest(
 
 def _make_room(todo: Sequence[ProductYear], root: zarr.Group) -> None:
     for wanted in todo:
+        if wanted.group in root and not _is_writable(store.subgroup(root, wanted.group)):
+            del root[wanted.group]
         create_group(root, wanted.product, wanted.year)
         for month in wanted.months:
             stage(root, month)
+
+
+def _is_writable(group: zarr.Group) -> bool:
+    """Return whether blocks can be committed into all arrays of a group: not where a manifest is damaged."""
+    return all(store.has_intact_manifests(group, name) for name in group.array_keys())
 
 
 @dataclass

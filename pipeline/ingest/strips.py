@@ -17,11 +17,10 @@ import zarr
 from icechunk.session import ForkSession
 from numpy.typing import NDArray
 
-from pipeline.digests import content_digest
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.ingest.sources import GridSource
-from pipeline.inputs.layout import LEADING, READ
+from pipeline.inputs.layout import LEADING, tile_digest
 from pipeline.inputs.limits import faults
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy, retried
@@ -120,7 +119,7 @@ class StripBlock:
             window = (*[slice(None)] * (values.ndim - 2), rows, slice(cols.start, cols.start + width))
             repository.replace(group, name, window, values)
         of_tile = {
-            tile.name: content_digest(*(arrays[name][..., start : start + edge] for name in READ[product]))
+            tile.name: tile_digest(product, {name: layer[..., start : start + edge] for name, layer in arrays.items()})
             for tile, start in zip(self.tiles, range(0, width, edge), strict=True)
         }
         return Part(of_tile, Summary.of(product, arrays, missing=layers.missing_YX, counts=layers.counts))

@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from model.features import CLIMATE as CLIMATE_FEATURES
 from model.features import FEATURES, Feature
 from model.features import SOIL as SOIL_FEATURES
-from pipeline.digests import DIGEST_BYTES
+from pipeline.digests import DIGEST_BYTES, content_digest
 from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
@@ -267,6 +268,27 @@ def read_record(root: zarr.Group, group: str) -> Record | None:
 def tile_digests(root: zarr.Group, group: str) -> dict[str, str]:
     """Return the content digests of a gridded product-year by name of tile; none before it is ingested."""
     return _attribute(root, group, "digests") or {}
+
+
+def tile_digest(product: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the digest of a tile of a gridded product, of the arrays that a run reads, as they are stored."""
+    return content_digest(*(arrays[name] for name in READ[product]))
+
+
+def cell_digests(climate_FTYX: NDArray[np.float32], undefined_YX: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the digest (rows, cols, 16) of each cell's series; zeros where the cell is undefined.
+
+    A tile reads about 6 x 6 of the window's cells: with a digest for each, a change elsewhere leaves its results valid.
+    """
+    digests = np.zeros((*undefined_YX.shape, DIGEST_BYTES), np.uint8)
+    for row, col in np.argwhere(~undefined_YX):
+        digests[row, col] = np.frombuffer(bytes.fromhex(content_digest(climate_FTYX[:, :, row, col])), np.uint8)
+    return digests
+
+
+def year_digests(digests_YXB: NDArray[np.uint8]) -> dict[str, str]:
+    """Return the digests of a year of climate by name: one of all cells, which decides whether the year changed."""
+    return {"cells": content_digest(digests_YXB)}
 
 
 def _attribute(root: zarr.Group, group: str, name: str) -> Any:

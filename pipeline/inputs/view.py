@@ -1,6 +1,8 @@
 """Reading the inputs store: tile-years as arrays, and the digests of the content that a tile reads.
 
-A run pins one snapshot, so that its inputs cannot change while it runs.
+A run pins one snapshot, so that its inputs cannot change while it runs. All arrays are compared with their digests as
+they are read: a chunk has a checksum, but the manifest that leads to it has none, and where a damaged one leads to no
+chunk, the array reads as empty.
 
 Shape legend: N modelled cells of a tile, T days, C NLDAS-2 cells that they read, Y X rows and columns.
 """
@@ -18,9 +20,20 @@ from scipy.spatial import cKDTree
 
 from model.inference import Floats, YearInputs
 from pipeline.digests import DIGEST_BYTES, content_digest
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Grid, Tile
-from pipeline.inputs.layout import CLIMATE, SOIL_MEANS, Extent, group_name, ingested_years, read_extent
+from pipeline.inputs.layout import (
+    CLIMATE,
+    READ,
+    SOIL_MEANS,
+    Extent,
+    cell_digests,
+    group_name,
+    ingested_years,
+    read_extent,
+    tile_digest,
+    year_digests,
+)
 from pipeline.inputs.layout import tile_digests as product_digests
 from pipeline.simulate.crops import CropOfYear
 from pipeline.simulate.tile_year import TileYear
@@ -88,9 +101,11 @@ class InputsView:
         ------
         UserError
             If the year is not ingested, or a cell of the mask has no soil.
+        DamagedError
+            If the store holds other values than were ingested.
         """
-        gpp, window = _group(self, "gpp", year), self.grid.window(tile)
-        soil_9N = _soil(self, tile)[:, mask]
+        soil = _soil(self, tile)
+        soil_9N = _soil_means(soil)[:, mask]
         if np.isnan(soil_9N).any():
             without = np.isnan(soil_9N).any(axis=0).sum()
             raise UserError(
@@ -100,33 +115,37 @@ class InputsView:
         read_of_N = nearest_defined(self.grid.of(tile), self.extent.window, defined_YX=_defined(self, year))[mask]
         # A tile has some 50,000 cells but reads few of NLDAS-2, whose series are shared and not copied to each cell.
         read_C, climate_of_N = np.unique(read_of_N, return_inverse=True)
+        gpp = _tile_arrays(self, "gpp", year, tile)
         inputs = YearInputs(
             year=year,
             climate_7TC=_climate_series(self, year, read_C),
             climate_of_N=climate_of_N,
-            gpp_TN=_read(gpp, "gpp", (slice(None), *window))[:, mask],
+            gpp_TN=gpp["gpp"][:, mask],
             crop_N=crop.crop_N,
             soil_9N=soil_9N,
         )
-        coverage = _read(_group(self, "soil"), "soil_coverage", window)
         corn_N, soybean_N = fractions_2N
         return TileYear(
             inputs=inputs,
             grown_N=crop.grown_N,
-            gpp_filled_N=_read(gpp, "filled_days", window)[mask] > 0,
-            partial_soil_N=coverage[mask] < _FULL_COVERAGE,
+            gpp_filled_N=gpp["filled_days"][mask] > 0,
+            partial_soil_N=soil["soil_coverage"][mask] < _FULL_COVERAGE,
             corn_fraction_N=corn_N,
             soybean_fraction_N=soybean_N,
         )
 
     def crop_fractions(self, tile: Tile, year: int) -> Floats:
         """Return the corn and soybean fractions of all cells, (2, rows, cols); NaN where the crop layer has no data."""
-        group, window = _group(self, "crop", year), self.grid.window(tile)
-        return np.stack([_read(group, f"{crop}_fraction", window) for crop in ("corn", "soybean")])
+        fractions = _tile_arrays(self, "crop", year, tile)
+        return np.stack([fractions[f"{crop}_fraction"] for crop in ("corn", "soybean")])
+
+    def gpp(self, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
+        """Return the daily GPP (T, N) [g C m-2 d-1]; NaN on all days of a missing cell-year."""
+        return np.asarray(_tile_arrays(self, "gpp", year, tile)["gpp"][:, mask])
 
     def soil_defined(self, tile: Tile) -> NDArray[np.bool_]:
         """Return the cells (rows, cols) with all nine soil features: only these can be modelled."""
-        return ~np.asarray(np.isnan(_soil(self, tile)).any(axis=0))
+        return ~np.asarray(np.isnan(_soil_means(_soil(self, tile))).any(axis=0))
 
 
 def open_inputs(location: str, snapshot: str | None = None) -> InputsView:
@@ -147,20 +166,41 @@ def _view(location: str, snapshot: str) -> InputsView:
 
 
 @lru_cache(maxsize=2)
-def _soil(view: InputsView, tile: Tile) -> Floats:
-    """Soil features (9, rows, cols); kept, since a tile's years are read one after the other."""
-    group, window = _group(view, "soil"), view.grid.window(tile)
-    return np.stack([_read(group, variable.name, window) for variable in SOIL_MEANS])
+def _soil(view: InputsView, tile: Tile) -> dict[str, NDArray[Any]]:
+    """Soil of a tile by name (rows, cols); kept, since a tile's years are read one after the other."""
+    return _tile_arrays(view, "soil", None, tile)
+
+
+def _soil_means(soil: dict[str, NDArray[Any]]) -> Floats:
+    """Return the nine soil features (9, rows, cols)."""
+    return np.stack([soil[variable.name] for variable in SOIL_MEANS])
+
+
+def _tile_arrays(view: InputsView, product: str, year: int | None, tile: Tile) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a gridded product that a run reads, (..., rows, cols) by name, once they match their digest.
+
+    The digest is that of the whole tile, which is read anyway: the tile is the unit of storage.
+    """
+    where = (..., *view.grid.window(tile))
+    arrays = {name: _read(view, product, year, name, where) for name in READ[product]}
+    if tile_digest(product, arrays) != _tile_digest(view, product, year, tile):
+        raise _damaged(view, product, year, f"tile {tile.name} holds other values than were ingested")
+    return arrays
 
 
 def _climate_series(view: InputsView, year: int, read_C: NDArray[np.intp]) -> Floats:
     """Return the daily climate (7, T, C) of NLDAS-2 cells, given by their flat indices in the window."""
-    group = _group(view, "climate", year)
     row_C, col_C = np.divmod(read_C, view.extent.window.cols)
     # One box of chunks instead of single cells: a tile's NLDAS-2 cells are neighbours.
     rows, cols = (slice(int(index.min()), int(index.max()) + 1) for index in (row_C, col_C))
-    box_7TYX = np.stack([_read(group, variable.name, (slice(None), rows, cols)) for variable in CLIMATE])
-    return np.ascontiguousarray(box_7TYX[:, :, row_C - rows.start, col_C - cols.start])
+    where = (slice(None), rows, cols)
+    box_7TYX = np.stack([_read(view, "climate", year, variable.name, where) for variable in CLIMATE])
+    series_7TC = np.ascontiguousarray(box_7TYX[:, :, row_C - rows.start, col_C - cols.start])
+    # Of the box only the cells that are read: others may be undefined.
+    found_CB = cell_digests(series_7TC[..., None], np.zeros((read_C.size, 1), bool))[:, 0]
+    if (found_CB != _cell_digests(view, year)[row_C, col_C]).any():
+        raise _damaged(view, "climate", year, "cells of NLDAS-2 hold other values than were ingested")
+    return series_7TC
 
 
 def nearest_defined(grid: Grid, window: Window, *, defined_YX: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -226,7 +266,10 @@ def _tile_holding(view: InputsView, tile: Tile) -> NDArray[np.intp]:
 @lru_cache(maxsize=64)
 def _cell_digests(view: InputsView, year: int) -> NDArray[np.uint8]:
     """Digests (rows, cols, 16) of the window's cells."""
-    return _read(_group(view, "climate", year), "digest", ...)
+    digests_YXB = _read(view, "climate", year, "digest", ...)
+    if year_digests(digests_YXB) != _digests(view, "climate", year):
+        raise _damaged(view, "climate", year, "the digests of NLDAS-2 cells are not those that were written")
+    return digests_YXB
 
 
 @lru_cache(maxsize=64)
@@ -261,5 +304,14 @@ def _group(view: InputsView, product: str, year: int | None = None) -> zarr.Grou
     return repository.subgroup(view.root, group_name(product, year))
 
 
-def _read(group: zarr.Group, name: str, selection: Any) -> NDArray[Any]:
-    return repository.part(group, name, selection)
+def _read(view: InputsView, product: str, year: int | None, name: str, selection: Any) -> NDArray[Any]:
+    try:
+        return repository.part(_group(view, product, year), name, selection)
+    except DamagedError as error:
+        raise _damaged(view, product, year, str(error)) from error
+
+
+def _damaged(view: InputsView, product: str, year: int | None, cause: str) -> DamagedError:
+    """Return the error for damage of a product-year, which names the command that reads it again from the archive."""
+    command = f"{MADE_BY} --again --product {product}" + ("" if year is None else f" --years {year}")
+    return DamagedError(f"{view.location}: {group_name(product, year)}: {cause}; read it again with `{command}`")

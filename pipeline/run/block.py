@@ -23,8 +23,8 @@ from model.checkpoint import Checkpoint, CheckpointError
 from model.inference import DeviceError, Predictor
 from pipeline.cube import layout
 from pipeline.cube.layout import StoredYear, TileMask
-from pipeline.cube.ledger import Row
-from pipeline.errors import UserError
+from pipeline.cube.ledger import Row, check_state
+from pipeline.errors import DamagedError, UserError
 from pipeline.grid.coverage import coverage, outlines
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.view import InputsView, open_inputs
@@ -182,6 +182,7 @@ def _run_block(context: Context, task: BlockTask) -> BlockDone:
                     balance_residual=_daily_residual(tile_year, result),
                     seconds=time.perf_counter() - began,
                     restart=year in block.restarts,
+                    state=layout.state_digest(state) if year in block.restarts else "",
                 )
             )
             del stored
@@ -202,10 +203,22 @@ def _state_before(
 ) -> CellState:
     """Return the state at the beginning of the block: spun up, or as an earlier block has stored it."""
     if not block.spin_up:
-        return retried(lambda: layout.read_restart(root, block.tile, block.first - 1, cells=mask.cells), context.retry)
+        return retried(lambda: _read_state(root, block.tile, block.first - 1, cells=mask.cells), context.retry)
     # The first block of a chain; its spin-up runs the region's two spin-up years, which are not stored.
     first, second = (_read_tile_year(context, block.tile, year, mask) for year in context.region.spinup_years)
     return spin_up(predictor, (first, second))
+
+
+def _read_state(root: zarr.Group, tile: Tile, year: int, *, cells: int) -> CellState:
+    """Return the stored state at the end of a year; raises `DamagedError` if it is not the one that was recorded."""
+    try:
+        state = layout.read_restart(root, tile, year, cells=cells)
+        check_state(root, tile.name, year, state)
+    except DamagedError as error:
+        raise DamagedError(
+            f"state at the end of {year}: {error}; compute the tile again with `agcarbon run --tile {tile.name}`"
+        ) from error
+    return state
 
 
 def _read_tile_year(context: Context, tile: Tile, year: int, mask: TileMask) -> TileYear:
@@ -225,12 +238,14 @@ def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Re
     """
     try:
         return retried(lambda: read(open_inputs(context.inputs, context.snapshot)), context.retry)
+    except DamagedError as error:
+        raise UserError(f"{subject}: {error}") from error
     except STORAGE_ERRORS as error:
         if is_fatal(error):
             raise
         raise UserError(
-            f"{context.inputs}: the inputs of {subject} cannot be read: {describe(error)}; read them "
-            "again with `agcarbon ingest --again`, which may name --years and --product"
+            f"{context.inputs}: the inputs of {subject} cannot be read: {describe(error)}; check the storage, then "
+            "repeat the command"
         ) from error
 
 

@@ -31,6 +31,7 @@ from pipeline.run.block import Context, MaskDone, MaskTask, make_mask
 from pipeline.run.coordinator import Coordinator, RunTotals
 from pipeline.run.plan import BY_RULE, Choice, Plan, kept_restarts
 from pipeline.run.prepare import check_memory, check_memory_of_new, context_of, open_pinned_inputs, plan_run
+from pipeline.run.repair import repair
 from pipeline.storage import repository
 from pipeline.storage.commit import Committer
 from pipeline.storage.retry import RetryPolicy, retried
@@ -93,6 +94,8 @@ def run(
         view = retried(lambda: open_pinned_inputs(job), policy)
         setup = _Setup(job, view, retried(lambda: context_of(job, view), policy), executor, progress)
         committer = _open_masked_cube(setup, still_held)
+        if choice.redo:
+            repair(job, view, committer, tiles=choice.redo)
         plan = _plan(setup, years=years, choice=choice)
         coordinator = _execute(setup, plan, committer)
         # A later run that resumes this one may begin from states that the policy would drop now.

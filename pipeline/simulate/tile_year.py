@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from model.inference import STATE_LAYERS, Floats, Predictor, YearFluxes, YearInputs, sum_of_days
 from model.network import HIDDEN
 from model.ranges import TrainingRanges
+from pipeline.errors import UserError
 from pipeline.simulate.extrapolation import extrapolation
 from pipeline.variables import ENSEMBLE_STD, Quality
 
@@ -58,13 +59,27 @@ class CellState:
     Attributes
     ----------
     state_SNH
-        Hidden states of the network; NaN for a cell without a complete year so far.
+        Hidden states of the network; NaN, in all of its numbers, for a cell without a complete year so far.
     fresh_N
         Whether the state is that of the end of the previous year; False after a missing year.
+
+    Raises
+    ------
+    UserError
+        If the state of a cell is neither finite nor all NaN: results would build on numbers that mean nothing.
     """
 
     state_SNH: Floats
     fresh_N: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        finite_SNH = np.isfinite(self.state_SNH)
+        partial_N = ~finite_SNH.all(axis=(0, 2)) & ~np.isnan(self.state_SNH).all(axis=(0, 2))
+        if partial_N.any():
+            raise UserError(
+                f"the carried state of {partial_N.sum()} cells is partly NaN or infinite; compute the tile again from "
+                "its first year with `agcarbon run --tile`"
+            )
 
     @classmethod
     def none(cls, cells: int, *, layers: int = STATE_LAYERS) -> CellState:
@@ -78,7 +93,16 @@ class CellState:
         return started
 
     def advanced(self, chosen: NDArray[np.bool_], state_SNH: Floats) -> CellState:
-        """Return the state after a year that only the `chosen` cells ran; that of the others is unchanged."""
+        """Return the state after a year that only the `chosen` cells ran; that of the others is unchanged.
+
+        Raises
+        ------
+        UserError
+            If the network gave a state that is not finite; stored, it would pass for that of a cell not begun.
+        """
+        if not np.isfinite(state_SNH).all():
+            lost = (~np.isfinite(state_SNH).all(axis=(0, 2))).sum()
+            raise UserError(f"the network gave {lost} cells a state that is not finite; look at its inputs and weights")
         after = self.state_SNH.copy()
         after[:, chosen] = state_SNH
         return CellState(after, chosen | ~self.started_N)
@@ -129,7 +153,7 @@ def _passed(predictor: Predictor, year: TileYear, state: CellState, chosen: NDAr
     """Return the state after the chosen cells ran a year; cells without a state begin from zeros."""
     if not chosen.any():
         return state
-    start = np.nan_to_num(state.state_SNH[:, chosen])
+    start = np.where(state.started_N[chosen, None], state.state_SNH[:, chosen], np.float32(0))
     return state.advanced(chosen, predictor.year(year.inputs.cells(chosen), start).state_SNH)
 
 

@@ -21,6 +21,7 @@ from pyproj import CRS
 from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
 from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
+from pipeline.storage.repository import write_values
 from pipeline.variables import Variable
 
 CONVENTIONS = "CF-1.11"
@@ -135,7 +136,7 @@ def write_latlon(group: zarr.Group, *, lat: NDArray[np.float64], lon: NDArray[np
 
 
 def _coordinate(group: zarr.Group, name: str, values: NDArray[np.generic], **attributes: Any) -> None:
-    array = group.create_array(
+    group.create_array(
         name,
         shape=values.shape,
         dtype=values.dtype,
@@ -144,4 +145,4 @@ def _coordinate(group: zarr.Group, name: str, values: NDArray[np.generic], **att
         dimension_names=(name,),
         attributes=attributes,
     )
-    array[...] = values
+    write_values(group, name, values)

@@ -16,6 +16,8 @@ Every change comes with the same guarantees:
   at: a commit is recognised by its mark, a tag or the branch by the snapshot that it names. Nothing is made twice.
 - The lease is checked before each attempt, so that a process which lost it writes nothing.
 - The branch is moved only from where this writer left it, so that nothing is built on someone else's commit.
+- The chunks that a commit refers to are looked for right before it: nothing is acknowledged that another program freed.
+- A commit holds a digest of the metadata of all groups and arrays, with which readers compare them.
 - A change that cannot be made ends in a `CommitError`: one sentence with the reason and the remedy.
 """
 
@@ -35,7 +37,7 @@ from uuid import uuid4
 import icechunk
 import zarr
 
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.storage import repository as store
 from pipeline.storage.retry import (
     BY_DEFAULT,
@@ -43,11 +45,13 @@ from pipeline.storage.retry import (
     RetryPolicy,
     describe,
     is_conflict,
+    is_damage,
     is_fatal,
     is_transient,
     names_deleted_tag,
     retried,
 )
+from pipeline.storage.seal import SEAL, check_chunks, seal_of
 
 Result = TypeVar("Result")
 
@@ -130,7 +134,8 @@ class Committer:
             session.merge(*forks)
             written.append(write(store.writable(session)))
             if session.has_uncommitted_changes:
-                self.base = session.commit(message, metadata=metadata)
+                check_chunks(session)
+                self.base = session.commit(message, metadata=metadata | {SEAL: seal_of(session)})
 
         def arrived() -> bool:
             ours = self._find(metadata[MARK], store.BRANCH)
@@ -152,7 +157,7 @@ class Committer:
             self.repository.create_branch(_BESIDE, parent)
             session = self.repository.writable_session(_BESIDE)
             write(store.writable(session))
-            made.append(session.commit(message, metadata=metadata))
+            made.append(session.commit(message, metadata=metadata | {SEAL: seal_of(session)}))
 
         def arrived() -> bool:
             ours = self._find(metadata[MARK], _BESIDE) if _BESIDE in self.repository.list_branches() else None
@@ -272,6 +277,15 @@ class Committer:
 
     def refusal(self, error: Exception) -> CommitError:
         """Return the sentence for an error of storage that outlasts its retries."""
+        if isinstance(error, DamagedError):
+            return CommitError(f"{self.place}: {error}")
+        if isinstance(error, icechunk.IcechunkError) and is_damage(error):
+            return CommitError(
+                f"{self.place}: a file of the store is damaged or gone, and what was committed before is kept: "
+                f"{describe(error)}; repeat the same command; if that fails too, compute damaged results again with "
+                "`agcarbon audit --rerun FILE` and `agcarbon run --from-audit FILE`, read damaged inputs again with "
+                "`agcarbon ingest --again`"
+            )
         if is_fatal(error):
             return CommitError(out_of_storage(self.place, describe(error)))
         return CommitError(

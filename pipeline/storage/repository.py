@@ -15,15 +15,19 @@ import icechunk
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from pipeline.errors import UserError
+from pipeline.digests import content_digest
+from pipeline.errors import DamagedError, UserError
 from pipeline.storage import lock, s3
 from pipeline.storage.lease import Lease
-from pipeline.storage.retry import describe
+from pipeline.storage.retry import describe, is_damage
+from pipeline.storage.seal import check_seal
 from pipeline.storage.versions import CREATE_OPTIONS
 
 BRANCH = "main"
+DIGEST = "digest"  # attribute of small arrays: the digest of their values
 # Where a repository is created, and all that Icechunk may have written of one before its branch.
 _CREATING = "creating"
 _UNFINISHED = frozenset(
@@ -62,14 +66,36 @@ def exists(location: str) -> bool:
     """Return whether a repository with at least one commit is at `location` (a folder, or s3://bucket/prefix).
 
     A process that is killed while it creates a repository leaves one without commits.
+
+    Raises
+    ------
+    DamagedError
+        If there is one that cannot be opened.
     """
     if not s3.is_remote(location) and not Path(location).is_dir():
         return False  # Icechunk would create the folder, and panics where it cannot
     storage = _storage(location)
-    if not icechunk.Repository.exists(storage):
-        return False
-    newest = next(iter(icechunk.Repository.open(storage).ancestry(branch=BRANCH)))
+    try:
+        if not icechunk.Repository.exists(storage):
+            if not s3.is_remote(location) and _holds_data(Path(location)):
+                raise _unopenable(location, "its branch is gone, the file refs/branch.main/ref.json")
+            return False
+        newest = next(iter(icechunk.Repository.open(storage).ancestry(branch=BRANCH)))
+    except icechunk.IcechunkError as error:
+        if not is_damage(error):
+            raise
+        raise _unopenable(location, describe(error)) from error
     return newest.parent_id is not None
+
+
+def _holds_data(folder: Path) -> bool:
+    return any(folder.glob("chunks/*")) or any(folder.glob("manifests/*"))
+
+
+def _unopenable(location: str, cause: str) -> DamagedError:
+    config = "delete its file config.yaml, which nothing needs" if "config" in cause else ""
+    remedy = config or "restore it from a backup, or move it away and make it again"
+    return DamagedError(f"{location}: the store cannot be opened: {cause}; {remedy}")
 
 
 def create(location: str) -> icechunk.Repository:
@@ -125,9 +151,8 @@ def _remove_unfinished(folder: Path) -> None:
     if icechunk.Repository.exists(_storage(str(folder))):
         return
     entries = list(folder.iterdir())
-    holds_data = any(folder.glob("chunks/*")) or any(folder.glob("manifests/*"))
     names = {entry.name for entry in entries} - {lock.FILE}
-    if holds_data or not names <= _UNFINISHED:
+    if _holds_data(folder) or not names <= _UNFINISHED:
         return
     for entry in (folder / name for name in names):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -151,8 +176,9 @@ def tip(repository: icechunk.Repository) -> str:
 
 
 def read(repository: icechunk.Repository, *, snapshot: str | None = None) -> zarr.Group:
-    """Return the root group as it was at `snapshot`, or as it is now, read-only."""
+    """Return the root group as it was at `snapshot`, or as it is now, read-only; raises `DamagedError`."""
     session = repository.readonly_session(snapshot_id=snapshot) if snapshot else repository.readonly_session(BRANCH)
+    check_seal(session, next(iter(repository.ancestry(snapshot_id=session.snapshot_id))))
     return zarr.open_group(session.store, mode="r")
 
 
@@ -175,22 +201,36 @@ def subgroup(group: zarr.Group, path: str) -> zarr.Group:
     return found
 
 
-class DamagedError(OSError):
-    """A chunk whose content is not what was written."""
-
-
 def part(group: zarr.Group, path: str, selection: Any) -> NDArray[Any]:
-    """Read a part of an array; raises `DamagedError` if one of its chunks was altered in the store."""
+    """Read a part of an array; raises `DamagedError` if a chunk of it, or the manifest, was altered or is gone.
+
+    A manifest has no checksum: where a damaged one leads to no chunk, the part reads as empty, without an error.
+    """
     found = array(group, path)
     try:
         return np.asarray(found[selection])
+    except icechunk.IcechunkError as error:
+        if not is_damage(error):
+            raise
+        raise DamagedError(f"array {found.path} cannot be read: {describe(error)}") from error
     except (RuntimeError, ValueError) as error:  # from the codecs: a wrong checksum, a truncated stream
         raise DamagedError(f"array {found.path} is damaged where it is stored: {error}") from error
 
 
 def values(group: zarr.Group, path: str) -> NDArray[Any]:
-    """Read an entire array; raises as `part`."""
-    return part(group, path, ...)
+    """Read an entire array; raises as `part`, also if its values are not those that its attribute `digest` is of."""
+    found, expected = part(group, path, ...), attribute(array(group, path), DIGEST)
+    if expected not in (None, content_digest(found)):
+        raise DamagedError(f"array {array(group, path).path} holds other values than were written")
+    return found
+
+
+def write_values(group: zarr.Group, path: str, new: NDArray[Any]) -> None:
+    """Write an entire small array, such as a coordinate, and its digest, with which `values` compares."""
+    found = array(group, path)
+    stored = new.astype(found.dtype)
+    found[...] = stored
+    found.attrs[DIGEST] = content_digest(stored)
 
 
 def replace(
@@ -224,9 +264,38 @@ def replace(
     found[selection] = new
 
 
-def attribute(group: zarr.Group, name: str) -> Any:
-    """Return a copy of a JSON attribute, or None."""
-    return copy.deepcopy(group.attrs.asdict().get(name))
+def has_intact_manifests(group: zarr.Group, path: str) -> bool:
+    """Return whether all manifests of an array can be read: if one cannot, no commit can write into the array."""
+
+    async def read_all() -> None:
+        async for _ in session.chunk_coordinates(f"/{found.path}"):
+            pass
+
+    found = array(group, path)
+    store: Any = found.store
+    session = store.session
+    try:
+        sync(read_all())
+    except icechunk.IcechunkError as error:
+        if not is_damage(error):
+            raise
+        return False
+    return True
+
+
+def empty(group: zarr.Group, path: str) -> None:
+    """Make an array anew, with the same metadata and no chunk."""
+    found = array(group, path)
+    key, prototype = f"{found.path}/zarr.json", default_buffer_prototype()
+    document = sync(found.store.get(key, prototype))
+    assert document is not None
+    sync(found.store.delete_dir(found.path))
+    sync(found.store.set(key, document))
+
+
+def attribute(node: zarr.Group | Array, name: str) -> Any:
+    """Return a copy of a JSON attribute of a group or array, or None."""
+    return copy.deepcopy(node.attrs.asdict().get(name))
 
 
 @contextmanager

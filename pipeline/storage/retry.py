@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from icechunk import ConflictError, IcechunkError
 
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.storage.s3 import UnavailableError
 
 Result = TypeVar("Result")
@@ -114,6 +114,11 @@ def is_absent(error: BaseException) -> bool:
     return _ABSENT.matches(error)
 
 
+def is_damage(error: IcechunkError) -> bool:
+    """Return whether the error is of stored data that are altered or gone, and no other than reading it again helps."""
+    return not is_transient(error) and number_of(error) in (None, errno.ENOENT)
+
+
 def names_deleted_tag(error: BaseException) -> bool:
     """Return whether a tag was refused because there is, or was, one of its name."""
     return _TAG_TAKEN.matches(error)
@@ -133,7 +138,7 @@ def _causes(error: IcechunkError) -> list[str]:
 
 def describe(error: BaseException) -> str:
     """Return the error in one line, with the keys in the store that Icechunk names."""
-    if isinstance(error, UserError):
+    if isinstance(error, (UserError, DamagedError)):
         return str(error)
     if not isinstance(error, IcechunkError):
         return f"{type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import icechunk
 
+from pipeline.errors import DamagedError
 from pipeline.storage import repository as store
 
 
@@ -15,7 +16,7 @@ def readable(location: str, path: str, selection: Any = ...) -> bool:
     root = store.read(store.open_existing(location, made_by="test"))
     try:
         store.array(root, path)[selection]
-    except (icechunk.IcechunkError, store.DamagedError, ValueError, RuntimeError):
+    except (icechunk.IcechunkError, DamagedError, ValueError, RuntimeError):
         return False
     return True
 

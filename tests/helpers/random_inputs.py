@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
-from pipeline.digests import content_digest, json_digest
+from pipeline.digests import json_digest
 from pipeline.grid.sinusoidal import Grid
 from pipeline.inputs import layout
 from pipeline.inputs.layout import CLIMATE, SOIL_MEANS, Extent, Record
@@ -112,10 +112,9 @@ def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
 
 def _fill(product: str, year: int | None, extent: Extent, fields: Fields, root: zarr.Group) -> None:
     group = store.subgroup(root, layout.group_name(product, year))
-    layers = _layers(product, year, extent, fields)
-    for name, values in layers.items():
+    for name, values in _layers(product, year, extent, fields).items():
         store.array(group, name)[...] = values
-    digests = _digests(extent.grid, layers) if product != "climate" else {"all": "0"}
+    digests = _climate_digests(group) if product == "climate" else _digests(product, extent.grid, group)
     record = Record(
         files=0, size_bytes=0, stamp="", cells=1, missing=0, minimum=0.0, maximum=1.0,
         counts={}, digest=json_digest(digests), notes={},
@@ -123,12 +122,20 @@ def _fill(product: str, year: int | None, extent: Extent, fields: Fields, root: 
     layout.complete(group, record, digests)
 
 
-def _digests(grid: Grid, layers: dict[str, NDArray[np.generic]]) -> dict[str, str]:
+def _digests(product: str, grid: Grid, group: zarr.Group) -> dict[str, str]:
+    layers = {name: store.values(group, name) for name in layout.READ[product]}
     windows = {tile.name: grid.window(tile) for tile in grid.tiles()}
     return {
-        name: content_digest(*(values[..., rows, cols] for values in layers.values()))
-        for name, (rows, cols) in windows.items()
+        tile: layout.tile_digest(product, {name: layer[..., *window] for name, layer in layers.items()})
+        for tile, window in windows.items()
     }
+
+
+def _climate_digests(group: zarr.Group) -> dict[str, str]:
+    series_FTYX = np.stack([store.values(group, variable.name) for variable in CLIMATE])
+    digests_YXB = layout.cell_digests(series_FTYX, np.zeros(series_FTYX.shape[2:], bool))
+    store.array(group, "digest")[...] = digests_YXB
+    return layout.year_digests(digests_YXB)
 
 
 def _place(grid: Grid, seed: int) -> NDArray[np.float64]:
@@ -162,8 +169,7 @@ def _climate(year: int, extent: Extent, fields: Fields) -> dict[str, NDArray[np.
     means = (8 + 15 * season, 30 * season, 10.0, 0.5 + 2 * season, 0.5, 350.0, 3.0)
     noise = (rng.normal(0, 0.1, shape)[part] for _ in CLIMATE)
     series = {v.name: mean + extra for v, mean, extra in zip(CLIMATE, means, noise, strict=True)}
-    digest = rng.integers(1, 255, (window.rows, window.cols, layout.DIGEST_BYTES)).astype(np.uint8)
-    return series | {"digest": digest, "filled_hours": np.zeros((12, window.rows, window.cols), np.uint16)}
+    return series | {"filled_hours": np.zeros((12, window.rows, window.cols), np.uint16)}
 
 
 def _season(year: int) -> NDArray[np.float64]:

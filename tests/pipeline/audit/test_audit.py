@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.audit.audit import Scope, audit
+from pipeline.audit.reading import recorded_rows
 from pipeline.audit.report import AuditReport
 from pipeline.cli.main import app
 from pipeline.cluster.executor import Serial
-from pipeline.cube import layout
+from pipeline.cube import layout, ledger
 from pipeline.cube.history import make_release
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
@@ -130,7 +132,8 @@ def damaged(pristine: Job, tmp_path_factory: pytest.TempPathFactory) -> AuditRep
         change(root, "annual/yield", (0, *other), by=1)
         change(root, "daily/2011/rh", (slice(None), *other), times=1.01)
         change(root, "restart/2013/state", (*place_of(job, 1), 0, 3, tile_of(job, 1)[2].sum() - 1), by=2)
-        repository.array(root, "ledger/minimum")[2, 1, 0] = -7.0
+        row = recorded_rows(Ledger(root), tile_of(job, 1)[0])[2012]
+        ledger.record(root, [replace(row, minimum=(-7.0, *row.minimum[1:]))], run=0, failures={})
 
     return audit(job, Serial(), scope=Scope(tiles=frozenset({tile_of(job)[0], tile_of(job, 1)[0]})))
 
@@ -150,6 +153,7 @@ A, B = 0, 1
         ("sums", B, 2011),
         ("record", B, 2012),
         ("restart", B, 2013),
+        ("state", B, 2013),
     ],
 )
 def test_damage_is_found_by_the_check_meant_for_it(

@@ -15,6 +15,7 @@ from model.ranges import PUBLISHED_RANGES, DensityLine, JointRanges, Range, Trai
 from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline.cube.ledger import SCIENCE_VERSION
+from pipeline.errors import UserError
 from pipeline.simulate.tile_year import CellState, TileYear, simulate, spin_up
 from pipeline.variables import FLUXES, Quality
 
@@ -160,3 +161,24 @@ def test_a_year_without_any_complete_cell_passes_all_states_on(predictor: Predic
     assert np.isnan(result.nee_TN).all()
     np.testing.assert_array_equal(result.state.state_SNH, state.state_SNH)
     assert not result.state.fresh_N.any()
+
+
+def test_a_state_that_is_partly_nan_is_refused_and_one_not_begun_starts_from_zeros(predictor: Predictor) -> None:
+    nothing = CellState.none(CELLS)
+    begun = simulate(predictor, year(2012), nothing)
+    zeros = CellState(np.zeros_like(nothing.state_SNH), nothing.fresh_N)
+    first, second = (predictor.year(year(2012).inputs, state).state_SNH for state in (zeros.state_SNH, None))
+    np.testing.assert_array_equal(first, second)
+    assert np.isfinite(begun.state.state_SNH).all()
+    for number in (np.nan, np.inf):
+        damaged = begun.state.state_SNH.copy()
+        damaged[2, 1, 7] = number
+        with pytest.raises(UserError, match="carried state of 1 cells is partly NaN or infinite"):
+            CellState(damaged, begun.state.fresh_N)
+
+
+def test_a_network_that_gives_nan_is_refused_and_not_taken_for_a_cell_not_begun(predictor: Predictor) -> None:
+    given = year(2012)
+    given.inputs.climate_7TC[3, 100, 0] = np.nan
+    with pytest.raises(UserError, match="the network gave 1 cells a state that is not finite"):
+        simulate(predictor, given, spin_up(predictor, (year(2011), year(2011))))

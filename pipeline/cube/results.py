@@ -1,0 +1,91 @@
+"""Results of a year as commands read them: each part of a tile-year is compared with its digest in the ledger.
+
+Shape legend: N modelled cells of a tile, T days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from pipeline.cube import layout
+from pipeline.cube.ledger import read_year
+from pipeline.cube.parts import PART_DAYS, PARTS, daily_part, part_digest
+from pipeline.errors import DamagedError
+from pipeline.grid.sinusoidal import Tile
+from pipeline.storage import cf
+from pipeline.storage.repository import attribute, part, subgroup
+from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class CheckedYear:
+    """The results of a year in a cube; its methods raise `DamagedError` where they are not those that were computed."""
+
+    root: zarr.Group
+    year: int
+    policy: RetryPolicy = BY_DEFAULT
+
+    @property
+    def days(self) -> int:
+        """Number of days."""
+        return cf.days_in_year(self.year)
+
+    def mask(self, tile: Tile) -> Mask:
+        """Return the modelled cells of a tile (rows, cols)."""
+        return retried(lambda: layout.read_mask(self.root, tile).mask, self.policy)
+
+    def layer(self, tile: Tile, name: str, mask: Mask) -> NDArray[Any]:
+        """Return an annual layer (N,)."""
+        place = self.year - layout.identity(self.root).first_year
+        found = self._read(tile, f"annual/{name}", place)[mask]
+        self._check(tile, name, found)
+        return found
+
+    def flux(self, tile: Tile, name: str, mask: Mask, *, days: slice) -> NDArray[Any]:
+        """Return a daily flux (T, N) on some days."""
+        first, last, _ = days.indices(self.days)
+        begin = first - first % PART_DAYS
+        found = np.concatenate(list(self._parts(tile, name, mask, range(begin, last, PART_DAYS))))
+        return found[first - begin : last - begin]
+
+    def _parts(self, tile: Tile, name: str, mask: Mask, firsts: range) -> Iterator[NDArray[Any]]:
+        for first in firsts:
+            days = slice(first, min(first + PART_DAYS, self.days))
+            found_TN = self._read(tile, f"daily/{self.year}/{name}", days)[:, mask]
+            self._check(tile, daily_part(name, first), found_TN)
+            yield found_TN
+
+    def _read(self, tile: Tile, path: str, place: int | slice) -> NDArray[Any]:
+        where = (place, *layout.identity(self.root).grid.window(tile))
+        try:
+            return retried(lambda: part(self.root, path, where), self.policy)
+        except DamagedError as error:
+            raise self._damaged(tile, str(error)) from error
+
+    def _check(self, tile: Tile, name: str, found: NDArray[Any]) -> None:
+        recorded = self._digests[tile.name][PARTS.index(name)]
+        # Where a single network computed a tile-year, the layers of an ensemble are empty, and have no digest.
+        intact = part_digest(found) == recorded.tobytes().hex() if recorded.any() else bool(np.isnan(found).all())
+        if not intact:
+            raise self._damaged(tile, f"{name} has other values than were computed")
+
+    def _damaged(self, tile: Tile, cause: str) -> DamagedError:
+        return DamagedError(
+            f"tile {tile.name}, {self.year}: {cause}; `agcarbon audit --rerun FILE` finds all damage of the cube, and "
+            "`agcarbon run --from-audit FILE` computes it again"
+        )
+
+    @cached_property
+    def _digests(self) -> dict[str, NDArray[np.uint8]]:
+        """Digests of the parts (parts, bytes) of each tile."""
+        recorded = retried(lambda: read_year(self.root, self.year)["parts"], self.policy)
+        return dict(zip(attribute(subgroup(self.root, "ledger"), "tiles"), recorded, strict=True))
