@@ -121,8 +121,7 @@ class InputsView:
 
     def crop_fractions(self, tile: Tile, year: int) -> Floats:
         """Return the corn and soybean fractions of all cells, (2, rows, cols); NaN where the crop layer has no data."""
-        group, window = _group(self, "crop", year), self.grid.window(tile)
-        return np.stack([_read(group, f"{crop}_fraction", window) for crop in ("corn", "soybean")])
+        return _crop_fractions(self, tile, year)
 
     def soil_defined(self, tile: Tile) -> NDArray[np.bool_]:
         """Return the cells (rows, cols) with all nine soil features: only these can be modelled."""
@@ -151,6 +150,13 @@ def _soil(view: InputsView, tile: Tile) -> Floats:
     """Soil features (9, rows, cols); kept, since a tile's years are read one after the other."""
     group, window = _group(view, "soil"), view.grid.window(tile)
     return np.stack([_read(group, variable.name, window) for variable in SOIL_MEANS])
+
+
+# Kept, since a year of a tile also needs earlier ones: 0.5 MB each on tiles of 240 x 240.
+@lru_cache(maxsize=24)
+def _crop_fractions(view: InputsView, tile: Tile, year: int) -> Floats:
+    group, window = _group(view, "crop", year), view.grid.window(tile)
+    return np.stack([_read(group, f"{crop}_fraction", window) for crop in ("corn", "soybean")])
 
 
 def _climate_series(view: InputsView, year: int, read_C: NDArray[np.intp]) -> Floats:
