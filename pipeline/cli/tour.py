@@ -71,7 +71,7 @@ def _compute(job: Job, executor: Executor) -> None:
     if news := year_step.sentence(job):
         console.print(news)
     view = open_pinned_inputs(job)
-    planned = plan_run(job, view, years=job.region.years)
+    planned = plan_run(job, view, years=job.region.years, executor=executor)
     console.print(plan_table(job, planned, estimate(job, planned, measured_rate(job, context_of(job, view)))))
     with progress_bars() as report:
         done = run(job, executor, years=job.region.years, progress=report)
