@@ -16,9 +16,10 @@ import importlib
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import dask
@@ -30,6 +31,7 @@ from rich.table import Table
 
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.cluster.dask import CLUSTER_CONFIG, OnDask
+from pipeline.cluster.executor import Executor
 from pipeline.digests import content_digest
 from pipeline.job import Job
 from pipeline.storage import repository as store
@@ -48,7 +50,7 @@ tile_cells = 240
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of an aggregation, and the digest of what it wrote."""
+    """Seconds of the work on so many workers, and the digest of what it wrote."""
 
     workers: int
     clock: float
@@ -62,24 +64,25 @@ class Measured:
         return self.busiest + self.coordinator
 
 
-def prepare() -> None:
-    """Import on a worker all that a band needs."""
-    importlib.import_module("pipeline.aggregate.write")
-
-
-def measure(job: Job, workers: int) -> Measured:
-    """Aggregate the cube of `job`, which has no aggregates."""
+def measure(workers: int, module: str, work: Callable[[Executor], str]) -> Measured:
+    """Do some work, which returns a digest, on workers that have imported a module."""
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(CLUSTER_CONFIG))
         cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0"))
         client = stack.enter_context(Client(cluster))
-        client.run(prepare)
+        client.run(importlib.import_module, module)
         before, own, began = client.run(time.process_time), time.thread_time(), time.perf_counter()
-        report = aggregate_cube(job, OnDask(lambda: client))
+        digest = work(OnDask(lambda: client))
         clock, own = time.perf_counter() - began, time.thread_time() - own
         after = client.run(time.process_time)
+    return Measured(workers, clock, max(after[name] - before[name] for name in before), own, digest)
+
+
+def aggregate(job: Job, executor: Executor) -> str:
+    """Aggregate the cube of `job`, which has no aggregates; return their digest."""
+    report = aggregate_cube(job, executor)
     assert report.done == job.region.years, report
-    return Measured(workers, clock, max(after[name] - before[name] for name in before), own, digest(job))
+    return digest(job)
 
 
 def digest(job: Job) -> str:
@@ -89,9 +92,9 @@ def digest(job: Job) -> str:
     return content_digest(*(np.asarray(node[...]) for _, node in found if node.dtype.kind != "T"))
 
 
-def table(measured: Sequence[Measured], tile_years: int) -> Table:
-    """Return the seconds of all aggregations, and their ratio to the first."""
-    title = f"aggregates of {tile_years} tile-years of 240 x 240 cells [s]"
+def table(measured: Sequence[Measured], tile_years: int, title: str) -> Table:
+    """Return the seconds of each number of workers, and their ratio to the first."""
+    title = f"{title} of {tile_years} tile-years of 240 x 240 cells [s]"
     columns = ("workers", "clock", "busiest worker", "coordinator", "CPU-bound", "of the first", "per tile-year")
     shown = Table(*columns, title=title)
     for one in measured:
@@ -119,8 +122,9 @@ def main() -> None:
         measured = []
         for workers in arguments.workers:
             copy = shutil.copytree(source, folder / f"workers-{workers}")
-            measured.append(measure(Job.open(copy / job.path.name), workers))
-    Console(width=120).print(table(measured, len(job.domain.tiles) * arguments.years))
+            copied = Job.open(copy / job.path.name)
+            measured.append(measure(workers, "pipeline.aggregate.write", partial(aggregate, copied)))
+    Console(width=120).print(table(measured, len(job.domain.tiles) * arguments.years, "aggregates"))
     assert len({one.digest for one in measured}) == 1, measured
 
 

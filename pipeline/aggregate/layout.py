@@ -103,32 +103,42 @@ def _over_bands(root: zarr.Group, path: str, year: int) -> Sums:
     return Sums(sums.sum(axis=0))
 
 
-def read_map(root: zarr.Group, path: str, year: int, *, area_type: str) -> Array:
-    """Return an annual map (lat, lon) of one area type; raises `DamagedError` if it is not the one that was computed.
+def band_rows(root: zarr.Group, path: str) -> list[slice]:
+    """Return the rows of each band in the annual map at `path`, such as `aggregates/0p5/nee`, from the north."""
+    fine_in_cell = 1 if path.startswith(f"{FINE}/") else FINE_IN_COARSE
+    return [
+        slice(first // fine_in_cell, end // fine_in_cell)
+        for first, end in attribute(subgroup(root, BANDS), "fine_rows")
+    ]
+
+
+def read_band(root: zarr.Group, path: str, year: int, band: int, *, area_type: str) -> Array:
+    """Return the rows of a band in an annual map (lat, lon) of one area type.
 
     Parameters
     ----------
     root, path
-        The cube, and the path of the array in it, such as `aggregates/0p5/nee`.
-    year
-        Calendar year that `sources` names.
+        The cube, and the path of the array in it.
+    year, band
+        Calendar year that `sources` names, and number of the band.
     area_type
         A name of `AREA_TYPES`.
+
+    Raises
+    ------
+    DamagedError
+        If the values are not those that were computed.
     """
     number = AREA_TYPES.index(area_type)
-    values_YX = _read(root, path, year, number)
-    fine_in_cell = 1 if path.startswith(f"{FINE}/") else FINE_IN_COARSE
-    for band, (first, end) in enumerate(attribute(subgroup(root, BANDS), "fine_rows")):
-        strip_YX = values_YX[first // fine_in_cell : end // fine_in_cell]
-        # As they were written: fine maps block by block.
-        blocks = (
-            np.split(strip_YX, range(_CHUNK, strip_YX.shape[1], _CHUNK), axis=1) if fine_in_cell == 1 else [strip_YX]
-        )
-        _check(root, (path, number), year, band, blocks)
-    return values_YX
+    strip_YX = _read(root, path, year, number, band_rows(root, path)[band])
+    # As they were written: fine maps block by block.
+    fine = path.startswith(f"{FINE}/")
+    blocks = np.split(strip_YX, range(_CHUNK, strip_YX.shape[1], _CHUNK), axis=1) if fine else [strip_YX]
+    _check(root, (path, number), year, band, blocks)
+    return strip_YX
 
 
-def _read(root: zarr.Group, path: str, year: int, *where: int) -> Array:
+def _read(root: zarr.Group, path: str, year: int, *where: int | slice) -> Array:
     try:
         return part(root, path, (year - layout.identity(root).first_year, *where))
     except DamagedError as error:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.options import RunFilePath, State
+from pipeline.cli.options import RunFilePath, Scheduler, State
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -39,11 +39,18 @@ def cog(
         typer.Option(help="cells to show; `grown` is where either crop is grown"),
     ] = "region",
     at: State = None,
+    scheduler: Scheduler = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; default: cog among the exports")
     ] = None,
 ) -> None:
-    """Write Cloud-Optimized GeoTIFFs, one per variable and period, with a STAC catalog."""
+    """Write Cloud-Optimized GeoTIFFs, one per variable and period, with a STAC catalog.
+
+    Files that are there with the same content are kept: a killed export resumes.
+    """
+    from pipeline.cluster.dask import open_executor
+    from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
+    from pipeline.config import with_scheduler
     from pipeline.console import console, progress_bars
     from pipeline.errors import UserError
     from pipeline.export.geotiffs import Selection, export_cogs
@@ -60,13 +67,25 @@ def cog(
         period=period,
         dates=_names(dates),
         mask=mask,
+        at=at,
     )
     folder = output or files.join(job.stores.exports, "cog")
-    with progress_bars(job.log_file("export")) as report:
-        done = export_cogs(job, selection, folder, at=at, progress=report)
+    settings = with_scheduler(job.execution, scheduler)
+    log = job.log_file("export")
+    with stop_on_signals() as stop, progress_bars(log) as report, open_executor(settings, stop) as executor:
+        done = export_cogs(job, executor, selection, folder, progress=report)
     for note in done.notes:
         console.print(f"note: {note}")
-    console.print(f"{len(done.files)} GeoTIFFs, {done.size_bytes / 1e6:.1f} MB, in {folder}; catalog {done.catalog}")
+    for name, reason in done.failures.items():
+        console.print(f"failed: {name}: {reason}")
+    kept = f", {done.kept} of them kept" if done.kept else ""
+    console.print(
+        f"{len(done.files)} GeoTIFFs{kept} in {folder}, {done.size_bytes / 1e6:.1f} MB written; catalog {done.catalog}"
+    )
+    if done.stopped:
+        raise typer.Exit(EXIT_CODE)
+    if done.failures:
+        raise typer.Exit(1)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def _compute(job: Job, executor: Executor) -> None:
     if news := year_step.sentence(job):
         console.print(news)
     view = open_pinned_inputs(job)
-    planned = plan_run(job, view, years=job.region.years)
+    planned = plan_run(job, view, years=job.region.years, executor=executor)
     console.print(plan_table(job, planned, estimate(job, planned, measured_rate(job, context_of(job, view)))))
     with progress_bars() as report:
         done = run(job, executor, years=job.region.years, progress=report)
@@ -81,7 +81,9 @@ def _compute(job: Job, executor: Executor) -> None:
 def _products(job: Job, executor: Executor) -> AggregateReport:
     with progress_bars() as report:
         aggregated = aggregate_cube(job, executor, progress=report)
-        exported = export_cogs(job, Selection(), files.join(job.stores.exports, "cog"), progress=report)
+        exported = export_cogs(job, executor, Selection(), files.join(job.stores.exports, "cog"), progress=report)
+    if exported.failures:
+        raise UserError(" | ".join(f"{name}: {reason}" for name, reason in exported.failures.items()))
     for note in exported.notes:
         console.print(note)
     with files.writing(map_location(job)) as path:

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import rasterio
 import rasterio.shutil
 from affine import Affine
-from numpy.typing import NDArray
-from rasterio.io import MemoryFile
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
 
 from pipeline.variables import Variable
 
 BLOCK = 256  # pixels; a layer no larger than this needs no overview
+SQUARE_OF = 16  # pixels: the edges of a GeoTIFF's blocks are multiples of it
 
 
-@dataclass(frozen=True, eq=False)
-class Raster:
-    """A map with its place on the ground.
+@dataclass(frozen=True)
+class Sheet:
+    """The pixels of a map.
 
     Attributes
     ----------
-    values
-        Values (rows, cols), north first, in the units of `variable`; `nodata` where there is none.
+    shape
+        Rows and columns.
     transform
         Transform from pixel indices (column, row) to coordinates of `crs`.
     crs
         Coordinate reference system, as rasterio takes it.
-    variable
-        The variable shown.
+    square
+        Pixels along the edge of the squares in which the map is drafted; a multiple of `SQUARE_OF`.
     """
 
-    values: NDArray[Any]
+    shape: tuple[int, int]
     transform: Affine
     crs: str
-    variable: Variable
+    square: int
 
 
 def nodata(variable: Variable) -> float:
@@ -52,41 +55,67 @@ def nodata(variable: Variable) -> float:
     return float("nan") if np.issubdtype(variable.dtype, np.floating) else float(np.iinfo(variable.dtype).max)
 
 
-def write_cog(path: Path, raster: Raster, tags: Mapping[str, str]) -> None:
-    """Write a map as a Cloud-Optimized GeoTIFF with `tags` as metadata of the file.
+@contextmanager
+def drafting(path: Path, sheet: Sheet, variable: Variable, tags: Mapping[str, str]) -> Iterator[DatasetWriter]:
+    """Create a GeoTIFF for a variable, to be written square by square and given to `finish`; nodata where it is not.
 
-    Overviews average fluxes, and take the most frequent of codes and flags.
+    GDAL's COG driver cannot create a file, it copies a complete one: nothing can be added to a COG afterwards without
+    moving its directories from where readers expect them. So the draft has all metadata.
     """
-    variable = raster.variable
-    rows, cols = raster.values.shape
+    rows, cols = sheet.shape
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=rows,
+        width=cols,
+        count=1,
+        dtype=variable.dtype,
+        crs=sheet.crs,
+        transform=sheet.transform,
+        nodata=nodata(variable),
+        tiled=True,
+        # Blocks that are written once, as whole squares: none is compressed again, none is kept in memory.
+        blockxsize=sheet.square,
+        blockysize=sheet.square,
+        compress="deflate",
+        zlevel=1,
+        sparse_ok=True,
+        bigtiff="if_safer",
+    ) as draft:
+        draft.set_band_description(1, variable.name)
+        draft.units = (variable.units,)
+        draft.update_tags(1, long_name=variable.long_name)
+        draft.update_tags(**tags)
+        yield draft
+
+
+def finish(draft: Path, path: Path, variable: Variable) -> None:
+    """Write a draft as a Cloud-Optimized GeoTIFF, in memory that does not depend on its size.
+
+    Overviews average fluxes, and take the most frequent of codes and flags. They wait beside `path` in the meantime.
+
+    Raises
+    ------
+    OSError
+        If the file is not complete, such as on a full disk.
+    """
     is_real = np.issubdtype(variable.dtype, np.floating)
-    # GDAL's COG driver cannot create a file, it copies a complete one: nothing can be added to a COG afterwards without
-    # moving its directories from where readers expect them. So the draft, in memory, has all metadata.
-    with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            height=rows,
-            width=cols,
-            count=1,
-            dtype=variable.dtype,
-            crs=raster.crs,
-            transform=raster.transform,
-            nodata=nodata(variable),
-        ) as draft:
-            draft.write(raster.values.astype(variable.dtype, copy=False), 1)
-            draft.set_band_description(1, variable.name)
-            draft.units = (variable.units,)
-            draft.update_tags(1, long_name=variable.long_name)
-            draft.update_tags(TIFFTAG_SOFTWARE=f"agcarbon {version('agcarbon')}", **tags)
-        with memory.open() as draft:
-            rasterio.shutil.copy(
-                draft,
-                path,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                PREDICTOR="YES",  # of GDAL's two, the one that fits the data type
-                STATISTICS="YES",  # range and mean, which the catalog repeats
-                BLOCKSIZE=BLOCK,
-                # By default the driver interpolates, between codes too: halfway from corn to soybean is no crop.
-                OVERVIEW_RESAMPLING="AVERAGE" if is_real else "MODE",
-            )
+    try:
+        rasterio.shutil.copy(
+            draft,
+            path,
+            driver="COG",
+            COMPRESS="DEFLATE",
+            PREDICTOR="YES",  # of GDAL's two, the one that fits the data type
+            STATISTICS="YES",  # range and mean, which the catalog repeats
+            BLOCKSIZE=BLOCK,
+            # By default the driver interpolates, between codes too: halfway from corn to soybean is no crop.
+            OVERVIEW_RESAMPLING="AVERAGE" if is_real else "MODE",
+        )
+        # The driver does not report that the end of a file could not be written; the last block is at the end.
+        with rasterio.open(path) as cog:
+            cog.read(1, window=Window(cog.width - 1, cog.height - 1, 1, 1))
+    # GDAL's errors, which rasterio passes on as they are here; it raises SystemError for one without a message.
+    except (RasterioError, CPLE_BaseError, SystemError) as error:
+        raise OSError(f"{path} cannot be written: {error.__cause__ or error}") from error

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
 
 import zarr
 
 from pipeline.aggregate.layout import sources
+from pipeline.cluster.executor import Executor, Outcome, until_fatal
 from pipeline.cube.history import RELEASE, resolve
 from pipeline.errors import UserError
-from pipeline.export.cog import write_cog
 from pipeline.export.layers import (
     CELLS,
     GROUPS,
@@ -20,18 +23,21 @@ from pipeline.export.layers import (
     MaskName,
     PeriodName,
     periods,
-    read_cells,
-    read_latlon,
+    together,
     variables,
 )
+from pipeline.export.maps import SNAPSHOT, Context, MapFile, MapsDone, MapTask, write_maps
 from pipeline.export.stac import TAG, write_catalog
 from pipeline.job import Job
 from pipeline.progress import Progress, silent
-from pipeline.run.provenance import Records, read_records
+from pipeline.run.provenance import Records, YearRecord, read_records
 from pipeline.storage import files as outputs
 from pipeline.storage import repository as store
+from pipeline.storage.retry import RetryPolicy
 from pipeline.variables import ENSEMBLE_STD
 from regions import Region
+
+log = logging.getLogger(__name__)
 
 # Exported unless variables are named, if the grid and period have them.
 HEADLINE = ("gpp", "ra", "rh", "reco", "nee", "yield", "dsoc", "crop", "quality")
@@ -56,6 +62,8 @@ class Selection:
     mask
         All cells of the region, those where corn or soybean is grown that year, or those of one crop. On 250 m cells
         the others become nodata; aggregates hold means over the area under the crop instead.
+    at
+        Release or snapshot of the cube; its newest state if None.
     """
 
     years: tuple[int, ...] = ()
@@ -64,6 +72,7 @@ class Selection:
     period: PeriodName = "annual"
     dates: tuple[str, ...] = ()
     mask: MaskName = "region"
+    at: str | None = None
 
     def check(self) -> None:
         """Raise `UserError` naming every part of the selection of which no cube has maps."""
@@ -106,77 +115,143 @@ class Selection:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """Files written, their total size, the location of the catalog, and notes for whoever uses the maps."""
+    """Result of an export.
+
+    Attributes
+    ----------
+    files
+        Locations of the files that are there now, written or kept.
+    kept
+        Number of those that were there before, with the same content.
+    size_bytes
+        Total size of the files that were written.
+    catalog
+        Location of the catalog.
+    notes
+        Deficiencies that whoever uses the maps must know.
+    failures
+        Maps that could not be written, with the reasons.
+    stopped
+        Whether the export ended early, because a stop was requested.
+    """
 
     files: tuple[str, ...]
+    kept: int
     size_bytes: int
     catalog: str
     notes: tuple[str, ...]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    stopped: bool = False
 
 
 def export_cogs(
-    job: Job, selection: Selection, folder: str, *, at: str | None = None, progress: Progress = silent
+    job: Job, executor: Executor, selection: Selection, folder: str, *, progress: Progress = silent
 ) -> ExportReport:
     """Write one Cloud-Optimized GeoTIFF per variable and period, and the catalog of all files in the folder.
+
+    Files that are there with the same content are kept, so that a killed export resumes with the files that are not.
 
     Parameters
     ----------
     job
         The run file.
+    executor
+        Writes the files.
     selection
         Maps to export.
     folder
         Folder, or s3://bucket/prefix.
-    at
-        Release or snapshot of the cube to export; its newest state if None.
     progress
-        Called after each file.
+        Called with the number of files after each task.
 
     Raises
     ------
     UserError
-        If the cube has no results of a year or no aggregates of them, has no such map, or was never in the state `at`.
+        If the cube has no results of a year or no aggregates of them, has no such map, or was never in the chosen
+        state; or if nothing more can be written into the folder.
     """
     selection.check()
     repository = job.open_cube()
-    snapshot = resolve(repository, at) if at else store.tip(repository)
+    snapshot = resolve(repository, selection.at) if selection.at else store.tip(repository)
     root = store.read(repository, snapshot=snapshot)
-    of_cube = {"cube_snapshot": snapshot, "release": (store.attribute(root, RELEASE) or {}).get("name", "none")}
-    records = read_records(job, root, years=selection.years, newest=at is None)
+    records = read_records(job, root, years=selection.years, newest=selection.at is None)
     _check_ensemble(root, selection)
     if selection.grid != CELLS:
         _check_aggregated(job, root, selection.grid, records)
-    work = [(layer, record) for record in records.years for layer in selection.layers(record.year)]
-    selection.check_dates(layer for layer, _ in work)
-    files, size_bytes = [], 0
-    for layer, record in work:
-        name = f"{job.region.name}_{layer.variable.name}_{layer.period.name}{selection.qualifiers}.tif"
-        with outputs.writing(outputs.join(folder, name)) as path:
-            if selection.grid == CELLS:
-                raster = read_cells(root, layer, tiles=record.tiles)
+    selection.check_dates(layer for record in records.years for layer in selection.layers(record.year))
+    of_cube = {SNAPSHOT: snapshot, "release": (store.attribute(root, RELEASE) or {}).get("name", "none")}
+    naming = _Naming(job.region, selection, folder, of_cube)
+    tasks = [
+        MapTask(tuple(naming.file(layer, record) for layer in layers), record.tiles)
+        for record in records.years
+        for layers in together(root, selection.layers(record.year), selection.period)
+    ]
+    context = Context(job.stores.cube, snapshot, selection.grid, RetryPolicy(job.execution.retries))
+    done = _Done()
+    done.run(tasks, executor.map(partial(write_maps, context), tasks), folder, progress)
+    return ExportReport(
+        files=tuple(file.location for task in tasks for file in task.files if file.location in done.sizes),
+        kept=sum(size is None for size in done.sizes.values()),
+        size_bytes=sum(size or 0 for size in done.sizes.values()),
+        catalog=write_catalog(folder),
+        notes=tuple(records.notes()),
+        failures=done.failures,
+        stopped=executor.stop.asked,
+    )
+
+
+@dataclass
+class _Done:
+    """Files that are there, with their sizes [bytes], or None if they were kept; and the failures of tasks by name."""
+
+    sizes: dict[str, int | None] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def run(
+        self, tasks: Sequence[MapTask], outcomes: Iterable[Outcome[MapTask, MapsDone]], folder: str, progress: Progress
+    ) -> None:
+        """Take in the outcomes of tasks."""
+        total, failed = sum(len(task.files) for task in tasks), 0
+        progress("GeoTIFFs", 0, total)
+        for outcome in until_fatal(outcomes, folder):
+            if outcome.result is None:
+                self.failures[outcome.item.name] = outcome.error or "unknown error"
+                failed += len(outcome.item.files)
+                log.warning("failed: %s: %s", outcome.item.name, outcome.error)
             else:
-                raster = read_latlon(root, layer, selection.grid)
-            write_cog(path, raster, _tags(job.region, layer, selection, {**of_cube, **record.tags()}))
-            size_bytes += path.stat().st_size  # here, since the file may go to a bucket when the block ends
-        files.append(outputs.join(folder, name))
-        progress("GeoTIFFs", len(files), len(work))
-    return ExportReport(tuple(files), size_bytes, write_catalog(folder), tuple(records.notes()))
+                self.sizes |= {file.location: outcome.result.written.get(file.location) for file in outcome.item.files}
+            progress("GeoTIFFs", len(self.sizes), total, failed)
 
 
-def _tags(region: Region, layer: Layer, selection: Selection, provenance: Mapping[str, str]) -> dict[str, str]:
-    """Return the description and provenance of a layer, from which the catalog is made too."""
-    tags = {
-        "region": region.name,
-        "title": region.title,
-        "variable": layer.variable.name,
-        "first_day": layer.period.first.isoformat(),
-        "last_day": layer.period.last.isoformat(),
-        "item": f"{region.name}_{layer.period.name}{selection.qualifiers}",
-        "grid": selection.grid,
-        "mask": selection.mask,
-        **provenance,
-    }
-    return {f"{TAG}{name}".upper(): value for name, value in tags.items()}
+@dataclass(frozen=True)
+class _Naming:
+    """Names and metadata of the files of one export; `of_cube` is metadata on the cube's state."""
+
+    region: Region
+    selection: Selection
+    folder: str
+    of_cube: Mapping[str, str]
+
+    def file(self, layer: Layer, record: YearRecord) -> MapFile:
+        """Return the file of a layer, with its description and provenance, from which the catalog is made too."""
+        region, selection, period = self.region, self.selection, layer.period
+        tags = {
+            "region": region.name,
+            "title": region.title,
+            "variable": layer.variable.name,
+            "first_day": period.first.isoformat(),
+            "last_day": period.last.isoformat(),
+            "item": f"{region.name}_{period.name}{selection.qualifiers}",
+            "grid": selection.grid,
+            "mask": selection.mask,
+            **self.of_cube,
+            "results_digest": record.digest,
+            **record.tags(),
+        }
+        ours = {f"{TAG}{name}".upper(): text for name, text in tags.items()}
+        name = f"{region.name}_{layer.variable.name}_{period.name}{selection.qualifiers}.tif"
+        software = f"agcarbon {version('agcarbon')}"
+        return MapFile(layer, outputs.join(self.folder, name), {"TIFFTAG_SOFTWARE": software, **ours})
 
 
 def _check_ensemble(root: zarr.Group, selection: Selection) -> None:

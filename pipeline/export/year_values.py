@@ -82,7 +82,7 @@ def read_year(job: Job, *, year: int | None = None, note: str = "") -> YearValue
     known = variables("250m", "annual")
 
     def read(name: str) -> NDArray[Any]:
-        return read_cells(root, Layer(known[name], period), tiles=record.tiles).values
+        return read_cells(root, Layer(known[name], period), tiles=record.tiles)
 
     layers = {name: read(name) for name in FLUXES}
     # The layer `crop` names a crop for every cell, also where neither is grown: the quality flag separates them.

@@ -136,8 +136,7 @@ class InputsView:
 
     def crop_fractions(self, tile: Tile, year: int) -> Floats:
         """Return the corn and soybean fractions of all cells, (2, rows, cols); NaN where the crop layer has no data."""
-        fractions = _tile_arrays(self, "crop", year, tile)
-        return np.stack([fractions[f"{crop}_fraction"] for crop in ("corn", "soybean")])
+        return _crop_fractions(self, tile, year)
 
     def gpp(self, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
         """Return the daily GPP (T, N) [g C m-2 d-1]; NaN on all days of a missing cell-year."""
@@ -186,6 +185,13 @@ def _tile_arrays(view: InputsView, product: str, year: int | None, tile: Tile) -
     if tile_digest(product, arrays) != _tile_digest(view, product, year, tile):
         raise _damaged(view, product, year, f"tile {tile.name} holds other values than were ingested")
     return arrays
+
+
+# Kept, since a year of a tile also needs earlier ones: 0.5 MB each on tiles of 240 x 240.
+@lru_cache(maxsize=24)
+def _crop_fractions(view: InputsView, tile: Tile, year: int) -> Floats:
+    fractions = _tile_arrays(view, "crop", year, tile)
+    return np.stack([fractions[f"{crop}_fraction"] for crop in ("corn", "soybean")])
 
 
 def _climate_series(view: InputsView, year: int, read_C: NDArray[np.intp]) -> Floats:

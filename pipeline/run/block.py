@@ -31,7 +31,7 @@ from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.progress import heartbeat
 from pipeline.run.plan import Block
 from pipeline.run.year_step import open_predictor
-from pipeline.simulate.crops import crop_of_year, first_crop, modelled
+from pipeline.simulate.crops import Floats, crop_of_year, first_crop, has_crop, modelled
 from pipeline.simulate.tile_year import CellState, TileResult, TileYear, simulate, spin_up
 from pipeline.storage import repository
 from pipeline.storage.retry import BY_DEFAULT, STORAGE_ERRORS, RetryPolicy, describe, is_fatal, retried
@@ -251,11 +251,24 @@ def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Re
 
 def gather(region: Region, view: InputsView, tile: Tile, year: int, mask: TileMask) -> TileYear:
     """Gather the inputs of one tile-year at its modelled cells."""
-    # All years from the region's first: a year without corn or soybean takes the crop of the last one that has some.
-    past = range(region.first_year, year + 1)
-    history_Y2N = np.stack([view.crop_fractions(tile, each)[:, mask.mask] for each in past])
+    history_Y2N = _crop_history(view, tile, range(region.first_year, year + 1), mask)
     crop = crop_of_year(history_Y2N, mask.first_crop_N, region.crop_threshold)
     return view.read_tile_year(tile, year, mask=mask.mask, crop=crop, fractions_2N=history_Y2N[-1])
+
+
+def _crop_history(view: InputsView, tile: Tile, years: range, mask: TileMask) -> Floats:
+    """Return the corn and soybean fractions (Y, 2, N) of the last years: as many as decide the crop of every cell.
+
+    A year without corn or soybean takes the crop of the last one that has some.
+    """
+    history: list[Floats] = []
+    undecided_N = np.ones(mask.cells, bool)
+    for year in reversed(years):
+        if not undecided_N.any():
+            break
+        history.insert(0, view.crop_fractions(tile, year)[:, mask.mask])
+        undecided_N &= ~has_crop(history[0])
+    return np.stack(history)
 
 
 def _daily_residual(year: TileYear, result: TileResult) -> float:

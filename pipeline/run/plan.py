@@ -54,6 +54,11 @@ class Block:
         """Years that are computed, stored or not, in order and without the spin-up."""
         return range(self.first, self.years[-1] + 1)
 
+    @property
+    def cell_years(self) -> int:
+        """Cell-years to compute, including the two years of a spin-up, which are not stored."""
+        return self.cells * (len(self.computed) + 2 * self.spin_up)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -86,10 +91,13 @@ class Plan:
         return [block for chain in self.chains for block in chain]
 
     def waves(self) -> Iterator[list[Block]]:
-        """Yield the first blocks of all chains, then the second ones, and so on."""
+        """Yield the first blocks of all chains, then the second ones, and so on; in each, the largest first.
+
+        A wave ends with its last block: were that a large one, begun late, the other workers would wait for it.
+        """
         # Chains differ in length, since tiles differ in the years that they need: shorter ones leave later waves.
         for wave in zip_longest(*self.chains):
-            yield [block for block in wave if block]
+            yield sorted((block for block in wave if block), key=lambda block: -block.cell_years)
 
     @property
     def stored_years(self) -> list[int]:
@@ -127,8 +135,7 @@ class Plan:
     @property
     def cell_years(self) -> int:
         """Cell-years to compute, including the two spin-up years and years that only carry the state."""
-        # A spin-up runs two years, whose results are not stored.
-        return sum(block.cells * (len(block.computed) + 2 * block.spin_up) for block in self.blocks)
+        return sum(block.cell_years for block in self.blocks)
 
 
 def blocked_years(

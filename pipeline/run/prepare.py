@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from model.inference import CPU_BATCH
 from model.year_step.usable import NUMBA
 from pipeline.cluster.dask import worker_memory
+from pipeline.cluster.executor import Executor, Serial
 from pipeline.cube import layout
-from pipeline.cube.layout import PlannedTile
+from pipeline.cube.layout import PlannedTile, TileMask
 from pipeline.cube.ledger import Ledger
 from pipeline.digests import json_digest
 from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.run import memory
@@ -21,7 +25,8 @@ from pipeline.run.memory import BlockSize
 from pipeline.run.plan import BY_RULE, Choice, Plan, Request, blocked_spans, blocked_years, make_plan
 from pipeline.run.year_step import batch_of, check_usable, cuda_devices, device_of, smallest_device
 from pipeline.storage import repository
-from pipeline.storage.retry import RetryPolicy
+from pipeline.storage.retry import RetryPolicy, retried
+from regions import Region
 
 YEARLY_PRODUCTS = ("climate", "gpp", "crop")
 
@@ -66,10 +71,19 @@ def context_of(job: Job, view: InputsView) -> Context:
     )
 
 
-def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice = BY_RULE) -> Plan:
+def plan_run(
+    job: Job, view: InputsView, *, years: Sequence[int], choice: Choice = BY_RULE, executor: Executor | None = None
+) -> Plan:
     """Compare the requested years with the cube, and change nothing.
 
     Before the first run there are no stored masks; they are then made in memory, which reads crop layers and soil.
+
+    Parameters
+    ----------
+    years, choice
+        The request.
+    executor
+        Makes masks that are not stored; this process if None.
 
     Raises
     ------
@@ -80,7 +94,7 @@ def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice
     # None, too, for a cube whose first run was stopped while it made the masks.
     masked = layout.tiles(root) if root is not None else None
     ledger = Ledger(root) if root is not None and masked else None
-    tiles = _chosen(masked or _tiles_with_cells(job, view), choice, region=job.region.name)
+    tiles = _chosen(masked or _tiles_with_cells(job, view, executor or Serial()), choice, region=job.region.name)
     ingested = {product: view.ingested(product) for product in YEARLY_PRODUCTS}
     blocked = blocked_years(years, ingested, first=job.region.first_year)
     possible = tuple(sorted(set(years) - blocked.keys()))
@@ -98,10 +112,45 @@ def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice
     return make_plan(tiles, request=request, prints=prints, ledger=ledger, blocked=blocked)
 
 
-def _tiles_with_cells(job: Job, view: InputsView) -> tuple[PlannedTile, ...]:
-    """Return the tiles of the region with modelled cells, from masks made now."""
-    masks = ((tile, tile_mask(job.region, view, job.grid.of(tile))) for tile in job.domain.tiles)
-    return tuple(PlannedTile(tile, mask.cells, mask.digest) for tile, mask in masks if mask.cells)
+def _tiles_with_cells(job: Job, view: InputsView, executor: Executor) -> tuple[PlannedTile, ...]:
+    """Return the tiles of the region with modelled cells, from masks made now; fewer once a stop is requested.
+
+    Raises
+    ------
+    UserError
+        If a mask cannot be made.
+    """
+    made: dict[Tile, PlannedTile] = {}
+    for outcome in executor.map(partial(_planned, _Masks.of(job, view)), job.domain.tiles):
+        if outcome.result is None:
+            raise UserError(f"mask of tile {outcome.item.name}: {outcome.error}")
+        made[outcome.item] = outcome.result
+    return tuple(planned for _, planned in sorted(made.items()) if planned.cells)
+
+
+@dataclass(frozen=True)
+class _Masks:
+    """What is the same for the masks of all tiles."""
+
+    region: Region
+    grid: Grid
+    inputs: str
+    snapshot: str
+    policy: RetryPolicy
+
+    @classmethod
+    def of(cls, job: Job, view: InputsView) -> _Masks:
+        return cls(job.region, job.grid, view.location, view.snapshot, RetryPolicy(job.execution.retries))
+
+
+def _planned(masks: _Masks, tile: Tile) -> PlannedTile:
+    """Return a tile with the number of its modelled cells and the digest of its mask, without storing the mask."""
+
+    def make() -> TileMask:
+        return tile_mask(masks.region, open_inputs(masks.inputs, masks.snapshot), masks.grid.of(tile))
+
+    mask = retried(make, masks.policy)
+    return PlannedTile(tile, mask.cells, mask.digest)
 
 
 def _chosen(tiles: Sequence[PlannedTile], choice: Choice, *, region: str) -> list[PlannedTile]:
@@ -128,14 +177,14 @@ def _check_device_memory(job: Job) -> None:
         memory.check_device(batch_of(job), smallest_device())
 
 
-def check_memory_of_new(job: Job, view: InputsView) -> None:
+def check_memory_of_new(job: Job, view: InputsView, executor: Executor) -> None:
     """Refuse a cube whose tiles no worker can hold before it is created, since a cube keeps its tiles."""
     _check_device_memory(job)
     largest = block_size(job, cells=job.grid.tile_cells**2)
     limit = worker_memory(job.execution)
     # Counting the modelled cells takes as long as making all masks: it is done only where a full tile would not fit.
     if limit is not None and not largest.fits(limit):
-        check_memory(job, cells=max((tile.cells for tile in _tiles_with_cells(job, view)), default=0))
+        check_memory(job, cells=max((tile.cells for tile in _tiles_with_cells(job, view, executor)), default=0))
 
 
 def block_size(job: Job, *, cells: int) -> BlockSize:

@@ -111,7 +111,7 @@ def _open_masked_cube(setup: _Setup, still_held: Callable[[], None]) -> Committe
     masked = retried(lambda: job.has_cube and layout.tiles(repository.read(job.open_cube())) is not None, policy)
     # Before the cube is created, since a cube keeps its tiles.
     if not masked:
-        retried(lambda: check_memory_of_new(job, setup.view), policy)
+        retried(lambda: check_memory_of_new(job, setup.view, setup.executor), policy)
     if not job.has_cube:
         created = Committer(repository.create(job.stores.cube), job.stores.cube, policy, still_held)
         created.commit("create cube", lambda root: layout.create(root, job.identity))

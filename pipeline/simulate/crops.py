@@ -41,7 +41,8 @@ def crop_of_year(fractions_Y2: Floats, first_crop: NDArray[np.uint8], threshold:
     Parameters
     ----------
     fractions_Y2
-        Corn and soybean fractions (Y, 2, N) from the region's first year to the year in question.
+        Corn and soybean fractions (Y, 2, N) of the years up to the one in question: from the region's first on, or from
+        one on with which every cell has some.
     first_crop
         Crop code of a cell before its first year with corn or soybean (N,).
     threshold
@@ -54,10 +55,17 @@ def crop_of_year(fractions_Y2: Floats, first_crop: NDArray[np.uint8], threshold:
     CropOfYear(crop_N=array([1], dtype=uint8), grown_N=array([False]))
     """
     crop = first_crop
-    for corn, soybean in fractions_Y2:
-        crop = np.where(corn + soybean > 0, _larger(corn, soybean), crop)
+    for fractions_2 in fractions_Y2:
+        crop = np.where(has_crop(fractions_2), _larger(*fractions_2), crop)
     corn, soybean = fractions_Y2[-1]
     return CropOfYear(crop, corn + soybean >= threshold - _ROUNDING)
+
+
+def has_crop(fractions_2: Floats) -> NDArray[np.bool_]:
+    """Return the cells (N,) with any corn or soybean, given the fractions (2, N) of a year; unknown ones have none."""
+    corn, soybean = fractions_2
+    found: NDArray[np.bool_] = corn + soybean > 0
+    return found
 
 
 def modelled(fractions_Y2: Floats, threshold: float) -> NDArray[np.bool_]:

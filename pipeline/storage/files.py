@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -51,6 +52,26 @@ def writing(location: str) -> Iterator[Path]:
                 partial.replace(final)
         finally:
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch(location: str) -> Iterator[Path]:
+    """Yield an empty folder for drafts of a file: beside it, or among the temporary files if it goes into a bucket.
+
+    It is removed when the block ends. A killed process leaves it, for the next one with the same `location` to empty.
+    """
+    if s3.is_remote(location):
+        with TemporaryDirectory(prefix="agcarbon-") as folder:
+            yield Path(folder)
+        return
+    final = Path(location)
+    beside = final.with_name(f".{final.name}.drafts")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def read(location: str) -> bytes | None:

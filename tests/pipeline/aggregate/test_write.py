@@ -264,7 +264,7 @@ def assert_nothing_shown(job: Job) -> None:
     assert layout.sources(root) == layout.sources(root, layout.COARSE) == {}
     assert comparable_years(root, {FIRST: Ledger(root).year_digest(FIRST)}) == ()
     with pytest.raises(UserError, match="absent or older than the results"):
-        export_cogs(job, Selection(years=(FIRST,), grid="0.5"), str(job.path.parent / "never"))
+        export_cogs(job, Serial(), Selection(years=(FIRST,), grid="0.5"), str(job.path.parent / "never"))
     assert_not_in_tables(job)
 
 

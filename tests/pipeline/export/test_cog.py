@@ -10,7 +10,7 @@ import rasterio
 from affine import Affine
 from rio_cogeo import cog_validate
 
-from pipeline.export.cog import Raster, write_cog
+from pipeline.export.cog import Sheet, drafting, finish
 from pipeline.grid.sinusoidal import CELL_M
 from pipeline.variables import ANNUAL
 
@@ -22,7 +22,9 @@ def test_overviews_average_fluxes_and_keep_flags(tmp_path: Path, name: str, expe
     variable = BY_NAME[name]
     values = np.tile(np.array([[1, 1], [1, 7]], variable.dtype), (300, 300))
     grid = Affine(CELL_M, 0, 0, 0, -CELL_M, 0)
-    write_cog(tmp_path / "layer.tif", Raster(values, grid, "EPSG:3857", variable), {})
+    with drafting(tmp_path / "draft.tif", Sheet(values.shape, grid, "EPSG:3857", 48), variable, {}) as draft:
+        draft.write(values, 1)
+    finish(tmp_path / "draft.tif", tmp_path / "layer.tif", variable)
     assert cog_validate(tmp_path / "layer.tif", strict=True)[0]
     with rasterio.open(tmp_path / "layer.tif", overview_level=0) as overview:
         np.testing.assert_array_equal(overview.read(1), np.full((300, 300), expected))

@@ -13,6 +13,7 @@ from rio_cogeo import cog_validate
 from typer.testing import CliRunner
 
 from pipeline.cli.export import app
+from pipeline.cluster.executor import Serial
 from pipeline.cube.ledger import Ledger, Status, TileYearState
 from pipeline.errors import UserError
 from pipeline.export.geotiffs import Selection, export_cogs
@@ -32,7 +33,7 @@ def _cube(filled: Filled, group: str) -> xr.Dataset:
 
 
 def _export(filled: Filled, folder: Path, **chosen: object) -> list[np.ma.MaskedArray]:
-    report = export_cogs(filled.job, Selection(**chosen), str(folder))  # type: ignore[arg-type]
+    report = export_cogs(filled.job, Serial(), Selection(**chosen), str(folder))  # type: ignore[arg-type]
     return [rasterio.open(file).read(1, masked=True) for file in report.files]
 
 
@@ -78,7 +79,7 @@ def test_a_mask_leaves_the_cells_where_the_crop_is_grown(
 
 
 def test_a_pixel_lies_where_its_cell_lies(filled: Filled, tmp_path: Path) -> None:
-    (file,) = export_cogs(filled.job, Selection(years=(2011,), variables=("gpp",)), str(tmp_path)).files
+    (file,) = export_cogs(filled.job, Serial(), Selection(years=(2011,), variables=("gpp",)), str(tmp_path)).files
     lon, lat = filled.job.grid.lonlat()
     with rasterio.open(file) as exported:
         assert exported.crs.to_dict()["proj"] == "sinu"
@@ -90,14 +91,14 @@ def test_a_pixel_lies_where_its_cell_lies(filled: Filled, tmp_path: Path) -> Non
 
 
 def test_every_file_is_a_strictly_valid_cog(filled: Filled, tmp_path: Path) -> None:
-    report = export_cogs(filled.job, Selection(years=(LAST,), variables=tuple(BY_NAME)), str(tmp_path))
+    report = export_cogs(filled.job, Serial(), Selection(years=(LAST,), variables=tuple(BY_NAME)), str(tmp_path))
     assert len(report.files) == len(ANNUAL)
     assert {file: cog_validate(file, strict=True)[0] for file in report.files} == dict.fromkeys(report.files, True)
     assert not list(tmp_path.glob(".*"))
 
 
 def test_a_file_has_description_and_provenance(filled: Filled, tmp_path: Path) -> None:
-    report = export_cogs(filled.job, Selection(years=(LAST,), variables=("nee",)), str(tmp_path))
+    report = export_cogs(filled.job, Serial(), Selection(years=(LAST,), variables=("nee",)), str(tmp_path))
     with rasterio.open(report.files[0]) as exported:
         tags, band = exported.tags(), exported.tags(1)
         assert (exported.descriptions, exported.units) == (("nee",), ("g m-2 yr-1",))
@@ -118,7 +119,7 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
     states[names[0], 2011] = TileYearState(Status.STALE, "changed: gpp")
     monkeypatch.setattr(provenance, "open_pinned_inputs", lambda _job: None)
     monkeypatch.setattr(provenance, "plan_run", lambda _job, _view, years: Plan((), years, states, (), {}))
-    report = export_cogs(filled.job, Selection(years=(2011,), variables=("nee",)), str(tmp_path))
+    report = export_cogs(filled.job, Serial(), Selection(years=(2011,), variables=("nee",)), str(tmp_path))
     assert report.notes == (f"2011: 1 of 3 tiles are out of date ({names[0]})",)
     with rasterio.open(report.files[0]) as exported:
         assert exported.tags()["AGCARBON_TILES_STALE"] == names[0]
@@ -183,5 +184,7 @@ def test_the_command_writes_the_files_and_names_missing_tiles(filled: Filled, tm
 
 
 def test_daily_layers_are_the_ones_that_the_cube_has(filled: Filled, tmp_path: Path) -> None:
-    report = export_cogs(filled.job, Selection(years=(2011,), period="month", dates=("2011-01",)), str(tmp_path))
+    report = export_cogs(
+        filled.job, Serial(), Selection(years=(2011,), period="month", dates=("2011-01",)), str(tmp_path)
+    )
     assert [Path(file).name for file in report.files] == [f"small_{variable.name}_2011-01.tif" for variable in DAILY]

@@ -8,13 +8,16 @@ from pathlib import Path
 import pystac
 from pystac.validation import RegisteredValidator
 
+from pipeline.cluster.executor import Serial
 from pipeline.export.geotiffs import Selection, export_cogs
 from tests.helpers.filled_cube import Filled
 
 
 def test_the_catalog_holds_every_file_and_validates(filled: Filled, tmp_path: Path) -> None:
-    export_cogs(filled.job, Selection(variables=("nee", "crop")), str(tmp_path))
-    report = export_cogs(filled.job, Selection(years=(2012,), period="month", dates=("2012-07",)), str(tmp_path))
+    export_cogs(filled.job, Serial(), Selection(variables=("nee", "crop")), str(tmp_path))
+    report = export_cogs(
+        filled.job, Serial(), Selection(years=(2012,), period="month", dates=("2012-07",)), str(tmp_path)
+    )
     catalog = pystac.Catalog.from_file(report.catalog)
     items = {item.id: item for item in catalog.get_items(recursive=True)}
     assert {name: sorted(item.assets) for name, item in items.items()} == {
@@ -36,7 +39,7 @@ def test_the_catalog_holds_every_file_and_validates(filled: Filled, tmp_path: Pa
 
 
 def test_the_catalog_is_valid_stac(filled: Filled, tmp_path: Path) -> None:
-    report = export_cogs(filled.job, Selection(variables=("nee",)), str(tmp_path))
+    report = export_cogs(filled.job, Serial(), Selection(variables=("nee",)), str(tmp_path))
     validator = RegisteredValidator.get_validator()
     for file in [Path(report.catalog), *tmp_path.glob("small/*.json")]:
         stac = json.loads(file.read_text())

@@ -149,7 +149,7 @@ def test_its_spread_is_the_standard_deviation_of_their_annual_products(
 
 @pytest.mark.slow
 def test_its_spread_is_exported_as_the_cube_has_it(job: Job, tmp_path: Path) -> None:
-    report = export_cogs(job, Selection(years=YEARS[-1:], variables=("dsoc_spread",)), str(tmp_path))
+    report = export_cogs(job, Serial(), Selection(years=YEARS[-1:], variables=("dsoc_spread",)), str(tmp_path))
     with rasterio.open(report.files[0]) as file:
         exported = file.read(1, masked=True)
         assert "standard deviation over the ensemble's members" in str(file.tags() | file.tags(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import heapreplace
 from types import SimpleNamespace
 
 import numpy as np
@@ -108,6 +109,42 @@ def test_waves_hold_each_chain_once_and_in_order() -> None:
     assert all(len(wave) == 1 for wave in waves)
     assert plan.cell_years == 100 * (21 + 2)
     assert np.diff([wave[0].first for wave in waves]).min() > 0
+
+
+def block_of(cells: int, *, years: range = range(FIRST, FIRST + 5), spin_up: bool = False) -> Block:
+    return Block(TILE.tile, cells, years[0], tuple(years), (), years[-1:], spin_up)
+
+
+def waves_of(*chains: tuple[Block, ...]) -> list[list[Block]]:
+    return list(Plan((), (), {}, chains, {}).waves())
+
+
+def test_a_wave_begins_with_the_blocks_that_take_longest() -> None:
+    small, large = block_of(100), block_of(900)
+    long, spun_up = block_of(100, years=range(FIRST, FIRST + 20)), block_of(200, spin_up=True)
+    assert waves_of((small,), (long, small), (large,), (spun_up, large)) == [
+        [large, long, spun_up, small],
+        [large, small],
+    ]
+
+
+def test_workers_are_busy_to_the_end_of_a_wave() -> None:
+    """Simulated: each worker takes the next block when it is free; nothing ends before the largest block does."""
+    share = np.random.default_rng(0).beta(1.0, 3.44, 771)  # as many tiles, and modelled cells, as the Midwest has
+    blocks = [block_of(int(cells)) for cells in share * 240**2]
+    (wave,) = waves_of(*((block,) for block in blocks))
+    total, largest = sum(block.cells for block in blocks), max(block.cells for block in blocks)
+    for workers in (16, 64, 256):
+        bound = min(1.0, total / workers / largest)
+        assert _efficiency(wave, workers) > 0.99 * bound > _efficiency(blocks, workers)
+
+
+def _efficiency(blocks: list[Block], workers: int) -> float:
+    """Share of the workers' time until the last block ends in which they compute."""
+    ends = [0] * workers
+    for block in blocks:
+        heapreplace(ends, ends[0] + block.cells)
+    return sum(block.cells for block in blocks) / workers / max(ends)
 
 
 @example(statuses=["stale", "missing"], keep_stale=True, redo=False, restarts={FIRST})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,16 @@ def test_only_files_of_the_ending_right_below_are_listed(tmp_path: Path) -> None
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert files.listed(str(tmp_path), suffix=".tif") == [str(tmp_path / "a.tif"), str(tmp_path / "b.tif")]
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_a_scratch_folder_is_empty_and_goes_with_its_block(tmp_path: Path, error: type[BaseException] | None) -> None:
+    left = tmp_path / "new" / ".map.tif.drafts"
+    left.mkdir(parents=True)
+    (left / "of a killed process").touch()
+    with pytest.raises(error) if error else nullcontext(), files.scratch(str(tmp_path / "new" / "map.tif")) as folder:
+        assert not list(folder.iterdir())
+        (folder / "draft").touch()
+        if error:
+            raise error
+    assert not list((tmp_path / "new").iterdir())
