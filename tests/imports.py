@@ -37,7 +37,7 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
         ("config", "inputs", "cube", "site"),
         ("job", "cluster", "fetch", "demo", "training"),
         ("ingest", "run", "aggregate", "evaluation"),
-        ("export", "audit"),
+        ("access", "export", "audit"),
         ("cli",),
     ),
 }

@@ -182,9 +182,22 @@ class DamagedError(OSError):
 def part(group: zarr.Group, path: str, selection: Any) -> NDArray[Any]:
     """Read a part of an array; raises `DamagedError` if one of its chunks was altered in the store."""
     found = array(group, path)
-    try:
+    with _naming(found):
         return np.asarray(found[selection])
-    except (RuntimeError, ValueError) as error:  # from the codecs: a wrong checksum, a truncated stream
+
+
+def outer_part(found: Array, selection: tuple[Any, ...]) -> NDArray[Any]:
+    """Read an array at every combination of slices and indices, one for each dimension; raises as `part`."""
+    with _naming(found):
+        return np.asarray(found.oindex[selection])
+
+
+@contextmanager
+def _naming(found: Array) -> Iterator[None]:
+    """Raise `DamagedError` with the name of an array for errors of its codecs."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:  # a wrong checksum, a truncated stream
         raise DamagedError(f"array {found.path} is damaged where it is stored: {error}") from error
 
 
