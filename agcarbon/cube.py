@@ -13,9 +13,9 @@ import xarray as xr
 
 from pipeline.access import dataset
 from pipeline.access.dataset import OpenCube
-from pipeline.access.lazy import Window
 from pipeline.access.polygons import shapes, tile_shares
 from pipeline.access.series import PolygonSeries
+from pipeline.access.window import Window
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import CELL_M, NORTH_M, WEST_M, sinusoidal
 from regions import counties

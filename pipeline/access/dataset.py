@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from scipy.sparse import csr_array, vstack
 
-from pipeline.access.lazy import Key, LazyArray, Window, coordinate, joined, total, variable
+from pipeline.access.lazy import LazyArray, coordinate, joined, total, variable
+from pipeline.access.window import Key, Window
 from pipeline.cube import layout
 from pipeline.cube.history import RELEASE, resolve
 from pipeline.cube.ledger import Ledger

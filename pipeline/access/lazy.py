@@ -7,8 +7,7 @@ An array of dask would do the same with a task for each chunk, and the twelve st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from pipeline.access.window import Key, Window
 from pipeline.storage.repository import Array, outer_part
-
-Key: TypeAlias = slice | NDArray[np.intp]
 
 
 class LazyArray(BackendArray):
@@ -45,42 +43,6 @@ def coordinate(dims: Sequence[str], array: LazyArray, attributes: dict[str, Any]
     """Return the same, kept once it is read: xarray compares coordinates whenever it combines arrays."""
     kept = indexing.MemoryCachedArray(indexing.LazilyIndexedArray(array))  # type: ignore[no-untyped-call]
     return xr.Variable(dims, kept, attributes)
-
-
-@dataclass(frozen=True)
-class Window:
-    """Rows and columns of the cube's grid, and the cells of them that are shown (rows, cols); None shows all."""
-
-    rows: slice
-    cols: slice
-    shown: NDArray[np.bool_] | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of rows and columns."""
-        return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
-
-    def of(self, row: Key, col: Key) -> tuple[Key, Key]:
-        """Return keys into the cube's grid from keys into the window."""
-        return _shifted(row, self.rows), _shifted(col, self.cols)
-
-    def masked(self, values: NDArray[Any], row: Key, col: Key, *, fill: float) -> NDArray[Any]:
-        """Return values (..., row, col) with `fill` in the cells that are not shown."""
-        return (
-            values
-            if self.shown is None
-            else np.where(self.shown[row][:, col], values, fill).astype(values.dtype, copy=False)
-        )
-
-
-def _shifted(key: Key, within: slice) -> Key:
-    if isinstance(key, slice):
-        first, last, step = key.indices(within.stop - within.start)
-        if step > 0:
-            return slice(first + within.start, last + within.start, step)
-        key = np.arange(first, last, step)  # Zarr takes slices forwards only
-    shifted: NDArray[np.intp] = key + within.start
-    return shifted
 
 
 def joined(arrays: Sequence[Array], window: Window, *, fill: float) -> LazyArray:

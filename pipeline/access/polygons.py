@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pipeline.access.lazy import Window
+from pipeline.access.window import Window
 from pipeline.errors import UserError
 from pipeline.grid.coverage import Outlined, outlines, shares
 from pipeline.grid.sinusoidal import Grid, Tile

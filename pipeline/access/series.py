@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
 from pipeline.access.dataset import RECO, OpenCube, days_of
-from pipeline.access.lazy import Window
 from pipeline.access.polygons import Shape, TileShares, tile_shares
+from pipeline.access.window import Window
 from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, cell_sums, means
 from pipeline.errors import UserError
 from pipeline.storage import repository as store
@@ -62,7 +62,8 @@ class PolygonSeries:
 
     @cached_property
     def _parts(self) -> tuple[_Part, ...]:
-        return tuple(self._part(each) for each in self._tiles)
+        parts = (self._part(each) for each in self._tiles)
+        return tuple(part for part in parts if part.area_m2_N.size)
 
     def _part(self, each: TileShares) -> _Part:
         modelled = self.cube.modelled(each.window)
@@ -78,14 +79,15 @@ class PolygonSeries:
         are also those of its neighbours.
         """
         area_m2, modelled_m2, mixed_m2, cells = np.zeros((4, len(self.polygons)))
-        for tile, part in zip(self._tiles, self._parts, strict=True):
+        for tile in self._tiles:
             all_m2 = np.repeat(self.cube.part(tile.window).cell_area_m2(), tile.window.shape[1])
-            weights = part.weights_m2_PN
-            cut = csr_array((weights.data * (part.shares_PN.data < 1), weights.indices, weights.indptr), weights.shape)
             area_m2[tile.polygons_P] += tile.shares_PN @ all_m2
-            modelled_m2[tile.polygons_P] += weights.sum(axis=1)
-            mixed_m2[tile.polygons_P] += cut.sum(axis=1)
-            cells[tile.polygons_P] += np.diff(part.shares_PN.indptr)
+        for part in self._parts:
+            cut_PN = part.shares_PN.copy()
+            cut_PN.data[cut_PN.data == 1] = 0
+            modelled_m2[part.polygons_P] += part.shares_PN @ part.area_m2_N
+            mixed_m2[part.polygons_P] += cut_PN @ part.area_m2_N
+            cells[part.polygons_P] += np.diff(part.shares_PN.indptr)
         shares = np.divide(mixed_m2, modelled_m2, out=np.full_like(mixed_m2, np.nan), where=modelled_m2 > 0)
         columns = {
             "area": area_m2,
