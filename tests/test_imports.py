@@ -99,6 +99,10 @@ def test_the_model_knows_no_grid_file_or_cluster() -> None:
             assert each.imported.split(".")[0] in allowed | set(sys.stdlib_module_names), each
 
 
+def test_no_package_knows_the_python_interface() -> None:
+    assert importing("agcarbon") == {"agcarbon"}
+
+
 def test_regions_know_neither_pipeline_nor_model() -> None:
     assert not importing("pipeline", "model", within="regions")
 

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("model", "pipeline", "regions")
+PACKAGES = ("agcarbon", "model", "pipeline", "regions")
 
 
 def requirements() -> list[Requirement]:

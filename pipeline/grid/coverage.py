@@ -10,6 +10,7 @@ exactextract, https://github.com/isciences/exactextract: coverage fractions of c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import shapely
@@ -20,7 +21,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from pipeline.grid.sinusoidal import CELL_M, NORTH_M, WEST_M, Grid, sinusoidal
-from regions import Zone
 
 Polygons = NDArray[np.object_]
 
@@ -29,7 +29,16 @@ Polygons = NDArray[np.object_]
 _SEGMENT_DEGREE = 0.005
 
 
-def outlines(zones: Sequence[Zone]) -> Polygons:
+class Outlined(Protocol):
+    """Something with an outline in longitude and latitude, such as a county."""
+
+    @property
+    def geometry(self) -> shapely.Polygon | shapely.MultiPolygon:
+        """Longitude and latitude [degree]."""
+        ...
+
+
+def outlines(zones: Sequence[Outlined]) -> Polygons:
     """Return the outlines of zones in the plane of the grid [cell]: x is the column, -y the row of the whole grid."""
     lonlat = shapely.segmentize([zone.geometry for zone in zones], _SEGMENT_DEGREE)
     polygons: Polygons = shapely.transform(lonlat, _in_cells)
@@ -42,9 +51,16 @@ def coverage(polygons: Polygons, grid: Grid) -> csr_array:
     Parameters
     ----------
     polygons
-        Outlines from `outlines`. Where neighbours together cover more than a cell by rounding, their shares are scaled
-        down to a sum of 1.
+        Outlines from `outlines` that do not overlap. Where neighbours together cover more than a cell by rounding,
+        their shares are scaled down to a sum of 1.
     """
+    found = shares(polygons, grid)
+    covered = np.bincount(found.indices, found.data, minlength=found.shape[1])
+    return csr_array((found.data / np.maximum(covered, 1)[found.indices], found.indices, found.indptr), found.shape)
+
+
+def shares(polygons: Polygons, grid: Grid) -> csr_array:
+    """Return the same for polygons that may overlap: the share of a cell in one does not depend on the others."""
     west, north = grid.first_col, -grid.first_row
     east, south = west + grid.cols, north - grid.rows
     near = np.flatnonzero(shapely.intersects(polygons, shapely.box(west, south, east, north)))
@@ -55,10 +71,8 @@ def coverage(polygons: Polygons, grid: Grid) -> csr_array:
     starts = np.zeros(len(polygons) + 1, dtype=np.int64)
     starts[near + 1] = [len(cells) for cells, _ in found]
     cells = np.concatenate([cells for cells, _ in found], dtype=np.int64) if found else np.empty(0, np.int64)
-    shares = np.concatenate([shares for _, shares in found]) if found else np.empty(0)
-    covered = np.bincount(cells, shares, minlength=grid.rows * grid.cols)
-    data = shares / np.maximum(covered, 1)[cells]
-    return csr_array((data, cells, starts.cumsum()), shape=(len(polygons), covered.size))
+    inside = np.concatenate([share for _, share in found]) if found else np.empty(0)
+    return csr_array((inside, cells, starts.cumsum()), shape=(len(polygons), grid.rows * grid.cols))
 
 
 def _cells_in(polygon: shapely.Geometry, raster: NumPyRasterSource) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

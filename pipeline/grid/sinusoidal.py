@@ -162,6 +162,11 @@ class Grid:
         """Longitude and latitude [degree] of the cell centres, each (rows, cols)."""
         return lonlat(*np.meshgrid(self.x_m, self.y_m))
 
+    def lonlat_bounds(self) -> tuple[Array, Array]:
+        """Least and largest longitude, least and largest latitude [degree] of the grid, each (2,)."""
+        longitude, latitude = lonlat(*np.meshgrid(self.x_edges_m[[0, -1]], self.y_edges_m[[0, -1]]))
+        return np.array([longitude.min(), longitude.max()]), np.array([latitude.min(), latitude.max()])
+
     def cell_area_m2(self) -> Array:
         """Return the WGS84 area of a cell of each row (rows,) [m2]; it is the same in all columns.
 

@@ -207,8 +207,21 @@ def part(group: zarr.Group, path: str, selection: Any) -> NDArray[Any]:
     A manifest has no checksum: where a damaged one leads to no chunk, the part reads as empty, without an error.
     """
     found = array(group, path)
-    try:
+    with _naming(found):
         return np.asarray(found[selection])
+
+
+def outer_part(found: Array, selection: tuple[Any, ...]) -> NDArray[Any]:
+    """Read an array at every combination of slices and indices, one for each dimension; raises as `part`."""
+    with _naming(found):
+        return np.asarray(found.oindex[selection])
+
+
+@contextmanager
+def _naming(found: Array) -> Iterator[None]:
+    """Raise `DamagedError` with the name of an array for errors of its codecs and manifests."""
+    try:
+        yield
     except icechunk.IcechunkError as error:
         if not is_damage(error):
             raise

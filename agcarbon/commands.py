@@ -1,0 +1,179 @@
+"""The commands as functions: the arguments of the command line, and the report of each as a value.
+
+They raise what the command line prints: `UserError` and its kin, with value, limit, place and remedy. Local workers are
+processes: in a script, call these functions below `if __name__ == "__main__":`; a notebook needs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from pipeline.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from pipeline.aggregate.write import AggregateReport
+    from pipeline.audit.report import AuditReport
+    from pipeline.export.geotiffs import ExportReport, Selection
+    from pipeline.ingest.report import IngestReport
+    from pipeline.job import Job
+    from pipeline.run.plan import Plan
+    from pipeline.run.run import RunReport
+
+RunFile: TypeAlias = str | PathLike[str]
+Years: TypeAlias = str | Iterable[int] | None
+"""Calendar years: "2012", "2010-2012", [2010, 2012]; None stands for all of the region."""
+
+
+def ingest(
+    run_file: RunFile,
+    *,
+    years: Years = None,
+    products: Sequence[str] = (),
+    again: bool = False,
+    progress: Progress = silent,
+) -> IngestReport:
+    """Read new or changed archive files into the inputs store; see `agcarbon ingest`.
+
+    Parameters
+    ----------
+    run_file
+        Run file.
+    years, products
+        Years, and products of `pipeline.inputs.layout.PRODUCTS`; all, if None or empty.
+    again
+        Read also unchanged archives, to repair what is damaged in the store.
+    progress
+        Called with the name of the work and the numbers of its steps that ended, of all, and that failed.
+    """
+    from pipeline.cluster.dask import open_executor
+    from pipeline.ingest.plan import plan_ingest
+    from pipeline.ingest.run import ingest as ingest_archives
+    from pipeline.inputs.layout import PRODUCTS
+    from pipeline.storage.retry import RetryPolicy, retried
+
+    job = _job(run_file)
+    policy = RetryPolicy(job.execution.retries)
+    wanted, named = _years(job, years), products or PRODUCTS
+    todo = retried(lambda: plan_ingest(job.run_file, years=wanted, products=named, again=again), policy)
+    with open_executor(job.execution) as executor:
+        return ingest_archives(todo, executor=executor, policy=policy, progress=progress)
+
+
+def plan(run_file: RunFile, *, years: Years = None, keep_stale: bool = False) -> Plan:
+    """Return the tile-years that a run would compute, and why; nothing changes. See `agcarbon plan`."""
+    from pipeline.run.plan import Choice
+    from pipeline.run.prepare import open_pinned_inputs, plan_run
+
+    job = _job(run_file)
+    return plan_run(job, open_pinned_inputs(job), years=_years(job, years), choice=Choice(keep_stale=keep_stale))
+
+
+def run(
+    run_file: RunFile,
+    *,
+    years: Years = None,
+    tiles: Iterable[str] = (),
+    keep_stale: bool = False,
+    progress: Progress = silent,
+) -> RunReport:
+    """Compute the tile-years that are missing, failed or stale, and those of `tiles` again; see `agcarbon run`."""
+    from pipeline.cluster.dask import open_executor
+    from pipeline.run import year_step
+    from pipeline.run.plan import Choice
+    from pipeline.run.run import run as run_job
+
+    job = _job(run_file)
+    choice, wanted = Choice(frozenset(tiles), keep_stale), _years(job, years)
+    with open_executor(job.execution, devices=year_step.cuda_devices(job)) as executor:
+        return run_job(job, executor, years=wanted, choice=choice, progress=progress)
+
+
+def aggregate(run_file: RunFile, *, years: Years = None, progress: Progress = silent) -> AggregateReport:
+    """Aggregate all complete years that are new or changed, or these `years`; see `agcarbon aggregate`."""
+    from pipeline.aggregate.write import aggregate_cube
+    from pipeline.cluster.dask import open_executor
+
+    job = _job(run_file)
+    wanted = None if years is None else _years(job, years)
+    with open_executor(job.execution) as executor:
+        return aggregate_cube(job, executor, years=wanted, progress=progress)
+
+
+def export(
+    run_file: RunFile,
+    folder: str | PathLike[str] | None = None,
+    *,
+    selection: Selection | None = None,
+    at: str | None = None,
+    progress: Progress = silent,
+) -> ExportReport:
+    """Write Cloud-Optimized GeoTIFFs and their STAC catalogue; see `agcarbon export cog`.
+
+    Parameters
+    ----------
+    run_file
+        Run file.
+    folder
+        Folder or s3://bucket/prefix; `cog` among the exports of the run file if None.
+    selection
+        Maps to write; the main annual ones of all years if None.
+    at
+        Release, or snapshot of `agcarbon history`; the newest state if None.
+    progress
+        As in `ingest`.
+    """
+    from pipeline.export.geotiffs import Selection, export_cogs
+    from pipeline.storage import files
+
+    job = _job(run_file)
+    place = files.join(job.stores.exports, "cog") if folder is None else str(folder)
+    return export_cogs(job, selection or Selection(), place, at=at, progress=progress)
+
+
+def audit(
+    run_file: RunFile,
+    *,
+    years: Years = None,
+    tiles: Iterable[str] = (),
+    sample: int | None = None,
+    at: str | None = None,
+    progress: Progress = silent,
+) -> AuditReport:
+    """Compare the cube with its ledger, its inputs and a second computation; see `agcarbon audit`.
+
+    Parameters
+    ----------
+    run_file
+        Run file.
+    years, tiles
+        Only these; all that are recorded if None or empty.
+    sample
+        Number of tile-years, drawn at random; all if None.
+    at
+        Release or snapshot; the newest state if None.
+    progress
+        As in `ingest`.
+    """
+    from pipeline.audit.audit import Scope
+    from pipeline.audit.audit import audit as audit_job
+    from pipeline.cluster.dask import open_executor
+
+    job = _job(run_file)
+    wanted = None if years is None else frozenset(_years(job, years))
+    scope = Scope(wanted, frozenset(tiles) or None, sample, at)
+    with open_executor(job.execution) as executor:
+        return audit_job(job, executor, scope=scope, progress=progress)
+
+
+def _job(run_file: RunFile) -> Job:
+    from pipeline.job import Job
+
+    return Job.open(Path(run_file))
+
+
+def _years(job: Job, years: Years) -> tuple[int, ...]:
+    text = years if isinstance(years, str) else ",".join(map(str, years)) if years is not None else None
+    return job.years(text)

@@ -1,0 +1,203 @@
+"""The cube in a notebook: its layers as xarray datasets; points, counties and fields of it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from pipeline.access import dataset
+from pipeline.access.dataset import OpenCube
+from pipeline.access.polygons import shapes, tile_shares
+from pipeline.access.series import PolygonSeries
+from pipeline.access.window import Window
+from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import CELL_M, NORTH_M, WEST_M, sinusoidal
+from regions import counties
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+_VALUES_READ = 20_000_000  # values of one layer that `mean` holds at once: 80 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """Annual layers and daily fluxes of the cube, or of a part of it.
+
+    Attributes
+    ----------
+    annual
+        Layers of each year [g C m-2 yr-1], in the signs of `pipeline.variables`: NEE is positive to the atmosphere,
+        dSOC where the soil gains.
+    daily
+        Ra, Rh, NEE and Reco = Ra + Rh of each day [g C m-2 d-1]; all years on one axis.
+
+    Values are read when they are asked for. NaN is a cell that is not modelled or has no result; the coordinate
+    `modelled` distinguishes the two. `rio` of rioxarray knows the projection, so that `annual.rio.clip` and
+    `annual.rio.reproject` work after `import rioxarray`.
+    """
+
+    annual: xr.Dataset
+    daily: xr.Dataset
+    _opened: OpenCube
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """Years with results."""
+        return self._opened.years
+
+    def point(self, lat: float, lon: float) -> Cube:
+        """Return the series of the cell at a latitude and longitude [degree].
+
+        Raises
+        ------
+        UserError
+            If the place lies outside the grid, or its cell is not modelled.
+        """
+        grid = self._opened.grid
+        x_m, y_m = sinusoidal(np.array(lon), np.array(lat))
+        row = int(np.floor((NORTH_M - y_m) / CELL_M)) - grid.first_row
+        col = int(np.floor((x_m - WEST_M) / CELL_M)) - grid.first_col
+        if not (0 <= row < grid.rows and 0 <= col < grid.cols):
+            longitude, latitude = grid.lonlat_bounds()
+            raise UserError(
+                f"lat {lat:g}, lon {lon:g} lies outside the cube, which reaches from {latitude[0]:.2f} to "
+                f"{latitude[1]:.2f} and from {longitude[0]:.2f} to {longitude[1]:.2f}"
+            )
+        window = Window(slice(row, row + 1), slice(col, col + 1))
+        if not self._opened.modelled(window).all():
+            raise UserError(
+                f"the cell at lat {lat:g}, lon {lon:g} is not modelled: corn and soybean cover too little of it, its "
+                f"soil is unknown, or it lies outside the region{self._nearest(row, col)}"
+            )
+        part = _of(self._opened, window)
+        return Cube(part.annual.isel(y=0, x=0), part.daily.isel(y=0, x=0), self._opened)
+
+    def county(self, fips: str | int) -> Cube:
+        """Return the cells that meet a county, given by its FIPS code; the others of the rectangle are NaN.
+
+        The coordinate `coverage` is the share of each cell inside the county, by which `mean` weights.
+
+        Raises
+        ------
+        UserError
+            If there is no such county, or it does not meet the cube.
+        """
+        code = f"{int(fips):05d}" if str(fips).isdigit() else str(fips)
+        found = [zone for zone in counties() if zone.fips == code]
+        if not found:
+            raise UserError(f"{fips!r} is no FIPS code of a county of the contiguous states, such as 17019 (Champaign)")
+        tiles = list(tile_shares(found, self._opened.grid))
+        if not tiles:
+            (zone,) = found
+            raise UserError(f"{zone.name} county, {zone.state} ({code}) does not meet the cube {self._opened.location}")
+        rows = slice(min(t.window.rows.start for t in tiles), max(t.window.rows.stop for t in tiles))
+        cols = slice(min(t.window.cols.start for t in tiles), max(t.window.cols.stop for t in tiles))
+        share_YX = np.zeros((rows.stop - rows.start, cols.stop - cols.start))
+        for tile in tiles:
+            of = tile.window
+            place = np.s_[of.rows.start - rows.start :, of.cols.start - cols.start :]
+            share_YX[place][: of.shape[0], : of.shape[1]] = tile.shares_PN.toarray().reshape(of.shape)
+        part = _of(self._opened, Window(rows, cols, share_YX > 0))
+        share = xr.Variable(("y", "x"), share_YX, {"long_name": "share of the cell inside the county", "units": "1"})
+        return Cube(part.annual.assign_coords(coverage=share), part.daily.assign_coords(coverage=share), self._opened)
+
+    def fields(self, fields: gpd.GeoDataFrame, *, label: str | None = None) -> Cube:
+        """Return area-weighted means over each polygon of a GeoDataFrame, along the dimension `polygon`.
+
+        Parameters
+        ----------
+        fields
+            Polygons in any coordinate reference system; they may overlap.
+        label
+            Column with their labels; the index if None.
+
+        Raises
+        ------
+        UserError
+            If it holds anything but valid polygons, or labels that are not unique.
+        """
+        series = PolygonSeries(self._opened, shapes(fields, label=label, origin="the GeoDataFrame"))
+        areas = series.coverage()
+        annual = series.annual().assign_coords({name: areas[name] for name in ("modelled_area", "mixed_share")})
+        return Cube(annual, series.daily(), self._opened)
+
+    def mean(self) -> Cube:
+        """Return the means over all cells with results, weighted by area and, of a county, by `coverage`.
+
+        Codes and flags have no mean and are left out.
+        """
+        return Cube(_mean(self.annual, "year"), _mean(self.daily, "time"), self._opened)
+
+    def _nearest(self, row: int, col: int) -> str:
+        """Return the place of the nearest modelled cell within 10 km, in words."""
+        grid, reach = self._opened.grid, round(10_000 / CELL_M)
+        window = Window(
+            slice(max(row - reach, 0), min(row + reach + 1, grid.rows)),
+            slice(max(col - reach, 0), min(col + reach + 1, grid.cols)),
+        )
+        rows, cols = np.nonzero(self._opened.modelled(window))
+        if not rows.size:
+            return f"; none is within {round(reach * CELL_M / 1000)} km"
+        distance = np.hypot(rows + window.rows.start - row, cols + window.cols.start - col)
+        nearest = int(distance.argmin())
+        longitude, latitude = self._opened.part(window).lonlat()
+        place = rows[nearest], cols[nearest]
+        return (
+            f"; the nearest that is modelled is {distance[nearest] * CELL_M / 1000:.1f} km away, at lat "
+            f"{latitude[place]:.4f}, lon {longitude[place]:.4f}"
+        )
+
+
+def open(store: str | PathLike[str], release: str | None = None) -> Cube:
+    """Open a cube.
+
+    Parameters
+    ----------
+    store
+        A run file (`.toml`), or the place of a cube: a folder or s3://bucket/prefix.
+    release
+        Release, or snapshot of `agcarbon history`; the newest state if None.
+
+    Raises
+    ------
+    UserError
+        If there is no cube of this version, no such state, or no year with results.
+
+    Warns
+    -----
+    UserWarning
+        If a year has no results in some of the tiles.
+    """
+    place = str(store)
+    if place.endswith(".toml"):
+        from pipeline import config
+
+        place = config.load(Path(place)).stores.cube
+    opened = OpenCube.at(place, release)
+    if incomplete := list(opened.incomplete()):
+        warnings.warn(f"{place} is not complete: {'; '.join(incomplete)}", UserWarning, stacklevel=2)
+    return _of(opened, opened.whole)
+
+
+def _of(opened: OpenCube, window: Window) -> Cube:
+    return Cube(dataset.annual(opened, window), dataset.daily(opened, window), opened)
+
+
+def _mean(layers: xr.Dataset, axis: str) -> xr.Dataset:
+    """Return the mean over y and x, a few steps of `axis` at a time."""
+    names = [str(name) for name, layer in layers.items() if np.issubdtype(layer.dtype, np.floating)]
+    if "y" not in layers.dims:
+        return layers[names]
+    plain = layers[names].drop_vars([name for name in layers.coords if name != axis])
+    weights = layers["cell_area"].variable * (layers["coverage"].variable if "coverage" in layers.coords else 1.0)
+    steps = max(1, _VALUES_READ // (layers.sizes["y"] * layers.sizes["x"]))
+    blocks = (plain.isel({axis: slice(start, start + steps)}) for start in range(0, layers.sizes[axis], steps))
+    parts = [block.load().weighted(xr.DataArray(weights)).mean(("y", "x"), keep_attrs=True) for block in blocks]
+    return xr.concat(parts, axis)

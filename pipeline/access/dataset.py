@@ -1,0 +1,248 @@
+"""A cube opened as xarray datasets: annual layers (year, y, x) and daily fluxes (time, y, x), read when asked for.
+
+Values are those of the store: the cube's own 250 m cells, NaN where a cell is not modelled or has no result. What the
+store does not hold is derived as it is read: daily Reco, longitude and latitude of the cells, and their county.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import shapely
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from pyproj import CRS
+from scipy.sparse import csr_array, vstack
+
+from pipeline.access.lazy import LazyArray, coordinate, joined, total, variable
+from pipeline.access.window import Key, Window
+from pipeline.cube import layout
+from pipeline.cube.history import RELEASE, resolve
+from pipeline.cube.ledger import Ledger
+from pipeline.errors import UserError
+from pipeline.grid.coverage import coverage, outlines
+from pipeline.grid.sinusoidal import SINUSOIDAL, Grid, lonlat
+from pipeline.storage import cf
+from pipeline.storage import repository as store
+from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, quality_attributes
+from regions import Zone, counties
+
+RECO = Variable("reco", "g m-2 d-1", "ecosystem respiration, carbon: ra + rh", cell_methods="time: mean area: mean")
+
+
+@dataclass(frozen=True, eq=False)
+class OpenCube:
+    """One state of a cube, opened for reading.
+
+    Attributes
+    ----------
+    location, snapshot
+        Where the cube is, and the state that is read.
+    root
+        Its groups.
+    grid
+        Its cells.
+    """
+
+    location: str
+    snapshot: str
+    root: zarr.Group
+    grid: Grid
+
+    @classmethod
+    def at(cls, location: str, release: str | None = None) -> OpenCube:
+        """Open the cube in a folder or at s3://bucket/prefix.
+
+        Parameters
+        ----------
+        location
+            Place of the cube.
+        release
+            Release, or snapshot of `agcarbon history`; the newest state if None.
+
+        Raises
+        ------
+        UserError
+            If there is no cube of this version, or it was never in that state.
+        """
+        repository = store.open_existing(location, made_by="agcarbon run")
+        snapshot = resolve(repository, release) if release else store.tip(repository)
+        root = store.read(repository, snapshot=snapshot)
+        return cls(location, snapshot, root, layout.identity(root).grid)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger of the state."""
+        return Ledger(self.root)
+
+    @cached_property
+    def years(self) -> tuple[int, ...]:
+        """The years that hold a result of some tile."""
+        return tuple(year for year in layout.years(self.root) if any(self._recorded(year)))
+
+    def index_of(self, year: int) -> int:
+        """Return the place of a year in the annual layers."""
+        return layout.years(self.root).index(year)
+
+    def incomplete(self) -> Iterator[str]:
+        """Yield a sentence for each year in which tiles have no result."""
+        for year in self.years:
+            recorded = list(self._recorded(year))
+            if missing := recorded.count(False):
+                yield f"{year}: {missing} of {len(recorded)} tiles have no result"
+
+    def _recorded(self, year: int) -> Iterator[bool]:
+        return (self.ledger.recorded(tile, year) is not None for tile in self.ledger.tiles)
+
+    @property
+    def whole(self) -> Window:
+        """The window of all cells."""
+        return Window(slice(0, self.grid.rows), slice(0, self.grid.cols))
+
+    def part(self, window: Window) -> Grid:
+        """Return the cells of a window as a grid, whose tiles are single cells."""
+        first_row, first_col = self.grid.first_row + window.rows.start, self.grid.first_col + window.cols.start
+        return Grid(first_row, first_col, *window.shape, tile_cells=1)
+
+    def modelled(self, window: Window) -> NDArray[np.bool_]:
+        """Return the modelled cells of a window (rows, cols)."""
+        return store.part(self.root, "static/mask", (window.rows, window.cols)).astype(bool)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of its datasets: what they are, and which state of which cube."""
+        stored = self.root.attrs.asdict()
+        runs = self.ledger.runs
+        origins = sorted({str(run.get("checkpoint", {}).get("record", {}).get("origin", "unknown")) for run in runs})
+        return {
+            "Conventions": cf.CONVENTIONS,
+            "title": stored["title"],
+            "source": stored["source"],
+            "checkpoint_origin": "; ".join(origins),
+            "cube": self.location,
+            "snapshot": self.snapshot,
+            "release": (store.attribute(self.root, RELEASE) or {}).get("name", "none"),
+        }
+
+
+def annual(cube: OpenCube, window: Window | None = None) -> xr.Dataset:
+    """Return the annual layers (year, y, x) of the years with results, in the signs and units of `variables`."""
+    window = window or cube.whole
+    index = np.array([cube.index_of(year) for year in cube.years], np.intp)
+
+    def layer(described: Variable) -> xr.Variable:
+        whole = joined([store.array(cube.root, f"annual/{described.name}")], window, fill=described.fill_value)
+        of_years = LazyArray(
+            (index.size, *window.shape), whole.dtype, lambda key: whole.read((index[key[0]], *key[1:]))
+        )
+        flags = quality_attributes() if described.name == "quality" else {}
+        return variable(("year", "y", "x"), of_years, {**described.attributes, **flags})
+
+    there = [each for each in (*ANNUAL, *ENSEMBLE_STD.values()) if f"annual/{each.name}" in cube.root]
+    axis = xr.Variable("year", np.array(cube.years, np.int32), {"long_name": "calendar year", "units": "1"})
+    return xr.Dataset(
+        {each.name: layer(each) for each in there}, {"year": axis, **_places(cube, window)}, cube.attributes()
+    )
+
+
+def daily(cube: OpenCube, window: Window | None = None) -> xr.Dataset:
+    """Return the daily fluxes ra, rh, nee and reco = ra + rh (time, y, x) [g C m-2 d-1] of all years on one axis.
+
+    Raises
+    ------
+    UserError
+        If no year has results.
+    """
+    window = window or cube.whole
+    if not cube.years:
+        raise UserError(f"{cube.location}: no year of the cube has results; compute them with `agcarbon run`")
+    names = [f"daily/{year}" for year in cube.years]
+    time = np.concatenate([days_of(cube, year) for year in cube.years])
+    fluxes = {
+        each.name: joined([store.array(cube.root, f"{name}/{each.name}") for name in names], window, fill=np.nan)
+        for each in DAILY
+    }
+    fluxes[RECO.name] = total([fluxes["ra"], fluxes["rh"]])
+    layers = {each.name: variable(("time", "y", "x"), fluxes[each.name], each.attributes) for each in (*DAILY, RECO)}
+    return xr.Dataset(
+        layers,
+        {"time": xr.Variable("time", time, {"standard_name": "time"}), **_places(cube, window)},
+        cube.attributes(),
+    )
+
+
+def days_of(cube: OpenCube, year: int) -> NDArray[np.datetime64]:
+    """Return the days of a year (time,)."""
+    days: NDArray[np.datetime64] = store.values(cube.root, f"daily/{year}/time").astype("datetime64[D]")
+    return days.astype("datetime64[ns]")
+
+
+def _places(cube: OpenCube, window: Window) -> dict[str, xr.Variable]:
+    """Return the coordinates of the cells of a window; those in two dimensions are computed as they are read."""
+    grid = cube.part(window)
+    # Without the attribute GeoTransform, which would stay that of the whole grid when a user clips.
+    mapping = xr.Variable((), np.int32(0), CRS.from_proj4(SINUSOIDAL).to_cf())
+    metre = {"units": "m"}
+    plane = ("y", "x")
+
+    def place(axis: int) -> LazyArray:
+        return LazyArray(
+            grid.shape, np.float64, lambda key: lonlat(*np.meshgrid(grid.x_m[key[1]], grid.y_m[key[0]]))[axis]
+        )
+
+    mask = store.array(cube.root, "static/mask")
+    modelled = LazyArray(grid.shape, bool, lambda key: store.outer_part(mask, window.of(*key)).astype(bool))
+    # In two dimensions, though rows have one area: rioxarray takes no coordinate along y alone.
+    area = LazyArray(
+        grid.shape,
+        np.float64,
+        lambda key: np.repeat(grid.cell_area_m2()[key[0]][:, None], np.arange(grid.cols)[key[1]].size, axis=1),
+    )
+    county = LazyArray(grid.shape, np.int32, lambda key: _county_of(grid, *key))
+    degrees = {"longitude": "degrees_east", "latitude": "degrees_north"}
+    return {
+        "y": xr.Variable("y", grid.y_m, {"standard_name": "projection_y_coordinate", **metre}),
+        "x": xr.Variable("x", grid.x_m, {"standard_name": "projection_x_coordinate", **metre}),
+        **{
+            name: coordinate(plane, place(axis), {"standard_name": name, "units": unit})
+            for axis, (name, unit) in enumerate(degrees.items())
+        },
+        "modelled": coordinate(plane, modelled, {"long_name": "cell is modelled"}),
+        "county": coordinate(
+            plane, county, {"long_name": "FIPS code of the county that holds most of the cell; 0 outside all of them"}
+        ),
+        "cell_area": coordinate(plane, area, {"units": "m2", "long_name": "area of the cell on WGS84"}),
+        cf.GRID_MAPPING: mapping,
+    }
+
+
+def _county_of(grid: Grid, row: Key, col: Key) -> NDArray[np.int32]:
+    rows, cols = np.arange(grid.rows)[row], np.arange(grid.cols)[col]
+    if not rows.size or not cols.size:
+        return np.zeros((rows.size, cols.size), np.int32)
+    box = Grid(
+        grid.first_row + int(rows.min()),
+        grid.first_col + int(cols.min()),
+        int(np.ptp(rows)) + 1,
+        int(np.ptp(cols)) + 1,
+        tile_cells=1,
+    )
+    zones = _counties_near(box)
+    shares = coverage(outlines(zones), box)
+    # One row of zeros more: the county of a cell outside all of them, and of every cell where there are none.
+    shares = vstack([shares, csr_array((1, shares.shape[1]))], format="csr")
+    fips = np.array([*(int(zone.fips) for zone in zones), 0], np.int32)
+    largest_N = np.asarray(shares.max(axis=0).toarray()).ravel()
+    fips_N = np.where(largest_N > 0, fips[np.asarray(shares.argmax(axis=0)).ravel()], 0)
+    return np.asarray(fips_N.reshape(box.shape)[np.ix_(rows - rows.min(), cols - cols.min())], np.int32)
+
+
+def _counties_near(grid: Grid) -> list[Zone]:
+    """Return the counties whose bounding box meets that of a grid."""
+    (west, east), (south, north) = grid.lonlat_bounds()
+    box = shapely.box(west, south, east, north)
+    return [zone for zone in counties() if shapely.box(*zone.geometry.bounds).intersects(box)]

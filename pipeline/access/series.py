@@ -1,0 +1,191 @@
+"""Means over polygons: annual sums by area type, and daily fluxes, of the cells that lie in each polygon.
+
+A cell counts with its area times its share inside the polygon. Sums are taken tile by tile and divided last, so that
+a polygon across tiles has the same mean as one inside a tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+
+from pipeline.access.dataset import RECO, OpenCube, days_of
+from pipeline.access.polygons import Shape, TileShares, tile_shares
+from pipeline.access.window import Window
+from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, cell_sums, means
+from pipeline.errors import UserError
+from pipeline.storage import repository as store
+from pipeline.variables import DAILY, FLUXES
+
+_ANNUAL = (*(flux.name for flux in FLUXES), "crop", "quality", "corn_fraction", "soybean_fraction")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The modelled cells of a window, N: their places in it, areas [m2], and weights in the polygons (P, N)."""
+
+    window: Window
+    modelled: NDArray[np.bool_]
+    area_m2_N: Floats
+    polygons_P: NDArray[np.intp]
+    shares_PN: csr_array
+
+    @property
+    def weights_m2_PN(self) -> csr_array:
+        return self.shares_PN @ diags_array(self.area_m2_N)
+
+
+@dataclass(frozen=True, eq=False)
+class PolygonSeries:
+    """The cube's series over some polygons, P.
+
+    Attributes
+    ----------
+    cube, polygons
+        The opened cube, and the polygons.
+    """
+
+    cube: OpenCube
+    polygons: Sequence[Shape]
+
+    @cached_property
+    def _tiles(self) -> tuple[TileShares, ...]:
+        return tuple(tile_shares(self.polygons, self.cube.grid))
+
+    @cached_property
+    def _parts(self) -> tuple[_Part, ...]:
+        parts = (self._part(each) for each in self._tiles)
+        return tuple(part for part in parts if part.area_m2_N.size)
+
+    def _part(self, each: TileShares) -> _Part:
+        modelled = self.cube.modelled(each.window)
+        area_m2 = np.repeat(self.cube.part(each.window).cell_area_m2(), modelled.shape[1])[modelled.ravel()].astype(
+            float
+        )
+        return _Part(each.window, modelled, area_m2, each.polygons_P, each.shares_PN[:, modelled.ravel()])
+
+    def coverage(self) -> xr.Dataset:
+        """Return the areas of each polygon (polygon): inside the cube's grid, modelled, and in cells cut by its border.
+
+        `mixed_share` is the share of the modelled area in cells that lie only partly inside the polygon: their values
+        are also those of its neighbours.
+        """
+        area_m2, modelled_m2, mixed_m2, cells = np.zeros((4, len(self.polygons)))
+        for tile in self._tiles:
+            all_m2 = np.repeat(self.cube.part(tile.window).cell_area_m2(), tile.window.shape[1])
+            area_m2[tile.polygons_P] += tile.shares_PN @ all_m2
+        for part in self._parts:
+            cut_PN = part.shares_PN.copy()
+            cut_PN.data[cut_PN.data == 1] = 0
+            modelled_m2[part.polygons_P] += part.shares_PN @ part.area_m2_N
+            mixed_m2[part.polygons_P] += cut_PN @ part.area_m2_N
+            cells[part.polygons_P] += np.diff(part.shares_PN.indptr)
+        shares = np.divide(mixed_m2, modelled_m2, out=np.full_like(mixed_m2, np.nan), where=modelled_m2 > 0)
+        columns = {
+            "area": area_m2,
+            "modelled_area": modelled_m2,
+            "mixed_share": shares,
+            "cells": cells.astype(np.int64),
+        }
+        units = {"area": "m2", "modelled_area": "m2", "mixed_share": "1", "cells": "1"}
+        return xr.Dataset(
+            {name: ("polygon", values, {"units": units[name]}) for name, values in columns.items()}, self._labels()
+        )
+
+    def sums(self, year: int) -> Sums:
+        """Return the annual sums of a year over each polygon (area types, 2 + fluxes, P); see `aggregate.sums`.
+
+        Raises
+        ------
+        UserError
+            If the year has no results, or a cell has some of the fluxes but not all.
+        """
+        self._check(year)
+        found = Sums.zero(len(self.polygons))
+        for part in self._parts:
+            of_cells = cell_sums(self._annual(part, year), part.area_m2_N, place=f"{self.cube.location}, {year}")
+            found.layers[..., part.polygons_P] += of_cells.onto(part.shares_PN).layers
+        return found
+
+    def annual(self, years: Sequence[int] | None = None) -> xr.Dataset:
+        """Return annual means [g C m-2 yr-1] over each polygon (year, cover, polygon), and the areas behind them [m2].
+
+        `cover` is one of `aggregate.sums.AREA_TYPES`: the modelled cells in full, or the part of each under the crop
+        for which it was modelled.
+        """
+        wanted = list(self.cube.years if years is None else years)
+        sums = [self.sums(year) for year in wanted]
+        dims = ("year", "cover", "polygon")
+        layers = {
+            flux.name: (dims, np.stack([of_year.means()[:, index] for of_year in sums]), flux.attributes)
+            for index, flux in enumerate(FLUXES)
+        }
+        areas = {"area": "area with results", "missing_area": "area modelled without results: inputs are missing"}
+        rows = {"area": [each.area_m2 for each in sums], "missing_area": [each.missing_m2 for each in sums]}
+        layers |= {name: (dims, np.stack(rows[name]), {"units": "m2", "long_name": areas[name]}) for name in areas}
+        return xr.Dataset(layers, {"year": wanted, "cover": list(AREA_TYPES), **self._labels()}, self.cube.attributes())
+
+    def daily(self, years: Sequence[int] | None = None) -> xr.Dataset:
+        """Return daily means of ra, rh, nee and reco [g C m-2 d-1] over the modelled cells (polygon, time).
+
+        `valid_share` is the share of the modelled area with results on the day.
+        """
+        parts = [self.days(year) for year in (self.cube.years if years is None else years)]
+        return xr.concat(parts, "time", data_vars="minimal") if len(parts) > 1 else parts[0]
+
+    def days(self, year: int) -> xr.Dataset:
+        """Return the same for one year, for callers that cannot hold all of them."""
+        self._check(year)
+        time = days_of(self.cube, year)
+        sums_FTP = np.zeros((1 + len(DAILY), time.size, len(self.polygons)))
+        whole_P = np.zeros(len(self.polygons))
+        for part in self._parts:
+            weights = part.weights_m2_PN
+            sums_FTP[:, :, part.polygons_P] += self._daily_sums(part, weights, year)
+            whole_P[part.polygons_P] += weights.sum(axis=1)
+        area_TP = sums_FTP[0]
+        values = means(sums_FTP[1:], area_TP)
+        by_name = dict(zip((flux.name for flux in DAILY), values, strict=True))
+        by_name[RECO.name] = by_name["ra"] + by_name["rh"]
+        dims = ("polygon", "time")
+        layers = {
+            flux.name: (dims, by_name[flux.name].T.astype(np.float32), flux.attributes) for flux in (*DAILY, RECO)
+        }
+        share = means(area_TP, np.broadcast_to(whole_P, area_TP.shape)).T.astype(np.float32)
+        layers["valid_share"] = (dims, share, {"units": "1", "long_name": "share of the modelled area with results"})
+        return xr.Dataset(layers, {"time": time, **self._labels()}, self.cube.attributes())
+
+    def _daily_sums(self, part: _Part, weights: csr_array, year: int) -> Floats:
+        """Area with results [m2] and area x value [g C d-1] by day (1 + fluxes, time, polygons of the part)."""
+        values_FTN = np.stack([self._read(part, f"daily/{year}/{flux.name}") for flux in DAILY])
+        present_1TN = np.isfinite(values_FTN).all(axis=0, keepdims=True)
+        layers = np.concatenate([present_1TN, np.where(present_1TN, values_FTN, 0)])
+        flat = layers.reshape(-1, layers.shape[-1])
+        found: Floats = (weights @ flat.T).T.reshape(*layers.shape[:2], weights.shape[0])
+        return found
+
+    def _annual(self, part: _Part, year: int) -> Layers:
+        index = self.cube.index_of(year)
+        return {name: self._read(part, f"annual/{name}", index) for name in _ANNUAL}
+
+    def _read(self, part: _Part, path: str, *before: int) -> NDArray[np.generic]:
+        """Return values (..., N) of the modelled cells of a part."""
+        where = (*(before or (slice(None),)), part.window.rows, part.window.cols)
+        values: NDArray[np.generic] = store.part(self.cube.root, path, where)[..., part.modelled]
+        return values
+
+    def _labels(self) -> dict[str, object]:
+        return {"polygon": [each.label for each in self.polygons]}
+
+    def _check(self, year: int) -> None:
+        if year not in self.cube.years:
+            held = ", ".join(map(str, self.cube.years)) or "none"
+            raise UserError(f"{self.cube.location} has no results of {year}; years with results: {held}")

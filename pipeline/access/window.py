@@ -1,0 +1,47 @@
+"""A rectangle of the cube's cells, and the cells of it that are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Key: TypeAlias = slice | NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows and columns of the cube's grid, and the cells of them that are shown (rows, cols); None shows all."""
+
+    rows: slice
+    cols: slice
+    shown: NDArray[np.bool_] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and columns."""
+        return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+
+    def of(self, row: Key, col: Key) -> tuple[Key, Key]:
+        """Return keys into the cube's grid from keys into the window."""
+        return _shifted(row, self.rows), _shifted(col, self.cols)
+
+    def masked(self, values: NDArray[Any], row: Key, col: Key, *, fill: float) -> NDArray[Any]:
+        """Return values (..., row, col) with `fill` in the cells that are not shown."""
+        return (
+            values
+            if self.shown is None
+            else np.where(self.shown[row][:, col], values, fill).astype(values.dtype, copy=False)
+        )
+
+
+def _shifted(key: Key, within: slice) -> Key:
+    if isinstance(key, slice):
+        first, last, step = key.indices(within.stop - within.start)
+        if step > 0:
+            return slice(first + within.start, last + within.start, step)
+        key = np.arange(first, last, step)  # Zarr takes slices forwards only
+    shifted: NDArray[np.intp] = key + within.start
+    return shifted
