@@ -107,7 +107,6 @@ def export(
     folder: str | PathLike[str] | None = None,
     *,
     selection: Selection | None = None,
-    at: str | None = None,
     progress: Progress = silent,
 ) -> ExportReport:
     """Write Cloud-Optimized GeoTIFFs and their STAC catalogue; see `agcarbon export cog`.
@@ -119,18 +118,18 @@ def export(
     folder
         Folder or s3://bucket/prefix; `cog` among the exports of the run file if None.
     selection
-        Maps to write; the main annual ones of all years if None.
-    at
-        Release, or snapshot of `agcarbon history`; the newest state if None.
+        Maps to write, and the state of the cube; the main annual ones of all years, and the newest state, if None.
     progress
         As in `ingest`.
     """
+    from pipeline.cluster.dask import open_executor
     from pipeline.export.geotiffs import Selection, export_cogs
     from pipeline.storage import files
 
     job = _job(run_file)
     place = files.join(job.stores.exports, "cog") if folder is None else str(folder)
-    return export_cogs(job, selection or Selection(), place, at=at, progress=progress)
+    with open_executor(job.execution) as executor:
+        return export_cogs(job, executor, selection or Selection(), place, progress=progress)
 
 
 def audit(
