@@ -17,8 +17,8 @@ from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Executor, Serial
 from pipeline.cluster.stop import Stop
 from pipeline.config import ExecutionSettings
-from pipeline.cube import layout, ledger
-from pipeline.errors import UserError
+from pipeline.cube import layout, ledger, results
+from pipeline.errors import DamagedError, UserError
 from pipeline.export import cog, maps
 from pipeline.export.geotiffs import ExportReport, Selection, export_cogs
 from pipeline.job import Job
@@ -111,7 +111,7 @@ def test_only_files_of_changed_results_are_written_again(filled: Filled, tmp_pat
 def test_days_of_a_chunk_are_read_together_and_once(
     filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = counted(monkeypatch, repository, "part")
+    read = counted(monkeypatch, results, "part")
     report = export(filled.job, tmp_path, DAYS)
     assert len(report.files) == 4
     places = [selection for _, path, selection in read if path.startswith("daily/")]
@@ -124,7 +124,7 @@ def test_days_of_a_chunk_are_read_together_and_once(
 def test_months_of_a_variable_read_each_chunk_of_a_tile_once(
     filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = counted(monkeypatch, repository, "part")
+    read = counted(monkeypatch, results, "part")
     export(filled.job, tmp_path, Selection(years=(FIRST,), variables=("rh",), period="month"))
     places = [selection for _, path, selection in read if path.startswith("daily/")]
     assert len(places) == len({str(place) for place in places}) == 6 * len(filled.job.domain.tiles)
@@ -165,18 +165,21 @@ def test_a_file_without_its_end_is_refused(filled: Filled, tmp_path: Path, monke
 def test_a_map_that_cannot_be_read_fails_by_name_and_the_others_are_written(
     filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = repository.part
+    real = results.part
 
     def broken(group: Any, path: str, selection: Any) -> Any:
         if path == "annual/crop":
-            raise repository.DamagedError("array annual/crop is damaged")
+            raise DamagedError("array annual/crop is damaged")
         return real(group, path, selection)
 
-    monkeypatch.setattr(repository, "part", broken)
+    monkeypatch.setattr(results, "part", broken)
     arguments = ["cog", str(filled.job.path), "--variables", "nee,crop", "-o", str(tmp_path), "--scheduler", "serial"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
-    assert f"failed: crop {FIRST}: DamagedError: array annual/crop is damaged" in result.stdout
+    damaged = (
+        f"failed: crop {FIRST}: DamagedError: tile {filled.job.domain.tiles[0].name}, {FIRST}: array annual/crop is"
+    )
+    assert damaged in result.stdout
     assert {path.name for path in tmp_path.glob("*.tif")} == {f"small_nee_{year}.tif" for year in (FIRST, LAST)}
 
 
