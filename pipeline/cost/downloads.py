@@ -105,7 +105,7 @@ def _crops(job: Job, work: IngestWork) -> Iterator[Download]:
 
 
 def _states(region: Region) -> tuple[Zone, ...]:
-    """Return all counties of the states of a region: their archives come by state."""
+    """Return all counties of the states of a region: there is a file for each state."""
     states = {zone.state for zone in zones(region)}
     return tuple(zone for zone in counties() if zone.state in states)
 

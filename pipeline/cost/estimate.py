@@ -101,7 +101,8 @@ def _machine(job: Job, rates: Rates, *, network: Rate, recorded: Rate | None, wo
     return Machine(
         workers=count,
         started=0 if serial or job.execution.remote else count,
-        speed=measured / rates.network[job.year_step] if on_cpu else 1.0,
+        # The members of an ensemble run one after the other; the rates are those of one.
+        speed=measured * len(job.checkpoint) / rates.network[job.year_step] if on_cpu else 1.0,
         run_cell_years=recorded.cell_years_per_second if recorded else None,
         network_cell_years=measured,
     )

@@ -157,7 +157,7 @@ class Model:
         return Step("run", start * (1 + machine.started) + seconds, start * (1 + bool(machine.started)) + wall)
 
     def _aggregate(self) -> Step | None:
-        per, years = self.rates.seconds, len(self.work.run.years)
+        per, years = self.rates.seconds, len(self.work.aggregate_years)
         return self._by_cell("aggregate", years, per.aggregate_tile_cell, per.aggregate_cell_year)
 
     def _audit(self) -> Step | None:

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import zarr
+
+from pipeline.aggregate.layout import sources
 from pipeline.cube import layout
 from pipeline.cube.layout import PlannedTile
 from pipeline.cube.ledger import COMPONENTS, Fingerprint
@@ -148,6 +151,8 @@ class RegionWork:
         Years of inputs that they need: the chain of a tile begins in the region's first year.
     crop_years
         Years of crops: those of the mask besides.
+    aggregate_years
+        Years to aggregate: with new results, or not aggregated yet.
     restarts
         Years whose carried state is kept.
     most_cells
@@ -163,6 +168,7 @@ class RegionWork:
     most_cells: int
     ingest: IngestWork
     run: RunWork
+    aggregate_years: frozenset[int]
     restarts: tuple[int, ...]
     plan: Plan | None
 
@@ -175,16 +181,18 @@ def survey(job: Job, *, years: Sequence[int], choice: Choice = BY_RULE) -> Regio
     UserError
         If inputs store or cube are of another region, or of another format.
     """
-    region, known = job.region, _cube_years(job)
-    held = tuple(sorted({*years, *known}))
+    region, root = job.region, repository.read(job.open_cube()) if job.has_cube else None
+    held = tuple(sorted({*years, *(layout.years(root) if root is not None else ())}))
     through = tuple(range(region.first_year, held[-1] + 1))
     crop_years = tuple(sorted({*through, *region.mask_years}))
     view = open_inputs(job.stores.inputs) if repository.exists(job.stores.inputs) else None
     plan = plan_run(job, view, years=years, choice=choice) if view and _can_run(job, view, years) else None
-    tiles, source = _tiles(job, view, plan)
+    tiles, source = _tiles(job, view, plan=plan, root=root)
     most_cells = job.grid.tile_cells**2 if source == "prior" else max((tile.cells for tile in tiles), default=0)
     planned = plan or _plan_of_all(job, tiles, years)
-    blocked = RunWork.later(tiles, planned.blocked, most_cells=most_cells)
+    aggregated = set() if root is None else set(sources(root))
+    run = RunWork.of(planned, most_cells=most_cells)
+    run += RunWork.later(tiles, planned.blocked, most_cells=most_cells)
     return RegionWork(
         years=held,
         inputs_years=through,
@@ -197,14 +205,11 @@ def survey(job: Job, *, years: Sequence[int], choice: Choice = BY_RULE) -> Regio
         ),
         most_cells=most_cells,
         ingest=_ingest_work(job, view, through=through, crop_years=crop_years),
-        run=RunWork.of(planned, most_cells=most_cells) + blocked,
+        run=run,
+        aggregate_years=run.years | (set(held) - aggregated),
         restarts=tuple(sorted(kept_restarts(job.run_file.restart, through, latest=held[-1]))),
         plan=plan,
     )
-
-
-def _cube_years(job: Job) -> list[int]:
-    return layout.years(repository.read(job.open_cube())) if job.has_cube else []
 
 
 def _can_run(job: Job, view: InputsView, years: Sequence[int]) -> bool:
@@ -215,11 +220,13 @@ def _can_run(job: Job, view: InputsView, years: Sequence[int]) -> bool:
     return spun_up and masked and len(blocked_years(years, ingested, first=job.region.first_year)) < len(set(years))
 
 
-def _tiles(job: Job, view: InputsView | None, plan: Plan | None) -> tuple[tuple[PlannedTile, ...], Source]:
+def _tiles(
+    job: Job, view: InputsView | None, *, plan: Plan | None, root: zarr.Group | None
+) -> tuple[tuple[PlannedTile, ...], Source]:
     """Return the tiles with modelled cells: of the plan or cube, from crops, or with the share of the prior each."""
     if plan:
         return plan.tiles, "masks"
-    if job.has_cube and (masked := layout.tiles(repository.read(job.open_cube()))):
+    if root is not None and (masked := layout.tiles(root)):
         return masked, "masks"
     if view and set(job.region.mask_years) <= view.ingested("crop"):
         return tiles_with_cells(job, view, soil=view.has_soil), "crops"

@@ -22,7 +22,9 @@ INGEST = IngestWork(
     {"climate": YEARS, "gpp": YEARS, "crop": (2012,)}, True, frozenset({("climate", 2012), ("gpp", 2012)}), 5000
 )
 RUN = RunWork((Wave(360, 80), Wave(180, 100)), 16, 180, frozenset(YEARS))
-WORK = RegionWork(YEARS, YEARS, YEARS, Cells(4, TOTAL, MODELLED, "masks"), 40, INGEST, RUN, (2012,), None)
+WORK = RegionWork(
+    YEARS, YEARS, YEARS, Cells(4, TOTAL, MODELLED, "masks"), 40, INGEST, RUN, frozenset(YEARS), (2012,), None
+)
 MACHINE = Machine(workers=1, started=0, speed=1.0, run_cell_years=None, network_cell_years=100.0)
 
 
@@ -100,7 +102,7 @@ def test_the_ledger_of_the_cube_is_believed_before_the_rates() -> None:
 
 def test_where_nothing_is_left_no_step_is_named_but_those_that_begin_anew() -> None:
     nothing = IngestWork({"climate": (), "gpp": (), "crop": ()}, False, frozenset(), 0)
-    done = replace(WORK, ingest=nothing, run=RunWork())
+    done = replace(WORK, ingest=nothing, run=RunWork(), aggregate_years=frozenset())
     assert [step.name for step in Model(done, SIZE, RATES, MACHINE).steps()] == ["audit", "export"]
 
 

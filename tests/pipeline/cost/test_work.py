@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pyproj import Geod
 
+from pipeline.aggregate.write import aggregate_cube
 from pipeline.cluster.executor import Serial
 from pipeline.cost.downloads import Download, downloads
 from pipeline.cost.work import PRIOR_SHARE, RegionWork, survey
@@ -123,7 +124,11 @@ def test_as_results_come_only_the_years_without_them_are_left(job: Job) -> None:
     assert work.run.years == {YEARS[3]}
     assert work.run.stored_cell_years == work.run.cell_years == work.cells.modelled  # from the carried state
     run(job, Serial(), years=YEARS)
-    assert not survey(job, years=YEARS).run.cell_years
+    done = survey(job, years=YEARS)
+    assert not done.run.cell_years
+    assert done.aggregate_years == {*YEARS}
+    aggregate_cube(job, Serial(), years=YEARS[1:])
+    assert survey(job, years=YEARS).aggregate_years == {YEARS[0]}
 
 
 def test_a_year_that_is_not_ingested_is_downloaded_ingested_and_run(job: Job) -> None:
