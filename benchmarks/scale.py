@@ -111,7 +111,8 @@ def _row(tile: Tile, year: int, fingerprint: ledger.Fingerprint) -> Row:
     nothing = (0.0,) * len(ledger.RANGES)
     return Row(
         tile=tile.name, year=year, fingerprint=fingerprint, checksum="ab" * 16, cells=CELLS, missing_cells=0,
-        outside_share=0.0, balance_residual=0.0, minimum=nothing, maximum=nothing, seconds=0.0, restart=False,
+        outside_share=0.0, balance_residual=0.0, minimum=nothing, maximum=nothing, seconds=0.0, cpu_seconds=0.0,
+        restart=False,
     )  # fmt: skip
 
 

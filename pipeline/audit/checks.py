@@ -179,7 +179,7 @@ def _record(year: AuditedYear) -> Measured:
     row = year.row
     found = Row.of(
         year.stored, tile=row.tile, year=row.year, fingerprint=row.fingerprint,
-        balance_residual=row.balance_residual, seconds=row.seconds, restart=row.restart,
+        balance_residual=row.balance_residual, seconds=row.seconds, cpu_seconds=row.cpu_seconds, restart=row.restart,
     )  # fmt: skip
     pairs = {name: (getattr(found, name), getattr(row, name)) for name in ("cells", "missing_cells", "outside_share")}
     for extreme in ("minimum", "maximum"):

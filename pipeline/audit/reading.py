@@ -26,7 +26,7 @@ from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable
 # Errors of a damaged or missing chunk on the way through Icechunk, Zarr's sharding and Blosc.
 UNREADABLE = (IcechunkError, OSError, KeyError, ValueError, RuntimeError)
 
-_FIELDS = ("cells", "missing_cells", "outside_share", "balance_residual", "seconds", "restart")
+_FIELDS = ("cells", "missing_cells", "outside_share", "balance_residual", "seconds", "cpu_seconds", "restart")
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from pipeline.cli.options import KeepStale, RunFilePath, Years
 
 
-def plan(run_file: RunFilePath, years: Years = None, keep_stale: KeepStale = False) -> None:
-    """Show the work and the cost of a run."""
+def plan(
+    run_file: RunFilePath,
+    years: Years = None,
+    keep_stale: KeepStale = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="workers; default: those of the run file")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Show downloads, time of every step and disk space, from the region alone or with what is ingested.
+
+    Changes nothing. docs/plan.md has the equations and the sources of the rates.
+    """
     from pipeline.cluster.dask import open_executor
     from pipeline.console import console
+    from pipeline.cost import report
+    from pipeline.cost.estimate import estimate
     from pipeline.job import Job
-    from pipeline.run.estimate import estimate, measured_rate
     from pipeline.run.plan import Choice
-    from pipeline.run.prepare import check_memory, context_of, open_pinned_inputs, plan_run
-    from pipeline.run.report import plan_table
+    from pipeline.run.prepare import check_memory
 
     job = Job.open(run_file)
-    view = open_pinned_inputs(job)
     with open_executor(job.execution) as executor:
-        planned = plan_run(job, view, years=job.years(years), choice=Choice(keep_stale=keep_stale), executor=executor)
-    rate = measured_rate(job, context_of(job, view))
-    console.print(plan_table(job, planned, estimate(job, planned, rate)))
-    check_memory(job, cells=planned.most_cells)
+        choice = Choice(keep_stale=keep_stale)
+        cost = estimate(job, years=job.years(years), choice=choice, workers=workers, executor=executor)
+    if as_json:
+        print(report.as_json(job, cost))
+    else:
+        for line in report.lines(job, cost):
+            console.print(line, soft_wrap=True)
+    if cost.work.plan:
+        check_memory(job, cells=cost.work.plan.most_cells)

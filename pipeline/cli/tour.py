@@ -13,6 +13,8 @@ from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Executor
 from pipeline.config import RunFile
 from pipeline.console import console, progress_bars
+from pipeline.cost.estimate import estimate
+from pipeline.cost.report import lines
 from pipeline.demo.archives import write_archives
 from pipeline.demo.site import site_inputs
 from pipeline.errors import UserError
@@ -22,9 +24,7 @@ from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest
 from pipeline.job import Job
 from pipeline.run import year_step
-from pipeline.run.estimate import estimate, measured_rate
-from pipeline.run.prepare import context_of, open_pinned_inputs, plan_run
-from pipeline.run.report import plan_table, print_run
+from pipeline.run.report import print_run
 from pipeline.run.run import run
 from pipeline.run.year_step import cuda_devices
 from pipeline.storage import files
@@ -70,9 +70,8 @@ def _compute(job: Job, executor: Executor) -> None:
         raise UserError(" | ".join([*ingested.failures, *(one.reason for one in ingested.absent)]))
     if news := year_step.sentence(job):
         console.print(news)
-    view = open_pinned_inputs(job)
-    planned = plan_run(job, view, years=job.region.years, executor=executor)
-    console.print(plan_table(job, planned, estimate(job, planned, measured_rate(job, context_of(job, view)))))
+    for line in lines(job, estimate(job, years=job.region.years, executor=executor)):
+        console.print(line, soft_wrap=True)
     with progress_bars() as report:
         done = run(job, executor, years=job.region.years, progress=report)
     print_run(console, job, done)

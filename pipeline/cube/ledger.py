@@ -71,6 +71,7 @@ class RunFacts(TypedDict):
     fingerprint: Fingerprint
     balance_residual: float
     seconds: float
+    cpu_seconds: float
     restart: bool
     state: NotRequired[str]
 
@@ -89,7 +90,8 @@ class Row:
     balance_residual: float  # mean absolute daily |ra + rh - gpp - nee| [g C m-2 d-1]
     minimum: tuple[float, ...]  # of RANGES
     maximum: tuple[float, ...]
-    seconds: float
+    seconds: float  # by the clock
+    cpu_seconds: float  # of the processor, which other work on the machine does not stretch
     restart: bool
     parts: tuple[str, ...] = ()  # digests of PARTS, in hex; zeros for those that are not stored
     state: str = ""  # digest of the state at the end of the year, in hex, if it is kept
@@ -125,7 +127,8 @@ _COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "balance_residual": ("float64", (), "mean absolute daily carbon balance residual [g C m-2 d-1]"),
     "minimum": ("float64", (len(RANGES),), "smallest value of each layer"),
     "maximum": ("float64", (len(RANGES),), "largest value of each layer"),
-    "seconds": ("float64", (), "time taken [s]"),
+    "seconds": ("float64", (), "time taken by the clock [s]"),
+    "cpu_seconds": ("float64", (), "processor time of the worker [s]"),
     "restart": ("uint8", (), "the state at the end of the year is kept"),
     "run": ("int32", (), "index into the attribute `runs`"),
     "parts": ("uint8", (len(PARTS), PART_BYTES), "digests of the parts of the stored values"),

@@ -77,6 +77,11 @@ class ClimateArchive:
             return ()
         return (f"{len(missing):,} of {len(self._hours):,} hours are missing, the first is {missing[0]}00 UTC",)
 
+    @property
+    def expected(self) -> int:
+        """Number of files that the archive should have: one an hour."""
+        return len(self._hours)
+
     @cached_property
     def _hours(self) -> frozenset[str]:
         """Stamps of the hours, as in file names: 20120704.13."""
@@ -142,10 +147,15 @@ class GppArchive:
                 f"{len(other):,} names, such as {other[0]}, do not match slope.pattern = {self.pattern!r}: set it to "
                 f"the form of these names before `agcarbon ingest`"
             )
-        days = sum(365 + calendar.isleap(year) for year in self.years if year in SLOPE_YEARS)
-        if matches and (missing := days * len(self.tiles) - len(matches)) > 0:
-            notes.append(f"{missing:,} of {days * len(self.tiles):,} daily files of MODIS tiles are missing")
+        if matches and (missing := self.expected - len(matches)) > 0:
+            notes.append(f"{missing:,} of {self.expected:,} daily files of MODIS tiles are missing")
         return tuple(notes)
+
+    @property
+    def expected(self) -> int:
+        """Number of files that the public release should have: one a day and MODIS tile."""
+        days = sum(365 + calendar.isleap(year) for year in self.years if year in SLOPE_YEARS)
+        return days * len(self.tiles)
 
     @cached_property
     def _name(self) -> re.Pattern[str]:

@@ -22,6 +22,10 @@ from pipeline.storage import repository
 from regions import load_region
 
 
+class NothingFoundError(UserError):
+    """No product-year is in the archives or in the store."""
+
+
 @dataclass(frozen=True)
 class ProductYear:
     """One product of one year (no year: soil), its files, and its blocks to read: none if it is up to date.
@@ -103,7 +107,7 @@ def plan_ingest(
     ------
     UserError
         Naming every year before the region's first and every unknown product; or if no product-year is found in the
-        archives, with all reasons; or if the store is of another region, with the difference.
+        archives, with all reasons (`NothingFoundError`); or if the store is of another region, with the difference.
     """
     region = load_region(run_file.region)
     wanted = sorted(set(years or region.years))
@@ -119,7 +123,7 @@ def plan_ingest(
     absent = tuple(one for one in found if isinstance(one, Absent))
     there = tuple(one for one in found if isinstance(one, ProductYear))
     if not there:
-        raise UserError("; ".join(dict.fromkeys(one.reason for one in absent)))
+        raise NothingFoundError("; ".join(dict.fromkeys(one.reason for one in absent)))
     damaged = archives.damaged if "climate" in products else ()
     return IngestPlan(run_file.stores.inputs, extent, there, absent, damaged)
 

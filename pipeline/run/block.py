@@ -116,17 +116,20 @@ def make_mask(context: Context, task: MaskTask) -> MaskDone:
     return MaskDone(task.fork, mask.cells, mask.digest)
 
 
-def tile_mask(region: Region, view: InputsView, grid: Grid) -> TileMask:
+def tile_mask(region: Region, view: InputsView, grid: Grid, *, soil: bool = True) -> TileMask:
     """Decide which cells of the grid of one tile are modelled.
 
     A cell is modelled if the region covers some of it, its soil is known, and corn and soybean cover at least the
-    region's threshold of it on average over the mask years.
+    region's threshold of it on average over the mask years. Without `soil`, which a plan may not have yet, the second
+    condition is left out.
     """
     (tile,) = grid.tiles()
     # Any coverage is enough: tables weight a cell at the region's border by its share in the region.
     in_region = coverage(outlines(zones(region)), grid).sum(axis=0).reshape(grid.shape) > 0
     fractions_Y2 = np.stack([view.crop_fractions(tile, year) for year in region.mask_years])
-    mask = in_region & view.soil_defined(tile) & modelled(fractions_Y2, region.crop_threshold)
+    mask = in_region & modelled(fractions_Y2, region.crop_threshold)
+    if soil:
+        mask &= view.soil_defined(tile)
     return TileMask(mask, first_crop(fractions_Y2[..., mask], region.crop_threshold))
 
 
@@ -165,7 +168,7 @@ def _run_block(context: Context, task: BlockTask) -> BlockDone:
     fingerprints = dict(zip(block.years, block.fingerprints, strict=True))
     rows = []
     for year in block.computed:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         # One year at a time: the memory of a worker does not depend on the length of its block.
         tile_year = _read_tile_year(context, block.tile, year, mask)
         result = simulate(predictor, tile_year, state)
@@ -181,6 +184,7 @@ def _run_block(context: Context, task: BlockTask) -> BlockDone:
                     fingerprint=fingerprints[year],
                     balance_residual=_daily_residual(tile_year, result),
                     seconds=time.perf_counter() - began,
+                    cpu_seconds=time.process_time() - used,
                     restart=year in block.restarts,
                     state=layout.state_digest(state) if year in block.restarts else "",
                 )

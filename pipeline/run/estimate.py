@@ -1,93 +1,77 @@
-"""The cost of a plan: bytes, memory of a worker, and hours at a measured rate."""
+"""Measured speed of the network, and of the tile-years that a cube holds."""
 
 from __future__ import annotations
 
 import math
+import statistics
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+import zarr
 
 from model.checkpoint import Checkpoint
 from model.inference import YearInputs
-from pipeline.cluster.dask import worker_count
+from model.year_step.usable import NUMBA
 from pipeline.cube.ledger import Ledger
 from pipeline.job import Job
-from pipeline.run.block import Context
-from pipeline.run.memory import REAL
-from pipeline.run.plan import Plan
-from pipeline.run.prepare import block_size
-from pipeline.run.year_step import cuda_devices, open_predictor
-from pipeline.storage import repository
+from pipeline.run.year_step import batch_of, device_of, open_predictor
 from pipeline.storage.cf import LEAP_DAYS
-from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD
 
-_PROBE_CELLS = 256  # on a CPU
 GPU_NOT_MEASURED = "GPU: not measured"  # no run of this project on one has been timed
+_VECTORS = 768  # cells of a probe of the compiled year step, which has no batches: many of its vectors
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Cell-years that one worker computes in a second, NaN if that is unknown, and how they were measured."""
+    """Cell-years that one worker computes in a second, NaN if that is unknown, and how they were measured.
+
+    Seconds are those of the processor; on a CUDA device, which no other process shares, those of the clock.
+    """
 
     cell_years_per_second: float
     source: str
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Cost of a plan.
+class Probe:
+    """The code of the network to time, its PyTorch device, and the cells of one forward pass."""
 
-    Attributes
-    ----------
-    bytes_read, bytes_written
-        Data read from the inputs store and written to the cube, before compression.
-    restart_bytes
-        Part of `bytes_written` that is carried states.
-    worker_bytes
-        Projected peak memory of a worker.
-    workers
-        Workers that the run file sets; with CUDA, no more than devices.
-    hours
-        Time on these workers at `rate`.
-    rate
-        Speed of one worker.
-    """
+    year_step: str
+    device: str
+    batch_cells: int
 
-    bytes_read: int
-    bytes_written: int
-    restart_bytes: int
-    worker_bytes: int
-    workers: int
-    hours: float
-    rate: Rate
+    @classmethod
+    def of(cls, job: Job) -> Probe:
+        """Return the probe of the network as a run of `job` uses it."""
+        return cls(job.year_step, device_of(job), batch_of(job))
+
+    @property
+    def cells(self) -> int:
+        """Cells of a full batch."""
+        return _VECTORS if self.year_step == NUMBA else self.batch_cells
 
 
-def measured_rate(job: Job, context: Context) -> Rate:
-    """Return the mean rate of the tile-years in the ledger, or, if there are none, that of the network measured now."""
-    if job.has_cube:
-        root = repository.read(job.open_cube())
-        if "ledger" in root:
-            ledger = Ledger(root)
-            seconds, cells = ledger.column("seconds").sum(), ledger.column("cells").sum()
-            if seconds > 0:
-                return Rate(float(cells / seconds), "mean of this cube's tile-years")
-    if job.execution.remote and context.device == "cuda":
+def network_rate(job: Job) -> Rate:
+    """Return the rate of the network of `job`, measured now on a full batch, without reading or writing."""
+    probe, source = Probe.of(job), "measured now, network only"
+    if job.execution.remote and probe.device == "cuda":
         return Rate(math.nan, GPU_NOT_MEASURED)  # this machine may have another device than the workers, or none
-    source = "measured now, network only"
-    if context.device == "auto":  # of workers elsewhere
-        context, source = replace(context, device="cpu"), f"{source}, on a CPU; {GPU_NOT_MEASURED}"
-    elif context.device == "cuda":
-        source += f", with a full batch; written to a cube, {GPU_NOT_MEASURED}"
-    return Rate(_probe(job.checkpoint, context), source)
+    if probe.device == "auto":  # of workers elsewhere
+        cpu = job.with_execution(job.execution.model_copy(update={"device": "cpu"}))
+        probe, source = Probe.of(cpu), f"{source}, on a CPU; {GPU_NOT_MEASURED}"
+    elif probe.device == "cuda":
+        source += f"; written to a cube, {GPU_NOT_MEASURED}"
+    return Rate(measure(job.checkpoint, probe), source)
 
 
-def _probe(checkpoint: Checkpoint, context: Context) -> float:
-    """Return the cell-years per second of the network on inputs of ones, without reading or writing."""
+def measure(checkpoint: Checkpoint, probe: Probe) -> float:
+    """Return the cell-years per second of the network on inputs of ones, the median of some rounds."""
     torch.set_num_threads(1)  # as in a worker
-    # A GPU is busy with a full batch only.
-    cells = context.batch_cells if context.device == "cuda" else _PROBE_CELLS
+    cells = probe.cells
     ones = np.ones((LEAP_DAYS, cells), np.float32)
     inputs = YearInputs(
         year=2012,
@@ -98,29 +82,28 @@ def _probe(checkpoint: Checkpoint, context: Context) -> float:
         soil_9N=np.ones((9, cells), np.float32),
     )
     predictor = open_predictor(
-        checkpoint, year_step=context.year_step, device=context.device, batch_cells=context.batch_cells
+        checkpoint, year_step=probe.year_step, device=probe.device, batch_cells=probe.batch_cells
     )
     predictor.year(inputs)  # not timed: the first call allocates buffers
-    began = time.perf_counter()
-    predictor.year(inputs)
-    return cells / (time.perf_counter() - began)
+    # The clock would count the work of others on the machine; a device works while this process waits.
+    clock = time.perf_counter if probe.device == "cuda" else time.process_time
+    return cells / statistics.median(_seconds(lambda: predictor.year(inputs), clock) for _ in range(_ROUNDS))
 
 
-def estimate(job: Job, plan: Plan, rate: Rate) -> Estimate:
-    """Return the cost of the plan on the workers that the run file sets."""
-    cells = job.grid.tile_cells**2  # full tiles: cells outside the mask are written too, and compress to little
-    stored = sum(len(block.years) for block in plan.blocks)
-    restarts = sum(len(block.restarts) * block_size(job, cells=block.cells).state_bytes for block in plan.blocks)
-    computed = sum(len(block.computed) + 2 * block.spin_up for block in plan.blocks)
-    workers = worker_count(job.execution, cuda_devices(job))
-    layers = (*ANNUAL, *ENSEMBLE_STD.values()) if len(job.checkpoint) > 1 else ANNUAL
-    annual = sum(np.dtype(variable.dtype).itemsize for variable in layers)
-    return Estimate(
-        bytes_read=computed * cells * LEAP_DAYS * REAL,  # of GPP; the other inputs are small beside it
-        bytes_written=stored * cells * (LEAP_DAYS * REAL * len(DAILY) + annual) + restarts,
-        restart_bytes=restarts,
-        worker_bytes=block_size(job, cells=plan.most_cells).worker_bytes,
-        workers=workers,
-        hours=plan.cell_years / rate.cell_years_per_second / workers / 3600,
-        rate=rate,
-    )
+def _seconds(function: Callable[[], object], clock: Callable[[], float]) -> float:
+    began = clock()
+    function()
+    return clock() - began
+
+
+def recorded_rate(root: zarr.Group, *, device: str) -> Rate | None:
+    """Return the mean rate of the tile-years in the ledger of a cube, from inputs to results; None if it has none."""
+    if "ledger" not in root:
+        return None
+    ledger = Ledger(root)
+    seconds = ledger.column("seconds" if device == "cuda" else "cpu_seconds")
+    timed = seconds > 0
+    if not timed.any():
+        return None
+    rate = float(ledger.column("cells")[timed].sum() / seconds[timed].sum())
+    return Rate(rate, f"{int(timed.sum()):,} tile-years of this cube")

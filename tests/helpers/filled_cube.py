@@ -94,5 +94,6 @@ def write_results(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.b
         fingerprint=Fingerprint(("11" * 16,) * len(COMPONENTS)),
         balance_residual=0.0,
         seconds=1.0,
+        cpu_seconds=0.5,
         restart=False,
     )

@@ -65,6 +65,7 @@ def recorded(stored: StoredYear) -> Row:
         fingerprint=fingerprint,
         balance_residual=0.0,
         seconds=1.0,
+        cpu_seconds=0.5,
         restart=False,
     )
 

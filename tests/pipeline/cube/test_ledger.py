@@ -41,6 +41,7 @@ def row(stored: StoredYear) -> Row:
         fingerprint=fingerprint("1"),
         balance_residual=0.25,
         seconds=1.5,
+        cpu_seconds=1.2,
         restart=True,
     )
 

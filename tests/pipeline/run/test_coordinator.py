@@ -59,7 +59,8 @@ class Scripted:
 def _row(tile: Tile) -> Row:
     return Row(
         tile=tile.name, year=YEAR, fingerprint=Fingerprint(()), checksum="", cells=4, missing_cells=1,
-        outside_share=0.0, balance_residual=0.5, minimum=(), maximum=(), seconds=0.0, restart=False,
+        outside_share=0.0, balance_residual=0.5, minimum=(), maximum=(), seconds=0.0, cpu_seconds=0.0,
+        restart=False,
     )  # fmt: skip
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import count, product
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,13 +21,14 @@ from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline.cluster.executor import Serial
 from pipeline.config import ExecutionSettings
+from pipeline.cost.estimate import estimate as cost_of
+from pipeline.cost.report import as_dict, lines
 from pipeline.cube import layout, ledger
 from pipeline.cube.ledger import Status
 from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.run import estimate, year_step
-from pipeline.run.prepare import block_size, check_memory, context_of, open_pinned_inputs, plan_run
-from pipeline.run.report import plan_table
+from pipeline.run.prepare import block_size, check_memory, context_of, open_pinned_inputs
 from pipeline.run.run import run
 from pipeline.run.status import read_status
 from pipeline.storage import repository
@@ -261,7 +262,7 @@ def test_a_bug_is_no_error_of_a_device(tmp_path: Path, untrained: Checkpoint, mo
         run(pytorch_job(tmp_path, untrained), Serial(), years=YEARS[:1])
 
 
-def test_a_plan_probes_a_full_batch_on_cuda_and_names_no_time_for_cuda_elsewhere(
+def test_a_plan_probes_a_full_batch_and_names_no_time_for_cuda_elsewhere(
     tmp_path: Path, untrained: Checkpoint, cuda: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probed: list[int] = []
@@ -270,21 +271,26 @@ def test_a_plan_probes_a_full_batch_on_cuda_and_names_no_time_for_cuda_elsewhere
         probed.append(len(inputs.crop_N))
 
     monkeypatch.setattr(estimate, "open_predictor", lambda *_, **__: SimpleNamespace(year=year))
+    monkeypatch.setattr(estimate, "_seconds", lambda function, clock: (function(), clocks.append(clock), 1.0)[-1])
+    clocks: list[Callable[[], float]] = []
     cuda(True)
     job = pytorch_job(tmp_path, untrained, scheduler="local", batch_cells=0)
-    context = context_of(job, open_pinned_inputs(job))
-    assert estimate.measured_rate(job, context).source.endswith("full batch; written to a cube, GPU: not measured")
-    estimate.measured_rate(job, replace(context, device="cpu", batch_cells=112))
-    anywhere = estimate.measured_rate(job, replace(context, device="auto", batch_cells=0))
-    assert anywhere.source.endswith("on a CPU; GPU: not measured")
-    assert probed == [8192, 8192, 256, 256, 256, 256]
+    assert estimate.network_rate(job) == estimate.Rate(
+        8192, "measured now, network only; written to a cube, GPU: not measured"
+    )
+    assert set(clocks) == {time.perf_counter}
+    on_cpu = job.with_execution(job.execution.model_copy(update={"device": "cpu"}))
+    assert estimate.network_rate(on_cpu) == estimate.Rate(112, "measured now, network only")
+    assert clocks[-1] is time.process_time
+    there = job.with_execution(job.execution.model_copy(update={"scheduler": SCHEDULER}))
+    anywhere = estimate.network_rate(there)
+    assert anywhere == estimate.Rate(112, "measured now, network only, on a CPU; GPU: not measured")
+    assert probed == [8192] * 4 + [112] * 8
     cuda(False)
     there = pytorch_job(tmp_path / "there", untrained, scheduler=SCHEDULER, device="cuda")
-    view = open_pinned_inputs(there)
-    planned = plan_run(there, view, years=YEARS)
-    cost = estimate.estimate(there, planned, estimate.measured_rate(there, context_of(there, view)))
-    shown = [list(column.cells)[-1] for column in plan_table(there, planned, cost).columns]
-    assert shown == ["time", "GPU: not measured"]
+    cost = cost_of(there, years=YEARS)
+    assert next(step for step in as_dict(there, cost)["steps"] if step["name"] == "run")["cpu_seconds"] is None
+    assert any(line.startswith("  run") and line.count("GPU: not measured") == 3 for line in lines(there, cost))
 
 
 @needs_numba
