@@ -18,6 +18,7 @@ import icechunk
 import numpy as np
 import torch
 import zarr
+from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, CheckpointError
 from model.inference import DeviceError, Predictor
@@ -238,9 +239,15 @@ def gather(region: Region, view: InputsView, tile: Tile, year: int, mask: TileMa
     """Gather the inputs of one tile-year at its modelled cells."""
     # All years from the region's first: a year without corn or soybean takes the crop of the last one that has some.
     past = range(region.first_year, year + 1)
-    history_Y2N = np.stack([view.crop_fractions(tile, each)[:, mask.mask] for each in past])
+    history_Y2N = np.stack([_crop_fractions(view, tile, each)[:, mask.mask] for each in past])
     crop = crop_of_year(history_Y2N, mask.first_crop_N, region.crop_threshold)
     return view.read_tile_year(tile, year, mask=mask.mask, crop=crop, fractions_2N=history_Y2N[-1])
+
+
+# Each year of a block takes the crops of all years before it; 32 years of a tile of 240 x 240 cells are 15 MB.
+@lru_cache(maxsize=32)
+def _crop_fractions(view: InputsView, tile: Tile, year: int) -> NDArray[np.float32]:
+    return view.crop_fractions(tile, year)
 
 
 def _daily_residual(year: TileYear, result: TileResult) -> float:
