@@ -55,9 +55,10 @@ faults: $(READY)
 realdata: $(READY)
 	$(BIN)/python -m pytest -m realdata --strict-realdata
 
-# The year step of a run beside the plain network, in CPU time of one core.
+# The year step, blocks by phase and a run beside honest opponents, in CPU time of one core; docs/performance.md. WRITE
+# names a file for the results.
 bench: $(READY)
-	$(BIN)/python -m benchmarks.year_step
+	$(BIN)/python -m benchmarks.bench $(if $(WRITE),--write $(WRITE))
 
 check: lint types test
 

@@ -11,15 +11,9 @@ that of the processor (`time.process_time`), and each rate the median of the rou
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +21,7 @@ import numpy as np
 import torch
 
 from benchmarks.inference import random_inputs
+from benchmarks.measuring import cpu_seconds, in_words, machine, write_results
 from model.checkpoint import Checkpoint
 from model.inference import Floats, Predictor, YearFluxes, YearInputs
 from model.network import HIDDEN, State
@@ -34,7 +29,6 @@ from model.shipped import checkpoint_file
 from model.year_step.usable import NUMBA, compiled, predictor
 
 PLAIN_CELLS, CELLS = 256, 768
-FEATURES = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")
 
 
 def plain_network(checkpoint: Checkpoint, inputs: YearInputs, state_SNH: Floats) -> Callable[[int], None]:
@@ -58,10 +52,9 @@ def race(runners: Mapping[str, tuple[int, Callable[[], object]]], rounds: int) -
     rates: dict[str, list[float]] = {name: [] for name in runners}
     for number in range(rounds + 1):
         for name, (cells, function) in runners.items():
-            began = time.process_time()
-            function()
+            seconds = cpu_seconds(function)
             if number:
-                rates[name].append(cells / (time.process_time() - began))
+                rates[name].append(cells / seconds)
     return rates
 
 
@@ -72,26 +65,6 @@ def largest_error(checkpoint: Checkpoint, one: YearFluxes, other: YearFluxes) ->
         / checkpoint.scalers.outputs[name].std
         for name in ("ra", "rh", "nee")
     )
-
-
-def machine() -> dict[str, Any]:
-    """Return the processor, its load and the versions."""
-    facts = dict(
-        line.split(":", 1)
-        for line in Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
-        if ":" in line
-    )
-    known = {name.strip(): value.strip() for name, value in facts.items()}
-    return {
-        "processor": known.get("model name", platform.processor()),
-        "cores": os.cpu_count(),
-        "features": [name for name in FEATURES if name in known.get("flags", "").split()],
-        "instructions_of_the_year_step": os.environ.get("NUMBA_CPU_FEATURES", "all of the processor"),
-        "load": [round(load, 1) for load in os.getloadavg()],
-        "versions": {name: version(name) for name in ("torch", "numpy", "numba", "llvmlite")},
-        "python": platform.python_version(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
 
 
 def measure(rounds: int, batches: Sequence[int]) -> dict[str, Any]:
@@ -115,31 +88,43 @@ def measure(rounds: int, batches: Sequence[int]) -> dict[str, Any]:
     return {
         "cell_years_per_cpu_second": {name: [round(rate, 1) for rate in values] for name, values in rates.items()},
         "medians": {name: round(median, 1) for name, median in medians.items()},
-        "best": best,
+        "best_batch": batches[list(runners).index(best)],
         "ratio": round(medians["year step"] / medians[best], 2),
         "largest_error_in_standard_deviations": error,
-        "machine": machine(),
     }
+
+
+def report(found: Mapping[str, Any]) -> str:
+    """Return the rates as lines."""
+    lines = []
+    for name, values in found["cell_years_per_cpu_second"].items():
+        spread = f"median of {len(values)}; {min(values):.0f} to {max(values):.0f}"
+        lines.append(f"{name:26} {found['medians'][name]:8.1f} cell-years per CPU-second ({spread})")
+    lines.append(
+        f"largest difference {found['largest_error_in_standard_deviations']:.1e} of a flux's standard deviation"
+    )
+    return "\n".join(lines)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, nargs="+", default=[64, 96, 112, 128])
+    parser.add_argument("--write", type=Path, help="file for the results")
 
 
 def main() -> None:
     """Print the rates, and the ratio in the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batches", type=int, nargs="+", default=[64, 96, 112, 128])
-    parser.add_argument("--write", type=Path, help="file for the results")
+    add_arguments(parser)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    where = machine()
+    print(in_words(where))
     found = measure(chosen.rounds, chosen.batches)
-    where = found["machine"]
-    print(f"{where['processor']}, {' '.join(where['features'])}; load {where['load'][0]}; {where['versions']}")
-    for name, values in found["cell_years_per_cpu_second"].items():
-        spread = f"{min(values):.0f} to {max(values):.0f}"
-        print(f"{name:26} {found['medians'][name]:8.1f} cell-years per CPU-second (median of {len(values)}; {spread})")
-    print(f"largest difference {found['largest_error_in_standard_deviations']:.1e} of a flux's standard deviation")
+    print(report(found))
     if chosen.write:
-        command = f"python -m benchmarks.year_step --rounds {chosen.rounds}"
-        chosen.write.write_text(json.dumps({"command": command, **found}, indent=1) + "\n")
+        write_results(chosen.write, {"machine": where, **found})
     print(f"year-step {found['ratio']:.2f} x the plain network per core in fp32")
 
 

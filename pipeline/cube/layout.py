@@ -309,8 +309,10 @@ def rounded(flux: NDArray[np.float32]) -> NDArray[np.float32]:
 def write_tile_year(root: zarr.Group, tile: Tile, year: int, stored: StoredYear) -> None:
     """Write the results of a tile-year into its shards."""
     rows, cols = _window(root, tile)
+    # One array for all fluxes: the cells outside the mask stay as they are, and fresh memory costs page faults.
+    values_TYX = np.full((cf.days_in_year(year), *stored.mask.shape), np.nan, np.float32)
     for variable in DAILY:
-        values_TYX = on_tile(stored.daily[variable.name], stored.mask, fill=np.nan)
+        values_TYX[:, stored.mask] = stored.daily[variable.name]
         replace(root, f"daily/{year}/{variable.name}", (slice(None), rows, cols), values_TYX)
     index = year - identity(root).first_year
     # Where an ensemble wrote before, a single network must leave no spread of its year.

@@ -1,10 +1,11 @@
 """An inputs store with random fields of four years and a run file for it: no archives, a few dozen cells.
 
-All fields are functions of a cell's place, so that another tile size gives the same inputs.
+All random fields are functions of a cell's place, so that another tile size gives the same inputs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -58,11 +59,15 @@ batch_cells = 16
 
 @dataclass(frozen=True)
 class Fields:
-    """Settings of the random fields: rows and columns of the grid without GPP, and a factor of it, by year."""
+    """Settings of the random fields: rows and columns of the grid without GPP, and a factor of it, by year.
+
+    `given` returns the layers of a product-year by name, for a store with other fields than random ones.
+    """
 
     seed: int = 0
     missing: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     gpp_factor: dict[int, float] = field(default_factory=dict)
+    given: Callable[[str, int | None], dict[str, NDArray[np.generic]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,8 @@ def _place(grid: Grid, seed: int) -> NDArray[np.float64]:
 
 
 def _layers(product: str, year: int | None, extent: Extent, fields: Fields) -> dict[str, NDArray[np.generic]]:
+    if fields.given:
+        return fields.given(product, year)
     if product == "climate":
         assert year is not None
         return _climate(year, extent, fields)
