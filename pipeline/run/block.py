@@ -18,7 +18,6 @@ import icechunk
 import numpy as np
 import torch
 import zarr
-from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, CheckpointError
 from model.inference import DeviceError, Predictor
