@@ -80,8 +80,8 @@ class CheckedYear:
 
     def _damaged(self, tile: Tile, cause: str) -> DamagedError:
         return DamagedError(
-            f"tile {tile.name}, {self.year}: {cause}; `agcarbon audit --rerun FILE` finds all damage of the cube, and "
-            "`agcarbon run --from-audit FILE` computes it again"
+            f"tile {tile.name}, year {self.year}: {cause}; `agcarbon audit --rerun FILE` finds all damage of the cube, "
+            "and `agcarbon run --from-audit FILE` computes it again"
         )
 
     @cached_property

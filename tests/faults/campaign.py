@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.faults.scenarios import Scenario
     from tests.faults.trial import Verdict
 
-FINDINGS = ("lost", "torn", "wrong_done", "unequal")
+FINDINGS = ("lost", "torn", "wrong_done", "unequal", "silent", "stuck")
 
 
 @dataclass
@@ -42,6 +42,7 @@ class CampaignTotals:
     not_reached: int = 0
     codes_not_promised: list[int] = field(default_factory=list)  # trials
     repeats: Counter[int] = field(default_factory=Counter)  # that did not end well
+    repaired_by: Counter[str] = field(default_factory=Counter)
     looks: int = 0
     checksums: int = 0
 
@@ -70,6 +71,7 @@ class CampaignTotals:
         self.scenarios[fault.scenario] += 1
         self.found.update(name for name in FINDINGS if getattr(verdict.findings, name))
         self.repeats[sum(map(bool, verdict.repeats))] += 1
+        self.repaired_by.update([verdict.repaired_by] if verdict.repaired_by else [])
         self.looks += verdict.findings.looks
         self.checksums += verdict.findings.checksums
         if not verdict.promised:
@@ -122,8 +124,10 @@ def _prepared(folder: Path) -> dict[str, Scenario]:
     for name in (
         "distributed",
         "pipeline.aggregate.write",
+        "pipeline.audit.audit",
         "pipeline.cli.main",
         "pipeline.cluster.dask",
+        "pipeline.export.geotiffs",
         "pipeline.run.report",
         "pipeline.run.run",
     ):
@@ -160,7 +164,8 @@ def _is_bad(verdict: Verdict) -> bool:
 
 
 def _print_trial(trial: int, fault: Fault, verdict: Verdict, seconds: float) -> None:
-    outcome = f"ended with {_spelled(verdict.struck)}, then {_spelled(verdict.repeats)}"
+    then = f"repaired by: {verdict.repaired_by}" if verdict.repaired_by else f"then {_spelled(verdict.repeats)}"
+    outcome = f"ended with {_spelled(verdict.struck)}, {then}"
     if not verdict.injected:
         outcome = "did not happen"
     print(f"{trial}: {fault.kind} ({fault.scenario}) {outcome}, {seconds:.1f} s", flush=True)
@@ -190,6 +195,7 @@ def _report(totals: CampaignTotals, seed: int, minutes: float) -> dict[str, Any]
         "commands_after_the_fault_that_did_not_end_well": {
             str(key): value for key, value in sorted(totals.repeats.items())
         },
+        "damage_repaired_by": dict(sorted(totals.repaired_by.items())),
         "exit_codes_not_promised": totals.codes_not_promised,
         "looks_at_the_cube_meanwhile": totals.looks,
         "checksums_verified": totals.checksums,

@@ -16,7 +16,8 @@ def year(predictor: Predictor, inputs: YearInputs, state_SNH: Floats | None = No
     before_N = np.zeros(cells, np.float32) if state_SNH is None else state_SNH[0, :, 0]
     climate_TN = inputs.climate_7TC.sum(axis=0)[:, inputs.climate_of_N]
     soil_N = inputs.soil_9N.sum(axis=0) + inputs.crop_N
-    memory_N = np.float32(0.5) * before_N + inputs.gpp_TN.mean(axis=0)
+    # Within -1 to 1, as the state of a GRU is: an audit checks that.
+    memory_N = np.float32(0.5) * (before_N + np.tanh(np.float32(0.1) * inputs.gpp_TN.mean(axis=0)))
     ra_TN = np.float32(0.5) * inputs.gpp_TN + np.float32(0.01) * climate_TN
     rh_TN = np.broadcast_to(memory_N * np.float32(0.1) + soil_N * np.float32(1e-3), ra_TN.shape)
     state = np.broadcast_to(memory_N[None, :, None], (predictor.state_layers, cells, 64))

@@ -28,10 +28,11 @@ class Signal:
 
 @dataclass(frozen=True)
 class Second:
-    """Another command on the same stores, some seconds after the first."""
+    """Another command on the same stores, some seconds after the first, perhaps through a link to them."""
 
     command: tuple[str, ...]
     after: float
+    linked: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ class Fault:
         With the serial executor, or with a cluster of two workers.
     codes
         Exit codes that are promised of the command that the fault strikes.
-    hook, signal, damage, disk, read_only, second
-        What happens: at a step; a signal; to a chunk of the inputs store; a disk of so many bytes more than are used
-        at the start; a folder that can't be written; a second command.
+    hook, signal, damage, disk, read_only, second, wreck
+        What happens: at a step; a signal; to a chunk of the inputs store, which is mended; a disk of so many bytes more
+        than are used at the start; a folder that can't be written; a second command; to any file of either store, which
+        nobody mends.
     """
 
     kind: str
@@ -59,6 +61,8 @@ class Fault:
     disk: int | None = None
     read_only: bool = False
     second: Second | None = None
+    wreck: str | None = None
+    seed: int = 0  # of what a wreck draws
 
 
 Draw = Callable[[random.Random, Scenario], Fault]
@@ -146,13 +150,19 @@ def _read_only(_rng: random.Random, scenario: Scenario) -> Fault:
     return Fault("read-only folder", scenario.name, SERIAL, frozenset({REFUSED}), read_only=True)
 
 
+def _wreck(rng: random.Random, scenario: Scenario, *, how: str) -> Fault:
+    """Damage any file of either store; whatever fails says so, or nobody needs the file."""
+    codes = frozenset({DONE, OPEN, REFUSED})
+    return Fault(f"file {how}", scenario.name, SERIAL, codes, wreck=how, seed=rng.randrange(2**32))
+
+
 def _two_runs(rng: random.Random, scenario: Scenario) -> Fault:
-    second = Second(RUN, rng.uniform(0, scenario.seconds))
+    second = Second(RUN, rng.uniform(0, scenario.seconds), linked=rng.random() < 0.5)
     return Fault("two runs at once", scenario.name, SERIAL, frozenset({DONE, REFUSED}), second=second)
 
 
 def _gc_during_run(rng: random.Random, scenario: Scenario) -> Fault:
-    second = Second(GC, rng.uniform(0, scenario.seconds))
+    second = Second(GC, rng.uniform(0, scenario.seconds), linked=rng.random() < 0.5)
     return Fault("gc during a run", scenario.name, SERIAL, frozenset({DONE, REFUSED}), second=second)
 
 
@@ -207,24 +217,27 @@ class Kind:
 
 EVERYWHERE = (*RUNS, *COMMANDS, "gc")
 KINDS = (
-    Kind(_kill_at_step, 13, EVERYWHERE),
+    Kind(_kill_at_step, 7, EVERYWHERE),
     Kind(_kill_at_step, 3, ("aggregate",)),
-    Kind(_kill_any_time, 8, EVERYWHERE),
+    Kind(_kill_any_time, 5, EVERYWHERE),
     Kind(_killed_commit, 5, COMMANDS, each=True),
-    Kind(_lost_reply, 4),
+    Kind(_lost_reply, 3),
     Kind(_lost_reply, 5, COMMANDS, each=True),
-    Kind(_failed_commit, 4),
+    Kind(_failed_commit, 3),
     Kind(_failed_commit, 5, COMMANDS, each=True),
     Kind(_foreign_commit, 2),
     Kind(_foreign_commit, 5, COMMANDS, each=True),
     Kind(partial(_stop_at_step, action="SIGTERM"), 2, (*RUNS, "aggregate")),
     Kind(partial(_stop_at_step, action="SIGINT"), 3),
-    Kind(_passing_read_error, 4),
-    Kind(_staying_read_error, 3),
-    Kind(partial(_damaged_input, damage="truncated"), 3),
-    Kind(partial(_damaged_input, damage="vanished"), 3),
-    Kind(partial(_damaged_input, damage="flipped"), 2),
-    Kind(_full_disk, 5),
+    Kind(_passing_read_error, 3),
+    Kind(_staying_read_error, 2),
+    Kind(partial(_damaged_input, damage="truncated"), 1),
+    Kind(partial(_damaged_input, damage="vanished"), 1),
+    Kind(partial(_damaged_input, damage="flipped"), 1),
+    Kind(partial(_wreck, how="flipped"), 10, ("damage",)),
+    Kind(partial(_wreck, how="truncated"), 5, ("damage",)),
+    Kind(partial(_wreck, how="removed"), 5, ("damage",)),
+    Kind(_full_disk, 3),
     Kind(_full_disk_at_step, 2),
     Kind(_read_only, 2),
     Kind(_two_runs, 3),

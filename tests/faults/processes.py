@@ -93,6 +93,12 @@ def agcarbon(arguments: Sequence[str]) -> None:
     main()
 
 
+def agcarbon_in(folder: Path, arguments: Sequence[str]) -> None:
+    """Do what the command line does in a folder."""
+    os.chdir(folder)
+    agcarbon(arguments)
+
+
 def fork_workers() -> None:
     """Have Dask's workers be forked from this process as it is now, with all that is wrapped in it.
 

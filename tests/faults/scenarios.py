@@ -29,6 +29,15 @@ CHANGED_YEAR = 2012
 CHANGED = Fields(gpp_factor={CHANGED_YEAR: 1.1})
 RUN, INGEST, AGGREGATE = ("run", "run.toml"), ("ingest", "run.toml"), ("aggregate", "run.toml")
 GC = ("gc", "run.toml", "--spare-hours", "0")
+RELEASE = "prepared"
+# What a user does with the stores, every command of which must give the numbers of undisturbed ones, or fail.
+USE = (
+    RUN,
+    AGGREGATE,
+    ("export", "cog", "run.toml"),
+    ("export", "cog", "run.toml", "--period", "month", "--variables", "nee", "--dates", "2012-07"),
+    ("export", "cog", "run.toml", "--grid", "0.5"),
+)
 HANG_MINUTES = 0.2  # longer than any block takes on a busy machine
 LIMIT = 180.0  # seconds after which a command without fault is taken to be stuck
 
@@ -131,8 +140,12 @@ def prepare(folder: Path) -> dict[str, Scenario]:
     aggregate = _copied(collect, folder / "aggregate")
     ingest = folder / "ingest"
     _succeed(lambda: _write_archives(ingest))
-    for command in (INGEST, RUN):
-        _command(ingest, command)
+    _command(ingest, INGEST)
+    damage = _copied(ingest, folder / "damage")
+    _command(damage, ("run", "run.toml", "--years", str(small_archives.YEARS[0])))
+    for command in (AGGREGATE, ("tag", "run.toml", RELEASE)):
+        _command(damage, command)
+    _command(ingest, RUN)
     _succeed(lambda: _change_archives(ingest))
     return {
         scenario.name: scenario
@@ -147,6 +160,7 @@ def prepare(folder: Path) -> dict[str, Scenario]:
             _rehearse(aggregate, AGGREGATE, finish=(AGGREGATE,)),
             _rehearse(rollback, ("rollback", "run.toml", "before", "--yes"), keeps=False),
             _rehearse(ingest, INGEST, finish=(INGEST, RUN)),
+            _rehearse(damage, finish=USE),
         )
     }
 

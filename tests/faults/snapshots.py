@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import icechunk
 import numpy as np
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 
 from pipeline.cube import layout
 from pipeline.cube.layout import Identity, StoredYear
+from pipeline.digests import content_digest
 from pipeline.grid.sinusoidal import Tile
 from pipeline.storage import repository as store
 from pipeline.variables import ANNUAL, DAILY
+from tests.faults.hooks import CUBE
 
 _OF_A_RUN = ("ledger/seconds", "ledger/run")  # true of a run, not of its results
 
@@ -92,6 +95,38 @@ def ancestry(repository: icechunk.Repository) -> Iterator[str]:
     """Yield the snapshots of the main branch, oldest first, without the empty one that every repository begins with."""
     held = list(repository.ancestry(branch=store.BRANCH))
     yield from (snapshot.id for snapshot in reversed(held) if snapshot.parent_id is not None)
+
+
+def differences(found: Mapping[str, NDArray[Any]], wanted: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Return in words which arrays of a cube differ from those of the undisturbed one, in any bit."""
+    wrong = [f"{path} is in one cube only" for path in sorted(found.keys() ^ wanted.keys())]
+    for path in sorted(found.keys() & wanted.keys()):
+        if found[path].shape != wanted[path].shape:
+            wrong.append(f"{path} has shape {found[path].shape}, undisturbed {wanted[path].shape}")
+        elif found[path].tobytes() != wanted[path].tobytes():
+            same = np.isclose(found[path], wanted[path], rtol=0, atol=0, equal_nan=True)
+            wrong.append(f"{path} differs in {np.count_nonzero(~same)} values")
+    return wrong
+
+
+def save_differences(location: Path, wanted: Mapping[str, NDArray[Any]], target: Path) -> None:
+    """Write which arrays of the cube at `location` differ from those `wanted`."""
+    repository = store.open_existing(str(location), made_by="agcarbon run")
+    target.write_text(json.dumps(differences(Snapshot(repository, store.tip(repository)).arrays(), wanted)))
+
+
+def save_numbers(folder: Path, target: Path) -> None:
+    """Write digests of the numbers that users get: exported maps and tables, and checksums of the ledger."""
+    import rasterio
+
+    numbers = {path.name: content_digest(path.read_bytes()) for path in (folder / "exports").rglob("*.csv")}
+    for path in (folder / "exports").rglob("*.tif"):
+        with rasterio.open(path) as source:
+            numbers[path.name] = content_digest(source.read())
+    repository = store.open_existing(str(folder / CUBE), made_by="agcarbon run")
+    newest = Snapshot(repository, store.tip(repository))
+    numbers |= {one.key: one.checksum for one in newest.recorded().values()}
+    target.write_text(json.dumps(numbers))
 
 
 def save(location: Path, target: Path) -> None:

@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults import disks, hooks, processes
-from tests.faults.hooks import CUBE
-from tests.faults.kinds import SERIAL, Fault
+from tests.faults import disks, hooks, processes, wreck
+from tests.faults.hooks import CUBE, INPUTS
+from tests.faults.kinds import SERIAL, Fault, Second
 from tests.faults.processes import STUCK, Child
 from tests.faults.scenarios import Scenario, pages
 from tests.faults.witness import Findings, Witness, read_findings, watch
@@ -38,6 +38,8 @@ class Verdict:
         Exit codes of the commands that finished the work, each repeated until it ended well.
     promised
         Whether the first are as promised.
+    repaired_by
+        The documented repair of damage that nobody mended.
     """
 
     injected: bool
@@ -45,10 +47,15 @@ class Verdict:
     repeats: tuple[int, ...]
     promised: bool
     findings: Findings
+    repaired_by: str = ""
 
 
 def carry_out(fault: Fault, scenario: Scenario, *, folder: Path, checksums: dict[str, str]) -> Verdict:
     """Do a trial in `folder`, which must not exist; `checksums` are those of all fingerprints that may arise."""
+    if fault.wreck:
+        outcome = wreck.carry_out(fault, scenario, folder=folder)
+        promised = set(outcome.codes) <= fault.codes
+        return Verdict(outcome.noticed, outcome.codes, (), promised, outcome.findings, outcome.repaired_by)
     shutil.copytree(scenario.folder, folder)
     cube = folder / "cube"
     with ExitStack() as stack:
@@ -100,11 +107,23 @@ def _strike(fault: Fault, scenario: Scenario, folder: Path) -> tuple[tuple[int, 
     children, sent = [_command(folder, scenario.command, fault)], False
     if fault.second is not None:
         time.sleep(fault.second.after)
-        children.append(_command(folder, fault.second.command, fault))
+        children.append(_command(folder, _linked(fault.second, folder), fault))
     if fault.signal is not None:
         time.sleep(fault.signal.after)
         sent = children[0].signal(fault.signal.number, group=fault.signal.group)
     return tuple(child.wait(LIMIT) for child in children), sent
+
+
+def _linked(second: Second, folder: Path) -> tuple[str, ...]:
+    """Return the second command, on a run file that leads to the same stores through a link if it is to."""
+    if not second.linked:
+        return second.command
+    (folder / "link").symlink_to(folder, target_is_directory=True)
+    text = (folder / "run.toml").read_text()
+    for store in (CUBE, INPUTS):
+        text = text.replace(f'"{store}"', f'"link/{store}"')
+    (folder / "linked.toml").write_text(text)
+    return tuple("linked.toml" if word == "run.toml" else word for word in second.command)
 
 
 def _happened(fault: Fault, folder: Path, codes: tuple[int, ...], *, sent: bool) -> bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import icechunk
-import numpy as np
 
 from pipeline.storage import repository as store
 from tests.faults import snapshots
@@ -34,19 +33,25 @@ class Findings:
         A tile-year is recorded as done with values other than those that its fingerprint stands for.
     unequal
         The cube in the end differs from that of an undisturbed run.
+    silent
+        Commands ended with exit code 0 and gave other numbers than undisturbed.
+    stuck
+        No documented command repaired the damage.
     """
 
     lost: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
     wrong_done: list[str] = field(default_factory=list)
     unequal: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
     looks: int = 0
     checksums: int = 0
 
     @property
     def any(self) -> bool:
         """Whether anything was wrong."""
-        return bool(self.lost or self.torn or self.wrong_done or self.unequal)
+        return bool(self.lost or self.torn or self.wrong_done or self.unequal or self.silent or self.stuck)
 
 
 @dataclass
@@ -137,15 +142,9 @@ class Witness:
 
 
 def _differences(state: Snapshot, undisturbed: Undisturbed) -> list[str]:
-    found, wanted = state.arrays(), undisturbed.arrays
-    wrong = [f"{path} is in one cube only" for path in sorted(found.keys() ^ wanted.keys())]
-    for path in sorted(found.keys() & wanted.keys()):
-        if found[path].shape != wanted[path].shape:
-            wrong.append(f"{path} has shape {found[path].shape}, undisturbed {wanted[path].shape}")
-        elif found[path].tobytes() != wanted[path].tobytes():
-            same = np.isclose(found[path], wanted[path], rtol=0, atol=0, equal_nan=True)
-            wrong.append(f"{path} differs in {np.count_nonzero(~same)} values")
-    return wrong + [f"{place} is recorded as failed: {why}" for place, why in state.failures().items()]
+    return snapshots.differences(state.arrays(), undisturbed.arrays) + [
+        f"{place} is recorded as failed: {why}" for place, why in state.failures().items()
+    ]
 
 
 def watch(witness: Witness, *, until: Path, undisturbed: Undisturbed, report: Path) -> None:

@@ -10,10 +10,12 @@ import icechunk
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Serial
 from pipeline.config import ExecutionSettings, RunFile
+from pipeline.digests import content_digest
 from pipeline.grid.domain import domain_of
 from pipeline.grid.sinusoidal import Tile
 from pipeline.ingest.plan import plan_ingest
@@ -23,6 +25,8 @@ from pipeline.progress import on_heartbeat
 from pipeline.storage import repository
 from regions import load_region
 from tests.helpers import small_archives
+from tests.helpers.commits import transaction
+from tests.helpers.damaged_manifests import make_unreadable
 from tests.helpers.ingests import Counting, digests, do, failure_of, root_of, snapshot
 from tests.helpers.missing_chunks import remove_a_chunk
 
@@ -213,3 +217,39 @@ def test_missing_chunks_are_read_again_from_the_archives(copied: RunFile, monkey
     for path in paths:
         np.testing.assert_array_equal(repository.values(root_of(copied), path), expected[path])
         assert digests(copied, path.rpartition("/")[0]) == before[path]
+
+
+def everything(run_file: RunFile) -> dict[str, str]:
+    """Digests of the values of all arrays by path."""
+    arrays = root_of(run_file).members(max_depth=None)
+    return {path: content_digest(node[...]) for path, node in arrays if isinstance(node, zarr.Array)}
+
+
+@pytest.mark.parametrize("path", ["gpp/2011/gpp", pytest.param("climate/2011/wind", marks=pytest.mark.slow)])
+def test_inputs_whose_manifest_cannot_be_read_are_read_again_with_the_same_digests(copied: RunFile, path: str) -> None:
+    product, group = path.partition("/")[0], path.rpartition("/")[0]
+    values, before = everything(copied), {name: digests(copied, name) for name in ("gpp/2011", "climate/2011", "soil")}
+    make_unreadable(copied.stores.inputs, path)
+    files = {file: file.stat().st_mtime_ns for file in Path(copied.stores.inputs, "chunks").iterdir()}
+    report = ingest(plan_ingest(copied, products=[product], years=[2011], again=True), executor=Serial())
+    assert [row.wanted.group for row in report.rows if row.state == "read again, same content"] == [group]
+    assert {name: digests(copied, name) for name in before} == before
+    assert everything(copied) == values
+    # No chunk that was there is touched: neither of this product-year nor of any other.
+    assert all(file.stat().st_mtime_ns == written for file, written in files.items())
+
+
+def test_damaged_months_of_a_year_get_no_new_digests(copied: RunFile) -> None:
+    repo = repository.open_existing(copied.stores.inputs, made_by="test")
+    with transaction(repo, "of another program") as root:
+        wind = repository.array(root, "climate/2011/wind")
+        wind[...] = np.asarray(wind[...]) + np.float32(1)
+    # One month is read again, the others are kept.
+    day = next(iter(sorted(Path(str(copied.archives.nldas2)).rglob("*201107*"))))
+    day.touch()
+    report = do(copied, products=["climate"], years=[2011])
+    (failure,) = report.failures
+    assert "climate/2011: the values are not those that were read from the archive" in failure
+    assert "agcarbon ingest --again --product climate --years 2011" in failure
+    ingest(plan_ingest(copied, products=["climate"], years=[2011], again=True), executor=Serial())
+    assert not do(copied, products=["climate"], years=[2011]).failures

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import icechunk
+import numpy as np
 import pytest
 import zarr
 
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.storage import repository as store
 from pipeline.storage.commit import MARK, CommitError, Committer, committing
 from pipeline.storage.retry import RetryPolicy
+from pipeline.storage.seal import SEAL, seal_of
 from tests.helpers.commits import TIMEOUT, break_calls, transaction
 
 
@@ -374,3 +376,53 @@ def test_a_repository_that_cannot_be_opened_for_a_while_is_opened_then(
 
     with committing(str(tmp_path / "store"), opened, RetryPolicy(retries=2, first_seconds=0)) as committer:
         assert committer.base == store.tip(repository)
+
+
+def test_a_commit_whose_chunks_another_program_has_freed_is_refused(
+    repository: icechunk.Repository, committer: Committer, tmp_path: Path
+) -> None:
+    with transaction(repository, "larger") as root:  # than the chunks that a manifest holds itself
+        root.create_array("b", shape=(4000,), chunks=(1000,), dtype="f8", fill_value=0)
+    committer.base = store.tip(repository)
+    made = repository.writable_session(store.BRANCH).fork()
+    store.array(store.writable(made), "b")[...] = np.random.default_rng(1).random(4000)
+    freed = sorted((tmp_path / "store" / "chunks").iterdir())[1]
+    freed.unlink()
+    before = messages(repository)
+    with pytest.raises(CommitError, match=rf"damaged or gone.*{freed.name}"):
+        committer.commit("block", mark, forks=[made])
+    assert messages(repository) == before
+
+
+def test_a_state_with_other_metadata_than_were_committed_is_refused(
+    repository: icechunk.Repository, committer: Committer
+) -> None:
+    committer.commit("block", mark)
+    store.read(repository)
+    seal = next(iter(repository.ancestry(branch=store.BRANCH))).metadata[SEAL]
+    with transaction(repository, "altered", **{SEAL: seal}) as root:
+        root.attrs["rows"] = ["other"]
+    with pytest.raises(DamagedError, match="holds other groups, arrays or attributes than were committed"):
+        store.read(repository)
+    with transaction(repository, "of another program") as root:
+        root.attrs["rows"] = ["another"]
+    assert store.attribute(store.read(repository), "rows") == ["another"]
+
+
+def test_every_bit_of_metadata_counts_for_the_seal(repository: icechunk.Repository) -> None:
+    def changed(change: Callable[[zarr.Group], object]) -> str:
+        session = repository.writable_session(store.BRANCH)
+        change(store.writable(session))
+        return seal_of(session)
+
+    changes: list[Callable[[zarr.Group], object]] = [
+        lambda _: None,
+        lambda root: root.attrs.update({"x": 1}),
+        lambda root: store.array(root, "a").attrs.update({"x": 1}),
+        lambda root: store.array(root, "a").resize((5,)),
+        lambda root: root.create_group("g/h"),
+        lambda root: root.create_array("g/b", shape=(4,), dtype="i4"),
+    ]
+    assert len({changed(change) for change in changes}) == len(changes)
+    assert changed(lambda root: store.array(root, "a")[...].sum()) == changed(changes[0])
+    assert changed(lambda root: root["a"].__setitem__(0, 7)) == changed(changes[0])

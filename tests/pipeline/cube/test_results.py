@@ -1,0 +1,85 @@
+"""Readers of results get the numbers that were computed, or an error that names the place and the remedy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.aggregate.write import aggregate_cube
+from pipeline.cluster.executor import Serial
+from pipeline.cube import layout
+from pipeline.cube.results import CheckedYear
+from pipeline.errors import DamagedError
+from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.year_values import read_year
+from pipeline.job import Job
+from pipeline.storage import repository
+from pipeline.variables import DAILY
+from tests.helpers.commits import transaction
+from tests.helpers.damaged_manifests import empty_silently
+from tests.helpers.filled_cube import FIRST, fill_cube
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    job = fill_cube(tmp_path_factory.mktemp("cube")).job
+    aggregate_cube(job, Serial())
+    return job
+
+
+@pytest.fixture
+def job(filled: Job, tmp_path: Path) -> Job:
+    shutil.copytree(filled.path.parent, tmp_path / "copy")
+    return Job.open(tmp_path / "copy" / filled.path.name)
+
+
+def export(job: Job, folder: Path, **chosen: object) -> None:
+    export_cogs(job, Selection(years=(FIRST,), variables=("nee",), **chosen), str(folder))  # type: ignore[arg-type]
+
+
+READERS: dict[str, tuple[str, Callable[[Job, Path], object], str]] = {
+    "annual": ("annual/nee", export, "--from-audit"),
+    "month": (
+        f"daily/{FIRST}/nee",
+        lambda job, to: export(job, to, period="month", dates=("2011-07",)),
+        "--from-audit",
+    ),
+    "day": (f"daily/{FIRST}/nee", lambda job, to: export(job, to, period="day", dates=("2011-07-15",)), "--from-audit"),
+    "corn": ("annual/crop", lambda job, to: export(job, to, mask="corn"), "--from-audit"),
+    "0.5 degree": ("aggregates/0p5/nee", lambda job, to: export(job, to, grid="0.5"), "aggregate --again"),
+    "0.0025 degree": ("aggregates/0p0025/nee", lambda job, to: export(job, to, grid="0.0025"), "aggregate --again"),
+    "tables": ("aggregates/bands/counties", lambda job, _: aggregate_cube(job, Serial()), "aggregate --again"),
+    "picture": (f"daily/{FIRST}/nee", lambda job, _: read_year(job, year=FIRST), "--from-audit"),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_every_reader_refuses_results_that_were_changed(job: Job, tmp_path: Path, reader: str) -> None:
+    path, read, remedy = READERS[reader]
+    read(job, tmp_path / "before")
+    with transaction(job.open_cube(), "of another program") as root:
+        stored = repository.array(root, path)
+        values = np.asarray(stored[...])
+        stored[...] = np.where(values == values, values * values.dtype.type(2), values)
+    with pytest.raises((DamagedError, ValueError), match=rf"{FIRST}.* has other values than were computed.*{remedy}"):
+        read(job, tmp_path / "after")
+
+
+def test_a_manifest_that_leads_to_no_chunk_is_found_by_the_reader_of_a_map(job: Job, tmp_path: Path) -> None:
+    empty_silently(job.run_file.stores.cube, f"daily/{FIRST}/nee")
+    with pytest.raises(DamagedError, match=rf"tile .*, year {FIRST}: .*--from-audit"):
+        export(job, tmp_path, period="month")
+
+
+@pytest.mark.parametrize("days", [slice(None), slice(0, 1), slice(60, 62), slice(31, 59), slice(364, 365)])
+def test_days_are_those_of_the_array(filled: Job, days: slice) -> None:
+    root = repository.read(filled.open_cube())
+    results, tile = CheckedYear(root, FIRST), (layout.tiles(root) or ())[0].tile
+    mask, window = results.mask(tile), filled.grid.window(tile)
+    for flux in DAILY:
+        wanted = repository.array(root, f"daily/{FIRST}/{flux.name}")[:, *window][:, mask][days]  # type: ignore[index]
+        np.testing.assert_array_equal(results.flux(tile, flux.name, mask, days=days), wanted)
