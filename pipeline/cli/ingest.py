@@ -22,9 +22,10 @@ def ingest(
 
     Lists product-years without files in the archives (exit code 1) and the finished tile-years that became stale.
     """
-    from pipeline.cluster.dask import open_executor
+    from pipeline.cluster.dask import open_executor, worker_memory
     from pipeline.console import console, progress_bars
     from pipeline.errors import UserError
+    from pipeline.ingest import memory
     from pipeline.ingest.plan import plan_ingest
     from pipeline.ingest.run import ingest as ingest_archives
     from pipeline.inputs.layout import PRODUCTS
@@ -36,6 +37,7 @@ def ingest(
     policy = RetryPolicy(job.execution.retries)
     wanted = partial(plan_ingest, job.run_file, years=job.years(years), products=product or PRODUCTS, again=again)
     plan = retried(wanted, policy)
+    memory.check(plan.steps(), worker_memory(job.execution))
     before = done_tile_years(job) if plan.todo else frozenset()
     with progress_bars(job.log_file("ingest")) as report, open_executor(job.execution) as executor:
         done = ingest_archives(plan, executor=executor, policy=policy, progress=report)

@@ -8,13 +8,15 @@ from functools import cached_property
 
 import zarr
 
+from pipeline.cluster.dask import worker_memory
 from pipeline.config import RunFile
 from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.ingest.climate import MONTHS, ClimateMonth, ClimateYear, MonthRecord, kept, staged
 from pipeline.ingest.files import FileSet, file_set, holds_month, hours_of_month
+from pipeline.ingest.memory import Step, tiles_that_fit
 from pipeline.ingest.sources import CropSource, GridSource, SlopeSource, SoilSource
-from pipeline.ingest.strips import Block, StripBlock, strips
+from pipeline.ingest.strips import STRIP_CELLS, Block, StripBlock, strips
 from pipeline.inputs.layout import PRODUCTS, YEARLY, Extent, Record, check_extent, group_name, read_record, tile_digests
 from pipeline.sources.nldas2.index import HourIndex, index_archive
 from pipeline.sources.slope.settings import Quantity
@@ -85,6 +87,14 @@ class IngestPlan:
     def todo(self) -> tuple[ProductYear, ...]:
         """Product-years to read."""
         return tuple(wanted for wanted in self.product_years if wanted.blocks)
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the steps that take most memory: months of climate, rows of tiles of GPP."""
+        for wanted in self.todo:
+            if wanted.months:
+                yield Step.month(self.extent.window)
+            rows = (block for block in wanted.blocks if isinstance(block, StripBlock) and block.source.by_rows)
+            yield from (Step.row(self.extent.grid.tile_cells, len(block.tiles)) for block in rows)
 
 
 def plan_ingest(
@@ -253,7 +263,10 @@ class _Archives:
 
     def _gridded(self, source: GridSource, year: int | None) -> ProductYear:
         record, group, files = self.record(source.product, year), group_name(source.product, year), source.files
-        blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in strips(self.domain.tiles))
+        edge = self.extent.grid.tile_cells
+        fitting = tiles_that_fit(edge, worker_memory(self.run_file.execution)) * edge**2
+        cuts = strips(self.domain.tiles, most_cells=fitting if source.by_rows else STRIP_CELLS)
+        blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in cuts)
         # The stamp covers files and settings, but not the region: one that grew needs tiles that are not there yet.
         unchanged = record is not None and record.stamp == files.stamp and not self.again
         current = unchanged and self._has_all_tiles(group)

@@ -19,7 +19,7 @@ from pipeline.ingest.files import FileSet, file_set, gpp_files
 from pipeline.sources.crops.cdl import CropSettings
 from pipeline.sources.crops.layers import CropArchives, Product, YearLayers, compose
 from pipeline.sources.gpp_gaps import fill_gaps
-from pipeline.sources.slope.reader import SUMMER, SlopeYear, Unused, read_year
+from pipeline.sources.slope.reader import SUMMER, EncodedYear, SlopeYear, Unused, decode_year
 from pipeline.sources.slope.settings import Quantity, SlopeSettings
 from pipeline.sources.soil import gssurgo, polaris, soilgrids
 from pipeline.sources.soil.product import QUANTITIES, GridSoil, SoilProduct
@@ -63,6 +63,15 @@ class GridSource(Protocol):
         """Provenance beyond the files, by topic: layers by state, methods."""
         ...
 
+    @property
+    def by_rows(self) -> bool:
+        """Whether its files are decoded by rows of a MODIS tile, so that a whole row is opened at once."""
+        ...
+
+    def opened(self, grid: Grid) -> GridSource:
+        """Return the source, with the files read on `grid` if it is decoded by rows."""
+        ...
+
     def read(self, grid: Grid) -> CellArrays:
         """Return its variables on `grid`, which lies inside one MODIS tile."""
         ...
@@ -70,7 +79,15 @@ class GridSource(Protocol):
 
 @dataclass(frozen=True)
 class SlopeSource:
-    """GPP of one year, or its uncertainty, in SLOPE's files; `folders` has the folder of each MODIS tile."""
+    """GPP of one year, or its uncertainty, in SLOPE's files.
+
+    Attributes
+    ----------
+    folders
+        Folder of each MODIS tile.
+    rows
+        What the files hold on some rows, see `opened`.
+    """
 
     product: Quantity
     year: int
@@ -78,6 +95,8 @@ class SlopeSource:
     folders: Mapping[str, Path]
     settings: SlopeSettings
     notes: Mapping[str, str] = field(default_factory=dict)
+    rows: EncodedYear | None = None
+    by_rows: bool = True
 
     @classmethod
     def find(cls, run_file: RunFile, product: Quantity, year: int, *, tiles: Iterable[Tile]) -> SlopeSource:
@@ -95,10 +114,17 @@ class SlopeSource:
         )
         return cls(product, year, found.files, found.folders, settings, _served(found.folders))
 
+    def opened(self, grid: Grid) -> SlopeSource:
+        """Decode the files on `grid`: a GeoTIFF in strips decodes whole rows for any part of them."""
+        return replace(self, rows=self._decoded(grid))
+
+    def _decoded(self, grid: Grid) -> EncodedYear:
+        folder = self.folders[_modis_tile(grid)]
+        return decode_year(folder, year=self.year, grid=grid, settings=self.settings, quantity=self.product)
+
     def read(self, grid: Grid) -> CellArrays:
         """Read GPP and fill its gaps; or read its uncertainty as it is, since nothing is computed from it."""
-        folder = self.folders[_modis_tile(grid)]
-        observed = read_year(folder, year=self.year, grid=grid, settings=self.settings, quantity=self.product)
+        observed = (self.rows or self._decoded(grid)).part(grid)
         read = self._filled(observed) if self.product == "gpp" else _unfilled(observed)
         files = {"tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells)}
         return replace(read, counts=read.counts | files | _unused_counts(observed.unused))
@@ -159,6 +185,11 @@ class SoilSource:
     found: SoilProduct
     notes: Mapping[str, str] = field(default_factory=dict, hash=False)
     product: str = "soil"
+    by_rows: bool = False
+
+    def opened(self, _grid: Grid) -> SoilSource:
+        """Return the source."""
+        return self
 
     @classmethod
     def find(cls, run_file: RunFile) -> SoilSource:
@@ -204,6 +235,11 @@ class CropSource:
     settings: CropSettings
     notes: Mapping[str, str] = field(default_factory=dict)
     product: str = "crop"
+    by_rows: bool = False
+
+    def opened(self, _grid: Grid) -> CropSource:
+        """Return the source."""
+        return self
 
     @classmethod
     def find(cls, run_file: RunFile, year: int) -> CropSource:

@@ -7,9 +7,11 @@ Blocks of climate are in `climate`. No array travels between processes: a block 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import groupby
+from operator import add
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,8 +27,10 @@ from pipeline.inputs.limits import faults
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy, retried
 
-# Four tiles of 240 cells: wider strips decode each file less often; a worker peaks at 1.5 GB for a year of GPP.
+# Four tiles of 240 cells: wider strips decode each file less often.
 STRIP_CELLS = 230_400
+# One tile of 240 cells: a row of a MODIS tile that is decoded at once is filled and written in parts of this size.
+PART_CELLS = 57_600
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,15 @@ class StripBlock:
     source: GridSource
 
     def write(self, root: zarr.Group) -> Part:
-        """Read the strip and write it; return the digest of each tile and the summary.
+        """Read the strip and write it; return the digest of each tile and the summary."""
+        source = self.source.opened(_grid_of(self.tiles))
+        cuts = strips(self.tiles, most_cells=PART_CELLS) if source.by_rows else [self.tiles]
+        parts = [replace(self, tiles=tiles, source=source)._write(root) for tiles in cuts]
+        digests = {name: digest for part in parts for name, digest in part.digests.items()}
+        return Part(digests, reduce(add, (part.summary for part in parts), Summary()))
+
+    def _write(self, root: zarr.Group) -> Part:
+        """Read and write all tiles at once.
 
         Digests cover the arrays that a run reads, in a fixed order: other variables may change without making results
         stale.
@@ -109,7 +121,7 @@ class StripBlock:
         first, edge, product = self.tiles[0], self.grid.tile_cells, self.source.product
         width = edge * len(self.tiles)
         # The source's grid covers the strip alone; rows and columns below are those of the store.
-        layers = self.source.read(Grid(first.first_row, first.first_col, edge, width, edge))
+        layers = self.source.read(_grid_of(self.tiles))
         rows, cols = self.grid.window(first)
         group = repository.subgroup(root, self.group)
         # Before the digests are computed: they cover the values as they are stored.
@@ -123,6 +135,12 @@ class StripBlock:
             for tile, start in zip(self.tiles, range(0, width, edge), strict=True)
         }
         return Part(of_tile, Summary.of(product, arrays, missing=layers.missing_YX, counts=layers.counts))
+
+
+def _grid_of(tiles: Sequence[Tile]) -> Grid:
+    """Return the rectangle of tiles side by side."""
+    first, edge = tiles[0], tiles[0].cells
+    return Grid(first.first_row, first.first_col, edge, edge * len(tiles), edge)
 
 
 def check_plausible(product: str, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -155,14 +173,14 @@ def canonical(values: NDArray[Any]) -> NDArray[Any]:
     return stored
 
 
-def strips(tiles: Sequence[Tile]) -> Iterator[tuple[Tile, ...]]:
-    """Yield the tiles in runs of neighbours in one row of one MODIS tile, of up to `STRIP_CELLS` cells or one tile."""
+def strips(tiles: Iterable[Tile], *, most_cells: int) -> Iterator[tuple[Tile, ...]]:
+    """Yield the tiles in runs of neighbours in one row of one MODIS tile, of up to `most_cells` cells or one tile."""
     ordered = sorted(tiles, key=lambda tile: (tile.h, tile.v, tile.row, tile.col))
     # Neighbours have the same difference between column and place in the order.
     runs = groupby(enumerate(ordered), key=lambda item: (item[1].h, item[1].v, item[1].row, item[1].col - item[0]))
     for _, run in runs:
         strip = [tile for _, tile in run]
-        most = max(1, STRIP_CELLS // strip[0].cells ** 2)
+        most = max(1, most_cells // strip[0].cells ** 2)
         yield from (tuple(strip[start : start + most]) for start in range(0, len(strip), most))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from model.features import FEATURES
 from model.inference import STATE_LAYERS
 from model.network import HIDDEN
+from pipeline.cluster.memory import fits, limit_for, mebibytes
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import MODIS_TILE_CELLS
 from pipeline.storage.cf import LEAP_DAYS
@@ -22,7 +23,6 @@ REAL = 4  # bytes of a float32
 _PROCESS = 500 * 2**20  # bytes of a worker beside its block: PyTorch, Dask, Icechunk and their buffers
 _COMPILED = 80 * 2**20  # bytes of Numba, of the code that it loads, and of the arrays of a vector of cells
 _DEVICE_CONTEXT = 2**30  # bytes of a CUDA device beside the batch: context, cuDNN, weights; assumed, not measured
-_USABLE = 0.95  # share of its limit above which Dask's nanny kills a worker (distributed.worker.memory.terminate)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class BlockSize:
 
     def fits(self, limit: int) -> bool:
         """Return whether a worker with this memory limit can hold such a block."""
-        return self.worker_bytes <= _USABLE * limit
+        return fits(self.worker_bytes, limit)
 
     def smaller_batch(self, limit: int) -> int | None:
         """Return the largest power of two of cells per forward pass with which the block fits, or None."""
@@ -138,21 +138,14 @@ def check(size: BlockSize, limit: int | None) -> None:
     """
     if limit is None or not size.cells or size.fits(limit):
         return
-    needed = int(size.worker_bytes / _USABLE) + 2**20
+    needed = limit_for(size.worker_bytes)
     batch, edge = size.smaller_batch(limit), size.smaller_edge(limit)
-    remedies = [
-        f"set execution.memory_limit to {mebibytes(needed)!r} or more, with no more workers than the machine can hold"
-    ]
+    remedies = [f"set execution.memory_limit to {needed!r} or more, with no more workers than the machine can hold"]
     if edge:
         remedies.append(f"give the region tile_cells = {edge} or less, with a new cube (a cube keeps its tiles)")
     if batch:
         remedies.insert(0, f"set execution.batch_cells to {batch} or less")
     raise UserError(
-        f"tiles of {size.edge} x {size.edge} cells, {size.cells:,} of them modelled, need {mebibytes(needed)} of a "
+        f"tiles of {size.edge} x {size.edge} cells, {size.cells:,} of them modelled, need {needed} of a "
         f"worker's memory, whose limit is {mebibytes(limit)}; {', or '.join(remedies)}"
     )
-
-
-def mebibytes(count: int) -> str:
-    """Return a number of bytes as written in a run file, such as "512MiB"."""
-    return f"{count // 2**20}MiB"

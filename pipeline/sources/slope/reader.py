@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import calendar
 import datetime as dt
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from itertools import compress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ MISSING_FROM = 32767  # stored values from here up are fill
 PLAUSIBLE_GPP = 50.0  # g C m-2 d-1; twice the peak of maize
 OFF_GRID = 0.02  # largest misfit of a pixel [pixel]: file headers round their origin, a resampled grid is off by more
 SUMMER = slice(151, 243)  # days of June to August, counted from 0; in leap years they begin a date earlier
+
+_GAP = -1  # of integers: negative ones are missing in the product, too
 
 _AS_RELEASED = CRS.from_string(SINUSOIDAL)
 
@@ -59,9 +62,6 @@ class Unused:
     high: int = 0
     masked: int = 0
 
-    def __add__(self, other: Unused) -> Unused:
-        return Unused(*(one + another for one, another in zip(astuple(self), astuple(other), strict=True)))
-
 
 @dataclass(frozen=True)
 class SlopeYear:
@@ -80,6 +80,48 @@ class SlopeYear:
     values_TYX: NDArray[np.float32]
     absent_days: tuple[dt.date, ...]
     unused: Unused
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedYear:
+    """One quantity of one year as its files store it: half the memory of `SlopeYear` where they hold integers.
+
+    Attributes
+    ----------
+    grid
+        Its cells.
+    stored_TYX
+        (days, rows, cols): int16 in units of `scale`, `_GAP` missing; or float32 [g C m-2 d-1], NaN missing.
+    scale
+        g C m-2 d-1 per unit of integers.
+    absent_days
+        Days without a file.
+    unused_X
+        Numbers of values that count as missing, by column (reasons in the order of `Unused`, cols).
+    """
+
+    grid: Grid
+    stored_TYX: NDArray[Any]
+    scale: float
+    absent_days: tuple[dt.date, ...]
+    unused_X: NDArray[np.int64]
+
+    def part(self, grid: Grid) -> SlopeYear:
+        """Return the year on some of the columns, in its units."""
+        assert (grid.first_row, grid.rows) == (self.grid.first_row, self.grid.rows), "values are counted by column"
+        first = grid.first_col - self.grid.first_col
+        cols = slice(first, first + grid.cols)
+        unused = Unused(*self.unused_X[:, cols].sum(axis=1).tolist())
+        return SlopeYear(_in_units(self.stored_TYX[..., cols], self.scale), self.absent_days, unused)
+
+
+def _in_units(stored: NDArray[Any], scale: float) -> NDArray[np.float32]:
+    """Return stored values in g C m-2 d-1."""
+    if stored.dtype.kind == "f":
+        return stored.copy()
+    values: NDArray[np.float32] = stored * np.float32(scale)
+    values[stored == _GAP] = np.nan
+    return values
 
 
 def days_of(year: int) -> list[dt.date]:
@@ -103,18 +145,25 @@ def read_year(folder: Path, *, year: int, grid: Grid, settings: SlopeSettings, q
         without the quantity's band, or outside the plausible range (scale); or if GPP is implausibly low all summer
         (scale).
     """
-    found = _read_layer(folder, year=year, grid=grid, layer=settings.layer(quantity))
+    return decode_year(folder, year=year, grid=grid, settings=settings, quantity=quantity).part(grid)
+
+
+def decode_year(
+    folder: Path, *, year: int, grid: Grid, settings: SlopeSettings, quantity: Quantity = "gpp"
+) -> EncodedYear:
+    """Return the same as the files store it, for use part by part; parameters and errors are those of `read_year`."""
+    found = _decode_layer(folder, year=year, grid=grid, layer=settings.layer(quantity))
     if quantity == "gpp":
         _check_summer(found, place=f"{folder}: GPP of {_modis_tile(grid)}", year=year, settings=settings)
     return found
 
 
-def _check_summer(found: SlopeYear, *, place: str, year: int, settings: SlopeSettings) -> None:
+def _check_summer(found: EncodedYear, *, place: str, year: int, settings: SlopeSettings) -> None:
     """Refuse a summer of little GPP: the values are probably decoded with the wrong scale."""
-    peak = float(np.fmax.reduce(found.values_TYX[SUMMER], axis=None, initial=0.0))
+    peak = _largest(found.stored_TYX[SUMMER], found.scale)
     # Zeros alone are water or rock, whatever the scale.
     if 0 < peak < settings.min_summer_peak:
-        _, rows, cols = found.values_TYX.shape
+        rows, cols = found.grid.shape
         raise UserError(
             f"{place} from June to August {year} stays at or below {peak:.2g} g C m-2 d-1 (`min_summer_peak` "
             f"{settings.min_summer_peak:g}) on {rows} x {cols} cells; is `scale` ({settings.scale:g}) that of this "
@@ -122,20 +171,30 @@ def _check_summer(found: SlopeYear, *, place: str, year: int, settings: SlopeSet
         )
 
 
-def _read_layer(folder: Path, *, year: int, grid: Grid, layer: Layer) -> SlopeYear:
+def _largest(stored: NDArray[Any], scale: float) -> float:
+    """Return the largest of stored values [g C m-2 d-1]; 0 if all are missing."""
+    largest = np.fmax.reduce(stored, axis=None, initial=0)
+    return float(largest if stored.dtype.kind == "f" else np.float32(largest) * np.float32(scale))
+
+
+def _decode_layer(folder: Path, *, year: int, grid: Grid, layer: Layer) -> EncodedYear:
     tile, days = _modis_tile(grid), days_of(year)
     paths = [folder / layer.file_name(day, tile=tile) for day in days]
     present = [path.is_file() for path in paths]
     if not any(present):
         example = paths[0].relative_to(folder)
         raise UserError(f"{folder}: no {layer.quantity} of {tile} in {year}, such as {example}; see `pattern`")
-    values_TYX = np.full((len(days), *grid.shape), np.nan, np.float32)
-    unused = Unused()
-    for values_YX, path in compress(zip(values_TYX, paths, strict=True), present):
-        values_YX[:], skipped = _read_day(path, grid=grid, layer=layer)
-        unused += skipped
+    stored_TYX: NDArray[Any] = np.full((len(days), *grid.shape), _GAP, np.int16)
+    unused_X = np.zeros((len(fields(Unused)), grid.cols), np.int64)
+    for number, path in compress(enumerate(paths), present):
+        stored_YX = _decode_day(path, grid=grid, layer=layer, unused_X=unused_X)
+        if stored_YX.dtype.kind == "f" and stored_TYX.dtype.kind != "f":
+            stored_TYX = _in_units(stored_TYX, layer.scale)
+        real = stored_TYX.dtype.kind == "f"
+        stored_TYX[number] = _in_units(stored_YX, layer.scale) if real else stored_YX
         heartbeat()
-    return SlopeYear(values_TYX, tuple(day for day, there in zip(days, present, strict=True) if not there), unused)
+    absent = tuple(day for day, there in zip(days, present, strict=True) if not there)
+    return EncodedYear(grid, stored_TYX, layer.scale, absent, unused_X)
 
 
 def _modis_tile(grid: Grid) -> str:
@@ -144,32 +203,37 @@ def _modis_tile(grid: Grid) -> str:
     return names.pop()
 
 
-def _read_day(path: Path, *, grid: Grid, layer: Layer) -> tuple[NDArray[np.floating], Unused]:
+def _decode_day(path: Path, *, grid: Grid, layer: Layer, unused_X: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the stored values of a day, see `EncodedYear`, and add to its numbers of unused ones."""
     with open_raster(path) as source:
         _check_plane(source, assumed=layer.crs)
         _check_packing(source, layer=layer)
         pixels = read_pixels(source, _window(source, grid=grid), band=layer.band)
         declared = [value for value in (source.nodatavals[layer.band - 1], layer.nodata) if value is not None]
-    missing_YX, unused = _missing(pixels, declared=declared)
-    values_YX = np.where(missing_YX, np.float32(np.nan), pixels.values_YX * np.float32(layer.scale))
-    if (values_YX > PLAUSIBLE_GPP).any():
+    missing_YX = _missing(pixels, declared=declared, unused_X=unused_X)
+    # Integers that are not missing lie between 0 and `MISSING_FROM`, whatever their type in the file.
+    real = pixels.values_YX.dtype.kind == "f"
+    stored_YX = pixels.values_YX.astype(np.float32 if real else np.int16)
+    stored_YX[missing_YX] = np.nan if real else _GAP
+    if (largest := _largest(stored_YX, layer.scale)) > PLAUSIBLE_GPP:
         raise UserError(
-            f"{path}: {layer.quantity} of {np.nanmax(values_YX):g} g C m-2 d-1 is above {PLAUSIBLE_GPP:g}; SLOPE "
+            f"{path}: {layer.quantity} of {largest:g} g C m-2 d-1 is above {PLAUSIBLE_GPP:g}; SLOPE "
             f"stores integers of 0.001 g C m-2 d-1: is `{layer.scale_setting}` ({layer.scale:g}) that of this product?"
         )
-    return values_YX, unused
+    return stored_YX
 
 
-def _missing(pixels: Pixels, *, declared: list[float]) -> tuple[NDArray[np.bool_], Unused]:
-    """Return which values are missing, and count each under the first reason that applies to it."""
+def _missing(pixels: Pixels, *, declared: list[float], unused_X: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which values are missing, and count each under the first reason that applies to it, by column."""
     stored_YX = pixels.values_YX
     low_YX, high_YX = stored_YX < 0, stored_YX >= MISSING_FROM
     reasons = (np.isin(stored_YX, declared), np.isnan(stored_YX), low_YX, high_YX, pixels.missing_YX)
-    missing_YX, counts = np.zeros(stored_YX.shape, bool), []
-    for reason_YX in reasons:
-        counts.append(int(np.count_nonzero(reason_YX & ~missing_YX)))
-        missing_YX |= reason_YX
-    return missing_YX, Unused(*counts)
+    missing_YX = np.zeros(stored_YX.shape, bool)
+    for count_X, reason_YX in zip(unused_X, reasons, strict=True):
+        if (new_YX := reason_YX & ~missing_YX).any():
+            count_X += new_YX.sum(axis=0)
+            missing_YX |= reason_YX
+    return missing_YX
 
 
 def _check_packing(source: DatasetReader, *, layer: Layer) -> None:

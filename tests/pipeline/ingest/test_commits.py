@@ -149,13 +149,13 @@ def test_a_commit_of_another_process_is_refused_with_who_and_when(
 def test_a_commit_of_another_process_between_two_of_ours_is_refused(
     run_file: RunFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = reader.read_year
+    real = reader.decode_year
 
-    def read_year(*args: Any, **kwargs: Any) -> reader.SlopeYear:
+    def decode_year(*args: Any, **kwargs: Any) -> reader.EncodedYear:
         Committer(opened(run_file), "theirs").commit("not ours", lambda root: root.attrs.update({"theirs": 1}))
         return real(*args, **kwargs)
 
-    monkeypatch.setattr("pipeline.ingest.sources.read_year", read_year)
+    monkeypatch.setattr("pipeline.ingest.sources.decode_year", decode_year)
     with pytest.raises(UserError, match="someone else has committed"):
         do(run_file)
     assert not ingested_years(store.read(opened(run_file)), "gpp")

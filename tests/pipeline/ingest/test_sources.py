@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from pipeline.config import ArchiveSettings, RunFile
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
+from pipeline.ingest import strips as ingest_strips
 from pipeline.ingest.sources import SlopeSource
 from pipeline.ingest.strips import Part, StripBlock
 from pipeline.inputs.layout import Extent, create_group, open_for_writing
 from pipeline.sources.nldas2.product import Window
+from pipeline.sources.slope import reader
 from pipeline.sources.slope.reader import days_of
 from pipeline.sources.slope.settings import Quantity, SlopeSettings
 from pipeline.storage import repository as store
@@ -100,6 +103,26 @@ def write_group(run_file: RunFile, product: Quantity) -> tuple[Part, NDArray[np.
 
     committer = open_for_writing(location, Extent("small", NORTH, Window(0, 0, 1, 1)))
     return committer.commit("write", write)
+
+
+@pytest.mark.parametrize("product", ["gpp", "gpp_uncertainty"])
+def test_files_are_decoded_once_for_a_row_of_tiles_which_is_written_in_parts(
+    run_file: RunFile, monkeypatch: pytest.MonkeyPatch, product: Quantity
+) -> None:
+    whole, stored_TYX = write_group(run_file, product)
+    decoded: list[Path] = []
+    real = reader._decode_day
+
+    def counted(path: Path, **options: Any) -> Any:
+        decoded.append(path)
+        return real(path, **options)
+
+    monkeypatch.setattr(reader, "_decode_day", counted)
+    monkeypatch.setattr(ingest_strips, "PART_CELLS", 1)
+    parts, again_TYX = write_group(run_file, product)
+    assert len(decoded) == len(set(decoded)) == SlopeSource.find(run_file, product, 2011, tiles=NORTHERN).files.count
+    assert parts == whole
+    np.testing.assert_array_equal(again_TYX, stored_TYX)
 
 
 def test_the_uncertainty_is_stored_as_it_is_with_gaps_kept(run_file: RunFile) -> None:

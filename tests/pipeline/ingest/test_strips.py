@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from pipeline.grid.sinusoidal import MODIS_TILE_CELLS, Grid, Tile
 from pipeline.ingest.strips import STRIP_CELLS, Summary, strips
 
+ROW = MODIS_TILE_CELLS**2  # more cells than any row of tiles has
+
 
 @given(st.sets(st.tuples(st.integers(0, 3), st.integers(96, 104)), min_size=1), st.sampled_from([48, 240, 4800]))
 def test_strips_hold_every_tile_once_and_are_unbroken(places: set[tuple[int, int]], edge: int) -> None:
     tiles = [Tile.holding(row * edge, col * 48 // edge * edge, cells=edge) for row, col in places]
     tiles = sorted(set(tiles))
-    found = list(strips(tiles))
+    found = list(strips(tiles, most_cells=STRIP_CELLS))
     assert sorted(tile for strip in found for tile in strip) == tiles
     for strip in found:
         first = strip[0]
@@ -26,7 +28,13 @@ def test_strips_hold_every_tile_once_and_are_unbroken(places: set[tuple[int, int
 
 def test_a_strip_does_not_cross_modis_tiles() -> None:
     grid = Grid(0, MODIS_TILE_CELLS - 96, 48, 192, 48)
-    assert [len(strip) for strip in strips(list(grid.tiles()))] == [2, 2]
+    assert [len(strip) for strip in strips(grid.tiles(), most_cells=ROW)] == [2, 2]
+
+
+def test_a_strip_may_be_a_whole_row_of_a_modis_tile() -> None:
+    tiles = [Tile(11, 4, row, col, 240) for row in (3, 4) for col in range(20)]
+    assert [len(strip) for strip in strips(tiles, most_cells=ROW)] == [20, 20]
+    assert [len(strip) for strip in strips(tiles, most_cells=STRIP_CELLS)] == [4] * 10
 
 
 @pytest.mark.parametrize(
