@@ -4,12 +4,15 @@
                                 [--year-step numba | pytorch --batch 112]
 
 A block is run as a worker runs it: inputs from an inputs store, results into a fork of the cube, every cell of the
-tile modelled. The peak is VmHWM of the process, with PyTorch and all other libraries of a worker, under the settings of
-the C library that a run gives its workers. Blocks begin with the spin-up, or (`--resume`) with the state of an earlier
-year, and store the state of their last year.
+tile modelled, and one of them without GPP. The peak is VmHWM of the process, with PyTorch and all other libraries of a
+worker, under the settings of the C library that a run gives its workers. Blocks begin with the spin-up, or (`--resume`)
+with the state of an earlier year, and store the state of their last year.
 
 PyTorch's network runs in full on the first and the last batch of each year; the batches between take its result from a
 thousandth of the arithmetic, into arrays of the same size. `--in-full` runs it on all, at an hour for the largest tile.
+
+`--overlapped` measures a worker of a CUDA device, with the CPU in the device's place: the memory that is the device's
+there is in the same process here, and is projected with the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +74,7 @@ class Case:
     spin_up: bool = True
     in_full: bool = False
     year_step: str = NUMBA
+    overlapped: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,8 @@ def prepare(case: Case, folder: Path) -> None:
     (folder / "run.toml").write_text(RUN_FILE.format(year_step=case.year_step))
     job = Job.open(folder / "run.toml")
     years = tuple(range(FIRST_YEAR, LAST_YEAR + 1))
-    write_inputs(job, Fields(), years=years)
+    # A cell without GPP: results of the others are copied to their places among all cells.
+    write_inputs(job, Fields(missing={year: [(0, 0)] for year in years}), years=years)
     whole = np.ones((case.edge, case.edge), bool)
     mask = TileMask(whole, np.ones(whole.size, np.uint8))
     with transaction(repository.create(job.stores.cube), "structure") as root:
@@ -166,6 +171,7 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     """Run a block in this process, as a worker would."""
     import distributed  # noqa: F401 (part of a worker)
 
+    from model.device.slots import slots_bytes
     from pipeline.cube.ledger import COMPONENTS, Fingerprint
     from pipeline.inputs.view import open_inputs
     from pipeline.job import Job
@@ -173,9 +179,12 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     from pipeline.run.plan import Block
     from pipeline.run.prepare import block_size, context_of
     from pipeline.storage import repository
+    from tests.helpers import device_on_cpu
 
     if not case.in_full:
         _abridge()
+    if case.overlapped:
+        device_on_cpu.install()
     job = Job.open(folder / "run.toml")
     execution = job.run_file.execution.model_copy(update={"batch_cells": case.batch})
     job = Job(job.path, job.run_file.model_copy(update={"execution": execution}), job.region)
@@ -189,7 +198,9 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     for tile in job.domain.tiles[: case.tiles]:
         block = Block(tile, case.edge**2, first, years, prints, years[-1:], case.spin_up)
         run_block(context, BlockTask(block, base))
-    return Measured(block_size(job, cells=case.edge**2).worker_bytes, _peak())
+    size = replace(block_size(job, cells=case.edge**2), device_batch=case.batch if case.overlapped else 0)
+    in_place_of_the_device = slots_bytes(size.device_batch, members=case.members)
+    return Measured(size.worker_bytes + in_place_of_the_device, _peak())
 
 
 def _abridge() -> None:
@@ -231,6 +242,9 @@ def main() -> None:
     parser.add_argument("--year-step", choices=[NUMBA, PYTORCH], default=NUMBA)
     parser.add_argument("--resume", action="store_true", help="from the state of an earlier year")
     parser.add_argument("--in-full", action="store_true")
+    parser.add_argument(
+        "--overlapped", action="store_true", help="as a worker of a CUDA device, with --year-step pytorch"
+    )
     parser.add_argument("--folder", type=Path, help="folder that keeps the inputs for later measurements")
     given = parser.parse_args()
     if given.step:
@@ -240,7 +254,9 @@ def main() -> None:
     folder = given.folder or Path(tempfile.mkdtemp(prefix="memory-"))
     print("edge batch years members   projected    measured   ratio")
     for edge, batch, years, members in product(given.edge, given.batch, given.years, given.members):
-        case = Case(edge, batch, years, members, given.tiles, not given.resume, given.in_full, given.year_step)
+        case = Case(
+            edge, batch, years, members, given.tiles, not given.resume, given.in_full, given.year_step, given.overlapped
+        )
         found = measure(case, folder)
         sizes = f"{found.projected / 2**20:7.0f} MiB {found.peak / 2**20:7.0f} MiB"
         print(f"{edge:4} {batch:5} {years:5} {members:7} {sizes} {found.ratio:7.2f}", flush=True)

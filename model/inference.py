@@ -27,6 +27,7 @@ STATE_LAYERS = 6  # of `State.pack`, for each member
 # Cells of one forward pass on a CPU. With 128, the gates of a layer, 128 x 365 x 192 x 4 bytes, lie just above the
 # 32 MiB from which glibc maps memory anew for each allocation, and page faults cost 9 % of a run.
 CPU_BATCH = 112
+_REPORTED_SIGNS = {"ra": -1.0, "rh": -1.0, "nee": 1.0}
 # In the messages of PyTorch's errors.
 _OUT_OF_MEMORY = ("can't allocate memory", "_STATUS_ALLOC_FAILED")
 _DEVICE_FAILS = ("cuDNN error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "CUDA error")
@@ -48,7 +49,9 @@ class YearInputs:
     soil_9N: Floats
 
     def cells(self, chosen: NDArray[np.bool_]) -> YearInputs:
-        """Return the same year at some of the cells."""
+        """Return the same year at some of the cells; these inputs themselves if all are chosen."""
+        if chosen.all():
+            return self
         return YearInputs(
             self.year,
             self.climate_7TC,
@@ -70,6 +73,9 @@ class YearFluxes:
     state_SNH: Floats  # at the year's end
     # Annual Ra, Rh, NEE and yield of each member [g C m-2 yr-1]; None for a single network.
     members_M4N: NDArray[np.float64] | None = None
+    # Sums over the days of Ra, Rh, NEE and |Ra + Rh - GPP - NEE| before rounding [g C m-2 yr-1]; None if the daily
+    # fluxes are not rounded.
+    sums_4N: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,20 +108,20 @@ def full_precision() -> None:
     torch.backends.cuda.matmul.fp32_precision = "ieee"
 
 
+def open_device(name: str) -> torch.device:
+    """Return a PyTorch device for inference or training; one of CUDA turns TF32 off in the whole process."""
+    device = torch.device(name)
+    if device.type == "cuda":
+        full_precision()
+    return device
+
+
 def sum_of_days(daily_TN: Floats) -> NDArray[np.float64]:
     """Return sums over the days (N,), in double precision and day by day: NumPy's own order depends on the shape."""
     total_N = np.zeros(daily_TN.shape[1:])
     for day_N in daily_TN:
         total_N += day_N
     return total_N
-
-
-def reported(fluxes_BT3: Tensor, checkpoint: Checkpoint) -> Tensor:
-    """Return fluxes from normalised ones, in reporting signs: Ra and Rh positive, NEE upward [g C m-2 d-1]."""
-    scalers = [checkpoint.scalers.outputs[name] for name in ("ra", "rh", "nee")]
-    std = fluxes_BT3.new_tensor([scaler.std for scaler in scalers])
-    mean = fluxes_BT3.new_tensor([scaler.mean for scaler in scalers])
-    return (fluxes_BT3 * std + mean) * fluxes_BT3.new_tensor([-1.0, -1.0, 1.0])
 
 
 def _mean(members: list[Floats]) -> Floats:
@@ -141,13 +147,14 @@ class Predictor:
 
     def __init__(self, checkpoint: Checkpoint, *, device: str = "cpu", batch_cells: int = CPU_BATCH) -> None:
         self.checkpoint = checkpoint
-        self.device = torch.device(device)
-        if self.device.type == "cuda":
-            full_precision()
+        self.device = open_device(device)
         self.batch_cells = batch_cells
         self._networks = [network.to(self.device) for network in checkpoint.networks()]
         scalers = torch.tensor(checkpoint.scalers.features, dtype=torch.float32, device=self.device)
         self._mean_F, self._std_F = scalers.unbind(1)
+        # Made once: a tensor of numbers from the host would have CUDA wait for all work before it.
+        fluxes = [(*checkpoint.scalers.outputs[name], sign) for name, sign in _REPORTED_SIGNS.items()]
+        self._flux_mean_3, self._flux_std_3, self._flux_sign_3 = self._tensor(np.array(fluxes)).unbind(1)
 
     @property
     def state_layers(self) -> int:
@@ -193,13 +200,16 @@ class Predictor:
         return [self._member(network(x_BTF, state)) for network, state in zip(self._networks, states, strict=True)]
 
     def _member(self, result: YearResult) -> MemberYear:
-        """Return a member's year in physical units and reporting signs."""
-        yield_scaler = self.checkpoint.scalers.outputs["yield"]
-        return MemberYear(
-            reported(result.fluxes_BT3, self.checkpoint).permute(2, 1, 0).cpu().numpy(),
-            (result.yield_B * yield_scaler.std + yield_scaler.mean).cpu().numpy(),
-            result.state.pack().cpu().numpy(),
-        )
+        """Return a member's year on the host."""
+        fluxes_3TB, yield_B = self._reported(result)
+        return MemberYear(fluxes_3TB.cpu().numpy(), yield_B.cpu().numpy(), result.state.pack().cpu().numpy())
+
+    def _reported(self, result: YearResult) -> tuple[Tensor, Tensor]:
+        """Return Ra, Rh and NEE (3, T, B) in reporting signs [g C m-2 d-1] and yield (B,) [g C m-2 yr-1]."""
+        fluxes_BT3 = (result.fluxes_BT3 * self._flux_std_3 + self._flux_mean_3) * self._flux_sign_3
+        scaler = self.checkpoint.scalers.outputs["yield"]
+        # In the order in which they are stored, so that the host copies whole rows.
+        return fluxes_BT3.permute(2, 1, 0).contiguous(), result.yield_B * scaler.std + scaler.mean
 
     @contextmanager
     def _naming_the_batch(self) -> Iterator[None]:

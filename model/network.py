@@ -199,5 +199,6 @@ class KGMLNetwork(nn.Module):
         """Return the input (B, T, 1) of the Rh block: the normalised residue on its days, 0 on all others."""
         scaler = self.scalers.residue
         pulse_T = residue_B.new_zeros(days)
-        pulse_T[list(self.residue_days)] = 1.0
+        for day in self.residue_days:  # a list as an index would have CUDA wait for all work before it
+            pulse_T[day] = 1.0
         return (((residue_B - scaler.mean) / scaler.std)[:, None] * pulse_T)[..., None]

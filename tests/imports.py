@@ -23,7 +23,7 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
         ("network", "ranges"),
         ("checkpoint", "losses"),
         ("authors_files", "inference", "recipe", "synthetic"),
-        ("data", "year_step"),
+        ("data", "device", "year_step"),
         ("evaluation",),
         ("training",),
         ("experiments",),

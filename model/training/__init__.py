@@ -2,5 +2,5 @@
 
 Public modules: county_stage, course, recurrence, scores, stages, tower_stage.
 Inner modules: pretraining, stage_record, trainer.
-May import: checkpoint, data, evaluation, features, losses, network, recipe.
+May import: checkpoint, data, evaluation, features, inference, losses, network, recipe.
 """

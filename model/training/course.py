@@ -32,6 +32,7 @@ from model.data.records import DAYS
 from model.data.sites import DataSet, Sequences
 from model.evaluation.responses import COARSE, GRIDS, ResponseChecks
 from model.features import Scaler
+from model.inference import open_device
 from model.network import KGMLNetwork
 from model.recipe.toml import RecipeError
 from model.recipe.training import Recipe
@@ -188,7 +189,7 @@ class Course:
         torch.manual_seed(self.recipe.seed)
         network = new_network(self.data.sites.scalers) if start is None else start.network()
         # On CUDA, cuDNN brings a recurrence of its own.
-        return network.to(self.device) if self.device != "cpu" else write_out(network)
+        return network.to(open_device(self.device)) if self.device != "cpu" else write_out(network)
 
     def _task(self, step: int, network: KGMLNetwork, data: CourseData) -> Task:
         """Return the data and losses of a stage, before it changes the network."""

@@ -333,9 +333,11 @@ class StoredYear:
 
     @classmethod
     def of(cls, result: TileResult, mask: NDArray[np.bool_]) -> StoredYear:
-        """Round what is stored rounded."""
+        """Round what is stored rounded, unless it is already."""
         fluxes = {"ra": result.ra_TN, "rh": result.rh_TN, "nee": result.nee_TN}
-        return cls(mask, {name: rounded(flux) for name, flux in fluxes.items()}, result.annual)
+        if result.balance_residual is None:
+            fluxes = {name: rounded(flux) for name, flux in fluxes.items()}
+        return cls(mask, fluxes, result.annual)
 
     @property
     def checksum(self) -> str:

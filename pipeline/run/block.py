@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ import torch
 import zarr
 
 from model.checkpoint import Checkpoint, CheckpointError
+from model.device.predictor import DevicePredictor
 from model.inference import DeviceError, Predictor
 from pipeline.cube import layout
 from pipeline.cube.layout import StoredYear, TileMask
@@ -30,6 +31,7 @@ from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.progress import heartbeat
 from pipeline.run.plan import Block
+from pipeline.run.stages import stages
 from pipeline.run.year_step import open_predictor
 from pipeline.simulate.crops import Floats, crop_of_year, first_crop, has_crop, modelled
 from pipeline.simulate.tile_year import CellState, TileResult, TileYear, simulate, spin_up
@@ -165,35 +167,71 @@ def _run_block(context: Context, task: BlockTask) -> BlockDone:
     )
     mask = retried(lambda: layout.read_mask(root, block.tile), context.retry)
     state = _state_before(context, block, root=root, mask=mask, predictor=predictor)
-    fingerprints = dict(zip(block.years, block.fingerprints, strict=True))
-    rows = []
-    for year in block.computed:
-        began, used = time.perf_counter(), time.process_time()
-        # One year at a time: the memory of a worker does not depend on the length of its block.
-        tile_year = _read_tile_year(context, block.tile, year, mask)
-        result = simulate(predictor, tile_year, state)
-        state = result.state
-        if year in fingerprints:  # years between stored ones are computed for their state alone
-            stored = StoredYear.of(result, mask.mask)
-            retried(partial(_write, root, block, year, stored=stored, state=state), context.retry)
-            rows.append(
-                Row.of(
-                    stored,
-                    tile=block.tile.name,
-                    year=year,
-                    fingerprint=fingerprints[year],
-                    balance_residual=_daily_residual(tile_year, result),
-                    seconds=time.perf_counter() - began,
-                    cpu_seconds=time.process_time() - used,
-                    restart=year in block.restarts,
-                    state=layout.state_digest(state) if year in block.restarts else "",
-                )
-            )
-            del stored
-        # Otherwise these arrays would still be held while the next year reaches its peak; see `pipeline.run.memory`.
-        del tile_year, result
-        heartbeat()  # the executor restarts a worker without one for `execution.block_minutes`
-    return BlockDone(task.fork, tuple(rows))
+    writer = _Writer(context, block, root, mask)
+    # Where a device computes, the processor reads and writes at the same time: one fork, and years in order, as before.
+    with stages(overlapped=isinstance(predictor, DevicePredictor)) as stage:
+        coming = stage.ahead(partial(_read_tile_year, context, block.tile, mask=mask), block.computed)
+        for year in block.computed:
+            began = _Clocks.now()
+            # One year at a time: the memory of a worker does not depend on the length of its block.
+            tile_year = next(coming)
+            result = simulate(predictor, tile_year, state)
+            state = result.state
+            if year in block.years:  # years between stored ones are computed for their state alone
+                stage.behind(partial(writer.write, year, tile_year, result, began=began))
+            # Otherwise these arrays would be held while the next year reaches its peak; see `pipeline.run.memory`.
+            del tile_year, result
+            heartbeat()  # the executor restarts a worker without one for `execution.block_minutes`
+    return BlockDone(task.fork, tuple(writer.rows))
+
+
+@dataclass(frozen=True)
+class _Clocks:
+    """Wall time and processor time of this process [s]."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> _Clocks:
+        return cls(time.perf_counter(), time.process_time())
+
+    def later(self, other: _Clocks | None) -> _Clocks:
+        return self if other is None else _Clocks(max(self.wall, other.wall), max(self.cpu, other.cpu))
+
+
+@dataclass
+class _Writer:
+    """Writes the years of a block, one after the other, and collects their ledger rows."""
+
+    context: Context
+    block: Block
+    root: zarr.Group
+    mask: TileMask
+    rows: list[Row] = field(default_factory=list)
+    ended: _Clocks | None = None  # when the last year was written
+
+    def write(self, year: int, tile_year: TileYear, result: TileResult, *, began: _Clocks) -> None:
+        """Write a year, and record it."""
+        block = self.block
+        stored = StoredYear.of(result, self.mask.mask)
+        retried(partial(_write, self.root, block, year, stored=stored, state=result.state), self.context.retry)
+        residual = result.balance_residual
+        # Of years in overlap, the time since the last one counts: the sum is that of the clock.
+        since, now = began.later(self.ended), _Clocks.now()
+        row = Row.of(
+            stored,
+            tile=block.tile.name,
+            year=year,
+            fingerprint=block.fingerprints[block.years.index(year)],
+            balance_residual=_daily_residual(tile_year, result) if residual is None else residual,
+            seconds=now.wall - since.wall,
+            cpu_seconds=now.cpu - since.cpu,
+            restart=year in block.restarts,
+            state=layout.state_digest(result.state) if year in block.restarts else "",
+        )
+        self.rows.append(row)
+        self.ended = now
 
 
 def _write(root: zarr.Group, block: Block, year: int, *, stored: StoredYear, state: CellState) -> None:
@@ -209,7 +247,7 @@ def _state_before(
     if not block.spin_up:
         return retried(lambda: _read_state(root, block.tile, block.first - 1, cells=mask.cells), context.retry)
     # The first block of a chain; its spin-up runs the region's two spin-up years, which are not stored.
-    first, second = (_read_tile_year(context, block.tile, year, mask) for year in context.region.spinup_years)
+    first, second = (_read_tile_year(context, block.tile, year, mask=mask) for year in context.region.spinup_years)
     return spin_up(predictor, (first, second))
 
 
@@ -225,7 +263,7 @@ def _read_state(root: zarr.Group, tile: Tile, year: int, *, cells: int) -> CellS
     return state
 
 
-def _read_tile_year(context: Context, tile: Tile, year: int, mask: TileMask) -> TileYear:
+def _read_tile_year(context: Context, tile: Tile, year: int, *, mask: TileMask) -> TileYear:
     return _read_inputs(
         context, f"tile {tile.name}, {year}", lambda view: gather(context.region, view, tile, year, mask)
     )

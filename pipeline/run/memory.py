@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from model.device.slots import slots_bytes
 from model.features import FEATURES
 from model.inference import STATE_LAYERS
 from model.network import HIDDEN
@@ -41,6 +42,9 @@ class BlockSize:
         Cells of one forward pass of PyTorch; 0 if it runs on a device with its own memory, or not at all.
     compiled
         Whether the year step is the compiled one.
+    device_batch
+        Cells of one forward pass on a CUDA device, if the worker may use one: it then reads and writes while it
+        computes. Otherwise 0.
     """
 
     edge: int
@@ -48,6 +52,7 @@ class BlockSize:
     members: int
     batch_cells: int
     compiled: bool = False
+    device_batch: int = 0
 
     @property
     def state_bytes(self) -> int:
@@ -73,7 +78,21 @@ class BlockSize:
             7 * daily + self.state_bytes + 3 * daily_tile,
         )
         batch = batch_bytes(min(self.batch_cells, self.cells))
-        return int(_PROCESS + max(phases) + (_COMPILED if self.compiled else batch))
+        block = max(*phases, self._overlapped_bytes) if self.device_batch else max(phases)
+        slots = slots_bytes(self.device_batch, members=self.members)
+        return int(_PROCESS + block + (_COMPILED if self.compiled else batch + slots))
+
+    @property
+    def _overlapped_bytes(self) -> float:
+        """Bytes of the arrays while one year is read, one computed and one written, its fluxes rounded already."""
+        daily, daily_tile = (LEAP_DAYS * cells * REAL for cells in (self.cells, self.edge**2))
+        read = daily_tile + daily
+        # GPP, three fluxes of the complete cells and of all; states as in `simulate`
+        computed = 7 * daily + 3 * self.state_bytes
+        # GPP, fluxes and state; a flux on the tile, its chunks compressed and joined. The last year's state is written
+        # when nothing else is at work, as without overlap.
+        written = 4 * daily + self.state_bytes + 3 * daily_tile
+        return read + computed + written
 
     def fits(self, limit: int) -> bool:
         """Return whether a worker with this memory limit can hold such a block."""
@@ -97,26 +116,27 @@ def batch_bytes(cells: int) -> int:
     return cells * LEAP_DAYS * (4 * len(FEATURES) + 11 * HIDDEN) * REAL
 
 
-def device_bytes(batch_cells: int) -> int:
-    """Return the projected peak memory of a worker on a CUDA device: a forward pass, as on a CPU, and the context.
+def device_bytes(batch_cells: int, *, members: int = 1) -> int:
+    """Return the projected peak memory of a worker on a CUDA device: a forward pass, as on a CPU, slots and context.
 
     The members of an ensemble run one after the other. The projection has not been compared with a GPU's peak.
     """
-    return _DEVICE_CONTEXT + batch_bytes(batch_cells)
+    return _DEVICE_CONTEXT + batch_bytes(batch_cells) + slots_bytes(batch_cells, members=members)
 
 
-def check_device(batch_cells: int, available: int) -> None:
+def check_device(batch_cells: int, available: int, *, members: int = 1) -> None:
     """Raise `UserError` if a CUDA device with so many bytes available cannot hold a batch, with one that it can."""
-    if device_bytes(batch_cells) <= available:
+    needed = device_bytes(batch_cells, members=members)
+    if needed <= available:
         return
-    fitting = (available - _DEVICE_CONTEXT) // batch_bytes(1)
+    fitting = (available - _DEVICE_CONTEXT) // (device_bytes(1, members=members) - _DEVICE_CONTEXT)
     remedy = (
         f"set execution.batch_cells to {2 ** int(math.log2(fitting))} or less"
         if fitting >= 1
         else "free its memory, or set execution.device to 'cpu'"
     )
     raise UserError(
-        f"batches of {batch_cells:,} cells need {mebibytes(device_bytes(batch_cells))} of a CUDA device's memory "
+        f"batches of {batch_cells:,} cells need {mebibytes(needed)} of a CUDA device's memory "
         f"(projected), and {mebibytes(available)} are available; {remedy}"
     )
 

@@ -23,7 +23,7 @@ from pipeline.run.block import Context, tile_mask
 from pipeline.run.fingerprints import Science, fingerprints
 from pipeline.run.memory import BlockSize
 from pipeline.run.plan import BY_RULE, Choice, Plan, Request, blocked_spans, blocked_years, make_plan
-from pipeline.run.year_step import batch_of, check_usable, cuda_devices, device_of, smallest_device
+from pipeline.run.year_step import batch_of, check_usable, cuda_devices, device_batch_of, device_of, smallest_device
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy, retried
 from regions import Region
@@ -180,7 +180,7 @@ def check_memory(job: Job, *, cells: int) -> None:
 def _check_device_memory(job: Job) -> None:
     """Raise `UserError` if a CUDA device of this machine that the run takes cannot hold a batch."""
     if cuda_devices(job):
-        memory.check_device(batch_of(job), smallest_device())
+        memory.check_device(batch_of(job), smallest_device(), members=len(job.checkpoint))
 
 
 def check_memory_of_new(job: Job, view: InputsView, executor: Executor) -> None:
@@ -198,4 +198,4 @@ def block_size(job: Job, *, cells: int) -> BlockSize:
     compiled = job.year_step == NUMBA
     # A forward pass on CUDA takes the memory of the device, not that of the worker.
     batch = batch_of(job) or CPU_BATCH if device_of(job) != "cuda" and not compiled else 0
-    return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch, compiled)
+    return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch, compiled, device_batch_of(job))

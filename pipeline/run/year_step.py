@@ -8,9 +8,11 @@ import platform
 import torch
 
 from model.checkpoint import Checkpoint
+from model.device.predictor import DevicePredictor
 from model.inference import CPU_BATCH, Predictor
 from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
+from pipeline.cube.layout import KEEP_BITS
 from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.run import memory
@@ -69,6 +71,11 @@ def batch_of(job: Job) -> int:
     return job.execution.batch_cells or _DEFAULT_BATCH.get(device_of(job), 0)
 
 
+def device_batch_of(job: Job) -> int:
+    """Return the cells of one forward pass on a CUDA device, if workers may compute on one, or else 0."""
+    return 0 if device_of(job) == "cpu" else job.execution.batch_cells or _DEFAULT_BATCH["cuda"]
+
+
 def sentence(job: Job) -> str | None:
     """Return a sentence about the year step of a run on CPUs, where there is something to say.
 
@@ -103,7 +110,8 @@ def open_predictor(checkpoint: Checkpoint, *, year_step: str, device: str, batch
     batch = batch_cells or _DEFAULT_BATCH[here]
     if here == "cuda":
         free, _total = torch.cuda.mem_get_info()
-        memory.check_device(batch, free)
+        memory.check_device(batch, free, members=len(checkpoint))
+        return DevicePredictor(checkpoint, device=here, batch_cells=batch, keep_bits=KEEP_BITS)
     return usable.predictor(checkpoint, year_step=year_step, device=here, batch_cells=batch)
 
 

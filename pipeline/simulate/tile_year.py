@@ -120,6 +120,9 @@ class TileResult:
         Annual layers (N,) by name; see `pipeline.variables.ANNUAL`.
     state
         State at the end of the year.
+    balance_residual
+        Mean absolute daily ra + rh - gpp - nee [g C m-2 d-1] over the cells with a result, before rounding; None if the
+        daily fluxes are not rounded.
     """
 
     ra_TN: Floats
@@ -127,6 +130,7 @@ class TileResult:
     nee_TN: Floats
     annual: dict[str, NDArray[np.generic]]
     state: CellState
+    balance_residual: float | None = None
 
 
 def spin_up(predictor: Predictor, years: tuple[TileYear, TileYear]) -> CellState:
@@ -186,7 +190,8 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
         "corn_fraction": year.corn_fraction_N,
         "soybean_fraction": year.soybean_fraction_N,
     }
-    return TileResult(ra_TN, rh_TN, nee_TN, annual, after)
+    residual = None if fluxes.sums_4N is None else float(fluxes.sums_4N[3].mean() / len(ra_TN))
+    return TileResult(ra_TN, rh_TN, nee_TN, annual, after, residual)
 
 
 def _no_fluxes(year: TileYear, *, layers: int) -> YearFluxes:
@@ -196,6 +201,9 @@ def _no_fluxes(year: TileYear, *, layers: int) -> YearFluxes:
 
 
 def _scattered(values: Floats, chosen: NDArray[np.bool_]) -> Floats:
+    """Return values (..., N) of all cells, NaN where they are not chosen; the values themselves if all are."""
+    if chosen.all():
+        return values
     out = np.full((*values.shape[:-1], chosen.size), np.nan, np.float32)
     out[..., chosen] = values
     return out
@@ -208,8 +216,11 @@ def annual_sums(gpp_TN: Floats, fluxes: YearFluxes, complete_N: NDArray[np.bool_
     balance_residual = ra + rh - gpp - nee. An ensemble's layers are those of its mean fluxes; each of
     `ENSEMBLE_STD` is the standard deviation over the budgets of its members.
     """
-    gpp = sum_of_days(gpp_TN[:, complete_N])
-    ra, rh, nee = (sum_of_days(flux_TN) for flux_TN in (fluxes.ra_TN, fluxes.rh_TN, fluxes.nee_TN))
+    gpp = sum_of_days(gpp_TN)[complete_N]
+    if fluxes.sums_4N is None:
+        ra, rh, nee = (sum_of_days(flux_TN) for flux_TN in (fluxes.ra_TN, fluxes.rh_TN, fluxes.nee_TN))
+    else:
+        ra, rh, nee, _ = fluxes.sums_4N
     layers = _budget(gpp, np.stack([ra, rh, nee, fluxes.yield_N.astype(np.float64)]))
     if fluxes.members_M4N is not None:
         members = _budget(gpp, np.moveaxis(fluxes.members_M4N, 1, 0))

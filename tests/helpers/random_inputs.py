@@ -79,9 +79,9 @@ class Setting:
     scheduler: str = "serial"
 
 
-def random_checkpoint() -> Checkpoint:
+def random_checkpoint(seed: int = 5) -> Checkpoint:
     """Return random weights, larger than those of a fresh network, so that inputs matter."""
-    generator = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(seed)
     scalers = {
         "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
         "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),

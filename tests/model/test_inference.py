@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
@@ -15,6 +14,7 @@ from model.data.sites import simulate_sites
 from model.features import CLIMATE, CROP_TYPE, GPP, SOIL
 from model.inference import Predictor, YearInputs
 from model.shipped import checkpoint_file
+from tests.helpers.fp32 import fp32_settings
 
 # Ra, Rh, NEE and yield of two sites in the second of two years [g C m-2 yr-1].
 GOLDEN = {
@@ -56,21 +56,6 @@ def test_the_simulator_gives_the_golden_sums(sites: SiteSequences) -> None:
     sums = [*(values.sum(-1, dtype=np.float64) for values in daily), sites.yield_NY[:, 1]]
     np.testing.assert_allclose(np.stack(sums), SIMULATED, atol=0.002)
     assert sites.crop_NY.tolist() == [[1, 5], [5, 1]]
-
-
-def fp32_settings() -> dict[str, str]:
-    """PyTorch's own settings, which its operators read."""
-    return {name: torch._C._get_fp32_precision_getter("cuda", name) for name in ("rnn", "conv", "matmul")}
-
-
-@pytest.fixture
-def fp32_by_default() -> Iterator[None]:
-    """PyTorch's settings of float32 as they are in a new process, before the test and after it."""
-    default = fp32_settings()
-    yield
-    torch.backends.cudnn.allow_tf32 = True
-    for name, value in default.items():
-        torch._C._set_fp32_precision_setter("cuda", name, value)
 
 
 @pytest.mark.usefixtures("fp32_by_default")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from model.data.sites import DataSet, site_sequences
 from model.data.training_ranges import training_ranges
 from model.recipe.toml import RecipeError
 from model.training.course import Course, CourseData, _ranges, new_network
+from tests.helpers.fp32 import fp32_settings
 from tests.helpers.recipes import RECIPE
 
 
@@ -61,3 +63,17 @@ def test_counties_and_towers_keep_the_ranges_of_the_checkpoint_that_they_start_f
         assert _ranges(step, data, bare) == {}
         assert _ranges(step, data, ranged) == {RANGES: {"inputs": "of its own"}}
     assert _ranges(4, data, ranged) == _ranges(1, data, None) == {RANGES: data.ranges.as_json()}
+
+
+@pytest.mark.usefixtures("fp32_by_default")
+def test_training_on_cuda_is_float32(data: DataSet, tmp_path: Path) -> None:
+    on_cpu, on_cuda = (
+        Course(RECIPE, lambda: CourseData(data), tmp_path / "out.safetensors", device=device)
+        for device in ("cpu", "cuda")
+    )
+    on_cpu._network(None)
+    assert fp32_settings()["rnn"] == "tf32"
+    # Where there is no CUDA device, the network cannot be moved to it: the settings come first.
+    with suppress(RuntimeError, AssertionError):
+        on_cuda._network(None)
+    assert set(fp32_settings().values()) == {"ieee"}

@@ -95,7 +95,9 @@ def test_a_run_that_needs_more_than_its_workers_have_computes_nothing(tmp_path: 
 
 @given(batch=st.integers(1, 2**17), available=st.integers(0, 2**38))
 def test_a_cuda_device_is_refused_if_its_memory_is_too_small_with_a_batch_that_fits(batch: int, available: int) -> None:
-    needed = 2**30 + batch * 366 * (4 * 19 + 11 * 64) * 4
+    # The forward pass, and two slots: GPP and three fluxes, states before and after, yield and four sums.
+    slot = 4 * 366 * 4 + 2 * 6 * 64 * 4 + 4 + 4 * 8
+    needed = 2**30 + batch * (366 * (4 * 19 + 11 * 64) * 4 + 2 * slot)
     if needed <= available:
         memory.check_device(batch, available)
         return
@@ -121,6 +123,7 @@ def test_a_cuda_device_is_refused_if_its_memory_is_too_small_with_a_batch_that_f
         Case(edge=48, batch=64, years=1, members=3, spin_up=False),
         Case(edge=12, batch=16, years=1, members=1, tiles=4),
         Case(edge=12, batch=16, years=1, members=1, tiles=64, year_step=PYTORCH),
+        Case(edge=96, batch=112, years=4, members=1, year_step=PYTORCH, overlapped=True),
     ],
     ids=str,
 )

@@ -154,6 +154,7 @@ def test_workers_elsewhere_resolve_their_device_whatever_the_login_node_has(
     opened: list[dict[str, object]] = []
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**35, 2**35))
     monkeypatch.setattr(usable, "predictor", lambda _, **settings: opened.append(settings))
+    monkeypatch.setattr(year_step, "DevicePredictor", lambda _, **settings: opened.append(settings))
     for present in (False, True):
         cuda(present)
         for context in (contexts["auto"], contexts["cpu"]):
@@ -163,6 +164,7 @@ def test_workers_elsewhere_resolve_their_device_whatever_the_login_node_has(
     assert [(each["device"], each["batch_cells"]) for each in opened] == [
         ("cpu", 112), ("cpu", 112), ("cuda", 8192), ("cpu", 112),
     ]  # fmt: skip
+    assert [each.get("keep_bits") for each in opened] == [None, None, layout.KEEP_BITS, None]
 
 
 def test_a_worker_without_the_cuda_device_that_is_asked_for_fails_its_blocks_by_name(

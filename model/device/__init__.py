@@ -1,0 +1,6 @@
+"""Years of the network on a CUDA device: batches are sent, computed and fetched at the same time.
+
+Public modules: predictor, slots.
+Inner modules: features, overlap.
+May import: checkpoint, features, inference, network.
+"""
