@@ -10,8 +10,8 @@
    which they overlap. Restarts and the spin-up are left out of the rate.
 4. The Midwest, 230 million cell-years with the spin-up, at these rates on one device.
 
-Under 8 minutes. Without a CUDA device the exit code is 2. `--device cpu --small` runs all of it on a CPU in a minute or
-two: that tests this program, and its figures are no prediction for a GPU.
+Sized for less than 8 minutes. Without a CUDA device the exit code is 2. `--device cpu --small` runs all of it on a CPU
+in a minute or two: that tests this program, and its figures are no prediction for a GPU.
 """
 
 from __future__ import annotations
