@@ -117,11 +117,6 @@ def read_days(root: zarr.Group, tile: Tile, year: int, *, days: slice, mask: NDA
     return {v.name: np.asarray(array(root, f"daily/{year}/{v.name}")[days, *window])[:, mask] for v in DAILY}
 
 
-def read_gpp(view: InputsView, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
-    """Return the daily GPP (T, N) [g C m-2 d-1] of the inputs store; NaN in all days of a missing cell-year."""
-    return np.asarray(array(view.root, f"gpp/{year}/gpp")[:, *view.grid.window(tile)])[:, mask]
-
-
 def read_soc_stock(view: InputsView, tile: Tile, *, mask: NDArray[np.bool_]) -> Floats:
     """Return soil organic carbon, 0-200 cm, (N,) [g C m-2]; NaN where the soil product has none."""
     return np.asarray(array(view.root, "soil/soc_stock_200")[view.grid.window(tile)])[mask]

@@ -20,12 +20,21 @@ from model.inference import Floats, YearInputs
 from pipeline.digests import DIGEST_BYTES, content_digest
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
-from pipeline.inputs.layout import CLIMATE, SOIL_MEANS, Extent, group_name, ingested_years, read_extent
+from pipeline.inputs.layout import (
+    CLIMATE,
+    NOT_STORED,
+    SOIL_MEANS,
+    STORED_CELLS,
+    Extent,
+    group_name,
+    ingested_years,
+    read_extent,
+)
 from pipeline.inputs.layout import tile_digests as product_digests
 from pipeline.simulate.crops import CropOfYear
 from pipeline.simulate.tile_year import TileYear
 from pipeline.sources.nldas2.product import CELL_DEGREE, FIRST_LATITUDE, FIRST_LONGITUDE, Window
-from pipeline.storage import repository
+from pipeline.storage import cf, repository
 
 MADE_BY = "agcarbon ingest"
 
@@ -89,7 +98,7 @@ class InputsView:
         UserError
             If the year is not ingested, or a cell of the mask has no soil.
         """
-        gpp, window = _group(self, "gpp", year), self.grid.window(tile)
+        window = self.grid.window(tile)
         soil_9N = _soil(self, tile)[:, mask]
         if np.isnan(soil_9N).any():
             without = np.isnan(soil_9N).any(axis=0).sum()
@@ -104,7 +113,7 @@ class InputsView:
             year=year,
             climate_7TC=_climate_series(self, year, read_C),
             climate_of_N=climate_of_N,
-            gpp_TN=_read(gpp, "gpp", (slice(None), *window))[:, mask],
+            gpp_TN=self.read_gpp(tile, year, mask=mask),
             crop_N=crop.crop_N,
             soil_9N=soil_9N,
         )
@@ -113,11 +122,30 @@ class InputsView:
         return TileYear(
             inputs=inputs,
             grown_N=crop.grown_N,
-            gpp_filled_N=_read(gpp, "filled_days", window)[mask] > 0,
+            gpp_filled_N=_read(_group(self, "gpp", year), "filled_days", window)[mask] > 0,
             partial_soil_N=coverage[mask] < _FULL_COVERAGE,
             corn_fraction_N=corn_N,
             soybean_fraction_N=soybean_N,
         )
+
+    def read_gpp(self, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
+        """Return the daily GPP (T, N) [g C m-2 d-1] of the modelled cells; NaN in all days of a missing cell-year.
+
+        Raises
+        ------
+        UserError
+            If the year is not ingested, or a cell of the mask is not stored.
+        """
+        group, window = _group(self, "gpp", year), self.grid.window(tile)
+        not_stored = int((_read(group, STORED_CELLS["gpp"], window)[mask] == NOT_STORED).sum())
+        if not_stored:
+            raise UserError(
+                f"{self.location}: GPP of {year} is not stored at {not_stored} modelled cells of tile {tile.name}: "
+                f"crops are fewer now, or were too few for an earlier crop_threshold; run `{MADE_BY}`, and make a new "
+                f"cube if that changes nothing"
+            )
+        stored_TN = _read(group, "gpp", (slice(None), *window))[:, mask]
+        return cf.Packing.of(repository.array(group, "gpp")).unpacked(stored_TN)
 
     def crop_fractions(self, tile: Tile, year: int) -> Floats:
         """Return the corn and soybean fractions of all cells, (2, rows, cols); NaN where the crop layer has no data."""
