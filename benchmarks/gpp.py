@@ -34,6 +34,7 @@ from pipeline.inputs.layout import Extent, create_group, group_name, open_for_wr
 from pipeline.sources.nldas2.product import Window as NldasWindow
 from pipeline.sources.slope.reader import days_of
 from pipeline.storage import repository as store
+from pipeline.storage.cf import Packing
 
 TILE_CELLS = 240
 STRIPS = {"tiled": False, "blockysize": 1}
@@ -104,7 +105,7 @@ def ingest_tile(folder: Path, *, grid: Grid, tile: Tile, year: int) -> str:
     source = SlopeSource.find(run_file, "gpp", year, tiles=(tile,))
 
     def write(root: zarr.Group) -> None:
-        create_group(root, "gpp", year)
+        create_group(root, "gpp", year, scale=source.scale)
         StripBlock(group_name("gpp", year), grid, (tile,), source).write(root)
 
     committer = open_for_writing(location, Extent("benchmark", grid, NldasWindow(0, 0, 1, 1)))
@@ -114,8 +115,10 @@ def ingest_tile(folder: Path, *, grid: Grid, tile: Tile, year: int) -> str:
 
 def read_shard(location: str, *, grid: Grid, tile: Tile, year: int) -> NDArray[np.float32]:
     """As a run reads it, with the store opened anew."""
-    root = store.read(store.open_existing(location, made_by="benchmark"))
-    gpp_TYX: NDArray[np.float32] = store.array(root, f"{group_name('gpp', year)}/gpp")[:, *grid.window(tile)]
+    layer = store.array(
+        store.read(store.open_existing(location, made_by="benchmark")), f"{group_name('gpp', year)}/gpp"
+    )
+    gpp_TYX: NDArray[np.float32] = Packing.of(layer).unpacked(np.asarray(layer[:, *grid.window(tile)]))
     return gpp_TYX
 
 

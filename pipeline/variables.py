@@ -36,6 +36,10 @@ class Variable:
         CF attributes; the last two are left out if empty.
     dtype
         NumPy type of the stored values.
+    scale
+        Units of the variable in one unit of the stored integers; None: they are the values.
+    missing
+        Stored integer that stands for no value; None: there is a value everywhere.
     """
 
     name: str
@@ -44,18 +48,25 @@ class Variable:
     dtype: str = "float32"
     cell_methods: str = ""
     standard_name: str = ""
+    scale: float | None = None
+    missing: int | None = None
 
     @property
     def attributes(self) -> dict[str, object]:
         """CF attributes, except those of the grid."""
         named: dict[str, object] = {"units": self.units, "long_name": self.long_name}
-        optional = {"cell_methods": self.cell_methods, "standard_name": self.standard_name}
-        return named | {key: value for key, value in optional.items() if value}
+        optional = {
+            "cell_methods": self.cell_methods or None,
+            "standard_name": self.standard_name or None,
+            "scale_factor": self.scale,
+            "_FillValue": self.missing,
+        }
+        return named | {key: value for key, value in optional.items() if value is not None}
 
     @property
     def fill_value(self) -> float | int:
-        """Value where there is none: NaN for real numbers, 0 for flags and codes."""
-        return np.nan if np.issubdtype(self.dtype, np.floating) else 0
+        """Value where there is none: NaN for real numbers, `missing` or 0 for integers."""
+        return np.nan if np.issubdtype(self.dtype, np.floating) else self.missing or 0
 
 
 _MEAN, _SUM = "time: mean area: mean", "time: sum area: mean"

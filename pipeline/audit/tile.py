@@ -209,7 +209,7 @@ class _TileAudit:
         # GPP that was ingested again since then is not what the tile-year was computed from.
         if self.view is None or current is None or "gpp" in row.fingerprint.differs_in(current):
             return year
-        return replace(year, gpp_TN=self.view.gpp(tile, row.year, mask=self.mask))
+        return replace(year, gpp_TN=self.view.read_gpp(tile, row.year, mask=self.mask))
 
     def _checks(self, year: AuditedYear) -> Iterator[Measured]:
         # A state or December that cannot be read is a failure by itself; the other checks have their results anyway.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import zarr
@@ -17,7 +17,8 @@ from pipeline.ingest.files import FileSet, file_set, holds_month, hours_of_month
 from pipeline.ingest.memory import Step, tiles_that_fit
 from pipeline.ingest.sources import CropSource, GridSource, SlopeSource, SoilSource
 from pipeline.ingest.strips import STRIP_CELLS, Block, StripBlock, strips
-from pipeline.inputs.layout import PRODUCTS, YEARLY, Extent, Record, check_extent, group_name, read_record, tile_digests
+from pipeline.inputs.cells import CellRule, crop_years, recorded_rule
+from pipeline.inputs.layout import PRODUCTS, Extent, Record, check_extent, group_name, read_record, tile_digests
 from pipeline.sources.nldas2.index import HourIndex, index_archive
 from pipeline.sources.slope.settings import Quantity
 from pipeline.storage import repository
@@ -42,6 +43,10 @@ class ProductYear:
         Further provenance, see `Record`.
     months
         Months of climate to read first.
+    cells
+        Rule of the cells that are stored; None: all.
+    unless_same_cells
+        Only the crops of mask years are to be read before: the product-year is up to date if they stay the same.
     kept_because
         Reason why an ingested product-year could not be compared with its archive, such as a removed archive; or empty.
     """
@@ -53,12 +58,25 @@ class ProductYear:
     record: Record | None
     notes: Mapping[str, str] = field(default_factory=dict)
     months: tuple[ClimateMonth, ...] = ()
+    cells: CellRule | None = None
+    unless_same_cells: bool = False
     kept_because: str = ""
 
     @property
     def group(self) -> str:
         """Its group in the store."""
         return group_name(self.product, self.year)
+
+    @property
+    def tiles(self) -> set[str]:
+        """Names of the tiles of its blocks, if it is gridded."""
+        return {tile.name for block in self.blocks if isinstance(block, StripBlock) for tile in block.tiles}
+
+    @property
+    def scale(self) -> float | None:
+        """Step in which its leading variable is stored as integers; None: as real numbers."""
+        sources = (block.source for block in self.blocks if isinstance(block, StripBlock))
+        return next((source.scale for source in sources if isinstance(source, SlopeSource)), None)
 
 
 @dataclass(frozen=True)
@@ -128,7 +146,8 @@ def plan_ingest(
     if faults:
         raise UserError("; ".join(faults))
     extent = Extent.of(region)
-    archives = _Archives(run_file, domain_of(region), extent, _root(run_file.stores.inputs, extent), again)
+    root, rule = _root(run_file.stores.inputs, extent), CellRule.of(region)
+    archives = _Archives(run_file, domain_of(region), extent, root, rule, again=again)
     found = tuple(_compare(archives, products, wanted))
     absent = tuple(one for one in found if isinstance(one, Absent))
     there = tuple(one for one in found if isinstance(one, ProductYear))
@@ -161,19 +180,23 @@ class Absent:
 
 
 def _compare(archives: _Archives, products: Sequence[str], years: Sequence[int]) -> Iterator[ProductYear | Absent]:
-    """Yield all product-years, climate first since its blocks take longest.
+    """Yield all product-years: climate first since its blocks take longest, crops before the GPP that needs them.
 
     An ingested product-year whose archive is gone is kept as it is: users remove archives to free space.
     """
-    yearly = [product for product in YEARLY if product in products]
+    yearly = [product for product in ("climate", "crop", "gpp") if product in products]
     # The uncertainty has no name of its own on the command line: it is ingested with GPP where it is configured.
     if "gpp" in products and archives.run_file.slope.uncertainty:
         yearly.append("gpp_uncertainty")
     requested: list[tuple[str, int | None]] = [(product, year) for product in yearly for year in years]
     requested += [("soil", None)] if "soil" in products else []
+    new_crops: set[int] = set()
     for product, year in requested:
         try:
-            yield archives.compare(product, year)
+            planned = archives.compare(product, year, new_crops=new_crops)
+            if product == "crop" and year and planned.blocks:
+                new_crops.add(year)
+            yield planned
         except UserError as error:
             record = archives.record(product, year)
             if record is None:
@@ -196,10 +219,17 @@ class _Archives:
     domain: Domain
     extent: Extent
     root: zarr.Group | None
+    rule: CellRule
     again: bool = False
 
-    def compare(self, product: str, year: int | None) -> ProductYear:
-        """Compare a product-year (no year: soil) with the store; raises `UserError` if its files are not there."""
+    def compare(self, product: str, year: int | None, *, new_crops: Set[int]) -> ProductYear:
+        """Compare a product-year (no year: soil) with the store; raises `UserError` if its files are not there.
+
+        Parameters
+        ----------
+        new_crops
+            Years whose crops are to be read before it.
+        """
         if year is None:
             return self._gridded(SoilSource.find(self.run_file), None)
         if product == "climate":
@@ -207,7 +237,13 @@ class _Archives:
         if product == "crop":
             return self._gridded(CropSource.find(self.run_file, year), year)
         quantity: Quantity = "gpp_uncertainty" if product == "gpp_uncertainty" else "gpp"
-        return self._gridded(SlopeSource.find(self.run_file, quantity, year, tiles=self.domain.tiles), year)
+        source = SlopeSource.find(self.run_file, quantity, year, tiles=self.domain.tiles)
+        tiles = {tile.name for tile in self.domain.tiles}
+        self.rule.check_crops(new_crops | (crop_years(self.root, tiles) if self.root is not None else set()))
+        planned = replace(self._gridded(source, year, self.rule), cells=self.rule)
+        if planned.blocks or (not new_crops & set(self.rule.mask_years) and self._has_cells_of_rule(planned.group)):
+            return planned
+        return replace(planned, blocks=self._blocks(source, planned.group, self.rule), unless_same_cells=True)
 
     def _climate(self, year: int) -> ProductYear:
         """Compare the granules of a year, month by month."""
@@ -261,16 +297,23 @@ class _Archives:
         except UserError as error:
             return error
 
-    def _gridded(self, source: GridSource, year: int | None) -> ProductYear:
-        record, group, files = self.record(source.product, year), group_name(source.product, year), source.files
+    def _blocks(self, source: GridSource, group: str, cells: CellRule | None) -> tuple[StripBlock, ...]:
         edge = self.extent.grid.tile_cells
         fitting = tiles_that_fit(edge, worker_memory(self.run_file.execution)) * edge**2
         cuts = strips(self.domain.tiles, most_cells=fitting if source.by_rows else STRIP_CELLS)
-        blocks = tuple(StripBlock(group, self.extent.grid, strip, source) for strip in cuts)
+        return tuple(StripBlock(group, self.extent.grid, strip, source, cells) for strip in cuts)
+
+    def _gridded(self, source: GridSource, year: int | None, cells: CellRule | None = None) -> ProductYear:
+        record, group, files = self.record(source.product, year), group_name(source.product, year), source.files
         # The stamp covers files and settings, but not the region: one that grew needs tiles that are not there yet.
         unchanged = record is not None and record.stamp == files.stamp and not self.again
         current = unchanged and self._has_all_tiles(group)
-        return ProductYear(source.product, year, files, () if current else blocks, record, source.notes)
+        blocks = () if current else self._blocks(source, group, cells)
+        return ProductYear(source.product, year, files, blocks, record, source.notes)
+
+    def _has_cells_of_rule(self, group: str) -> bool:
+        """Return whether the cells stored are those of the rule and of the crops in the store."""
+        return self.root is not None and recorded_rule(self.root, group) == self.rule.record(self.root)
 
     def record(self, product: str, year: int | None) -> Record | None:
         """Return the record of a product-year, or None if it is not ingested."""

@@ -51,7 +51,7 @@ class ReportRow:
         return (
             self.wanted.group,
             f"{record.files:,}",
-            f"{record.missing / record.cells:.1%}",
+            f"{record.missing_share:.1%}",
             f"{leading.name} {span}{unit}",
             record.digest[:8],
             self.state,

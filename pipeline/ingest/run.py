@@ -7,7 +7,7 @@ reply was lost is found, and nothing is put on top of another process's commit. 
 2. each month of climate as it ends, in the group `staging` that no reader looks at: a killed ingest resumes with the
    next month;
 3. each product-year as its last block ends, together with its digests and its record. Until then a product-year that
-   is read again shows its earlier data.
+   is read again shows its earlier data. Crops come before GPP, of which only cells with some crops are stored.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import zarr
 
 from pipeline.cluster.executor import Executor, Outcome, until_fatal
 from pipeline.digests import json_digest
+from pipeline.errors import UserError
 from pipeline.ingest.climate import (
     ClimateMonth,
     ClimateYear,
@@ -39,6 +40,7 @@ from pipeline.ingest.climate import (
 from pipeline.ingest.plan import IngestPlan, ProductYear
 from pipeline.ingest.report import IngestReport, ReportRow
 from pipeline.ingest.strips import Summary, Work, Written, write_block
+from pipeline.inputs.cells import crop_years, recorded_rule
 from pipeline.inputs.layout import Record, complete, create_group, group_name, open_for_writing
 from pipeline.progress import Progress, silent
 from pipeline.storage import repository as store
@@ -84,7 +86,8 @@ def ingest(
         committer.commit("make room for inputs", partial(_make_room, plan.todo))
         work = _Ingest(committer, executor, _Bars(plan, progress))
         work.read_months(plan.todo)
-        work.write_blocks(plan.todo)
+        work.write_blocks([wanted for wanted in plan.todo if wanted.cells is None])
+        work.write_blocks(work.with_other_cells([wanted for wanted in plan.todo if wanted.cells is not None]))
     known = ((wanted, work.records.get(wanted.group, wanted.record)) for wanted in plan.product_years)
     rows = (ReportRow(wanted, record, before=wanted.record) for wanted, record in known if record)
     failures = (f"{group}: {'; '.join(dict.fromkeys(errors))}" for group, errors in work.errors.items())
@@ -95,7 +98,7 @@ def _make_room(todo: Sequence[ProductYear], root: zarr.Group) -> None:
     for wanted in todo:
         if wanted.group in root and not _is_writable(store.subgroup(root, wanted.group)):
             del root[wanted.group]
-        create_group(root, wanted.product, wanted.year)
+        create_group(root, wanted.product, wanted.year, scale=wanted.scale)
         for month in wanted.months:
             stage(root, month)
 
@@ -188,6 +191,20 @@ class _Ingest:
             if group.finished:
                 self._settle(group)
 
+    def with_other_cells(self, todo: Sequence[ProductYear]) -> list[ProductYear]:
+        """Return the product-years to read now that the crops are ingested, which decide on the cells to store."""
+        root, chosen = store.writable(self._session()), []
+        for wanted in todo:
+            assert wanted.cells is not None
+            if wanted.unless_same_cells and recorded_rule(root, wanted.group) == wanted.cells.record(root):
+                continue
+            try:
+                wanted.cells.check_crops(crop_years(root, wanted.tiles))
+                chosen.append(wanted)
+            except UserError as error:  # the crops of a mask year could not be read
+                self.errors[wanted.group].append(str(error))
+        return chosen
+
     def _settle(self, gathered: _Gathered) -> None:
         """Commit a product-year, unless its mean over region and year is implausible: the earlier state then stays."""
         wanted = gathered.wanted
@@ -228,7 +245,13 @@ class _Ingest:
             for block in wanted.blocks:
                 if isinstance(block, ClimateYear):
                     record = _with_months(record, settle(root, block))
-            complete(store.subgroup(root, wanted.group), record, digests)
+            group = store.subgroup(root, wanted.group)
+            if wanted.cells is not None:
+                group.attrs["cells"] = wanted.cells.record(root)
+                # Only now: until here the store shows its earlier values, which may have had another step.
+                if wanted.scale is not None:
+                    store.array(group, wanted.product).attrs["scale_factor"] = wanted.scale
+            complete(group, record, digests)
             return record
 
         # Reports find the time of a product-year by this message.

@@ -13,17 +13,32 @@ from numpy.typing import NDArray
 
 from pipeline.config import RunFile
 from pipeline.digests import json_digest
+from pipeline.errors import UserError
 from pipeline.grid.domain import domain_of
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.ingest.files import FileSet, file_set, gpp_files
 from pipeline.sources.crops.cdl import CropSettings
 from pipeline.sources.crops.layers import CropArchives, Product, YearLayers, compose
 from pipeline.sources.gpp_gaps import fill_gaps
-from pipeline.sources.slope.reader import SUMMER, EncodedYear, SlopeYear, Unused, decode_year
+from pipeline.sources.slope.reader import SUMMER, EncodedYear, SlopeYear, Unused, days_of, decode_year, holds_integers
 from pipeline.sources.slope.settings import Quantity, SlopeSettings
 from pipeline.sources.soil import gssurgo, polaris, soilgrids
 from pipeline.sources.soil.product import QUANTITIES, GridSoil, SoilProduct
+from pipeline.storage.cf import quantised
 from regions import load_region, zones
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """A rectangle of cells inside one MODIS tile, and those of them whose values are stored (rows, cols)."""
+
+    grid: Grid
+    stored_YX: NDArray[np.bool_]
+
+    @classmethod
+    def all_of(cls, grid: Grid) -> Cells:
+        """Return a rectangle whose cells are all stored."""
+        return cls(grid, np.ones(grid.shape, bool))
 
 
 @dataclass(frozen=True)
@@ -33,16 +48,20 @@ class CellArrays:
     Attributes
     ----------
     arrays
-        By name and in the units of the inputs store, (rows, cols) or (days, rows, cols).
+        By name and in the units of the inputs store, (rows, cols) or (days, rows, cols); anything where a cell is not
+        stored.
     missing_YX
-        Cells without data.
+        Stored cells without data.
     counts
         Further numbers for the report, by name; the names are keys of stored records.
+    scale
+        Step of which the daily values are multiples; None: of any value.
     """
 
     arrays: dict[str, NDArray[Any]]
     missing_YX: NDArray[np.bool_]
     counts: dict[str, int]
+    scale: float | None = None
 
 
 class GridSource(Protocol):
@@ -72,8 +91,8 @@ class GridSource(Protocol):
         """Return the source, with the files read on `grid` if it is decoded by rows."""
         ...
 
-    def read(self, grid: Grid) -> CellArrays:
-        """Return its variables on `grid`, which lies inside one MODIS tile."""
+    def read(self, cells: Cells) -> CellArrays:
+        """Return its variables on a rectangle of cells."""
         ...
 
 
@@ -85,6 +104,8 @@ class SlopeSource:
     ----------
     folders
         Folder of each MODIS tile.
+    scale
+        Step in which the values are stored, that of the files' integers; None if they hold real numbers.
     rows
         What the files hold on some rows, see `opened`.
     """
@@ -94,6 +115,7 @@ class SlopeSource:
     files: FileSet
     folders: Mapping[str, Path]
     settings: SlopeSettings
+    scale: float | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     rows: EncodedYear | None = None
     by_rows: bool = True
@@ -105,14 +127,17 @@ class SlopeSource:
         Files are looked for in the archive and in the folder for years that are not public, in the same layout.
         """
         settings, archives = run_file.slope, run_file.archives
+        layer = settings.layer(product)
         found = gpp_files(
             (archives.slope, archives.slope_extra),
             year=year,
             tiles=tiles,
-            layer=settings.layer(product),
+            layer=layer,
             settings=settings.deciding(product),
         )
-        return cls(product, year, found.files, found.folders, settings, _served(found.folders))
+        modis, folder = next(iter(found.folders.items()))
+        scale = layer.scale if holds_integers(folder, year=year, tile=modis, layer=layer) else None
+        return cls(product, year, found.files, found.folders, settings, scale, _served(found.folders))
 
     def opened(self, grid: Grid) -> SlopeSource:
         """Decode the files on `grid`: a GeoTIFF in strips decodes whole rows for any part of them."""
@@ -122,15 +147,40 @@ class SlopeSource:
         folder = self.folders[_modis_tile(grid)]
         return decode_year(folder, year=self.year, grid=grid, settings=self.settings, quantity=self.product)
 
-    def read(self, grid: Grid) -> CellArrays:
-        """Read GPP and fill its gaps; or read its uncertainty as it is, since nothing is computed from it."""
-        observed = (self.rows or self._decoded(grid)).part(grid)
-        read = self._filled(observed) if self.product == "gpp" else _unfilled(observed)
-        files = {"tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells)}
-        return replace(read, counts=read.counts | files | _unused_counts(observed.unused))
+    def read(self, cells: Cells) -> CellArrays:
+        """Read GPP and fill its gaps; or read its uncertainty as it is, since nothing is computed from it.
 
-    def _filled(self, observed: SlopeYear) -> CellArrays:
+        Raises
+        ------
+        UserError
+            As `read_year`; or if a file has a value that is no multiple of the step of the others.
+        """
+        grid = cells.grid
+        observed = (self.rows or self._decoded(grid)).part(grid)
+        self._check_steps(observed, self.folders[_modis_tile(grid)], grid)
+        observed.values_TYX[:, ~cells.stored_YX] = 0  # no gaps to fill or to count where nothing is stored
+        arrays_of = self._filled if self.product == "gpp" else _unfilled
+        read = arrays_of(observed, cells.stored_YX)
+        files = {"tile-days without file": len(observed.absent_days) * (grid.cols // grid.tile_cells)}
+        return replace(read, counts=read.counts | files | _unused_counts(observed.unused), scale=self.scale)
+
+    def _check_steps(self, observed: SlopeYear, folder: Path, grid: Grid) -> None:
+        """Refuse values that the store would round: files of real numbers among files of integers."""
+        if self.scale is None:
+            return
+        for day, values_YX in zip(days_of(self.year), observed.values_TYX, strict=True):
+            if not np.array_equal(quantised(values_YX, self.scale), values_YX, equal_nan=True):
+                name = self.settings.layer(self.product).file_name(day, tile=_modis_tile(grid))
+                raise UserError(
+                    f"{folder / name}: holds values that are no multiples of {self.scale:g} g C m-2 d-1, the step of "
+                    f"the integers in the other files of {self.year}; use one kind of file a year"
+                )
+
+    def _filled(self, observed: SlopeYear, stored_YX: NDArray[np.bool_]) -> CellArrays:
         filled = fill_gaps(observed.values_TYX, rule=self.settings.gap_rule)
+        if self.scale is not None:
+            for gpp_YX in filled.gpp_TYX:  # what is interpolated lies between the steps
+                gpp_YX[:] = quantised(gpp_YX, self.scale)
         missing_YX = np.isnan(filled.gpp_TYX[0])  # `fill_gaps` leaves NaN on all days of a year or on none
         return CellArrays(
             {
@@ -143,16 +193,19 @@ class SlopeSource:
             {
                 "days interpolated": int(filled.interpolated_YX[~missing_YX].sum()),
                 "dormant days set to 0": int(filled.dormant_YX[~missing_YX].sum()),
-                "cells with GPP 0 from June to August": int((filled.gpp_TYX[SUMMER].max(axis=0) == 0).sum()),
+                "cells with GPP 0 from June to August": int(
+                    ((filled.gpp_TYX[SUMMER].max(axis=0) == 0) & stored_YX).sum()
+                ),
             },
         )
 
 
-def _unfilled(observed: SlopeYear) -> CellArrays:
+def _unfilled(observed: SlopeYear, stored_YX: NDArray[np.bool_]) -> CellArrays:
     """Uncertainty with its gaps; a cell without any day is missing."""
-    missing_TYX = np.isnan(observed.values_TYX)
-    counts = {"cell-days without uncertainty": int(missing_TYX.sum())}
-    return CellArrays({"gpp_uncertainty": observed.values_TYX}, np.asarray(missing_TYX.all(axis=0)), counts)
+    days_YX = np.isfinite(observed.values_TYX).sum(axis=0, dtype=np.uint16)
+    arrays = {"gpp_uncertainty": observed.values_TYX, "uncertainty_days": days_YX}
+    missing = int((len(observed.values_TYX) - days_YX[stored_YX].astype(np.int64)).sum())
+    return CellArrays(arrays, days_YX == 0, {"cell-days without uncertainty": missing})
 
 
 def _served(folders: Mapping[str, Path]) -> dict[str, str]:
@@ -198,9 +251,9 @@ class SoilSource:
         found = _find_soil(run_file)
         return cls(file_set(found.files, root=folder, settings=settings), found, found.notes)
 
-    def read(self, grid: Grid) -> CellArrays:
+    def read(self, cells: Cells) -> CellArrays:
         """Average the soil over the cells by area."""
-        soil = _soil_reader(self)(grid)
+        soil = _soil_reader(self)(cells.grid)
         arrays: dict[str, NDArray[Any]] = dict(zip(QUANTITIES, soil.values_QYX, strict=True))
         # The network needs all nine features: a cell without one of them cannot be modelled.
         missing = np.asarray(np.isnan(soil.features_FYX).any(axis=0))
@@ -258,9 +311,9 @@ class CropSource:
         size_bytes = sum(files.size_bytes for files in sets.values())
         return cls(FileSet(count, size_bytes, stamp), layers, settings, layers.notes)
 
-    def read(self, grid: Grid) -> CellArrays:
+    def read(self, cells: Cells) -> CellArrays:
         """Return the shares of corn and soybean from exact overlaps of pixels and cells."""
-        crops = compose(self.layers, grid=grid, settings=self.settings)
+        crops = compose(self.layers, grid=cells.grid, settings=self.settings)
         shares = crops.shares
         arrays: dict[str, NDArray[Any]] = {
             "corn_fraction": shares.corn_YX,

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
-from pipeline.ingest.sources import GridSource
-from pipeline.inputs.layout import LEADING, tile_digest
+from pipeline.ingest.sources import Cells, GridSource
+from pipeline.inputs.cells import CellRule
+from pipeline.inputs.layout import GPP_MISSING, LEADING, tile_digest
 from pipeline.inputs.limits import faults
-from pipeline.storage import repository
+from pipeline.storage import cf, repository
 from pipeline.storage.retry import RetryPolicy, retried
 
 # Four tiles of 240 cells: wider strips decode each file less often.
@@ -97,12 +98,21 @@ class Part:
 
 @dataclass(frozen=True)
 class StripBlock:
-    """A gridded product on a strip of tiles; `grid` is the store's."""
+    """A gridded product on a strip of tiles.
+
+    Attributes
+    ----------
+    grid
+        Grid of the store.
+    cells
+        Rule of the cells that are stored; None: all.
+    """
 
     group: str
     grid: Grid
     tiles: tuple[Tile, ...]
     source: GridSource
+    cells: CellRule | None = None
 
     def write(self, root: zarr.Group) -> Part:
         """Read the strip and write it; return the digest of each tile and the summary."""
@@ -120,21 +130,38 @@ class StripBlock:
         """
         first, edge, product = self.tiles[0], self.grid.tile_cells, self.source.product
         width = edge * len(self.tiles)
-        # The source's grid covers the strip alone; rows and columns below are those of the store.
-        layers = self.source.read(_grid_of(self.tiles))
         rows, cols = self.grid.window(first)
+        window = rows, slice(cols.start, cols.start + width)
+        # The source's grid covers the strip alone; rows and columns of the window are those of the store.
+        cells = Cells.all_of(_grid_of(self.tiles))
+        if self.cells is not None:
+            cells = Cells(cells.grid, self.cells.stored(root, window))
+        layers = self.source.read(cells)
+        values_of_cells = {name: values[..., cells.stored_YX] for name, values in layers.arrays.items()}
+        check_plausible(product, values_of_cells)
         group = repository.subgroup(root, self.group)
-        # Before the digests are computed: they cover the values as they are stored.
-        arrays = {name: canonical(values) for name, values in layers.arrays.items()}
-        check_plausible(product, arrays)
-        for name, values in arrays.items():
-            window = (*[slice(None)] * (values.ndim - 2), rows, slice(cols.start, cols.start + width))
-            repository.replace(group, name, window, values)
+        stored = {
+            name: _as_stored(repository.array(group, name), values, layers.scale)
+            for name, values in layers.arrays.items()
+        }
+        for name, values in stored.items():
+            if not cells.stored_YX.all():
+                values[..., ~cells.stored_YX] = repository.array(group, name).fill_value
+            repository.replace(group, name, (*[slice(None)] * (values.ndim - 2), *window), values)
+        # Of the values as they are stored.
         of_tile = {
-            tile.name: tile_digest(product, {name: layer[..., start : start + edge] for name, layer in arrays.items()})
+            tile.name: tile_digest(product, {name: layer[..., start : start + edge] for name, layer in stored.items()})
             for tile, start in zip(self.tiles, range(0, width, edge), strict=True)
         }
-        return Part(of_tile, Summary.of(product, arrays, missing=layers.missing_YX, counts=layers.counts))
+        missing_N = layers.missing_YX[cells.stored_YX]
+        counts = layers.counts | {"cells not stored": int((~cells.stored_YX).sum())}
+        return Part(of_tile, Summary.of(product, values_of_cells, missing=missing_N, counts=counts))
+
+
+def _as_stored(layer: repository.Array, values: NDArray[Any], scale: float | None) -> NDArray[Any]:
+    if layer.dtype == np.int16 and scale is not None:
+        return cf.packed(values, scale, missing=GPP_MISSING)
+    return canonical(values)
 
 
 def _grid_of(tiles: Sequence[Tile]) -> Grid:
@@ -154,6 +181,8 @@ def check_plausible(product: str, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def _extreme(extreme: np.ufunc, values: NDArray[Any]) -> float | None:
     """Return the smallest or largest value, or None where all are missing."""
+    if not values.size:
+        return None
     value = float(extreme.reduce(values, axis=None))
     return value if np.isfinite(value) else None
 

@@ -2,10 +2,12 @@
 
     climate/YYYY  seven daily series (time, lat, lon) on the region's NLDAS-2 window; digest of each cell
     staging/...   months of climate whose year is not complete yet
-    gpp/YYYY      gpp (time, y, x), one shard per tile; days filled (y, x)
-    gpp_uncertainty/YYYY  uncertainty of gpp (time, y, x), where configured; no run reads it
+    gpp/YYYY      gpp (time, y, x), one shard per tile; days filled (y, x); both at the cells of `cells.CellRule`
+    gpp_uncertainty/YYYY  uncertainty of gpp (time, y, x), at the same cells, where configured; no run reads it
     soil          nine features and their coverage (y, x)
     crop/YYYY     corn and soybean fraction, share covered (y, x)
+
+GPP and its uncertainty are integers where the archive's files hold integers: int16 in steps of `scale_factor`.
 
 Data, digests and record of a product-year are committed together: a group without the attribute `ingest` is not
 ingested, even if it has arrays. Digests cover the arrays as stored, never files, formats or times.
@@ -14,7 +16,7 @@ ingested, even if it has arrays. Digests cover the arrays as stored, never files
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -61,16 +63,25 @@ def _variable(feature: Feature) -> Variable:
 
 
 CLIMATE = tuple(map(_variable, FEATURES[CLIMATE_FEATURES]))
+# Of the integers of GPP and of its counts of days: no value; the counts have none where a cell is not stored.
+GPP_MISSING, NOT_STORED = -32768, 65535
 FILLED_HOURS = Variable("filled_hours", "1", "missing hours of the month that were filled", dtype="uint16")
+
+
+def _days(name: str, meaning: str) -> Variable:
+    return Variable(name, "1", meaning, dtype="uint16", missing=NOT_STORED)
+
+
 GPP = (
     Variable("gpp", "g m-2 d-1", "gross primary production, carbon, gaps filled", cell_methods="time: mean area: mean"),
-    Variable("filled_days", "1", "days interpolated in the growing season", dtype="uint16"),
-    Variable("dormant_days", "1", "missing days of the dormant season, set to 0", dtype="uint16"),
-    Variable("longest_gap_days", "1", "longest gap in the growing season", dtype="uint16"),
+    _days("filled_days", "days interpolated in the growing season"),
+    _days("dormant_days", "missing days of the dormant season, set to 0"),
+    _days("longest_gap_days", "longest gap in the growing season"),
 )
 # A product of its own: it can be added later, or not at all, without changing the inputs of runs.
 GPP_UNCERTAINTY = (
     Variable("gpp_uncertainty", "g m-2 d-1", "uncertainty of gross primary production, carbon, as released, gaps kept"),
+    _days("uncertainty_days", "days with an uncertainty"),
 )
 SOIL_MEANS = tuple(map(_variable, FEATURES[SOIL_FEATURES]))
 SOIL = (
@@ -90,6 +101,8 @@ CROP = (
     ),
 )
 ON_GRID = {"gpp": GPP, "gpp_uncertainty": GPP_UNCERTAINTY, "soil": SOIL, "crop": CROP}
+# The variable of a product of GPP that tells by `NOT_STORED` which cells are stored.
+STORED_CELLS = {"gpp": "filled_days", "gpp_uncertainty": "uncertainty_days"}
 # Variables of a gridded product that the network or the quality layer reads: only these enter the digests of its tiles.
 READ = {
     "gpp": ("gpp", "filled_days"),
@@ -159,7 +172,7 @@ class Record:
     stamp
         Digest of the names, sizes and times of these files and of the settings they were read with.
     cells, missing
-        Cells of the product-year, and those without data.
+        Cells of the product-year that are stored, and those without data.
     minimum, maximum
         Range of the product's leading variable, in its units; None where all is missing.
     counts
@@ -180,6 +193,11 @@ class Record:
     counts: dict[str, int]
     digest: str
     notes: dict[str, str]
+
+    @property
+    def missing_share(self) -> float:
+        """Share of the cells that have no data."""
+        return self.missing / self.cells if self.cells else 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -227,7 +245,7 @@ def open_for_writing(
     """
     if not retried(lambda: store.exists(location), policy):
         committer = Committer(store.create(location), location, policy, still_held)
-        committer.commit("create inputs store", partial(_create, extent=extent))
+        committer.commit("create inputs store", partial(create, extent=extent))
         return committer
 
     def opened() -> Committer:
@@ -238,7 +256,8 @@ def open_for_writing(
     return retried(opened, policy)
 
 
-def _create(root: zarr.Group, *, extent: Extent) -> None:
+def create(root: zarr.Group, extent: Extent) -> None:
+    """Write the structure of a store without product-years."""
     formats.describe(root, "inputs", title=f"Inputs of KGML-ag-Carbon: {extent.region}")
     root.attrs.update({"Conventions": cf.CONVENTIONS, "extent": extent.as_json()})
 
@@ -301,12 +320,24 @@ def ingested_years(root: zarr.Group, product: str) -> frozenset[int]:
     return frozenset(year for year in years if read_record(root, group_name(product, year)))
 
 
-def create_group(root: zarr.Group, product: str, year: int | None) -> None:
-    """Make the empty arrays of a product-year unless they are there."""
-    if group_name(product, year) in root:
-        return
+def create_group(root: zarr.Group, product: str, year: int | None, *, scale: float | None = None) -> None:
+    """Make the empty arrays of a product-year unless they are there.
+
+    Parameters
+    ----------
+    scale
+        Step of GPP or its uncertainty, to be stored as int16; None: stored as float32. An array of the other kind is
+        replaced, with its group.
+    """
+    name = group_name(product, year)
+    if name in root:
+        if product not in STORED_CELLS or (store.array(root, f"{name}/{product}").dtype == np.int16) == (
+            scale is not None
+        ):
+            return
+        del root[name]
     extent = read_extent(root)
-    group = root.create_group(group_name(product, year))
+    group = root.create_group(name)
     group.attrs.update({"Conventions": cf.CONVENTIONS, "source": _SOURCES[product]})
     if product == "climate":
         assert year is not None
@@ -314,10 +345,13 @@ def create_group(root: zarr.Group, product: str, year: int | None) -> None:
         return
     cf.write_yx(group, extent.grid)
     maps = list(ON_GRID[product])  # of GPP and its uncertainty, the first variable is daily
-    if product in ("gpp", "gpp_uncertainty"):
+    if product in STORED_CELLS:
         assert year is not None
         cf.write_time(group, year)
-        cf.create(group, maps.pop(0), cf.Layout.daily(extent.grid, year))
+        daily = maps.pop(0)
+        if scale is not None:
+            daily = replace(daily, dtype="int16", scale=scale, missing=GPP_MISSING)
+        cf.create(group, daily, cf.Layout.daily(extent.grid, year))
     for variable in maps:
         cf.create(group, variable, cf.Layout.map(extent.grid))
 

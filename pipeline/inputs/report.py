@@ -189,7 +189,7 @@ def _is_synthetic(archive: Path) -> bool:
 
 def survey_faults(survey: Survey) -> list[str]:
     """Return a sentence for each implausible variable of a product-year."""
-    if not survey.found.present:
+    if survey.found.cells and not survey.found.present:
         return ["no cell has data; is the archive that of this region?"]
     found = (_fault(survey, name, distribution) for name, distribution in survey.found.distributions.items())
     return [fault for fault in found if fault]
@@ -215,8 +215,9 @@ def _survey_json(survey: Survey, report: InputsReport) -> dict[str, Any]:
         "digest": record.digest,
         "cells": survey.region_cells,
         "share_read": survey.share_read,
+        "share_stored": survey.share_stored,
         "coverage": survey.coverage,
-        "missing_share": record.missing / record.cells,
+        "missing_share": record.missing_share,
         "tiles_not_ingested": list(survey.absent_tiles),
         "counts": dict(record.counts),
         "notes": dict(record.notes),

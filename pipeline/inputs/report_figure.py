@@ -19,7 +19,7 @@ from pipeline.inputs.report import InputsReport
 from pipeline.inputs.survey import Survey, Window, cell_windows
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.sources.nldas2.product import CELL_DEGREE
-from pipeline.storage import repository
+from pipeline.storage import cf, repository
 from regions import Region, Zone, zones
 
 if TYPE_CHECKING:
@@ -106,15 +106,16 @@ def read_map(
     """
     array = repository.array(view.root, f"{group_name(layer.product, year)}/{layer.name}")
     windows = list(cell_windows(view, array, tiles=tiles, everything=everything))
+    packing = cf.Packing.of(array)
     if layer.product == "climate":
         values = np.full((view.extent.window.rows, view.extent.window.cols), np.nan)
         for window in windows:
-            values[window] = _of_year(layer, np.asarray(array[..., *window]))
+            values[window] = _of_year(layer, packing.unpacked(np.asarray(array[..., *window])))
         return Mapped(layer, year, *_degree_corners(view), values)
     thin = -(-max(view.grid.shape) // _MOST_CELLS)
     values = np.full([len(range(0, side, thin)) for side in view.grid.shape], np.nan)
     for tile, window in zip(tiles, windows, strict=True):
-        found = _of_year(layer, np.asarray(array[..., *window]))
+        found = _of_year(layer, packing.unpacked(np.asarray(array[..., *window])))
         whole = view.grid.window(tile)
         values[_thinned(whole, thin)] = found[_first(window, thin)] if whole == window else _mean(found)
     sampled = any(view.grid.window(tile) != window for tile, window in zip(tiles, windows, strict=True))
@@ -299,7 +300,7 @@ def _draw_coverage(axes: Axes, report: InputsReport) -> None:
     axes.set(xlim=(0, max(len(years), 1)), ylim=(len(products) - 0.5, -0.5))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title("Share of the region's cells with data; grey: not ingested", fontsize=11)
+    axes.set_title("Share of the stored cells with data; grey: not ingested", fontsize=11)
 
 
 def _draw_share(axes: Axes, survey: Survey, *, row: int, years: Sequence[int]) -> None:

@@ -55,8 +55,8 @@ def _empty(title: str, headings: Iterable[str]) -> Table:
 
 
 def product_year_table(report: InputsReport) -> Table:
-    """Return the table of product-years: time of ingest, source files, coverage of the region."""
-    headings = ("product", "ingested [UTC]", "files", "size", "coverage", "missing", "digest", "")
+    """Return the table of product-years: time of ingest, source files, share of cells stored, coverage of these."""
+    headings = ("product", "ingested [UTC]", "files", "size", "stored", "coverage", "missing", "digest", "")
     table = _empty(f"Inputs of {report.title}", headings)
     for survey in report.surveys:
         record, wrong = survey.record, len(survey_faults(survey))
@@ -65,8 +65,9 @@ def product_year_table(report: InputsReport) -> Table:
             report.ingested_at.get(survey.group, "-").replace("T", " ").removesuffix("+00:00"),
             f"{record.files:,}",
             decimal(record.size_bytes),
+            f"{survey.share_stored:.1%}",
             f"{survey.coverage:.1%}",
-            f"{record.missing / record.cells:.1%}",
+            f"{record.missing_share:.1%}",
             record.digest[:8],
             f"{wrong} implausible" if wrong else "",
         )

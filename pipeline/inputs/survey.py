@@ -21,10 +21,18 @@ from model.ranges import PUBLISHED_RANGES, Range, TrainingRanges
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.distribution import Bounds, Distribution
-from pipeline.inputs.layout import LEADING, Record, group_name, read_record, tile_digests
+from pipeline.inputs.layout import (
+    LEADING,
+    NOT_STORED,
+    STORED_CELLS,
+    Record,
+    group_name,
+    read_record,
+    tile_digests,
+)
 from pipeline.inputs.limits import LIMITS, plausible
 from pipeline.inputs.view import MADE_BY, InputsView
-from pipeline.storage import repository
+from pipeline.storage import cf, repository
 
 MOSTLY_CROPS = 0.5  # corn + soybean share from which the GPP of a cell counts as that of crops
 
@@ -32,7 +40,7 @@ _SHARES = ("corn_fraction", "soybean_fraction")
 
 Window: TypeAlias = tuple[slice, slice]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
-"""Variables on some cells, (rows, cols) or (days, rows, cols), by name."""
+"""Variables at some cells, (N,) or (days, N), by name."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +94,15 @@ class Part:
 
     Attributes
     ----------
-    cells, present
-        Cells read, and those of them with data.
+    read, cells, present
+        Cells read, those of them that are stored, and those of these with data.
     distributions
         Distribution of each variable.
     day_total, day_count
         Sum and number of the values of the product's leading variable on each day; of all, if it has no days.
     """
 
+    read: int
     cells: int
     present: int
     distributions: Mapping[str, Distribution]
@@ -102,6 +111,7 @@ class Part:
 
     def __add__(self, other: Part) -> Part:
         return Part(
+            self.read + other.read,
             self.cells + other.cells,
             self.present + other.present,
             {name: distribution + other.distributions[name] for name, distribution in self.distributions.items()},
@@ -143,13 +153,18 @@ class Survey:
 
     @property
     def coverage(self) -> float:
-        """Share of the cells read that have data."""
-        return self.found.present / self.found.cells
+        """Share of the stored cells read that have data."""
+        return self.found.present / self.found.cells if self.found.cells else 1.0
+
+    @property
+    def share_stored(self) -> float:
+        """Share of the cells read that are stored."""
+        return self.found.cells / self.found.read
 
     @property
     def share_read(self) -> float:
         """Share of the region's cells that were read."""
-        return self.found.cells / self.region_cells
+        return self.found.read / self.region_cells
 
     @property
     def daily_mean(self) -> NDArray[np.float64]:
@@ -177,7 +192,7 @@ def survey(view: InputsView, product: str, year: int | None, *, tiles: tuple[Til
         view, repository.array(group, LEADING[product].name), tiles=tiles, everything=reading.everything
     )
     arrays = variables(group) | (_crop_shares(view, group) if product == "gpp" else {})
-    parts = (_part(product, read_variables(product, arrays, window), reading.ranges) for window in windows)
+    parts = (_part(product, arrays, window, reading.ranges) for window in windows)
     held = tile_digests(view.root, name)
     gridded = product != "climate"
     return Survey(
@@ -237,34 +252,39 @@ def middle(window: Window, edge: int) -> Window:
     return slice(row, row + edge), slice(col, col + edge)
 
 
-def read_variables(product: str, arrays: Mapping[str, repository.Array], window: Window) -> Arrays:
-    """Return all variables of a product-year in a window, as floating-point numbers, and those derived from them.
+def read_variables(product: str, arrays: Mapping[str, repository.Array], window: Window) -> tuple[Arrays, int]:
+    """Return all variables of a product-year at the stored cells of a window, and the number of all its cells.
 
-    Counts are stored as integers: they become NaN where the product's leading variable is.
+    Variables are floating-point numbers, stored or derived; counts become NaN where the product's leading variable is.
 
     Parameters
     ----------
     arrays
         Stored arrays by name; beside GPP those of the crop layer, which only serve for derived quantities.
     """
-    read = {name: np.asarray(array[..., *window]) for name, array in arrays.items()}
-    absent_YX = absent(read[LEADING[product].name])
+    stored = {name: np.asarray(array[..., *window]) for name, array in arrays.items()}
+    stored_YX = np.ones(stored[LEADING[product].name].shape[-2:], bool)
+    if product in STORED_CELLS:
+        stored_YX = stored[STORED_CELLS[product]] != NOT_STORED
+    read = {name: cf.Packing.of(arrays[name]).unpacked(values[..., stored_YX]) for name, values in stored.items()}
+    leading = LEADING[product].name
+    absent_N = absent(read[leading])
     for name, values in read.items():
-        if values.dtype.kind != "f":
-            read[name] = np.where(absent_YX, np.float32(np.nan), values.astype(np.float32))
+        if stored[name].dtype.kind != "f" and name != leading:
+            read[name] = np.where(absent_N, np.float32(np.nan), values.astype(np.float32))
     if product == "gpp" and set(_SHARES) <= read.keys():
         read["crop_share"] = np.add(*(read.pop(name) for name in _SHARES))
     for derived in DERIVED.get(product, ()):
         if read.keys() >= set(derived.needs):
             read[derived.name] = derived.of(*(read[name] for name in derived.needs))
     read.pop("crop_share", None)
-    return read
+    return read, stored_YX.size
 
 
 def absent(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return the cells (rows, cols) without any value."""
+    """Return the cells (N,) without any value."""
     missing = np.isnan(values)
-    return np.asarray(missing.all(axis=0) if values.ndim == 3 else missing)
+    return np.asarray(missing.all(axis=0) if values.ndim == 2 else missing)
 
 
 def _crop_shares(view: InputsView, group: zarr.Group) -> dict[str, repository.Array]:
@@ -275,19 +295,21 @@ def _crop_shares(view: InputsView, group: zarr.Group) -> dict[str, repository.Ar
     return {name: repository.array(view.root, f"{crop}/{name}") for name in _SHARES}
 
 
-def _part(product: str, arrays: Arrays, ranges: TrainingRanges) -> Part:
+def _part(product: str, stored: Mapping[str, repository.Array], window: Window, ranges: TrainingRanges) -> Part:
+    arrays, cells = read_variables(product, stored, window)
     leading = arrays[LEADING[product].name]
-    days = leading.reshape(-1, *leading.shape[-2:])
-    absent_YX = absent(leading)
+    days = np.atleast_2d(leading)
+    absent_N = absent(leading)
     return Part(
-        cells=absent_YX.size,
-        present=int((~absent_YX).sum()),
+        read=cells,
+        cells=absent_N.size,
+        present=int((~absent_N).sum()),
         distributions={
             name: Distribution.of(arrays[name], bounds(product, name, ranges)) for name in _ordered(product, arrays)
         },
         # In float64: the sum of millions of float32 values would lose digits.
-        day_total=np.nansum(days, axis=(1, 2), dtype=np.float64),
-        day_count=np.isfinite(days).sum(axis=(1, 2)),
+        day_total=np.nansum(days, axis=1, dtype=np.float64),
+        day_count=np.isfinite(days).sum(axis=1),
     )
 
 

@@ -24,8 +24,10 @@ from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.layout import (
     CLIMATE,
+    NOT_STORED,
     READ,
     SOIL_MEANS,
+    STORED_CELLS,
     Extent,
     cell_digests,
     group_name,
@@ -38,7 +40,7 @@ from pipeline.inputs.layout import tile_digests as product_digests
 from pipeline.simulate.crops import CropOfYear
 from pipeline.simulate.tile_year import TileYear
 from pipeline.sources.nldas2.product import CELL_DEGREE, FIRST_LATITUDE, FIRST_LONGITUDE, Window
-from pipeline.storage import repository
+from pipeline.storage import cf, repository
 
 MADE_BY = "agcarbon ingest"
 
@@ -120,7 +122,7 @@ class InputsView:
             year=year,
             climate_7TC=_climate_series(self, year, read_C),
             climate_of_N=climate_of_N,
-            gpp_TN=gpp["gpp"][:, mask],
+            gpp_TN=self._unpacked_gpp(gpp, tile, year, mask=mask),
             crop_N=crop.crop_N,
             soil_9N=soil_9N,
         )
@@ -134,13 +136,32 @@ class InputsView:
             soybean_fraction_N=soybean_N,
         )
 
+    def read_gpp(self, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
+        """Return the daily GPP (T, N) [g C m-2 d-1] of the modelled cells; NaN in all days of a missing cell-year.
+
+        Raises
+        ------
+        UserError
+            If the year is not ingested, or a cell of the mask is not stored.
+        """
+        return self._unpacked_gpp(_tile_arrays(self, "gpp", year, tile), tile, year, mask=mask)
+
+    def _unpacked_gpp(
+        self, arrays: dict[str, NDArray[Any]], tile: Tile, year: int, *, mask: NDArray[np.bool_]
+    ) -> Floats:
+        not_stored = int((arrays[STORED_CELLS["gpp"]][mask] == NOT_STORED).sum())
+        if not_stored:
+            raise UserError(
+                f"{self.location}: GPP of {year} is not stored at {not_stored} modelled cells of tile {tile.name}: "
+                f"crops are fewer now, or were too few for an earlier crop_threshold; run `{MADE_BY}`, and make a new "
+                f"cube if that changes nothing"
+            )
+        packing = cf.Packing.of(repository.array(_group(self, "gpp", year), "gpp"))
+        return packing.unpacked(arrays["gpp"][:, mask])
+
     def crop_fractions(self, tile: Tile, year: int) -> Floats:
         """Return the corn and soybean fractions of all cells, (2, rows, cols); NaN where the crop layer has no data."""
         return _crop_fractions(self, tile, year)
-
-    def gpp(self, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
-        """Return the daily GPP (T, N) [g C m-2 d-1]; NaN on all days of a missing cell-year."""
-        return np.asarray(_tile_arrays(self, "gpp", year, tile)["gpp"][:, mask])
 
     def soil_defined(self, tile: Tile) -> NDArray[np.bool_]:
         """Return the cells (rows, cols) with all nine soil features: only these can be modelled."""

@@ -1,11 +1,11 @@
-"""CF conventions on Zarr groups: coordinates, grid mapping, arrays with their attributes and layout.
+"""CF conventions on Zarr groups: coordinates, grid mapping, arrays with their attributes and layout, packed integers.
 
 Groups written here open with `xarray.open_zarr(store, group=..., consolidated=False)`, times decoded and the
 projection known to rioxarray.
 
 References
 ----------
-CF-1.11, https://cfconventions.org, sections 3 (attributes), 4 (coordinates) and 5.6 (grid mappings).
+CF-1.11, https://cfconventions.org, sections 3 (attributes), 4 (coordinates), 5.6 (grid mappings) and 8.1 (packing).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
+from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
 from pipeline.storage.repository import write_values
 from pipeline.variables import Variable
@@ -73,10 +74,14 @@ class Layout:
         return cls(("y", "x"), grid.shape, (grid.tile_cells, grid.tile_cells))
 
 
-# In a chunk the days of a cell lie side by side: they differ little, and a cell without values lacks them on all days.
+# In a chunk of the grid the days of a cell lie side by side: they differ little, and a cell without values has none on
+# any day. Climate keeps its order: its neighbouring cells are more alike than its days.
 _TIME_FASTEST = TransposeCodec(order=(1, 2, 0))
+# One block of Blosc for all of a chunk, not its own choice of smaller ones: cells of the same weather are compressed
+# together. `python -m benchmarks.storage` compares the alternatives.
+_BLOCK_BYTES = 2**20
 # Blosc decodes most altered bytes to other numbers without an error; the checksum detects them.
-_CODECS = (BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
+_CODECS = (BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", blocksize=_BLOCK_BYTES), Crc32cCodec())
 
 
 def create(group: zarr.Group, variable: Variable, layout: Layout, **attributes: Any) -> zarr.Array[Any]:
@@ -89,12 +94,64 @@ def create(group: zarr.Group, variable: Variable, layout: Layout, **attributes: 
         dtype=variable.dtype,
         chunks=layout.chunks,
         shards=layout.shards,
-        filters=[_TIME_FASTEST] if layout.dims[0] == "time" else None,
+        filters=[_TIME_FASTEST] if layout.dims == ("time", "y", "x") else None,
         compressors=_CODECS,
         fill_value=variable.fill_value,
         dimension_names=layout.dims,
         attributes=described,
     )
+
+
+def quantised(values: NDArray[np.floating], scale: float) -> NDArray[np.float32]:
+    """Return the nearest multiples of `scale`, each as it is unpacked.
+
+    Examples
+    --------
+    >>> quantised(np.array([1.2344, np.nan], np.float32), 0.001).tolist()
+    [1.2340000867843628, nan]
+    """
+    steps: NDArray[np.float32] = np.rint(values / np.float32(scale)).astype(np.float32)
+    return steps * np.float32(scale)
+
+
+@dataclass(frozen=True)
+class Packing:
+    """CF packing of an array: units of the variable in one stored integer, and the integer for no value; or None."""
+
+    scale: float | None = None
+    missing: int | None = None
+
+    @classmethod
+    def of(cls, layer: zarr.Array[Any]) -> Packing:
+        """Return the packing that an array's attributes declare."""
+        attributes: dict[str, Any] = layer.attrs.asdict()
+        return cls(attributes.get("scale_factor"), attributes.get("_FillValue"))
+
+    def unpacked(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Return stored values in the units of the variable, NaN where there is none; as they are without a packing."""
+        values = stored if self.scale is None else stored * np.float32(self.scale)
+        return values if self.missing is None else np.where(stored == self.missing, np.float32(np.nan), values)
+
+
+def packed(values: NDArray[np.floating], scale: float, *, missing: int) -> NDArray[np.int16]:
+    """Return values as integers in steps of `scale`, `missing` for NaN.
+
+    Raises
+    ------
+    UserError
+        If a value is beyond the integers.
+    """
+    largest, stored = np.iinfo(np.int16).max, np.empty(values.shape, np.int16)
+    for into, part in zip(stored, values, strict=True):  # day by day: temporary arrays stay small
+        steps = np.rint(part / np.float32(scale))
+        worst = float(np.fmax.reduce(np.abs(steps), axis=None, initial=0.0))
+        if worst > largest:
+            raise UserError(
+                f"{worst * scale:g} is beyond {largest * scale:g}, the largest value that is stored in steps of "
+                f"{scale:g}; is that the scale of the archive's product?"
+            )
+        into[...] = np.where(np.isnan(steps), missing, steps)
+    return stored
 
 
 def write_time(group: zarr.Group, year: int) -> None:

@@ -15,6 +15,7 @@ from pipeline.inputs.report import InputsReport, Wanted, report_inputs
 from pipeline.inputs.report_tables import print_inputs
 from pipeline.inputs.survey import Survey
 from pipeline.job import Job
+from pipeline.storage import cf
 from pipeline.storage import repository as store
 from pipeline.storage.repository import Array
 from tests.helpers.commits import transaction
@@ -36,7 +37,9 @@ def filled_with(value: float) -> Callable[[Array], None]:
     """Return a change that puts a value wherever there is one."""
 
     def fill(array: Array) -> None:
-        array[...] = np.where(np.isnan(np.asarray(array[...])), np.nan, value)
+        stored, packing = np.asarray(array[...]), cf.Packing.of(array)
+        new = value if packing.scale is None else packing.missing if np.isnan(value) else round(value / packing.scale)
+        array[...] = np.where(np.isnan(packing.unpacked(stored)), stored, new)
 
     return fill
 

@@ -134,10 +134,11 @@ def write_gpp(run_file: RunFile, day: dt.date, modis: str, stored: NDArray[np.in
     return _write_raster(path, stored, transform=transform, crs=SINUSOIDAL)
 
 
-def write_crops(folder: Path, year: int) -> None:
-    """Corn in the west and soybean in the east in odd years, the other way round in even ones; no roads."""
+def write_crops(folder: Path, year: int, *, pasture: slice = slice(0, 0)) -> None:
+    """Corn in the west and soybean in the east in odd years, the other way round in even ones; pasture in some rows."""
     codes = np.ones((240, 240), np.uint8)
     codes[:, 120:] = 5
+    codes[pasture] = 176
     _write_raster(folder / f"{year}_30m_cdls.tif", codes if year % 2 else codes[:, ::-1], transform=_albers(15))
 
 

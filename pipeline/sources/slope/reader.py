@@ -135,6 +135,17 @@ def days_of(year: int) -> list[dt.date]:
     return [dt.date(year, 1, 1) + dt.timedelta(n) for n in range(365 + calendar.isleap(year))]
 
 
+def holds_integers(folder: Path, *, year: int, tile: str, layer: Layer) -> bool:
+    """Return whether the first readable file of a MODIS tile and year holds integers."""
+    for path in (folder / layer.file_name(day, tile=tile) for day in days_of(year)):
+        try:
+            with open_raster(path) as source:
+                return bool(source.count >= layer.band and np.dtype(source.dtypes[layer.band - 1]).kind != "f")
+        except UserError:  # absent or damaged: `read_year` counts the one and names the other
+            continue
+    return False
+
+
 def read_year(folder: Path, *, year: int, grid: Grid, settings: SlopeSettings, quantity: Quantity = "gpp") -> SlopeYear:
     """Return GPP, or its uncertainty, of every day of `year` on `grid`, a rectangle inside one MODIS tile.
 

@@ -29,12 +29,13 @@ from pipeline.storage.retry import RetryPolicy
 from tests.helpers import small_archives
 
 AT_ONCE = RetryPolicy(retries=3, first_seconds=0)
-# In the order in which ingest commits for one year of climate and GPP.
+# In the order in which ingest commits for one year of climate, crops and GPP.
 MESSAGES = [
     "create inputs store",
     "make room for inputs",
     *(f"read staging/2011-{month:02d}" for month in range(1, 13)),
     "ingest climate/2011",
+    "ingest crop/2011",
     "ingest gpp/2011",
 ]
 TIMED_OUT = OSError(errno.ETIMEDOUT, "no answer")
@@ -44,7 +45,10 @@ Plan = str | Exception | Callable[[], None]
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> RunFile:
-    return small_archives.write_archives(tmp_path_factory.mktemp("small"))
+    written = small_archives.write_archives(tmp_path_factory.mktemp("small"))
+    with Path(written.region).open("a") as region:
+        region.write("mask_years = [2011]\n")
+    return written
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def undisturbed(archives: RunFile) -> dict[str, Any]:
 
 
 def do(run_file: RunFile) -> IngestReport:
-    plan = plan_ingest(run_file, years=[2011], products=["climate", "gpp"])
+    plan = plan_ingest(run_file, years=[2011], products=["climate", "crop", "gpp"])
     return ingest(plan, executor=Serial(), policy=AT_ONCE)
 
 
@@ -111,7 +115,7 @@ def test_transient_errors_of_every_commit_leave_the_store_of_an_undisturbed_inge
     for message in MESSAGES:
         disturb(message, TIMED_OUT, icechunk.IcechunkError("  x session error\n  `-> operation timed out\n"))
     report = do(run_file)
-    assert [row.state for row in report.rows] == ["ingested", "ingested"]
+    assert [row.state for row in report.rows] == ["ingested"] * 3
     assert messages(run_file) == MESSAGES
     assert content(run_file) == undisturbed
 

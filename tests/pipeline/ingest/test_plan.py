@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from pipeline.config import ArchiveSettings, RunFile, StoreSettings
+from pipeline.config import RunFile
 from pipeline.errors import UserError
 from pipeline.ingest.plan import plan_ingest
 from pipeline.sources.slope.settings import SlopeSettings
@@ -25,7 +26,25 @@ def touch(folder: Path, year: int, tile: str = "h11v04", *, of: str = "", day: s
 def test_another_setting_is_another_reading(copied: RunFile) -> None:
     codes = copied.crop.model_copy(update={"corn_codes": (1, 225)})
     plan = plan_ingest(copied.model_copy(update={"crop": codes}))
-    assert [wanted.group for wanted in plan.todo] == ["crop/2011", "crop/2012"]
+    assert [wanted.group for wanted in plan.todo if not wanted.unless_same_cells] == ["crop/2011", "crop/2012"]
+    assert [wanted.group for wanted in plan.todo if wanted.unless_same_cells] == ["gpp/2011", "gpp/2012"]
+
+
+def test_gpp_is_refused_without_the_crops_of_the_mask_years(copied: RunFile) -> None:
+    shutil.rmtree(copied.stores.inputs)
+    with pytest.raises(UserError, match=r"crops of 2011-2012 are not .* with --product crop --years 2011-2012 first"):
+        plan_ingest(copied, products=["gpp"])
+    plan = plan_ingest(copied, products=["gpp", "crop"], years=[2011])
+    assert [wanted.group for wanted in plan.todo] == ["crop/2011"]
+    assert [(one.group, "crops of 2012" in one.reason) for one in plan.absent] == [("gpp/2011", True)]
+
+
+def test_a_lower_threshold_of_the_region_makes_gpp_be_read_for_more_cells(copied: RunFile) -> None:
+    region = Path(copied.region)
+    region.write_text(f"{region.read_text()}crop_threshold = 0.3\n")
+    assert not plan_ingest(copied).todo  # a tenth of the cell is stored anyway
+    region.write_text(region.read_text().replace("0.3", "0.05"))
+    assert [wanted.group for wanted in plan_ingest(copied).todo] == ["gpp/2011", "gpp/2012"]
 
 
 def test_nothing_found_at_all_is_refused_with_every_reason(ingested: RunFile) -> None:
@@ -54,29 +73,14 @@ def test_granules_of_a_later_year_leave_earlier_ones_alone(copied: RunFile) -> N
     assert not plan_ingest(copied, products=["climate"]).todo
 
 
-_REGION = """
-title = "Test: a few tiles around 40 N, 89.5 W"
-bbox = [-89.512, 39.988, -89.488, 40.012]
-first_year = 2011
-last_year = 2012
-tile_cells = 8
-"""
-
-
-def test_ingest_plans_the_uncertainty_where_it_is_configured_alone(tmp_path: Path) -> None:
+def test_ingest_plans_the_uncertainty_where_it_is_configured_alone(copied: RunFile) -> None:
+    slope = copied.archives.slope
+    (slope / "sd/2011").mkdir(parents=True)
     for tile in ("h11v04", "h11v05"):
-        gpp = touch(tmp_path, 2011, tile)
-        (tmp_path / "sd/2011").mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"sd/2011/20110701_{tile}.tif").write_bytes(gpp.read_bytes())
-    (tmp_path / "small.toml").write_text(_REGION)
-    run_file = RunFile(
-        region=str(tmp_path / "small.toml"),
-        archives=ArchiveSettings(slope=tmp_path),
-        stores=StoreSettings(inputs=str(tmp_path / "inputs.icechunk")),
-    )
-    with_uncertainty = run_file.model_copy(update={"slope": WITH_UNCERTAINTY})
+        shutil.copy(next(slope.glob(f"GPP250m/2011/*{tile}.tif")), slope / f"sd/2011/20110701_{tile}.tif")
+    with_uncertainty = copied.model_copy(update={"slope": WITH_UNCERTAINTY})
     groups = [
-        [wanted.group for wanted in plan_ingest(one, years=[2011], products=["gpp"]).todo]
-        for one in (run_file, with_uncertainty)
+        [wanted.group for wanted in plan_ingest(one, years=[2011], products=["gpp"], again=True).todo]
+        for one in (copied, with_uncertainty)
     ]
     assert groups == [["gpp/2011"], ["gpp/2011", "gpp_uncertainty/2011"]]

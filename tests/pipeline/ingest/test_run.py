@@ -9,8 +9,10 @@ from pathlib import Path
 import icechunk
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Serial
@@ -82,11 +84,65 @@ def test_digests_change_for_the_tiles_whose_data_changed_alone(copied: RunFile) 
 def test_a_region_that_reaches_one_tile_further_is_ingested_with_it(copied: RunFile) -> None:
     before, region = digests(copied, "gpp/2011"), Path(copied.region)
     region.write_text(region.read_text().replace("-89.488", "-89.484"))
-    report = do(copied, years=[2011])
+    kept = {one.group: one.kept_because for one in plan_ingest(copied, years=[2011], products=["gpp"]).product_years}
+    assert "the crops of 2011-2012 are not ingested on all tiles; run" in kept["gpp/2011"]
+    report = do(copied)
     assert {row.product for row in report.rows if row.state != "unchanged"} == {"gpp", "crop", "soil"}
     after = digests(copied, "gpp/2011")
     assert len(after) == len(before) + 1
     assert before.items() < after.items()
+
+
+def test_gpp_follows_the_cells_with_crops_and_is_not_read_again_where_they_stay(copied: RunFile) -> None:
+    def wanted(values: NDArray[np.generic]) -> NDArray[np.bool_]:
+        shares = [repository.values(root_of(copied), f"crop/{year}/{crop}_fraction")
+                  for year in (2011, 2012) for crop in ("corn", "soybean")]  # fmt: skip
+        return np.broadcast_to(np.sum(shares, axis=0) / 2 >= 0.1, values.shape)
+
+    before, all_cells = digests(copied, "gpp/2011"), do(copied).rows[-2].record.cells
+    small_archives.write_crops(copied.archives.crop, 2011)  # the same pixels in a file of another time
+    assert {row.wanted.group: row.state for row in do(copied).rows}["gpp/2011"] == "unchanged"
+    for year in (2011, 2012):
+        small_archives.write_crops(copied.archives.crop, year, pasture=slice(100, 130))
+    rows = {row.wanted.group: row for row in do(copied).rows}
+    assert rows["gpp/2011"].state == rows["gpp/2012"].state == "changed"
+    assert 0 < rows["gpp/2011"].record.cells < all_cells
+    stored = {name: repository.values(root_of(copied), f"gpp/2011/{name}") for name in ("gpp", "filled_days")}
+    assert rows["gpp/2011"].record.cells == wanted(stored["filled_days"]).sum()
+    np.testing.assert_array_equal(stored["gpp"] != -32768, wanted(stored["gpp"]))
+    np.testing.assert_array_equal(stored["filled_days"] != 65535, wanted(stored["filled_days"]))
+    assert before != digests(copied, "gpp/2011")
+    assert not plan_ingest(copied).todo
+
+
+def test_gpp_of_real_numbers_is_stored_as_it_is_and_replaces_integers(copied: RunFile) -> None:
+    before = {name: opened(copied, "gpp/2011")[name].values for name in ("gpp", "filled_days")}
+    for path in (copied.archives.slope / "GPP250m/2011").iterdir():
+        with rasterio.open(path) as file:
+            profile, stored = file.profile | {"dtype": "float32"}, file.read()
+        path.unlink()
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(stored * np.float32(0.001))
+    real = copied.model_copy(update={"slope": copied.slope.model_copy(update={"scale": 1.0})})
+    assert not do(real, products=["gpp"], years=[2011]).failures
+    layer = repository.array(root_of(copied), "gpp/2011/gpp")
+    assert layer.dtype == np.float32
+    after = opened(copied, "gpp/2011")
+    np.testing.assert_allclose(after["gpp"], before["gpp"], atol=0.0005)  # half a step, where it is interpolated
+    np.testing.assert_array_equal(after["filled_days"], before["filled_days"])
+    assert "scale_factor" not in layer.attrs
+
+
+def test_another_step_is_told_once_the_values_are_there(copied: RunFile) -> None:
+    doubled = copied.model_copy(update={"slope": copied.slope.model_copy(update={"scale": 0.002})})
+    before = opened(copied, "gpp/2011")["gpp"].values
+    assert not do(doubled, products=["gpp"], years=[2011]).failures
+    np.testing.assert_allclose(opened(copied, "gpp/2011")["gpp"], 2 * before, atol=0.0021)
+
+
+def opened(run_file: RunFile, group: str) -> xr.Dataset:
+    session = repository.open_existing(run_file.stores.inputs, made_by="test").readonly_session("main")
+    return xr.open_zarr(session.store, group=group, consolidated=False)
 
 
 def test_a_damaged_file_is_named_and_the_old_data_stay(copied: RunFile) -> None:
@@ -103,6 +159,7 @@ def test_a_damaged_file_is_named_and_the_old_data_stay(copied: RunFile) -> None:
 
 def test_an_ingest_that_was_killed_shows_nothing_and_can_be_done_again(copied: RunFile) -> None:
     shutil.rmtree(copied.stores.inputs)
+    do(copied, products=["crop"])
     with pytest.raises(KeyboardInterrupt):
         do(copied, executor=Counting(last=1), products=["gpp"], years=[2011])
     root = repository.read(repository.open_existing(copied.stores.inputs, made_by="test"))

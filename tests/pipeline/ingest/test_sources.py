@@ -15,7 +15,7 @@ from pipeline.config import ArchiveSettings, RunFile
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
 from pipeline.ingest import strips as ingest_strips
-from pipeline.ingest.sources import SlopeSource
+from pipeline.ingest.sources import Cells, SlopeSource
 from pipeline.ingest.strips import Part, StripBlock
 from pipeline.inputs.layout import Extent, create_group, open_for_writing
 from pipeline.sources.nldas2.product import Window
@@ -69,14 +69,14 @@ def test_gpp_comes_from_the_serving_folder_which_is_noted(run_file: RunFile, yea
     source = SlopeSource.find(run_file, "gpp", year, tiles=NORTHERN)
     folder = run_file.archives.slope if year == 2011 else run_file.archives.slope_extra
     assert source.notes == {f"files of {folder}": "h11v04"}
-    layers = source.read(NORTH)
+    layers = source.read(Cells.all_of(NORTH))
     np.testing.assert_allclose(layers.arrays["gpp"][106:297, 1:], 4.0, rtol=1e-6)
     assert layers.missing_YX.sum() == 3
 
 
 def test_what_is_missing_is_counted_by_reason(run_file: RunFile) -> None:
     days = len(days_of(2011)[106:305:10])
-    counts = SlopeSource.find(run_file, "gpp", 2011, tiles=NORTHERN).read(NORTH).counts
+    counts = SlopeSource.find(run_file, "gpp", 2011, tiles=NORTHERN).read(Cells.all_of(NORTH)).counts
     assert counts["values below 0"] == days
     assert counts["values equal to the missing value"] == days
     assert counts["values from 32767 up"] == days
@@ -161,3 +161,51 @@ def test_the_uncertainty_has_a_stamp_of_its_own(run_file: RunFile) -> None:
 def test_a_year_without_uncertainty_is_distinguished_from_one_without_gpp(run_file: RunFile) -> None:
     with pytest.raises(UserError, match=r"SLOPE GPP uncertainty: no file of 2020 .*sd/\{YYYY\}"):
         SlopeSource.find(run_file, "gpp_uncertainty", 2020, tiles=NORTHERN)
+
+
+def test_filled_days_are_multiples_of_the_step_and_observed_ones_keep_their_bits(run_file: RunFile) -> None:
+    source = SlopeSource.find(run_file, "gpp", 2011, tiles=NORTHERN)
+    assert source.scale == 0.001
+    days, rng = days_of(2011)[106:305:10], np.random.default_rng(0)
+    stored_TYX = rng.integers(0, 32000, (len(days), *NORTH.shape)).astype(np.int16)
+    for day, stored_YX in zip(days, stored_TYX, strict=True):
+        write(run_file.archives.slope / f"GPP250m/2011/GPP.2011.{day:%m.%d}.h11v04.tif", stored_YX[None])
+    gpp_TYX = source.read(Cells.all_of(NORTH)).arrays["gpp"]
+    observed = [day.timetuple().tm_yday - 1 for day in days]
+    np.testing.assert_array_equal(gpp_TYX[observed], stored_TYX * np.float32(0.001))
+    steps = np.rint(gpp_TYX.astype(np.float64) * 1000)
+    np.testing.assert_array_equal(gpp_TYX, steps.astype(np.int16) * np.float32(0.001))
+    between = (stored_TYX[:-1].astype(np.float64) + stored_TYX[1:]) / 2000
+    assert np.abs(gpp_TYX[observed[0] + 5 : observed[-1] : 10] - between).max() <= 0.0005 + 5e-6
+
+
+def test_a_file_of_real_numbers_among_integers_is_refused_by_name(run_file: RunFile) -> None:
+    days = days_of(2011)[106:305:10]
+    path = run_file.archives.slope / f"GPP250m/2011/GPP.2011.{days[3]:%m.%d}.h11v04.tif"
+    profile = {
+        "transform": NORTH.transform,
+        "crs": SINUSOIDAL,
+        "dtype": "float32",
+        "count": 1,
+        "height": 8,
+        "width": 16,
+    }
+    integers = run_file.model_copy(update={"slope": SlopeSettings(scale=1.0, min_summer_peak=0.0)})
+    for day in days:
+        write(
+            run_file.archives.slope / f"GPP250m/2011/GPP.2011.{day:%m.%d}.h11v04.tif", np.full((1, 8, 16), 4, np.int16)
+        )
+    with rasterio.open(path, "w", driver="GTiff", **profile) as file:
+        file.write(np.full((1, 8, 16), 4.5, np.float32))
+    source = SlopeSource.find(integers, "gpp", 2011, tiles=NORTHERN)
+    with pytest.raises(UserError, match=rf"{path.name}: holds values that are no multiples of 1 g C m-2 d-1"):
+        source.read(Cells.all_of(NORTH))
+
+
+def test_cells_that_are_not_stored_are_neither_filled_nor_counted(run_file: RunFile) -> None:
+    stored_YX = np.zeros(NORTH.shape, bool)
+    stored_YX[:, 8:] = True
+    days = len(days_of(2011)[106:305:10])
+    counts = SlopeSource.find(run_file, "gpp", 2011, tiles=NORTHERN).read(Cells(NORTH, stored_YX)).counts
+    assert counts["days interpolated"] == stored_YX.sum() * (198 - days)
+    assert counts["cells with GPP 0 from June to August"] == 0

@@ -46,6 +46,7 @@ def test_the_uncertainty_of_gpp_is_reported_where_it_is_and_never_absent(copied:
             {name: attributes[name] for name in ("digests", "ingest")}
         )
         store.array(root, "gpp_uncertainty/2012/gpp_uncertainty")[...] = 1.5
+        store.array(root, "gpp_uncertainty/2012/uncertainty_days")[...] = 366
     report = survey_stores(copied, Wanted((2011, 2012), ("gpp",)))
     assert [survey.group for survey in report.surveys] == ["gpp/2011", "gpp/2012", "gpp_uncertainty/2012"]
     assert of(report, "gpp_uncertainty/2012").found.distributions["gpp_uncertainty"].mean == 1.5
@@ -88,7 +89,7 @@ def test_a_wrong_unit_within_the_limits_is_flagged_by_its_mean(copied: Job) -> N
         ("crop/2011/corn_fraction", 0.9, "corn_and_soybean: maximum"),
         ("soil/twp", 0.5, "available_water: minimum"),
         ("soil/tsilt", 950.0, "sand_and_silt: maximum"),
-        ("gpp/2011/gpp", 45.0, "gpp: maximum 45 is above 40"),
+        ("gpp/2011/gpp", -2.0, "gpp: minimum -2 is below 0"),
     ],
 )
 def test_errors_that_no_single_variable_shows_are_flagged(copied: Job, path: str, value: float, fault: str) -> None:
@@ -125,7 +126,8 @@ def test_json_has_the_same_keys_for_every_product_year(report: InputsReport) -> 
     product_years = found["product_years"]
     assert {tuple(row) for row in product_years} == {
         (
-            "product", "year", "ingested_at", "files", "size_bytes", "digest", "cells", "share_read", "coverage",
+            "product", "year", "ingested_at", "files", "size_bytes", "digest", "cells", "share_read", "share_stored",
+            "coverage",
             "missing_share", "tiles_not_ingested", "counts", "notes", "beyond_training_years", "faults", "variables",
         )
     }  # fmt: skip

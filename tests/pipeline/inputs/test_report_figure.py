@@ -149,7 +149,7 @@ def test_the_course_of_gpp_is_that_of_all_years(drawing: Figure, job: Job) -> No
 
 
 def test_coverage_is_drawn_for_what_is_ingested_alone(drawing: Figure, report: InputsReport) -> None:
-    coverage = place(drawing, "Share of the region's cells")
+    coverage = place(drawing, "Share of the stored cells")
     shares = [text.get_text() for text in coverage.texts]
     assert shares == [f"{survey.coverage:.1%}" for survey in sorted(report.surveys, key=_row)]
     assert len(shares) == 1 + 2 + 2 + 1  # the climate of 2012 is not there

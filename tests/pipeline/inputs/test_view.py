@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -102,8 +103,32 @@ def test_gpp_is_that_of_its_own_cell(run_file: RunFile, view: InputsView) -> Non
         expected = np.broadcast_to(5 + 0.001 * col_N, (DAYS.size, col_N.size))
         np.testing.assert_allclose(cells.inputs.gpp_TN[DAYS], expected, rtol=1e-6)
         assert (cells.inputs.gpp_TN[:106] == 0).all()
-        assert (stored(view, tile, "gpp/2011/filled_days") == 198 - DAYS.size).all()
+        assert (stored(view, tile, "gpp/2011/filled_days")[mask] == 198 - DAYS.size).all()
         assert cells.gpp_filled_N.all()
+
+
+def test_gpp_has_the_bits_of_the_files_and_is_what_xarray_decodes(run_file: RunFile, view: InputsView) -> None:
+    session = repository.open_existing(run_file.stores.inputs, made_by="test").readonly_session("main")
+    decoded = xr.open_zarr(session.store, group="gpp/2011", consolidated=False)["gpp"]
+    for tile in tiles(run_file):
+        mask, (rows, cols) = view.soil_defined(tile), view.grid.window(tile)
+        got = view.read_gpp(tile, 2011, mask=mask)
+        assert got.dtype == np.float32
+        steps = 5000 + np.broadcast_to(np.arange(cols.start, cols.stop, dtype=np.int16), mask.shape)[mask]
+        np.testing.assert_array_equal(got[DAYS], np.broadcast_to(steps * np.float32(0.001), (DAYS.size, steps.size)))
+        np.testing.assert_allclose(decoded.values[:, rows, cols][:, mask], got, rtol=1e-6)
+
+
+def test_a_modelled_cell_without_stored_gpp_is_refused_with_the_remedy(run_file: RunFile, view: InputsView) -> None:
+    for tile in tiles(run_file):
+        missing = stored(view, tile, "gpp/2011/filled_days") == 65535
+        if missing.any():
+            with pytest.raises(
+                UserError, match=rf"GPP of 2011 is not stored at {missing.sum()} modelled .*make a new cube"
+            ):
+                view.read_gpp(tile, 2011, mask=np.ones((8, 8), bool))
+            return
+    raise AssertionError("all cells are stored")
 
 
 def test_soil_is_that_of_the_map_units_and_cells_of_water_cannot_be_modelled(

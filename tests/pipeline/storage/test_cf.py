@@ -10,10 +10,14 @@ import pytest
 import rioxarray  # noqa: F401 (registers .rio)
 import xarray as xr
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from pyproj import Proj
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, sinusoidal
 from pipeline.storage import cf, repository
 from pipeline.variables import Variable
@@ -100,3 +104,20 @@ def test_any_byte_that_changes_where_it_lies_is_noticed(sharded: bool) -> None:
         memory[chunk] = default_buffer_prototype().buffer.from_bytes(bytes(broken))
         with pytest.raises(repository.DamagedError, match="array a is damaged"):
             repository.part(root, "a", ...)
+
+
+@given(arrays(np.int16, (2, 5), elements=st.integers(-32767, 32767)), st.sampled_from([0.001, 0.002, 0.01, 1.0]))
+def test_multiples_of_the_step_come_back_bit_by_bit(steps: np.ndarray, scale: float) -> None:
+    values = steps * np.float32(scale)
+    stored = cf.packed(values, scale, missing=-32768)
+    np.testing.assert_array_equal(stored, steps)
+    np.testing.assert_array_equal(cf.Packing(scale, -32768).unpacked(stored), values)
+    np.testing.assert_array_equal(cf.quantised(values, scale), values)
+
+
+def test_missing_values_are_packed_and_larger_ones_refused() -> None:
+    stored = cf.packed(np.array([[1.2344, np.nan]], np.float32), 0.001, missing=-32768)
+    assert stored.tolist() == [[1234, -32768]]
+    assert np.isnan(cf.Packing(0.001, -32768).unpacked(stored)).tolist() == [[False, True]]
+    with pytest.raises(UserError, match=r"33 is beyond 32\.767, the largest value that is stored in steps of 0\.001"):
+        cf.packed(np.array([[33.0]], np.float32), 0.001, missing=-32768)
