@@ -16,7 +16,7 @@ from pipeline.inputs.layout import CLIMATE
 from pipeline.sources.nldas2.product import Window
 from pipeline.storage.cf import LEAP_DAYS
 
-_PROCESS = 300 * 2**20  # bytes of a worker beside its work: Dask, GDAL, Icechunk and their buffers
+_PROCESS = 280 * 2**20  # bytes of a worker beside its work: Dask, GDAL, Icechunk and their buffers
 _STORED, _REAL = 2, 4  # bytes of SLOPE's int16, and of float32
 _HOURS = 32 * 24 + 2 * 24  # of a month, with those that its days in all time zones and missing hours at its ends need
 _BAND = 150 * 2**20  # bytes of the hours that are reduced to days at a time
