@@ -22,7 +22,7 @@ from pipeline.storage import repository as store
 from pipeline.variables import ANNUAL, DAILY
 from tests.faults.hooks import CUBE
 
-_OF_A_RUN = ("ledger/seconds", "ledger/run")  # true of a run, not of its results
+_OF_A_RUN = ("ledger/seconds", "ledger/cpu_seconds", "ledger/run")  # true of a run, not of its results
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ from typer.testing import CliRunner
 
 from pipeline.cli import main
 from pipeline.console import console
-from pipeline.cube import garbage
+from pipeline.cube import garbage, layout, ledger
 from pipeline.cube.history import commits, releases
 from pipeline.job import Job
 from pipeline.storage import repository
 from pipeline.storage.commit import CommitError
 from pipeline.storage.retry import RetryPolicy
 from tests.helpers.commits import TIMEOUT, break_calls, transaction
-from tests.helpers.filled_cube import FIRST, LAST, Filled, fill_cube
+from tests.helpers.filled_cube import FIRST, LAST, Filled, fill_cube, write_results
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,9 @@ def test_a_damaged_store_ends_in_one_sentence_and_not_in_a_traceback(job: Job) -
     command = [sys.executable, "-m", "pipeline.cli", "history", str(job.path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert re.fullmatch(r"agcarbon: a store cannot be read or written: .+; check the storage, .+\n", ended.stderr)
+    assert re.fullmatch(
+        r"agcarbon: .+: the store cannot be opened: .+; restore it from a backup, or .+\n", ended.stderr
+    )
 
 
 def test_releases_are_listed_and_deleted(job: Job) -> None:
@@ -237,9 +239,11 @@ def test_a_release_is_exported_as_it_was(job: Job, tmp_path: Path) -> None:
 
     call(job, "tag", "v1")
     before = exported("before")
+    tile = job.domain.tiles[0]
+    mask = layout.read_mask(repository.read(job.open_cube()), tile).mask
     with transaction(job.open_cube(), "other results") as root:
-        nee = repository.array(root, "annual/nee")
-        nee[...] = np.asarray(nee[...]) + 1
+        row = write_results(root, tile, FIRST, mask=mask, rng=np.random.default_rng(9))
+        ledger.record(root, [row], run=0, failures={})
     np.testing.assert_array_equal(exported("released", "--at", "v1").read(1), before.read(1))
     assert not np.array_equal(exported("now").read(1), before.read(1), equal_nan=True)
     assert exported("named", "--at", "v1").tags()["AGCARBON_RELEASE"] == "v1"

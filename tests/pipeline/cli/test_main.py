@@ -108,7 +108,7 @@ def test_a_truncated_tiff_is_refused_by_name_and_nothing_is_ingested(folder: Pat
     whole = one_tiff.read_bytes()
     one_tiff.write_bytes(whole[: len(whole) // 2])
     try:
-        said = agcarbon("ingest", folder / "run.toml", "--product", "gpp", "--years", "2011")
+        said = agcarbon("ingest", folder / "run.toml", "--product", "crop", "--product", "gpp")
     finally:
         one_tiff.write_bytes(whole)
     assert one_tiff.name in said
@@ -119,7 +119,7 @@ def test_a_tiff_in_another_projection_is_refused_by_name(folder: Path, one_tiff:
     with rasterio.open(one_tiff, "r+") as file:
         file.crs = "EPSG:5070"
     try:
-        said = agcarbon("ingest", folder / "run.toml", "--product", "gpp", "--years", "2011")
+        said = agcarbon("ingest", folder / "run.toml", "--product", "crop", "--product", "gpp")
     finally:
         one_tiff.write_bytes(whole)
     assert one_tiff.name in said

@@ -154,6 +154,8 @@ def test_a_changed_input_of_a_tile_changes_its_later_years_and_nothing_else(job:
         places = np.argwhere((after[name] != values) & ~((after[name] != after[name]) & (values != values)))
         if name.startswith("ledger/"):
             assert {(2, 0), (3, 0)} >= {tuple(index[:2]) for index in places.tolist()}, name
+        elif name.startswith("restart/"):
+            assert (places[:, :2] == place).all(), name
         elif len(places):
             assert (places[:, -2:] // tile.cells == place).all(), name
             assert not name.startswith("annual/") or set(places[:, 0]) <= {2, 3}, name

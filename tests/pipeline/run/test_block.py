@@ -55,9 +55,9 @@ def test_a_run_reads_each_crop_map_of_a_tile_once(tmp_path: Any, monkeypatch: py
     read: Counter[tuple[str, str]] = Counter()
     real = inputs._read
 
-    def counted(group: Any, name: str, selection: Any) -> Any:
-        read[group.path, f"{name} {selection}"] += name.endswith("_fraction")
-        return real(group, name, selection)
+    def counted(view: Any, product: str, year: int, name: str, selection: Any) -> Any:
+        read[f"{product}/{year}", f"{name} {selection}"] += name.endswith("_fraction")
+        return real(view, product, year, name, selection)
 
     monkeypatch.setattr(inputs, "_read", counted)
     report = run(job, Serial(), years=YEARS)

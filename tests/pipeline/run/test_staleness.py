@@ -118,7 +118,7 @@ def test_the_same_values_in_other_files_make_nothing_stale(job: Job) -> None:
 def test_an_inputs_store_made_anew_is_ingested_product_by_product_beside_its_cube(job: Job) -> None:
     """No run can be planned in between, which must not keep an ingest from completing the inputs."""
     shutil.rmtree(job.run_file.stores.inputs)
-    for product in ("climate", "gpp", "crop", "soil"):
+    for product in ("climate", "crop", "gpp", "soil"):
         result = CliRunner().invoke(app, ["ingest", str(job.path), "--product", product])
         assert result.exit_code == 0, result.output
     assert len(done_tile_years(job)) == len(job_tiles(job)) * len(YEARS)

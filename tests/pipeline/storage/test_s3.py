@@ -199,7 +199,7 @@ def everything(location: str) -> dict[str, np.ndarray]:
     """All arrays of a store but those that tell times and places."""
     root = store.read(store.open_existing(location, made_by="test"))
     arrays = {path: np.asarray(node[...]) for path, node in root.members(max_depth=None) if hasattr(node, "chunks")}
-    return {path: values for path, values in arrays.items() if path != "ledger/seconds"}
+    return {path: values for path, values in arrays.items() if path not in ("ledger/seconds", "ledger/cpu_seconds")}
 
 
 @pytest.mark.slow
