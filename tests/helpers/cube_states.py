@@ -30,8 +30,6 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray], *, but
 
 
 REMEASURED = frozenset({"ledger/seconds", "ledger/cpu_seconds", "ledger/run"})  # of a computation, not of its results
-    {"ledger/seconds", "ledger/cpu_seconds", "ledger/run"}
-)  # what a second computation has of its own
 
 
 def after_half(job: Job) -> str:
