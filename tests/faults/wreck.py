@@ -17,6 +17,7 @@ from tests.faults.processes import agcarbon_in, start
 from tests.faults.scenarios import LIMIT, RELEASE, USE, Scenario
 from tests.faults.witness import Findings
 
+_NEWER = 0.75
 _LOG, _LIST = "commands.log", "rerun.json"
 
 
@@ -112,8 +113,9 @@ def _repair(folder: Path, repair: Repair) -> bool:
 
 def _damage(folder: Path, how: str, rng: random.Random) -> str:
     """Damage a file of a store, each kind of file as likely as another, and return its name."""
-    kinds = [files for store in (CUBE, INPUTS) for files in _files(folder / store)]
-    file = rng.choice(rng.choice(kinds))
+    files = rng.choice([files for store in (CUBE, INPUTS) for files in _files(folder / store)])
+    # Of the many that only earlier states need, and nobody misses, fewer: most are of the newest third.
+    file = rng.choice(files[-(len(files) // 3 + 1) :] if rng.random() < _NEWER else files)
     content = bytearray(file.read_bytes())
     if how == "removed":
         file.unlink()
@@ -127,7 +129,8 @@ def _damage(folder: Path, how: str, rng: random.Random) -> str:
 
 def _files(store: Path) -> Iterator[list[Path]]:
     for kind in ("chunks", "manifests", "snapshots", "transactions", "refs"):
-        yield sorted(path for path in (store / kind).rglob("*") if path.is_file() and path.stat().st_size)
+        files = (path for path in (store / kind).rglob("*") if path.is_file() and path.stat().st_size)
+        yield sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
     yield [store / "config.yaml"]
 
 
