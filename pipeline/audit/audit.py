@@ -18,7 +18,7 @@ from model.checkpoint import CheckpointError
 from pipeline.aggregate.sums import Sums
 from pipeline.aggregate.tables import read_table
 from pipeline.audit.aggregates import audit_band, band_tasks, comparable_years, county_difference
-from pipeline.audit.checks import AGGREGATES, READING, Measured
+from pipeline.audit.checks import AGGREGATES, COORDINATES, READING, Measured
 from pipeline.audit.reading import recorded_rows
 from pipeline.audit.report import AuditReport
 from pipeline.audit.seams import Steps, compare_borders, next_tiles
@@ -79,6 +79,8 @@ def audit(job: Job, executor: Executor, *, scope: Scope | None = None, progress:
     snapshots = _snapshots(job, report.snapshot, last=max(known.years, default=0))
     tasks = _tile_tasks(root, known, scope)
     _audit_tiles(report, executor, snapshots, tasks, progress)
+    for cause in store.damaged_small_arrays(root).values() or ("",):
+        report.add("", layout.identity(root).first_year, Measured(COORDINATES, float(bool(cause)), 1, cause))
     if report.tile_years:
         years = _aggregated_years(report, root, known, scope)
         counties = _audit_aggregates(report, executor, snapshots, region=job.region, years=years)

@@ -84,12 +84,13 @@ RESTART = Check("restart", "cells whose carried state is beyond -1 to 1, or abse
 STATE = Check("state", "carried state compared with the ledger's digest", "tile-years", 0)
 CONTINUITY = Check("continuity", "step on 1 January over the largest daily step of that winter", "ratio", 5)
 SEAMS = Check("seams", "step at a tile's border over the largest inside tiles", "ratio", 2)  # see pipeline.audit.seams
+COORDINATES = Check("coordinates", "coordinates and areas compared with their digests", "arrays", 0, rerun=False)
 # Sums in double precision, added in another order.
 AGGREGATES = Check("aggregates", "counties, 0.0025 and 0.5 degree computed again", "relative", 1e-9, rerun=False)
 
 CHECKS = (
     READING, CHECKSUM, RECORD, PATTERN, PLAUSIBLE, BUDGET, SUMS, DSOC, BALANCE, RESTART, STATE, CONTINUITY, SEAMS,
-    AGGREGATES,
+    COORDINATES, AGGREGATES,
 )  # fmt: skip
 
 

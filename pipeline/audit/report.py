@@ -12,7 +12,7 @@ import numpy as np
 from rich.box import SIMPLE
 from rich.table import Table
 
-from pipeline.audit.checks import CHECKS, Check, Measured
+from pipeline.audit.checks import AGGREGATES, CHECKS, COORDINATES, Check, Measured
 from pipeline.audit.tile import StockShare
 from pipeline.errors import UserError
 
@@ -160,6 +160,15 @@ class AuditReport:
         if self.unknown:
             yield f"{self.unknown} tile-years could not be compared with today's inputs or weights"
         yield from self.notes
+        if any(failure.rerun for failure in self.failures):
+            yield (
+                "repair: `agcarbon audit --rerun FILE` lists the tile-years, and `agcarbon run --from-audit FILE` "
+                "computes them again"
+            )
+        if any(failure.check == AGGREGATES.name for failure in self.failures):
+            yield "repair: once all tile-years are well, `agcarbon aggregate --again` makes the aggregates again"
+        if any(failure.check == COORDINATES.name for failure in self.failures):
+            yield "repair: `agcarbon rollback` to a state whose coordinates are well; no results depend on them"
         stock = self.stock
         if stock.cell_years:
             of_years, of_cells = stock.cell_years_within / stock.cell_years, stock.cells_within / stock.cells

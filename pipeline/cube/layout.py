@@ -33,7 +33,7 @@ from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.simulate.tile_year import CellState, TileResult
 from pipeline.storage import cf, formats
-from pipeline.storage.repository import array, attribute, part, replace, subgroup, values, write_values
+from pipeline.storage.repository import array, attribute, part, replace, subgroup, write_values
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, quality_attributes
 from pipeline.years import spans
 
@@ -198,7 +198,8 @@ def _mask_remedy(found: Identity) -> str:
 
 def years(root: zarr.Group) -> list[int]:
     """Return the years that the cube extends over, in order."""
-    return [int(year) for year in values(root, "annual/year")]
+    first = identity(root).first_year
+    return list(range(first, first + array(root, "annual/year").shape[0]))
 
 
 def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int], spread: bool = False) -> None:

@@ -9,7 +9,8 @@ A tile-year is *done* if the fingerprint recorded with it equals the one of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NotRequired, TypedDict, Unpack
@@ -199,12 +200,13 @@ class Ledger:
     def __init__(self, root: zarr.Group) -> None:
         group = subgroup(root, "ledger")
         self.tiles: list[str] = attribute(group, "tiles")
-        self.years = _years(group)
+        with _way_back():
+            self.years = _years(group)
+            self._columns = {name: values(group, name) for name in _COLUMNS}
+            for index, year in enumerate(self.years):
+                _check(group, year, {name: column[index] for name, column in self._columns.items()})
         self.failures: dict[str, str] = attribute(group, "failures")
         self.runs: list[dict[str, Any]] = attribute(group, "runs")
-        self._columns = {name: values(group, name) for name in _COLUMNS}
-        for index, year in enumerate(self.years):
-            _check(group, year, {name: column[index] for name, column in self._columns.items()})
         self._year_index = {year: index for index, year in enumerate(self.years)}
         self._tile_index = {tile: index for index, tile in enumerate(self.tiles)}
 
@@ -255,7 +257,9 @@ class Ledger:
 def read_year(root: zarr.Group, year: int) -> dict[str, NDArray[Any]]:
     """Return the columns of a year (tile, ...) by name; raises `DamagedError`."""
     group = subgroup(root, "ledger")
-    return _read_year(group, year, _years(group).index(year))
+    with _way_back():
+        index = _years(group).index(year)
+    return _read_year(group, year, index)
 
 
 def check_state(root: zarr.Group, tile: str, year: int, state: CellState) -> None:
@@ -270,8 +274,9 @@ def _columns(group: zarr.Group, index: int) -> dict[str, NDArray[Any]]:
 
 
 def _read_year(group: zarr.Group, year: int, index: int) -> dict[str, NDArray[Any]]:
-    found = _columns(group, index)
-    _check(group, year, found)
+    with _way_back():
+        found = _columns(group, index)
+        _check(group, year, found)
     return found
 
 
@@ -288,10 +293,19 @@ def _digest(columns: Mapping[str, NDArray[Any]]) -> str:
 def _check(group: zarr.Group, year: int, columns: Mapping[str, NDArray[Any]]) -> None:
     digests = attribute(group, "digests")
     if digests.get(str(year)) != _digest(columns):
+        raise DamagedError(f"ledger: the rows of {year} are not those that were written")
+
+
+@contextmanager
+def _way_back() -> Iterator[None]:
+    """Add the remedy to a `DamagedError`: nothing else holds what the ledger holds."""
+    try:
+        yield
+    except DamagedError as error:
         raise DamagedError(
-            f"ledger: the rows of {year} are not those that were written; go back to an earlier state with `agcarbon "
-            "history` and `agcarbon rollback`, then repeat the command"
-        )
+            f"{error}; go back to an earlier state with `agcarbon history` and `agcarbon rollback`, then repeat the "
+            "command"
+        ) from error
 
 
 def _years(group: zarr.Group) -> list[int]:

@@ -23,7 +23,7 @@ def scenarios() -> dict[str, Scenario]:
     nothing = Undisturbed({}, {})
     return {
         name: Scenario(name, Path(), RUN, (RUN,), True, nothing, calls, seconds=2.0, written=10_000)
-        for name in kinds.EVERYWHERE
+        for name in (*kinds.EVERYWHERE, "damage")
     }
 
 

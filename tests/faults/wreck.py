@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tests.faults import snapshots
@@ -16,6 +17,7 @@ from tests.faults.processes import agcarbon_in, start
 from tests.faults.scenarios import LIMIT, RELEASE, USE, Scenario
 from tests.faults.witness import Findings
 
+_NEWER = 0.75
 _LOG, _LIST = "commands.log", "rerun.json"
 
 
@@ -55,6 +57,8 @@ class Outcome:
         Exit codes of the commands that were struck.
     findings
         Silent and stuck damage.
+    damaged
+        The file.
     repaired_by
         The repair that helped, and whether an error had named it.
     """
@@ -62,6 +66,7 @@ class Outcome:
     noticed: bool
     codes: tuple[int, ...]
     findings: Findings
+    damaged: str
     repaired_by: str = ""
 
 
@@ -73,24 +78,25 @@ def carry_out(fault: Fault, scenario: Scenario, *, folder: Path) -> Outcome:
     damaged = _damage(folder, fault.wreck, rng)
     codes = _use(folder)
     findings = Findings()
-    wrong = _differences(folder, scenario.folder.with_name(f"{scenario.folder.name}, undisturbed"))
-    if not any(codes) and wrong:
+    undisturbed = scenario.folder.with_name(f"{scenario.folder.name}, undisturbed")
+    wrong = [] if any(codes) else _differences(folder, undisturbed)
+    if wrong:
         findings.silent.append(f"{fault.wreck} {damaged}: {'; '.join(wrong)}")
     # Nothing that is used may lead to the file; an audit looks at more.
     audited = 0 if any(codes) or wrong else _command(folder, ("audit", "run.toml"))
     if not any(codes) and not wrong and not audited and not _unequal(folder, scenario):
-        return Outcome(False, codes, findings)
+        return Outcome(False, codes, findings, damaged)
     return replace(_repaired(folder, scenario, findings, damaged), codes=codes)
 
 
 def _repaired(folder: Path, scenario: Scenario, findings: Findings, damaged: str) -> Outcome:
-    log = (folder / _LOG).read_text()
+    log = " ".join((folder / _LOG).read_text().split())  # lines are wrapped
     for repair in sorted(REPAIRS, key=lambda repair: repair.words not in log):
         named = "named by the error" if repair.words in log else "not named"
         if _repair(folder, repair) and not _unequal(folder, scenario):
-            return Outcome(True, (), findings, f"{repair.words} ({named})")
+            return Outcome(True, (), findings, damaged, f"{repair.words} ({named})")
     findings.stuck.append(f"{damaged}: {'; '.join(_unequal(folder, scenario))[:500]}")
-    return Outcome(True, (), findings)
+    return Outcome(True, (), findings, damaged)
 
 
 def _repair(folder: Path, repair: Repair) -> bool:
@@ -107,8 +113,9 @@ def _repair(folder: Path, repair: Repair) -> bool:
 
 def _damage(folder: Path, how: str, rng: random.Random) -> str:
     """Damage a file of a store, each kind of file as likely as another, and return its name."""
-    kinds = [files for store in (CUBE, INPUTS) for files in _files(folder / store)]
-    file = rng.choice(rng.choice(kinds))
+    files = rng.choice([files for store in (CUBE, INPUTS) for files in _files(folder / store)])
+    # Of the many that only earlier states need, and nobody misses, fewer: most are of the newest third.
+    file = rng.choice(files[-(len(files) // 3 + 1) :] if rng.random() < _NEWER else files)
     content = bytearray(file.read_bytes())
     if how == "removed":
         file.unlink()
@@ -122,7 +129,8 @@ def _damage(folder: Path, how: str, rng: random.Random) -> str:
 
 def _files(store: Path) -> Iterator[list[Path]]:
     for kind in ("chunks", "manifests", "snapshots", "transactions", "refs"):
-        yield sorted(path for path in (store / kind).rglob("*") if path.is_file() and path.stat().st_size)
+        files = (path for path in (store / kind).rglob("*") if path.is_file() and path.stat().st_size)
+        yield sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
     yield [store / "config.yaml"]
 
 
@@ -149,7 +157,7 @@ def _differences(folder: Path, undisturbed: Path) -> list[str]:
 def _numbers(folder: Path) -> dict[str, str]:
     target = folder / "numbers.json"
     target.unlink(missing_ok=True)
-    start(lambda: snapshots.save_numbers(folder, target)).wait(LIMIT)
+    start(lambda: snapshots.save_numbers(folder, target), log=folder / "compared.log").wait(LIMIT)
     return dict(json.loads(target.read_text())) if target.exists() else {}
 
 
@@ -157,5 +165,6 @@ def _unequal(folder: Path, scenario: Scenario) -> list[str]:
     """Return the arrays of the cube that differ from those of the undisturbed one."""
     target = folder / "unequal.json"
     target.unlink(missing_ok=True)
-    start(lambda: snapshots.save_differences(folder / CUBE, scenario.undisturbed.arrays, target)).wait(LIMIT)
+    compare = partial(snapshots.save_differences, folder / CUBE, scenario.undisturbed.arrays, target)
+    start(compare, log=folder / "compared.log").wait(LIMIT)
     return list(json.loads(target.read_text())) if target.exists() else ["the cube cannot be read"]
