@@ -11,6 +11,7 @@ import zarr
 from pipeline.config import RunFile
 from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
+from pipeline.grid.sinusoidal import Tile
 from pipeline.ingest.climate import MONTHS, ClimateMonth, ClimateYear, MonthRecord, kept, staged
 from pipeline.ingest.files import FileSet, file_set, holds_month, hours_of_month
 from pipeline.ingest.sources import CropSource, GridSource, SlopeSource, SoilSource
@@ -134,6 +135,11 @@ def _root(location: str, extent: Extent) -> zarr.Group | None:
     root = repository.read(repository.open_existing(location, made_by="agcarbon ingest"))
     check_extent(root, extent, location=location)
     return root
+
+
+def strip_count(tiles: Sequence[Tile]) -> int:
+    """Return the number of strips of neighbouring tiles: the blocks of a gridded product-year."""
+    return sum(1 for _ in strips(tiles))
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice
     # None, too, for a cube whose first run was stopped while it made the masks.
     masked = layout.tiles(root) if root is not None else None
     ledger = Ledger(root) if root is not None and masked else None
-    tiles = _chosen(masked or tiles_with_cells(job, view), choice, region=job.region.name)
+    tiles = _chosen(masked or _tiles_with_cells(job, view), choice, region=job.region.name)
     ingested = {product: view.ingested(product) for product in YEARLY_PRODUCTS}
     blocked = blocked_years(years, ingested, first=job.region.first_year)
     possible = tuple(sorted(set(years) - blocked.keys()))
@@ -98,9 +98,9 @@ def plan_run(job: Job, view: InputsView, *, years: Sequence[int], choice: Choice
     return make_plan(tiles, request=request, prints=prints, ledger=ledger, blocked=blocked)
 
 
-def tiles_with_cells(job: Job, view: InputsView, *, soil: bool = True) -> tuple[PlannedTile, ...]:
-    """Return the tiles of the region with modelled cells, from masks made now; without `soil`, from crops alone."""
-    masks = ((tile, tile_mask(job.region, view, job.grid.of(tile), soil=soil)) for tile in job.domain.tiles)
+def _tiles_with_cells(job: Job, view: InputsView) -> tuple[PlannedTile, ...]:
+    """Return the tiles of the region with modelled cells, from masks made now."""
+    masks = ((tile, tile_mask(job.region, view, job.grid.of(tile))) for tile in job.domain.tiles)
     return tuple(PlannedTile(tile, mask.cells, mask.digest) for tile, mask in masks if mask.cells)
 
 
@@ -135,7 +135,7 @@ def check_memory_of_new(job: Job, view: InputsView) -> None:
     limit = worker_memory(job.execution)
     # Counting the modelled cells takes as long as making all masks: it is done only where a full tile would not fit.
     if limit is not None and not largest.fits(limit):
-        check_memory(job, cells=max((tile.cells for tile in tiles_with_cells(job, view)), default=0))
+        check_memory(job, cells=max((tile.cells for tile in _tiles_with_cells(job, view)), default=0))
 
 
 def block_size(job: Job, *, cells: int) -> BlockSize:
