@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stages import OTHER, Place, working_folder, write_tile_archives
+from benchmarks.stages import OTHER, Place, working_folder, write_square_archives
 from pipeline.demo.archives import write_archives
 
 STEPS = (("run",), ("aggregate",), ("audit",), ("export", "cog"))
@@ -85,9 +85,9 @@ def main() -> None:
     ratios = []
     with working_folder(parser.parse_args().folder) as folder:
         write_archives(folder / "demo" / "archives")
-        places = {"demo": Place(folder / "demo"), "240 x 240 cells": Place(folder / "tile")}
+        places = {"demo": Place(folder / "demo"), "240 x 240 cells": Place(folder / "square")}
         places["demo"].prepare(folder / "demo" / "archives")
-        places["240 x 240 cells"].prepare(write_tile_archives(folder), box=OTHER)
+        places["240 x 240 cells"].prepare(write_square_archives(folder), part=OTHER)
         for name, place in places.items():
             times, sizes = compare(place)
             print("\n".join(report(name, times, sizes)), flush=True)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.plan_rates [--folder FOLDER] [--dry-run]
 
-Every command runs by itself, serially, on a tile of 240 x 240 cells of synthetic archives, once with about a fifth of
-the tile in the region and once with a few per cent: two equations for the rate of a cell and that of a modelled cell.
-NLDAS-2 is measured on small files and on files of the archive's own size likewise. All times are processor time.
-To be repeated after every change of a format or of the speed of a step.
+Every command runs by itself, serially, on synthetic archives of a square of 240 x 240 cells: with a fifth of it in the
+region, with a few per cent of it, and with tiles of 48 x 48 cells; three equations for the rates of a cell, of a
+modelled cell and of a tile. NLDAS-2 is measured on small files and on files of the archive's own size likewise. All
+times are processor time. To be repeated after every change of a format or of the speed of a step.
 """
 
 from __future__ import annotations
@@ -24,58 +24,84 @@ import numpy as np
 from scipy.optimize import nnls
 
 from benchmarks.climate import read_ours, write_archives
-from benchmarks.stages import FIRST_YEAR, LARGE, LAST_YEAR, SMALL, Place, working_folder, write_tile_archives
+from benchmarks.stages import (
+    FIRST_YEAR,
+    LARGE,
+    LAST_YEAR,
+    SMALL,
+    SMALL_TILES,
+    Part,
+    Place,
+    working_folder,
+    write_square_archives,
+)
 from benchmarks.year_step import machine
 from model.checkpoint import Checkpoint
 from model.inference import CPU_BATCH
 from model.shipped import checkpoint_file
 from model.year_step.usable import NUMBA, PYTORCH
+from pipeline.cost.estimate import size_of
+from pipeline.cost.model import Size
 from pipeline.cost.rates import RATES_FILE, Bytes, Rates, Seconds
 from pipeline.cost.work import SPIN_UPS, days
 from pipeline.cube import layout
 from pipeline.export.geotiffs import HEADLINE
-from pipeline.inputs.layout import PRODUCTS, Extent
+from pipeline.inputs.layout import PRODUCTS
 from pipeline.job import Job
 from pipeline.run.estimate import Probe, measure
 from pipeline.storage import repository as store
 
 YEARS = range(FIRST_YEAR, LAST_YEAR + 1)
-CELLS = 240**2
 HOURS = 96  # of NLDAS-2 in files of the archive's own size
 
 
 @dataclass(frozen=True)
 class Region:
-    """A region on the tile: processor seconds of its steps without their start, modelled cells, stored bytes."""
+    """A region on the square: counts, processor seconds of its steps without their start, and stored bytes.
+
+    `inputs` are the bytes that the ingest of each product adds; seconds of ingest are named by product.
+    """
 
     modelled: int
+    size: Size
+    tiles: int
     seconds: dict[str, float]
+    inputs: dict[str, int]
     stored: dict[str, int]
     cube_bytes: int
     export_bytes: int
 
 
-def measured_region(place: Place, archives: Path, box: tuple[float, ...], *, start: float, name: str) -> Region:
-    """Run, aggregate, audit and export the part of the tile inside a box."""
-    place.prepare(archives, box=box, cube=name)
-    steps = (("run",), ("aggregate",), ("audit",), ("export", "cog"))
-    seconds = {step[0]: place.command(*step, "run.toml") - start for step in steps}
-    root = store.read(Job.open(place.folder / "run.toml").open_cube())
-    tiles = layout.tiles(root) or ()
+def measured_region(place: Place, archives: Path, part: Part, *, ingest: bool = True) -> Region:
+    """Ingest, run, aggregate, audit and export a part of the square, into a cube of its own."""
+    cube = f"{part.west}.icechunk"
+    place.prepare(archives, part=part, cube=cube)
+    seconds, inputs = {}, {}
+    for product in PRODUCTS if ingest else ():
+        before = place.size("inputs.icechunk")
+        seconds[product] = place.command("ingest", "run.toml", "--product", product)
+        inputs[product] = place.size("inputs.icechunk") - before
+    for step in (("run",), ("aggregate",), ("audit",), ("export", "cog")):
+        seconds[step[0]] = place.command(*step, "run.toml")
+    start = median(place.command("run", "run.toml") for _ in range(3))  # nothing is left to do
+    job = Job.open(place.folder / "run.toml")
     return Region(
-        sum(tile.cells for tile in tiles),
-        seconds,
-        dict(place.stored(name)),
-        place.size(name),
+        sum(tile.cells for tile in layout.tiles(store.read(job.open_cube())) or ()),
+        size_of(job),
+        len(job.domain.tiles),
+        {"start": start, **{name: max(used - start, 0.0) for name, used in seconds.items()}},
+        inputs,
+        dict(place.stored(cube)),
+        place.size(cube),
         place.size("exports/cog"),
     )
 
 
-def by_cell(regions: Sequence[Region], seconds: Sequence[float], *, cells: int, modelled: int) -> tuple[float, float]:
-    """Return the seconds of a unit of cells and of modelled cells, not below 0, that fit both regions best."""
-    units = [[cells * CELLS, modelled * region.modelled] for region in regions]
-    found, _ = nnls(np.array(units, float), np.array(seconds, float))
-    return float(found[0]), float(found[1])
+def solved(units: Sequence[Sequence[float]], seconds: Sequence[float]) -> list[float]:
+    """Return the seconds of each unit, not below 0, that fit all regions best: relative errors count."""
+    scale = 1 / np.array(seconds)
+    found, _ = nnls(np.array(units, float) * scale[:, None], np.ones(len(scale)))
+    return [float(rate) for rate in found]
 
 
 def climate_of_archive() -> tuple[int, float]:
@@ -96,74 +122,87 @@ def measure_all(folder: Path) -> Rates:
         NUMBA: measure(checkpoint, Probe(NUMBA, "cpu", 0)),
         PYTORCH: measure(checkpoint, Probe(PYTORCH, "cpu", CPU_BATCH)),
     }
-    archives, place = write_tile_archives(folder), Place(folder / "place")
-    place.prepare(archives, box=LARGE)
-    ingest, stored = {}, {}
-    for product in PRODUCTS:
-        before = place.size("inputs.icechunk")
-        ingest[product] = place.command("ingest", "run.toml", "--product", product)
-        stored[product] = place.size("inputs.icechunk") - before
-    start = median(place.command("ingest", "run.toml") for _ in range(3))
-    ingest = {product: seconds - start for product, seconds in ingest.items()}
-    regions = [
-        measured_region(place, archives, box, start=start, name=f"{name}.icechunk")
-        for name, box in (("large", LARGE), ("small", SMALL))
-    ]
+    archives, large = write_square_archives(folder), Place(folder / "large")
+    regions = (
+        measured_region(large, archives, LARGE),
+        measured_region(large, archives, SMALL, ingest=False),
+        measured_region(Place(folder / "small-tiles"), archives, SMALL_TILES),
+    )
     return Rates(
         network=network,
-        seconds=_seconds(regions, ingest, network[NUMBA], start=start, archives=archives),
-        bytes=_bytes(regions[0], stored, Job.open(place.folder / "run.toml")),
+        seconds=_seconds(regions, network[NUMBA], archives),
+        bytes=_bytes(regions[0]),
         machine=machine()["processor"],
         date=dt.datetime.now(dt.UTC).date().isoformat(),
     )
 
 
-def _seconds(
-    regions: Sequence[Region], ingest: dict[str, float], network: float, *, start: float, archives: Path
-) -> Seconds:
-    hours, years = 24 * days(YEARS), len(YEARS)
+def _seconds(regions: Sequence[Region], network: float, archives: Path) -> Seconds:
+    years, hours, first = len(YEARS), 24 * days(YEARS), regions[0].seconds
     small = sum(path.stat().st_size for path in (archives / "nldas2").rglob("*.nc*")) / hours
-    large, of_large = climate_of_archive()
-    per_byte = max(of_large - ingest["climate"] / hours, 0.0) / (large - small)
+    granule, of_granule = climate_of_archive()
+    per_byte = max(of_granule - first["climate"] / hours, 0.0) / (granule - small)
     computed = years + SPIN_UPS
-    beside = [region.seconds["run"] - region.modelled * computed / network for region in regions]
-    run = by_cell(regions, beside, cells=computed, modelled=years)
-    aggregate = by_cell(regions, [region.seconds["aggregate"] for region in regions], cells=years, modelled=years)
-    audit = by_cell(regions, [region.seconds["audit"] for region in regions], cells=years, modelled=years)
-    exported = years * len(HEADLINE) * CELLS
+    run = _by_tile(regions, "run", computed, network=network)
+    aggregate, audit = (_by_tile(regions, step, years) for step in ("aggregate", "audit"))
+    gpp, crop, soil = (_by_strip(regions, name, count) for name, count in
+                       (("gpp", days(YEARS)), ("crop", years), ("soil", 1)))  # fmt: skip
+    layers = years * len(HEADLINE)
     return Seconds(
-        start=start,
-        climate_hour=max(ingest["climate"] / hours - small * per_byte, 0.0),
+        start=median(region.seconds["start"] for region in regions),
+        climate_hour=max(first["climate"] / hours - small * per_byte, 0.0),
         climate_byte=per_byte,
-        gpp_cell_day=ingest["gpp"] / (days(YEARS) * CELLS),
-        crop_cell_year=ingest["crop"] / (years * CELLS),
-        soil_cell=ingest["soil"] / CELLS,
+        gpp_cell_day=gpp[0],
+        crop_cell_year=crop[0],
+        soil_cell=soil[0],
+        gpp_strip_day=gpp[1],
+        crop_strip_year=crop[1],
+        soil_strip=soil[1],
         run_tile_cell=run[0],
         run_cell_year=run[1],
+        run_tile_year=run[2],
         aggregate_tile_cell=aggregate[0],
         aggregate_cell_year=aggregate[1],
+        aggregate_tile_year=aggregate[2],
         audit_tile_cell=audit[0],
         audit_cell_year=audit[1],
-        export_cell=sum(region.seconds["export"] for region in regions) / len(regions) / exported,
+        audit_tile_year=audit[2],
+        export_cell=first["export"] / (layers * regions[0].size.grid_cells),
     )
 
 
-def _bytes(region: Region, stored: dict[str, int], job: Job) -> Bytes:
-    window, years, groups = Extent.of(job.region).window, len(YEARS), region.stored
-    cell_years = region.modelled * years
-    chunks = sum(bytes_ for group, bytes_ in groups.items() if group != "ledger")
+def _by_tile(regions: Sequence[Region], step: str, computed: int, *, network: float = np.inf) -> list[float]:
+    """Return the rates of a cell, of a modelled cell of a stored year, and of a tile, for years that are computed."""
+    units = [
+        [computed * each.tiles * each.size.tile_cells, len(YEARS) * each.modelled, computed * each.tiles]
+        for each in regions
+    ]
+    return solved(units, [each.seconds[step] - each.modelled * computed / network for each in regions])
+
+
+def _by_strip(regions: Sequence[Region], product: str, count: int) -> list[float]:
+    """Return the rates of a cell and of a strip of a product that is ingested so many times."""
+    ingested = [each for each in regions if product in each.seconds]
+    units = [[count * each.tiles * each.size.tile_cells, count * each.size.strips] for each in ingested]
+    return solved(units, [each.seconds[product] for each in ingested])
+
+
+def _bytes(region: Region) -> Bytes:
+    years, groups, inputs, size = len(YEARS), region.stored, region.inputs, region.size
+    cell_years, cells = region.modelled * years, region.tiles * size.tile_cells
+    chunks = sum(number for group, number in groups.items() if group != "ledger")
     return Bytes(
-        climate_cell_day=stored["climate"] / (window.rows * window.cols * days(YEARS)),
-        gpp_cell_day=stored["gpp"] / (CELLS * days(YEARS)),
-        crop_cell_year=stored["crop"] / (CELLS * years),
-        soil_cell=stored["soil"] / CELLS,
+        climate_cell_day=inputs["climate"] / (size.nldas_cells * days(YEARS)),
+        gpp_cell_day=inputs["gpp"] / (cells * days(YEARS)),
+        crop_cell_year=inputs["crop"] / (cells * years),
+        soil_cell=inputs["soil"] / cells,
         daily_cell_day=groups["daily"] / (region.modelled * days(YEARS)),
         annual_cell_year=groups["annual"] / cell_years,
         # All three years are kept by the run file's rule: 2010, and the last two.
         restart_cell=groups["restart"] / cell_years,
         aggregate_cell_year=groups["aggregates"] / cell_years,
-        mask_cell=groups["static"] / CELLS,
-        record=(region.cube_bytes - chunks) / years,
+        mask_cell=groups["static"] / cells,
+        record=(region.cube_bytes - chunks) / (region.tiles * years),
         export_cell=region.export_bytes / (cell_years * len(HEADLINE)),
     )
 

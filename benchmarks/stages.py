@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import zarr
@@ -19,16 +19,14 @@ from pipeline.storage import repository as store
 from regions import load_region
 
 FIRST_YEAR, LAST_YEAR = 2010, 2012  # of the demo's landscape
-TILE = """
-title = "Part of a tile of 240 x 240 cells in central Illinois"
+SQUARE = """
+title = "Part of a square of 240 x 240 cells in central Illinois"
 bbox = [{west}, {south}, {east}, {north}]
 first_year = 2010
 last_year = 2012
 mask_years = [2010, 2011, 2012]
-tile_cells = 240
+tile_cells = {tile_cells}
 """
-# West, south, east, north inside the tile north of 40 N, 89.5 W: the tile slants, so that no box covers more of it.
-LARGE, SMALL, OTHER = (-89.40, 40.015, -89.11, 40.24), (-89.2, 40.1, -89.1, 40.2), (-89.36, 40.05, -89.16, 40.2)
 RUN_FILE = """
 region = "{region}"
 [archives]
@@ -55,18 +53,43 @@ def working_folder(chosen: Path | None) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A region: sides of its box, and the edge of its tiles.
+
+    The square lies north of 40 N, 89.5 W. It slants, so that no box inside it covers more than a quarter of it.
+    """
+
+    west: float
+    south: float
+    east: float
+    north: float
+    tile_cells: int = 240
+
+    def region(self) -> str:
+        """Return the content of its file."""
+        return SQUARE.format(**asdict(self))
+
+
+LARGE, SMALL, OTHER = (
+    Part(-89.40, 40.015, -89.11, 40.24),
+    Part(-89.2, 40.1, -89.1, 40.2),
+    Part(-89.36, 40.05, -89.16, 40.2),
+)
+SMALL_TILES = replace(OTHER, tile_cells=48)
+
+
+@dataclass(frozen=True)
 class Place:
     """A folder with a region and its run file, whose stores it holds."""
 
     folder: Path
 
-    def prepare(self, archives: Path, *, box: tuple[float, ...] | None = None, cube: str = "cube.icechunk") -> None:
-        """Write run file and region: the demo, or the part of the tile of 240 x 240 cells inside `box`."""
+    def prepare(self, archives: Path, *, part: Part | None = None, cube: str = "cube.icechunk") -> None:
+        """Write run file and region: the demo, or a part of the square of 240 x 240 cells."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if box:
-            sides = dict(zip(("west", "south", "east", "north"), box, strict=True))
-            (self.folder / "tile.toml").write_text(TILE.format(**sides))
-        region = "tile.toml" if box else "demo"
+        if part:
+            (self.folder / "square.toml").write_text(part.region())
+        region = "square.toml" if part else "demo"
         run_file = RUN_FILE.format(region=region, archives=archives.resolve(), cube=cube)
         (self.folder / "run.toml").write_text(run_file)
 
@@ -100,11 +123,13 @@ class Place:
         return found
 
 
-def write_tile_archives(folder: Path) -> Path:
-    """Write the demo's archives for the tile of 240 x 240 cells instead of its own region."""
-    (folder / "tile.toml").write_text(TILE.format(west=LARGE[0], south=LARGE[1], east=LARGE[2], north=LARGE[3]))
-    region = load_region(folder / "tile.toml")
+def write_square_archives(folder: Path) -> Path:
+    """Write the demo's archives for the square of 240 x 240 cells instead of its own region."""
+    (folder / "square.toml").write_text(LARGE.region())
+    region = load_region(folder / "square.toml")
     area.load_region = lambda _: region  # type: ignore[attr-defined]
+    area.demo_grid.cache_clear()
+    area.nldas_cells.cache_clear()
     landscape.WEST_M = landscape.SOUTH_M = 90_000.0
     archives.write_archives(folder / "archives")
     return folder / "archives"

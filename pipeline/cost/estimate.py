@@ -14,6 +14,7 @@ from pipeline.cost.model import Machine, Model, Product, Size, Step
 from pipeline.cost.rates import Rates, measured_rates
 from pipeline.cost.work import RegionWork, survey
 from pipeline.export.geotiffs import HEADLINE
+from pipeline.ingest.plan import strip_count
 from pipeline.inputs.layout import Extent
 from pipeline.job import Job
 from pipeline.run.estimate import Rate, network_rate, recorded_rate
@@ -127,6 +128,7 @@ def size_of(job: Job) -> Size:
         nldas_cells=window.rows * window.cols,
         grid_cells=grid.rows * grid.cols,
         tile_cells=grid.tile_cells**2,
+        strips=strip_count(tiles),
         band_tiles=max(Counter(tile.first_row for tile in tiles).values()),
         members=members,
         annual_layers=layers / len(ANNUAL),

@@ -15,7 +15,6 @@ from pipeline.cost.rates import Rates
 from pipeline.cost.work import RegionWork, days
 
 HOURS_PER_DAY = 24
-_STRIP_TILES = 4  # tiles of 240 cells in a block of `ingest`, which reads them for a year
 BANDWIDTH = 100e6 / 8  # bytes per second, assumed for the time of downloads
 
 StepName = Literal["ingest", "run", "aggregate", "audit", "export"]
@@ -56,6 +55,8 @@ class Size:
     ----------
     nldas_cells, grid_cells, tile_cells
         Cells of the NLDAS-2 window, of the rectangle of all tiles, and of one tile.
+    strips
+        Strips of neighbouring tiles, which `ingest` reads at a time.
     band_tiles
         Most tiles of a row, the unit of work of `aggregate`.
     members
@@ -69,6 +70,7 @@ class Size:
     nldas_cells: int
     grid_cells: int
     tile_cells: int
+    strips: int
     band_tiles: int
     members: int
     annual_layers: float
@@ -126,19 +128,18 @@ class Model:
 
     def _ingest(self) -> Step | None:
         todo, cells, per = self.work.ingest, self.work.cells.total, self.rates.seconds
-        climate = todo.years["climate"]
-        hours = HOURS_PER_DAY * days(climate)
+        strips, hours = self.size.strips, HOURS_PER_DAY * days(todo.years["climate"])
         # Of years that are not in the archive, the size of the files is that of the archive's own.
         absent = HOURS_PER_DAY * days(todo.absent_years("climate"))
         gpp_days = sum(days(years) for product, years in todo.years.items() if product.startswith("gpp"))
         seconds = (
             hours * per.climate_hour
             + (todo.climate_bytes + absent * GRANULE_BYTES) * per.climate_byte
-            + gpp_days * cells * per.gpp_cell_day
-            + len(todo.years["crop"]) * cells * per.crop_cell_year
-            + todo.soil * cells * per.soil_cell
+            + gpp_days * (cells * per.gpp_cell_day + strips * per.gpp_strip_day)
+            + len(todo.years["crop"]) * (cells * per.crop_cell_year + strips * per.crop_strip_year)
+            + todo.soil * (cells * per.soil_cell + strips * per.soil_strip)
         )
-        strip = bool(gpp_days) * 366 * min(_STRIP_TILES * self.size.tile_cells, cells) * per.gpp_cell_day
+        strip = bool(gpp_days) * 366 * (cells / strips * per.gpp_cell_day + per.gpp_strip_day)
         return self._step("ingest", seconds, strip)
 
     def _run(self) -> Step | None:
@@ -149,7 +150,7 @@ class Model:
             seconds = work.cell_years / machine.run_cell_years
         else:
             beside = work.stored_cell_years * per.run_cell_year
-            beside += work.tile_years * self.size.tile_cells * per.run_tile_cell
+            beside += work.tile_years * (self.size.tile_cells * per.run_tile_cell + per.run_tile_year)
             seconds = work.cell_years / machine.network_cell_years + beside / machine.speed
         cell_year = seconds / work.cell_years
         wall = sum(max(wave.cell_years / machine.workers, wave.largest) * cell_year for wave in work.waves)
@@ -158,16 +159,18 @@ class Model:
 
     def _aggregate(self) -> Step | None:
         per, years = self.rates.seconds, len(self.work.aggregate_years)
-        return self._by_cell("aggregate", years, per.aggregate_tile_cell, per.aggregate_cell_year)
+        of_tile = self.size.tile_cells * per.aggregate_tile_cell + per.aggregate_tile_year
+        return self._by_tile("aggregate", years, of_tile, per.aggregate_cell_year)
 
     def _audit(self) -> Step | None:
         per, years = self.rates.seconds, len(self.work.years)
-        return self._by_cell("audit", years, per.audit_tile_cell, per.audit_cell_year)
+        of_tile = self.size.tile_cells * per.audit_tile_cell + per.audit_tile_year
+        return self._by_tile("audit", years, of_tile, per.audit_cell_year)
 
-    def _by_cell(self, name: StepName, years: int, tile_cell: float, cell_year: float) -> Step | None:
-        """Return a step that reads all cells of the tiles, and more of the modelled ones."""
+    def _by_tile(self, name: StepName, years: int, of_tile: float, of_cell: float) -> Step | None:
+        """Return a step that takes some seconds for each tile and year, and more for its modelled cells."""
         cells = self.work.cells
-        seconds = years * (cells.total * tile_cell + cells.modelled * cell_year)
+        seconds = years * (cells.tiles * of_tile + cells.modelled * of_cell)
         pieces = cells.tiles / self.size.band_tiles if name == "aggregate" else cells.tiles
         return self._step(name, seconds, seconds / max(years * pieces, 1))
 

@@ -24,12 +24,16 @@ class Seconds:
         Ingest of NLDAS-2, for each hour and for each byte of the files.
     gpp_cell_day, crop_cell_year, soil_cell
         Ingest of the gridded products, for each cell of the tiles.
+    gpp_strip_day, crop_strip_year, soil_strip
+        The same, for each strip of neighbouring tiles, which is read at a time.
     run_cell_year
         A run beside its network, for each modelled cell of a year: packing, rounding, checks, digests, compression.
     run_tile_cell, aggregate_tile_cell, audit_tile_cell
         Reading and writing, for each cell of a tile and year, modelled or not.
     aggregate_cell_year, audit_cell_year
         The same steps, for each modelled cell of a year.
+    run_tile_year, aggregate_tile_year, audit_tile_year
+        The same steps, for each tile and year, however large.
     export_cell
         Export of annual GeoTIFFs, for each cell of a layer's grid.
     """
@@ -40,12 +44,18 @@ class Seconds:
     gpp_cell_day: float
     crop_cell_year: float
     soil_cell: float
+    gpp_strip_day: float
+    crop_strip_year: float
+    soil_strip: float
     run_cell_year: float
     run_tile_cell: float
+    run_tile_year: float
     aggregate_cell_year: float
     aggregate_tile_cell: float
+    aggregate_tile_year: float
     audit_cell_year: float
     audit_tile_cell: float
+    audit_tile_year: float
     export_cell: float
 
 

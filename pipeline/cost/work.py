@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
 import zarr
 
 from pipeline.aggregate.layout import sources
@@ -18,13 +19,17 @@ from pipeline.cluster.executor import Executor
 from pipeline.cube import layout
 from pipeline.cube.layout import PlannedTile
 from pipeline.cube.ledger import COMPONENTS, Fingerprint
+from pipeline.grid.coverage import coverage, outlines
+from pipeline.grid.sinusoidal import Tile
 from pipeline.ingest.plan import NothingFoundError, plan_ingest
 from pipeline.inputs.layout import YEARLY
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.run.plan import BY_RULE, Block, Choice, Plan, Request, blocked_years, kept_restarts, make_plan
-from pipeline.run.prepare import plan_run, tiles_with_cells
+from pipeline.run.prepare import plan_run
+from pipeline.simulate.crops import modelled
 from pipeline.storage import repository
+from regions import zones
 
 PRIOR_SHARE = 10.0 / 44.4
 SPIN_UPS = 2  # years that a spin-up computes and does not store
@@ -196,7 +201,7 @@ def survey(job: Job, *, years: Sequence[int], choice: Choice = BY_RULE, executor
         tiles, source = plan.tiles, "masks"
     else:
         plan = None
-        tiles, source = _tiles(job, view, root=root, executor=executor)
+        tiles, source = _tiles(job, view, root=root)
     most_cells = job.grid.tile_cells**2 if source == "prior" else max((tile.cells for tile in tiles), default=0)
     planned = plan or _plan_of_all(job, tiles, years)
     aggregated = set() if root is None else set(sources(root))
@@ -229,16 +234,23 @@ def _can_run(job: Job, view: InputsView, years: Sequence[int]) -> bool:
     return spun_up and masked and len(blocked_years(years, ingested, first=job.region.first_year)) < len(set(years))
 
 
-def _tiles(
-    job: Job, view: InputsView | None, *, root: zarr.Group | None, executor: Executor | None
-) -> tuple[tuple[PlannedTile, ...], Source]:
+def _tiles(job: Job, view: InputsView | None, *, root: zarr.Group | None) -> tuple[tuple[PlannedTile, ...], Source]:
     """Return the tiles with modelled cells: of the cube, from crops, or with the share of the prior each."""
     if root is not None and (masked := layout.tiles(root)):
         return masked, "masks"
     if view and set(job.region.mask_years) <= view.ingested("crop"):
-        return tiles_with_cells(job, view, executor, soil=view.has_soil), "crops"
+        counted = ((tile, _cells_by_crops(job, view, tile)) for tile in job.domain.tiles)
+        return tuple(PlannedTile(tile, cells, "") for tile, cells in counted if cells), "crops"
     cells = round(PRIOR_SHARE * job.grid.tile_cells**2)
     return tuple(PlannedTile(tile, cells, "") for tile in job.domain.tiles), "prior"
+
+
+def _cells_by_crops(job: Job, view: InputsView, tile: Tile) -> int:
+    """Return the cells of a tile that are modelled if their soil is known."""
+    region, grid = job.region, job.grid.of(tile)
+    inside = coverage(outlines(zones(region)), grid).sum(axis=0).reshape(grid.shape) > 0
+    fractions_Y2 = np.stack([view.crop_fractions(tile, year) for year in region.mask_years])
+    return int((inside & modelled(fractions_Y2, region.crop_threshold)).sum())
 
 
 def _plan_of_all(job: Job, tiles: Sequence[PlannedTile], years: Sequence[int]) -> Plan:

@@ -12,6 +12,7 @@ from pipeline.cluster.dask import worker_memory
 from pipeline.config import RunFile
 from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
+from pipeline.grid.sinusoidal import Tile
 from pipeline.ingest.climate import MONTHS, ClimateMonth, ClimateYear, MonthRecord, kept, staged
 from pipeline.ingest.files import FileSet, file_set, holds_month, hours_of_month
 from pipeline.ingest.memory import Step, tiles_that_fit
@@ -163,6 +164,11 @@ def _root(location: str, extent: Extent) -> zarr.Group | None:
     root = repository.read(repository.open_existing(location, made_by="agcarbon ingest"))
     check_extent(root, extent, location=location)
     return root
+
+
+def strip_count(tiles: Sequence[Tile]) -> int:
+    """Return the number of strips of neighbouring tiles: the blocks of a gridded product-year."""
+    return len(list(strips(tiles, most_cells=STRIP_CELLS)))
 
 
 @dataclass(frozen=True)

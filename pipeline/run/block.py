@@ -118,20 +118,17 @@ def make_mask(context: Context, task: MaskTask) -> MaskDone:
     return MaskDone(task.fork, mask.cells, mask.digest)
 
 
-def tile_mask(region: Region, view: InputsView, grid: Grid, *, soil: bool = True) -> TileMask:
+def tile_mask(region: Region, view: InputsView, grid: Grid) -> TileMask:
     """Decide which cells of the grid of one tile are modelled.
 
     A cell is modelled if the region covers some of it, its soil is known, and corn and soybean cover at least the
-    region's threshold of it on average over the mask years. Without `soil`, which a plan may not have yet, the second
-    condition is left out.
+    region's threshold of it on average over the mask years.
     """
     (tile,) = grid.tiles()
     # Any coverage is enough: tables weight a cell at the region's border by its share in the region.
     in_region = coverage(outlines(zones(region)), grid).sum(axis=0).reshape(grid.shape) > 0
     fractions_Y2 = np.stack([view.crop_fractions(tile, year) for year in region.mask_years])
-    mask = in_region & modelled(fractions_Y2, region.crop_threshold)
-    if soil:
-        mask &= view.soil_defined(tile)
+    mask = in_region & view.soil_defined(tile) & modelled(fractions_Y2, region.crop_threshold)
     return TileMask(mask, first_crop(fractions_Y2[..., mask], region.crop_threshold))
 
 

@@ -94,7 +94,7 @@ def plan_run(
     # None, too, for a cube whose first run was stopped while it made the masks.
     masked = layout.tiles(root) if root is not None else None
     ledger = Ledger(root) if root is not None and masked else None
-    tiles = _chosen(masked or tiles_with_cells(job, view, executor), choice, region=job.region.name)
+    tiles = _chosen(masked or _tiles_with_cells(job, view, executor), choice, region=job.region.name)
     ingested = {product: view.ingested(product) for product in YEARLY_PRODUCTS}
     blocked = blocked_years(years, ingested, first=job.region.first_year)
     possible = tuple(sorted(set(years) - blocked.keys()))
@@ -112,12 +112,8 @@ def plan_run(
     return make_plan(tiles, request=request, prints=prints, ledger=ledger, blocked=blocked)
 
 
-def tiles_with_cells(
-    job: Job, view: InputsView, executor: Executor | None = None, *, soil: bool = True
-) -> tuple[PlannedTile, ...]:
+def _tiles_with_cells(job: Job, view: InputsView, executor: Executor | None) -> tuple[PlannedTile, ...]:
     """Return the tiles of the region with modelled cells, from masks made now; fewer once a stop is requested.
-
-    Without `soil`, from crops alone.
 
     Raises
     ------
@@ -125,7 +121,7 @@ def tiles_with_cells(
         If a mask cannot be made.
     """
     made: dict[Tile, PlannedTile] = {}
-    for outcome in (executor or Serial()).map(partial(_planned, _Masks.of(job, view, soil=soil)), job.domain.tiles):
+    for outcome in (executor or Serial()).map(partial(_planned, _Masks.of(job, view)), job.domain.tiles):
         if outcome.result is None:
             raise UserError(f"mask of tile {outcome.item.name}: {outcome.error}")
         made[outcome.item] = outcome.result
@@ -140,20 +136,19 @@ class _Masks:
     grid: Grid
     inputs: str
     snapshot: str
-    soil: bool
     policy: RetryPolicy
 
     @classmethod
-    def of(cls, job: Job, view: InputsView, *, soil: bool) -> _Masks:
+    def of(cls, job: Job, view: InputsView) -> _Masks:
         policy = RetryPolicy(job.execution.retries)
-        return cls(job.region, job.grid, view.location, view.snapshot, soil, policy)
+        return cls(job.region, job.grid, view.location, view.snapshot, policy)
 
 
 def _planned(masks: _Masks, tile: Tile) -> PlannedTile:
     """Return a tile with the number of its modelled cells and the digest of its mask, without storing the mask."""
 
     def make() -> TileMask:
-        return tile_mask(masks.region, open_inputs(masks.inputs, masks.snapshot), masks.grid.of(tile), soil=masks.soil)
+        return tile_mask(masks.region, open_inputs(masks.inputs, masks.snapshot), masks.grid.of(tile))
 
     mask = retried(make, masks.policy)
     return PlannedTile(tile, mask.cells, mask.digest)
@@ -190,7 +185,7 @@ def check_memory_of_new(job: Job, view: InputsView, executor: Executor) -> None:
     limit = worker_memory(job.execution)
     # Counting the modelled cells takes as long as making all masks: it is done only where a full tile would not fit.
     if limit is not None and not largest.fits(limit):
-        check_memory(job, cells=max((tile.cells for tile in tiles_with_cells(job, view, executor)), default=0))
+        check_memory(job, cells=max((tile.cells for tile in _tiles_with_cells(job, view, executor)), default=0))
 
 
 def block_size(job: Job, *, cells: int) -> BlockSize:

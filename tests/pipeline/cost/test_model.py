@@ -13,11 +13,13 @@ from pipeline.cost.work import Cells, IngestWork, RegionWork, RunWork, Wave
 YEARS = (2011, 2012)
 DAYS = 365 + 366
 TOTAL, MODELLED = 4 * 100, 90
-PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67)
 PER_SECOND = Seconds(**{field.name: 1e-3 * prime for field, prime in zip(fields(Seconds), PRIMES, strict=True)})
 PER_BYTE = Bytes(**{field.name: prime for field, prime in zip(fields(Bytes), PRIMES, strict=False)})
 RATES = Rates({"numba": 50.0}, PER_SECOND, PER_BYTE, "a machine", "2026-01-01")
-SIZE = Size(nldas_cells=6, grid_cells=600, tile_cells=100, band_tiles=2, members=2, annual_layers=1.5, export_layers=9)
+SIZE = Size(
+    nldas_cells=6, grid_cells=600, tile_cells=100, strips=2, band_tiles=2, members=2, annual_layers=1.5, export_layers=9
+)
 INGEST = IngestWork(
     {"climate": YEARS, "gpp": YEARS, "crop": (2012,)}, True, frozenset({("climate", 2012), ("gpp", 2012)}), 5000
 )
@@ -40,11 +42,11 @@ def test_processor_times_are_the_sums_of_work_times_rates() -> None:
     start = 0.002
     expected = {
         "ingest": 24 * DAYS * 0.003 + (5000 + 24 * 366 * 1_882_317) * 0.005 + DAYS * TOTAL * 0.007 + TOTAL * 0.011
-        + TOTAL * 0.013,
-        "run": 540 / 100 + 180 * 0.017 + 16 * 100 * 0.019,
-        "aggregate": 2 * (MODELLED * 0.023 + TOTAL * 0.029),
-        "audit": 2 * (MODELLED * 0.031 + TOTAL * 0.037),
-        "export": 2 * 9 * 600 * 0.041,
+        + TOTAL * 0.013 + 2 * (DAYS * 0.017 + 0.019 + 0.023),
+        "run": 540 / 100 + 180 * 0.029 + 16 * (100 * 0.031 + 0.037),
+        "aggregate": 2 * (MODELLED * 0.041 + TOTAL * 0.043 + 4 * 0.047),
+        "audit": 2 * (MODELLED * 0.053 + TOTAL * 0.059 + 4 * 0.061),
+        "export": 2 * 9 * 600 * 0.067,
     }  # fmt: skip
     found = seconds(model())
     assert {name: cpu for name, (cpu, _) in found.items()} == pytest.approx(
