@@ -38,7 +38,9 @@ def job(filled: Job, tmp_path: Path) -> Job:
 
 
 def export(job: Job, folder: Path, **chosen: object) -> None:
-    export_cogs(job, Selection(years=(FIRST,), variables=("nee",), **chosen), str(folder))  # type: ignore[arg-type]
+    selection = Selection(years=(FIRST,), variables=("nee",), **chosen)  # type: ignore[arg-type]
+    for reason in export_cogs(job, Serial(), selection, str(folder)).failures.values():
+        raise DamagedError(reason)
 
 
 READERS: dict[str, tuple[str, Callable[[Job, Path], object], str]] = {

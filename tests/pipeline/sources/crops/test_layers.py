@@ -19,7 +19,7 @@ from pipeline.grid.domain import domain_of
 from pipeline.grid.sinusoidal import Grid, sinusoidal
 from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest
-from pipeline.ingest.sources import CropSource
+from pipeline.ingest.sources import Cells, CropSource
 from pipeline.sources.crops import csdl
 from pipeline.sources.crops.cdl import CropSettings
 from pipeline.sources.crops.layers import (
@@ -246,7 +246,7 @@ def test_a_source_tells_where_every_cell_comes_from(tmp_path: Path) -> None:
     assert (source.files.count, source.files.size_bytes) == (2, sum(path.stat().st_size for path in files))
     region = load_region(run_file.region)
     assert {zone.state for zone in zones(region)} == {"IA", "MN"}
-    layers = source.read(domain_of(region).grid)
+    layers = source.read(Cells.all_of(domain_of(region).grid))
     assert layers.arrays["crop_layer"].dtype == np.uint8
     corn = layers.arrays["corn_fraction"]
     np.testing.assert_array_equal(layers.arrays["crop_layer"], np.where(corn == 1, CDL, CSDL))

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config import ArchiveSettings, RunFile
 from pipeline.errors import UserError
-from pipeline.ingest.sources import SoilSource
+from pipeline.ingest.sources import Cells, SoilSource
 from pipeline.inputs.layout import SOIL
 from pipeline.sources.soil.polaris import squares_of
 from pipeline.sources.soil.product import GridSoil, SoilSettings
@@ -58,7 +58,7 @@ def test_the_product_that_is_chosen_is_read_and_documented(
 ) -> None:
     source = of(run_file, product)
     domain = small_archives.domain(run_file.region)
-    layers = source.read(domain.grid.of(domain.tiles[0]))
+    layers = source.read(Cells.all_of(domain.grid.of(domain.tiles[0])))
     assert set(layers.arrays) == {variable.name for variable in SOIL}
     assert {values.shape for values in layers.arrays.values()} == {(8, 8)}
     assert {values.dtype for values in layers.arrays.values()} == {np.dtype(np.float32)}
@@ -71,7 +71,10 @@ def test_the_product_that_is_chosen_is_read_and_documented(
 def test_products_have_the_same_soil_at_the_same_place(run_file: RunFile) -> None:
     """Both sets of generated maps are a silt loam: units, depths and water agree to within their methods."""
     domain = small_archives.domain(run_file.region)
-    one, two = (of(run_file, product).read(domain.grid.of(domain.tiles[0])) for product in ("soilgrids", "polaris"))
+    one, two = (
+        of(run_file, product).read(Cells.all_of(domain.grid.of(domain.tiles[0])))
+        for product in ("soilgrids", "polaris")
+    )
     for name in ("tbkds", "tsand", "tsilt", "tph", "tcec"):
         np.testing.assert_allclose(one.arrays[name], two.arrays[name], rtol=0.01, err_msg=name)
     for name in ("tfc", "twp"):
