@@ -37,7 +37,7 @@ from pipeline.storage.cf import days_in_year
 from pipeline.variables import DAILY
 
 SPUN_UP, MEASURED = (2010,), (2011, 2012)
-NETWORK, BESIDE = "network", "beside blocks: plan, ledger, commits"
+NETWORK, WRITE, BESIDE = "network", "encode and write results", "beside blocks: plan, ledger, commits"
 _BLOCK, _SIMULATE = pipeline.run.block, pipeline.simulate.tile_year
 _RUN_BLOCK = "rest of the block"
 PLACES: dict[str, tuple[tuple[Any, str], ...]] = {
@@ -48,7 +48,8 @@ PLACES: dict[str, tuple[tuple[Any, str], ...]] = {
     NETWORK: ((CompiledPredictor, "year"),),
     "sums and quality": ((_SIMULATE, "annual_sums"), (_SIMULATE, "quality"), (_BLOCK, "_daily_residual"), (Row, "of")),
     "round and checksum": ((StoredYear, "of"), (StoredYear, "checksum")),
-    "encode and write": ((layout, "write_tile_year"), (layout, "write_restart")),
+    WRITE: ((layout, "write_tile_year"),),
+    "encode and write the state": ((layout, "write_restart"),),
 }
 
 
@@ -85,7 +86,7 @@ class Measured:
         return {
             "cells": self.subject.cells,
             "years": list(MEASURED),
-            "cpu_seconds": {phase: round(seconds, 3) for phase, seconds in self.seconds.items()},
+            "cpu_seconds": {phase: round(self.seconds.get(phase, 0.0), 3) for phase in (*PLACES, BESIDE)},
             "network_share_of_block": round(self.efficiency, 3),
             "bytes_per_modelled_cell_day": round(self.bytes_per_cell_day, 2),
         }

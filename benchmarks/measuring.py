@@ -113,6 +113,10 @@ def in_words(where: Mapping[str, Any]) -> str:
 
 
 def write_results(path: Path, found: Mapping[str, Any]) -> None:
-    """Write results with the command that gave them."""
-    command = " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    """Write results with the command that gave them, without the name of their file."""
+    given = sys.argv[1:]
+    if "--write" in given:
+        at = given.index("--write")
+        given = given[:at] + given[at + 2 :]
+    command = " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *given])
     path.write_text(json.dumps({"command": command, **found}, indent=1) + "\n")

@@ -116,10 +116,10 @@ def _attention(lanes: Any, network: Packed, group: CellGroup) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the year step that was timed alone: its share of the time, and its operations for a cell-year."""
+    """A part of the year step: its share of the time, and its operations for a cell-year if it was timed alone."""
 
     share: float
-    operations: int
+    operations: int | None = None
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,14 @@ class Roofline:
         """Cell-years per CPU-second at the peak."""
         return self.peak * 1e9 / self.operations
 
-    def share_of_peak(self, part: Part) -> float:
-        """Return the share of the peak at which a part runs."""
-        return part.operations * self.rate / part.share / self.peak * 1e-9
+    @property
+    def shares_of_peak(self) -> dict[str, float]:
+        """Shares of the peak at which the parts run that have operations."""
+        return {
+            name: part.operations * self.rate / part.share / self.peak * 1e-9
+            for name, part in self.parts.items()
+            if part.operations
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -164,7 +169,7 @@ class Roofline:
             "limit_cell_years_per_cpu_second": round(self.limit, 1),
             "year_step_cell_years_per_cpu_second": round(self.rate, 1),
             "share_of_year_step": {name: round(part.share, 3) for name, part in self.parts.items()},
-            "share_of_peak": {name: round(self.share_of_peak(part), 3) for name, part in self.parts.items()},
+            "share_of_peak": {name: round(share, 3) for name, share in self.shares_of_peak.items()},
         }
 
 
@@ -187,12 +192,11 @@ def _parts(network: Packed, lanes: int, year: float) -> dict[str, Part]:
     gates = _median(lambda: _gates(vector, group), 4)
     grus = _median(lambda: _grus(vector, network, group), 4)
     attention = _median(lambda: _attention(vector, network, group), 4)
-    outputs = multiply_adds(network) - DAYS * (_of_grus(network) + _of_attention(network))
     return {
         "matrices of the GRUs": Part((grus - gates) / year, 2 * DAYS * _of_grus(network)),
-        "gates of the GRUs: exponentials, divisions": Part(gates / year, 0),
+        "gates of the GRUs: exponentials, divisions": Part(gates / year),
         "attention": Part(attention / year, 2 * DAYS * _of_attention(network)),
-        "rest: outputs, inputs of a year, copies": Part(1 - (grus + attention) / year, 2 * outputs),
+        "rest: outputs, inputs of a year, copies": Part(1 - (grus + attention) / year),
     }
 
 
@@ -223,10 +227,9 @@ def report(found: Roofline) -> str:
     lines = [f"{'one core':44} GFLOP per CPU-second"]
     lines += [f"  {name:42} {rate:8.1f} {rate / found.peak:7.1%} of the peak" for name, rate in rates.items()]
     lines.append(f"{'parts of the year step':44} of its time    rate")
-    lines += [
-        f"  {name:42} {part.share:12.1%} {found.share_of_peak(part):7.1%} of the peak"
-        for name, part in found.parts.items()
-    ]
+    for name, part in found.parts.items():
+        of_peak = f"{found.shares_of_peak[name]:7.1%} of the peak" if name in found.shares_of_peak else ""
+        lines.append(f"  {name:42} {part.share:12.1%} {of_peak}")
     lines.append(
         f"{found.operations / 1e6:.1f} M operations per cell-year: limit {found.limit:.0f} cell-years per CPU-second, "
         f"year step {found.rate:.0f} ({found.rate / found.limit:.0%})"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +51,10 @@ def test_functions_are_as_before_afterwards(clock: list[float]) -> None:
 
 def test_a_call_is_timed_by_the_processor(clock: list[float]) -> None:
     assert measuring.cpu_seconds(Work(clock).outer) == 11
+
+
+def test_results_name_their_command_and_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "found.json"
+    monkeypatch.setattr(sys, "argv", ["somewhere/bench.py", "--rounds", "3", "--write", str(file)])
+    measuring.write_results(file, {"ratio": 4.0})
+    assert json.loads(file.read_text()) == {"command": "python -m benchmarks.bench --rounds 3", "ratio": 4.0}
