@@ -83,7 +83,7 @@ def made_of(root: zarr.Group, year: int) -> list[str]:
     index = year - layout.identity(root).first_year
     if BANDS not in root or index >= array(root, MADE_OF).shape[0]:
         return []
-    return [digest.tobytes().hex() for digest in part(root, MADE_OF, index)]
+    return [digest.tobytes().hex() for digest in _read(root, MADE_OF, year)]
 
 
 def county_sums(root: zarr.Group, year: int) -> Sums:

@@ -50,10 +50,11 @@ def repair(job: Job, view: InputsView, committer: Committer, *, tiles: Iterable[
 
 
 def _arrays(root: zarr.Group) -> list[str]:
+    """Return the arrays that runs write into; coordinates, which have a digest of their own, are not among them."""
     wanted = (*_RESULTS, "static") if "ledger" in root else ()
     groups = [repository.subgroup(root, name) for name in wanted if name in root]
     found = (node for group in groups for _, node in group.members(max_depth=None))
-    return [node.path for node in found if isinstance(node, zarr.Array)]
+    return [node.path for node in found if isinstance(node, zarr.Array) and repository.DIGEST not in node.attrs]
 
 
 def _forget(root: zarr.Group, path: str) -> None:

@@ -283,8 +283,8 @@ class Committer:
             return CommitError(
                 f"{self.place}: a file of the store is damaged or gone, and what was committed before is kept: "
                 f"{describe(error)}; repeat the same command; if that fails too, compute damaged results again with "
-                "`agcarbon audit --rerun FILE` and `agcarbon run --from-audit FILE`, read damaged inputs again with "
-                "`agcarbon ingest --again`"
+                "`agcarbon audit --rerun FILE` and `agcarbon run --from-audit FILE`, aggregates with `agcarbon "
+                "aggregate --again`, and read inputs again with `agcarbon ingest --again`"
             )
         if is_fatal(error):
             return CommitError(out_of_storage(self.place, describe(error)))
