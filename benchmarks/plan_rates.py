@@ -52,6 +52,7 @@ from pipeline.run.estimate import Probe, measure
 from pipeline.storage import repository as store
 
 YEARS = range(FIRST_YEAR, LAST_YEAR + 1)
+SHORTEST = 0.1  # seconds, below which a measurement is noise
 HOURS = 96  # of NLDAS-2 in files of the archive's own size
 
 
@@ -83,13 +84,13 @@ def measured_region(place: Place, archives: Path, part: Part, *, ingest: bool = 
         inputs[product] = place.size("inputs.icechunk") - before
     for step in (("run",), ("aggregate",), ("audit",), ("export", "cog")):
         seconds[step[0]] = place.command(*step, "run.toml")
-    start = median(place.command("run", "run.toml") for _ in range(3))  # nothing is left to do
+    start = min(place.command("run", "run.toml") for _ in range(3))  # nothing is left to do
     job = Job.open(place.folder / "run.toml")
     return Region(
         sum(tile.cells for tile in layout.tiles(store.read(job.open_cube())) or ()),
         size_of(job),
         len(job.domain.tiles),
-        {"start": start, **{name: max(used - start, 0.0) for name, used in seconds.items()}},
+        {"start": start, **{name: used - start for name, used in seconds.items()}},
         inputs,
         dict(place.stored(cube)),
         place.size(cube),
@@ -99,8 +100,8 @@ def measured_region(place: Place, archives: Path, part: Part, *, ingest: bool = 
 
 def solved(units: Sequence[Sequence[float]], seconds: Sequence[float]) -> list[float]:
     """Return the seconds of each unit, not below 0, that fit all regions best: relative errors count."""
-    scale = 1 / np.array(seconds)
-    found, _ = nnls(np.array(units, float) * scale[:, None], np.ones(len(scale)))
+    scale = 1 / np.maximum(seconds, SHORTEST)
+    found, _ = nnls(np.array(units, float) * scale[:, None], seconds * scale)
     return [float(rate) for rate in found]
 
 
@@ -115,6 +116,20 @@ def climate_of_archive() -> tuple[int, float]:
         return size // HOURS, (time.process_time() - began) / HOURS
 
 
+def measured_regions(folder: Path) -> tuple[Region, ...]:
+    """Measure the three regions, or return what an earlier call has measured in this folder."""
+    kept = folder / "measured.json"
+    if not kept.exists():
+        archives, large = write_square_archives(folder), Place(folder / "large")
+        regions = (
+            measured_region(large, archives, LARGE),
+            measured_region(large, archives, SMALL, ingest=False),
+            measured_region(Place(folder / "small-tiles"), archives, SMALL_TILES),
+        )
+        kept.write_text(json.dumps([asdict(region) for region in regions], indent=1))
+    return tuple(Region(**{**raw, "size": Size(**raw["size"])}) for raw in json.loads(kept.read_text()))
+
+
 def measure_all(folder: Path) -> Rates:
     """Return all rates."""
     checkpoint = Checkpoint.load(checkpoint_file())
@@ -122,12 +137,8 @@ def measure_all(folder: Path) -> Rates:
         NUMBA: measure(checkpoint, Probe(NUMBA, "cpu", 0)),
         PYTORCH: measure(checkpoint, Probe(PYTORCH, "cpu", CPU_BATCH)),
     }
-    archives, large = write_square_archives(folder), Place(folder / "large")
-    regions = (
-        measured_region(large, archives, LARGE),
-        measured_region(large, archives, SMALL, ingest=False),
-        measured_region(Place(folder / "small-tiles"), archives, SMALL_TILES),
-    )
+    regions = measured_regions(folder)
+    archives = folder / "archives"
     return Rates(
         network=network,
         seconds=_seconds(regions, network[NUMBA], archives),
@@ -217,7 +228,7 @@ def rounded(value: object) -> object:
 def main() -> None:
     """Print the rates, and write them to the package."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="where to work (about 300 MB); default: a temporary folder")
+    parser.add_argument("--folder", type=Path, help="keeps the measurements (300 MB); default: a temporary folder")
     parser.add_argument("--dry-run", action="store_true", help="print the rates only")
     chosen = parser.parse_args()
     with working_folder(chosen.folder) as folder:
