@@ -189,7 +189,8 @@ def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: boo
     first_year = layout.identity(root).first_year
     names = [variable.name for variable in ANNUAL_LAYERS]
     for path, create, of in (
-        # One year and area type in a chunk, since readers want one map; on 0.5 degree, whose maps are small, all types.
+        # One year and area type in a chunk, since readers want one map; all types in a shard, as they are written. On
+        # 0.5 degree, whose maps are small, all types in a chunk.
         (FINE, partial(_create_annual, grid=frame.fine, chunk=(1, _CHUNK, _CHUNK)), names),
         (COARSE, partial(_create_annual, grid=frame.coarse, chunk=(len(AREA_TYPES), 1, frame.coarse.cols)), names),
         (BANDS, partial(_create_bands, frame=frame), [_COUNTIES.name, _ROUTES.name, _MADE_OF.name, _DIGESTS.name]),
@@ -213,8 +214,10 @@ def _create_annual(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int
     # Zarr v3 has a specification for strings of this type only.
     names[...] = np.array(AREA_TYPES, dtype=np.dtypes.StringDType())
     for variable in ANNUAL_LAYERS:
+        whole = (1, len(AREA_TYPES), *chunk[1:])
+        shards = None if whole == (1, *chunk) else whole
         shape = (0, len(AREA_TYPES), *grid.shape)
-        cf.create(group, variable, cf.Layout(("year", "cover", "lat", "lon"), shape, (1, *chunk)))
+        cf.create(group, variable, cf.Layout(("year", "cover", "lat", "lon"), shape, (1, *chunk), shards))
 
 
 def _create_daily(group: zarr.Group, grid: LatLonGrid, year: int) -> None:

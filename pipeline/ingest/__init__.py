@@ -6,7 +6,7 @@ The road of a gridded array, with the type that carries it (T days, Y X rows and
     -> reader       `sources`: SlopeYear and FilledGpp, GridSoil, CropShares; the product's own quantities
     -> source       `sources.GridSource.read`: CellArrays, named and in the units of the store; of GPP part by
                     part, after `opened` has decoded a row of tiles at once
-    -> strip        `strips.StripBlock.write`: checked, one bit pattern for NaN, a digest for each tile
+    -> strip        `strips.StripBlock.write`: checked, packed or with one bit pattern for NaN, a digest for each tile
     -> store        written to a worker's fork; `run` merges the forks and commits the product-year
 
 Climate takes the same road by month, and on its own grid (`climate`): granules -> DailyClimate -> a month in the group

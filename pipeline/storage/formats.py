@@ -30,8 +30,8 @@ def check(root: zarr.Group, kind: Kind) -> None:
         raise UserError(f"the store at stores.{kind} holds {found!r}, not 'agcarbon {kind}'; give it another location")
     if found is None:
         raise UserError(
-            f"the store at stores.{kind} is not of format {FORMAT}, the first that was released, but of {number!r}; "
-            "name another location in the run file or remove it, then run `agcarbon ingest` and `agcarbon run` again"
+            f"the store at stores.{kind} was made before format {FORMAT}, the first that was released; name another "
+            "location in the run file or remove it, then run `agcarbon ingest` and `agcarbon run` again"
         )
     if number > FORMAT:
         raise UserError(

@@ -48,9 +48,9 @@ def identity_of(region: Region) -> cube.Identity:
 
 
 def chunks_of(array: zarr.Array[Any], part: layout.Part) -> Iterator[tuple[int, ...]]:
-    """Yield the places of the chunks that a part meets."""
+    """Yield the places of the shards, or of the chunks of an array without shards, that a part meets."""
     spans = []
-    for place, (size, chunk) in enumerate(zip(array.shape, array.chunks, strict=True)):
+    for place, (size, chunk) in enumerate(zip(array.shape, array.shards or array.chunks, strict=True)):
         where = part.where[place] if place < len(part.where) else slice(None)
         first, end, _ = where.indices(size) if isinstance(where, slice) else (where, where + 1, 1)
         spans.append(range(first // chunk, (end - 1) // chunk + 1))

@@ -12,14 +12,18 @@ import pytest
 import rasterio
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 import regions
 from model.checkpoint import Checkpoint
 from pipeline import config
+from pipeline.cli.main import app
 from pipeline.config import ExecutionSettings, RunFile
+from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.storage import repository
 from tests.helpers import small_archives
+from tests.helpers.commits import transaction
 
 
 def agcarbon(*arguments: object, expect: int = 2) -> str:
@@ -104,11 +108,17 @@ def one_tiff(folder: Path) -> Path:
     return sorted((folder / "slope").rglob("*.tif"))[3]
 
 
+def ingest_gpp(folder: Path, name: str) -> str:
+    """Ingest GPP, and the crops that it needs first, into a store of its own."""
+    stores = config.load(folder / "run.toml").stores.model_copy(update={"inputs": str(folder / f"{name}.icechunk")})
+    return agcarbon("ingest", variant(folder, name, stores=stores), "--product", "crop", "--product", "gpp")
+
+
 def test_a_truncated_tiff_is_refused_by_name_and_nothing_is_ingested(folder: Path, one_tiff: Path) -> None:
     whole = one_tiff.read_bytes()
     one_tiff.write_bytes(whole[: len(whole) // 2])
     try:
-        said = agcarbon("ingest", folder / "run.toml", "--product", "crop", "--product", "gpp")
+        said = ingest_gpp(folder, "truncated")
     finally:
         one_tiff.write_bytes(whole)
     assert one_tiff.name in said
@@ -119,7 +129,7 @@ def test_a_tiff_in_another_projection_is_refused_by_name(folder: Path, one_tiff:
     with rasterio.open(one_tiff, "r+") as file:
         file.crs = "EPSG:5070"
     try:
-        said = agcarbon("ingest", folder / "run.toml", "--product", "crop", "--product", "gpp")
+        said = ingest_gpp(folder, "projected")
     finally:
         one_tiff.write_bytes(whole)
     assert one_tiff.name in said
@@ -171,3 +181,29 @@ def test_importing_without_scalers_is_refused_by_the_missing_key(tmp_path: Path,
     said = agcarbon("checkpoint", "import", tmp_path / "weights.sav", "--scalers", tmp_path / "scalers.json", "-o", out)
     assert "missing ['residue']" in said
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("commands", "place", "attributes"),
+    [
+        (["status", "history", "audit"], "cube", {"format": "agcarbon-cube-1", "identity": {}}),
+        (["ingest", "inputs"], "inputs", {"format": "agcarbon-inputs-2", "extent": {}}),
+    ],
+)
+def test_stores_of_format_1_are_refused_with_the_remedy_and_left_alone(
+    folder: Path, tmp_path: Path, commands: list[str], place: str, attributes: dict[str, object]
+) -> None:
+    location = str(tmp_path / "old.icechunk")
+    stores = config.load(folder / "run.toml").stores.model_copy(update={place: location})
+    run_file = variant(folder, "old", stores=stores)
+    old = repository.create(location)
+    with transaction(old, "as it was") as root:
+        root.attrs.update(attributes)
+    before = repository.tip(old)
+    for command in commands:
+        result = CliRunner().invoke(app, [command, str(run_file)])
+        assert isinstance(result.exception, UserError), command
+        assert f"the store at stores.{place} was made before format 2" in str(result.exception)
+        assert "then run `agcarbon ingest` and `agcarbon run` again" in str(result.exception)
+    assert f"stores.{place} was made before format 2" in agcarbon(commands[0], run_file)
+    assert repository.tip(repository.open_existing(location, made_by="test")) == before
