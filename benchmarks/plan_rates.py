@@ -77,11 +77,12 @@ def measured_region(place: Place, archives: Path, part: Part, *, ingest: bool = 
     """Ingest, run, aggregate, audit and export a part of the square, into a cube of its own."""
     cube = f"{part.west}.icechunk"
     place.prepare(archives, part=part, cube=cube)
-    seconds, inputs = {}, {}
+    seconds, ingested, inputs = {}, {}, {}
     for product in sorted(PRODUCTS) if ingest else ():  # GPP needs the crops
-        before = place.size("inputs.icechunk")
-        seconds[product] = place.command("ingest", "run.toml", "--product", product)
+        before, command = place.size("inputs.icechunk"), ("ingest", "run.toml", "--product", product)
+        used = place.command(*command)
         inputs[product] = place.size("inputs.icechunk") - before
+        ingested[product] = used - min(place.command(*command) for _ in range(2))  # nothing is left to do
     for step in (("run",), ("aggregate",), ("audit",), ("export", "cog")):
         seconds[step[0]] = place.command(*step, "run.toml")
     start = min(place.command("run", "run.toml") for _ in range(3))  # nothing is left to do
@@ -90,7 +91,7 @@ def measured_region(place: Place, archives: Path, part: Part, *, ingest: bool = 
         sum(tile.cells for tile in layout.tiles(store.read(job.open_cube())) or ()),
         size_of(job),
         len(job.domain.tiles),
-        {"start": start, **{name: used - start for name, used in seconds.items()}},
+        {"start": start, **ingested, **{name: used - start for name, used in seconds.items()}},
         inputs,
         dict(place.stored(cube)),
         place.size(cube),
