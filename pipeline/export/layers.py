@@ -23,7 +23,7 @@ from pipeline.cube import layout
 from pipeline.cube.parts import PART_DAYS
 from pipeline.cube.results import CheckedYear, Mask
 from pipeline.export.cog import SQUARE_OF, Sheet, nodata
-from pipeline.grid.sinusoidal import SINUSOIDAL, Grid, Tile
+from pipeline.grid.sinusoidal import SINUSOIDAL_WKT, Grid, Tile
 from pipeline.storage import repository
 from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES, Quality, Variable
@@ -139,7 +139,7 @@ def sheet_of(root: zarr.Group, grid: GridName) -> Sheet:
     """Return the pixels of the maps on a grid; their squares hold whole tiles, or whole chunks."""
     if grid == CELLS:
         cells = layout.identity(root).grid
-        return Sheet(cells.shape, cells.transform, SINUSOIDAL, _square(cells))
+        return Sheet(cells.shape, cells.transform, SINUSOIDAL_WKT, _square(cells))
     group, step = repository.subgroup(root, GROUPS[grid]), 1 / _CELLS_PER_DEGREE[grid]
     lat, lon = (repository.values(group, name) for name in ("lat", "lon"))
     # The coordinates are centres of cells, the transform is from the corner of the first.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from pyproj import CRS
 from rasterio.warp import transform
 from rio_cogeo import cog_validate
 from typer.testing import CliRunner
@@ -17,7 +18,7 @@ from pipeline.cluster.executor import Serial
 from pipeline.cube.ledger import Ledger, Status, TileYearState
 from pipeline.errors import UserError
 from pipeline.export.geotiffs import Selection, export_cogs
-from pipeline.grid.sinusoidal import CELL_M, RADIUS_M
+from pipeline.grid.sinusoidal import CELL_M, RADIUS_M, SINUSOIDAL
 from pipeline.run import provenance
 from pipeline.run.plan import Plan
 from pipeline.storage import repository
@@ -84,6 +85,8 @@ def test_a_pixel_lies_where_its_cell_lies(filled: Filled, tmp_path: Path) -> Non
     with rasterio.open(file) as exported:
         assert exported.crs.to_dict()["proj"] == "sinu"
         assert exported.crs.to_dict()["R"] == RADIUS_M
+        assert exported.crs == rasterio.CRS.from_string(SINUSOIDAL)
+        assert CRS.from_wkt(exported.crs.to_wkt()).name == "MODIS Sinusoidal"
         (x,), (y,) = transform("EPSG:4326", exported.crs, [lon[10, 20]], [lat[10, 20]])
         assert exported.index(x, y) == (10, 20)
         np.testing.assert_allclose(exported.xy(10, 20), (x, y), atol=1e-6)
