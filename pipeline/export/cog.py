@@ -16,6 +16,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
+from pipeline.export.palettes import CROP_CLASSES, classes
 from pipeline.variables import Variable
 
 BLOCK = 256  # pixels; a layer no larger than this needs no overview
@@ -85,9 +86,36 @@ def drafting(path: Path, sheet: Sheet, variable: Variable, tags: Mapping[str, st
     ) as draft:
         draft.set_band_description(1, variable.name)
         draft.units = (variable.units,)
-        draft.update_tags(1, long_name=variable.long_name)
+        draft.update_tags(1, long_name=variable.long_name, **_class_tags(variable))
+        if variable.name == "crop":  # GeoTIFFs have colour tables for 8 bits only; nodata is transparent
+            draft.write_colormap(1, {each.value: _rgb(each.colour) for each in CROP_CLASSES})
         draft.update_tags(**tags)
         yield draft
+
+
+def _class_tags(variable: Variable) -> dict[str, str]:
+    """Return the codes of a layer, or its flags, with their meanings: CF's attributes of them, as text."""
+    found = classes(variable.name)
+    if not found:
+        return {}
+    of_flags = variable.name == "quality"
+    named = [each for each in found if each.value or not of_flags]
+    values = " ".join(str(each.value) for each in named)
+    meanings = {f"{'bit' if of_flags else 'code'}_{each.value}": f"{each.name}: {each.meaning}" for each in named}
+    kind = "flag_masks" if of_flags else "flag_values"
+    return {kind: values, "flag_meanings": " ".join(each.name for each in named), **meanings}
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    """Return the parts of a colour.
+
+    Examples
+    --------
+    >>> _rgb("#e0a526")
+    (224, 165, 38)
+    """
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue
 
 
 def finish(draft: Path, path: Path, variable: Variable) -> None:

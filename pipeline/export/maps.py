@@ -22,6 +22,7 @@ from rasterio.windows import Window
 
 from pipeline.export.cog import drafting, finish
 from pipeline.export.layers import CELLS, GridName, Layer, Piece, cell_pieces, latlon_pieces, sheet_of
+from pipeline.export.style import side_files, style_name
 from pipeline.grid.sinusoidal import Tile
 from pipeline.progress import heartbeat
 from pipeline.storage import files as outputs
@@ -82,11 +83,13 @@ def write_maps(context: Context, task: MapTask) -> MapsDone:
 
 
 def is_written(file: MapFile) -> bool:
-    """Return whether a file is there with the metadata that it would be written with, apart from the snapshot."""
+    """Return whether a file and its style are there, with the metadata that it would have, apart from the snapshot."""
     try:
         with outputs.readable_by_gdal(file.location), rasterio.open(file.location) as source:
             found = source.tags()
     except RasterioIOError:
+        return False
+    if outputs.read(style_name(file.location)) is None:
         return False
     return all(found.get(name, "") == text for name, text in file.tags.items() if not name.endswith(SNAPSHOT.upper()))
 
@@ -102,6 +105,10 @@ def _written(context: Context, files: Sequence[MapFile], tiles: Sequence[Tile]) 
             finish(draft, folder / "final.tif", file.layer.variable)
             draft.unlink()
             sizes[file.location] = (folder / "final.tif").stat().st_size
+            # The files beside it come first: a GeoTIFF that is there is complete with them.
+            for beside, text in side_files(file.location, file.layer.variable, folder / "final.tif").items():
+                with outputs.writing(beside) as path:
+                    path.write_text(text)
             with outputs.writing(file.location) as path:
                 shutil.move(folder / "final.tif", path)
             heartbeat()

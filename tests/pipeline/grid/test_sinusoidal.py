@@ -47,7 +47,7 @@ def test_the_plane_with_names_is_the_one_without() -> None:
     named, bare = CRS.from_wkt(SINUSOIDAL_WKT), CRS.from_proj4(SINUSOIDAL)
     assert named.name == "MODIS Sinusoidal"
     assert named == bare  # names apart
-    x_m, y_m = np.array([-9_000_000.0, -7_501_893.0, -6_500_000.0]), np.array([3_900_000.0, 4_458_922.0, 5_490_000.0])
+    x_m, y_m = np.array([-9e6, -7501893.0, -6.5e6]), np.array([3.9e6, 4458922.0, 5.49e6])
     for other in (4326, 5070):
         found, expected = (
             Transformer.from_crs(crs, other, always_xy=True).transform(x_m, y_m) for crs in (named, bare)
