@@ -49,10 +49,9 @@ _RAMPS = {
     "rh": _RESPIRATION,
     "reco": _RESPIRATION,
     "nee": Ramp("BrBG_r", centred=True),
-    "yield": Ramp("YlGnBu"),
+    **dict.fromkeys(("yield", "yield_t_ha", "yield_bu_acre"), Ramp("YlGnBu")),
     "residue": Ramp("YlGnBu"),
-    "dsoc": _GAIN,
-    "dsoc_balance": _GAIN,
+    **dict.fromkeys(("dsoc", "dsoc_balance", "dsoc_tco2e_acre"), _GAIN),
     "balance_residual": Ramp("PuOr", centred=True),
 }
 

@@ -192,9 +192,9 @@ def _collection(region: str, files: Sequence[_File]) -> pystac.Collection:
     collection = pystac.Collection(
         region,
         "Cropland carbon fluxes, crop yield and soil carbon change from KGML-ag-Carbon (Liu et al. 2024, "
-        "doi:10.1038/s41467-023-43860-5), computed with agcarbon. Units are grams of carbon. GPP and respiration are "
-        "positive; NEE is positive to the atmosphere; soil carbon change, -NEE - yield, is positive where soil gains "
-        "carbon.",
+        "doi:10.1038/s41467-023-43860-5), computed with agcarbon. Units are grams of carbon, unless a file states "
+        "another one. GPP and respiration are positive; NEE is positive to the atmosphere; soil carbon change, "
+        "-NEE - yield, is positive where soil gains carbon.",
         extent,
         title=files[0].tags["title"],
         license="other",
