@@ -30,7 +30,7 @@ from pipeline.export.layers import (
 from pipeline.export.maps import SNAPSHOT, Context, MapFile, MapsDone, MapTask, write_maps
 from pipeline.export.reproject import NATIVE, CrsName
 from pipeline.export.stac import TAG, write_catalog
-from pipeline.export.units import UNITS
+from pipeline.export.units import UNITS, Unit
 from pipeline.job import Job
 from pipeline.progress import Progress, silent
 from pipeline.run.provenance import Records, YearRecord, read_records
@@ -135,13 +135,11 @@ class Selection:
         wanted = [
             period for period in periods(year, self.period) if not self.dates or any(map(period.lies_in, self.dates))
         ]
-        units = [UNITS[name] for name in self.units]
-        stated = [
-            (known[name], unit)
-            for name in self._names(known)
-            for unit in [unit for unit in units if unit.variable == name] or [None]
-        ]
+        stated = [(known[name], unit) for name in self._names(known) for unit in self._units(name)]
         return [Layer(variable, period, self.mask, unit) for period in wanted for variable, unit in stated]
+
+    def _units(self, variable: str) -> Sequence[Unit | None]:
+        return [UNITS[name] for name in self.units if UNITS[name].variable == variable] or [None]
 
     def check_dates(self, layers: Iterable[Layer]) -> None:
         """Raise `UserError` naming every date of which there is no layer."""

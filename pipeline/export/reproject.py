@@ -30,6 +30,9 @@ _PARTS = 4  # along each edge of a cell
 _SQUARE = 512  # pixels along the edge of the squares that are made one by one
 _MARGIN = 3  # pixels, or cells: bounds of curved outlines are found from points along them
 _OUTLINE_POINTS = 101
+# Cells: every fifth row of pixels of 0.0025 degree has its centres on an edge of cells. The southern cell is taken
+# there, where rounding would choose.
+_NUDGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,10 @@ class Reprojection:
         """Return the values of the cells in which the centres of a square's pixels lie."""
         back = Transformer.from_crs(self.crs, SINUSOIDAL_WKT, always_xy=True)
         (rows, cols), (down, across) = place, square
-        centres = np.meshgrid(np.arange(across.start, across.stop) + 0.5, np.arange(down.start, down.stop) + 0.5)
-        x_m, y_m = back.transform(*(self.sheet.transform @ tuple(centres)))
-        row = np.floor((NORTH_M - y_m) / CELL_M).astype(np.int64) - self.grid.first_row - rows.start
-        col = np.floor((x_m - WEST_M) / CELL_M).astype(np.int64) - self.grid.first_col - cols.start
+        col_px, row_px = np.meshgrid(np.arange(across.start, across.stop) + 0.5, np.arange(down.start, down.stop) + 0.5)
+        x_m, y_m = back.transform(*(self.sheet.transform @ (col_px, row_px)))
+        row = np.floor((NORTH_M - y_m) / CELL_M + _NUDGE).astype(np.int64) - self.grid.first_row - rows.start
+        col = np.floor((x_m - WEST_M) / CELL_M + _NUDGE).astype(np.int64) - self.grid.first_col - cols.start
         inside = (row >= 0) & (row < values_YX.shape[0]) & (col >= 0) & (col < values_YX.shape[1])
         found = np.full(row.shape, nodata, values_YX.dtype)
         found[inside] = values_YX[row[inside], col[inside]]
