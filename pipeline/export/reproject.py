@@ -125,8 +125,8 @@ class Reprojection:
         """Return the values of the cells in which the centres of a square's pixels lie."""
         back = Transformer.from_crs(self.crs, SINUSOIDAL_WKT, always_xy=True)
         (rows, cols), (down, across) = place, square
-        col_px, row_px = np.meshgrid(np.arange(across.start, across.stop) + 0.5, np.arange(down.start, down.stop) + 0.5)
-        x_m, y_m = back.transform(*(self.sheet.transform @ (col_px, row_px)))
+        centres: Any = np.meshgrid(np.arange(across.start, across.stop) + 0.5, np.arange(down.start, down.stop) + 0.5)
+        x_m, y_m = back.transform(*(self.sheet.transform @ (centres[0], centres[1])))
         row = np.floor((NORTH_M - y_m) / CELL_M + _NUDGE).astype(np.int64) - self.grid.first_row - rows.start
         col = np.floor((x_m - WEST_M) / CELL_M + _NUDGE).astype(np.int64) - self.grid.first_col - cols.start
         inside = (row >= 0) & (row < values_YX.shape[0]) & (col >= 0) & (col < values_YX.shape[1])
