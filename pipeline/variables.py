@@ -13,15 +13,26 @@ import numpy as np
 
 
 class Quality(IntFlag):
-    """Bits of the annual quality layer; 0 is a cell-year without any remark."""
+    """Bits of the annual quality layer, explained in `QUALITY_MEANINGS`; 0 is a cell-year without any remark."""
 
-    NOT_GROWN = 1  # corn + soybean below the threshold: the crop type comes from a smaller share or another year
-    GPP_FILLED = 2  # gaps of GPP in the growing season were interpolated
-    GAP_YEAR_BEFORE = 4  # the year before had no result: the carried state is older than a year
-    OUTSIDE_TRAINING = 8  # inputs outside the ranges of the checkpoint's training data
-    PARTIAL_SOIL = 16  # soil data do not cover the entire cell
-    BEYOND_TRAINING_YEARS = 32  # calendar year outside those of the checkpoint's training data
-    MISSING = 64  # inputs missing: no result, the state stays unchanged
+    NOT_GROWN = 1
+    GPP_FILLED = 2
+    GAP_YEAR_BEFORE = 4
+    OUTSIDE_TRAINING = 8
+    PARTIAL_SOIL = 16
+    BEYOND_TRAINING_YEARS = 32
+    MISSING = 64
+
+
+QUALITY_MEANINGS = {
+    Quality.NOT_GROWN: "corn + soybean below the threshold: the crop type comes from a smaller share or another year",
+    Quality.GPP_FILLED: "gaps of GPP in the growing season were interpolated",
+    Quality.GAP_YEAR_BEFORE: "the year before had no result: the carried state is older than a year",
+    Quality.OUTSIDE_TRAINING: "inputs outside the ranges of the checkpoint's training data",
+    Quality.PARTIAL_SOIL: "soil data do not cover the entire cell",
+    Quality.BEYOND_TRAINING_YEARS: "calendar year outside those of the checkpoint's training data",
+    Quality.MISSING: "inputs missing: no result, the state stays unchanged",
+}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from pipeline.cube.history import RELEASE, resolve
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.grid.coverage import coverage, outlines
-from pipeline.grid.sinusoidal import SINUSOIDAL, Grid, lonlat
+from pipeline.grid.sinusoidal import SINUSOIDAL_WKT, Grid, lonlat
 from pipeline.storage import cf
 from pipeline.storage import repository as store
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, quality_attributes
@@ -185,7 +185,7 @@ def _places(cube: OpenCube, window: Window) -> dict[str, xr.Variable]:
     """Return the coordinates of the cells of a window; those in two dimensions are computed as they are read."""
     grid = cube.part(window)
     # Without the attribute GeoTransform, which would stay that of the whole grid when a user clips.
-    mapping = xr.Variable((), np.int32(0), CRS.from_proj4(SINUSOIDAL).to_cf())
+    mapping = xr.Variable((), np.int32(0), CRS.from_wkt(SINUSOIDAL_WKT).to_cf())
     metre = {"units": "m"}
     plane = ("y", "x")
 

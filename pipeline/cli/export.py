@@ -38,6 +38,14 @@ def cog(
         Literal["region", "grown", "corn", "soybean"],
         typer.Option(help="cells to show; `grown` is where either crop is grown"),
     ] = "region",
+    units: Annotated[
+        str | None,
+        typer.Option(help="t/ha or bu/acre for yield, tCO2e/acre for dsoc, or several; default: g C m-2"),
+    ] = None,
+    crs: Annotated[
+        Literal["native", "EPSG:5070", "EPSG:4326"],
+        typer.Option(help="projection of 250m cells: area-weighted means, codes of the nearest cell"),
+    ] = "native",
     at: State = None,
     scheduler: Scheduler = None,
     output: Annotated[
@@ -68,6 +76,8 @@ def cog(
         dates=_names(dates),
         mask=mask,
         at=at,
+        units=_names(units),
+        crs=crs,
     )
     folder = output or files.join(job.stores.exports, "cog")
     settings = with_scheduler(job.execution, scheduler)

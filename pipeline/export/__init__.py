@@ -1,6 +1,6 @@
 """Export of the cube: Cloud-Optimized GeoTIFFs with STAC items, and a picture of a year.
 
 Public modules: geotiffs, year_map.
-Inner modules: cog, layers, maps, stac, year_values.
-May import: aggregate, cluster, cube, errors, grid, job, progress, run, storage, variables, model, regions.
+Inner modules: cog, layers, maps, palettes, reproject, stac, style, units, year_values.
+May import: aggregate, cluster, cube, errors, grid, job, progress, run, sources, storage, variables, model, regions.
 """

@@ -16,10 +16,12 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
+from pipeline.export.palettes import CROP_CLASSES, classes
 from pipeline.variables import Variable
 
 BLOCK = 256  # pixels; a layer no larger than this needs no overview
 SQUARE_OF = 16  # pixels: the edges of a GeoTIFF's blocks are multiples of it
+_AREA = Variable("area", "m2", "area of the cells with a value in the pixel")
 
 
 @dataclass(frozen=True)
@@ -56,20 +58,25 @@ def nodata(variable: Variable) -> float:
 
 
 @contextmanager
-def drafting(path: Path, sheet: Sheet, variable: Variable, tags: Mapping[str, str]) -> Iterator[DatasetWriter]:
+def drafting(
+    path: Path, sheet: Sheet, variable: Variable, tags: Mapping[str, str], *, with_area: bool = False
+) -> Iterator[DatasetWriter]:
     """Create a GeoTIFF for a variable, to be written square by square and given to `finish`; nodata where it is not.
+
+    `with_area` adds a second band to real values: the area [m2] to which the value of a pixel applies.
 
     GDAL's COG driver cannot create a file, it copies a complete one: nothing can be added to a COG afterwards without
     moving its directories from where readers expect them. So the draft has all metadata.
     """
     rows, cols = sheet.shape
+    bands = (variable, _AREA) if with_area and np.issubdtype(variable.dtype, np.floating) else (variable,)
     with rasterio.open(
         path,
         "w",
         driver="GTiff",
         height=rows,
         width=cols,
-        count=1,
+        count=len(bands),
         dtype=variable.dtype,
         crs=sheet.crs,
         transform=sheet.transform,
@@ -83,11 +90,39 @@ def drafting(path: Path, sheet: Sheet, variable: Variable, tags: Mapping[str, st
         sparse_ok=True,
         bigtiff="if_safer",
     ) as draft:
-        draft.set_band_description(1, variable.name)
-        draft.units = (variable.units,)
-        draft.update_tags(1, long_name=variable.long_name)
+        for number, band in enumerate(bands, start=1):
+            draft.set_band_description(number, band.name)
+            draft.update_tags(number, long_name=band.long_name, **_class_tags(band))
+        draft.units = tuple(band.units for band in bands)
+        if variable.name == "crop":  # GeoTIFFs have colour tables for 8 bits only; nodata is transparent
+            draft.write_colormap(1, {each.value: _rgb(each.colour) for each in CROP_CLASSES})
         draft.update_tags(**tags)
         yield draft
+
+
+def _class_tags(variable: Variable) -> dict[str, str]:
+    """Return the codes of a layer, or its flags, with their meanings: CF's attributes of them, as text."""
+    found = classes(variable.name)
+    if not found:
+        return {}
+    of_flags = variable.name == "quality"
+    named = [each for each in found if each.value or not of_flags]
+    values = " ".join(str(each.value) for each in named)
+    meanings = {f"{'bit' if of_flags else 'code'}_{each.value}": f"{each.name}: {each.meaning}" for each in named}
+    kind = "flag_masks" if of_flags else "flag_values"
+    return {kind: values, "flag_meanings": " ".join(each.name for each in named), **meanings}
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    """Return the parts of a colour.
+
+    Examples
+    --------
+    >>> _rgb("#e0a526")
+    (224, 165, 38)
+    """
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue
 
 
 def finish(draft: Path, path: Path, variable: Variable) -> None:

@@ -16,6 +16,7 @@ from pipeline.cube.history import RELEASE, resolve
 from pipeline.errors import UserError
 from pipeline.export.layers import (
     CELLS,
+    CROPS,
     GROUPS,
     LATLON_MASKS,
     GridName,
@@ -27,20 +28,23 @@ from pipeline.export.layers import (
     variables,
 )
 from pipeline.export.maps import SNAPSHOT, Context, MapFile, MapsDone, MapTask, write_maps
+from pipeline.export.reproject import NATIVE, CrsName
 from pipeline.export.stac import TAG, write_catalog
+from pipeline.export.units import UNITS, Unit
 from pipeline.job import Job
 from pipeline.progress import Progress, silent
 from pipeline.run.provenance import Records, YearRecord, read_records
 from pipeline.storage import files as outputs
 from pipeline.storage import repository as store
 from pipeline.storage.retry import RetryPolicy
-from pipeline.variables import ENSEMBLE_STD
+from pipeline.variables import ENSEMBLE_STD, Variable
 from regions import Region
 
 log = logging.getLogger(__name__)
 
 # Exported unless variables are named, if the grid and period have them.
 HEADLINE = ("gpp", "ra", "rh", "reco", "nee", "yield", "dsoc", "crop", "quality")
+_DEVIATIONS = tuple(variable.name for variable in ENSEMBLE_STD.values())
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ class Selection:
         the others become nodata; aggregates hold means over the area under the crop instead.
     at
         Release or snapshot of the cube; its newest state if None.
+    units
+        Names of `pipeline.export.units.UNITS`: the variables for which these are meant are written in them, each in a
+        file of its own name, all others in g C m-2.
+    crs
+        Projection of 250 m cells: their own, or pixels of `pipeline.export.reproject.PIXEL` in another one.
     """
 
     years: tuple[int, ...] = ()
@@ -73,6 +82,8 @@ class Selection:
     dates: tuple[str, ...] = ()
     mask: MaskName = "region"
     at: str | None = None
+    units: tuple[str, ...] = ()
+    crs: CrsName = NATIVE
 
     def check(self) -> None:
         """Raise `UserError` naming every part of the selection of which no cube has maps."""
@@ -89,20 +100,46 @@ class Selection:
         if self.grid != CELLS and self.mask not in LATLON_MASKS:
             yield f"--mask {self.mask}: cells of {self.grid} degree have {', '.join(LATLON_MASKS)}"
 
+        if self.crs != NATIVE and self.grid != CELLS:
+            yield f"--crs {self.crs}: cells of {self.grid} degree are in EPSG:4326 and stay there; give --grid {CELLS}"
+        elif self.crs != NATIVE and (deviations := [name for name in self.variables if name in _DEVIATIONS]):
+            yield f"--crs {self.crs}: a standard deviation of a mean over cells is unknown; leave out {deviations[0]}"
+        yield from self._faults_of_units(known)
+
+    def _faults_of_units(self, known: Mapping[str, Variable]) -> Iterator[str]:
+        exported = self._names(known)
+        for name in self.units:
+            if not (unit := UNITS.get(name)):
+                yield f"--units {name}: units are {', '.join(UNITS)}; without --units, all values are in g C m-2"
+            elif unit.variable not in exported:
+                yield f"--units {name}: it is a unit of {unit.variable}, which is not among {', '.join(exported)}"
+            elif unit.needs_crop and self.grid != CELLS and self.mask not in CROPS:
+                yield f"--units {name}: a mean over both crops has no such unit; give --mask {' or '.join(CROPS)}"
+
+    def _names(self, known: Mapping[str, Variable]) -> Sequence[str]:
+        return self.variables or [name for name in HEADLINE if name in known]
+
     @property
     def qualifiers(self) -> str:
-        """Part of a file's name for grid and mask, empty for the default ones."""
-        parts = [self.grid.replace(".", "p") if self.grid != CELLS else "", self.mask if self.mask != "region" else ""]
+        """Part of a file's name for grid, projection and mask, empty for the default ones."""
+        parts = [
+            self.grid.replace(".", "p") if self.grid != CELLS else "",
+            self.crs.replace(":", "").lower() if self.crs != NATIVE else "",
+            self.mask if self.mask != "region" else "",
+        ]
         return "".join(f"_{part}" for part in parts if part)
 
     def layers(self, year: int) -> list[Layer]:
         """Return the maps of a year; `check` first."""
         known = variables(self.grid, self.period)
-        names = self.variables or [name for name in HEADLINE if name in known]
         wanted = [
             period for period in periods(year, self.period) if not self.dates or any(map(period.lies_in, self.dates))
         ]
-        return [Layer(known[name], period, self.mask) for period in wanted for name in names]
+        stated = [(known[name], unit) for name in self._names(known) for unit in self._units(name)]
+        return [Layer(variable, period, self.mask, unit) for period in wanted for variable, unit in stated]
+
+    def _units(self, variable: str) -> Sequence[Unit | None]:
+        return [UNITS[name] for name in self.units if UNITS[name].variable == variable] or [None]
 
     def check_dates(self, layers: Iterable[Layer]) -> None:
         """Raise `UserError` naming every date of which there is no layer."""
@@ -186,7 +223,7 @@ def export_cogs(
         for record in records.years
         for layers in together(root, selection.layers(record.year), selection.period)
     ]
-    context = Context(job.stores.cube, snapshot, selection.grid, RetryPolicy(job.execution.retries))
+    context = Context(job.stores.cube, snapshot, selection.grid, RetryPolicy(job.execution.retries), selection.crs)
     done = _Done()
     done.run(tasks, executor.map(partial(write_maps, context), tasks), folder, progress)
     return ExportReport(
@@ -238,7 +275,7 @@ class _Naming:
         tags = {
             "region": region.name,
             "title": region.title,
-            "variable": layer.variable.name,
+            "variable": layer.written.name,
             "first_day": period.first.isoformat(),
             "last_day": period.last.isoformat(),
             "item": f"{region.name}_{period.name}{selection.qualifiers}",
@@ -249,14 +286,14 @@ class _Naming:
             **record.tags(),
         }
         ours = {f"{TAG}{name}".upper(): text for name, text in tags.items()}
-        name = f"{region.name}_{layer.variable.name}_{period.name}{selection.qualifiers}.tif"
+        name = f"{region.name}_{layer.written.name}_{period.name}{selection.qualifiers}.tif"
         software = f"agcarbon {version('agcarbon')}"
         return MapFile(layer, outputs.join(self.folder, name), {"TIFFTAG_SOFTWARE": software, **ours})
 
 
 def _check_ensemble(root: zarr.Group, selection: Selection) -> None:
     """Raise `UserError` if standard deviations are to be exported from the cube of a single network."""
-    deviations = [variable.name for variable in ENSEMBLE_STD.values() if variable.name in selection.variables]
+    deviations = [name for name in _DEVIATIONS if name in selection.variables]
     if absent := [name for name in deviations if f"annual/{name}" not in root]:
         raise UserError(
             f"--variables {','.join(absent)}: no ensemble has computed this cube; join two or more checkpoints with "

@@ -23,7 +23,8 @@ from pipeline.cube import layout
 from pipeline.cube.parts import PART_DAYS
 from pipeline.cube.results import CheckedYear, Mask
 from pipeline.export.cog import SQUARE_OF, Sheet, nodata
-from pipeline.grid.sinusoidal import SINUSOIDAL, Grid, Tile
+from pipeline.export.units import Unit
+from pipeline.grid.sinusoidal import SINUSOIDAL_WKT, Grid, Tile
 from pipeline.storage import repository
 from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES, Quality, Variable
@@ -121,11 +122,19 @@ class Layer:
         Year, month or day.
     mask
         Cells that it shows; the others are nodata.
+    unit
+        Unit to which the cube's values are converted; None: they stay in the variable's own.
     """
 
     variable: Variable
     period: Period
     mask: MaskName = "region"
+    unit: Unit | None = None
+
+    @property
+    def written(self) -> Variable:
+        """The variable as it is written, in its unit."""
+        return self.unit.described(self.variable) if self.unit else self.variable
 
 
 class Piece(NamedTuple):
@@ -139,7 +148,7 @@ def sheet_of(root: zarr.Group, grid: GridName) -> Sheet:
     """Return the pixels of the maps on a grid; their squares hold whole tiles, or whole chunks."""
     if grid == CELLS:
         cells = layout.identity(root).grid
-        return Sheet(cells.shape, cells.transform, SINUSOIDAL, _square(cells))
+        return Sheet(cells.shape, cells.transform, SINUSOIDAL_WKT, _square(cells))
     group, step = repository.subgroup(root, GROUPS[grid]), 1 / _CELLS_PER_DEGREE[grid]
     lat, lon = (repository.values(group, name) for name in ("lat", "lon"))
     # The coordinates are centres of cells, the transform is from the corner of the first.
@@ -161,7 +170,7 @@ def together(root: zarr.Group, layers: Iterable[Layer], kind: PeriodName) -> lis
         part: str | int = layer.period.name
         if kind != "annual":
             part = layer.period.days.start // _days_in_chunk(root, layer) if kind == "day" else 0
-        groups[layer.variable.name, part].append(layer)
+        groups[layer.written.name, part].append(layer)
     return [tuple(group) for group in groups.values()]
 
 
@@ -191,7 +200,7 @@ def cell_pieces(
     Parameters
     ----------
     layers
-        Of one variable, year and mask.
+        Of one variable, unit, year and mask.
     tiles
         Tiles to read, each of them once.
     policy
@@ -214,7 +223,10 @@ def cell_pieces(
             shown_YX = mask.copy()
             shown_YX[mask] = chosen_N
             # Sums are in double precision and stored in the layer's own.
-            of_tile_LYX[:, shown_YX] = _values(results, layers, tile, mask)[:, chosen_N]
+            values_LN = _values(results, layers, tile, mask)
+            if unit := layers[0].unit:
+                values_LN = values_LN * unit.factor(results.layer(tile, "crop", mask))
+            of_tile_LYX[:, shown_YX] = values_LN[:, chosen_N]
         yield Piece(square, values_LYX)
 
 
@@ -280,6 +292,8 @@ def latlon_pieces(
             first, end = max(of_band.start, row), min(of_band.stop, down.stop)
             if first < end:
                 values_YX[first - row : end - row] = strip(band)[first - of_band.start : end - of_band.start]
+        if layer.unit:
+            values_YX *= layer.unit.factor(np.array(CROPS.get(layer.mask, 0)))
         for col in range(0, cols, _LATLON_SQUARE):
             across = _part(col, _LATLON_SQUARE, cols)
             yield Piece((down, across), values_YX[None, :, across])

@@ -20,8 +20,11 @@ import zarr
 from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
+from pipeline.cube import layout
 from pipeline.export.cog import drafting, finish
 from pipeline.export.layers import CELLS, GridName, Layer, Piece, cell_pieces, latlon_pieces, sheet_of
+from pipeline.export.reproject import NATIVE, CrsName, Reprojection
+from pipeline.export.style import side_files, style_name
 from pipeline.grid.sinusoidal import Tile
 from pipeline.progress import heartbeat
 from pipeline.storage import files as outputs
@@ -35,12 +38,13 @@ _CACHE_BYTES = 64 * 2**20  # of GDAL's blocks; by default 5 % of the machine's m
 
 @dataclass(frozen=True)
 class Context:
-    """The cube at one snapshot, the grid of the maps, and how often reads are tried again."""
+    """The cube at one snapshot, the grid and projection of the maps, and how often reads are tried again."""
 
     cube: str
     snapshot: str
     grid: GridName
     policy: RetryPolicy
+    crs: CrsName = NATIVE
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class MapTask:
         """Variable and periods, for messages."""
         first, last = self.files[0].layer, self.files[-1].layer
         until = "" if len(self.files) == 1 else f" to {last.period.name}"
-        return f"{first.variable.name} {first.period.name}{until}"
+        return f"{first.written.name} {first.period.name}{until}"
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,13 @@ def write_maps(context: Context, task: MapTask) -> MapsDone:
 
 
 def is_written(file: MapFile) -> bool:
-    """Return whether a file is there with the metadata that it would be written with, apart from the snapshot."""
+    """Return whether a file and its style are there, with the metadata that it would have, apart from the snapshot."""
     try:
         with outputs.readable_by_gdal(file.location), rasterio.open(file.location) as source:
             found = source.tags()
     except RasterioIOError:
+        return False
+    if outputs.read(style_name(file.location)) is None:
         return False
     return all(found.get(name, "") == text for name, text in file.tags.items() if not name.endswith(SNAPSHOT.upper()))
 
@@ -99,9 +105,15 @@ def _written(context: Context, files: Sequence[MapFile], tiles: Sequence[Tile]) 
         drafts = [folder / f"draft-{number}.tif" for number in range(len(files))]
         _draft(context, root, dict(zip(drafts, files, strict=True)), tiles)
         for draft, file in zip(drafts, files, strict=True):
-            finish(draft, folder / "final.tif", file.layer.variable)
+            if context.crs != NATIVE:
+                _reproject(draft, file, Reprojection(layout.identity(root).grid, context.crs))
+            finish(draft, folder / "final.tif", file.layer.written)
             draft.unlink()
             sizes[file.location] = (folder / "final.tif").stat().st_size
+            # The files beside it come first: a GeoTIFF that is there is complete with them.
+            for beside, text in side_files(file.location, file.layer.written, folder / "final.tif").items():
+                with outputs.writing(beside) as path:
+                    path.write_text(text)
             with outputs.writing(file.location) as path:
                 shutil.move(folder / "final.tif", path)
             heartbeat()
@@ -113,13 +125,26 @@ def _draft(context: Context, root: zarr.Group, drafts: Mapping[Path, MapFile], t
     sheet = sheet_of(root, context.grid)
     with ExitStack() as stack:
         opened = [
-            stack.enter_context(drafting(path, sheet, file.layer.variable, file.tags)) for path, file in drafts.items()
+            stack.enter_context(drafting(path, sheet, file.layer.written, file.tags)) for path, file in drafts.items()
         ]
         for piece in _pieces(context, root, [file.layer for file in drafts.values()], tiles):
             window = Window.from_slices(*piece.window)
             for draft, values_YX in zip(opened, piece.values_LYX, strict=True):
                 draft.write(values_YX, 1, window=window)
             heartbeat()
+
+
+def _reproject(draft: Path, file: MapFile, change: Reprojection) -> None:
+    """Replace a draft of 250 m cells by one in another projection."""
+    path = draft.with_suffix(".pixels.tif")
+    variable = file.layer.written
+    with (
+        rasterio.open(draft) as cells,
+        drafting(path, change.sheet, variable, file.tags, with_area=True) as pixels,
+    ):
+        change.write(cells, pixels)
+    path.replace(draft)
+    heartbeat()
 
 
 def _pieces(context: Context, root: zarr.Group, layers: Sequence[Layer], tiles: Sequence[Tile]) -> Iterator[Piece]:

@@ -2,13 +2,14 @@
 
     catalog.json
     REGION/collection.json
-    REGION/REGION_2012.json     one item per period, grid and mask; one asset per variable
+    REGION/REGION_2012.json     one item per period, grid and mask; two assets per variable: its values and their style
 
 The catalog is a function of the folder: once files were added or removed, writing it again brings it up to date.
 
 References
 ----------
-SpatioTemporal Asset Catalogs 1.1, https://stacspec.org, with the fields of the projection extension 2.0.
+SpatioTemporal Asset Catalogs 1.1, https://stacspec.org, with the fields of the projection extension 2.0
+and the classification extension 2.0.
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ import shapely
 from pystac.layout import TemplateLayoutStrategy
 from rasterio.warp import transform_geom
 
+from pipeline.export.palettes import EMPTY, Class, classes
+from pipeline.export.style import style_name
 from pipeline.storage import files as outputs
 
 TAG = "agcarbon_"  # prefix of this project's metadata; GDAL gives names in a GeoTIFF back in capitals
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 
 _FOOTPRINT_POINTS = 16  # along a side
 _NOT_PROVENANCE = ("variable", "title", "item", "region", "first_day", "last_day")  # have fields of their own in STAC
@@ -52,15 +56,18 @@ class _File:
         Outline in longitude and latitude.
     asset
         The file as an asset of STAC.
+    style
+        Its style as an asset, if there is one.
     """
 
     tags: dict[str, str]
     projection: dict[str, Any]
     footprint: shapely.Polygon
     asset: pystac.Asset
+    style: pystac.Asset | None
 
     @classmethod
-    def read(cls, location: str, *, beside: str) -> _File:
+    def read(cls, location: str, *, beside: str, styled: bool) -> _File:
         """Read the file at a location; the asset refers to one of its name in the folder `beside`."""
         with outputs.readable_by_gdal(location), rasterio.open(location) as source:
             projection = {
@@ -76,7 +83,13 @@ class _File:
                 roles=["data"],
                 extra_fields=_band(source),
             )
-            return cls(_with_prefix(source.tags(), TAG.upper()), projection, _footprint(source), asset)
+            style = _style(asset) if styled else None
+            return cls(_with_prefix(source.tags(), TAG.upper()), projection, _footprint(source), asset, style)
+
+
+def _style(asset: pystac.Asset) -> pystac.Asset:
+    title = f"Style for QGIS of: {asset.title}"
+    return pystac.Asset(style_name(asset.href), title=title, media_type="application/xml", roles=["style"])
 
 
 def _band(source: Any) -> dict[str, Any]:
@@ -88,6 +101,38 @@ def _band(source: Any) -> dict[str, Any]:
         "unit": source.units[0],
         "nodata": "nan" if math.isnan(nodata) else int(nodata),
         "statistics": {name: float(value) for name, value in statistics.items()},
+        **_classification(source.descriptions[0], nodata),
+    }
+
+
+def _classification(variable: str, nodata: float) -> dict[str, Any]:
+    """Return the classes of codes, or the bits of flags, as fields of the classification extension."""
+    found = classes(variable)
+    if variable == "quality":
+        return {"classification:bitfields": [_bit_field(each) for each in found if each.value]}
+    if not found:
+        return {}
+    coded = [
+        {
+            "value": each.value,
+            "name": each.name,
+            "description": each.meaning,
+            "color_hint": each.colour.lstrip("#").upper(),
+        }
+        for each in found
+    ]
+    empty = {"value": int(nodata), "name": EMPTY, "description": "not modelled", "nodata": True}
+    return {"classification:classes": [*coded, empty]}
+
+
+def _bit_field(flag: Class) -> dict[str, Any]:
+    states = [{"value": value, "name": name, "description": name} for value, name in enumerate(("no", "yes"))]
+    return {
+        "offset": flag.value.bit_length() - 1,
+        "length": 1,
+        "name": flag.name,
+        "description": flag.meaning,
+        "classes": states,
     }
 
 
@@ -106,7 +151,11 @@ def _footprint(source: Any) -> shapely.Polygon:
 def write_catalog(folder: str) -> str:
     """Write the catalog of all GeoTIFFs of this project in a folder or bucket; return the location of its root."""
     with TemporaryDirectory(prefix="agcarbon-") as draft:
-        files = [_File.read(location, beside=draft) for location in outputs.listed(folder, suffix=".tif")]
+        styles = set(outputs.listed(folder, suffix=".qml"))
+        files = [
+            _File.read(location, beside=draft, styled=style_name(location) in styles)
+            for location in outputs.listed(folder, suffix=".tif")
+        ]
         _draft_catalog(files, draft)
         # The root is written last, so that no link of it leads to a file that does not exist yet.
         for path in sorted(Path(draft).rglob("*.json"), key=lambda path: -len(path.parts)):
@@ -143,9 +192,9 @@ def _collection(region: str, files: Sequence[_File]) -> pystac.Collection:
     collection = pystac.Collection(
         region,
         "Cropland carbon fluxes, crop yield and soil carbon change from KGML-ag-Carbon (Liu et al. 2024, "
-        "doi:10.1038/s41467-023-43860-5), computed with agcarbon. Units are grams of carbon. GPP and respiration are "
-        "positive; NEE is positive to the atmosphere; soil carbon change, -NEE - yield, is positive where soil gains "
-        "carbon.",
+        "doi:10.1038/s41467-023-43860-5), computed with agcarbon. Units are grams of carbon, unless a file states "
+        "another one. GPP and respiration are positive; NEE is positive to the atmosphere; soil carbon change, "
+        "-NEE - yield, is positive where soil gains carbon.",
         extent,
         title=files[0].tags["title"],
         license="other",
@@ -174,6 +223,10 @@ def _items(files: Sequence[_File]) -> Iterator[pystac.Item]:
         )
         for file in of_item:
             item.add_asset(file.tags["variable"], file.asset)
+            if file.style:
+                item.add_asset(f"{file.tags['variable']}_style", file.style)
+        if any(name.startswith("classification:") for file in of_item for name in file.asset.extra_fields):
+            item.stac_extensions.append(CLASSIFICATION)
         yield item
 
 

@@ -13,6 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from pipeline.export.layers import CROPS, periods
+from pipeline.export.palettes import CROP_COLOURS, NOT_GROWN, NOT_MODELLED, ramp
 from pipeline.export.year_values import YearValues, read_year
 from pipeline.grid.sinusoidal import Grid, lonlat
 from pipeline.job import Job
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNIT_YEAR, UNIT_DAY = r"g C m$^{-2}$ yr$^{-1}$", r"g C m$^{-2}$ d$^{-1}$"
-CROP_COLOURS = {"corn": "#e0a526", "soybean": "#3f7f6b"}
-NOT_GROWN, NOT_MODELLED = "#c9c9c9", "#f4f4f4"
 
 _PANEL_INCH = 3.6
 _MOST_CELLS = 1200  # along a side; a larger grid is thinned, since the picture has no more pixels
@@ -36,21 +35,18 @@ _NAMED_ZONES = 8  # more names than these would hide the map
 
 @dataclass(frozen=True)
 class Panel:
-    """Title and colours of an annual layer; `centred` puts 0 in the middle of the colours."""
+    """Name and title of an annual layer."""
 
     name: str
     title: str
-    colours: str
-    centred: bool = False
 
 
-# Green is carbon that the land takes up, brown is carbon that it loses.
 PANELS = (
-    Panel("gpp", "Gross primary production", "YlGn"),
-    Panel("reco", "Ecosystem respiration", "YlOrBr"),
-    Panel("nee", "Net ecosystem exchange\n(positive to the atmosphere)", "BrBG_r", centred=True),
-    Panel("yield", "Grain yield", "YlGnBu"),
-    Panel("dsoc", "Soil carbon change\n(positive where soil gains carbon)", "BrBG", centred=True),
+    Panel("gpp", "Gross primary production"),
+    Panel("reco", "Ecosystem respiration"),
+    Panel("nee", "Net ecosystem exchange\n(positive to the atmosphere)"),
+    Panel("yield", "Grain yield"),
+    Panel("dsoc", "Soil carbon change\n(positive where soil gains carbon)"),
 )
 
 
@@ -134,8 +130,9 @@ def _draw_crop(axes: Axes, data: YearValues) -> None:
 def _draw_layer(axes: Axes, data: YearValues, panel: Panel) -> None:
     values = data.layers[panel.name]
     present = values[np.isfinite(values)]
-    low, high = _limits(present, centred=panel.centred)
-    mesh = _draw_cells(axes, data.grid, values, cmap=panel.colours, vmin=low, vmax=high)
+    colours = ramp(panel.name)
+    low, high = _limits(present, centred=colours.centred)
+    mesh = _draw_cells(axes, data.grid, values, cmap=colours.colours, vmin=low, vmax=high)
     axes.set_title(panel.title, fontsize=11)
     bar = _colourbar(axes, mesh, extend="both")
     bar.ax.locator_params(nbins=5)

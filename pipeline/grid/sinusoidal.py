@@ -23,6 +23,18 @@ from pipeline.errors import UserError
 
 # A sphere, as in the MODIS products; areas are computed on the WGS84 ellipsoid (`cell_area_m2`).
 SINUSOIDAL = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
+# The same plane with names, for files that other programs open: a PROJ string has none, and GIS show it as "unknown".
+SINUSOIDAL_WKT = (
+    'PROJCRS["MODIS Sinusoidal",'
+    'BASEGEOGCRS["MODIS sphere",'
+    'DATUM["MODIS sphere",ELLIPSOID["MODIS sphere",6371007.181,0,LENGTHUNIT["metre",1]]],'
+    'PRIMEM["Greenwich",0,ANGLEUNIT["degree",0.0174532925199433]]],'
+    'CONVERSION["MODIS Sinusoidal",METHOD["Sinusoidal"],'
+    'PARAMETER["Longitude of natural origin",0,ANGLEUNIT["degree",0.0174532925199433]],'
+    'PARAMETER["False easting",0,LENGTHUNIT["metre",1]],PARAMETER["False northing",0,LENGTHUNIT["metre",1]]],'
+    'CS[Cartesian,2],AXIS["easting",east,ORDER[1],LENGTHUNIT["metre",1]],'
+    'AXIS["northing",north,ORDER[2],LENGTHUNIT["metre",1]]]'
+)
 RADIUS_M = 6371007.181
 MODIS_TILE_M = 1111950.5197665233
 MODIS_TILE_CELLS = 4800

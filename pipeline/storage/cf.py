@@ -21,7 +21,7 @@ from pyproj import CRS
 from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
 from pipeline.errors import UserError
-from pipeline.grid.sinusoidal import SINUSOIDAL, Grid
+from pipeline.grid.sinusoidal import SINUSOIDAL_WKT, Grid
 from pipeline.storage.repository import write_values
 from pipeline.variables import Variable
 
@@ -179,7 +179,7 @@ def write_yx(group: zarr.Group, grid: Grid) -> None:
             group, name, centres, standard_name=standard_name, long_name=long_name, units="m", axis=name.upper()
         )
     transform = " ".join(repr(number) for number in grid.transform.to_gdal())
-    mapping = CRS.from_proj4(SINUSOIDAL).to_cf() | {"GeoTransform": transform}
+    mapping = CRS.from_wkt(SINUSOIDAL_WKT).to_cf() | {"GeoTransform": transform}
     array = group.create_array(GRID_MAPPING, shape=(), dtype="int32", fill_value=0, attributes=mapping)
     array[...] = 0
     # Without this attribute xarray opens a grid mapping as data, and rioxarray does not find it.

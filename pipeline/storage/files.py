@@ -17,6 +17,8 @@ _MEDIA_TYPES = {
     ".json": "application/json",
     ".csv": "text/csv",
     ".png": "image/png",
+    ".qml": "application/xml",
+    ".xml": "application/xml",
 }
 
 

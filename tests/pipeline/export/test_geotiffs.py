@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from pyproj import CRS
 from rasterio.warp import transform
 from rio_cogeo import cog_validate
 from typer.testing import CliRunner
@@ -17,7 +18,7 @@ from pipeline.cluster.executor import Serial
 from pipeline.cube.ledger import Ledger, Status, TileYearState
 from pipeline.errors import UserError
 from pipeline.export.geotiffs import Selection, export_cogs
-from pipeline.grid.sinusoidal import CELL_M, RADIUS_M
+from pipeline.grid.sinusoidal import CELL_M, RADIUS_M, SINUSOIDAL
 from pipeline.run import provenance
 from pipeline.run.plan import Plan
 from pipeline.storage import repository
@@ -78,12 +79,59 @@ def test_a_mask_leaves_the_cells_where_the_crop_is_grown(
     assert (tmp_path / f"small_quality_2011_{mask}.tif").exists()
 
 
+def test_units_convert_yields_by_the_crop_of_the_cell_and_leave_the_others(filled: Filled, tmp_path: Path) -> None:
+    asked: dict[str, object] = {"years": (2011,), "mask": "grown"}
+    crop, grain, dsoc = _export(filled, tmp_path / "native", variables=("crop", "yield", "dsoc"), **asked)
+    units = ("t/ha", "bu/acre", "tCO2e/acre")
+    selection = Selection(years=(2011,), mask="grown", variables=("yield", "dsoc", "nee"), units=units)
+    files = export_cogs(filled.job, Serial(), selection, str(tmp_path)).files
+    names = ("yield_t_ha", "yield_bu_acre", "dsoc_tco2e_acre", "nee")
+    assert [Path(file).name for file in files] == [f"small_{name}_2011_grown.tif" for name in names]
+    opened = [rasterio.open(file) for file in files]
+    assert [found.units[0] for found in opened] == ["t ha-1 yr-1", "bu acre-1 yr-1", "t acre-1 yr-1", "g m-2 yr-1"]
+    t_ha, bu_acre, tco2e_acre, _ = (found.read(1, masked=True) for found in opened)
+    # By hand: 0.01 / 0.45 / 0.844 and 0.01 / 0.54 / 0.87; a bushel of corn is 2.383916 g C m-2, of soybean 3.159455.
+    corn = crop.filled(0) == 1
+    np.testing.assert_array_equal(np.ma.getmaskarray(t_ha), np.ma.getmaskarray(grain))
+    np.testing.assert_allclose(t_ha.filled(0), grain.filled(0) * np.where(corn, 0.02632965, 0.02128565), rtol=1e-5)
+    np.testing.assert_allclose(bu_acre.filled(0), grain.filled(0) / np.where(corn, 2.383916, 3.159455), rtol=1e-5)
+    np.testing.assert_allclose(tco2e_acre.filled(0), dsoc.filled(0) * 0.01483847, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("mask", "factor"), [("corn", 0.02632965), ("soybean", 0.02128565)])
+def test_units_convert_means_under_one_crop(filled: Filled, tmp_path: Path, mask: str, factor: float) -> None:
+    asked: dict[str, object] = {"years": (2011,), "variables": ("yield",), "grid": "0.5", "mask": mask}
+    (native,), (found,) = _export(filled, tmp_path, **asked), _export(filled, tmp_path, units=("t/ha",), **asked)
+    assert found.count() > 0
+    np.testing.assert_allclose(found.filled(0), native.filled(0) * factor, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("crs", "epsg"), [("EPSG:5070", 5070), ("EPSG:4326", 4326)])
+def test_totals_in_another_projection_are_those_of_the_cube(
+    filled: Filled, tmp_path: Path, crs: str, epsg: int
+) -> None:
+    (native,) = _export(filled, tmp_path, years=(2011,), variables=("dsoc",))
+    selection = Selection(years=(2011,), variables=("dsoc", "crop"), crs=crs)  # type: ignore[arg-type]
+    report = export_cogs(filled.job, Serial(), selection, str(tmp_path))
+    assert [Path(file).name for file in report.files] == [f"small_{v}_2011_epsg{epsg}.tif" for v in ("dsoc", "crop")]
+    cell = filled.job.grid.cell_area_m2()[:, None]
+    with rasterio.open(report.files[0]) as dsoc:
+        mean, area = dsoc.read(masked=True).astype(np.float64)
+        assert (dsoc.crs.to_epsg(), dsoc.units, dsoc.descriptions) == (epsg, ("g m-2 yr-1", "m2"), ("dsoc", "area"))
+    np.testing.assert_allclose((mean * area).sum(), (native.astype(np.float64) * cell).sum(), rtol=1e-6)
+    with rasterio.open(report.files[1]) as crop:
+        assert set(np.unique(crop.read(1))) == {1, 5, 255}
+    assert all(cog_validate(file, strict=True)[0] for file in report.files)
+
+
 def test_a_pixel_lies_where_its_cell_lies(filled: Filled, tmp_path: Path) -> None:
     (file,) = export_cogs(filled.job, Serial(), Selection(years=(2011,), variables=("gpp",)), str(tmp_path)).files
     lon, lat = filled.job.grid.lonlat()
     with rasterio.open(file) as exported:
         assert exported.crs.to_dict()["proj"] == "sinu"
         assert exported.crs.to_dict()["R"] == RADIUS_M
+        assert exported.crs == rasterio.CRS.from_string(SINUSOIDAL)
+        assert CRS.from_wkt(exported.crs.to_wkt()).name == "MODIS Sinusoidal"
         (x,), (y,) = transform("EPSG:4326", exported.crs, [lon[10, 20]], [lat[10, 20]])
         assert exported.index(x, y) == (10, 20)
         np.testing.assert_allclose(exported.xy(10, 20), (x, y), atol=1e-6)
@@ -137,6 +185,14 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
         ),
         ({"grid": "0.5", "period": "day"}, "annual layers only; give --grid 250m"),
         ({"grid": "0.5", "mask": "grown"}, "--mask grown: cells of 0.5 degree have region, corn, soybean"),
+        ({"units": ("bushels",)}, "--units bushels: units are t/ha, bu/acre, tCO2e/acre"),
+        ({"units": ("t/ha",), "variables": ("nee",)}, "--units t/ha: it is a unit of yield, which is not among nee"),
+        (
+            {"units": ("t/ha",), "grid": "0.5"},
+            "--units t/ha: a mean over both crops has no such unit; give --mask corn",
+        ),
+        ({"grid": "0.5", "crs": "EPSG:5070"}, "--crs EPSG:5070: cells of 0.5 degree are in EPSG:4326 and stay there"),
+        ({"variables": ("nee_spread",), "crs": "EPSG:5070"}, "--crs EPSG:5070: a standard deviation of a mean"),
         ({"period": "day", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
         ({"period": "day", "dates": ("2012-07-15", "2012-02-30", "2012-1")}, "--dates 2012-02-30,2012-1: no such day"),
         ({"period": "month", "dates": ("2012-07", "2012-07-15")}, "--dates 2012-07-15: no such month"),

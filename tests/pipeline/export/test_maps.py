@@ -74,7 +74,8 @@ def test_a_killed_export_resumes_and_ends_as_an_undisturbed_one(
     assert before.items() < whole.items(), "whatever is visible is complete"
     finished = counted(monkeypatch, maps, "finish")
     report = export(filled.job, tmp_path / "killed", selection)
-    assert (len(finished), report.kept) == (len(report.files) - len(before), len(before))
+    written = sum(name.endswith(".tif") for name in before)
+    assert (len(finished), report.kept) == (len(report.files) - written, written)
     assert content(tmp_path / "killed") == whole
 
 
@@ -84,6 +85,14 @@ def test_drafts_of_a_process_that_was_killed_are_removed(filled: Filled, tmp_pat
     (left / "draft-0.tif").write_bytes(b"half")
     export(filled.job, tmp_path)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_style_that_was_removed_is_written_again(filled: Filled, tmp_path: Path) -> None:
+    export(filled.job, tmp_path)
+    whole = content(tmp_path)
+    (tmp_path / f"small_nee_{FIRST}.qml").unlink()
+    assert export(filled.job, tmp_path).kept == 3
+    assert content(tmp_path) == whole
 
 
 def test_only_files_of_changed_results_are_written_again(filled: Filled, tmp_path: Path) -> None:

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from pyproj import CRS, Geod, Transformer
 
 from pipeline.errors import UserError
-from pipeline.grid.sinusoidal import CELL_M, MODIS_TILE_CELLS, SINUSOIDAL, Grid, Tile, lonlat, sinusoidal
+from pipeline.grid.sinusoidal import (
+    CELL_M,
+    MODIS_TILE_CELLS,
+    SINUSOIDAL,
+    SINUSOIDAL_WKT,
+    Grid,
+    Tile,
+    lonlat,
+    sinusoidal,
+)
 
 edges = st.sampled_from([48, 60, 120, 240, 480])
 
@@ -32,6 +41,18 @@ def test_the_plane_is_that_of_proj() -> None:
     expected = transformer.transform(longitude, latitude)
     np.testing.assert_allclose(sinusoidal(longitude, latitude), expected, atol=1e-3)
     np.testing.assert_allclose(lonlat(*sinusoidal(longitude, latitude)), (longitude, latitude), atol=1e-12)
+
+
+def test_the_plane_with_names_is_the_one_without() -> None:
+    named, bare = CRS.from_wkt(SINUSOIDAL_WKT), CRS.from_proj4(SINUSOIDAL)
+    assert named.name == "MODIS Sinusoidal"
+    assert named == bare  # names apart
+    x_m, y_m = np.array([-9e6, -7501893.0, -6.5e6]), np.array([3.9e6, 4458922.0, 5.49e6])
+    for other in (4326, 5070):
+        found, expected = (
+            Transformer.from_crs(crs, other, always_xy=True).transform(x_m, y_m) for crs in (named, bare)
+        )
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_modis_tile_lies_where_its_documents_say() -> None:
