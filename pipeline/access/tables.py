@@ -29,7 +29,7 @@ def format_of(location: str, *, formats: tuple[str, ...]) -> str:
     found = PurePosixPath(location).suffix.lower()
     if found not in formats:
         raise UserError(
-            f"--output {location}: {found or 'no extension'} is no format of this table; end the name in "
+            f"--output {location}: {found or 'no extension'} is no format of this output; end the name in "
             f"{', '.join(formats)}"
         )
     if found == PARQUET and find_spec("pyarrow") is None:

@@ -53,7 +53,7 @@ class Unprintable:
 
 @pytest.mark.parametrize("name", ["table.xlsx", "table"])
 def test_other_formats_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match=r"is no format of this table; end the name in \.csv, \.gpkg, \.parquet"):
+    with pytest.raises(UserError, match=r"is no format of this output; end the name in \.csv, \.gpkg, \.parquet"):
         format_of(name, formats=FORMATS)
 
 

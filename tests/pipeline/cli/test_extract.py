@@ -44,7 +44,7 @@ def test_fields_are_extracted_by_year(job: Job, tmp_path: Path) -> None:
         (("--point", "40,-89.5", "--label", "name"), "--label name: only the polygons of --fields FILE have columns"),
         (("--point", "40"), "--point '40': not a latitude"),
         (("--point", "10,-89.5"), "lat 10, lon -89.5 lies outside the cube"),
-        (("--point", "40,-89.5", "-o", "series.gpkg"), r"series.gpkg: \.gpkg is no format of this table"),
+        (("--point", "40,-89.5", "-o", "series.gpkg"), r"series.gpkg: \.gpkg is no format of this output"),
     ],
 )
 def test_bad_input_is_refused_with_the_remedy(job: Job, arguments: tuple[str, ...], message: str) -> None:

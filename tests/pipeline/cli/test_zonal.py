@@ -47,7 +47,7 @@ def test_counties_of_a_year_as_a_geopackage(job: Job, tmp_path: Path) -> None:
         (("--counties", "--states"), "--counties and --states given; give one of"),
         (("--states", "--label", "name"), "--label name: only the polygons of --fields FILE have columns"),
         (("--states", "--years", "2020"), "has no results of 2020; years with results: 2011, 2012"),
-        (("--states", "-o", "table.shp"), r"table.shp: \.shp is no format of this table"),
+        (("--states", "-o", "table.shp"), r"table.shp: \.shp is no format of this output"),
         (("--fields", "nothing.gpkg"), "nothing.gpkg: no vector file that can be read"),
     ],
 )
