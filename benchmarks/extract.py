@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from benchmarks.aggregate import FIRST_YEAR, REGION
 from pipeline.access.dataset import OpenCube
 from pipeline.access.extract import series_tables
 from pipeline.access.polygons import Shape
@@ -26,6 +25,15 @@ from pipeline.access.tables import write_parts
 from pipeline.job import Job
 from tests.helpers.filled_cube import fill_cube
 
+FIRST_YEAR = 2010
+REGION = """
+title = "Half a degree in Iowa"
+bbox = [-93.95, 41.55, -93.45, 41.95]
+first_year = {first}
+last_year = {last}
+mask_years = [{first}]
+tile_cells = 240
+"""
 _SIDE_DEGREE = 0.01
 
 
