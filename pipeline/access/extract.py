@@ -71,7 +71,7 @@ def _daily(means: xr.Dataset, areas: xr.Dataset) -> pd.DataFrame:
     )
 
 
-def _labels(areas: xr.Dataset, *, repeats: int) -> pd.Categorical:
+def _labels(areas: xr.Dataset, *, repeats: int) -> pd.Categorical[str]:
     labels = [str(label) for label in areas["polygon"].values]
     return pd.Categorical.from_codes(np.repeat(np.arange(len(labels)), repeats), pd.Index(labels))
 
