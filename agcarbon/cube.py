@@ -13,11 +13,11 @@ import xarray as xr
 
 from pipeline.access import dataset
 from pipeline.access.dataset import OpenCube
+from pipeline.access.points import cell_at
 from pipeline.access.polygons import shapes, tile_shares
 from pipeline.access.series import PolygonSeries
 from pipeline.access.window import Window
 from pipeline.errors import UserError
-from pipeline.grid.sinusoidal import CELL_M, NORTH_M, WEST_M, sinusoidal
 from regions import counties
 
 if TYPE_CHECKING:
@@ -60,23 +60,7 @@ class Cube:
         UserError
             If the place lies outside the grid, or its cell is not modelled.
         """
-        grid = self._opened.grid
-        x_m, y_m = sinusoidal(np.array(lon), np.array(lat))
-        row = int(np.floor((NORTH_M - y_m) / CELL_M)) - grid.first_row
-        col = int(np.floor((x_m - WEST_M) / CELL_M)) - grid.first_col
-        if not (0 <= row < grid.rows and 0 <= col < grid.cols):
-            longitude, latitude = grid.lonlat_bounds()
-            raise UserError(
-                f"lat {lat:g}, lon {lon:g} lies outside the cube, which reaches from {latitude[0]:.2f} to "
-                f"{latitude[1]:.2f} and from {longitude[0]:.2f} to {longitude[1]:.2f}"
-            )
-        window = Window(slice(row, row + 1), slice(col, col + 1))
-        if not self._opened.modelled(window).all():
-            raise UserError(
-                f"the cell at lat {lat:g}, lon {lon:g} is not modelled: corn and soybean cover too little of it, its "
-                f"soil is unknown, or it lies outside the region{self._nearest(row, col)}"
-            )
-        part = _of(self._opened, window)
+        part = _of(self._opened, cell_at(self._opened, lat, lon).window)
         return Cube(part.annual.isel(y=0, x=0), part.daily.isel(y=0, x=0), self._opened)
 
     def county(self, fips: str | int) -> Cube:
@@ -134,25 +118,6 @@ class Cube:
         Codes and flags have no mean and are left out.
         """
         return Cube(_mean(self.annual, "year"), _mean(self.daily, "time"), self._opened)
-
-    def _nearest(self, row: int, col: int) -> str:
-        """Return the place of the nearest modelled cell within 10 km, in words."""
-        grid, reach = self._opened.grid, round(10_000 / CELL_M)
-        window = Window(
-            slice(max(row - reach, 0), min(row + reach + 1, grid.rows)),
-            slice(max(col - reach, 0), min(col + reach + 1, grid.cols)),
-        )
-        rows, cols = np.nonzero(self._opened.modelled(window))
-        if not rows.size:
-            return f"; none is within {round(reach * CELL_M / 1000)} km"
-        distance = np.hypot(rows + window.rows.start - row, cols + window.cols.start - col)
-        nearest = int(distance.argmin())
-        longitude, latitude = self._opened.part(window).lonlat()
-        place = rows[nearest], cols[nearest]
-        return (
-            f"; the nearest that is modelled is {distance[nearest] * CELL_M / 1000:.1f} km away, at lat "
-            f"{latitude[place]:.4f}, lon {longitude[place]:.4f}"
-        )
 
 
 def open(store: str | PathLike[str], release: str | None = None) -> Cube:

@@ -13,6 +13,7 @@ https://www.census.gov/geographies/mapping-files/time-series/geo/cartographic-bo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,6 +62,19 @@ def counties() -> tuple[Zone, ...]:
         geometries = unpack_geometries({name: packed[name] for name in packed.files if name.startswith("geometry_")})
         labels = (packed[name].tolist() for name in ("fips", "name", "state"))
         return tuple(Zone(*record) for record in zip(*labels, geometries, strict=True))
+
+
+def states(zones: Sequence[Zone]) -> dict[str, Polygon | MultiPolygon]:
+    """Return the union of the counties of each state, by its postal abbreviation.
+
+    Examples
+    --------
+    >>> outlines = states(counties())
+    >>> len(outlines), outlines["KS"].geom_type
+    (49, 'Polygon')
+    """
+    names = sorted({zone.state for zone in zones})
+    return {name: shapely.union_all([zone.geometry for zone in zones if zone.state == name]) for name in names}
 
 
 def pack_geometries(geometries: NDArray[np.object_]) -> dict[str, NDArray[np.generic]]:

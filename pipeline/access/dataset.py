@@ -6,7 +6,7 @@ store does not hold is derived as it is read: daily Reco, longitude and latitude
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -89,9 +89,19 @@ class OpenCube:
         """Return the place of a year in the annual layers."""
         return layout.years(self.root).index(year)
 
-    def incomplete(self) -> Iterator[str]:
-        """Yield a sentence for each year in which tiles have no result."""
-        for year in self.years:
+    def chosen(self, years: Sequence[int] | None = None) -> tuple[int, ...]:
+        """Return the given years, or all with results; raises `UserError` if one of them, or the cube, has none."""
+        if not self.years:
+            raise UserError(f"{self.location}: no year of the cube has results; compute them with `agcarbon run`")
+        chosen = self.years if years is None else tuple(years)
+        if absent := [str(year) for year in chosen if year not in self.years]:
+            held = ", ".join(map(str, self.years))
+            raise UserError(f"{self.location} has no results of {', '.join(absent)}; years with results: {held}")
+        return chosen
+
+    def incomplete(self, years: Sequence[int] | None = None) -> Iterator[str]:
+        """Yield a sentence for each year, of some or of all, in which tiles have no result."""
+        for year in self.years if years is None else years:
             recorded = list(self._recorded(year))
             if missing := recorded.count(False):
                 yield f"{year}: {missing} of {len(recorded)} tiles have no result"
@@ -158,9 +168,7 @@ def daily(cube: OpenCube, window: Window | None = None) -> xr.Dataset:
         If no year has results.
     """
     window = window or cube.whole
-    if not cube.years:
-        raise UserError(f"{cube.location}: no year of the cube has results; compute them with `agcarbon run`")
-    names = [f"daily/{year}" for year in cube.years]
+    names = [f"daily/{year}" for year in cube.chosen()]
     time = np.concatenate([days_of(cube, year) for year in cube.years])
     fluxes = {
         each.name: joined([store.array(cube.root, f"{name}/{each.name}") for name in names], window, fill=np.nan)

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from pipeline.access.window import Window
 from pipeline.errors import UserError
-from pipeline.grid.coverage import Outlined, outlines, shares
+from pipeline.grid.coverage import Outlined, coverage, outlines, shares
 from pipeline.grid.sinusoidal import Grid, Tile
 
 if TYPE_CHECKING:
@@ -107,8 +107,12 @@ def read_shapes(path: Path, *, label: str | None = None) -> tuple[Shape, ...]:
     return shapes(table, label=label, origin=str(path))
 
 
-def tile_shares(polygons: Sequence[Outlined], grid: Grid) -> Iterator[TileShares]:
-    """Yield the shares of the cells of each tile of `grid` that some polygon meets, tile by tile."""
+def tile_shares(polygons: Sequence[Outlined], grid: Grid, *, disjoint: bool = False) -> Iterator[TileShares]:
+    """Yield the shares of the cells of each tile of `grid` that some polygon meets, tile by tile.
+
+    The shares of `disjoint` polygons, such as counties, add up to 1 at most, exactly as in the aggregates.
+    """
+    of_cells = coverage if disjoint else shares
     outlined = outlines(polygons)
     # In the plane of `outlines`: x is the column, -y the row of the whole grid.
     left, bottom, right, top = shapely.bounds(outlined).T
@@ -125,4 +129,4 @@ def tile_shares(polygons: Sequence[Outlined], grid: Grid) -> Iterator[TileShares
             part = Grid(
                 grid.first_row + window.rows.start, grid.first_col + window.cols.start, *window.shape, tile_cells=1
             )
-            yield TileShares(tile, window, of, shares(outlined[of], part))
+            yield TileShares(tile, window, of, of_cells(outlined[of], part))

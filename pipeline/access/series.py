@@ -6,9 +6,10 @@ a polygon across tiles has the same mean as one inside a tile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -16,16 +17,25 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
 from pipeline.access.dataset import RECO, OpenCube, days_of
-from pipeline.access.polygons import Shape, TileShares, tile_shares
+from pipeline.access.polygons import TileShares, tile_shares
 from pipeline.access.window import Window
 from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, cell_sums, means
-from pipeline.errors import UserError
+from pipeline.grid.sinusoidal import Grid
 from pipeline.storage import repository as store
 from pipeline.variables import DAILY, FLUXES
 
 _ANNUAL = (*(flux.name for flux in FLUXES), "crop", "quality", "corn_fraction", "soybean_fraction")
 
 Floats = NDArray[np.float64]
+
+
+class Labelled(Protocol):
+    """Something with a label, such as a polygon."""
+
+    @property
+    def label(self) -> str:
+        """Its name in tables."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +61,17 @@ class PolygonSeries:
     ----------
     cube, polygons
         The opened cube, and the polygons.
+    shares
+        Yields the shares of cells in them, given the polygons and the cube's grid.
     """
 
     cube: OpenCube
-    polygons: Sequence[Shape]
+    polygons: Sequence[Labelled]
+    shares: Callable[[Sequence[Any], Grid], Iterator[TileShares]] = tile_shares
 
     @cached_property
     def _tiles(self) -> tuple[TileShares, ...]:
-        return tuple(tile_shares(self.polygons, self.cube.grid))
+        return tuple(self.shares(self.polygons, self.cube.grid))
 
     @cached_property
     def _parts(self) -> tuple[_Part, ...]:
@@ -108,7 +121,7 @@ class PolygonSeries:
         UserError
             If the year has no results, or a cell has some of the fluxes but not all.
         """
-        self._check(year)
+        self.cube.chosen([year])
         found = Sums.zero(len(self.polygons))
         for part in self._parts:
             of_cells = cell_sums(self._annual(part, year), part.area_m2_N, place=f"{self.cube.location}, {year}")
@@ -121,7 +134,7 @@ class PolygonSeries:
         `cover` is one of `aggregate.sums.AREA_TYPES`: the modelled cells in full, or the part of each under the crop
         for which it was modelled.
         """
-        wanted = list(self.cube.years if years is None else years)
+        wanted = list(self.cube.chosen(years))
         sums = [self.sums(year) for year in wanted]
         dims = ("year", "cover", "polygon")
         layers = {
@@ -138,12 +151,12 @@ class PolygonSeries:
 
         `valid_share` is the share of the modelled area with results on the day.
         """
-        parts = [self.days(year) for year in (self.cube.years if years is None else years)]
+        parts = [self.days(year) for year in self.cube.chosen(years)]
         return xr.concat(parts, "time", data_vars="minimal") if len(parts) > 1 else parts[0]
 
     def days(self, year: int) -> xr.Dataset:
         """Return the same for one year, for callers that cannot hold all of them."""
-        self._check(year)
+        self.cube.chosen([year])
         time = days_of(self.cube, year)
         sums_FTP = np.zeros((1 + len(DAILY), time.size, len(self.polygons)))
         whole_P = np.zeros(len(self.polygons))
@@ -184,8 +197,3 @@ class PolygonSeries:
 
     def _labels(self) -> dict[str, object]:
         return {"polygon": [each.label for each in self.polygons]}
-
-    def _check(self, year: int) -> None:
-        if year not in self.cube.years:
-            held = ", ".join(map(str, self.cube.years)) or "none"
-            raise UserError(f"{self.cube.location} has no results of {year}; years with results: {held}")

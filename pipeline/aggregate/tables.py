@@ -22,15 +22,21 @@ ROUTES = ("cells", "counties", "0.0025", "0.5")
 
 def county_table(counties: Sums, zones: Sequence[Zone], *, year: int) -> pd.DataFrame:
     """Return one row per county and area type: areas [m2], mean [g C m-2 yr-1] and total [g C yr-1] of every flux."""
-    return _table(pd.DataFrame({"fips": z.fips, "county": z.name, "state": z.state} for z in zones), counties, year)
+    return table_of(county_labels(zones), counties, year=year)
+
+
+def county_labels(zones: Sequence[Zone]) -> pd.DataFrame:
+    """Return FIPS code, county and state of zones."""
+    return pd.DataFrame({"fips": zone.fips, "county": zone.name, "state": zone.state} for zone in zones)
 
 
 def regional_table(routes: Sums, *, year: int) -> pd.DataFrame:
     """Return one row per area type and route, with the areas, means and totals of `county_table` over the region."""
-    return _table(pd.DataFrame({"route": ROUTES}), routes, year)
+    return table_of(pd.DataFrame({"route": ROUTES}), routes, year=year)
 
 
-def _table(labels: pd.DataFrame, sums: Sums, year: int) -> pd.DataFrame:
+def table_of(labels: pd.DataFrame, sums: Sums, *, year: int) -> pd.DataFrame:
+    """Return one row per target and area type, with the labels of the targets and the columns of `county_table`."""
     rows = [labels.assign(year=year, cover=name, **_columns(sums, index)) for index, name in enumerate(AREA_TYPES)]
     return pd.concat(rows, ignore_index=True)
 

@@ -14,6 +14,7 @@ from pipeline.cli import (
     demo,
     evaluate,
     export,
+    extract,
     fetch,
     history,
     ingest,
@@ -25,6 +26,8 @@ from pipeline.cli import (
     status,
     train,
     training_data,
+    year_map,
+    zonal,
 )
 
 app = typer.Typer(
@@ -49,6 +52,9 @@ app.command()(history.gc)
 app.command()(aggregate.aggregate)
 app.command()(audit.audit)
 app.add_typer(export.app, name="export", help="Export the maps of the cube as files.")
+app.command()(zonal.zonal)
+app.command()(extract.extract)
+app.command("map")(year_map.year_map)
 app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")
 app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them.")
 app.command()(site.site)

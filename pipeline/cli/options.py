@@ -24,3 +24,12 @@ Products: TypeAlias = Annotated[
 Scheduler: TypeAlias = Annotated[
     str | None, typer.Option(help="local, serial, or the address of a Dask scheduler; default: that of the run file")
 ]
+ResultYears: TypeAlias = Annotated[
+    str | None, typer.Option("--years", help="2012, 2010-2012 or 2010,2012; default: all that have results")
+]
+Fields: TypeAlias = Annotated[
+    Path | None, typer.Option(help="vector file of polygons, in any format of GDAL and any projection")
+]
+Label: TypeAlias = Annotated[
+    str | None, typer.Option(help="column of the file that names each polygon; default: numbers")
+]

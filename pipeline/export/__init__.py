@@ -1,6 +1,6 @@
 """Export of the cube: Cloud-Optimized GeoTIFFs with STAC items, and a picture of a year.
 
-Public modules: geotiffs, year_map.
-Inner modules: cog, layers, maps, palettes, reproject, stac, style, units, year_values.
+Public modules: geotiffs, year_map, year_values.
+Inner modules: cog, layers, maps, palettes, reproject, stac, style, units.
 May import: aggregate, cluster, cube, errors, grid, job, progress, run, sources, storage, variables, model, regions.
 """

@@ -17,7 +17,8 @@ from model.features import CORN, SOYBEAN
 from pipeline.variables import QUALITY_MEANINGS, Quality
 
 CROP_COLOURS = {"corn": "#e0a526", "soybean": "#3f7f6b"}
-NOT_GROWN, NOT_MODELLED = "#c9c9c9", "#f4f4f4"
+# Grey is in none of the ramps: zero is nearly white in two of them.
+NOT_GROWN, NOT_MODELLED, NO_REMARK = "#efe6cf", "#a6a9ad", "#f4f4f4"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ EMPTY = "not_modelled"  # name of the value without data
 
 # Sets of flags are shown by their highest bit.
 QUALITY_CLASSES = (
-    Class(0, "none", "no remark", NOT_MODELLED),
+    Class(0, "none", "no remark", NO_REMARK),
     *(
         Class(bit.value, str(bit.name).lower(), QUALITY_MEANINGS[bit], colour)
         for bit, colour in zip(Quality, Ramp("cividis_r").stops(len(Quality)), strict=True)

@@ -12,12 +12,13 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from pipeline.errors import UserError
 from pipeline.export.layers import CROPS, periods
 from pipeline.export.palettes import CROP_COLOURS, NOT_GROWN, NOT_MODELLED, ramp
-from pipeline.export.year_values import YearValues, read_year
+from pipeline.export.year_values import CROP, NAMES, YearValues, read_year
 from pipeline.grid.sinusoidal import Grid, lonlat
 from pipeline.job import Job
-from regions import Zone
+from regions import Zone, states
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
 
 UNIT_YEAR, UNIT_DAY = r"g C m$^{-2}$ yr$^{-1}$", r"g C m$^{-2}$ d$^{-1}$"
 
-_PANEL_INCH = 3.6
+_PANEL_INCH, _LARGE_PANEL_INCH = 3.6, 6.5
+_COLUMNS = 3
 _MOST_CELLS = 1200  # along a side; a larger grid is thinned, since the picture has no more pixels
 _STEPS_DEGREE = (0.1, 0.5, 1, 2, 5, 10)
 _BARS_KM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _KM_PER_DEGREE = 111.2
 _NAMED_ZONES = 8  # more names than these would hide the map
+_OUTLINED_ZONES = 150  # lines of more counties than these would hide it too: states are drawn alone
+_LETTERS_PER_INCH = 9.5  # of the title
 
 
 @dataclass(frozen=True)
@@ -47,35 +51,73 @@ PANELS = (
     Panel("nee", "Net ecosystem exchange\n(positive to the atmosphere)"),
     Panel("yield", "Grain yield"),
     Panel("dsoc", "Soil carbon change\n(positive where soil gains carbon)"),
+    Panel("ra", "Autotrophic respiration"),
+    Panel("rh", "Heterotrophic respiration"),
+    Panel("residue", "Crop residue"),
 )
+_PANELS = {panel.name: panel for panel in PANELS}
+
+
+def names_of(text: str | None) -> tuple[str, ...]:
+    """Return the maps that text such as `dsoc,nee` names, or those drawn by default; raises `UserError`.
+
+    Examples
+    --------
+    >>> names_of("dsoc, nee")
+    ('dsoc', 'nee')
+    """
+    if not text:
+        return NAMES
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    known = (CROP, *_PANELS)
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(
+            f"--variables {text!r}: no map of {', '.join(map(repr, unknown))}; choose among {', '.join(known)}"
+        )
+    return names
 
 
 def write_map(path: Path, job: Job, *, year: int | None = None, note: str = "") -> None:
     """Draw a year of the cube, or its last one, as a PNG; parameters and errors are those of `read_year`."""
-    figure(read_year(job, year=year, note=note)).savefig(path, dpi=110, format="png")
+    save(path, read_year(job, year=year, note=note))
+
+
+def save(path: Path, data: YearValues) -> None:
+    """Draw the values of a year as a PNG."""
+    figure(data).savefig(path, dpi=110, format="png")
 
 
 def figure(data: YearValues) -> Figure:
-    """Return six maps and, below, the courses of NEE."""
+    """Return maps, three to a row, and the courses of NEE below that of NEE."""
     from matplotlib.figure import Figure
 
-    extent = _Extent.around(data.zones)
-    height = _PANEL_INCH / extent.aspect
-    drawing = Figure(figsize=(3 * _PANEL_INCH + 1, 2 * height + 5.4), layout="constrained")
-    drawing.suptitle("\n".join([f"{data.title}, {data.year}", *textwrap.wrap(data.caption, 110)]), fontsize=13)
-    rows = drawing.add_gridspec(3, 3, height_ratios=[height + 1, height + 1, 2.6])
-    crop, *maps = (drawing.add_subplot(rows[place // 3, place % 3]) for place in range(6))
-    _draw_crop(crop, data)
-    for panel, axes in zip(PANELS, maps, strict=True):
-        _draw_layer(axes, data, panel)
-    for axes in (crop, *maps):
-        _draw_counties(axes, data.zones)
-        _draw_graticule(axes, extent)
-    if len(data.zones) <= _NAMED_ZONES:
-        _name_counties(crop, data.zones)
-    _draw_scale(crop, extent)
-    _draw_courses(drawing.add_subplot(rows[2, :]), data)
+    extent, number = _Extent.around(data.zones), len(data.names)
+    columns, rows = min(number, _COLUMNS), -(-number // _COLUMNS)
+    panel = _PANEL_INCH if columns == _COLUMNS else _LARGE_PANEL_INCH
+    width, height = columns * panel + 1, panel / extent.aspect + 1
+    courses = [2.6] if "nee" in data.names else []
+    caption = textwrap.wrap(data.caption, round(width * _LETTERS_PER_INCH))
+    drawing = Figure(figsize=(width, rows * height + sum(courses) + 0.3 * (len(caption) + 1)), layout="constrained")
+    drawing.suptitle("\n".join([f"{data.title}, {data.year}", *caption]), fontsize=13)
+    places = drawing.add_gridspec(rows + len(courses), columns, height_ratios=[height] * rows + courses)
+    maps = [drawing.add_subplot(places[place // columns, place % columns]) for place in range(number)]
+    for axes, name in zip(maps, data.names, strict=True):
+        _draw_map(axes, data, name, extent)
+    _draw_scale(maps[0], extent)
+    if courses:
+        _draw_courses(drawing.add_subplot(places[rows, :]), data)
     return drawing
+
+
+def _draw_map(axes: Axes, data: YearValues, name: str, extent: _Extent) -> None:
+    if name == CROP:
+        _draw_crop(axes, data)
+    else:
+        _draw_layer(axes, data, _PANELS[name])
+    _draw_borders(axes, data.zones)
+    _draw_graticule(axes, extent)
+    if name == data.names[0] and len(data.zones) <= _NAMED_ZONES:
+        _name_counties(axes, data.zones)
 
 
 @dataclass(frozen=True)
@@ -124,7 +166,7 @@ def _draw_crop(axes: Axes, data: YearValues) -> None:
     bar = _colourbar(axes, mesh, drawedges=True)
     bar.set_ticks(np.add(edges[:-1], edges[1:]) / 2, labels=["neither", *CROPS])
     bar.ax.tick_params(length=0)
-    bar.set_label("blank: not modelled")
+    bar.set_label("grey: not modelled or no result")
 
 
 def _draw_layer(axes: Axes, data: YearValues, panel: Panel) -> None:
@@ -136,7 +178,7 @@ def _draw_layer(axes: Axes, data: YearValues, panel: Panel) -> None:
     axes.set_title(panel.title, fontsize=11)
     bar = _colourbar(axes, mesh, extend="both")
     bar.ax.locator_params(nbins=5)
-    bar.set_label(f"{UNIT_YEAR}{_mean_of_cells(present)}")
+    bar.set_label(f"{UNIT_YEAR}{_mean_of_cells(present)}\ngrey: not modelled or no result")
 
 
 def _mean_of_cells(present: NDArray[np.floating]) -> str:
@@ -162,12 +204,19 @@ def _limits(present: NDArray[np.floating], *, centred: bool) -> tuple[float, flo
     return float(low), float(high)
 
 
-def _draw_counties(axes: Axes, counties: Sequence[Zone]) -> None:
+def _draw_borders(axes: Axes, counties: Sequence[Zone]) -> None:
+    """Draw the outlines of states, and thinner ones of counties if they are few."""
+    if len(counties) <= _OUTLINED_ZONES:
+        _draw_lines(axes, [zone.geometry for zone in counties], 0.7)
+    _draw_lines(axes, list(states(counties).values()), 1.4)
+
+
+def _draw_lines(axes: Axes, outlines: Sequence[shapely.Geometry], width: float) -> None:
     from matplotlib.collections import LineCollection
 
-    lines = shapely.get_parts(shapely.boundary([zone.geometry for zone in counties]))
+    lines = shapely.get_parts(shapely.boundary(outlines))
     borders = [shapely.get_coordinates(line) for line in lines]
-    axes.add_collection(LineCollection(borders, colors="0.15", linewidths=0.9))
+    axes.add_collection(LineCollection(borders, colors="0.15", linewidths=width))
 
 
 def _draw_graticule(axes: Axes, extent: _Extent) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from pipeline.cube.history import resolve
 from pipeline.cube.results import CheckedYear
 from pipeline.export.layers import CROPS, Layer, periods, read_cells, variables
 from pipeline.grid.sinusoidal import Grid
@@ -20,7 +21,9 @@ from pipeline.storage import repository
 from pipeline.variables import Quality
 from regions import Zone, zones
 
-FLUXES = ("gpp", "reco", "nee", "yield", "dsoc")
+CROP = "crop"
+NAMES = (CROP, "gpp", "reco", "nee", "yield", "dsoc")
+"""Maps of a picture unless others are chosen."""
 
 _MOST_TILES = 32  # whose days are read: of a larger region, evenly spaced tiles represent all
 
@@ -41,12 +44,15 @@ class YearValues:
         Grid of the layers.
     zones
         Counties, whose borders are drawn.
+    names
+        Names of the maps, in order: `crop`, and fluxes of `layers`.
     layers
-        Annual fluxes (rows, cols) [g C m-2 yr-1] by the names of `FLUXES`, NaN where nothing is modelled.
+        Annual fluxes (rows, cols) [g C m-2 yr-1] by name, NaN where nothing is modelled.
     crop
         Code of the crop grown (rows, cols); 0 where neither is this year, NaN where nothing is modelled.
     courses
-        Mean daily NEE (T,) [g C m-2 d-1] of the cells where each crop is grown, by its name; absent without such cells.
+        Mean daily NEE (T,) [g C m-2 d-1] of the cells where each crop is grown, by its name; absent without such cells,
+        and if `nee` is not among the names.
     """
 
     title: str
@@ -54,12 +60,15 @@ class YearValues:
     caption: str
     grid: Grid
     zones: tuple[Zone, ...]
+    names: tuple[str, ...]
     layers: Mapping[str, NDArray[np.floating]]
     crop: NDArray[np.floating]
     courses: Mapping[str, NDArray[np.float64]]
 
 
-def read_year(job: Job, *, year: int | None = None, note: str = "") -> YearValues:
+def read_year(
+    job: Job, *, year: int | None = None, names: Sequence[str] = NAMES, at: str | None = None, note: str = ""
+) -> YearValues:
     """Read the values of a year, or of the last one.
 
     Parameters
@@ -68,6 +77,10 @@ def read_year(job: Job, *, year: int | None = None, note: str = "") -> YearValue
         The run file.
     year
         Calendar year; the last with results if None.
+    names
+        Maps to read: `crop`, or annual fluxes.
+    at
+        Release, or snapshot of the cube; the newest state if None.
     note
         A note to begin the caption with, such as that the archives are synthetic.
 
@@ -76,27 +89,30 @@ def read_year(job: Job, *, year: int | None = None, note: str = "") -> YearValue
     UserError
         If the cube has no result, or none of that year.
     """
-    root = repository.read(job.open_cube())
-    record = read_records(job, root, years=() if year is None else (year,)).years[-1]
+    cube = job.open_cube()
+    root = repository.read(cube, snapshot=resolve(cube, at) if at else None)
+    record = read_records(job, root, years=() if year is None else (year,), newest=at is None).years[-1]
     (period,) = periods(record.year, "annual")
     known = variables("250m", "annual")
 
     def read(name: str) -> NDArray[Any]:
         return read_cells(root, Layer(known[name], period), tiles=record.tiles)
 
-    layers = {name: read(name) for name in FLUXES}
+    layers = {name: read(name) for name in names if name != CROP}
     # The layer `crop` names a crop for every cell, also where neither is grown: the quality flag separates them.
     grown = (read("quality") & Quality.NOT_GROWN) == 0
-    crop = np.where(np.isfinite(layers["gpp"]), np.where(grown, read("crop"), 0), np.nan)
+    modelled = np.isfinite(layers["gpp"] if "gpp" in layers else read("gpp"))
+    crop = np.where(modelled, np.where(grown, read("crop"), 0), np.nan)
     return YearValues(
         title=job.region.title,
         year=record.year,
         caption="; ".join([*([note] if note else []), f"network weights ({record.origin})", *record.notes()]),
         grid=job.grid,
         zones=zones(job.region),
+        names=tuple(names),
         layers=layers,
         crop=crop,
-        courses=_courses(root, job.grid, record, crop),
+        courses=_courses(root, job.grid, record, crop) if "nee" in names else {},
     )
 
 

@@ -153,7 +153,7 @@ def report_inputs(
             product: tuple(year for named, year in absent if named == product and year)
             for product in dict.fromkeys(named for named, _ in absent)
         },
-        tuple(product for product in wanted.products if _is_synthetic(archives[product])),
+        tuple(product for product in wanted.products if is_synthetic(archives[product])),
         wanted.ranges.years,
     )
 
@@ -181,7 +181,7 @@ def _ingested_at(view: InputsView) -> dict[str, str]:
     }
 
 
-def _is_synthetic(archive: Path) -> bool:
+def is_synthetic(archive: Path) -> bool:
     """Return whether the README of an archive begins as that of the demo's archives."""
     readme = archive / "README.txt"
     return readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith("Synthetic")

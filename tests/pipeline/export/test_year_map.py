@@ -7,10 +7,13 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
-from matplotlib.collections import QuadMesh
+from matplotlib import colormaps
+from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from pyproj import Proj
 
+from pipeline.errors import UserError
 from pipeline.export import year_map as maps
 from pipeline.export.palettes import ramp
 from pipeline.export.year_map import PANELS, write_map
@@ -38,7 +41,7 @@ def test_a_mesh_has_the_corners_of_the_cells(year_map: YearValues, drawing: Figu
 
 
 def test_the_colours_of_signed_fluxes_are_centred_on_zero(year_map: YearValues, drawing: Figure) -> None:
-    for panel, place in zip(PANELS, drawing.axes[1:], strict=False):
+    for panel, place in zip(PANELS[:5], drawing.axes[1:], strict=False):
         (mesh,) = [drawn for drawn in place.collections if isinstance(drawn, QuadMesh)]
         low, high = mesh.get_clim()
         assert (low == -high) == ramp(panel.name).centred
@@ -55,3 +58,33 @@ def test_a_large_grid_is_thinned(year_map: YearValues, monkeypatch: pytest.Monke
     place = maps.figure(year_map).axes[0]
     (mesh,) = [drawn for drawn in place.collections if isinstance(drawn, QuadMesh)]
     assert mesh.get_array().shape == (32, 32)
+
+
+def test_chosen_maps_are_drawn_alone(filled: Filled) -> None:
+    drawing = maps.figure(read_year(filled.job, year=2011, names=("dsoc", "rh")))
+    titles = [place.get_title() for place in drawing.axes if place.get_title()]
+    assert titles == ["Soil carbon change\n(positive where soil gains carbon)", "Heterotrophic respiration"]
+
+
+def test_what_is_not_modelled_has_a_colour_of_no_palette(drawing: Figure) -> None:
+    grey = np.array(to_rgb(maps.NOT_MODELLED))
+    for panel in PANELS:
+        colours = colormaps[panel.colours](np.linspace(0, 1, 256))[:, :3]
+        assert np.abs(colours - grey).max(axis=1).min() > 0.1
+    assert all(to_rgb(place.get_facecolor()) == tuple(grey) for place in drawing.axes[:6])
+
+
+def test_county_lines_are_left_out_where_they_would_hide_the_map(
+    year_map: YearValues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lines(figure: Figure) -> int:
+        return len([drawn for drawn in figure.axes[0].collections if isinstance(drawn, LineCollection)])
+
+    assert lines(maps.figure(year_map)) == 2
+    monkeypatch.setattr(maps, "_OUTLINED_ZONES", 0)
+    assert lines(maps.figure(year_map)) == 1
+
+
+def test_an_unknown_map_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UserError, match="--variables 'dsoc,snow': no map of 'snow'; choose among crop, gpp"):
+        maps.names_of("dsoc,snow")
