@@ -62,18 +62,17 @@ class BlockSize:
     @property
     def worker_bytes(self) -> int:
         """Peak memory of a worker that computes such a block: the largest of its phases."""
-        # A year of one daily variable, at the modelled cells and on the full tile; the state on the full tile.
+        # A year of one daily variable, at the modelled cells and on the full tile.
         daily, daily_tile = (LEAP_DAYS * cells * REAL for cells in (self.cells, self.edge**2))
-        state_tile = self.state_bytes * self.edge**2 // max(self.cells, 1)
         # The factors count the arrays that are alive at the same time, in units of a full one.
         phases = (
             # `simulate`: GPP and a copy, three fluxes of the complete cells and of all; states before, during, after
             8 * daily + 3 * self.state_bytes,
             # `StoredYear.of` and the ledger row: GPP, fluxes, rounded fluxes, temporaries of the balance
             10.25 * daily + self.state_bytes,
-            # `write_restart`: fluxes as before; the state, its copy on the tile, its chunks, which hardly shrink
-            # when they are compressed, and are joined
-            7 * daily + 2 * self.state_bytes + 6.5 * state_tile,
+            # `write_restart`: fluxes as before; states, chunks of them, which hardly shrink when they are compressed,
+            # joined, and in the buffers of Icechunk
+            7 * daily + 8.5 * self.state_bytes,
             # `write_tile_year`: fluxes as before, one of them on the tile, its chunks compressed and joined
             7 * daily + self.state_bytes + 3 * daily_tile,
         )
