@@ -55,7 +55,7 @@ def test_the_catalog_explains_codes_and_flags(filled: Filled, tmp_path: Path) ->
     crop, quality = (ClassificationExtension.ext(item.assets[name]) for name in ("crop", "quality"))
     found = {each.value: (each.name, bool(each.nodata), each.color_hint) for each in crop.classes or []}
     assert found == {
-        0: ("none", False, "C9C9C9"),
+        0: ("none", False, "EFE6CF"),
         1: ("corn", False, "E0A526"),
         5: ("soybean", False, "3F7F6B"),
         255: ("not_modelled", True, None),

@@ -69,7 +69,7 @@ def test_chosen_maps_are_drawn_alone(filled: Filled) -> None:
 def test_what_is_not_modelled_has_a_colour_of_no_palette(drawing: Figure) -> None:
     grey = np.array(to_rgb(maps.NOT_MODELLED))
     for panel in PANELS:
-        colours = colormaps[panel.colours](np.linspace(0, 1, 256))[:, :3]
+        colours = colormaps[ramp(panel.name).colours](np.linspace(0, 1, 256))[:, :3]
         assert np.abs(colours - grey).max(axis=1).min() > 0.1
     assert all(to_rgb(place.get_facecolor()) == tuple(grey) for place in drawing.axes[:6])
 
