@@ -185,6 +185,7 @@ def tile_times(device: torch.device, size: Size, *, batch: int) -> TileTimes:
         mask = _patchy(size.edge)
         with transaction(job.open_cube(), "a patchy mask") as root:
             layout.write_mask(root, job.domain.tiles[0], mask)
+            layout.set_tiles(root, {job.domain.tiles[0]: (mask.cells, mask.digest)})
         context = replace(
             context_of(job, open_inputs(job.stores.inputs)), device=device.type, batch_cells=min(batch, mask.cells)
         )

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
     from model.inference import Predictor
     from model.network import KGMLNetwork, State, YearResult
+    from pipeline.grid.sinusoidal import Tile
+    from pipeline.job import Job
+    from pipeline.run.plan import Block
 
 FIRST_YEAR, LAST_YEAR = 2010, 2015
 INSIDE = (23890, 53410)  # row and column of the grid in the interior of tiles of every size
@@ -147,9 +150,39 @@ def prepare(case: Case, folder: Path) -> None:
         layout.set_tiles(root, dict.fromkeys(job.domain.tiles, (mask.cells, mask.digest)))
         ledger.create(root, [tile.name for tile in job.domain.tiles])
         layout.add_years(root, last=LAST_YEAR, with_daily=years, spread=case.members > 1)
+        ledger.add_years(root, years)
         for year in years:
             layout.add_restart(root, year, layers=case.members * STATE_LAYERS)
+    if not case.spin_up:
+        _compute_first_year(case, job)
     (folder / "ready").touch()
+
+
+def _compute_first_year(case: Case, job: Job) -> None:
+    """Compute the year whose carried state the measured block begins with."""
+    from pipeline.cube import ledger
+    from pipeline.inputs.view import open_inputs
+    from pipeline.run.block import BlockTask, run_block
+    from pipeline.run.prepare import context_of
+    from pipeline.storage import repository
+
+    _abridge()
+    context = context_of(job, open_inputs(job.stores.inputs))
+    session = job.open_cube().writable_session(repository.BRANCH)
+    tiles = job.domain.tiles[: case.tiles]
+    done = [run_block(context, BlockTask(_block(tile, case, (FIRST_YEAR,), True), session.fork())) for tile in tiles]
+    session.merge(*(each.fork for each in done))
+    root = repository.writable(session)
+    ledger.record(root, [row for each in done for row in each.rows], run=ledger.begin_run(root, {}), failures={})
+    session.commit("the first year")
+
+
+def _block(tile: Tile, case: Case, years: tuple[int, ...], spin_up: bool) -> Block:
+    from pipeline.cube.ledger import COMPONENTS, Fingerprint
+    from pipeline.run.plan import Block
+
+    prints = (Fingerprint(("00" * 16,) * len(COMPONENTS)),) * len(years)
+    return Block(tile, case.edge**2, years[0], years, prints, years[-1:], spin_up)
 
 
 def _region(case: Case) -> str:
@@ -172,11 +205,9 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     import distributed  # noqa: F401 (part of a worker)
 
     from model.device.slots import slots_bytes
-    from pipeline.cube.ledger import COMPONENTS, Fingerprint
     from pipeline.inputs.view import open_inputs
     from pipeline.job import Job
     from pipeline.run.block import BlockTask, run_block
-    from pipeline.run.plan import Block
     from pipeline.run.prepare import block_size, context_of
     from pipeline.storage import repository
     from tests.helpers import device_on_cpu
@@ -191,13 +222,11 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     context = context_of(job, open_inputs(job.stores.inputs))
     first = FIRST_YEAR if case.spin_up else FIRST_YEAR + 1
     years = tuple(range(first, first + case.years))
-    prints = (Fingerprint(("00" * 16,) * len(COMPONENTS)),) * case.years
     session = job.open_cube().writable_session(repository.BRANCH)
     base = session.fork()
     assert len(job.domain.tiles) >= case.tiles
     for tile in job.domain.tiles[: case.tiles]:
-        block = Block(tile, case.edge**2, first, years, prints, years[-1:], case.spin_up)
-        run_block(context, BlockTask(block, base))
+        run_block(context, BlockTask(_block(tile, case, years, case.spin_up), base))
     size = replace(block_size(job, cells=case.edge**2), device_batch=case.batch if case.overlapped else 0)
     in_place_of_the_device = slots_bytes(size.device_batch, members=case.members)
     return Measured(size.worker_bytes + in_place_of_the_device, _peak())

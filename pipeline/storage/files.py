@@ -107,5 +107,6 @@ def readable_by_gdal(location: str) -> Any:
         AWSSession(region_name=service.region, endpoint_url=host),
         AWS_HTTPS="NO" if service.allow_http else "YES",
         AWS_VIRTUAL_HOSTING="FALSE" if service.path_style else "TRUE",
+        CPL_VSIL_CURL_NON_CACHED="/vsis3/",  # else a file that was absent before it was written stays absent
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",  # else it searches for side files, which do not exist
     )
