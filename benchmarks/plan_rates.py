@@ -43,7 +43,7 @@ from model.year_step.usable import NUMBA, PYTORCH
 from pipeline.cost.estimate import size_of
 from pipeline.cost.model import Size
 from pipeline.cost.rates import RATES_FILE, Bytes, Rates, Seconds
-from pipeline.cost.work import SPIN_UPS, days
+from pipeline.cost.work import SPIN_UPS, days, survey
 from pipeline.cube import layout
 from pipeline.export.geotiffs import HEADLINE
 from pipeline.inputs.layout import PRODUCTS
@@ -64,6 +64,7 @@ class Region:
     """
 
     modelled: int
+    gpp_cells: int
     size: Size
     tiles: int
     seconds: dict[str, float]
@@ -89,6 +90,7 @@ def measured_region(place: Place, archives: Path, part: Part, *, ingest: bool = 
     job = Job.open(place.folder / "run.toml")
     return Region(
         sum(tile.cells for tile in layout.tiles(store.read(job.open_cube())) or ()),
+        survey(job, years=YEARS).cells.gpp,
         size_of(job),
         len(job.domain.tiles),
         {"start": start, **ingested, **{name: used - start for name, used in seconds.items()}},
@@ -205,7 +207,7 @@ def _bytes(region: Region) -> Bytes:
     chunks = sum(number for group, number in groups.items() if group != "ledger")
     return Bytes(
         climate_cell_day=inputs["climate"] / (size.nldas_cells * days(YEARS)),
-        gpp_cell_day=inputs["gpp"] / (cells * days(YEARS)),
+        gpp_cell_day=inputs["gpp"] / (region.gpp_cells * days(YEARS)),
         crop_cell_year=inputs["crop"] / (cells * years),
         soil_cell=inputs["soil"] / cells,
         daily_cell_day=groups["daily"] / (region.modelled * days(YEARS)),

@@ -116,7 +116,7 @@ class Model:
         of_gpp = sum(product.startswith("gpp") for product in work.ingest.years)
         in_days = days(work.inputs_years)
         yield Product("inputs", "climate", size.nldas_cells * in_days * per.climate_cell_day)
-        yield Product("inputs", "gpp", of_gpp * total * in_days * per.gpp_cell_day)
+        yield Product("inputs", "gpp", of_gpp * work.cells.gpp * in_days * per.gpp_cell_day)
         yield Product("inputs", "crop", total * len(work.crop_years) * per.crop_cell_year)
         yield Product("inputs", "soil", total * per.soil_cell)
         yield Product("cube", "daily", modelled * days(work.years) * per.daily_cell_day)
@@ -177,17 +177,13 @@ class Model:
     def _export(self) -> Step | None:
         layers = len(self.work.years) * self.size.export_layers
         seconds = layers * self.size.grid_cells * self.rates.seconds.export_cell
-        return self._step("export", seconds, seconds, alone=True)
+        return self._step("export", seconds, seconds / max(layers, 1))
 
-    def _step(self, name: StepName, seconds: float, largest: float, *, alone: bool = False) -> Step | None:
-        """Return a step of so many seconds of the machine that was measured, cut into pieces no larger than `largest`.
-
-        `alone`: the command has no workers.
-        """
+    def _step(self, name: StepName, seconds: float, largest: float) -> Step | None:
+        """Return a step of so many seconds of the machine that was measured; its largest piece takes `largest`."""
         if not seconds:
             return None
-        started = 0 if alone else self.machine.started
-        start = self.rates.seconds.start
+        start, started = self.rates.seconds.start, self.machine.started
         cpu = start * (1 + started) + seconds
         wall = start * (1 + bool(started)) + max(seconds / self.machine.workers, largest)
         return Step(name, cpu / self.machine.speed, wall / self.machine.speed)

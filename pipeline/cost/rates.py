@@ -67,8 +67,10 @@ class Bytes:
     ----------
     climate_cell_day
         Seven series of an NLDAS-2 cell, with months that were staged (freed by `agcarbon gc`).
-    gpp_cell_day, crop_cell_year, soil_cell
-        The gridded products, for each cell of the tiles.
+    gpp_cell_day
+        GPP, for each cell that has some.
+    crop_cell_year, soil_cell
+        The other gridded products, for each cell of the tiles.
     daily_cell_day
         The three daily fluxes of a modelled cell.
     annual_cell_year, aggregate_cell_year

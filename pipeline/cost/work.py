@@ -22,7 +22,8 @@ from pipeline.cube.ledger import COMPONENTS, Fingerprint
 from pipeline.grid.coverage import coverage, outlines
 from pipeline.grid.sinusoidal import Tile
 from pipeline.ingest.plan import NothingFoundError, plan_ingest
-from pipeline.inputs.layout import YEARLY
+from pipeline.inputs.cells import CellRule
+from pipeline.inputs.layout import YEARLY, group_name, read_record
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.run.plan import BY_RULE, Block, Choice, Plan, Request, blocked_years, kept_restarts, make_plan
@@ -32,6 +33,7 @@ from pipeline.storage import repository
 from regions import zones
 
 PRIOR_SHARE = 10.0 / 44.4
+PRIOR_GPP = 2.0  # cells with GPP for each modelled one, assumed: those with a tenth of crops
 SPIN_UPS = 2  # years that a spin-up computes and does not store
 
 Source: TypeAlias = Literal["prior", "crops", "masks"]
@@ -40,12 +42,13 @@ ProductYear: TypeAlias = tuple[str, int | None]  # the year of soil is None
 
 @dataclass(frozen=True)
 class Cells:
-    """Number of tiles of the region, of their cells, and of modelled cells, with the source of the last."""
+    """Number of tiles of the region, of their cells, of modelled cells with their source, and of cells with GPP."""
 
     tiles: int
     total: int
     modelled: int
     source: Source
+    gpp: int
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,7 @@ def survey(job: Job, *, years: Sequence[int], choice: Choice = BY_RULE, executor
     else:
         plan = None
         tiles, source = _tiles(job, view, root=root)
+    total, cells = len(job.domain.tiles) * job.grid.tile_cells**2, sum(tile.cells for tile in tiles)
     most_cells = job.grid.tile_cells**2 if source == "prior" else max((tile.cells for tile in tiles), default=0)
     planned = plan or _plan_of_all(job, tiles, years)
     aggregated = set() if root is None else set(sources(root))
@@ -211,12 +215,7 @@ def survey(job: Job, *, years: Sequence[int], choice: Choice = BY_RULE, executor
         years=held,
         inputs_years=through,
         crop_years=crop_years,
-        cells=Cells(
-            len(job.domain.tiles),
-            len(job.domain.tiles) * job.grid.tile_cells**2,
-            sum(tile.cells for tile in tiles),
-            source,
-        ),
+        cells=Cells(len(job.domain.tiles), total, cells, source, _gpp_cells(job, view, cells, total)),
         most_cells=most_cells,
         ingest=_ingest_work(job, view, through=through, crop_years=crop_years),
         run=run,
@@ -243,6 +242,18 @@ def _tiles(job: Job, view: InputsView | None, *, root: zarr.Group | None) -> tup
         return tuple(PlannedTile(tile, cells, "") for tile, cells in counted if cells), "crops"
     cells = round(PRIOR_SHARE * job.grid.tile_cells**2)
     return tuple(PlannedTile(tile, cells, "") for tile in job.domain.tiles), "prior"
+
+
+def _gpp_cells(job: Job, view: InputsView | None, modelled_cells: int, total: int) -> int:
+    """Return the cells with GPP: as ingested, or by the crops where all mask years are there, or by the prior."""
+    if view and (years := view.ingested("gpp")):
+        record = read_record(view.root, group_name("gpp", max(years)))
+        assert record is not None
+        return record.cells
+    if view and set(job.region.mask_years) <= view.ingested("crop"):
+        rule = CellRule.of(job.region)
+        return sum(int(rule.stored(view.root, job.grid.window(tile)).sum()) for tile in job.domain.tiles)
+    return min(round(PRIOR_GPP * modelled_cells), total)
 
 
 def _cells_by_crops(job: Job, view: InputsView, tile: Tile) -> int:

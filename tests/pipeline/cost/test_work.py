@@ -44,6 +44,7 @@ def test_without_any_store_modelled_cells_are_those_of_the_prior(work: RegionWor
     assert (work.cells.tiles, work.cells.total, work.cells.source) == (771, 771 * 240**2, "prior")
     # 10.0 of 44.4 million cells.
     assert work.cells.modelled == pytest.approx(10.0e6, rel=0.005)
+    assert work.cells.gpp == 2 * work.cells.modelled
     assert work.plan is None
 
 
@@ -150,6 +151,11 @@ def test_crops_give_the_cells_before_climate_and_gpp_are_ingested(job: Job) -> N
         for product in ("climate", "gpp"):
             del root[product]
     work = survey(job, years=YEARS)
-    assert work.cells == replace(known, source="crops")
+    inputs = repository.read(repository.open_existing(job.stores.inputs, made_by="a test"))
+    years = [repository.subgroup(inputs, f"crop/{year}") for year in job.region.mask_years]
+    shares = [sum(repository.values(year, f"{crop}_fraction") for crop in ("corn", "soybean")) for year in years]
+    some = int((np.mean(shares, axis=0) >= 0.1).sum())
+    assert work.cells == replace(known, source="crops", gpp=some)
+    assert known.modelled < some <= work.cells.total
     assert work.plan is None
     assert work.ingest.years == {"climate": YEARS, "gpp": YEARS, "crop": ()}
