@@ -46,7 +46,7 @@ def run_naively(subject: Subject, checkpoint: Checkpoint, *, batch: int, folder:
 
 def _state_before(subject: Subject) -> xr.DataArray:
     root, mask = repository.read(subject.job.open_cube()), subject.mask.mask
-    before = layout.read_restart(root, subject.tile, MEASURED[0] - 1, mask=mask).state_SNH
+    before = layout.read_restart(root, subject.tile, MEASURED[0] - 1, cells=subject.cells).state_SNH
     state_YXSH = np.full((*mask.shape, before.shape[0], before.shape[2]), np.nan, np.float32)
     state_YXSH[mask] = before.transpose(1, 0, 2)
     return xr.DataArray(state_YXSH, dims=("y", "x", "layer", "unit")).chunk(y=_BLOCK, x=_BLOCK)
@@ -71,7 +71,7 @@ def _year(subject: Subject, year: int, state: xr.DataArray, *, predictor: Predic
     names, without = ("ra", "rh", "nee", "yield", "state"), ["y", "x"]
     layers = xr.apply_ufunc(
         _YearOfBlocks(year, climate.values.reshape(*climate.shape[:2], -1), predictor),
-        gpp.drop_vars(without).chunk(time=-1, **chunks),
+        gpp.drop_vars(without).astype(np.float32).chunk(time=-1, **chunks),
         xr.concat([crop, soil.drop_vars(without)], "feature").chunk(feature=-1, **chunks),
         series.chunk(chunks),
         state,

@@ -29,7 +29,7 @@ from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.run.block import tile_mask
 from pipeline.simulate.crops import first_crop, modelled
-from pipeline.storage import repository
+from pipeline.storage import cf, repository
 from tests.helpers.commits import transaction
 from tests.helpers.random_inputs import Fields, write_inputs
 
@@ -92,7 +92,8 @@ def large_tile(folder: Path, demo: Job) -> Subject:
             layers |= {name: np.where(patches, layers[name], 0) for name in ("corn_fraction", "soybean_fraction")}
         return layers
 
-    write_inputs(job, Fields(given=layers_of), years=demo.region.years)
+    gpp = repository.array(view.root, f"gpp/{demo.region.first_year}/gpp")
+    write_inputs(job, Fields(given=layers_of, gpp_scale=cf.Packing.of(gpp).scale), years=demo.region.years)
     mask = _mask(job, tile)
     _make_cube(job, tile, mask)
     return Subject("240 x 240, 22 %", job, tile, mask)
@@ -131,7 +132,7 @@ def _make_cube(job: Job, tile: Tile, mask: TileMask) -> None:
 
 
 def _mirrored(view: InputsView, product: str, year: int | None, *, extent: Extent) -> dict[str, NDArray[Any]]:
-    """Return the layers of a product-year of the demo, repeated as mirror images over another extent."""
+    """Return the layers of a product-year of the demo as stored, repeated as mirror images over another extent."""
     group = repository.subgroup(view.root, inputs_layout.group_name(product, year))
     names = [variable.name for variable in ON_GRID[product]] if product in ON_GRID else _climate_names()
     if product in ON_GRID:

@@ -61,13 +61,15 @@ batch_cells = 16
 class Fields:
     """Settings of the random fields: rows and columns of the grid without GPP, and a factor of it, by year.
 
-    `given` returns the layers of a product-year by name, for a store with other fields than random ones.
+    `given` returns the layers of a product-year by name, for a store with other fields than random ones; its GPP is in
+    integers of the step `gpp_scale`, unless that is None.
     """
 
     seed: int = 0
     missing: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     gpp_factor: dict[int, float] = field(default_factory=dict)
     given: Callable[[str, int | None], dict[str, NDArray[np.generic]]] | None = None
+    gpp_scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,9 @@ def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
     extent = Extent.of(job.region)
     committer = layout.open_for_writing(job.run_file.stores.inputs, extent)
     for product, year in [*((name, year) for year in years for name in ("climate", "gpp", "crop")), ("soil", None)]:
-        committer.commit(f"random {product} {year}", partial(layout.create_group, product=product, year=year))
+        scale = fields.gpp_scale if product == "gpp" else None
+        made = partial(layout.create_group, product=product, year=year, scale=scale)
+        committer.commit(f"random {product} {year}", made)
         committer.commit(f"random {product} {year}", partial(_fill, product, year, extent, fields))
 
 
