@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -28,6 +28,8 @@ from pipeline.storage import s3
 
 # A scheme of Dask's own, a host (of IPv6 in brackets) and a port; without a scheme Dask takes tcp.
 _SCHEDULER_ADDRESS = re.compile(r"(?:(?:tcp|tls|ucx|ucxx|ws|wss)://)?(?:[^\s/:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
+_WALLTIME = re.compile(r"(?:\d+-)?\d{1,3}:[0-5]\d:[0-5]\d")
+_SHORTEST_JOB = 30  # minutes; workers leave in the last ten
 
 
 class Section(BaseModel):
@@ -48,12 +50,35 @@ def _writable(value: str) -> str:
     return value
 
 
+def _is_scheduler_file(value: str) -> bool:
+    return Path(value).suffix == ".json"
+
+
 def _scheduler(value: str) -> str:
-    if value not in ("local", "serial") and not _SCHEDULER_ADDRESS.fullmatch(value):
+    named = value in ("local", "serial", "slurm") or _is_scheduler_file(value)
+    if not named and not _SCHEDULER_ADDRESS.fullmatch(value):
         raise PydanticCustomError(
-            "scheduler", 'it is neither "local" nor "serial", nor the address of a Dask scheduler, as tcp://host:8786'
+            "scheduler",
+            'it is none of "local", "serial" and "slurm", nor the address of a Dask scheduler, as tcp://host:8786, nor '
+            "its scheduler file, as scheduler.json",
         )
     return value
+
+
+def _walltime(value: str) -> str:
+    if not _WALLTIME.fullmatch(value):
+        raise PydanticCustomError("walltime", "it is no time as Slurm takes it: HH:MM:SS, or D-HH:MM:SS")
+    if _minutes(value) < _SHORTEST_JOB:
+        raise PydanticCustomError(
+            "walltime", "workers of so short a job would do nothing: it takes {least} minutes", {"least": _SHORTEST_JOB}
+        )
+    return value
+
+
+def _minutes(walltime: str) -> int:
+    days, _, clock = walltime.rpartition("-")
+    hours, minutes, seconds = (int(part) for part in clock.split(":"))
+    return 24 * 60 * int(days or 0) + 60 * hours + minutes + seconds // 60
 
 
 Folder: TypeAlias = Annotated[Path, BeforeValidator(_local)]
@@ -118,11 +143,56 @@ class RestartSettings(Section):
     every: int = Field(5, ge=1, description="years divisible by this number are kept, too")
 
 
+class SlurmSettings(Section):
+    """Jobs of workers, where the scheduler is "slurm" (needs the optional dependencies `slurm`)."""
+
+    jobs: int = Field(1, ge=1, description="number of jobs; one that ends before the work is submitted again")
+    workers: int = Field(16, ge=1, description="worker processes of a job: its CPUs")
+    memory: str = Field("64GiB", description="memory of a job, which its workers share equally")
+    walltime: Annotated[str, AfterValidator(_walltime)] = Field(
+        "04:00:00", description="time of a job, HH:MM:SS or D-HH:MM:SS; workers leave before it is over"
+    )
+    queue: str = Field("", description="partition; empty: that of the site")
+    account: str = Field("", description="account; empty: that of the user")
+    interface: str = Field("", description='network interface of scheduler and workers, such as "ib0"')
+    directives: tuple[str, ...] = Field((), description='further options of sbatch, such as ["--gpus=4"]')
+    prologue: tuple[str, ...] = Field((), description='commands before the workers, such as ["module load cuda"]')
+    logs: Folder = Field(Path("slurm-logs"), description="folder of the logs of the jobs")
+    wait_minutes: float = Field(60.0, gt=0, description="longest wait [min] for the first worker")
+
+    @property
+    def minutes(self) -> int:
+        """Time of a job [min]."""
+        return _minutes(self.walltime)
+
+
+class TlsSettings(Section):
+    """Certificates of a Dask cluster with addresses tls://, as PEM files; empty: those of Dask's configuration."""
+
+    ca: str = Field("", description="certificate of the authority that signed all others")
+    certificate: str = Field("", description="certificate of this process")
+    key: str = Field("", description="its private key")
+
+    @property
+    def given(self) -> bool:
+        """Whether the run file names certificates."""
+        return bool(self.ca or self.certificate or self.key)
+
+    @model_validator(mode="after")
+    def _whole(self) -> TlsSettings:
+        missing = [name for name, file in self if not file]
+        if self.given and missing:
+            raise PydanticCustomError("tls", "{missing} is missing: all three are needed", {"missing": missing[0]})
+        return self
+
+
 class ExecutionSettings(Section):
     """Scheduler, workers and commits; only with PyTorch do results depend on these settings, in the last bits."""
 
     scheduler: Scheduler = Field(
-        "local", description='"local" (a Dask cluster on this machine), "serial", or the address of a Dask scheduler'
+        "local",
+        description='"local" (a Dask cluster on this machine), "serial", "slurm" (jobs of workers), or the address or '
+        "the scheduler file (.json) of a Dask scheduler",
     )
     workers: int = Field(
         0,
@@ -155,10 +225,18 @@ class ExecutionSettings(Section):
         False, description="serve the Dask dashboard on port 8787 (needs the optional dependencies `dashboard`)"
     )
 
+    slurm: SlurmSettings = SlurmSettings()
+    tls: TlsSettings = TlsSettings()
+
     @property
     def remote(self) -> bool:
-        """Whether the workers are those of a Dask scheduler that someone else has started."""
+        """Whether the workers are elsewhere: jobs of Slurm, or those of a scheduler that someone else has started."""
         return self.scheduler not in ("local", "serial")
+
+    @property
+    def scheduler_file(self) -> bool:
+        """Whether the scheduler is named by the file that it wrote."""
+        return _is_scheduler_file(self.scheduler)
 
 
 class RunFile(Section):
@@ -226,7 +304,10 @@ def _absolute(run_file: RunFile, folder: Path) -> RunFile:
         return location if "://" in location else str(folder / location)
 
     archives = {name: folder / path for name, path in run_file.archives}
-    stores = run_file.stores
+    stores, execution = run_file.stores, run_file.execution
+    slurm = execution.slurm.model_copy(update={"logs": folder / execution.slurm.logs})
+    tls = execution.tls.model_copy(update={name: str(folder / file) for name, file in execution.tls if file})
+    scheduler = str(folder / execution.scheduler) if execution.scheduler_file else execution.scheduler
     checkpoint = run_file.model.checkpoint
     return run_file.model_copy(
         update={
@@ -236,6 +317,7 @@ def _absolute(run_file: RunFile, folder: Path) -> RunFile:
             "model": run_file.model.model_copy(
                 update={"checkpoint": checkpoint if checkpoint in SHIPPED else str(folder / checkpoint)}
             ),
+            "execution": execution.model_copy(update={"scheduler": scheduler, "slurm": slurm, "tls": tls}),
         }
     )
 
@@ -257,10 +339,15 @@ def dump(run_file: RunFile) -> str:
 def _lines(run_file: RunFile) -> Iterator[str]:
     yield "# agcarbon run file. Relative paths start from the folder of this file."
     yield from _settings(run_file)
-    for name, section in run_file:
+    yield from _sections(run_file)
+
+
+def _sections(parent: BaseModel, prefix: str = "") -> Iterator[str]:
+    for name, section in parent:
         if isinstance(section, BaseModel):
             summary = (section.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-            yield from ("", f"[{name}]  # {summary}", *_settings(section))
+            yield from ("", f"[{prefix}{name}]  # {summary}", *_settings(section))
+            yield from _sections(section, f"{prefix}{name}.")
 
 
 def _settings(section: BaseModel) -> Iterator[str]:

@@ -64,8 +64,9 @@ def test_inner_modules_are_imported_by_their_own_package_alone() -> None:
     assert not imports.imports_of_inner(FOUND, inner)
 
 
-def test_only_the_executor_on_dask_imports_distributed() -> None:
-    assert importing("distributed", "dask.distributed") == {"pipeline.cluster.dask"}
+def test_only_the_cluster_package_imports_distributed() -> None:
+    modules = importing("distributed", "dask.distributed", "dask_jobqueue")
+    assert modules == {"pipeline.cluster.clients", "pipeline.cluster.dask", "pipeline.cluster.flight"}
 
 
 def test_only_the_committer_changes_a_repository() -> None:

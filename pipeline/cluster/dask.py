@@ -1,280 +1,26 @@
-"""The executor on a Dask cluster; the only module that imports `distributed`.
-
-Each item is one Dask task. `InFlight` follows the tasks from their submission to their outcomes: it hears the workers'
-heartbeats, restarts workers that hang, and resubmits items whose workers were killed by another item.
-"""
+"""The executor on a Dask cluster, which is opened with the first item."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import cache, partial
-from itertools import count, islice
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
-from uuid import uuid4
+from itertools import islice
+from typing import TYPE_CHECKING
 
-from pipeline.cluster.executor import Attempt, Executor, Item, Outcome, Result, Serial, attempt, do_nothing
+from pipeline.cluster.clients import expected_workers, open_client
+from pipeline.cluster.executor import Executor, Item, Outcome, Result, Serial, do_nothing
+from pipeline.cluster.flight import InFlight, scheduler_reached
 from pipeline.cluster.stop import Stop
-from pipeline.cluster.workers import check_workers, ignore_interrupts, killed_message, prepare, take_device
+from pipeline.cluster.workers import check_workers
 from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
-from pipeline.progress import on_heartbeat
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
-
-    Pending: TypeAlias = Future[Any]
-
-Key: TypeAlias = tuple[str, int]
-"""Dask's key of a task: a name, by which Dask groups tasks, and a number."""
-
-MAX_RESUBMITS = 2  # times that an item is submitted anew because another item may have killed its workers
-TICK_SECONDS = 0.5  # longest wait for an outcome before heartbeats and stop requests are looked at again
-FETCH_SECONDS = 60  # to bring a result, a few kilobytes, from its worker
-HEARTBEAT_SECONDS = 1.0  # shortest time between two heartbeats that a worker sends: an ingest beats at every file
-_HEARTBEATS = "agcarbon-heartbeats"  # Dask's topic for them
-
-_CONNECTION_LOST = (
-    "the connection to the Dask scheduler is lost, and the blocks in flight with it; committed results stay; start "
-    "the same run again"
-)
-
-
-def _attempt_on_worker(function: Callable[[Item], Result], item: Item) -> Attempt[Result]:
-    """Do one item on a Dask worker, which reports when it begins and at every heartbeat."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    report = {"key": worker.get_current_task(), "worker": worker.address}
-    worker.log_event(_HEARTBEATS, {**report, "begins": True})
-    with on_heartbeat(lambda: worker.log_event(_HEARTBEATS, {**report, "begins": False}), seconds=HEARTBEAT_SECONDS):
-        return attempt(function, item)
-
-
-@dataclass
-class _Sent(Generic[Item]):
-    """An item on the cluster.
-
-    Attributes
-    ----------
-    item, future
-        The item and the Dask task that computes it.
-    worker
-        Address of the worker that began it last.
-    heartbeat
-        Time of that worker's last heartbeat by this process's clock; infinite while no worker has begun the item.
-    begun
-        Number of times that a worker began it.
-    hangs
-        Number of times that its worker hung.
-    killed
-        Number of times that Dask gave it up because its workers were killed.
-    """
-
-    item: Item
-    future: Pending
-    worker: str = ""
-    heartbeat: float = math.inf
-    begun: int = 0
-    hangs: int = 0
-    killed: int = 0
-
-
-@dataclass
-class InFlight(Generic[Item, Result]):
-    """The items of one `map` that are on the cluster.
-
-    Futures that end are put into `ended` by a thread of the client; all else happens in the caller's thread.
-
-    Attributes
-    ----------
-    client, function, stop
-        The cluster, the work on one item, and the request to end early.
-    hang_seconds
-        A worker without a heartbeat for so long is taken to hang.
-    on_wait
-        Called whenever nothing ended within a tick.
-    sent
-        Items without an outcome, by the key of their task.
-    ended
-        Futures that have ended and were not looked at yet; some of items that were given up before.
-    """
-
-    client: Client
-    function: Callable[[Item], Result]
-    stop: Stop
-    hang_seconds: float
-    on_wait: Callable[[], None]
-    sent: dict[Key, _Sent[Item]] = field(default_factory=dict)
-    ended: SimpleQueue[Pending] = field(default_factory=SimpleQueue)
-    name: str = field(default_factory=lambda: f"items-{uuid4().hex}")
-    numbers: Iterator[int] = field(default_factory=count)
-    anchor: Pending = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.client.subscribe_topic(_HEARTBEATS, self._note_heartbeat)
-        # Dask's scheduler keeps some kilobytes of every group of tasks for good, and starts a new group once all tasks
-        # of the last one are gone. Hence all items belong to one group, held open by one task that is never released.
-        self.anchor = self.client.submit(bool, key=self._new_key(), pure=False)
-
-    def _note_heartbeat(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Note a heartbeat; called in a thread of the client."""
-        _worker_time, report = event
-        if sent := self.sent.get(report["key"]):
-            # The time is ours, since a worker's clock may differ.
-            sent.worker, sent.heartbeat = report["worker"], time.monotonic()
-            sent.begun += report["begins"]
-
-    @property
-    def room(self) -> int:
-        """Number of items that can be sent now: one for each idle thread."""
-        with _scheduler_reached():
-            threads: int = sum(self.client.nthreads().values())
-        # One even while the cluster has no worker: with nothing in flight, `outcomes` would end with items left over.
-        return max(threads - len(self.sent), 0 if self.sent else 1)
-
-    def send(self, items: Iterable[Item]) -> None:
-        """Send items to the cluster."""
-        for item in items:
-            key = self._new_key()
-            self.sent[key] = _Sent(item, self._submit(key, item))
-
-    def _new_key(self) -> Key:
-        return self.name, next(self.numbers)
-
-    def _submit(self, key: Key, item: Item) -> Pending:
-        future = self.client.submit(_attempt_on_worker, self.function, item, key=key, pure=False)
-        future.add_done_callback(self.ended.put)
-        return future
-
-    def outcomes(self) -> Iterator[Outcome[Item, Result]]:
-        """Yield outcomes until nothing is in flight; more items may be sent between two of them."""
-        while self.sent:
-            if self.stop.asked:
-                self._drop_for_stop()
-            yield from self._failed_by_hanging()
-            if outcome := self._next_outcome():
-                yield outcome
-            else:
-                self.on_wait()
-
-    def _next_outcome(self) -> Outcome[Item, Result] | None:
-        """Return the outcome of the next future that ends; None after a tick, or if the future gives no outcome."""
-        try:
-            future = self.ended.get(timeout=TICK_SECONDS)
-        except Empty:
-            return None
-        return self._outcome_of(future) if future.key in self.sent else None
-
-    def _outcome_of(self, future: Pending) -> Outcome[Item, Result] | None:
-        """Return the outcome of a future that has ended, or None if its item is computed again."""
-        from distributed import KilledWorker
-
-        key = cast("Key", future.key)
-        if future.status == "cancelled":  # not by us: an item that we cancel is no longer in `sent`
-            raise UserError(_CONNECTION_LOST)
-        if future.status == "error":
-            error = future.exception()
-            if isinstance(error, KilledWorker):
-                return self._killed(key, kills=error.allowed_failures + 1)
-            raise error.with_traceback(future.traceback())
-        attempt = _fetched(future)
-        if attempt is None:
-            # The result was lost with its worker, and Dask computes the item again: the same future ends once more.
-            future.add_done_callback(self.ended.put)
-            return None
-        return self._end(key, attempt)
-
-    def _killed(self, key: Key, *, kills: int) -> Outcome[Item, Result] | None:
-        """Fail an item whose workers were killed, or resubmit it if another item may have killed them.
-
-        Dask counts the death of a worker against all tasks that it had, also those that it had not begun. An item that
-        was begun less often than its workers were killed may be innocent.
-        """
-        sent = self.sent[key]
-        sent.killed += 1
-        if sent.begun < kills and sent.killed <= MAX_RESUBMITS:
-            self._resubmit(key)
-            return None
-        message = self._hang_message if sent.hangs else killed_message(kills, local=self.client.cluster is not None)
-        return self._end(key, Attempt(error=message))
-
-    def _resubmit(self, key: Key) -> None:
-        """Submit an item as a new task, against which Dask counts no death yet."""
-        sent = self.sent.pop(key)
-        sent.future.release()
-        again = self._new_key()
-        sent.future, sent.heartbeat = self._submit(again, sent.item), math.inf
-        self.sent[again] = sent
-
-    def _end(self, key: Key, attempt: Attempt[Result]) -> Outcome[Item, Result]:
-        sent = self.sent.pop(key)
-        sent.future.release()
-        return Outcome(attempt.result, attempt.error, attempt.fatal, item=sent.item)
-
-    def _drop_for_stop(self) -> None:
-        """Drop the items that no worker has begun, and after the grace period all items."""
-        dropped = [key for key, sent in self.sent.items() if self.stop.overdue or math.isinf(sent.heartbeat)]
-        for key in dropped:
-            self.sent.pop(key).future.cancel()
-
-    def _failed_by_hanging(self) -> Iterator[Outcome[Item, Result]]:
-        """Restart the workers that hang, and yield the outcomes of items that are not computed again after that."""
-        now = time.monotonic()
-        hanging = [key for key, sent in self.sent.items() if now - sent.heartbeat > self.hang_seconds]
-        for key in hanging:
-            if not self._restart_worker(self.sent[key]):
-                yield self._end(key, Attempt(error=self._hang_message))
-
-    def _restart_worker(self, sent: _Sent[Item]) -> bool:
-        """Restart the worker that hangs at an item; return whether the item is computed again, which happens once."""
-        sent.heartbeat = math.inf
-        with _scheduler_reached():
-            workers = self.client.scheduler_info(n_workers=-1)["workers"]
-            if sent.worker not in workers:  # killed meanwhile: Dask has given its items to others
-                return True
-            sent.hangs += 1
-            if sent.hangs > 1:
-                sent.future.cancel()
-            if not workers[sent.worker].get("nanny"):  # a worker without a nanny process cannot be restarted
-                return False
-            # Dask gives the items of a worker that it restarts to other workers.
-            self.client.restart_workers([sent.worker], raise_for_error=False)
-        return sent.hangs == 1
-
-    @property
-    def _hang_message(self) -> str:
-        return (
-            f"its worker made no progress for {self.hang_seconds / 60:g} minutes, nor did a second one; check the "
-            "storage, or raise execution.block_minutes if a tile-year may take that long"
-        )
-
-
-def _fetched(future: Pending) -> Attempt[Any] | None:
-    """Return the result of a future that has ended, or None if it was lost with its worker."""
-    if future.status != "finished":
-        return None
-    try:
-        found: Attempt[Any] = future.result(timeout=FETCH_SECONDS)
-    except (TimeoutError, CancelledError):
-        return None
-    return found
-
-
-@contextmanager
-def _scheduler_reached() -> Iterator[None]:
-    """Turn the errors of a client that no longer reaches its scheduler into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(_CONNECTION_LOST) from error
+    from distributed import Client
 
 
 class OnDask:
@@ -319,7 +65,7 @@ class OnDask:
         if not first or self.stop.asked:
             return
         client = self._connect()
-        with _scheduler_reached():
+        with scheduler_reached():
             self.check(client)  # each time: workers may have joined since
         flight = InFlight[Item, Result](client, function, self.stop, self._hang_seconds, on_wait)
         flight.send(first)
@@ -328,10 +74,6 @@ class OnDask:
             yield outcome
             if not self.stop.asked:
                 flight.send(islice(waiting, flight.room))
-
-
-# A block may hold the interpreter for seconds inside NumPy or PyTorch, which is no sign of trouble.
-CLUSTER_CONFIG = {"distributed.admin.tick.limit": "60s"}
 
 
 @contextmanager
@@ -353,14 +95,21 @@ def open_executor(
             yield Serial(stop)
         else:
             hang_seconds = 60 * settings.block_minutes or math.inf
-            executor = OnDask(lambda: _client(settings, stack, devices), stop=stop, hang_seconds=hang_seconds)
+            workers = worker_count(settings, devices)
+            connect = partial(open_client, settings, stack, workers=workers, devices=devices)
+            executor = OnDask(connect, stop=stop, hang_seconds=hang_seconds)
             if settings.remote:
-                executor.check = partial(check_workers, address=settings.scheduler)
+                executor.check = partial(check_workers, expected=expected_workers(settings))
             yield executor
 
 
 def worker_count(settings: ExecutionSettings, devices: Sequence[str] = ()) -> int:
-    """Return the workers of a local cluster: as set, or one for each core; no more than CUDA devices, if given."""
+    """Return the workers of a local cluster: as set, or one for each core; no more than CUDA devices, if given.
+
+    Those of Slurm are the workers of all jobs.
+    """
+    if settings.scheduler == "slurm":
+        return settings.slurm.jobs * settings.slurm.workers
     return min(settings.workers or len(devices), len(devices)) or settings.workers or os.cpu_count() or 1
 
 
@@ -369,6 +118,8 @@ def worker_memory(settings: ExecutionSettings) -> int | None:
     from dask.system import CPU_COUNT
     from distributed.worker_memory import parse_memory_limit
 
+    if settings.scheduler == "slurm":
+        return _bytes_of_job(settings.slurm.memory) // settings.slurm.workers
     if settings.remote and not settings.memory_limit:
         return None
     # Dask gives a worker the machine's memory in proportion to its share of the cores; a serial run has all of it.
@@ -380,36 +131,10 @@ def worker_memory(settings: ExecutionSettings) -> int | None:
     return found
 
 
-def _client(settings: ExecutionSettings, stack: ExitStack, devices: Sequence[str]) -> Client:
-    import dask
-    from distributed import Client, LocalCluster
-
-    if settings.remote:
-        remote: Client = stack.enter_context(_client_of(settings.scheduler))
-        remote.register_worker_callbacks(prepare)
-        return remote
-    stack.enter_context(dask.config.set(CLUSTER_CONFIG))
-    cluster = LocalCluster(
-        n_workers=worker_count(settings, devices),
-        threads_per_worker=1,
-        memory_limit=settings.memory_limit or "auto",
-        dashboard_address=f"127.0.0.1:{8787 if settings.dashboard else 0}",  # without a host: on all interfaces
-    )
-    client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
-    client.register_worker_callbacks(prepare)
-    client.register_worker_callbacks(ignore_interrupts)
-    if devices:
-        client.register_worker_callbacks(partial(take_device, tuple(devices)))
-    return client
-
-
-def _client_of(address: str) -> Client:
-    from distributed import Client
+def _bytes_of_job(memory: str) -> int:
+    from dask.utils import parse_bytes
 
     try:
-        return Client(address)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"execution.scheduler = {address!r}: no Dask scheduler answers there ({error}); start one with "
-            "`dask scheduler`, or correct the address"
-        ) from error
+        return int(parse_bytes(memory))
+    except ValueError:
+        raise UserError(f"execution.slurm.memory = {memory!r} is not a size; write it as 64GiB") from None

@@ -10,12 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.digests import content_digest
 from pipeline.errors import UserError
-
-JOIN_SECONDS = 60.0  # longest wait for the first worker of a cluster that someone else has started
 
 _PACKAGES = ("dask", "distributed", "icechunk", "numba", "numcodecs", "numpy", "rasterio", "scipy", "torch", "zarr")
 _CODE = "code of agcarbon"
@@ -78,17 +76,25 @@ def _code_digest() -> str:
     return content_digest(*(str(file.relative_to(root)).encode() + file.read_bytes() for file in files))[:8]
 
 
-def check_workers(client: Any, address: str) -> None:
-    """Raise `UserError` that names the workers which cannot work for this process, or that there are none.
+class ExpectedWorkers(NamedTuple):
+    """How long to wait for the first worker of a cluster elsewhere, and the message if none joins.
 
-    Parameters
+    Attributes
     ----------
-    client
-        Dask's client.
-    address
-        Address of the scheduler, for messages.
+    seconds
+        Longest wait.
+    missing, remedy
+        Subject of the message, and what the user can do.
     """
-    _wait_for_workers(client, address)
+
+    seconds: float
+    missing: str
+    remedy: str
+
+
+def check_workers(client: Any, *, expected: ExpectedWorkers) -> None:
+    """Raise `UserError` that names the workers which cannot work for this process, or that there are none."""
+    _wait_for_workers(client, expected)
     workers = client.scheduler_info(n_workers=-1)["workers"]
     # Errors are returned: a worker without this module cannot even load the function.
     found = client.run(software, on_error="return")
@@ -99,16 +105,13 @@ def check_workers(client: Any, address: str) -> None:
         raise UserError(" | ".join(named[:_NAMED]) + more)
 
 
-def _wait_for_workers(client: Any, address: str) -> None:
+def _wait_for_workers(client: Any, expected: ExpectedWorkers) -> None:
     if client.scheduler_info(n_workers=-1)["workers"]:
         return
     try:
-        client.wait_for_workers(1, timeout=JOIN_SECONDS)
+        client.wait_for_workers(1, timeout=expected.seconds)
     except TimeoutError:
-        raise UserError(
-            f"the scheduler at {address} has no worker, and none joined within {JOIN_SECONDS:g} s; start some with "
-            f"`dask worker {address} --nworkers N --nthreads 1`"
-        ) from None
+        raise UserError(f"{expected.missing} joined within {expected.seconds:g} s; {expected.remedy}") from None
 
 
 def _faults(worker: Mapping[str, Any], there: Mapping[str, str] | Exception | None) -> Iterator[str]:

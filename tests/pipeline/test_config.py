@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from pipeline import config
-from pipeline.config import ExecutionSettings, RunFile, relative_region, with_scheduler
+from pipeline.config import ExecutionSettings, RunFile, SlurmSettings, TlsSettings, relative_region, with_scheduler
 from pipeline.errors import UserError
 
 
@@ -65,8 +66,8 @@ def test_exports_are_below_the_folder_of_the_run_file_or_on_s3(tmp_path: Path) -
         ("reigon = 'demo'", "reigon: unknown setting"),
         ("[execution]\nblock_years = 0", r"execution.block_years = 0: Input should be greater than or equal to 1"),
         ("[execution]\ndevice = 'tpu'", "execution.device = 'tpu'"),
-        ("[execution]\nscheduler = 'locl'", "execution.scheduler = 'locl': it is neither "),
-        ("[execution]\nscheduler = 'http://host:8786'", "execution.scheduler = 'http://host:8786': it is neither"),
+        ("[execution]\nscheduler = 'locl'", "execution.scheduler = 'locl': it is none of "),
+        ("[execution]\nscheduler = 'http://host:8786'", "execution.scheduler = 'http://host:8786': it is none of"),
         ("region = ", "not a readable TOML file"),
         ("[nldas2]\nday_window = 'local'\n[slope]\nscal = 1", "nldas2.day_window.*slope.scal: unknown setting"),
     ],
@@ -82,15 +83,54 @@ def test_an_absent_run_file_names_the_command_that_writes_one(tmp_path: Path) ->
         config.load(tmp_path / "run.toml")
 
 
-@pytest.mark.parametrize("name", ["local", "serial", "tcp://10.0.0.1:8786", "tls://[::1]:8786", "node-3.cluster:8786"])
+@pytest.mark.parametrize(
+    "name",
+    ["local", "serial", "slurm", "tcp://10.0.0.1:8786", "tls://[::1]:8786", "node-3.cluster:8786", "scheduler.json"],
+)
 def test_a_scheduler_that_dask_can_reach_is_accepted(name: str) -> None:
     assert with_scheduler(ExecutionSettings(workers=3), name) == ExecutionSettings(workers=3, scheduler=name)
 
 
 def test_a_scheduler_on_the_command_line_is_validated_as_in_the_run_file() -> None:
     assert with_scheduler(ExecutionSettings(), None) == ExecutionSettings()
-    with pytest.raises(UserError, match="--scheduler = 'locl': it is neither"):
+    with pytest.raises(UserError, match="--scheduler = 'locl': it is none of"):
         with_scheduler(ExecutionSettings(), "locl")
+
+
+def test_files_of_a_cluster_start_from_the_folder_of_the_run_file(tmp_path: Path) -> None:
+    settings = ExecutionSettings(
+        scheduler="scheduler.json",
+        slurm=SlurmSettings(logs=Path("logs")),
+        tls=TlsSettings(ca="ca.pem", certificate="own.pem", key="/own.key"),
+    )
+    file = tmp_path / "run.toml"
+    file.write_text(config.dump(RunFile(execution=settings)))
+    found = config.load(file).execution
+    assert found.scheduler == str(tmp_path / "scheduler.json")
+    assert found.slurm.logs == tmp_path / "logs"
+    assert found.tls == TlsSettings(ca=str(tmp_path / "ca.pem"), certificate=str(tmp_path / "own.pem"), key="/own.key")
+
+
+@pytest.mark.parametrize(
+    ("walltime", "minutes"), [("00:30:00", 30), ("04:00:00", 240), ("1-12:30:00", 36 * 60 + 30), ("100:00:00", 6000)]
+)
+def test_the_time_of_a_job_is_that_of_slurm(walltime: str, minutes: int) -> None:
+    assert SlurmSettings(walltime=walltime).minutes == minutes
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ('slurm.walltime = "4h"', "execution.slurm.walltime = '4h': it is no time as Slurm takes it: HH:MM:SS"),
+        ('slurm.walltime = "00:10:00"', "execution.slurm.walltime = '00:10:00': workers of so short a job would do"),
+        ("slurm.jobs = 0", "execution.slurm.jobs = 0: Input should be greater than or equal to 1"),
+        ('tls.ca = "ca.pem"', "certificate is missing: all three are needed"),
+    ],
+)
+def test_settings_of_a_cluster_that_cannot_work_are_refused(tmp_path: Path, setting: str, message: str) -> None:
+    (tmp_path / "run.toml").write_text(f"[execution]\n{setting}\n")
+    with pytest.raises(UserError, match=re.escape(message)):
+        config.load(tmp_path / "run.toml")
 
 
 def test_a_region_file_is_named_as_seen_from_the_run_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

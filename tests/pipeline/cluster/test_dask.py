@@ -14,9 +14,10 @@ import psutil
 import pytest
 from distributed import Client, LocalCluster
 
-from pipeline.cluster import workers
-from pipeline.cluster.dask import TICK_SECONDS, OnDask, _client_of, open_executor, worker_count
+from pipeline.cluster import clients, workers
+from pipeline.cluster.dask import OnDask, open_executor, worker_count
 from pipeline.cluster.executor import Executor
+from pipeline.cluster.flight import TICK_SECONDS
 from pipeline.cluster.stop import Stop
 from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
@@ -159,7 +160,7 @@ def test_workers_of_others_get_the_settings_of_ours_and_are_refused_by_name_if_t
 def test_a_cluster_without_workers_or_with_many_threads_is_refused_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(workers, "JOIN_SECONDS", 1.0)
+    monkeypatch.setattr(clients, "_JOIN_SECONDS", 1.0)
     with LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster:
         address = cluster.scheduler_address
         assert f"has no worker, and none joined within 1 s; start some with `dask worker {address}" in faults_of(
@@ -172,10 +173,12 @@ def test_a_cluster_without_workers_or_with_many_threads_is_refused_with_the_reme
 
 
 def test_an_address_without_a_scheduler_is_refused() -> None:
-    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
-        executor = OnDask(lambda: _client_of("tcp://127.0.0.1:1"))
-        with pytest.raises(UserError, match="no Dask scheduler answers there"):
-            list(executor.map(str, [1]))
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        open_executor(ExecutionSettings(scheduler="tcp://127.0.0.1:1")) as executor,
+        pytest.raises(UserError, match="no Dask scheduler answers there"),
+    ):
+        list(executor.map(str, [1]))
 
 
 @pytest.fixture
