@@ -36,4 +36,5 @@ def jobs(folder: Path) -> list[int]:
 
 def kill(job: int) -> None:
     """End a job as a machine that is lost does."""
+    assert os.getpgid(job) == job  # no other group of processes
     os.killpg(job, signal.SIGKILL)
