@@ -20,7 +20,7 @@ from scipy.sparse import csr_array, eye_array
 from pipeline.access.dataset import OpenCube
 from pipeline.access.polygons import Shape, read_shapes, tile_shares
 from pipeline.access.series import PolygonSeries
-from pipeline.aggregate.tables import county_labels, table_of
+from pipeline.aggregate.tables import county_labels, states_of, table_of
 from pipeline.variables import FLUXES
 from regions import Zone, states
 
@@ -75,10 +75,8 @@ class Areas:
     @classmethod
     def of_states(cls, zones: Sequence[Zone]) -> Areas:
         """Return the states of a region, or their parts inside it."""
-        outlines = states(zones)
-        members = np.array([[zone.state == name for zone in zones] for name in outlines], float)
-        labels = pd.DataFrame({"state": list(outlines)})
-        return cls(labels, list(outlines.values()), _shapes(zones), csr_array(members), True)
+        labels, members_AP = states_of(zones)
+        return cls(labels, list(states(zones).values()), _shapes(zones), members_AP, True)
 
 
 def _shapes(zones: Sequence[Zone]) -> tuple[Shape, ...]:

@@ -1,11 +1,12 @@
 """Aggregates in the cube: their groups, what they are made of, and the parts of them that one band and year fill.
 
     aggregates/0p0025      annual means and areas (year, cover, lat, lon)
-    aggregates/0p5         the same on 0.5 degree
+    aggregates/0p05, 0p5   the same on 0.05 and on 0.5 degree
+    aggregates/monthly     0p05, 0p5: sums over months of the modelled cells, as means over area (year, month, lat, lon)
     aggregates/daily/YYYY  daily means of the modelled cells on 0.5 degree (time, lat, lon)
     aggregates/bands       for each band of the region, from the north: sums over its counties and over all of it, the
                            digest of the results that it was computed from, and digests of its parts of all arrays but
-                           the daily ones, which are compared as they are read
+                           the daily and monthly maps
 
 The coordinate `cover` names the area types. The attribute `sources` of the annual groups has the years whose
 aggregates are there, each with the digest of the results that they were computed from. A year that the arrays have
@@ -22,7 +23,8 @@ from functools import partial
 import numpy as np
 import zarr
 
-from pipeline.aggregate.bands import FINE_IN_COARSE, Band, BandYear, Frame, Mask, YearResults
+from pipeline.aggregate.bands import FINE_IN_COARSE, FINE_IN_MIDDLE, Band, BandYear, Frame, Mask, YearResults
+from pipeline.aggregate.months import MONTHS
 from pipeline.aggregate.sums import AREA_TYPES, Array, Layers, Sums, means
 from pipeline.aggregate.tables import ROUTES
 from pipeline.cube import layout
@@ -36,8 +38,12 @@ from pipeline.storage import cf
 from pipeline.storage.repository import array, attribute, part, subgroup
 from pipeline.variables import DAILY, FLUXES, Variable
 
-FINE, COARSE, BANDS = "aggregates/0p0025", "aggregates/0p5", "aggregates/bands"
+FINE, MIDDLE, COARSE, BANDS = "aggregates/0p0025", "aggregates/0p05", "aggregates/0p5", "aggregates/bands"
+MONTHLY_MIDDLE, MONTHLY_COARSE = "aggregates/monthly/0p05", "aggregates/monthly/0p5"
 COUNTIES, ROUTE_SUMS, MADE_OF = f"{BANDS}/counties", f"{BANDS}/routes", f"{BANDS}/made_of"
+MONTHLY_COUNTIES = f"{BANDS}/monthly_counties"
+MAPS = (FINE, MIDDLE, COARSE)
+"""Groups of annual maps."""
 _DIGESTS_PATH = f"{BANDS}/digests"
 
 # Double precision: totals of the maps equal those of the counties to 1e-9, and single precision keeps 6e-8 only.
@@ -47,12 +53,26 @@ MISSING_AREA = Variable(
 )
 ANNUAL_LAYERS = (*(replace(flux, dtype="float64") for flux in FLUXES), AREA, MISSING_AREA)
 DAILY_LAYERS = (*(replace(flux, dtype="float64") for flux in DAILY), AREA)
+# Not "month-1": UDUNITS takes a month for a twelfth of a year.
+MONTHLY_LAYERS = (
+    *(replace(flux, units="g m-2", long_name=f"{flux.long_name}, sum over the month", dtype="float64",
+              cell_methods="time: sum area: mean", standard_name="") for flux in DAILY),
+    AREA,
+)  # fmt: skip
 
 _SUMMED = "sums of areas [m2] and of area x flux [g yr-1], in the order of the attribute `layers`"
 _COUNTIES = Variable("counties", "1", f"{_SUMMED}, over the part of each county in the band", dtype="float64")
-_ROUTES = Variable("routes", "1", f"{_SUMMED}, over the band by four routes", dtype="float64")
+_ROUTES = Variable("routes", "1", f"{_SUMMED}, over the band by each route", dtype="float64")
+_MONTHLY_COUNTIES = Variable(
+    "monthly_counties",
+    "1",
+    "area with results all month [m2], and area x sum over the month of ra, rh, nee [g], over the part of each county",
+    dtype="float64",
+)
 _DIGESTS = Variable("digests", "1", "digests of the band's parts of annual maps and sums", dtype="uint8")
 _MADE_OF = Variable("made_of", "1", "digest of the results that the band was computed from", dtype="uint8")
+
+_OF_BANDS = (_COUNTIES, _ROUTES, _MONTHLY_COUNTIES, _MADE_OF, _DIGESTS)
 
 _READ = (*(flux.name for flux in FLUXES), "crop", "quality", "corn_fraction", "soybean_fraction")
 # What has a digest of its own: maps of one area type, and the sums of a band.
@@ -60,7 +80,12 @@ _CHECKED = (
     *((f"{path}/{layer.name}", number) for path in (FINE, COARSE) for layer in ANNUAL_LAYERS
       for number in range(len(AREA_TYPES))),
     (COUNTIES, 0), (ROUTE_SUMS, 0),
+    # At the end, so that those of older aggregates keep their places.
+    *((f"{MIDDLE}/{layer.name}", number) for layer in ANNUAL_LAYERS for number in range(len(AREA_TYPES))),
+    (MONTHLY_COUNTIES, 0),
 )  # fmt: skip
+_SUMS = (COUNTIES, ROUTE_SUMS, MONTHLY_COUNTIES)
+_FINE_IN_CELL = {FINE: 1, MIDDLE: FINE_IN_MIDDLE, COARSE: FINE_IN_COARSE}
 _CHUNK = FINE_IN_COARSE  # fine cells of a chunk's edge: the least height of a band, the width of a block
 
 
@@ -73,9 +98,14 @@ def sources(root: zarr.Group, path: str = FINE) -> dict[int, str]:
 
 def record_sources(root: zarr.Group, digests: Mapping[int, str]) -> None:
     """Name years as aggregated, in the commit that holds their data."""
-    for path in (FINE, COARSE):
+    for path in MAPS:
         known = {**sources(root, path), **digests}
         subgroup(root, path).attrs["sources"] = {str(year): digest for year, digest in sorted(known.items())}
+
+
+def outdated(root: zarr.Group) -> bool:
+    """Return whether the aggregates have another structure than today's, so that all must be made anew."""
+    return BANDS in root and attribute(subgroup(root, BANDS), "routes") != list(ROUTES)
 
 
 def made_of(root: zarr.Group, year: int) -> list[str]:
@@ -96,16 +126,26 @@ def route_sums(root: zarr.Group, year: int) -> Sums:
     return _over_bands(root, ROUTE_SUMS, year)
 
 
+def monthly_county_sums(root: zarr.Group, year: int) -> Array:
+    """Return the sums over the counties by month in a year that `sources` names, (1 + fluxes, 12, counties)."""
+    return _summed(root, MONTHLY_COUNTIES, year)
+
+
 def _over_bands(root: zarr.Group, path: str, year: int) -> Sums:
+    return Sums(_summed(root, path, year))
+
+
+def _summed(root: zarr.Group, path: str, year: int) -> Array:
     sums = _read(root, path, year)
     for band, of_band in enumerate(sums):
         _check(root, (path, 0), year, band, [of_band])
-    return Sums(sums.sum(axis=0))
+    total: Array = sums.sum(axis=0)
+    return total
 
 
 def band_rows(root: zarr.Group, path: str) -> list[slice]:
     """Return the rows of each band in the annual map at `path`, such as `aggregates/0p5/nee`, from the north."""
-    fine_in_cell = 1 if path.startswith(f"{FINE}/") else FINE_IN_COARSE
+    fine_in_cell = _FINE_IN_CELL[path.rpartition("/")[0]]
     return [
         slice(first // fine_in_cell, end // fine_in_cell)
         for first, end in attribute(subgroup(root, BANDS), "fine_rows")
@@ -167,9 +207,9 @@ class BandDigests:
 
     def add(self, part: Part) -> None:
         """Take in a part."""
-        if part.path in (COUNTIES, ROUTE_SUMS):
+        if part.path in _SUMS:
             self._pieces[part.path, 0].append(content_digest(part.values))
-        elif part.path.startswith((f"{FINE}/", f"{COARSE}/")):
+        elif part.path.rpartition("/")[0] in MAPS:
             for number, of_type in enumerate(part.values):
                 self._pieces[part.path, number].append(content_digest(of_type))
 
@@ -187,13 +227,17 @@ def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: boo
     if "aggregates" in root and anew:
         del root["aggregates"]
     first_year = layout.identity(root).first_year
-    names = [variable.name for variable in ANNUAL_LAYERS]
+    names, monthly = ([variable.name for variable in layers] for layers in (ANNUAL_LAYERS, MONTHLY_LAYERS))
+    middle = (FINE_IN_COARSE // FINE_IN_MIDDLE, frame.middle.cols)  # the least height of a band
     for path, create, of in (
         # One year and area type in a chunk, since readers want one map; all types in a shard, as they are written. On
-        # 0.5 degree, whose maps are small, all types in a chunk.
+        # 0.05 and 0.5 degree, whose maps are small, all types in a chunk.
         (FINE, partial(_create_annual, grid=frame.fine, chunk=(1, _CHUNK, _CHUNK)), names),
         (COARSE, partial(_create_annual, grid=frame.coarse, chunk=(len(AREA_TYPES), 1, frame.coarse.cols)), names),
-        (BANDS, partial(_create_bands, frame=frame), [_COUNTIES.name, _ROUTES.name, _MADE_OF.name, _DIGESTS.name]),
+        (MIDDLE, partial(_create_annual, grid=frame.middle, chunk=(len(AREA_TYPES), *middle)), names),
+        (MONTHLY_MIDDLE, partial(_create_monthly, grid=frame.middle, chunk=middle), monthly),
+        (MONTHLY_COARSE, partial(_create_monthly, grid=frame.coarse, chunk=(1, frame.coarse.cols)), monthly),
+        (BANDS, partial(_create_bands, frame=frame), [variable.name for variable in _OF_BANDS]),
     ):
         if path not in root:
             create(root.create_group(path))
@@ -218,6 +262,15 @@ def _create_annual(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int
         shards = None if whole == (1, *chunk) else whole
         shape = (0, len(AREA_TYPES), *grid.shape)
         cf.create(group, variable, cf.Layout(("year", "cover", "lat", "lon"), shape, (1, *chunk), shards))
+
+
+def _create_monthly(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int]) -> None:
+    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
+    layout.create_year_axis(group)
+    cf.write_months(group)
+    for variable in MONTHLY_LAYERS:
+        shape = (0, MONTHS, *grid.shape)
+        cf.create(group, variable, cf.Layout(("year", "month", "lat", "lon"), shape, (1, MONTHS, *chunk)))
 
 
 def _create_daily(group: zarr.Group, grid: LatLonGrid, year: int) -> None:
@@ -245,6 +298,7 @@ def _create_bands(group: zarr.Group, *, frame: Frame) -> None:
     for variable, dims, shape in (
         (_COUNTIES, ("cover", "layer", "county"), (*sums, len(frame.zones))),
         (_ROUTES, ("cover", "layer", "route"), (*sums, len(ROUTES))),
+        (_MONTHLY_COUNTIES, ("flux", "month", "county"), (len(MONTHLY_LAYERS), MONTHS, len(frame.zones))),
         (_MADE_OF, ("byte",), (DIGEST_BYTES,)),
         (_DIGESTS, ("checked", "part_byte"), (len(_CHECKED), PART_BYTES)),
     ):
@@ -280,18 +334,27 @@ def band_parts(results: YearResults, frame: Frame, band: Band, *, first_year: in
     sums, index = BandYear.empty(frame, band, days=results.days), results.year - first_year
     for block in sums.add_all(results):
         yield from _annual_parts(FINE, block.sums, (index, slice(None), *frame.fine.window(block.grid)))
-    window = frame.coarse.window(band.coarse)
+    window, middle = frame.coarse.window(band.coarse), frame.middle.window(band.middle)
+    yield from _annual_parts(MIDDLE, sums.middle, (index, slice(None), *middle))
     yield from _annual_parts(COARSE, sums.coarse, (index, slice(None), *window))
+    yield from _monthly_parts(MONTHLY_MIDDLE, sums.monthly.middle, (index, slice(None), *middle))
+    yield from _monthly_parts(MONTHLY_COARSE, sums.monthly.coarse, (index, slice(None), *window))
     area_m2, totals_g = sums.daily[0], sums.daily[1:]
     for variable, values in zip(DAILY_LAYERS, (*means(totals_g, area_m2), area_m2), strict=True):
         yield Part(f"{_daily(results.year)}/{variable.name}", (slice(None), *window), values)
     yield Part(COUNTIES, (index, band.number), sums.counties.layers)
     yield Part(ROUTE_SUMS, (index, band.number), sums.routes.layers)
+    yield Part(MONTHLY_COUNTIES, (index, band.number), sums.monthly.counties)
 
 
 def _annual_parts(path: str, sums: Sums, where: tuple[int | slice, ...]) -> Iterator[Part]:
     for name, values in annual_layers(sums).items():
         yield Part(f"{path}/{name}", where, values)
+
+
+def _monthly_parts(path: str, sums: Array, where: tuple[int | slice, ...]) -> Iterator[Part]:
+    for variable, values in zip(MONTHLY_LAYERS, (*means(sums[1:], sums[0]), sums[0]), strict=True):
+        yield Part(f"{path}/{variable.name}", where, values)
 
 
 def annual_layers(sums: Sums) -> dict[str, Array]:

@@ -1,23 +1,41 @@
-"""Tables of the aggregates: counties and regional totals, and their CSV files beside the exports."""
+"""Tables of the aggregates: counties, states, regional totals, and months, and their CSV files beside the exports.
+
+A state is the union of its counties in the region, and its sums are theirs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
-from pipeline.aggregate.sums import AREA_TYPES, Array, Sums
+from pipeline.aggregate.months import MONTHS
+from pipeline.aggregate.sums import AREA_TYPES, Array, Sums, means
 from pipeline.storage import files
-from pipeline.variables import FLUXES
+from pipeline.variables import DAILY, FLUXES
 from regions import Zone
 
-NAMES = ("counties", "region")
-"""Names of the two tables."""
+NAMES = ("counties", "states", "region", "counties_monthly", "states_monthly")
+"""Names of the tables."""
 
-ROUTES = ("cells", "counties", "0.0025", "0.5")
-"""Four ways to sum up the region, which give the same totals: over its cells, counties, fine and coarse map."""
+ROUTES = ("cells", "counties", "0.0025", "0.05", "0.5")
+"""Ways to sum up the region, which give the same totals: over its cells, counties and maps."""
+
+
+@dataclass(frozen=True)
+class YearSums:
+    """The sums of a year: over each county, over the region by each of `ROUTES`, and over each county by month.
+
+    `monthly` is (1 + fluxes, 12, counties): area with results, and area x sum over the month of each of `DAILY`.
+    """
+
+    counties: Sums
+    routes: Sums
+    monthly: Array
 
 
 def county_table(counties: Sums, zones: Sequence[Zone], *, year: int) -> pd.DataFrame:
@@ -28,6 +46,41 @@ def county_table(counties: Sums, zones: Sequence[Zone], *, year: int) -> pd.Data
 def county_labels(zones: Sequence[Zone]) -> pd.DataFrame:
     """Return FIPS code, county and state of zones."""
     return pd.DataFrame({"fips": zone.fips, "county": zone.name, "state": zone.state} for zone in zones)
+
+
+def states_of(zones: Sequence[Zone]) -> tuple[pd.DataFrame, csr_array]:
+    """Return the states of some zones, sorted, and 1 where a zone belongs to a state (states, zones)."""
+    names = sorted({zone.state for zone in zones})
+    members = np.array([[zone.state == name for zone in zones] for name in names], float)
+    return pd.DataFrame({"state": names}), csr_array(members)
+
+
+def state_table(counties: Sums, zones: Sequence[Zone], *, year: int) -> pd.DataFrame:
+    """Return the rows of `county_table` by state."""
+    labels, members = states_of(zones)
+    return table_of(labels, counties.onto(members), year=year)
+
+
+def monthly_table(labels: pd.DataFrame, sums: Array, *, year: int) -> pd.DataFrame:
+    """Return one row per target and month: area [m2], mean [g C m-2 month-1] and total [g C month-1] of each flux.
+
+    `sums` are those of `YearSums.monthly`.
+    """
+    area_m2, totals_g = sums[0], sums[1:]
+    values = means(totals_g, area_m2)
+    return pd.concat(
+        [
+            labels.assign(
+                year=year,
+                month=month + 1,
+                area_m2=area_m2[month],
+                **{f"{flux.name}_g_m2": values[index, month] for index, flux in enumerate(DAILY)},
+                **{f"{flux.name}_g": totals_g[index, month] for index, flux in enumerate(DAILY)},
+            )
+            for month in range(MONTHS)
+        ],
+        ignore_index=True,
+    )
 
 
 def regional_table(routes: Sums, *, year: int) -> pd.DataFrame:
@@ -59,23 +112,29 @@ def disagreement(routes: Sums) -> float:
 
 
 def tables_location(exports: str) -> str:
-    """Return the folder of counties.csv and region.csv below the exports."""
+    """Return the folder of the tables below the exports."""
     return files.join(exports, "tables")
 
 
 def read_table(exports: str, name: str) -> pd.DataFrame:
     """Return a table of `NAMES`, empty before the first aggregate.
 
-    It has one row per year and area type, and for each county or route.
+    It has one row per year and area type or month, and for each county, state or route.
     """
     content = files.read(_location(exports, name))
     return pd.DataFrame() if content is None else pd.read_csv(BytesIO(content), dtype={"fips": str})
 
 
-def write(exports: str, *, counties: Mapping[int, Sums], routes: Mapping[int, Sums], zones: Sequence[Zone]) -> None:
-    """Write both tables, given the sums of all years over each county and over the region by each of `ROUTES`."""
-    _write(exports, "counties", [county_table(counties[year], zones, year=year) for year in sorted(counties)])
-    _write(exports, "region", [regional_table(routes[year], year=year) for year in sorted(routes)])
+def write(exports: str, sums: Mapping[int, YearSums], *, zones: Sequence[Zone]) -> None:
+    """Write all tables, given the sums of all years."""
+    labels, (states, members) = county_labels(zones), states_of(zones)
+    ordered = sorted(sums.items())
+    _write(exports, "counties", [county_table(of.counties, zones, year=year) for year, of in ordered])
+    _write(exports, "states", [state_table(of.counties, zones, year=year) for year, of in ordered])
+    _write(exports, "region", [regional_table(of.routes, year=year) for year, of in ordered])
+    _write(exports, "counties_monthly", [monthly_table(labels, of.monthly, year=year) for year, of in ordered])
+    by_state = ((year, of.monthly @ members.T.toarray()) for year, of in ordered)
+    _write(exports, "states_monthly", [monthly_table(states, monthly, year=year) for year, monthly in by_state])
 
 
 def remove_year(exports: str, year: int) -> None:
