@@ -105,10 +105,15 @@ def _columns(sums: Sums, area_type: int) -> dict[str, Array]:
 
 def disagreement(routes: Sums) -> float:
     """Return the largest difference of a total between the first route and the others, relative to the total."""
-    by_cells = routes.layers[..., :1]
-    difference = np.abs(routes.layers - by_cells)
-    relative = np.divide(difference, np.abs(by_cells), out=np.zeros_like(difference), where=difference > 0)
-    return float(relative.max())
+    return float(relative_differences(routes.layers).max())
+
+
+def relative_differences(totals: Array) -> Array:
+    """Return the differences of totals (..., routes) from the first route, relative to it; NaN where one is NaN."""
+    by_cells = totals[..., :1]
+    difference: Array = np.abs(totals - by_cells)
+    relative: Array = np.divide(difference, np.abs(by_cells), out=np.zeros_like(difference), where=difference != 0)
+    return relative
 
 
 def tables_location(exports: str) -> str:
