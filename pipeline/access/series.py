@@ -19,7 +19,8 @@ from scipy.sparse import csr_array, diags_array
 from pipeline.access.dataset import RECO, OpenCube, days_of
 from pipeline.access.polygons import TileShares, tile_shares
 from pipeline.access.window import Window
-from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, cell_sums, means
+from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Layers, Sums, cell_sums, means
+from pipeline.cube import members
 from pipeline.grid.sinusoidal import Grid
 from pipeline.storage import repository as store
 from pipeline.variables import DAILY, FLUXES
@@ -122,7 +123,7 @@ class PolygonSeries:
             If the year has no results, or a cell has some of the fluxes but not all.
         """
         self.cube.chosen([year])
-        found = Sums.zero(len(self.polygons))
+        found = Sums.zero(len(self.polygons), members=members.count(self.cube.root))
         for part in self._parts:
             of_cells = cell_sums(self._annual(part, year), part.area_m2_N, place=f"{self.cube.location}, {year}")
             found.layers[..., part.polygons_P] += of_cells.onto(part.shares_PN).layers
@@ -187,7 +188,9 @@ class PolygonSeries:
 
     def _annual(self, part: _Part, year: int) -> Layers:
         index = self.cube.index_of(year)
-        return {name: self._read(part, f"annual/{name}", index) for name in _ANNUAL}
+        found: dict[str, NDArray[Any]] = {name: self._read(part, f"annual/{name}", index) for name in _ANNUAL}
+        own = members.read_window(self.cube.root, year, (part.window.rows, part.window.cols))
+        return found if own is None else found | {MEMBERS: members.fluxes(own[..., part.modelled], found["gpp"])}
 
     def _read(self, part: _Part, path: str, *before: int) -> NDArray[np.generic]:
         """Return values (..., N) of the modelled cells of a part."""

@@ -21,7 +21,6 @@ from pipeline.access.dataset import OpenCube
 from pipeline.access.polygons import Shape, read_shapes, tile_shares
 from pipeline.access.series import PolygonSeries
 from pipeline.aggregate.tables import county_labels, states_of, table_of
-from pipeline.variables import FLUXES
 from regions import Zone, states
 
 if TYPE_CHECKING:
@@ -89,6 +88,7 @@ def zonal_table(cube: OpenCube, areas: Areas, years: Sequence[int] | None = None
     `cover` is one of `aggregate.sums.AREA_TYPES`: the modelled cells in full, or the part of each under the crop for
     which it was modelled. `missing_m2` is the area of modelled cells whose inputs are missing. NEE (positive to the
     atmosphere) and dSOC (positive where the soil gains carbon) are also given in t CO2e yr-1, with the same signs.
+    Of an ensemble, means and totals have spread and bounds; see `pipeline.aggregate.tables.table_of`.
 
     Raises
     ------
@@ -108,10 +108,13 @@ def zonal_table(cube: OpenCube, areas: Areas, years: Sequence[int] | None = None
 
 def _in_units(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with totals in Gg C and t CO2e instead of g C."""
-    totals_g = {flux.name: table[f"{flux.name}_g"] for flux in FLUXES}
+    totals_g = {name.removesuffix("_g"): table[name] for name in map(str, table.columns) if name.endswith("_g")}
     renamed = table.drop(columns=[f"{name}_g" for name in totals_g])
     in_gg = {f"{name}_gg": total / G_PER_GG for name, total in totals_g.items()}
-    return renamed.assign(**in_gg, **{f"{name}_t_co2e": totals_g[name] * T_CO2E_PER_G for name in IN_CO2E})
+    # Of NEE and dSOC by their names alone, or those of their spread and bounds.
+    parts = [name for name in totals_g if name.partition("_")[0] in IN_CO2E and "balance" not in name]
+    in_co2e = {f"{name}_t_co2e": totals_g[name] * T_CO2E_PER_G for name in parts}
+    return renamed.assign(**in_gg, **in_co2e)
 
 
 def without_results(table: pd.DataFrame) -> str | None:

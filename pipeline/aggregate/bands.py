@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,12 +61,17 @@ class YearResults(Protocol):
         """Number of its days."""
         ...
 
+    @property
+    def members(self) -> int:
+        """Number of members of the ensemble; 0 for a single network."""
+        ...
+
     def mask(self, tile: Tile) -> Mask:
         """Return the modelled cells of a tile (rows, cols)."""
         ...
 
     def annual(self, tile: Tile, mask: Mask) -> Layers:
-        """Return all annual fluxes, `crop`, `quality` and the two crop fractions (N,)."""
+        """Return all annual fluxes, `crop`, `quality`, the two crop fractions (N,), and any members' (M, fluxes, N)."""
         ...
 
     def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
@@ -269,13 +274,13 @@ class BandYear:
     _open: dict[int, Sums] = field(default_factory=dict)  # blocks by number that some tile has met
 
     @classmethod
-    def empty(cls, frame: Frame, band: Band, *, days: int) -> BandYear:
+    def empty(cls, frame: Frame, band: Band, *, days: int, members: int = 0) -> BandYear:
         """Return the aggregates of no tile."""
+        zero = partial(Sums.zero, members=members)
         middle, coarse = band.middle.shape, band.coarse.shape
-        whole = (Sums.zero(), Sums.zero())
-        maps = (Sums.zero(*middle), Sums.zero(*coarse))
+        whole, maps = (zero(), zero()), (zero(*middle), zero(*coarse))
         daily, monthly = np.zeros((1 + len(DAILY), days, *coarse)), Monthly.zero((len(frame.zones),), middle, coarse)
-        return cls(frame, band, Sums.zero(len(frame.zones)), *whole, *maps, daily, monthly)
+        return cls(frame, band, zero(len(frame.zones)), *whole, *maps, daily, monthly)
 
     @property
     def routes(self) -> Sums:
@@ -334,12 +339,15 @@ class BandYear:
             block = self.band.block(number)
             shared = block.meet(window)
             # Added, not assigned: tiles have slanted sides, so that neighbours meet in the same lat-lon cells.
-            open_layers = self._open.setdefault(number, Sums.zero(*block.shape)).layers
+            open_layers = self._open.setdefault(number, self._zero(block)).layers
             open_layers[..., *block.window(shared)] += sums.layers[..., *window.window(shared)]
+
+    def _zero(self, grid: LatLonGrid) -> Sums:
+        return Sums.zero(*grid.shape, members=self.cells.members)
 
     def _close(self, number: int) -> Block:
         grid = self.band.block(number)
-        sums = self._open.pop(number, None) or Sums.zero(*grid.shape)
+        sums = self._open.pop(number, None) or self._zero(grid)
         self.fine += sums.whole()
         middle = sums.blocks(FINE_IN_MIDDLE)
         cols = middle.layers.shape[-1]

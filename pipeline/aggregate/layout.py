@@ -18,25 +18,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 import numpy as np
 import zarr
 
 from pipeline.aggregate.bands import FINE_IN_COARSE, FINE_IN_MIDDLE, Band, BandYear, Frame, Mask, YearResults
-from pipeline.aggregate.months import MONTHS
-from pipeline.aggregate.sums import AREA_TYPES, Array, Layers, Sums, means
+from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Array, Layers, Sums, means
 from pipeline.aggregate.tables import ROUTES
-from pipeline.cube import layout
+from pipeline.cube import layout, members
 from pipeline.cube.parts import PART_BYTES
 from pipeline.cube.results import CheckedYear
-from pipeline.digests import DIGEST_BYTES, content_digest
+from pipeline.digests import content_digest
 from pipeline.errors import DamagedError
-from pipeline.grid.latlon import LatLonGrid
 from pipeline.grid.sinusoidal import Tile
-from pipeline.storage import cf
 from pipeline.storage.repository import array, attribute, part, subgroup
-from pipeline.variables import DAILY, FLUXES, Variable
+from pipeline.storage.retry import retried
+from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, Variable
 
 FINE, MIDDLE, COARSE, BANDS = "aggregates/0p0025", "aggregates/0p05", "aggregates/0p5", "aggregates/bands"
 MONTHLY_MIDDLE, MONTHLY_COARSE = "aggregates/monthly/0p05", "aggregates/monthly/0p5"
@@ -52,6 +50,8 @@ MISSING_AREA = Variable(
     "missing_area", "m2", "area modelled, but without result", dtype="float64", cell_methods="area: sum"
 )
 ANNUAL_LAYERS = (*(replace(flux, dtype="float64") for flux in FLUXES), AREA, MISSING_AREA)
+SPREADS = {name: replace(spread, dtype="float64") for name, spread in ENSEMBLE_STD.items()}
+"""Standard deviations over the members of an ensemble of the means on the target, by the name of the flux."""
 DAILY_LAYERS = (*(replace(flux, dtype="float64") for flux in DAILY), AREA)
 # Not "month-1": UDUNITS takes a month for a twelfth of a year.
 MONTHLY_LAYERS = (
@@ -60,29 +60,17 @@ MONTHLY_LAYERS = (
     AREA,
 )  # fmt: skip
 
-_SUMMED = "sums of areas [m2] and of area x flux [g yr-1], in the order of the attribute `layers`"
-_COUNTIES = Variable("counties", "1", f"{_SUMMED}, over the part of each county in the band", dtype="float64")
-_ROUTES = Variable("routes", "1", f"{_SUMMED}, over the band by each route", dtype="float64")
-_MONTHLY_COUNTIES = Variable(
-    "monthly_counties",
-    "1",
-    "area with results all month [m2], and area x sum over the month of ra, rh, nee [g], over the part of each county",
-    dtype="float64",
-)
-_DIGESTS = Variable("digests", "1", "digests of the band's parts of annual maps and sums", dtype="uint8")
-_MADE_OF = Variable("made_of", "1", "digest of the results that the band was computed from", dtype="uint8")
-
-_OF_BANDS = (_COUNTIES, _ROUTES, _MONTHLY_COUNTIES, _MADE_OF, _DIGESTS)
-
 _READ = (*(flux.name for flux in FLUXES), "crop", "quality", "corn_fraction", "soybean_fraction")
 # What has a digest of its own: maps of one area type, and the sums of a band.
-_CHECKED = (
+CHECKED = (
     *((f"{path}/{layer.name}", number) for path in (FINE, COARSE) for layer in ANNUAL_LAYERS
       for number in range(len(AREA_TYPES))),
     (COUNTIES, 0), (ROUTE_SUMS, 0),
     # At the end, so that those of older aggregates keep their places.
     *((f"{MIDDLE}/{layer.name}", number) for layer in ANNUAL_LAYERS for number in range(len(AREA_TYPES))),
     (MONTHLY_COUNTIES, 0),
+    *((f"{path}/{layer.name}", number) for path in MAPS for layer in SPREADS.values()
+      for number in range(len(AREA_TYPES))),
 )  # fmt: skip
 _SUMS = (COUNTIES, ROUTE_SUMS, MONTHLY_COUNTIES)
 _FINE_IN_CELL = {FINE: 1, MIDDLE: FINE_IN_MIDDLE, COARSE: FINE_IN_COARSE}
@@ -105,7 +93,16 @@ def record_sources(root: zarr.Group, digests: Mapping[int, str]) -> None:
 
 def outdated(root: zarr.Group) -> bool:
     """Return whether the aggregates have another structure than today's, so that all must be made anew."""
-    return BANDS in root and attribute(subgroup(root, BANDS), "routes") != list(ROUTES)
+    if BANDS not in root:
+        return False
+    group = subgroup(root, BANDS)
+    return (attribute(group, "routes"), attribute(group, "layers")) != (list(ROUTES), summed_layers(root))
+
+
+def summed_layers(root: zarr.Group) -> list[str]:
+    """Return the names of the layers of `Sums`."""
+    of_members = [f"{flux.name} of member {number}" for number in range(members.count(root)) for flux in FLUXES]
+    return [AREA.name, MISSING_AREA.name, *(flux.name for flux in FLUXES), *of_members]
 
 
 def made_of(root: zarr.Group, year: int) -> list[str]:
@@ -186,7 +183,7 @@ def _read(root: zarr.Group, path: str, year: int, *where: int | slice) -> Array:
 
 
 def _check(root: zarr.Group, what: tuple[str, int], year: int, band: int, pieces: Sequence[Array]) -> None:
-    recorded = _read(root, _DIGESTS_PATH, year, band, _CHECKED.index(what))
+    recorded = _read(root, _DIGESTS_PATH, year, band, CHECKED.index(what))
     if recorded.tobytes().hex() != _joint_digest(map(content_digest, pieces)):
         raise _damaged(what[0], year, f"band {band} has other values than were computed")
 
@@ -203,7 +200,7 @@ class BandDigests:
     """Digests of a band and year, which grow with each part that is written."""
 
     def __init__(self) -> None:
-        self._pieces: dict[tuple[str, int], list[str]] = {what: [] for what in _CHECKED}
+        self._pieces: dict[tuple[str, int], list[str]] = {what: [] for what in CHECKED}
 
     def add(self, part: Part) -> None:
         """Take in a part."""
@@ -219,94 +216,8 @@ class BandDigests:
         array(root, _DIGESTS_PATH)[year - layout.identity(root).first_year, band.number] = np.array(digests, np.uint8)
 
 
-def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: bool = False) -> None:
-    """Create the arrays of these years, or lengthen them; write nothing where they are long enough.
-
-    With `anew` existing arrays are deleted: nothing can be written into one whose manifest is damaged.
-    """
-    if "aggregates" in root and anew:
-        del root["aggregates"]
-    first_year = layout.identity(root).first_year
-    names, monthly = ([variable.name for variable in layers] for layers in (ANNUAL_LAYERS, MONTHLY_LAYERS))
-    middle = (FINE_IN_COARSE // FINE_IN_MIDDLE, frame.middle.cols)  # the least height of a band
-    for path, create, of in (
-        # One year and area type in a chunk, since readers want one map; all types in a shard, as they are written. On
-        # 0.05 and 0.5 degree, whose maps are small, all types in a chunk.
-        (FINE, partial(_create_annual, grid=frame.fine, chunk=(1, _CHUNK, _CHUNK)), names),
-        (COARSE, partial(_create_annual, grid=frame.coarse, chunk=(len(AREA_TYPES), 1, frame.coarse.cols)), names),
-        (MIDDLE, partial(_create_annual, grid=frame.middle, chunk=(len(AREA_TYPES), *middle)), names),
-        (MONTHLY_MIDDLE, partial(_create_monthly, grid=frame.middle, chunk=middle), monthly),
-        (MONTHLY_COARSE, partial(_create_monthly, grid=frame.coarse, chunk=(1, frame.coarse.cols)), monthly),
-        (BANDS, partial(_create_bands, frame=frame), [variable.name for variable in _OF_BANDS]),
-    ):
-        if path not in root:
-            create(root.create_group(path))
-        # From the cube's first year on, so that a year has the same index here as in `annual`.
-        layout.extend_years(subgroup(root, path), of, first=first_year, last=max(years))
-    for year in years:
-        if _daily(year) not in root:
-            _create_daily(root.create_group(_daily(year)), frame.coarse, year)
-
-
-def _create_annual(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int, int]) -> None:
-    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
-    layout.create_year_axis(group)
-    names = group.create_array("cover", shape=(len(AREA_TYPES),), dtype="string", dimension_names=("cover",))
-    names.attrs["long_name"] = (
-        "area averaged over: modelled cells in full, or the part under the crop where it is grown"
-    )
-    # Zarr v3 has a specification for strings of this type only.
-    names[...] = np.array(AREA_TYPES, dtype=np.dtypes.StringDType())
-    for variable in ANNUAL_LAYERS:
-        whole = (1, len(AREA_TYPES), *chunk[1:])
-        shards = None if whole == (1, *chunk) else whole
-        shape = (0, len(AREA_TYPES), *grid.shape)
-        cf.create(group, variable, cf.Layout(("year", "cover", "lat", "lon"), shape, (1, *chunk), shards))
-
-
-def _create_monthly(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int]) -> None:
-    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
-    layout.create_year_axis(group)
-    cf.write_months(group)
-    for variable in MONTHLY_LAYERS:
-        shape = (0, MONTHS, *grid.shape)
-        cf.create(group, variable, cf.Layout(("year", "month", "lat", "lon"), shape, (1, MONTHS, *chunk)))
-
-
-def _create_daily(group: zarr.Group, grid: LatLonGrid, year: int) -> None:
-    cf.write_time(group, year)
-    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
-    shape = (cf.days_in_year(year), *grid.shape)
-    for variable in DAILY_LAYERS:
-        cf.create(group, variable, cf.Layout(("time", "lat", "lon"), shape, (shape[0], 1, shape[2])))
-
-
-def _create_bands(group: zarr.Group, *, frame: Frame) -> None:
-    layout.create_year_axis(group)
-    group.attrs.update(
-        {
-            "counties": [zone.fips for zone in frame.zones],
-            "routes": list(ROUTES),
-            "covers": list(AREA_TYPES),
-            "layers": [AREA.name, MISSING_AREA.name, *(flux.name for flux in FLUXES)],
-            "fine_rows": [
-                [rows.start, rows.stop] for rows, _ in (frame.fine.window(band.fine) for band in frame.bands)
-            ],
-        }
-    )
-    sums = Sums.zero().layers.shape
-    for variable, dims, shape in (
-        (_COUNTIES, ("cover", "layer", "county"), (*sums, len(frame.zones))),
-        (_ROUTES, ("cover", "layer", "route"), (*sums, len(ROUTES))),
-        (_MONTHLY_COUNTIES, ("flux", "month", "county"), (len(MONTHLY_LAYERS), MONTHS, len(frame.zones))),
-        (_MADE_OF, ("byte",), (DIGEST_BYTES,)),
-        (_DIGESTS, ("checked", "part_byte"), (len(_CHECKED), PART_BYTES)),
-    ):
-        of_bands = cf.Layout(("year", "band", *dims), (0, len(frame.bands), *shape), (1, 1, *shape))
-        cf.create(group, variable, of_bands)
-
-
-def _daily(year: int) -> str:
+def daily_path(year: int) -> str:
+    """Return the group of the daily means of a year."""
     return f"aggregates/daily/{year}"
 
 
@@ -331,7 +242,8 @@ class Part:
 
 def band_parts(results: YearResults, frame: Frame, band: Band, *, first_year: int) -> Iterator[Part]:
     """Yield the parts of the arrays that a band and year fill, as they are computed; `first_year` is the cube's."""
-    sums, index = BandYear.empty(frame, band, days=results.days), results.year - first_year
+    sums = BandYear.empty(frame, band, days=results.days, members=results.members)
+    index = results.year - first_year
     for block in sums.add_all(results):
         yield from _annual_parts(FINE, block.sums, (index, slice(None), *frame.fine.window(block.grid)))
     window, middle = frame.coarse.window(band.coarse), frame.middle.window(band.middle)
@@ -341,7 +253,7 @@ def band_parts(results: YearResults, frame: Frame, band: Band, *, first_year: in
     yield from _monthly_parts(MONTHLY_COARSE, sums.monthly.coarse, (index, slice(None), *window))
     area_m2, totals_g = sums.daily[0], sums.daily[1:]
     for variable, values in zip(DAILY_LAYERS, (*means(totals_g, area_m2), area_m2), strict=True):
-        yield Part(f"{_daily(results.year)}/{variable.name}", (slice(None), *window), values)
+        yield Part(f"{daily_path(results.year)}/{variable.name}", (slice(None), *window), values)
     yield Part(COUNTIES, (index, band.number), sums.counties.layers)
     yield Part(ROUTE_SUMS, (index, band.number), sums.routes.layers)
     yield Part(MONTHLY_COUNTIES, (index, band.number), sums.monthly.counties)
@@ -360,11 +272,14 @@ def _monthly_parts(path: str, sums: Array, where: tuple[int | slice, ...]) -> It
 def annual_layers(sums: Sums) -> dict[str, Array]:
     """Return the means of all fluxes [g C m-2 yr-1] and the areas [m2] by name, each (area types, *targets).
 
-    A flux is NaN where there is no area; otherwise flux x `area` is the total [g C yr-1].
+    Of an ensemble also the standard deviations of the means over its members. A flux is NaN where there is no area;
+    otherwise flux x `area` is the total [g C yr-1].
     """
     # `means` has area types first, layers are stored by variable.
     layers = (*np.moveaxis(sums.means(), 1, 0), sums.area_m2, sums.missing_m2)
-    return {variable.name: values for variable, values in zip(ANNUAL_LAYERS, layers, strict=True)}
+    found = {variable.name: values for variable, values in zip(ANNUAL_LAYERS, layers, strict=True)}
+    spreads = dict(zip((flux.name for flux in FLUXES), np.moveaxis(sums.spreads(), 1, 0), strict=True))
+    return found | ({SPREADS[name].name: spreads[name] for name in SPREADS} if sums.members else {})
 
 
 def write(root: zarr.Group, part: Part) -> None:
@@ -383,7 +298,18 @@ class CubeYear(CheckedYear):
 
     def annual(self, tile: Tile, mask: Mask) -> Layers:
         """Return the annual layers (N,) of a tile that are aggregated."""
-        return {name: self.layer(tile, name, mask) for name in _READ}
+        found: dict[str, Any] = {name: self.layer(tile, name, mask) for name in _READ}
+        if count := self.members:
+            own = retried(lambda: members.read(self.root, tile, self.year, mask=mask), self.policy)
+            cells = found["gpp"].size
+            absent = np.full((count, len(FLUXES), cells), np.nan)
+            found[MEMBERS] = absent if own is None else members.fluxes(own, found["gpp"])
+        return found
+
+    @property
+    def members(self) -> int:
+        """Number of members of the ensemble; 0 for a single network."""
+        return members.count(self.root)
 
     def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
         """Return the daily fluxes (time, N) of a tile for some days."""

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from pipeline.aggregate.months import MONTHS
-from pipeline.aggregate.sums import AREA_TYPES, Array, Sums, means
+from pipeline.aggregate.sums import AREA_TYPES, Array, Sums, interval_factor, means
 from pipeline.storage import files
 from pipeline.variables import DAILY, FLUXES
 from regions import Zone
@@ -89,7 +89,11 @@ def regional_table(routes: Sums, *, year: int) -> pd.DataFrame:
 
 
 def table_of(labels: pd.DataFrame, sums: Sums, *, year: int) -> pd.DataFrame:
-    """Return one row per target and area type, with the labels of the targets and the columns of `county_table`."""
+    """Return one row per target and area type, with the labels of the targets and the columns of `county_table`.
+
+    Of an ensemble, each mean and total has a standard deviation over the members, each of them summed over the target
+    first (`nee_spread_g_m2`), and the bounds of a 90 % interval (`nee_low_g_m2`, `nee_high_g_m2`).
+    """
     rows = [labels.assign(year=year, cover=name, **_columns(sums, index)) for index, name in enumerate(AREA_TYPES)]
     return pd.concat(rows, ignore_index=True)
 
@@ -100,7 +104,19 @@ def _columns(sums: Sums, area_type: int) -> dict[str, Array]:
     for index, flux in enumerate(FLUXES):
         columns[f"{flux.name}_g_m2"] = means[area_type, index]
         columns[f"{flux.name}_g"] = sums.totals_g[area_type, index]
-    return columns
+    return columns | (_spread_columns(sums, area_type) if sums.members > 1 else {})
+
+
+def _spread_columns(sums: Sums, area_type: int) -> dict[str, Array]:
+    """Return the standard deviation over members and the bounds of the 90 % interval of each mean and total."""
+    factor, found = interval_factor(sums.members), {}
+    for unit, values, spreads in (("g_m2", sums.means(), sums.spreads()), ("g", sums.totals_g, sums.spread_g())):
+        for index, flux in enumerate(FLUXES):
+            value, spread = values[area_type, index], spreads[area_type, index]
+            found[f"{flux.name}_spread_{unit}"] = spread
+            found[f"{flux.name}_low_{unit}"] = value - factor * spread
+            found[f"{flux.name}_high_{unit}"] = value + factor * spread
+    return found
 
 
 def disagreement(routes: Sums) -> float:

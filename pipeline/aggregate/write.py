@@ -18,7 +18,7 @@ import icechunk
 import pandas as pd
 import zarr
 
-from pipeline.aggregate import layout, tables
+from pipeline.aggregate import layout, room, tables
 from pipeline.aggregate.bands import Band, Frame, frame_of
 from pipeline.cluster.executor import Executor, until_fatal
 from pipeline.cube.layout import identity
@@ -239,7 +239,7 @@ class _Aggregation:
         listed = ", ".join(str(year) for year in years)
         self.committer.commit(
             f"make room for aggregates of {listed}",
-            lambda root: layout.make_room(root, frame, years, anew=choice.anew),
+            lambda root: room.make_room(root, frame, years, anew=choice.anew),
             years=years,
         )
         outcomes = self.executor.map(partial(aggregate_band, self.context), self._tasks(choice))

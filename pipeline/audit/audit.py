@@ -226,9 +226,9 @@ def _audit_aggregates(
         for compared in outcome.result:
             report.add("", compared.year, compared.measured)
             if compared.counties is not None:
-                total = counties.setdefault(compared.year, Sums.zero(len(zones(region))))
                 for county, layers in compared.counties.items():
-                    total.layers[..., county] += layers
+                    none = Sums(np.zeros((*layers.shape, len(zones(region)))))
+                    counties.setdefault(compared.year, none).layers[..., county] += layers
             if compared.totals is not None:
                 totals[compared.year] = totals.get(compared.year, 0.0) + compared.totals
     for year, of_year in totals.items():

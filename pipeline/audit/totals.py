@@ -27,6 +27,7 @@ from pipeline.variables import FLUXES
 from regions import Zone
 
 _MAPS = {"0.0025 degree": layout.FINE, "0.05 degree": layout.MIDDLE, "0.5 degree": layout.COARSE}
+_MAP_LAYERS = frozenset(layer.name for layer in layout.ANNUAL_LAYERS)
 ROADS = ("cells", "counties", "states", *_MAPS, "zonal")
 _LAYERS = ("area", "missing area", *(flux.name for flux in FLUXES))
 
@@ -48,8 +49,9 @@ class BandTotals:
     def add(self, fresh: layout.Part, stored: Array) -> None:
         """Take in a part as it is computed and as it is stored."""
         if fresh.path == layout.ROUTE_SUMS:
-            self._by_road["cells"] += fresh.values[..., 0]
+            self._by_road["cells"] += fresh.values[:, : len(_LAYERS), 0]
         elif fresh.path == layout.COUNTIES:
+            stored = stored[:, : len(_LAYERS)]  # not those of members, which maps do not hold
             self._by_road["counties"] += Sums(stored).whole().layers
             self._by_road["states"] += Sums(stored).onto(states_of(self.zones)[1]).whole().layers
         else:
@@ -57,7 +59,7 @@ class BandTotals:
 
     def add_zonal(self, sums: Sums) -> None:
         """Take in the sums over the counties as polygons."""
-        self._by_road["zonal"] += sums.whole().layers
+        self._by_road["zonal"] += sums.whole().layers[:, : len(_LAYERS)]
 
     def _add_map(self, path: str, stored: Array) -> None:
         group, _, name = path.rpartition("/")
@@ -65,8 +67,10 @@ class BandTotals:
         if road is None:
             return
         held = self._held.setdefault(road, {})
+        if name not in _MAP_LAYERS:
+            return
         held[name] = stored
-        if len(held) == len(layout.ANNUAL_LAYERS):  # all of one window
+        if len(held) == len(_MAP_LAYERS):  # all of one window
             self._by_road[road] += _sums_of(self._held.pop(road))
 
     @property

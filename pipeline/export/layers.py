@@ -94,15 +94,14 @@ def periods(year: int, kind: PeriodName) -> Iterator[Period]:
 def variables(grid: GridName, kind: PeriodName) -> dict[str, Variable]:
     """Return the variables that a cube has on a grid for a kind of period, by name; none where it has no such map.
 
-    Standard deviations of an ensemble are there only if an ensemble computed the cube, and only by the cell: that of a
-    mean over cells is not the mean of theirs, since errors of the members are correlated between neighbouring cells, to
-    an unknown degree.
+    Standard deviations of an ensemble are there only if an ensemble computed the cube. Those of aggregates are of its
+    members' aggregates: the deviation of a mean over cells is not the mean of theirs.
     """
     found: Mapping[tuple[bool, PeriodName], Sequence[Variable]] = {
         (True, "annual"): (*ANNUAL, *ENSEMBLE_STD.values()),
         (True, "month"): [_monthly(variable) for variable in DAILY],
         (True, "day"): DAILY,
-        (False, "annual"): (*FLUXES, AREA, MISSING_AREA),
+        (False, "annual"): (*FLUXES, AREA, MISSING_AREA, *ENSEMBLE_STD.values()),
     }
     return {variable.name: variable for variable in found.get((grid == CELLS, kind), ())}
 

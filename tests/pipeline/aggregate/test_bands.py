@@ -67,6 +67,7 @@ class Results:
     of: Frame
     year: int
     daily_fluxes: dict[str, NDArray[np.float32]] | None = None
+    members: int = 0
 
     @property
     def days(self) -> int:

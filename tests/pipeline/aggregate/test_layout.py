@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from pipeline.aggregate import layout
+from pipeline.aggregate import layout, room
 from pipeline.aggregate.bands import Frame, Mask, frame_of
 from pipeline.aggregate.layout import AREA, COARSE, FINE, MIDDLE, MONTHLY_COARSE, MONTHLY_MIDDLE
 from pipeline.aggregate.write import aggregate_cube
@@ -108,7 +108,7 @@ def test_no_two_bands_write_into_the_same_chunk_and_together_they_fill_all(tile_
     root = zarr.open_group(zarr.storage.MemoryStore(), mode="w")
     formats.describe(root, "cube", title="bands")
     root.attrs["identity"] = identity_of(region).as_json()
-    layout.make_room(root, frame, [region.first_year])
+    room.make_room(root, frame, [region.first_year])
     results = NoResults(root, region.first_year)
     writers: dict[tuple[str, tuple[int, ...]], int] = {}
     filled: Counter[str] = Counter()
@@ -126,9 +126,9 @@ def test_room_is_made_once(job: Job) -> None:
     repo = job.open_cube()
     frame = Frame.of(job.domain, zones(job.region))
     session = repo.writable_session(repository.BRANCH)
-    layout.make_room(repository.writable(session), frame, [FIRST])
+    room.make_room(repository.writable(session), frame, [FIRST])
     assert not session.has_uncommitted_changes
-    layout.make_room(repository.writable(session), frame, [FIRST, LAST])
+    room.make_room(repository.writable(session), frame, [FIRST, LAST])
     root = repository.writable(session)
     assert repository.values(root, f"{FINE}/year").tolist() == [FIRST, LAST]
     assert list(layout.sources(root)) == [FIRST]
