@@ -6,7 +6,7 @@ to rounding with those of `agcarbon aggregate`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from scipy.sparse import csr_array, eye_array
 from pipeline.access.dataset import OpenCube
 from pipeline.access.polygons import Shape, read_shapes, tile_shares
 from pipeline.access.series import PolygonSeries
-from pipeline.aggregate.tables import county_labels, states_of, table_of
+from pipeline.aggregate.tables import county_labels, monthly_table, states_of, table_of
 from regions import Zone, states
 
 if TYPE_CHECKING:
@@ -95,12 +95,36 @@ def zonal_table(cube: OpenCube, areas: Areas, years: Sequence[int] | None = None
     UserError
         If a year has no results.
     """
+    series = _series(cube, areas)
+    return _with_outlines(
+        areas,
+        (table_of(areas.labels, series.sums(year).onto(areas.members_AP), year=year) for year in cube.chosen(years)),
+    )
+
+
+def monthly_zonal_table(cube: OpenCube, areas: Areas, years: Sequence[int] | None = None) -> gpd.GeoDataFrame:
+    """Return areas [m2], means [g C m-2 month-1] and totals [Gg C month-1] of Ra, Rh and NEE by month, in WGS84.
+
+    They are of the modelled cells with results on all days of the month; NEE also in t CO2e month-1.
+
+    Raises
+    ------
+    UserError
+        If a year has no results.
+    """
+    series, members_PA = _series(cube, areas), areas.members_AP.T.toarray()
+    sums = ((year, series.months(year) @ members_PA) for year in cube.chosen(years))
+    return _with_outlines(areas, (monthly_table(areas.labels, of_year, year=year) for year, of_year in sums))
+
+
+def _series(cube: OpenCube, areas: Areas) -> PolygonSeries:
+    return PolygonSeries(cube, areas.parts, partial(tile_shares, disjoint=areas.disjoint))
+
+
+def _with_outlines(areas: Areas, tables: Iterable[pd.DataFrame]) -> gpd.GeoDataFrame:
+    """Return tables whose rows repeat the polygons in their order as one table in the units of zonal tables."""
     import geopandas as gpd
 
-    series = PolygonSeries(cube, areas.parts, partial(tile_shares, disjoint=areas.disjoint))
-    tables = [
-        table_of(areas.labels, series.sums(year).onto(areas.members_AP), year=year) for year in cube.chosen(years)
-    ]
     table = _in_units(pd.concat(tables, ignore_index=True))
     geometries = np.tile(np.array(areas.geometries, object), len(table) // len(areas.labels))
     return gpd.GeoDataFrame(table, geometry=geometries, crs=4326)

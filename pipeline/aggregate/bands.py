@@ -20,14 +20,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
-from pipeline.aggregate.months import Monthly, MonthSums, months_of, present_layers
+from pipeline.aggregate.months import Monthly, MonthSums, months_of, onto, present_layers
 from pipeline.aggregate.sums import Array, Layers, Sums, cell_sums
 from pipeline.grid.coverage import Polygons, coverage, outlines
 from pipeline.grid.domain import Domain, domain_of
@@ -325,13 +325,13 @@ class BandYear:
             days = slice(first, min(first + _DAYS_READ, results.days))
             fluxes = results.daily(tile, mask, days)
             layers = present_layers([fluxes[flux.name] for flux in DAILY])
-            part[:, days] += _onto(layers, weights).reshape(part[:, days].shape)
+            part[:, days] += onto(layers, weights).reshape(part[:, days].shape)
             months.add(layers, days)
         complete, middle = months.complete(), self.monthly.middle[..., *self.band.middle.window(of.middle.window)]
-        self.monthly.counties[...] += _onto(complete, of.zones @ area)
-        middle += _onto(complete, of.middle.shares @ area).reshape(middle.shape)
+        self.monthly.counties[...] += onto(complete, of.zones @ area)
+        middle += onto(complete, of.middle.shares @ area).reshape(middle.shape)
         coarse = self.monthly.coarse[..., *place]
-        coarse += _onto(complete, weights).reshape(coarse.shape)
+        coarse += onto(complete, weights).reshape(coarse.shape)
 
     def _add_fine(self, window: LatLonGrid, sums: Sums) -> None:
         first = window.first_col - self.band.fine.first_col
@@ -354,10 +354,3 @@ class BandYear:
         self.middle.layers[..., number * cols : (number + 1) * cols] = middle.layers
         self.coarse.layers[..., number] = sums.blocks(FINE_IN_COARSE).layers[..., 0]
         return Block(grid, sums)
-
-
-def _onto(layers: NDArray[Any], weights: csr_array) -> Array:
-    """Return sums of layers (layers, time, N) with the `weights` of the cells (targets, N), (layers, time, targets)."""
-    # One product of a sparse and a dense matrix for all days: (targets, cells) @ (cells, layers x days).
-    sums: Array = weights @ layers.reshape(-1, weights.shape[1]).T
-    return sums.T.reshape(*layers.shape[:2], weights.shape[0])

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from pipeline.aggregate.sums import Array
 from pipeline.variables import DAILY
@@ -29,6 +30,13 @@ def present_layers(fluxes: Sequence[NDArray[Any]]) -> NDArray[Any]:
     values_FTN = np.stack(list(fluxes))
     present_TN = np.isfinite(values_FTN).all(axis=0)
     return np.concatenate([present_TN[None], np.where(present_TN, values_FTN, 0)])
+
+
+def onto(layers: NDArray[Any], weights: csr_array) -> Array:
+    """Return sums of layers (layers, time, N) with the `weights` of the cells (targets, N), (layers, time, targets)."""
+    # One product of a sparse and a dense matrix for all days: (targets, cells) @ (cells, layers x days).
+    sums: Array = weights @ layers.reshape(-1, weights.shape[1]).T
+    return sums.T.reshape(*layers.shape[:2], weights.shape[0])
 
 
 @dataclass
