@@ -19,6 +19,7 @@ from pipeline.aggregate.tables import read_table
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.audit.audit import audit
 from pipeline.cluster.executor import Serial
+from pipeline.cube import layout as cube
 from pipeline.cube import members
 from pipeline.export.geotiffs import Selection, export_cogs
 from pipeline.job import Job
@@ -107,8 +108,8 @@ def test_a_map_of_spread_is_exported_as_the_cube_has_it(ensemble: Job, tmp_path:
 
 
 def test_zonal_counties_have_the_spread_of_the_aggregates(ensemble: Job) -> None:
-    cube = OpenCube.at(ensemble.stores.cube)
-    found = zonal_table(cube, Areas.of_counties(zones(ensemble.region))).set_index(KEYS["counties"]).sort_index()
+    opened = OpenCube.at(ensemble.stores.cube)
+    found = zonal_table(opened, Areas.of_counties(zones(ensemble.region))).set_index(KEYS["counties"]).sort_index()
     expected = table(ensemble, "counties")
     for name in ("nee", "residue", "yield"):
         for part in ("spread", "low", "high"):
@@ -143,3 +144,19 @@ def test_an_ensembles_aggregates_pass_the_audit_and_damaged_members_do_not(ensem
     failures = [failure for failure in audit(ensemble, Serial()).failures if failure.check == "aggregates"]
     assert failures
     assert "members of the ensemble have other values than were computed" in failures[0].why
+
+
+def test_tile_years_without_members_have_no_spread_and_keep_all_else(ensemble: Job) -> None:
+    """As those that an earlier version computed."""
+    before = table(ensemble, "counties")
+    with transaction(ensemble.open_cube(), "no members") as root:
+        for planned in cube.tiles(root) or ():
+            members.write(root, planned.tile, YEAR, None, mask=cube.read_mask(root, planned.tile).mask)
+    assert aggregate_cube(ensemble, Serial(), again=True).disagreement < 1e-9
+    found = table(ensemble, "counties")
+    present = found["area_m2"] > 0
+    assert present.any()
+    assert found.loc[present, ["nee_spread_g_m2", "nee_low_g"]].isna().all(axis=None)
+    np.testing.assert_array_equal(found["nee_g"], before["nee_g"])
+    report = audit(ensemble, Serial())
+    assert report.checks["aggregates"].verdict == report.checks["totals"].verdict == "ok"
