@@ -113,7 +113,7 @@ def prepare(case: Case, folder: Path) -> None:
     from model.checkpoint import Checkpoint, expected_shapes
     from model.features import PUBLISHED_FEATURE_SCALERS
     from model.inference import STATE_LAYERS
-    from pipeline.cube import layout, ledger
+    from pipeline.cube import layout, ledger, members
     from pipeline.cube.layout import TileMask
     from pipeline.job import Job
     from pipeline.storage import repository
@@ -150,6 +150,8 @@ def prepare(case: Case, folder: Path) -> None:
         layout.set_tiles(root, dict.fromkeys(job.domain.tiles, (mask.cells, mask.digest)))
         ledger.create(root, [tile.name for tile in job.domain.tiles])
         layout.add_years(root, last=LAST_YEAR, with_daily=years, spread=case.members > 1)
+        if case.members > 1:
+            members.add(root, case.members, last=LAST_YEAR)
         ledger.add_years(root, years)
         for year in years:
             layout.add_restart(root, year, layers=case.members * STATE_LAYERS)

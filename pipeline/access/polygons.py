@@ -5,7 +5,7 @@ Polygons may overlap, unlike the counties of a region: the shares of a cell can 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,8 +107,10 @@ def read_shapes(path: Path, *, label: str | None = None) -> tuple[Shape, ...]:
     return shapes(table, label=label, origin=str(path))
 
 
-def tile_shares(polygons: Sequence[Outlined], grid: Grid, *, disjoint: bool = False) -> Iterator[TileShares]:
-    """Yield the shares of the cells of each tile of `grid` that some polygon meets, tile by tile.
+def tile_shares(
+    polygons: Sequence[Outlined], grid: Grid, *, disjoint: bool = False, tiles: Iterable[Tile] | None = None
+) -> Iterator[TileShares]:
+    """Yield the shares of the cells of each tile, of `grid` or of `tiles`, that some polygon meets, tile by tile.
 
     The shares of `disjoint` polygons, such as counties, add up to 1 at most, exactly as in the aggregates.
     """
@@ -118,7 +120,7 @@ def tile_shares(polygons: Sequence[Outlined], grid: Grid, *, disjoint: bool = Fa
     left, bottom, right, top = shapely.bounds(outlined).T
     first_row, first_col = np.floor(-top).astype(int) - grid.first_row, np.floor(left).astype(int) - grid.first_col
     end_row, end_col = np.ceil(-bottom).astype(int) - grid.first_row, np.ceil(right).astype(int) - grid.first_col
-    for tile in grid.tiles():
+    for tile in grid.tiles() if tiles is None else tiles:
         rows, cols = grid.window(tile)
         meets = (first_row < rows.stop) & (end_row > rows.start) & (first_col < cols.stop) & (end_col > cols.start)
         if (of := np.flatnonzero(meets)).size:

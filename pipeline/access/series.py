@@ -19,7 +19,9 @@ from scipy.sparse import csr_array, diags_array
 from pipeline.access.dataset import RECO, OpenCube, days_of
 from pipeline.access.polygons import TileShares, tile_shares
 from pipeline.access.window import Window
-from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, cell_sums, means
+from pipeline.aggregate.months import MONTHS, MonthSums, months_of, onto, present_layers
+from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Layers, Sums, cell_sums, means
+from pipeline.cube import members
 from pipeline.grid.sinusoidal import Grid
 from pipeline.storage import repository as store
 from pipeline.variables import DAILY, FLUXES
@@ -122,10 +124,29 @@ class PolygonSeries:
             If the year has no results, or a cell has some of the fluxes but not all.
         """
         self.cube.chosen([year])
-        found = Sums.zero(len(self.polygons))
+        found = Sums.zero(len(self.polygons), members=members.count(self.cube.root))
         for part in self._parts:
             of_cells = cell_sums(self._annual(part, year), part.area_m2_N, place=f"{self.cube.location}, {year}")
             found.layers[..., part.polygons_P] += of_cells.onto(part.shares_PN).layers
+        return found
+
+    def months(self, year: int) -> Floats:
+        """Return sums of a year by month over each polygon (1 + fluxes, 12, P): area [m2], area x flux [g C month-1].
+
+        A cell counts in a month if it has all fluxes of `DAILY` on all of its days.
+
+        Raises
+        ------
+        UserError
+            If the year has no results.
+        """
+        self.cube.chosen([year])
+        found = np.zeros((1 + len(DAILY), MONTHS, len(self.polygons)))
+        for part in self._parts:
+            layers = present_layers([self._read(part, f"daily/{year}/{flux.name}") for flux in DAILY])
+            sums = MonthSums.zero(months_of(year, layers.shape[1]), layers.shape[2])
+            sums.add(layers, slice(None))
+            found[..., part.polygons_P] += onto(sums.complete(), part.weights_m2_PN)
         return found
 
     def annual(self, years: Sequence[int] | None = None) -> xr.Dataset:
@@ -178,16 +199,13 @@ class PolygonSeries:
 
     def _daily_sums(self, part: _Part, weights: csr_array, year: int) -> Floats:
         """Area with results [m2] and area x value [g C d-1] by day (1 + fluxes, time, polygons of the part)."""
-        values_FTN = np.stack([self._read(part, f"daily/{year}/{flux.name}") for flux in DAILY])
-        present_1TN = np.isfinite(values_FTN).all(axis=0, keepdims=True)
-        layers = np.concatenate([present_1TN, np.where(present_1TN, values_FTN, 0)])
-        flat = layers.reshape(-1, layers.shape[-1])
-        found: Floats = (weights @ flat.T).T.reshape(*layers.shape[:2], weights.shape[0])
-        return found
+        return onto(present_layers([self._read(part, f"daily/{year}/{flux.name}") for flux in DAILY]), weights)
 
     def _annual(self, part: _Part, year: int) -> Layers:
         index = self.cube.index_of(year)
-        return {name: self._read(part, f"annual/{name}", index) for name in _ANNUAL}
+        found: dict[str, NDArray[Any]] = {name: self._read(part, f"annual/{name}", index) for name in _ANNUAL}
+        own = members.read_window(self.cube.root, year, (part.window.rows, part.window.cols))
+        return found if own is None else found | {MEMBERS: members.fluxes(own[..., part.modelled], found["gpp"])}
 
     def _read(self, part: _Part, path: str, *before: int) -> NDArray[np.generic]:
         """Return values (..., N) of the modelled cells of a part."""

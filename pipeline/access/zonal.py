@@ -6,7 +6,7 @@ to rounding with those of `agcarbon aggregate`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,7 @@ from scipy.sparse import csr_array, eye_array
 from pipeline.access.dataset import OpenCube
 from pipeline.access.polygons import Shape, read_shapes, tile_shares
 from pipeline.access.series import PolygonSeries
-from pipeline.aggregate.tables import county_labels, table_of
-from pipeline.variables import FLUXES
+from pipeline.aggregate.tables import county_labels, monthly_table, states_of, table_of
 from regions import Zone, states
 
 if TYPE_CHECKING:
@@ -75,10 +74,8 @@ class Areas:
     @classmethod
     def of_states(cls, zones: Sequence[Zone]) -> Areas:
         """Return the states of a region, or their parts inside it."""
-        outlines = states(zones)
-        members = np.array([[zone.state == name for zone in zones] for name in outlines], float)
-        labels = pd.DataFrame({"state": list(outlines)})
-        return cls(labels, list(outlines.values()), _shapes(zones), csr_array(members), True)
+        labels, members_AP = states_of(zones)
+        return cls(labels, list(states(zones).values()), _shapes(zones), members_AP, True)
 
 
 def _shapes(zones: Sequence[Zone]) -> tuple[Shape, ...]:
@@ -91,18 +88,43 @@ def zonal_table(cube: OpenCube, areas: Areas, years: Sequence[int] | None = None
     `cover` is one of `aggregate.sums.AREA_TYPES`: the modelled cells in full, or the part of each under the crop for
     which it was modelled. `missing_m2` is the area of modelled cells whose inputs are missing. NEE (positive to the
     atmosphere) and dSOC (positive where the soil gains carbon) are also given in t CO2e yr-1, with the same signs.
+    Of an ensemble, means and totals have spread and bounds; see `pipeline.aggregate.tables.table_of`.
 
     Raises
     ------
     UserError
         If a year has no results.
     """
+    series = _series(cube, areas)
+    return _with_outlines(
+        areas,
+        (table_of(areas.labels, series.sums(year).onto(areas.members_AP), year=year) for year in cube.chosen(years)),
+    )
+
+
+def monthly_zonal_table(cube: OpenCube, areas: Areas, years: Sequence[int] | None = None) -> gpd.GeoDataFrame:
+    """Return areas [m2], means [g C m-2 month-1] and totals [Gg C month-1] of Ra, Rh and NEE by month, in WGS84.
+
+    They are of the modelled cells with results on all days of the month; NEE also in t CO2e month-1.
+
+    Raises
+    ------
+    UserError
+        If a year has no results.
+    """
+    series, members_PA = _series(cube, areas), areas.members_AP.T.toarray()
+    sums = ((year, series.months(year) @ members_PA) for year in cube.chosen(years))
+    return _with_outlines(areas, (monthly_table(areas.labels, of_year, year=year) for year, of_year in sums))
+
+
+def _series(cube: OpenCube, areas: Areas) -> PolygonSeries:
+    return PolygonSeries(cube, areas.parts, partial(tile_shares, disjoint=areas.disjoint))
+
+
+def _with_outlines(areas: Areas, tables: Iterable[pd.DataFrame]) -> gpd.GeoDataFrame:
+    """Return tables whose rows repeat the polygons in their order as one table in the units of zonal tables."""
     import geopandas as gpd
 
-    series = PolygonSeries(cube, areas.parts, partial(tile_shares, disjoint=areas.disjoint))
-    tables = [
-        table_of(areas.labels, series.sums(year).onto(areas.members_AP), year=year) for year in cube.chosen(years)
-    ]
     table = _in_units(pd.concat(tables, ignore_index=True))
     geometries = np.tile(np.array(areas.geometries, object), len(table) // len(areas.labels))
     return gpd.GeoDataFrame(table, geometry=geometries, crs=4326)
@@ -110,10 +132,13 @@ def zonal_table(cube: OpenCube, areas: Areas, years: Sequence[int] | None = None
 
 def _in_units(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with totals in Gg C and t CO2e instead of g C."""
-    totals_g = {flux.name: table[f"{flux.name}_g"] for flux in FLUXES}
+    totals_g = {name.removesuffix("_g"): table[name] for name in map(str, table.columns) if name.endswith("_g")}
     renamed = table.drop(columns=[f"{name}_g" for name in totals_g])
     in_gg = {f"{name}_gg": total / G_PER_GG for name, total in totals_g.items()}
-    return renamed.assign(**in_gg, **{f"{name}_t_co2e": totals_g[name] * T_CO2E_PER_G for name in IN_CO2E})
+    # Of NEE and dSOC by their names alone, or those of their spread and bounds.
+    parts = [name for name in totals_g if name.partition("_")[0] in IN_CO2E and "balance" not in name]
+    in_co2e = {f"{name}_t_co2e": totals_g[name] * T_CO2E_PER_G for name in parts}
+    return renamed.assign(**in_gg, **in_co2e)
 
 
 def without_results(table: pd.DataFrame) -> str | None:

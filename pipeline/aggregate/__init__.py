@@ -1,5 +1,5 @@
-"""Area-weighted means and totals of the cube: 0.0025 and 0.5 degree, counties, the region.
+"""Area-weighted means and totals of the cube: 0.0025, 0.05 and 0.5 degree, counties, states, the region.
 
-Public modules: bands, layout, report, sums, tables, write.
-May import: cluster, cube, digests, errors, grid, job, progress, storage, variables, years, model, regions.
+Public modules: bands, layout, months, report, room, sums, tables, write.
+May import: cluster, cube, digests, errors, grid, job, progress, simulate, storage, variables, years, model, regions.
 """

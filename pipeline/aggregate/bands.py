@@ -1,4 +1,4 @@
-"""Aggregates of the cube, band by band: counties, cells of 0.0025 and of 0.5 degree, the region.
+"""Aggregates of the cube, band by band: counties, cells of 0.0025, 0.05 and 0.5 degree, the region.
 
 The area of a cell is its WGS84 area times its share inside the region; for `corn` and `soybean` also times that crop's
 fraction of the year, where it is the crop modelled and is grown. Each cell is divided among counties and lat-lon cells
@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +27,7 @@ import shapely
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
+from pipeline.aggregate.months import Monthly, MonthSums, months_of, onto, present_layers
 from pipeline.aggregate.sums import Array, Layers, Sums, cell_sums
 from pipeline.grid.coverage import Polygons, coverage, outlines
 from pipeline.grid.domain import Domain, domain_of
@@ -36,8 +37,8 @@ from pipeline.progress import heartbeat
 from pipeline.variables import DAILY
 from regions import Region, Zone, zones
 
-FINE_PER_DEGREE, COARSE_PER_DEGREE = 400, 2  # 0.0025 and 0.5 degree
-FINE_IN_COARSE = FINE_PER_DEGREE // COARSE_PER_DEGREE
+FINE_PER_DEGREE, MIDDLE_PER_DEGREE, COARSE_PER_DEGREE = 400, 20, 2  # 0.0025, 0.05 and 0.5 degree
+FINE_IN_MIDDLE, FINE_IN_COARSE = FINE_PER_DEGREE // MIDDLE_PER_DEGREE, FINE_PER_DEGREE // COARSE_PER_DEGREE
 
 _DAYS_READ = 61  # days in a chunk of the cube: more are not held in memory at once
 
@@ -60,12 +61,17 @@ class YearResults(Protocol):
         """Number of its days."""
         ...
 
+    @property
+    def members(self) -> int:
+        """Number of members of the ensemble; 0 for a single network."""
+        ...
+
     def mask(self, tile: Tile) -> Mask:
         """Return the modelled cells of a tile (rows, cols)."""
         ...
 
     def annual(self, tile: Tile, mask: Mask) -> Layers:
-        """Return all annual fluxes, `crop`, `quality` and the two crop fractions (N,)."""
+        """Return all annual fluxes, `crop`, `quality`, the two crop fractions (N,), and any members' (M, fluxes, N)."""
         ...
 
     def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
@@ -106,6 +112,11 @@ class Frame:
         return cls(domain, zones, outlines(zones), coarse.refine(FINE_IN_COARSE))
 
     @property
+    def middle(self) -> LatLonGrid:
+        """Cells of 0.05 degree, each of 20 x 20 of the fine ones."""
+        return self.fine.coarsen(FINE_IN_MIDDLE)
+
+    @property
     def coarse(self) -> LatLonGrid:
         """Cells of 0.5 degree, each of 200 x 200 of the fine ones."""
         return self.fine.coarsen(FINE_IN_COARSE)
@@ -136,7 +147,7 @@ class Frame:
             return LatLonShares(window, overlaps(grid, window)[:, modelled] @ diags_array(region))
 
         area_m2 = np.repeat(grid.cell_area_m2(), grid.cols)[modelled].astype(np.float64)
-        return TileShares(area_m2, region, zones, on(band.fine), on(band.coarse))
+        return TileShares(area_m2, region, zones, on(band.fine), on(band.middle), on(band.coarse))
 
     def window(self, tile: Tile, target: LatLonGrid) -> LatLonGrid:
         """Return the smallest rectangle of cells of `target` that holds all cells of `tile` in it."""
@@ -166,6 +177,11 @@ class Band:
     number: int
     tiles: tuple[Tile, ...]
     fine: LatLonGrid
+
+    @property
+    def middle(self) -> LatLonGrid:
+        """Its cells of 0.05 degree."""
+        return self.fine.coarsen(FINE_IN_MIDDLE)
 
     @property
     def coarse(self) -> LatLonGrid:
@@ -205,7 +221,7 @@ class TileShares:
         Share of each cell in the region (N,).
     zones
         Share of each cell in each county (counties, N); they add up to `region`.
-    fine, coarse
+    fine, middle, coarse
         Its shares in the lat-lon cells.
     """
 
@@ -213,6 +229,7 @@ class TileShares:
     region: Array
     zones: csr_array
     fine: LatLonShares
+    middle: LatLonShares
     coarse: LatLonShares
 
 
@@ -236,11 +253,13 @@ class BandYear:
         Sums over the part of each county in the band (area types, layers, counties).
     cells, fine
         Sums over the whole band (area types, layers): over its cells, and over its cells of 0.0025 degree.
-    coarse
-        Sums over its cells of 0.5 degree (area types, layers, lat, lon).
+    middle, coarse
+        Sums over its cells of 0.05 and 0.5 degree (area types, layers, lat, lon).
     daily
         Daily sums over the modelled cells in each cell of 0.5 degree (1 + fluxes, time, lat, lon): the area with
         results [m2], and area x value of each of `DAILY` [g C d-1].
+    monthly
+        Sums over the months of the modelled cells in each target [m2, g C month-1].
     """
 
     frame: Frame
@@ -248,17 +267,20 @@ class BandYear:
     counties: Sums
     cells: Sums
     fine: Sums
+    middle: Sums
     coarse: Sums
     daily: Array
+    monthly: Monthly
     _open: dict[int, Sums] = field(default_factory=dict)  # blocks by number that some tile has met
 
     @classmethod
-    def empty(cls, frame: Frame, band: Band, *, days: int) -> BandYear:
+    def empty(cls, frame: Frame, band: Band, *, days: int, members: int = 0) -> BandYear:
         """Return the aggregates of no tile."""
-        shape = band.coarse.shape
-        whole = (Sums.zero(), Sums.zero())
-        daily = np.zeros((1 + len(DAILY), days, *shape))
-        return cls(frame, band, Sums.zero(len(frame.zones)), *whole, Sums.zero(*shape), daily)
+        zero = partial(Sums.zero, members=members)
+        middle, coarse = band.middle.shape, band.coarse.shape
+        whole, maps = (zero(), zero()), (zero(*middle), zero(*coarse))
+        daily, monthly = np.zeros((1 + len(DAILY), days, *coarse)), Monthly.zero((len(frame.zones),), middle, coarse)
+        return cls(frame, band, zero(len(frame.zones)), *whole, *maps, daily, monthly)
 
     @property
     def routes(self) -> Sums:
@@ -266,7 +288,7 @@ class BandYear:
 
         The routes differ by rounding alone: a larger difference means that a target lost or doubled area.
         """
-        sums = (self.cells, self.counties.whole(), self.fine, self.coarse.whole())
+        sums = (self.cells, self.counties.whole(), self.fine, self.middle.whole(), self.coarse.whole())
         return Sums(np.stack([route.layers for route in sums], axis=-1))
 
     def add_all(self, results: YearResults) -> Iterator[Block]:
@@ -292,11 +314,24 @@ class BandYear:
         self.counties += sums.onto(of.zones)
         self.cells += Sums(sums.layers @ of.region)
         self._add_fine(of.fine.window, of.fine.of(sums))
-        weights = of.coarse.shares @ diags_array(of.area_m2)
-        part = self.daily[:, :, *self.band.coarse.window(of.coarse.window)]
+        self._add_days(tile, results, mask, of)
+
+    def _add_days(self, tile: Tile, results: YearResults, mask: Mask, of: TileShares) -> None:
+        area = diags_array(of.area_m2)
+        weights, place = of.coarse.shares @ area, self.band.coarse.window(of.coarse.window)
+        months = MonthSums.zero(months_of(results.year, results.days), of.area_m2.size)
+        part = self.daily[:, :, *place]
         for first in range(0, results.days, _DAYS_READ):
             days = slice(first, min(first + _DAYS_READ, results.days))
-            part[:, days] += _daily_sums(results.daily(tile, mask, days), weights).reshape(part[:, days].shape)
+            fluxes = results.daily(tile, mask, days)
+            layers = present_layers([fluxes[flux.name] for flux in DAILY])
+            part[:, days] += onto(layers, weights).reshape(part[:, days].shape)
+            months.add(layers, days)
+        complete, middle = months.complete(), self.monthly.middle[..., *self.band.middle.window(of.middle.window)]
+        self.monthly.counties[...] += onto(complete, of.zones @ area)
+        middle += onto(complete, of.middle.shares @ area).reshape(middle.shape)
+        coarse = self.monthly.coarse[..., *place]
+        coarse += onto(complete, weights).reshape(coarse.shape)
 
     def _add_fine(self, window: LatLonGrid, sums: Sums) -> None:
         first = window.first_col - self.band.fine.first_col
@@ -304,25 +339,18 @@ class BandYear:
             block = self.band.block(number)
             shared = block.meet(window)
             # Added, not assigned: tiles have slanted sides, so that neighbours meet in the same lat-lon cells.
-            open_layers = self._open.setdefault(number, Sums.zero(*block.shape)).layers
+            open_layers = self._open.setdefault(number, self._zero(block)).layers
             open_layers[..., *block.window(shared)] += sums.layers[..., *window.window(shared)]
+
+    def _zero(self, grid: LatLonGrid) -> Sums:
+        return Sums.zero(*grid.shape, members=self.cells.members)
 
     def _close(self, number: int) -> Block:
         grid = self.band.block(number)
-        sums = self._open.pop(number, None) or Sums.zero(*grid.shape)
+        sums = self._open.pop(number, None) or self._zero(grid)
         self.fine += sums.whole()
+        middle = sums.blocks(FINE_IN_MIDDLE)
+        cols = middle.layers.shape[-1]
+        self.middle.layers[..., number * cols : (number + 1) * cols] = middle.layers
         self.coarse.layers[..., number] = sums.blocks(FINE_IN_COARSE).layers[..., 0]
         return Block(grid, sums)
-
-
-def _daily_sums(fluxes: Layers, weights: csr_array) -> Array:
-    """Area, and area x value of each flux, (1 + fluxes, time, lat-lon cells).
-
-    A cell counts on a day only if it has all fluxes, so that one area serves them all.
-    """
-    values_FTN = np.stack([fluxes[flux.name] for flux in DAILY])
-    present_TN = np.isfinite(values_FTN).all(axis=0)
-    layers = np.concatenate([present_TN[None], np.where(present_TN, values_FTN, 0)])
-    # One product of a sparse and a dense matrix for all days: (lat-lon cells, cells) @ (cells, layers x days).
-    sums: Array = weights @ layers.reshape(-1, weights.shape[1]).T
-    return sums.T.reshape(*layers.shape[:2], weights.shape[0])

@@ -1,11 +1,12 @@
 """Aggregates in the cube: their groups, what they are made of, and the parts of them that one band and year fill.
 
     aggregates/0p0025      annual means and areas (year, cover, lat, lon)
-    aggregates/0p5         the same on 0.5 degree
+    aggregates/0p05, 0p5   the same on 0.05 and on 0.5 degree
+    aggregates/monthly     0p05, 0p5: sums over months of the modelled cells, as means over area (year, month, lat, lon)
     aggregates/daily/YYYY  daily means of the modelled cells on 0.5 degree (time, lat, lon)
     aggregates/bands       for each band of the region, from the north: sums over its counties and over all of it, the
                            digest of the results that it was computed from, and digests of its parts of all arrays but
-                           the daily ones, which are compared as they are read
+                           the daily and monthly maps
 
 The coordinate `cover` names the area types. The attribute `sources` of the annual groups has the years whose
 aggregates are there, each with the digest of the results that they were computed from. A year that the arrays have
@@ -17,27 +18,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 import numpy as np
 import zarr
 
-from pipeline.aggregate.bands import FINE_IN_COARSE, Band, BandYear, Frame, Mask, YearResults
-from pipeline.aggregate.sums import AREA_TYPES, Array, Layers, Sums, means
+from pipeline.aggregate.bands import FINE_IN_COARSE, FINE_IN_MIDDLE, Band, BandYear, Frame, Mask, YearResults
+from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Array, Layers, Sums, means
 from pipeline.aggregate.tables import ROUTES
-from pipeline.cube import layout
+from pipeline.cube import layout, members
 from pipeline.cube.parts import PART_BYTES
 from pipeline.cube.results import CheckedYear
-from pipeline.digests import DIGEST_BYTES, content_digest
+from pipeline.digests import content_digest
 from pipeline.errors import DamagedError
-from pipeline.grid.latlon import LatLonGrid
 from pipeline.grid.sinusoidal import Tile
-from pipeline.storage import cf
 from pipeline.storage.repository import array, attribute, part, subgroup
-from pipeline.variables import DAILY, FLUXES, Variable
+from pipeline.storage.retry import retried
+from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, Variable
 
-FINE, COARSE, BANDS = "aggregates/0p0025", "aggregates/0p5", "aggregates/bands"
+FINE, MIDDLE, COARSE, BANDS = "aggregates/0p0025", "aggregates/0p05", "aggregates/0p5", "aggregates/bands"
+MONTHLY_MIDDLE, MONTHLY_COARSE = "aggregates/monthly/0p05", "aggregates/monthly/0p5"
 COUNTIES, ROUTE_SUMS, MADE_OF = f"{BANDS}/counties", f"{BANDS}/routes", f"{BANDS}/made_of"
+MONTHLY_COUNTIES = f"{BANDS}/monthly_counties"
+MAPS = (FINE, MIDDLE, COARSE)
+"""Groups of annual maps."""
 _DIGESTS_PATH = f"{BANDS}/digests"
 
 # Double precision: totals of the maps equal those of the counties to 1e-9, and single precision keeps 6e-8 only.
@@ -46,21 +50,30 @@ MISSING_AREA = Variable(
     "missing_area", "m2", "area modelled, but without result", dtype="float64", cell_methods="area: sum"
 )
 ANNUAL_LAYERS = (*(replace(flux, dtype="float64") for flux in FLUXES), AREA, MISSING_AREA)
+SPREADS = {name: replace(spread, dtype="float64") for name, spread in ENSEMBLE_STD.items()}
+"""Standard deviations over the members of an ensemble of the means on the target, by the name of the flux."""
 DAILY_LAYERS = (*(replace(flux, dtype="float64") for flux in DAILY), AREA)
-
-_SUMMED = "sums of areas [m2] and of area x flux [g yr-1], in the order of the attribute `layers`"
-_COUNTIES = Variable("counties", "1", f"{_SUMMED}, over the part of each county in the band", dtype="float64")
-_ROUTES = Variable("routes", "1", f"{_SUMMED}, over the band by four routes", dtype="float64")
-_DIGESTS = Variable("digests", "1", "digests of the band's parts of annual maps and sums", dtype="uint8")
-_MADE_OF = Variable("made_of", "1", "digest of the results that the band was computed from", dtype="uint8")
+# Not "month-1": UDUNITS takes a month for a twelfth of a year.
+MONTHLY_LAYERS = (
+    *(replace(flux, units="g m-2", long_name=f"{flux.long_name}, sum over the month", dtype="float64",
+              cell_methods="time: sum area: mean", standard_name="") for flux in DAILY),
+    AREA,
+)  # fmt: skip
 
 _READ = (*(flux.name for flux in FLUXES), "crop", "quality", "corn_fraction", "soybean_fraction")
 # What has a digest of its own: maps of one area type, and the sums of a band.
-_CHECKED = (
+CHECKED = (
     *((f"{path}/{layer.name}", number) for path in (FINE, COARSE) for layer in ANNUAL_LAYERS
       for number in range(len(AREA_TYPES))),
     (COUNTIES, 0), (ROUTE_SUMS, 0),
+    # At the end, so that those of older aggregates keep their places.
+    *((f"{MIDDLE}/{layer.name}", number) for layer in ANNUAL_LAYERS for number in range(len(AREA_TYPES))),
+    (MONTHLY_COUNTIES, 0),
+    *((f"{path}/{layer.name}", number) for path in MAPS for layer in SPREADS.values()
+      for number in range(len(AREA_TYPES))),
 )  # fmt: skip
+_SUMS = (COUNTIES, ROUTE_SUMS, MONTHLY_COUNTIES)
+_FINE_IN_CELL = {FINE: 1, MIDDLE: FINE_IN_MIDDLE, COARSE: FINE_IN_COARSE}
 _CHUNK = FINE_IN_COARSE  # fine cells of a chunk's edge: the least height of a band, the width of a block
 
 
@@ -73,9 +86,23 @@ def sources(root: zarr.Group, path: str = FINE) -> dict[int, str]:
 
 def record_sources(root: zarr.Group, digests: Mapping[int, str]) -> None:
     """Name years as aggregated, in the commit that holds their data."""
-    for path in (FINE, COARSE):
+    for path in MAPS:
         known = {**sources(root, path), **digests}
         subgroup(root, path).attrs["sources"] = {str(year): digest for year, digest in sorted(known.items())}
+
+
+def outdated(root: zarr.Group) -> bool:
+    """Return whether the aggregates have another structure than today's, so that all must be made anew."""
+    if BANDS not in root:
+        return False
+    group = subgroup(root, BANDS)
+    return (attribute(group, "routes"), attribute(group, "layers")) != (list(ROUTES), summed_layers(root))
+
+
+def summed_layers(root: zarr.Group) -> list[str]:
+    """Return the names of the layers of `Sums`."""
+    of_members = [f"{flux.name} of member {number}" for number in range(members.count(root)) for flux in FLUXES]
+    return [AREA.name, MISSING_AREA.name, *(flux.name for flux in FLUXES), *of_members]
 
 
 def made_of(root: zarr.Group, year: int) -> list[str]:
@@ -96,16 +123,26 @@ def route_sums(root: zarr.Group, year: int) -> Sums:
     return _over_bands(root, ROUTE_SUMS, year)
 
 
+def monthly_county_sums(root: zarr.Group, year: int) -> Array:
+    """Return the sums over the counties by month in a year that `sources` names, (1 + fluxes, 12, counties)."""
+    return _summed(root, MONTHLY_COUNTIES, year)
+
+
 def _over_bands(root: zarr.Group, path: str, year: int) -> Sums:
+    return Sums(_summed(root, path, year))
+
+
+def _summed(root: zarr.Group, path: str, year: int) -> Array:
     sums = _read(root, path, year)
     for band, of_band in enumerate(sums):
         _check(root, (path, 0), year, band, [of_band])
-    return Sums(sums.sum(axis=0))
+    total: Array = sums.sum(axis=0)
+    return total
 
 
 def band_rows(root: zarr.Group, path: str) -> list[slice]:
     """Return the rows of each band in the annual map at `path`, such as `aggregates/0p5/nee`, from the north."""
-    fine_in_cell = 1 if path.startswith(f"{FINE}/") else FINE_IN_COARSE
+    fine_in_cell = _FINE_IN_CELL[path.rpartition("/")[0]]
     return [
         slice(first // fine_in_cell, end // fine_in_cell)
         for first, end in attribute(subgroup(root, BANDS), "fine_rows")
@@ -146,7 +183,7 @@ def _read(root: zarr.Group, path: str, year: int, *where: int | slice) -> Array:
 
 
 def _check(root: zarr.Group, what: tuple[str, int], year: int, band: int, pieces: Sequence[Array]) -> None:
-    recorded = _read(root, _DIGESTS_PATH, year, band, _CHECKED.index(what))
+    recorded = _read(root, _DIGESTS_PATH, year, band, CHECKED.index(what))
     if recorded.tobytes().hex() != _joint_digest(map(content_digest, pieces)):
         raise _damaged(what[0], year, f"band {band} has other values than were computed")
 
@@ -163,13 +200,13 @@ class BandDigests:
     """Digests of a band and year, which grow with each part that is written."""
 
     def __init__(self) -> None:
-        self._pieces: dict[tuple[str, int], list[str]] = {what: [] for what in _CHECKED}
+        self._pieces: dict[tuple[str, int], list[str]] = {what: [] for what in CHECKED}
 
     def add(self, part: Part) -> None:
         """Take in a part."""
-        if part.path in (COUNTIES, ROUTE_SUMS):
+        if part.path in _SUMS:
             self._pieces[part.path, 0].append(content_digest(part.values))
-        elif part.path.startswith((f"{FINE}/", f"{COARSE}/")):
+        elif part.path.rpartition("/")[0] in MAPS:
             for number, of_type in enumerate(part.values):
                 self._pieces[part.path, number].append(content_digest(of_type))
 
@@ -179,80 +216,8 @@ class BandDigests:
         array(root, _DIGESTS_PATH)[year - layout.identity(root).first_year, band.number] = np.array(digests, np.uint8)
 
 
-def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: bool = False) -> None:
-    """Create the arrays of these years, or lengthen them; write nothing where they are long enough.
-
-    With `anew` existing arrays are deleted: nothing can be written into one whose manifest is damaged.
-    """
-    if "aggregates" in root and anew:
-        del root["aggregates"]
-    first_year = layout.identity(root).first_year
-    names = [variable.name for variable in ANNUAL_LAYERS]
-    for path, create, of in (
-        # One year and area type in a chunk, since readers want one map; all types in a shard, as they are written. On
-        # 0.5 degree, whose maps are small, all types in a chunk.
-        (FINE, partial(_create_annual, grid=frame.fine, chunk=(1, _CHUNK, _CHUNK)), names),
-        (COARSE, partial(_create_annual, grid=frame.coarse, chunk=(len(AREA_TYPES), 1, frame.coarse.cols)), names),
-        (BANDS, partial(_create_bands, frame=frame), [_COUNTIES.name, _ROUTES.name, _MADE_OF.name, _DIGESTS.name]),
-    ):
-        if path not in root:
-            create(root.create_group(path))
-        # From the cube's first year on, so that a year has the same index here as in `annual`.
-        layout.extend_years(subgroup(root, path), of, first=first_year, last=max(years))
-    for year in years:
-        if _daily(year) not in root:
-            _create_daily(root.create_group(_daily(year)), frame.coarse, year)
-
-
-def _create_annual(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int, int]) -> None:
-    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
-    layout.create_year_axis(group)
-    names = group.create_array("cover", shape=(len(AREA_TYPES),), dtype="string", dimension_names=("cover",))
-    names.attrs["long_name"] = (
-        "area averaged over: modelled cells in full, or the part under the crop where it is grown"
-    )
-    # Zarr v3 has a specification for strings of this type only.
-    names[...] = np.array(AREA_TYPES, dtype=np.dtypes.StringDType())
-    for variable in ANNUAL_LAYERS:
-        whole = (1, len(AREA_TYPES), *chunk[1:])
-        shards = None if whole == (1, *chunk) else whole
-        shape = (0, len(AREA_TYPES), *grid.shape)
-        cf.create(group, variable, cf.Layout(("year", "cover", "lat", "lon"), shape, (1, *chunk), shards))
-
-
-def _create_daily(group: zarr.Group, grid: LatLonGrid, year: int) -> None:
-    cf.write_time(group, year)
-    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
-    shape = (cf.days_in_year(year), *grid.shape)
-    for variable in DAILY_LAYERS:
-        cf.create(group, variable, cf.Layout(("time", "lat", "lon"), shape, (shape[0], 1, shape[2])))
-
-
-def _create_bands(group: zarr.Group, *, frame: Frame) -> None:
-    layout.create_year_axis(group)
-    group.attrs.update(
-        {
-            "counties": [zone.fips for zone in frame.zones],
-            "routes": list(ROUTES),
-            "covers": list(AREA_TYPES),
-            "layers": [AREA.name, MISSING_AREA.name, *(flux.name for flux in FLUXES)],
-            "fine_rows": [
-                [rows.start, rows.stop] for rows, _ in (frame.fine.window(band.fine) for band in frame.bands)
-            ],
-        }
-    )
-    sums = Sums.zero().layers.shape
-    for variable, dims, shape in (
-        (_COUNTIES, ("cover", "layer", "county"), (*sums, len(frame.zones))),
-        (_ROUTES, ("cover", "layer", "route"), (*sums, len(ROUTES))),
-        (_MADE_OF, ("byte",), (DIGEST_BYTES,)),
-        (_DIGESTS, ("checked", "part_byte"), (len(_CHECKED), PART_BYTES)),
-    ):
-        of_bands = cf.Layout(("year", "band", *dims), (0, len(frame.bands), *shape), (1, 1, *shape))
-        cf.create(group, variable, of_bands)
-
-
-def _daily(year: int) -> str:
+def daily_path(year: int) -> str:
+    """Return the group of the daily means of a year."""
     return f"aggregates/daily/{year}"
 
 
@@ -277,16 +242,21 @@ class Part:
 
 def band_parts(results: YearResults, frame: Frame, band: Band, *, first_year: int) -> Iterator[Part]:
     """Yield the parts of the arrays that a band and year fill, as they are computed; `first_year` is the cube's."""
-    sums, index = BandYear.empty(frame, band, days=results.days), results.year - first_year
+    sums = BandYear.empty(frame, band, days=results.days, members=results.members)
+    index = results.year - first_year
     for block in sums.add_all(results):
         yield from _annual_parts(FINE, block.sums, (index, slice(None), *frame.fine.window(block.grid)))
-    window = frame.coarse.window(band.coarse)
+    window, middle = frame.coarse.window(band.coarse), frame.middle.window(band.middle)
+    yield from _annual_parts(MIDDLE, sums.middle, (index, slice(None), *middle))
     yield from _annual_parts(COARSE, sums.coarse, (index, slice(None), *window))
+    yield from _monthly_parts(MONTHLY_MIDDLE, sums.monthly.middle, (index, slice(None), *middle))
+    yield from _monthly_parts(MONTHLY_COARSE, sums.monthly.coarse, (index, slice(None), *window))
     area_m2, totals_g = sums.daily[0], sums.daily[1:]
     for variable, values in zip(DAILY_LAYERS, (*means(totals_g, area_m2), area_m2), strict=True):
-        yield Part(f"{_daily(results.year)}/{variable.name}", (slice(None), *window), values)
+        yield Part(f"{daily_path(results.year)}/{variable.name}", (slice(None), *window), values)
     yield Part(COUNTIES, (index, band.number), sums.counties.layers)
     yield Part(ROUTE_SUMS, (index, band.number), sums.routes.layers)
+    yield Part(MONTHLY_COUNTIES, (index, band.number), sums.monthly.counties)
 
 
 def _annual_parts(path: str, sums: Sums, where: tuple[int | slice, ...]) -> Iterator[Part]:
@@ -294,14 +264,22 @@ def _annual_parts(path: str, sums: Sums, where: tuple[int | slice, ...]) -> Iter
         yield Part(f"{path}/{name}", where, values)
 
 
+def _monthly_parts(path: str, sums: Array, where: tuple[int | slice, ...]) -> Iterator[Part]:
+    for variable, values in zip(MONTHLY_LAYERS, (*means(sums[1:], sums[0]), sums[0]), strict=True):
+        yield Part(f"{path}/{variable.name}", where, values)
+
+
 def annual_layers(sums: Sums) -> dict[str, Array]:
     """Return the means of all fluxes [g C m-2 yr-1] and the areas [m2] by name, each (area types, *targets).
 
-    A flux is NaN where there is no area; otherwise flux x `area` is the total [g C yr-1].
+    Of an ensemble also the standard deviations of the means over its members. A flux is NaN where there is no area;
+    otherwise flux x `area` is the total [g C yr-1].
     """
     # `means` has area types first, layers are stored by variable.
     layers = (*np.moveaxis(sums.means(), 1, 0), sums.area_m2, sums.missing_m2)
-    return {variable.name: values for variable, values in zip(ANNUAL_LAYERS, layers, strict=True)}
+    found = {variable.name: values for variable, values in zip(ANNUAL_LAYERS, layers, strict=True)}
+    spreads = dict(zip((flux.name for flux in FLUXES), np.moveaxis(sums.spreads(), 1, 0), strict=True))
+    return found | ({SPREADS[name].name: spreads[name] for name in SPREADS} if sums.members else {})
 
 
 def write(root: zarr.Group, part: Part) -> None:
@@ -320,7 +298,18 @@ class CubeYear(CheckedYear):
 
     def annual(self, tile: Tile, mask: Mask) -> Layers:
         """Return the annual layers (N,) of a tile that are aggregated."""
-        return {name: self.layer(tile, name, mask) for name in _READ}
+        found: dict[str, Any] = {name: self.layer(tile, name, mask) for name in _READ}
+        if count := self.members:
+            own = retried(lambda: members.read(self.root, tile, self.year, mask=mask), self.policy)
+            cells = found["gpp"].size
+            absent = np.full((count, len(FLUXES), cells), np.nan)
+            found[MEMBERS] = absent if own is None else members.fluxes(own, found["gpp"])
+        return found
+
+    @property
+    def members(self) -> int:
+        """Number of members of the ensemble; 0 for a single network."""
+        return members.count(self.root)
 
     def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
         """Return the daily fluxes (time, N) of a tile for some days."""

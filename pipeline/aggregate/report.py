@@ -18,7 +18,7 @@ _FLUXES = ("gpp", "reco", "nee", "yield", "dsoc", "balance_residual")
 
 
 def print_aggregates(console: Console, job: Job, report: AggregateReport) -> None:
-    """Print the years done, how well the four routes to a regional total agree, and the regional means."""
+    """Print the years done, how well the routes to a regional total agree, and the regional means."""
     console.print(f"aggregated: {spans(report.done) or 'no year'}; up to date: {spans(report.kept) or 'no year'}")
     for year, missing in report.incomplete.items():
         console.print(f"{year} left out: {missing} tiles have no result; complete it with `agcarbon run {job.path}`")
@@ -31,7 +31,7 @@ def print_aggregates(console: Console, job: Job, report: AggregateReport) -> Non
         console.print("stopped; the years above stay, and the same command continues with the others")
     if report.done:
         console.print(
-            "regional totals over cells, counties, 0.0025 and 0.5 degree agree to a relative "
+            "regional totals over cells, counties, 0.0025, 0.05 and 0.5 degree agree to a relative "
             f"difference of {report.disagreement:.1e}"
         )
     if not report.region.empty:

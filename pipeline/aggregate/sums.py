@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from scipy.special import stdtrit
 
 from model.features import CORN, SOYBEAN
 from pipeline.errors import UserError
@@ -23,6 +24,8 @@ AREA_TYPES = ("cells", "corn", "soybean")
 """Areas that are summed: modelled cells in full, or the part of each under the crop for which it was modelled."""
 
 Array: TypeAlias = NDArray[np.float64]
+MEMBERS = "members"
+
 Layers: TypeAlias = Mapping[str, NDArray[Any]]
 """Layers of N cells (..., N) by the names of `pipeline.variables`."""
 
@@ -35,7 +38,8 @@ class Sums:
     ----------
     layers
         (area types, 2 + fluxes, *targets): area with results [m2], area modelled but without a result [m2], and
-        area x value of each of `FLUXES` [g C yr-1].
+        area x value of each of `FLUXES` [g C yr-1]. Of an ensemble, the fluxes of each of its M members follow:
+        (area types, 2 + fluxes x (1 + M), *targets), NaN where a cell has a result but no members.
 
     Examples
     --------
@@ -57,9 +61,9 @@ class Sums:
     layers: Array
 
     @classmethod
-    def zero(cls, *targets: int) -> Sums:
-        """Return the sums over no cell, for targets of this shape."""
-        return cls(np.zeros((len(AREA_TYPES), 2 + len(FLUXES), *targets)))
+    def zero(cls, *targets: int, members: int = 0) -> Sums:
+        """Return the sums over no cell, for targets of this shape and an ensemble of so many members."""
+        return cls(np.zeros((len(AREA_TYPES), 2 + len(FLUXES) * (1 + members), *targets)))
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(self.layers + other.layers)
@@ -77,7 +81,32 @@ class Sums:
     @property
     def totals_g(self) -> Array:
         """Area x value (area types, fluxes, *targets) [g C yr-1], with the signs of `pipeline.variables`."""
-        return self.layers[:, 2:]
+        return self.layers[:, 2 : 2 + len(FLUXES)]
+
+    @property
+    def members(self) -> int:
+        """Number of members of the ensemble; 0 of a single network."""
+        return int(self.layers.shape[1]) // len(FLUXES) - 1
+
+    @property
+    def members_g(self) -> Array:
+        """Area x value of each member (area types, members, fluxes, *targets) [g C yr-1]."""
+        kinds, targets = self.layers.shape[:1], self.layers.shape[2:]
+        return self.layers[:, 2 + len(FLUXES) :].reshape(*kinds, self.members, len(FLUXES), *targets)
+
+    def spread_g(self) -> Array:
+        """Return the standard deviation over the members of the totals (area types, fluxes, *targets) [g C yr-1].
+
+        The divisor is members - 1; NaN where some cell has a result but no members, and for a single network.
+        """
+        if self.members < 2:
+            return np.full_like(self.totals_g, np.nan)
+        deviation: Array = self.members_g.std(axis=1, ddof=1)
+        return deviation
+
+    def spreads(self) -> Array:
+        """Return the same of the means [g C m-2 yr-1], NaN also where there is no area."""
+        return means(self.spread_g(), self.area_m2[:, None])
 
     def means(self) -> Array:
         """Return area-weighted means (area types, fluxes, *targets) [g C m-2 yr-1], NaN where there is no area."""
@@ -121,7 +150,8 @@ def cell_sums(annual: Layers, area_m2: Array, *, place: str) -> Sums:
     Parameters
     ----------
     annual
-        The fluxes, `crop`, `quality`, `corn_fraction` and `soybean_fraction` of N cells, all (N,).
+        The fluxes, `crop`, `quality`, `corn_fraction` and `soybean_fraction` of N cells, all (N,); of an ensemble also
+        `MEMBERS`, the fluxes of each member (M, fluxes, N).
     area_m2
         Area of each cell (N,).
     place
@@ -140,7 +170,24 @@ def cell_sums(annual: Layers, area_m2: Array, *, place: str) -> Sums:
     # A cell without a result is no part of any mean. It must not count as zero flux either: its area is kept apart.
     missing_N = (annual["quality"] & Quality.MISSING) != 0
     values_LN = np.concatenate([[present_N, missing_N], np.where(present_N, fluxes_FN, 0)])
-    return Sums(_area_shares(annual)[:, None] * area_m2 * values_LN)
+    weights = _area_shares(annual)[:, None] * area_m2
+    if MEMBERS not in annual:
+        return Sums(weights * values_LN)
+    # A cell without members makes the spread of what it lies in unknown, but not that of another crop's area.
+    members_LN = np.where(present_N, annual[MEMBERS].reshape(-1, area_m2.size), 0)
+    of_members = np.where(weights > 0, weights * members_LN, 0)
+    return Sums(np.concatenate([weights * values_LN, of_members], axis=1))
+
+
+def interval_factor(members: int) -> float:
+    """Return the half-width of a 90 % interval in standard deviations over so many members: Student's t.
+
+    Examples
+    --------
+    >>> round(interval_factor(5), 3)
+    2.132
+    """
+    return float(stdtrit(members - 1, 0.95)) if members > 1 else float("nan")
 
 
 def _area_shares(annual: Layers) -> Array:

@@ -1,23 +1,41 @@
-"""Tables of the aggregates: counties and regional totals, and their CSV files beside the exports."""
+"""Tables of the aggregates: counties, states, regional totals, and months, and their CSV files beside the exports.
+
+A state is the union of its counties in the region, and its sums are theirs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
-from pipeline.aggregate.sums import AREA_TYPES, Array, Sums
+from pipeline.aggregate.months import MONTHS
+from pipeline.aggregate.sums import AREA_TYPES, Array, Sums, interval_factor, means
 from pipeline.storage import files
-from pipeline.variables import FLUXES
+from pipeline.variables import DAILY, FLUXES
 from regions import Zone
 
-NAMES = ("counties", "region")
-"""Names of the two tables."""
+NAMES = ("counties", "states", "region", "counties_monthly", "states_monthly")
+"""Names of the tables."""
 
-ROUTES = ("cells", "counties", "0.0025", "0.5")
-"""Four ways to sum up the region, which give the same totals: over its cells, counties, fine and coarse map."""
+ROUTES = ("cells", "counties", "0.0025", "0.05", "0.5")
+"""Ways to sum up the region, which give the same totals: over its cells, counties and maps."""
+
+
+@dataclass(frozen=True)
+class YearSums:
+    """The sums of a year: over each county, over the region by each of `ROUTES`, and over each county by month.
+
+    `monthly` is (1 + fluxes, 12, counties): area with results, and area x sum over the month of each of `DAILY`.
+    """
+
+    counties: Sums
+    routes: Sums
+    monthly: Array
 
 
 def county_table(counties: Sums, zones: Sequence[Zone], *, year: int) -> pd.DataFrame:
@@ -30,13 +48,52 @@ def county_labels(zones: Sequence[Zone]) -> pd.DataFrame:
     return pd.DataFrame({"fips": zone.fips, "county": zone.name, "state": zone.state} for zone in zones)
 
 
+def states_of(zones: Sequence[Zone]) -> tuple[pd.DataFrame, csr_array]:
+    """Return the states of some zones, sorted, and 1 where a zone belongs to a state (states, zones)."""
+    names = sorted({zone.state for zone in zones})
+    members = np.array([[zone.state == name for zone in zones] for name in names], float)
+    return pd.DataFrame({"state": names}), csr_array(members)
+
+
+def state_table(counties: Sums, zones: Sequence[Zone], *, year: int) -> pd.DataFrame:
+    """Return the rows of `county_table` by state."""
+    labels, members = states_of(zones)
+    return table_of(labels, counties.onto(members), year=year)
+
+
+def monthly_table(labels: pd.DataFrame, sums: Array, *, year: int) -> pd.DataFrame:
+    """Return one row per target and month: area [m2], mean [g C m-2 month-1] and total [g C month-1] of each flux.
+
+    `sums` are those of `YearSums.monthly`.
+    """
+    area_m2, totals_g = sums[0], sums[1:]
+    values = means(totals_g, area_m2)
+    return pd.concat(
+        [
+            labels.assign(
+                year=year,
+                month=month + 1,
+                area_m2=area_m2[month],
+                **{f"{flux.name}_g_m2": values[index, month] for index, flux in enumerate(DAILY)},
+                **{f"{flux.name}_g": totals_g[index, month] for index, flux in enumerate(DAILY)},
+            )
+            for month in range(MONTHS)
+        ],
+        ignore_index=True,
+    )
+
+
 def regional_table(routes: Sums, *, year: int) -> pd.DataFrame:
     """Return one row per area type and route, with the areas, means and totals of `county_table` over the region."""
     return table_of(pd.DataFrame({"route": ROUTES}), routes, year=year)
 
 
 def table_of(labels: pd.DataFrame, sums: Sums, *, year: int) -> pd.DataFrame:
-    """Return one row per target and area type, with the labels of the targets and the columns of `county_table`."""
+    """Return one row per target and area type, with the labels of the targets and the columns of `county_table`.
+
+    Of an ensemble, each mean and total has a standard deviation over the members, each of them summed over the target
+    first (`nee_spread_g_m2`), and the bounds of a 90 % interval (`nee_low_g_m2`, `nee_high_g_m2`).
+    """
     rows = [labels.assign(year=year, cover=name, **_columns(sums, index)) for index, name in enumerate(AREA_TYPES)]
     return pd.concat(rows, ignore_index=True)
 
@@ -47,35 +104,59 @@ def _columns(sums: Sums, area_type: int) -> dict[str, Array]:
     for index, flux in enumerate(FLUXES):
         columns[f"{flux.name}_g_m2"] = means[area_type, index]
         columns[f"{flux.name}_g"] = sums.totals_g[area_type, index]
-    return columns
+    return columns | (_spread_columns(sums, area_type) if sums.members > 1 else {})
+
+
+def _spread_columns(sums: Sums, area_type: int) -> dict[str, Array]:
+    """Return the standard deviation over members and the bounds of the 90 % interval of each mean and total."""
+    factor, found = interval_factor(sums.members), {}
+    for unit, values, spreads in (("g_m2", sums.means(), sums.spreads()), ("g", sums.totals_g, sums.spread_g())):
+        for index, flux in enumerate(FLUXES):
+            value, spread = values[area_type, index], spreads[area_type, index]
+            found[f"{flux.name}_spread_{unit}"] = spread
+            found[f"{flux.name}_low_{unit}"] = value - factor * spread
+            found[f"{flux.name}_high_{unit}"] = value + factor * spread
+    return found
 
 
 def disagreement(routes: Sums) -> float:
     """Return the largest difference of a total between the first route and the others, relative to the total."""
-    by_cells = routes.layers[..., :1]
-    difference = np.abs(routes.layers - by_cells)
-    relative = np.divide(difference, np.abs(by_cells), out=np.zeros_like(difference), where=difference > 0)
-    return float(relative.max())
+    # Without the members of an ensemble, which tile-years of an earlier version lack.
+    return float(relative_differences(routes.layers[:, : 2 + len(FLUXES)]).max())
+
+
+def relative_differences(totals: Array) -> Array:
+    """Return the differences of totals (..., routes) from the first route, relative to it; NaN where one is NaN."""
+    by_cells = totals[..., :1]
+    difference: Array = np.abs(totals - by_cells)
+    relative: Array = np.divide(difference, np.abs(by_cells), out=np.zeros_like(difference), where=difference != 0)
+    return relative
 
 
 def tables_location(exports: str) -> str:
-    """Return the folder of counties.csv and region.csv below the exports."""
+    """Return the folder of the tables below the exports."""
     return files.join(exports, "tables")
 
 
 def read_table(exports: str, name: str) -> pd.DataFrame:
     """Return a table of `NAMES`, empty before the first aggregate.
 
-    It has one row per year and area type, and for each county or route.
+    It has one row per year and area type or month, and for each county, state or route.
     """
     content = files.read(_location(exports, name))
     return pd.DataFrame() if content is None else pd.read_csv(BytesIO(content), dtype={"fips": str})
 
 
-def write(exports: str, *, counties: Mapping[int, Sums], routes: Mapping[int, Sums], zones: Sequence[Zone]) -> None:
-    """Write both tables, given the sums of all years over each county and over the region by each of `ROUTES`."""
-    _write(exports, "counties", [county_table(counties[year], zones, year=year) for year in sorted(counties)])
-    _write(exports, "region", [regional_table(routes[year], year=year) for year in sorted(routes)])
+def write(exports: str, sums: Mapping[int, YearSums], *, zones: Sequence[Zone]) -> None:
+    """Write all tables, given the sums of all years."""
+    labels, (states, members) = county_labels(zones), states_of(zones)
+    ordered = sorted(sums.items())
+    _write(exports, "counties", [county_table(of.counties, zones, year=year) for year, of in ordered])
+    _write(exports, "states", [state_table(of.counties, zones, year=year) for year, of in ordered])
+    _write(exports, "region", [regional_table(of.routes, year=year) for year, of in ordered])
+    _write(exports, "counties_monthly", [monthly_table(labels, of.monthly, year=year) for year, of in ordered])
+    by_state = ((year, of.monthly @ members.T.toarray()) for year, of in ordered)
+    _write(exports, "states_monthly", [monthly_table(states, monthly, year=year) for year, monthly in by_state])
 
 
 def remove_year(exports: str, year: int) -> None:

@@ -18,7 +18,7 @@ import icechunk
 import pandas as pd
 import zarr
 
-from pipeline.aggregate import layout, tables
+from pipeline.aggregate import layout, room, tables
 from pipeline.aggregate.bands import Band, Frame, frame_of
 from pipeline.cluster.executor import Executor, until_fatal
 from pipeline.cube.layout import identity
@@ -47,7 +47,7 @@ class AggregateReport:
     region
         The regional table of all aggregated years.
     disagreement
-        Largest relative difference of a regional total by its four routes, over the years done now.
+        Largest relative difference of a regional total by its routes, over the years done now.
     stopped
         Whether the aggregation ended early, because a stop was requested.
     """
@@ -181,7 +181,8 @@ def _choose(committer: Committer, frame: Frame, years: Sequence[int] | None, *, 
     if not known:
         return _Choice({}, {}, (), {})
     wanted = [year for year in known.years if years is None or year in years]
-    made_of = {year: [] if again else layout.made_of(root, year) for year in wanted}
+    anew = layout.outdated(root)
+    made_of = {year: [] if again or anew else layout.made_of(root, year) for year in wanted}
     bands = {year: _changed_bands(known, frame, year, made_of[year]) for year in wanted if not missing[year]}
     todo = {year: changed for year, changed in bands.items() if changed}
     return _Choice(
@@ -189,7 +190,7 @@ def _choose(committer: Committer, frame: Frame, years: Sequence[int] | None, *, 
         digests={year: known.year_digest(year) for year in todo},
         kept=tuple(year for year in bands if year not in todo),
         incomplete={year: missing[year] for year in wanted if missing[year]},
-        anew=again and years is None,
+        anew=anew or (again and years is None),
     )
 
 
@@ -208,11 +209,15 @@ def _changed_bands(known: Ledger, frame: Frame, year: int, made_of: Sequence[str
 
 def _write_tables(root: zarr.Group, exports: str, frame: Frame) -> pd.DataFrame:
     """Write the tables of all years that the cube has aggregates of, and return that of the region."""
-    years = sorted(layout.sources(root))
+    years = () if layout.outdated(root) else sorted(layout.sources(root))
     if years:
-        counties = {year: layout.county_sums(root, year) for year in years}
-        routes = {year: layout.route_sums(root, year) for year in years}
-        tables.write(exports, counties=counties, routes=routes, zones=frame.zones)
+        made = {
+            year: tables.YearSums(
+                layout.county_sums(root, year), layout.route_sums(root, year), layout.monthly_county_sums(root, year)
+            )
+            for year in years
+        }
+        tables.write(exports, made, zones=frame.zones)
     return tables.read_table(exports, "region")
 
 
@@ -234,7 +239,7 @@ class _Aggregation:
         listed = ", ".join(str(year) for year in years)
         self.committer.commit(
             f"make room for aggregates of {listed}",
-            lambda root: layout.make_room(root, frame, years, anew=choice.anew),
+            lambda root: room.make_room(root, frame, years, anew=choice.anew),
             years=years,
         )
         outcomes = self.executor.map(partial(aggregate_band, self.context), self._tasks(choice))

@@ -1,7 +1,7 @@
 """Audit of a cube: its numbers compared with its ledger, its inputs and a second computation.
 
 Public modules: audit, report.
-Inner modules: aggregates, checks, reading, seams, tile.
-May import: aggregate, cluster, cube, errors, grid, inputs, job, progress, run, sources, storage, variables, years,
-model, regions.
+Inner modules: aggregates, checks, reading, seams, tile, totals.
+May import: access, aggregate, cluster, cube, errors, grid, inputs, job, progress, run, sources, storage, variables,
+years, model, regions.
 """

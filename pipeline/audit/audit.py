@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 
+import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from model.checkpoint import CheckpointError
 from pipeline.aggregate.sums import Sums
-from pipeline.aggregate.tables import read_table
-from pipeline.audit.aggregates import audit_band, band_tasks, comparable_years, county_difference
+from pipeline.aggregate.tables import county_table, read_table, state_table
+from pipeline.audit.aggregates import audit_band, band_tasks, comparable_years, table_difference
 from pipeline.audit.checks import AGGREGATES, COORDINATES, READING, Measured
 from pipeline.audit.reading import recorded_rows
 from pipeline.audit.report import AuditReport
 from pipeline.audit.seams import Steps, compare_borders, next_tiles
 from pipeline.audit.tile import Snapshots, TileDone, TileTask, audit_tile
+from pipeline.audit.totals import measured as measured_totals
 from pipeline.cluster.executor import Executor
 from pipeline.cube import layout
 from pipeline.cube.history import resolve
@@ -87,7 +90,7 @@ def audit(job: Job, executor: Executor, *, scope: Scope | None = None, progress:
         if scope.at is None:
             _audit_counties(report, job, counties)
         else:
-            report.notes.append("counties: not measured, since counties.csv belongs to the newest state of the cube")
+            report.notes.append("counties: not measured, since the tables belong to the newest state of the cube")
     return report
 
 
@@ -213,6 +216,7 @@ def _audit_aggregates(
     A band that cannot be computed is a failure, and the counties in it then differ as well.
     """
     counties: dict[int, Sums] = {}
+    totals: dict[int, NDArray[np.float64]] = {}
     for outcome in executor.map(partial(audit_band, snapshots), band_tasks(region, tuple(years))):
         if outcome.result is None:
             failed = Measured(AGGREGATES, float("inf"), 1, outcome.error or "unknown error")
@@ -222,17 +226,22 @@ def _audit_aggregates(
         for compared in outcome.result:
             report.add("", compared.year, compared.measured)
             if compared.counties is not None:
-                total = counties.setdefault(compared.year, Sums.zero(len(zones(region))))
                 for county, layers in compared.counties.items():
-                    total.layers[..., county] += layers
+                    none = Sums(np.zeros((*layers.shape, len(zones(region)))))
+                    counties.setdefault(compared.year, none).layers[..., county] += layers
+            if compared.totals is not None:
+                totals[compared.year] = totals.get(compared.year, 0.0) + compared.totals
+    for year, of_year in totals.items():
+        report.add("", year, measured_totals(of_year))
     return counties
 
 
 def _audit_counties(report: AuditReport, job: Job, counties: Mapping[int, Sums]) -> None:
-    """Compare the table of counties beside the exports, which may have been removed."""
-    table = read_table(job.stores.exports, "counties")
-    for year, sums in counties.items():
-        if table.empty or not (table["year"] == year).any():
-            report.notes.append(f"counties of {year}: not measured, since counties.csv does not have that year")
-        else:
-            report.add("", year, county_difference(sums, table, region=job.region, year=year))
+    """Compare the tables of counties and states beside the exports, which may have been removed."""
+    for name, of_sums in (("counties", county_table), ("states", state_table)):
+        table = read_table(job.stores.exports, name)
+        for year, sums in counties.items():
+            if table.empty or not (table["year"] == year).any():
+                report.notes.append(f"{name} of {year}: not measured, since {name}.csv does not have that year")
+            else:
+                report.add("", year, table_difference(name, of_sums(sums, zones(job.region), year=year), table))

@@ -86,11 +86,12 @@ CONTINUITY = Check("continuity", "step on 1 January over the largest daily step 
 SEAMS = Check("seams", "step at a tile's border over the largest inside tiles", "ratio", 2)  # see pipeline.audit.seams
 COORDINATES = Check("coordinates", "coordinates and areas compared with their digests", "arrays", 0, rerun=False)
 # Sums in double precision, added in another order.
-AGGREGATES = Check("aggregates", "counties, 0.0025 and 0.5 degree computed again", "relative", 1e-9, rerun=False)
+AGGREGATES = Check("aggregates", "counties, 0.0025, 0.05 and 0.5 degree computed again", "relative", 1e-9, rerun=False)
+TOTALS = Check("totals", "totals over cells, counties, states, maps and zonal polygons", "relative", 1e-9, rerun=False)
 
 CHECKS = (
     READING, CHECKSUM, RECORD, PATTERN, PLAUSIBLE, BUDGET, SUMS, DSOC, BALANCE, RESTART, STATE, CONTINUITY, SEAMS,
-    COORDINATES, AGGREGATES,
+    COORDINATES, AGGREGATES, TOTALS,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from rich.box import SIMPLE
 from rich.table import Table
 
-from pipeline.audit.checks import AGGREGATES, CHECKS, COORDINATES, Check, Measured
+from pipeline.audit.checks import AGGREGATES, CHECKS, COORDINATES, TOTALS, Check, Measured
 from pipeline.audit.tile import StockShare
 from pipeline.errors import UserError
 
@@ -165,7 +165,7 @@ class AuditReport:
                 "repair: `agcarbon audit --rerun FILE` lists the tile-years, and `agcarbon run --from-audit FILE` "
                 "computes them again"
             )
-        if any(failure.check == AGGREGATES.name for failure in self.failures):
+        if any(failure.check in (AGGREGATES.name, TOTALS.name) for failure in self.failures):
             yield "repair: once all tile-years are well, `agcarbon aggregate --again` makes the aggregates again"
         if any(failure.check == COORDINATES.name for failure in self.failures):
             yield "repair: `agcarbon rollback` to a state whose coordinates are well; no results depend on them"

@@ -17,7 +17,7 @@ def aggregate(
     ] = False,
     scheduler: Scheduler = None,
 ) -> None:
-    """Aggregate the cube to counties, to 0.0025 and 0.5 degree, and to the region.
+    """Aggregate the cube to counties and states, to 0.0025, 0.05 and 0.5 degree, and to the region.
 
     Computes the years that are new or changed on the workers of the run file, and commits each as it ends.
     """

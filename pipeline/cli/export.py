@@ -27,7 +27,8 @@ def cog(
         str | None, typer.Option(help="such as gpp,nee,dsoc; of ensembles also dsoc_spread; default: the main ones")
     ] = None,
     grid: Annotated[
-        Literal["250m", "0.0025", "0.5"], typer.Option(help="cells of the cube, or aggregates on cells in degrees")
+        Literal["250m", "0.0025", "0.05", "0.5"],
+        typer.Option(help="cells of the cube, or aggregates on cells in degrees"),
     ] = "250m",
     period: Annotated[
         Literal["annual", "month", "day"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,9 @@ def zonal(
     label: Label = None,
     counties: Annotated[bool, typer.Option("--counties", help="counties of the region")] = False,
     states: Annotated[bool, typer.Option("--states", help="states of the region, or their parts inside it")] = False,
+    period: Annotated[
+        Literal["annual", "monthly"], typer.Option(help="years, or sums of Ra, Rh and NEE over months")
+    ] = "annual",
     years: ResultYears = None,
     at: State = None,
     output: Annotated[
@@ -28,13 +31,13 @@ def zonal(
         typer.Option("-o", "--output", help=".csv, .gpkg or .parquet; default: zonal.csv beside the other tables"),
     ] = None,
 ) -> None:
-    """Write areas, means and totals over polygons as a table, one row per polygon, year and area type.
+    """Write areas, means and totals over polygons as a table, one row per polygon, year and area type or month.
 
     Cells count with their exact share inside each polygon. Units: m2, g C m-2, Gg C, and t CO2e of NEE and dSOC.
     """
     from pipeline.access.dataset import OpenCube
     from pipeline.access.tables import CSV, GEOPACKAGE, PARQUET, format_of, write_polygons
-    from pipeline.access.zonal import without_results, zonal_table
+    from pipeline.access.zonal import monthly_zonal_table, without_results, zonal_table
     from pipeline.aggregate.tables import tables_location
     from pipeline.console import console
     from pipeline.job import Job
@@ -47,9 +50,10 @@ def zonal(
     job.open_cube()  # refuses a cube of another region
     cube = OpenCube.at(job.stores.cube, at)
     chosen = cube.chosen(job.years(years) if years else None)
-    table = zonal_table(cube, areas, chosen)
+    annual = period == "annual"
+    table = (zonal_table if annual else monthly_zonal_table)(cube, areas, chosen)
     write_polygons(location, table)
-    for note in (*cube.incomplete(chosen), without_results(table)):
+    for note in (*cube.incomplete(chosen), without_results(table) if annual else None):
         if note:
             console.print(f"note: {note}")
     console.print(f"{len(table)} rows of {len(areas.labels)} polygons in {location}", soft_wrap=True)

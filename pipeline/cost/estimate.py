@@ -21,6 +21,7 @@ from pipeline.run.estimate import Rate, network_rate, recorded_rate
 from pipeline.run.plan import BY_RULE, Choice
 from pipeline.run.prepare import block_size
 from pipeline.run.year_step import cuda_devices, device_of
+from pipeline.simulate.tile_year import MEMBER_FLUXES
 from pipeline.storage import repository
 from pipeline.variables import ANNUAL, ENSEMBLE_STD
 
@@ -123,7 +124,7 @@ def size_of(job: Job) -> Size:
     """Return the amounts that the region and the run file give."""
     grid, tiles, members = job.grid, job.domain.tiles, len(job.checkpoint)
     window = Extent.of(job.region).window
-    layers = len(ANNUAL) + (len(ENSEMBLE_STD) if members > 1 else 0)
+    layers = len(ANNUAL) + (len(ENSEMBLE_STD) + members * len(MEMBER_FLUXES) if members > 1 else 0)
     return Size(
         nldas_cells=window.rows * window.cols,
         grid_cells=grid.rows * grid.cols,

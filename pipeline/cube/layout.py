@@ -6,6 +6,7 @@
                   the spread of the fluxes
     restart/YYYY  carried state (tile_row, tile_col, layer, unit, cell) at the end of that year and whether it is fresh,
                   at the modelled cells of each tile, row by row; one shard = one tile
+    members       of an ensemble: see pipeline.cube.members
     ledger        see pipeline.cube.ledger
     aggregates    see pipeline.aggregate.bands
 

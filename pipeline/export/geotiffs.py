@@ -299,6 +299,12 @@ def _check_ensemble(root: zarr.Group, selection: Selection) -> None:
             f"--variables {','.join(absent)}: no ensemble has computed this cube; join two or more checkpoints with "
             "`agcarbon checkpoint ensemble` and run the cube with the result"
         )
+    maps = "annual" if selection.grid == CELLS else GROUPS[selection.grid]
+    if absent := [name for name in deviations if f"{maps}/{name}" not in root]:
+        raise UserError(
+            f"--variables {','.join(absent)}: the aggregates on {selection.grid} degree have no members; run "
+            "`agcarbon aggregate`, after `agcarbon run` of the years that an earlier version computed"
+        )
 
 
 def _check_aggregated(job: Job, root: zarr.Group, grid: GridName, records: Records) -> None:

@@ -17,8 +17,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from model.features import CORN, SOYBEAN
-from pipeline.aggregate.bands import COARSE_PER_DEGREE, FINE_PER_DEGREE
-from pipeline.aggregate.layout import AREA, COARSE, FINE, MISSING_AREA, band_rows, read_band
+from pipeline.aggregate.bands import COARSE_PER_DEGREE, FINE_PER_DEGREE, MIDDLE_PER_DEGREE
+from pipeline.aggregate.layout import AREA, COARSE, FINE, MIDDLE, MISSING_AREA, band_rows, read_band
 from pipeline.cube import layout
 from pipeline.cube.parts import PART_DAYS
 from pipeline.cube.results import CheckedYear, Mask
@@ -29,7 +29,7 @@ from pipeline.storage import repository
 from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES, Quality, Variable
 
-GridName: TypeAlias = Literal["250m", "0.0025", "0.5"]
+GridName: TypeAlias = Literal["250m", "0.0025", "0.05", "0.5"]
 PeriodName: TypeAlias = Literal["annual", "month", "day"]
 MaskName: TypeAlias = Literal["region", "grown", "corn", "soybean"]
 Window: TypeAlias = tuple[slice, slice]
@@ -38,8 +38,10 @@ CELLS: GridName = "250m"
 LATLON_MASKS: Mapping[MaskName, str] = {"region": "cells", "corn": "corn", "soybean": "soybean"}
 """Masks of the aggregates on longitude and latitude, each with the name of its area type in the cube."""
 
-_CELLS_PER_DEGREE: Mapping[GridName, int] = {"0.0025": FINE_PER_DEGREE, "0.5": COARSE_PER_DEGREE}
-GROUPS: Mapping[GridName, str] = {"0.0025": FINE, "0.5": COARSE}
+_CELLS_PER_DEGREE: Mapping[GridName, int] = {
+    "0.0025": FINE_PER_DEGREE, "0.05": MIDDLE_PER_DEGREE, "0.5": COARSE_PER_DEGREE
+}  # fmt: skip
+GROUPS: Mapping[GridName, str] = {"0.0025": FINE, "0.05": MIDDLE, "0.5": COARSE}
 CROPS: Mapping[MaskName, int] = {"corn": CORN, "soybean": SOYBEAN}
 
 _LATLON_SQUARE = 400  # pixels: two chunks of the aggregates on 0.0025 degree, and a multiple of `SQUARE_OF`
@@ -92,15 +94,14 @@ def periods(year: int, kind: PeriodName) -> Iterator[Period]:
 def variables(grid: GridName, kind: PeriodName) -> dict[str, Variable]:
     """Return the variables that a cube has on a grid for a kind of period, by name; none where it has no such map.
 
-    Standard deviations of an ensemble are there only if an ensemble computed the cube, and only by the cell: that of a
-    mean over cells is not the mean of theirs, since errors of the members are correlated between neighbouring cells, to
-    an unknown degree.
+    Standard deviations of an ensemble are there only if an ensemble computed the cube. Those of aggregates are of its
+    members' aggregates: the deviation of a mean over cells is not the mean of theirs.
     """
     found: Mapping[tuple[bool, PeriodName], Sequence[Variable]] = {
         (True, "annual"): (*ANNUAL, *ENSEMBLE_STD.values()),
         (True, "month"): [_monthly(variable) for variable in DAILY],
         (True, "day"): DAILY,
-        (False, "annual"): (*FLUXES, AREA, MISSING_AREA),
+        (False, "annual"): (*FLUXES, AREA, MISSING_AREA, *ENSEMBLE_STD.values()),
     }
     return {variable.name: variable for variable in found.get((grid == CELLS, kind), ())}
 

@@ -22,7 +22,7 @@ import zarr
 from model.checkpoint import Checkpoint, CheckpointError
 from model.device.predictor import DevicePredictor
 from model.inference import DeviceError, Predictor
-from pipeline.cube import layout
+from pipeline.cube import layout, members
 from pipeline.cube.layout import StoredYear, TileMask
 from pipeline.cube.ledger import Row, check_state
 from pipeline.errors import DamagedError, UserError
@@ -212,7 +212,7 @@ class _Writer:
         """Write a year, and record it."""
         block = self.block
         stored = StoredYear.of(result, self.mask.mask)
-        retried(partial(_write, self.root, block, year, stored=stored, state=result.state), self.context.retry)
+        retried(partial(_write, self.root, block, year, stored=stored, result=result), self.context.retry)
         residual = result.balance_residual
         # Of years in overlap, the time since the last one counts: the sum is that of the clock.
         since, now = began.later(self.ended), _Clocks.now()
@@ -231,10 +231,11 @@ class _Writer:
         self.ended = now
 
 
-def _write(root: zarr.Group, block: Block, year: int, *, stored: StoredYear, state: CellState) -> None:
+def _write(root: zarr.Group, block: Block, year: int, *, stored: StoredYear, result: TileResult) -> None:
     layout.write_tile_year(root, block.tile, year, stored)
+    members.write(root, block.tile, year, result.members_MVN, mask=stored.mask)
     if year in block.restarts:
-        layout.write_restart(root, block.tile, year, state)
+        layout.write_restart(root, block.tile, year, result.state)
 
 
 def _state_before(

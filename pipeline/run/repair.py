@@ -20,7 +20,7 @@ from pipeline.run.block import tile_mask
 from pipeline.storage import repository
 from pipeline.storage.commit import Committer
 
-_RESULTS = ("daily", "annual", "restart")
+_RESULTS = ("daily", "annual", "members", "restart")
 
 
 def repair(job: Job, view: InputsView, committer: Committer, *, tiles: Iterable[str]) -> None:
@@ -60,7 +60,7 @@ def _arrays(root: zarr.Group) -> list[str]:
 def _forget(root: zarr.Group, path: str) -> None:
     """Record as missing what an emptied array held."""
     kind, _, rest = path.partition("/")
-    if kind == "annual":
+    if kind in ("annual", "members"):
         for year in layout.years(root):
             ledger.forget_year(root, year)
     elif kind == "restart":

@@ -22,6 +22,7 @@ from model.year_step.usable import NUMBA
 from pipeline.cluster.executor import Executor
 from pipeline.config import RestartSettings
 from pipeline.cube import layout, ledger
+from pipeline.cube import members as of_members
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import InputsView
@@ -185,6 +186,8 @@ def _begin(committer: Committer, plan: Plan, *, members: int, record: dict[str, 
     def make_room(root: zarr.Group) -> int:
         if stored:
             layout.add_years(root, last=stored[-1], with_daily=stored, spread=members > 1)
+            if members > 1:
+                of_members.add(root, members, last=layout.years(root)[-1])
         for year in plan.restart_years:
             # States of another number of members have another shape: the array is replaced, and its states are gone.
             if layout.add_restart(root, year, layers=members * STATE_LAYERS):

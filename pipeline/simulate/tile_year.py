@@ -1,7 +1,7 @@
 """Simulation of one tile-year: inputs in, daily fluxes and annual layers out. Eager arrays only, no files.
 
 Shape legend: N modelled cells of a tile, T days, S layers of state (6 for each member of the checkpoint), H = 64 hidden
-units of a layer, M members.
+units of a layer, M members, V = 4 fluxes of a member.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from model.ranges import TrainingRanges
 from pipeline.errors import UserError
 from pipeline.simulate.extrapolation import extrapolation
 from pipeline.variables import ENSEMBLE_STD, Quality
+
+MEMBER_FLUXES = ("ra", "rh", "nee", "yield")
+"""Annual fluxes that each member of an ensemble predicts; the others follow from them and from GPP."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,9 @@ class TileResult:
     balance_residual
         Mean absolute daily ra + rh - gpp - nee [g C m-2 d-1] over the cells with a result, before rounding; None if the
         daily fluxes are not rounded.
+    members_MVN
+        Annual `MEMBER_FLUXES` of each member of an ensemble [g C m-2 yr-1], NaN for a cell without a result; None for a
+        single network.
     """
 
     ra_TN: Floats
@@ -131,6 +137,7 @@ class TileResult:
     annual: dict[str, NDArray[np.generic]]
     state: CellState
     balance_residual: float | None = None
+    members_MVN: Floats | None = None
 
 
 def spin_up(predictor: Predictor, years: tuple[TileYear, TileYear]) -> CellState:
@@ -191,7 +198,9 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
         "soybean_fraction": year.soybean_fraction_N,
     }
     residual = None if fluxes.sums_4N is None else float(fluxes.sums_4N[3].mean() / len(ra_TN))
-    return TileResult(ra_TN, rh_TN, nee_TN, annual, after, residual)
+    several = fluxes.members_M4N
+    members = None if several is None else _scattered(several.astype(np.float32), complete)
+    return TileResult(ra_TN, rh_TN, nee_TN, annual, after, residual, members)
 
 
 def _no_fluxes(year: TileYear, *, layers: int) -> YearFluxes:
@@ -221,15 +230,15 @@ def annual_sums(gpp_TN: Floats, fluxes: YearFluxes, complete_N: NDArray[np.bool_
         ra, rh, nee = (sum_of_days(flux_TN) for flux_TN in (fluxes.ra_TN, fluxes.rh_TN, fluxes.nee_TN))
     else:
         ra, rh, nee, _ = fluxes.sums_4N
-    layers = _budget(gpp, np.stack([ra, rh, nee, fluxes.yield_N.astype(np.float64)]))
+    layers = budget(gpp, np.stack([ra, rh, nee, fluxes.yield_N.astype(np.float64)]))
     if fluxes.members_M4N is not None:
-        members = _budget(gpp, np.moveaxis(fluxes.members_M4N, 1, 0))
+        members = budget(gpp, np.moveaxis(fluxes.members_M4N, 1, 0))
         layers |= {spread.name: members[name].std(axis=0, ddof=1) for name, spread in ENSEMBLE_STD.items()}
     return {name: _scattered(layer.astype(np.float32), complete_N) for name, layer in layers.items()}
 
 
-def _budget(gpp: NDArray[np.float64], annual_4XN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return the carbon budget from annual GPP (N,) and annual Ra, Rh, NEE and yield, each (N,) or (M, N)."""
+def budget(gpp: NDArray[np.float64], annual_4XN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return all fluxes by name, from annual GPP (N,) and annual `MEMBER_FLUXES`, each (N,) or (M, N)."""
     ra, rh, nee, yield_ = annual_4XN
     return {
         "gpp": gpp,

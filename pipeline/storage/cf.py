@@ -170,6 +170,11 @@ def write_time(group: zarr.Group, year: int) -> None:
     )
 
 
+def write_months(group: zarr.Group) -> None:
+    """Write the coordinate `month`, 1 to 12."""
+    _coordinate(group, "month", np.arange(1, 13, dtype=np.int32), long_name="month of the year", units="1")
+
+
 def write_yx(group: zarr.Group, grid: Grid) -> None:
     """Write the coordinates `y` and `x` [m] of the cell centres, north first, and the grid mapping `spatial_ref`."""
     for name, centres in (("y", grid.y_m), ("x", grid.x_m)):

@@ -11,7 +11,7 @@ import pytest
 import shapely
 
 from pipeline.access.dataset import OpenCube
-from pipeline.access.zonal import Areas, without_results, zonal_table
+from pipeline.access.zonal import Areas, monthly_zonal_table, without_results, zonal_table
 from pipeline.aggregate.tables import read_table
 from pipeline.job import Job
 from pipeline.variables import FLUXES
@@ -45,6 +45,21 @@ def test_totals_over_the_region_are_those_of_the_aggregates(aggregated: Job, cub
     found = table.groupby(KEYS)[TOTALS].sum().sort_index()
     pd.testing.assert_frame_equal(found, region(aggregated), rtol=1e-9, check_like=True)
     assert (found["area_m2"].xs("cells", level="cover") > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("areas_of", "name", "key"), [(Areas.of_counties, "counties", "fips"), (Areas.of_states, "states", "state")]
+)
+def test_months_are_those_of_the_aggregates(aggregated: Job, cube: OpenCube, areas_of, name: str, key: str) -> None:  # type: ignore[no-untyped-def]
+    keys = [key, "year", "month"]
+    found = monthly_zonal_table(cube, areas_of(zones(aggregated.region))).set_index(keys).sort_index()
+    expected = read_table(aggregated.stores.exports, f"{name}_monthly").set_index(keys).sort_index()
+    assert found.index.equals(expected.index)
+    for flux in ("ra", "rh", "nee"):
+        np.testing.assert_allclose(found[f"{flux}_gg"], expected[f"{flux}_g"] / 1e9, rtol=1e-9)
+        np.testing.assert_allclose(found[f"{flux}_g_m2"], expected[f"{flux}_g_m2"], rtol=1e-9)
+    np.testing.assert_allclose(found["nee_t_co2e"], expected["nee_g"] / 1e6 * 44 / 12, rtol=1e-12)
+    assert (expected["area_m2"] > 0).any()
 
 
 def test_each_county_has_the_row_of_the_aggregates(aggregated: Job, counties: gpd.GeoDataFrame) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 import xarray as xr
@@ -13,7 +14,7 @@ from pyproj import Geod
 from pipeline.aggregate.bands import BandYear, Block, Frame, Mask
 from pipeline.aggregate.layout import annual_layers
 from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, means
-from pipeline.aggregate.tables import county_table, disagreement, regional_table
+from pipeline.aggregate.tables import ROUTES, county_table, disagreement, regional_table
 from pipeline.grid.domain import domain_of
 from pipeline.grid.latlon import LatLonGrid
 from pipeline.grid.sinusoidal import Grid, Tile
@@ -66,6 +67,7 @@ class Results:
     of: Frame
     year: int
     daily_fluxes: dict[str, NDArray[np.float32]] | None = None
+    members: int = 0
 
     @property
     def days(self) -> int:
@@ -121,6 +123,10 @@ def fine_map(bands: tuple[Made, ...], year: int) -> xr.Dataset:
     return xr.combine_nested(rows, ["lat", "lon"])
 
 
+def middle_map(bands: tuple[Made, ...], year: int) -> xr.Dataset:
+    return xr.concat([as_map(band.sums.middle, band.sums.band.middle) for band in bands if band.year == year], "lat")
+
+
 def coarse_map(bands: tuple[Made, ...], year: int) -> xr.Dataset:
     return xr.concat([as_map(band.sums.coarse, band.sums.band.coarse) for band in bands if band.year == year], "lat")
 
@@ -152,19 +158,19 @@ def geodesic_cell_area_m2(grid: Grid) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("year", YEARS)
-def test_four_routes_to_the_regional_total_agree(year: int) -> None:
+def test_all_routes_to_the_regional_total_agree(year: int) -> None:
     bands = tuple(band for band in aggregated() if band.year == year)
-    routes = sum((band.sums.routes for band in bands), Sums.zero(4))
+    routes = sum((band.sums.routes for band in bands), Sums.zero(len(ROUTES)))
     assert disagreement(routes) < 1e-9
     by_cells = regional_table(routes, year=year).query("route == 'cells'").set_index("cover")
     counties = county_table(sum((band.sums.counties for band in bands), Sums.zero(3)), frame().zones, year=year)
-    fine, coarse = fine_map(bands, year), coarse_map(bands, year)
+    maps = fine_map(bands, year), middle_map(bands, year), coarse_map(bands, year)
     for name in FLUX_NAMES:
         totals = counties.groupby("cover")[f"{name}_g"].sum()
         for cover in AREA_TYPES:
             expected = pytest.approx(by_cells.loc[cover, f"{name}_g"], rel=1e-9)
             assert totals[cover] == expected
-            for each in (fine.sel(cover=cover), coarse.sel(cover=cover)):
+            for each in (each.sel(cover=cover) for each in maps):
                 assert float((each[name] * each["area"]).sum()) == expected
 
 
@@ -174,7 +180,9 @@ def test_regional_totals_are_those_of_an_independent_sum() -> None:
     area = region_share(of) * geodesic_cell_area_m2(of.domain.grid)[:, None]
     corn = (layers["crop"] == 1) & ((layers["quality"].astype(int) & 1) == 0)
     weights = {"cells": area, "corn": area * layers["corn_fraction"].where(corn, 0.0).values}
-    table = regional_table(sum((b.sums.routes for b in aggregated() if b.year == 2010), Sums.zero(4)), year=2010)
+    table = regional_table(
+        sum((b.sums.routes for b in aggregated() if b.year == 2010), Sums.zero(len(ROUTES))), year=2010
+    )
     table = table.query("route == '0.0025'").set_index("cover")
     for cover, weight in weights.items():
         assert table.loc[cover, "gpp_g"] == pytest.approx(np.nansum(weight * layers["gpp"].values), rel=2e-6)
@@ -197,6 +205,14 @@ def test_the_region_has_its_ellipsoidal_area_when_every_cell_has_a_result() -> N
 def test_tiles_of_any_size_give_the_same_maps(tile_cells: int) -> None:
     small, large = fine_map(aggregated(), 2011), fine_map(aggregated(tile_cells), 2011)
     xr.testing.assert_allclose(large.dropna("lat", how="all"), small.dropna("lat", how="all"), rtol=1e-6, atol=1e-3)
+
+
+def test_a_cell_of_a_twentieth_degree_is_the_mean_of_its_400_fine_cells() -> None:
+    fine, middle = fine_map(aggregated(), 2011), middle_map(aggregated(), 2011)
+    blocks = fine[["area"]].assign(total=fine["nee"].fillna(0) * fine["area"]).coarsen(lat=20, lon=20).sum()
+    np.testing.assert_allclose(middle["lat"], blocks["lat"], atol=1e-9)
+    np.testing.assert_allclose(middle["area"], blocks["area"], rtol=1e-12)
+    np.testing.assert_allclose(middle["nee"], blocks["total"] / blocks["area"].where(blocks["area"] > 0), rtol=1e-9)
 
 
 def test_a_uniform_flux_stays_what_it_is_on_every_map() -> None:
@@ -235,3 +251,23 @@ def test_daily_means_are_those_of_an_independent_sum() -> None:
     for flux, total_g in zip(DAILY, totals_g, strict=True):
         expected = np.where(present, fluxes[flux.name].astype(np.float64) * weight, 0).sum(axis=(1, 2))
         np.testing.assert_allclose(np.nansum(means(total_g, area_m2) * area_m2, axis=(1, 2)), expected, rtol=2e-6)
+
+
+def test_monthly_sums_count_cells_with_all_days_on_every_target() -> None:
+    of = frame()
+    rng, days = np.random.default_rng(6), 366
+    shape = (days, *of.domain.grid.shape)
+    fluxes = {flux.name: rng.normal(2, 1, shape).astype(np.float32) for flux in DAILY}
+    fluxes["rh"][35, 10:20] = np.nan  # in February
+    everywhere = xr.ones_like(on_grid(random_cube(), of))
+    made = make(Results(everywhere.assign_coords(year=[2012, 2011]), of, 2012, fluxes))
+    month = np.array(pd.date_range("2012-01-01", periods=days).month)
+    weight = region_share(of) * geodesic_cell_area_m2(of.domain.grid)[:, None]
+    for index in range(12):
+        present = np.isfinite(fluxes["rh"][month == index + 1]).all(axis=0)
+        assert present.all() == (index != 1)
+        nee = np.where(present, fluxes["nee"][month == index + 1].sum(axis=0, dtype=np.float64) * weight, 0).sum()
+        for target in ("counties", "middle", "coarse"):
+            found = sum(getattr(band.sums.monthly, target)[:, index].reshape(4, -1).sum(axis=1) for band in made)
+            assert found[0] == pytest.approx(weight[present].sum(), rel=2e-6)
+            assert found[3] == pytest.approx(nee, rel=2e-6)

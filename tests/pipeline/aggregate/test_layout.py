@@ -14,9 +14,9 @@ import pytest
 import xarray as xr
 import zarr
 
-from pipeline.aggregate import layout
+from pipeline.aggregate import layout, room
 from pipeline.aggregate.bands import Frame, Mask, frame_of
-from pipeline.aggregate.layout import AREA, COARSE, FINE
+from pipeline.aggregate.layout import AREA, COARSE, FINE, MIDDLE, MONTHLY_COARSE, MONTHLY_MIDDLE
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.cluster.executor import Serial
 from pipeline.cube import layout as cube
@@ -62,7 +62,7 @@ def opened(job: Job, group: str) -> xr.Dataset:
     return xr.open_zarr(session.store, group=group, chunks=None, consolidated=False)
 
 
-@pytest.mark.parametrize("group", [FINE, COARSE])
+@pytest.mark.parametrize("group", [FINE, MIDDLE, COARSE])
 def test_maps_open_with_units_and_area_types_by_name(job: Job, group: str) -> None:
     found = opened(job, group).sel(year=FIRST)
     assert found["gpp"].sel(cover="corn").attrs["units"] == "g m-2 yr-1"
@@ -81,6 +81,19 @@ def test_daily_means_open_on_the_days_of_their_year(job: Job) -> None:
     assert np.isfinite(found["nee"].where(found[AREA.name] > 0, 0)).all()
 
 
+@pytest.mark.parametrize("group", [MONTHLY_MIDDLE, MONTHLY_COARSE])
+def test_monthly_sums_open_by_month_and_are_those_of_the_days(job: Job, group: str) -> None:
+    """Half-degree days stand for the reference; 0.05 degree has the same totals."""
+    found = opened(job, group).sel(year=FIRST)
+    assert found["nee"].attrs["units"] == "g m-2"
+    assert found["month"].values.tolist() == list(range(1, 13))
+    days = opened(job, f"aggregates/daily/{FIRST}")
+    expected = (days["nee"] * days[AREA.name]).sum(["lat", "lon"]).groupby("time.month").sum()
+    total = (found["nee"] * found[AREA.name]).sum(["lat", "lon"])
+    np.testing.assert_allclose(total, expected, rtol=1e-9)
+    assert np.abs(expected).min() > 0
+
+
 def test_sources_name_the_years_that_have_data(job: Job, tmp_path: Path) -> None:
     root = repository.read(job.open_cube())
     assert list(layout.sources(root, FINE)) == list(layout.sources(root, COARSE)) == [FIRST]
@@ -95,7 +108,7 @@ def test_no_two_bands_write_into_the_same_chunk_and_together_they_fill_all(tile_
     root = zarr.open_group(zarr.storage.MemoryStore(), mode="w")
     formats.describe(root, "cube", title="bands")
     root.attrs["identity"] = identity_of(region).as_json()
-    layout.make_room(root, frame, [region.first_year])
+    room.make_room(root, frame, [region.first_year])
     results = NoResults(root, region.first_year)
     writers: dict[tuple[str, tuple[int, ...]], int] = {}
     filled: Counter[str] = Counter()
@@ -105,16 +118,17 @@ def test_no_two_bands_write_into_the_same_chunk_and_together_they_fill_all(tile_
             for chunk in chunks_of(repository.array(root, part.path), part):
                 assert writers.setdefault((part.path, chunk), band.number) == band.number
     assert filled == {path: repository.array(root, path).size for path in filled}
-    assert len(filled) == 2 * len(layout.ANNUAL_LAYERS) + len(layout.DAILY_LAYERS) + 2
+    maps = 3 * len(layout.ANNUAL_LAYERS) + 2 * len(layout.MONTHLY_LAYERS) + len(layout.DAILY_LAYERS)
+    assert len(filled) == maps + 3
 
 
 def test_room_is_made_once(job: Job) -> None:
     repo = job.open_cube()
     frame = Frame.of(job.domain, zones(job.region))
     session = repo.writable_session(repository.BRANCH)
-    layout.make_room(repository.writable(session), frame, [FIRST])
+    room.make_room(repository.writable(session), frame, [FIRST])
     assert not session.has_uncommitted_changes
-    layout.make_room(repository.writable(session), frame, [FIRST, LAST])
+    room.make_room(repository.writable(session), frame, [FIRST, LAST])
     root = repository.writable(session)
     assert repository.values(root, f"{FINE}/year").tolist() == [FIRST, LAST]
     assert list(layout.sources(root)) == [FIRST]

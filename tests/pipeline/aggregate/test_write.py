@@ -97,7 +97,7 @@ def content(job: Job) -> dict[str, list[Any]]:
         if isinstance(node, zarr.Array):
             values = np.asarray(node[...])
             found[path].append(values.tolist() if values.dtype.kind == "T" else values.tobytes())
-    for name in ("counties", "region"):
+    for name in tables.NAMES:
         found[name] = [Path(tables.tables_location(exports(job)), f"{name}.csv").read_text()]
     return found
 
@@ -261,7 +261,7 @@ def killed(job: Job, monkeypatch: pytest.MonkeyPatch, target: object, name: str)
 def assert_nothing_shown(job: Job) -> None:
     """No reader takes a year for aggregated: not the audit, no export, no table."""
     root = newest(job)
-    assert layout.sources(root) == layout.sources(root, layout.COARSE) == {}
+    assert all(layout.sources(root, path) == {} for path in layout.MAPS)
     assert comparable_years(root, {FIRST: Ledger(root).year_digest(FIRST)}) == ()
     with pytest.raises(UserError, match="absent or older than the results"):
         export_cogs(job, Serial(), Selection(years=(FIRST,), grid="0.5"), str(job.path.parent / "never"))
@@ -423,3 +423,16 @@ def test_an_incomplete_year_that_is_named_is_refused(job: Job) -> None:
         aggregate(job, years=(FIRST, LAST))
     with pytest.raises(UserError, match="2050: none of its tiles has"):
         aggregate(job, years=(2050,))
+
+
+def test_aggregates_of_another_structure_are_made_anew_whole(two_years: Job, tmp_path: Path) -> None:
+    job, afresh = (copy_of(two_years, tmp_path / name) for name in ("older", "afresh"))
+    for each in (job, afresh):
+        aggregate(each)
+    with transaction(job.open_cube(), "older") as root:
+        group = store.subgroup(root, layout.BANDS)
+        group.attrs["routes"] = ["cells", "counties", "0.0025", "0.5"]
+        del root[layout.MIDDLE]
+    assert comparable_years(newest(job), {FIRST: Ledger(newest(job)).year_digest(FIRST)}) == ()
+    assert aggregate(job).done == (FIRST, LAST)
+    assert content(job) == content(afresh)

@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
+from pipeline.aggregate.bands import FINE_IN_MIDDLE
+from pipeline.aggregate.sums import Sums
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.audit.audit import Scope, audit
 from pipeline.audit.reading import recorded_rows
@@ -207,7 +209,32 @@ def test_a_row_without_data_cannot_be_read(job: Job) -> None:
 def test_altered_aggregates_are_found(job: Job) -> None:
     with foreign(job) as root:
         change(root, "aggregates/0p5/nee", (1, 0), times=1 + 1e-6)
-    assert failing(audit(job, Serial(), scope=Scope(years=frozenset({2011})))) == {"aggregates": {("", 2011)}}
+    report = audit(job, Serial(), scope=Scope(years=frozenset({2011})))
+    assert failing(report) == {"aggregates": {("", 2011)}, "totals": {("", 2011)}}
+    assert {failure.why for failure in report.failures} == {"aggregates/0p5/nee", "0.5 degree: nee"}
+
+
+def test_a_map_that_loses_area_is_found_by_the_totals_even_if_it_is_computed_so_again(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Sums.blocks
+
+    def without_a_row(sums: Sums, factor: int) -> Sums:
+        blocks = whole(sums, factor)
+        if factor == FINE_IN_MIDDLE:
+            rows = blocks.layers[0, 0].sum(axis=-1)
+            blocks.layers[..., rows.argmax(), :] *= 1 - 1e-7
+        return blocks
+
+    monkeypatch.setattr(Sums, "blocks", without_a_row)
+    aggregate_cube(job, Serial(), again=True)
+    report = audit(job, Serial(), scope=Scope(years=frozenset({2011})))
+    assert failing(report) == {"totals": {("", 2011)}}
+    assert report.failures[0].why.startswith("0.05 degree: ")
+    assert report.failures[0].worst < 1.1e-7
+    monkeypatch.undo()
+    aggregate_cube(job, Serial(), again=True)
+    assert audit(job, Serial(), scope=Scope(years=frozenset({2011}))).checks["totals"].worst < 1e-9
 
 
 def test_an_altered_table_of_counties_is_found(job: Job) -> None:

@@ -17,6 +17,7 @@ from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor, YearInputs
 from pipeline.cluster.executor import Outcome, Serial
 from pipeline.cube import layout
+from pipeline.cube import members as of_members
 from pipeline.cube.ledger import Ledger
 from pipeline.export.geotiffs import Selection, export_cogs
 from pipeline.job import Job
@@ -194,7 +195,9 @@ def test_a_cube_of_a_single_network_becomes_an_ensembles_and_back(
     assert found.keys() == whole.keys()
     for name in whole:
         np.testing.assert_array_equal(found[name], whole[name], err_msg=name)
+    assert all(own is not None and len(own) == MEMBERS for own in own_budgets(grown))
     single = ran(_with(grown, members[0]))
+    assert all(own is None for own in own_budgets(single))
     root = repository.read(single.open_cube())
     assert layout.state_layers(root, YEARS[-1]) == 6
     assert Ledger(root).column("restart")[-1].all()
@@ -203,6 +206,13 @@ def test_a_cube_of_a_single_network_becomes_an_ensembles_and_back(
             assert np.isnan(values).all(), name
         else:
             np.testing.assert_array_equal(values, singles[0][name], err_msg=name)
+
+
+def own_budgets(job: Job) -> list[np.ndarray | None]:
+    """The members' budgets of each tile in the last year."""
+    root = repository.read(job.open_cube())
+    tiles = [planned.tile for planned in layout.tiles(root) or ()]
+    return [of_members.read(root, tile, YEARS[-1], mask=layout.read_mask(root, tile).mask) for tile in tiles]
 
 
 class Broken(Serial):

@@ -1,0 +1,162 @@
+"""The spread of an area is that of its members, each computed and aggregated alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+from scipy import stats
+
+from model.checkpoint import Checkpoint
+from pipeline.access.dataset import OpenCube
+from pipeline.access.zonal import Areas, zonal_table
+from pipeline.aggregate import layout
+from pipeline.aggregate.sums import AREA_TYPES
+from pipeline.aggregate.tables import read_table
+from pipeline.aggregate.write import aggregate_cube
+from pipeline.audit.audit import audit
+from pipeline.cluster.executor import Serial
+from pipeline.cube import layout as cube
+from pipeline.cube import members
+from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.job import Job
+from pipeline.run.run import run
+from pipeline.storage import repository
+from pipeline.variables import ENSEMBLE_STD, FLUXES
+from regions import zones
+from tests.helpers.commits import transaction
+from tests.helpers.random_inputs import Fields, make_job, random_checkpoint
+
+MEMBERS, YEAR = 3, 2010
+KEYS = {"counties": ["fips", "cover"], "states": ["state", "cover"], "region": ["route", "cover"]}
+
+
+def made(folder: Path, checkpoint: Checkpoint) -> Job:
+    """A job that was run and aggregated; one of its cells has no result."""
+    job = make_job(folder, checkpoint, fields=Fields(missing={YEAR: [(20, 20)]}))
+    assert not run(job, Serial(), years=[YEAR]).failures
+    aggregate_cube(job, Serial())
+    return job
+
+
+@pytest.fixture(scope="module")
+def networks() -> list[Checkpoint]:
+    return [random_checkpoint(seed) for seed in range(MEMBERS)]
+
+
+@pytest.fixture(scope="module")
+def singles(tmp_path_factory: pytest.TempPathFactory, networks: list[Checkpoint]) -> list[Job]:
+    return [made(tmp_path_factory.mktemp("single"), network) for network in networks]
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory, networks: list[Checkpoint]) -> Job:
+    return made(tmp_path_factory.mktemp("ensemble"), Checkpoint.ensemble(networks))
+
+
+def table(job: Job, name: str) -> pd.DataFrame:
+    return read_table(job.stores.exports, name).set_index(KEYS[name]).sort_index()
+
+
+def brute_force(tables: list[pd.DataFrame], column: str) -> np.ndarray:
+    return np.std([each[column].to_numpy(float) for each in tables], axis=0, ddof=1)
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_each_spread_of_a_table_is_that_of_the_members_tables(ensemble: Job, singles: list[Job], name: str) -> None:
+    found, alone = table(ensemble, name), [table(job, name) for job in singles]
+    for flux in FLUXES:
+        for unit in ("g_m2", "g"):
+            expected = brute_force(alone, f"{flux.name}_{unit}")
+            spread = found[f"{flux.name}_spread_{unit}"].to_numpy(float)
+            scale = np.nanmax(np.abs(found[f"{flux.name}_{unit}"]))
+            np.testing.assert_allclose(spread, expected, rtol=1e-5, atol=1e-6 * scale, err_msg=flux.name)
+    assert (found["nee_spread_g"].xs("cells", level="cover") > 0).any()
+
+
+def test_bounds_are_those_of_students_t(ensemble: Job) -> None:
+    found = table(ensemble, "counties")
+    low, high = stats.t.interval(0.9, MEMBERS - 1, found["dsoc_g_m2"], found["dsoc_spread_g_m2"])
+    np.testing.assert_allclose(found["dsoc_low_g_m2"], low, rtol=1e-9)
+    np.testing.assert_allclose(found["dsoc_high_g_m2"], high, rtol=1e-9)
+
+
+@pytest.mark.parametrize("group", layout.MAPS)
+def test_maps_have_the_spread_of_the_members_maps(ensemble: Job, singles: list[Job], group: str) -> None:
+    def values(job: Job, name: str) -> np.ndarray:
+        return repository.part(repository.read(job.open_cube()), f"{group}/{name}", 0)
+
+    for name, spread in ENSEMBLE_STD.items():
+        expected = np.std([values(job, name) for job in singles], axis=0, ddof=1)
+        assert np.isfinite(expected).any()
+        np.testing.assert_allclose(values(ensemble, spread.name), expected, rtol=1e-4, atol=1e-3, err_msg=name)
+    band = layout.read_band(repository.read(ensemble.open_cube()), f"{group}/nee_spread", YEAR, 0, area_type="cells")
+    np.testing.assert_array_equal(band, values(ensemble, "nee_spread")[0, : len(band)])
+
+
+def test_a_map_of_spread_is_exported_as_the_cube_has_it(ensemble: Job, tmp_path: Path) -> None:
+    report = export_cogs(
+        ensemble, Serial(), Selection(years=(YEAR,), variables=("nee_spread",), grid="0.05"), str(tmp_path)
+    )
+    with rasterio.open(report.files[0]) as file:
+        found = file.read(1, masked=True)
+    stored = repository.part(repository.read(ensemble.open_cube()), f"{layout.MIDDLE}/nee_spread", (0, 0))
+    np.testing.assert_allclose(found.compressed(), stored[np.isfinite(stored)], rtol=1e-6)
+
+
+def test_zonal_counties_have_the_spread_of_the_aggregates(ensemble: Job) -> None:
+    opened = OpenCube.at(ensemble.stores.cube)
+    found = zonal_table(opened, Areas.of_counties(zones(ensemble.region))).set_index(KEYS["counties"]).sort_index()
+    expected = table(ensemble, "counties")
+    for name in ("nee", "residue", "yield"):
+        for part in ("spread", "low", "high"):
+            column = f"{name}_{part}_g_m2"
+            np.testing.assert_allclose(found[column], expected[column], rtol=1e-9)
+            np.testing.assert_allclose(found[f"{name}_{part}_gg"], expected[f"{name}_{part}_g"] / 1e9, rtol=1e-9)
+    np.testing.assert_allclose(found["nee_low_t_co2e"], found["nee_low_gg"] * 1e3 * 44 / 12, rtol=1e-12)
+
+
+def test_the_spread_of_a_mean_is_not_the_mean_of_spreads(ensemble: Job) -> None:
+    root = repository.read(ensemble.open_cube())
+    by_cell = np.nanmean(repository.part(root, "annual/nee_spread", 0))
+    of_region = table(ensemble, "region").loc[("cells", "cells"), "nee_spread_g_m2"]
+    assert of_region < 0.9 * by_cell
+
+
+def test_the_cube_of_a_single_network_has_no_members(singles: list[Job]) -> None:
+    root = repository.read(singles[0].open_cube())
+    assert members.GROUP not in root
+    assert not [name for name in table(singles[0], "counties") if "spread" in name]
+    assert f"{layout.FINE}/nee_spread" not in root
+    assert tuple(repository.attribute(repository.subgroup(root, layout.BANDS), "covers")) == AREA_TYPES
+
+
+def test_an_ensembles_aggregates_pass_the_audit_and_damaged_members_do_not(ensemble: Job) -> None:
+    report = audit(ensemble, Serial())
+    assert report.checks["aggregates"].verdict == report.checks["totals"].verdict == "ok"
+    with transaction(ensemble.open_cube(), "damage") as root:
+        layer = repository.array(root, "members/rh")
+        values = np.asarray(layer[...])
+        layer[...] = values * np.float32(1.001)
+    failures = [failure for failure in audit(ensemble, Serial()).failures if failure.check == "aggregates"]
+    assert failures
+    assert "members of the ensemble have other values than were computed" in failures[0].why
+
+
+def test_tile_years_without_members_have_no_spread_and_keep_all_else(ensemble: Job) -> None:
+    """As those that an earlier version computed."""
+    before = table(ensemble, "counties")
+    with transaction(ensemble.open_cube(), "no members") as root:
+        for planned in cube.tiles(root) or ():
+            members.write(root, planned.tile, YEAR, None, mask=cube.read_mask(root, planned.tile).mask)
+    assert aggregate_cube(ensemble, Serial(), again=True).disagreement < 1e-9
+    found = table(ensemble, "counties")
+    present = found["area_m2"] > 0
+    assert present.any()
+    assert found.loc[present, ["nee_spread_g_m2", "nee_low_g"]].isna().all(axis=None)
+    np.testing.assert_array_equal(found["nee_g"], before["nee_g"])
+    report = audit(ensemble, Serial())
+    assert report.checks["aggregates"].verdict == report.checks["totals"].verdict == "ok"
