@@ -37,7 +37,7 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
         ("config", "inputs", "cube", "site"),
         ("job", "cluster", "fetch", "demo", "training"),
         ("ingest", "run", "aggregate", "evaluation"),
-        ("access", "export", "audit"),
+        ("access", "changes", "export", "audit"),
         ("cost",),
         ("cli",),
     ),

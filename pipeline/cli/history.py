@@ -1,4 +1,4 @@
-"""`agcarbon history`, `tag`, `rollback` and `gc`."""
+"""`agcarbon history`, `tag`, `diff`, `rollback` and `gc`."""
 
 from __future__ import annotations
 
@@ -90,6 +90,52 @@ def _writing_cube(job: Job) -> AbstractContextManager[Committer]:
     from pipeline.storage.retry import RetryPolicy
 
     return committing(job.stores.cube, job.open_cube, RetryPolicy(job.execution.retries))
+
+
+def diff(
+    run_file: RunFilePath,
+    before: Annotated[str, typer.Argument(help="release, or snapshot of `agcarbon history`")],
+    after: Annotated[str, typer.Argument(help="release or snapshot to compare with it")],
+    *,
+    variables: Annotated[
+        str, typer.Option(help="fluxes whose change is drawn: gpp, ra, rh, reco, nee, yield, residue, dsoc")
+    ] = "nee,yield,dsoc",
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; default: among the exports")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two states of the cube, where, and why, as table, county table and maps.
+
+    A tile-year counts under the set of parts of its fingerprint that differ: GPP, climate, soil, crops, weights, code.
+    The sets add up to the total change.
+    """
+    from pipeline.changes.compare import compare
+    from pipeline.changes.picture import TITLES, save
+    from pipeline.changes.report import as_json as json_of
+    from pipeline.changes.report import table
+    from pipeline.console import console, print_json, progress_bars
+    from pipeline.errors import UserError
+    from pipeline.job import Job
+    from pipeline.storage import files, s3
+
+    if output and (fault := s3.fault(output)):
+        raise UserError(f"--output: {fault}")
+    drawn = tuple(dict.fromkeys(name.strip() for name in variables.split(",")))
+    if unknown := [name for name in drawn if name not in TITLES]:
+        raise UserError(f"--variables {variables}: no flux {', '.join(unknown)}; choose among {', '.join(TITLES)}")
+    job = Job.open(run_file)
+    with progress_bars() as report:
+        found = compare(job, before, after, drawn=drawn, progress=report)
+    folder = output or files.join(job.stores.exports, f"diff-{before}-{after}")
+    with files.writing(files.join(folder, "counties.csv")) as path:
+        found.counties.to_csv(path, index=False)
+    with files.writing(files.join(folder, "changes.png")) as path:
+        save(path, found)
+    console.print(table(found))
+    console.print(f"{len(found.found)} tile-years differ; counties.csv and changes.png in {folder}", soft_wrap=True)
+    if as_json:
+        print_json(json_of(found))
 
 
 def rollback(
