@@ -119,7 +119,8 @@ class Comparison:
         Change of each flux in each county by year and set of parts (columns `fips`, `county`, `state`, `year`,
         `changed`, and `FLUX_gg` [Gg C yr-1]), with the signs of `pipeline.variables`.
     maps
-        Change of the drawn fluxes in each cell (rows, cols) [g C m-2 yr-1], mean over the years with both results.
+        Change of the drawn fluxes in each cell (rows, cols) [g C m-2 yr-1], mean over the years
+        that differ and have results in both states.
     """
 
     before: State

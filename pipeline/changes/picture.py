@@ -44,7 +44,8 @@ def figure(found: Comparison) -> Figure:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     extent, number = basemap.Extent.around(found.zones), 1 + len(found.maps)
-    columns, rows = min(number, _COLUMNS), -(-number // _COLUMNS)
+    columns = 2 if number in (2, 4) else min(number, _COLUMNS)
+    rows = -(-number // columns)
     width, height = columns * _PANEL_INCH + 1, rows * (_PANEL_INCH / extent.aspect + 1.4) + 0.5
     space = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - 0.45 / height))
     drawing = Figure(figsize=(width, height), layout=space)
@@ -106,4 +107,4 @@ def _draw_change(axes: Axes, found: Comparison, name: str) -> None:
     bar = basemap.colourbar(axes, mesh, extend="both")
     bar.ax.locator_params(nbins=5)
     mean = f", mean of cells {present.mean():+.3g}".replace("-", "\N{MINUS SIGN}") if present.size else ""
-    bar.set_label(f"change in {_UNIT}{mean}\ngrey: no results to compare")
+    bar.set_label(f"change in {_UNIT}{mean}\ngrey: unchanged or no results")
