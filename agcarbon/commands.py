@@ -16,10 +16,10 @@ from pipeline.progress import Progress, silent
 if TYPE_CHECKING:
     from pipeline.aggregate.write import AggregateReport
     from pipeline.audit.report import AuditReport
+    from pipeline.cost.estimate import Cost
     from pipeline.export.geotiffs import ExportReport, Selection
     from pipeline.ingest.report import IngestReport
     from pipeline.job import Job
-    from pipeline.run.plan import Plan
     from pipeline.run.run import RunReport
 
 RunFile: TypeAlias = str | PathLike[str]
@@ -62,13 +62,19 @@ def ingest(
         return ingest_archives(todo, executor=executor, policy=policy, progress=progress)
 
 
-def plan(run_file: RunFile, *, years: Years = None, keep_stale: bool = False) -> Plan:
-    """Return the tile-years that a run would compute, and why; nothing changes. See `agcarbon plan`."""
+def plan(run_file: RunFile, *, years: Years = None, keep_stale: bool = False, workers: int | None = None) -> Cost:
+    """Return downloads, time and space of what is to be done; nothing changes. See `agcarbon plan`.
+
+    `work.plan` of the result has the tile-years that a run would compute, and why; None before all inputs are ingested.
+    """
+    from pipeline.cluster.dask import open_executor
+    from pipeline.cost.estimate import estimate
     from pipeline.run.plan import Choice
-    from pipeline.run.prepare import open_pinned_inputs, plan_run
 
     job = _job(run_file)
-    return plan_run(job, open_pinned_inputs(job), years=_years(job, years), choice=Choice(keep_stale=keep_stale))
+    choice = Choice(keep_stale=keep_stale)
+    with open_executor(job.execution) as executor:
+        return estimate(job, years=_years(job, years), choice=choice, workers=workers, executor=executor)
 
 
 def run(

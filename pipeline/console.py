@@ -1,15 +1,18 @@
-"""The terminal: the console to which commands print, and the progress of long work there and in a log file."""
+"""The terminal: results of commands as text and JSON, how much of it is shown, and the progress of long work."""
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from rich import progress as rich_progress
 from rich.console import Console
@@ -18,10 +21,79 @@ from rich.text import Text
 
 from pipeline.progress import Progress, Work, Works
 
-console = Console(highlight=False, markup=False)  # no markup: paths and notes may contain brackets
 log = logging.getLogger(__name__)
 
 LINE_SECONDS = 30.0
+
+
+class Terminal(Console):
+    """The console of the commands; while it is quiet, it remembers the last line of text."""
+
+    last_line = ""
+    verbose = False  # whether lines that modules log are shown, with those of progress among them
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, unless the console is quiet."""
+        if self.quiet and objects and isinstance(objects[-1], str):
+            self.last_line = objects[-1].rpartition("\n")[2]
+        super().print(*objects, **options)
+
+
+console = Terminal(highlight=False, markup=False)  # no markup: paths and notes may contain brackets
+
+
+@contextmanager
+def verbosity(*, quiet: bool = False, verbose: bool = False) -> Iterator[None]:
+    """Show errors and the last line alone, or also the lines that modules log, on stderr; progress is one of these."""
+    with ExitStack() as stack:
+        if verbose:
+            stack.enter_context(_logged(_OnStderr()))
+        console.quiet, console.verbose, console.last_line = quiet, verbose, ""
+        try:
+            yield
+        finally:
+            console.quiet = console.verbose = False
+    if console.last_line:
+        console.print(console.last_line, soft_wrap=True)
+
+
+@contextmanager
+def text_on_stderr() -> Iterator[None]:
+    """Print text and progress on stderr: stdout is for the JSON of the command."""
+    console.stderr = True
+    try:
+        yield
+    finally:
+        console.stderr = False
+
+
+def print_error(line: str) -> None:
+    """Print the failure of a part of the work on stderr, also while the console is quiet."""
+    print(line, file=sys.stderr)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document on stdout."""
+    print(json_text(document))
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """Return JSON with null for numbers that JSON does not have: NaN and infinities.
+
+    Examples
+    --------
+    >>> json_text({2012: (1.5, float("nan"))}).split()
+    ['{', '"2012":', '[', '1.5,', 'null', ']', '}']
+    """
+    return json.dumps(_plain(document), indent=2, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
@@ -36,14 +108,13 @@ def progress_bars(log_file: Path | None = None) -> Iterator[Progress]:
     in_terminal = console.is_terminal
 
     def write(line: str) -> None:
-        if log_file:
-            log.info(line)
-        if not in_terminal:
+        log.info(line)
+        if not in_terminal and not console.verbose:
             console.print(f"{time.strftime('%H:%M:%SZ', time.gmtime())} {line}", soft_wrap=True)
 
     with ExitStack() as stack:
         if log_file:
-            stack.enter_context(_logged(log_file))
+            stack.enter_context(_log_file(log_file))
         bars = stack.enter_context(_Bars()) if in_terminal else None
         works = stack.enter_context(Works(write, seconds=LINE_SECONDS))
 
@@ -90,8 +161,16 @@ class _LogFile(logging.FileHandler):
             super().close()
 
 
+class _OnStderr(logging.Handler):
+    """Lines on stderr, whatever that is at the time: bars of progress replace it to stay below the lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        print_error(self.format(record))
+
+
 @contextmanager
-def _logged(path: Path) -> Iterator[None]:
+def _log_file(path: Path) -> Iterator[None]:
     """Log to a file: the project's messages, other packages' warnings, and the error that ends the block."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +179,19 @@ def _logged(path: Path) -> Iterator[None]:
         console.print(f"note: no log file: {error}", soft_wrap=True)
         yield
         return
+    with _logged(handler):
+        try:
+            log.info("agcarbon %s: %s", version("agcarbon"), shlex.join(sys.argv[1:]))
+            yield
+            log.info("ended")
+        except BaseException as error:
+            log.info("ended by %s: %s", type(error).__name__, error)
+            raise
+
+
+@contextmanager
+def _logged(handler: logging.Handler) -> Iterator[None]:
+    """Give the project's messages and other packages' warnings to a handler."""
     formatter = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
@@ -108,12 +200,7 @@ def _logged(path: Path) -> Iterator[None]:
     root.addHandler(handler)
     ours.setLevel(logging.INFO)
     try:
-        log.info("agcarbon %s: %s", version("agcarbon"), shlex.join(sys.argv[1:]))
         yield
-        log.info("ended")
-    except BaseException as error:
-        log.info("ended by %s: %s", type(error).__name__, error)
-        raise
     finally:
         ours.setLevel(before)
         root.removeHandler(handler)

@@ -6,6 +6,6 @@ A region is a TOML file beside this module, or a user's own; `load_region` reads
 from __future__ import annotations
 
 from regions.boundaries import Zone, counties, states
-from regions.region import Region, RegionError, load_region, zones
+from regions.region import Region, RegionError, clipped, load_region, zones
 
-__all__ = ["Region", "RegionError", "Zone", "counties", "load_region", "states", "zones"]
+__all__ = ["Region", "RegionError", "Zone", "clipped", "counties", "load_region", "states", "zones"]

@@ -105,10 +105,13 @@ def zones(region: Region) -> tuple[Zone, ...]:
     """Return the counties of a region, clipped to its bbox; they do not overlap, and the region is their union."""
     by_box_only = not region.states and not region.counties
     chosen = (zone for zone in counties() if by_box_only or zone.state in region.states or zone.fips in region.counties)
-    if region.bbox is None:
-        return tuple(chosen)
-    clipped = (_clip(zone, shapely.box(*region.bbox)) for zone in chosen)
-    return tuple(zone for zone in clipped if zone.geometry.area > 0)
+    return tuple(chosen) if region.bbox is None else clipped(tuple(chosen), region.bbox)
+
+
+def clipped(zones: Sequence[Zone], bbox: tuple[float, float, float, float]) -> tuple[Zone, ...]:
+    """Return the parts of zones inside a box of west, south, east and north [degree]."""
+    parts = (_clip(zone, shapely.box(*bbox)) for zone in zones)
+    return tuple(zone for zone in parts if zone.geometry.area > 0)
 
 
 def _clip(zone: Zone, box: shapely.Polygon) -> Zone:

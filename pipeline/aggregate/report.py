@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.aggregate.write import AggregateReport
+from pipeline.console import print_error
 from pipeline.job import Job
 from pipeline.years import spans
 
@@ -23,7 +24,7 @@ def print_aggregates(console: Console, job: Job, report: AggregateReport) -> Non
     for year, missing in report.incomplete.items():
         console.print(f"{year} left out: {missing} tiles have no result; complete it with `agcarbon run {job.path}`")
     for year, reason in report.failures.items():
-        console.print(
+        print_error(
             f"{year} not aggregated: {reason}; `agcarbon audit {job.path}` finds damaged results, the same command "
             "continues"
         )

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import icechunk
 import pandas as pd
@@ -59,6 +60,18 @@ class AggregateReport:
     region: pd.DataFrame
     disagreement: float
     stopped: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; docs/json.md lists their keys."""
+        return {
+            "done": self.done,
+            "up_to_date": self.kept,
+            "incomplete": self.incomplete,
+            "failures": self.failures,
+            "region": self.region.to_dict("records"),
+            "disagreement": self.disagreement if self.done else None,
+            "stopped": self.stopped,
+        }
 
 
 def aggregate_cube(

@@ -180,15 +180,14 @@ class AuditReport:
         else:
             yield "|dSOC| compared with the 0-200 cm stock: not measured, since the inputs store has no such stock"
 
-    def as_json(self) -> str:
+    def as_json(self) -> dict[str, Any]:
         """All of it, for programs."""
         checks = {name: summary.as_json() for name, summary in self.checks.items()}
-        whole = {
+        return {
             "ok": self.ok, "line": self.last_line(), "cube": self.cube, "snapshot": self.snapshot,
             "tile_years": self.tile_years, "stale": self.stale, "unknown": self.unknown, "notes": self.notes,
             "stock": asdict(self.stock), "checks": checks, "failures": [asdict(failure) for failure in self.failures],
         }  # fmt: skip
-        return json.dumps(whole, indent=2)
 
     def rerun_json(self) -> str:
         """The tile-years that computing again can fix, each with the checks that fail, as `read_rerun` takes them."""

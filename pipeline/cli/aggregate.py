@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import RunFilePath, Scheduler
+from pipeline.cli.options import AsJson, RunFilePath, Scheduler
 
 
 def aggregate(
@@ -16,6 +16,7 @@ def aggregate(
         bool, typer.Option("--again", help="also years that are up to date, to repair what is damaged in the cube")
     ] = False,
     scheduler: Scheduler = None,
+    as_json: AsJson = False,
 ) -> None:
     """Aggregate the cube to counties and states, to 0.0025, 0.05 and 0.5 degree, and to the region.
 
@@ -25,7 +26,7 @@ def aggregate(
     from pipeline.aggregate.write import aggregate_cube
     from pipeline.cluster.dask import open_executor
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
-    from pipeline.console import console, progress_bars
+    from pipeline.console import console, print_json, progress_bars
     from pipeline.job import Job
 
     job = Job.open(run_file)
@@ -35,6 +36,8 @@ def aggregate(
     with stop_on_signals() as stop, progress_bars(log) as report, open_executor(settings, stop) as executor:
         done = aggregate_cube(job, executor, years=wanted, again=again, progress=report)
     print_aggregates(console, job, done)
+    if as_json:
+        print_json(done.as_json())
     if done.stopped:
         raise typer.Exit(EXIT_CODE)
     if done.failures:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import RunFilePath, State
+from pipeline.cli.options import AsJson, RunFilePath, State
 
 
 def audit(
@@ -20,16 +20,16 @@ def audit(
         int | None, typer.Option(min=1, help="number of tile-years, drawn at random; default: all")
     ] = None,
     at: State = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write all results to this file")] = None,
     rerun: Annotated[
         Path | None, typer.Option(help="write the list for `agcarbon run --from-audit` to this file")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check recorded tile-years for damage, plausible values, carbon balance, and agreement with ledger and inputs."""
     from pipeline.audit.audit import Scope
     from pipeline.audit.audit import audit as audit_job
     from pipeline.cluster.dask import open_executor
-    from pipeline.console import console, progress_bars
+    from pipeline.console import console, print_error, print_json, progress_bars
     from pipeline.errors import UserError
     from pipeline.job import Job
 
@@ -39,11 +39,14 @@ def audit(
     scope = Scope(frozenset(job.years(years)) if years else None, frozenset(tile) if tile else None, sample, at)
     with progress_bars(job.log_file("audit")) as progress, open_executor(job.execution) as executor:
         report = audit_job(job, executor, scope=scope, progress=progress)
-    for path, text in ((json_file, report.as_json()), (rerun, report.rerun_json())):
-        if path:
-            path.write_text(text + "\n")
+    if rerun:
+        rerun.write_text(report.rerun_json() + "\n")
     console.print(report.table())
-    for line in (*report.remarks(), *map(str, report.failures)):
+    for line in report.remarks():
         console.print(line)
-    print(report.last_line())
+    for failure in report.failures:
+        print_error(str(failure))
+    console.print(report.last_line(), soft_wrap=True)
+    if as_json:
+        print_json(report.as_json())
     raise typer.Exit(0 if report.ok else 1)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.options import AsJson
+
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
 
@@ -79,18 +81,18 @@ def ensemble(
 @app.command()
 def inspect(
     file: Annotated[Path | None, typer.Argument(help="checkpoint; the shipped default if absent")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print all metadata as JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print size, scalers, provenance and scores of a checkpoint."""
     from model.checkpoint import Checkpoint
     from model.shipped import checkpoint_file
-    from pipeline.console import console
+    from pipeline.console import console, print_json
 
     path = checkpoint_file(file)
     checkpoint = Checkpoint.load(path)
     if as_json:
         scores = checkpoint.record.get("scores", {})
-        print(json.dumps(checkpoint.metadata() | {"parameters": checkpoint.parameters, "scores": scores}, indent=2))
+        print_json(checkpoint.metadata() | {"parameters": checkpoint.parameters, "scores": scores})
     else:
         console.print(_table(path, checkpoint))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -11,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from model.shipped import checkpoint_file
+from pipeline.cli.options import AsJson
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def scores(
     sites: Annotated[int, typer.Option(min=1, help="number of sites, or counties, to simulate")] = 24,
     curves: Annotated[bool, typer.Option(help="compute response curves, which take about a minute")] = True,
     check: Annotated[bool, typer.Option("--check", help="exit with 1 if the network fails a check")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print evaluation.json")] = False,
+    as_json: AsJson = False,
     out: Out = OUT,
 ) -> None:
     """Score a checkpoint on simulated or observed data.
@@ -88,7 +88,7 @@ def scores(
     whether the network passes the plausibility checks of its responses and yields.
     """
     from model.checkpoint import Checkpoint
-    from pipeline.console import console
+    from pipeline.console import console, print_json
     from pipeline.evaluation.published import read_published
     from pipeline.evaluation.report import Report, headline, write_report
 
@@ -100,7 +100,7 @@ def scores(
     report = Report(network, path.name, results, read_published(), counties)
     written = write_report(report, out)
     if as_json:
-        print(json.dumps(report.as_json(), indent=1))
+        print_json(report.as_json())
     else:
         for line in headline(report):
             console.print(line, soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.options import RunFilePath, Scheduler, State
+from pipeline.cli.options import AsJson, RunFilePath, Scheduler, State
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -52,6 +52,7 @@ def cog(
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; default: cog among the exports")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write Cloud-Optimized GeoTIFFs, one per variable and period, with a STAC catalog.
 
@@ -60,7 +61,7 @@ def cog(
     from pipeline.cluster.dask import open_executor
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
     from pipeline.config import with_scheduler
-    from pipeline.console import console, progress_bars
+    from pipeline.console import console, print_error, print_json, progress_bars
     from pipeline.errors import UserError
     from pipeline.export.geotiffs import Selection, export_cogs
     from pipeline.job import Job
@@ -88,11 +89,13 @@ def cog(
     for note in done.notes:
         console.print(f"note: {note}")
     for name, reason in done.failures.items():
-        console.print(f"failed: {name}: {reason}")
+        print_error(f"failed: {name}: {reason}")
     kept = f", {done.kept} of them kept" if done.kept else ""
     console.print(
         f"{len(done.files)} GeoTIFFs{kept} in {folder}, {done.size_bytes / 1e6:.1f} MB written; catalog {done.catalog}"
     )
+    if as_json:
+        print_json(done.as_json())
     if done.stopped:
         raise typer.Exit(EXIT_CODE)
     if done.failures:

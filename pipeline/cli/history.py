@@ -1,4 +1,4 @@
-"""`agcarbon history`, `tag`, `rollback` and `gc`."""
+"""`agcarbon history`, `tag`, `diff`, `rollback` and `gc`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from pipeline.cli.options import RunFilePath
+from pipeline.cli.options import AsJson, RunFilePath
 
 if TYPE_CHECKING:
     import icechunk
@@ -23,11 +23,11 @@ def history(
     run_file: RunFilePath,
     store: Annotated[StoreName, typer.Option(help="store to list")] = "cube",
     limit: Annotated[int, typer.Option(min=1, help="number of commits, newest first")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON with the metadata of each commit")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the commits of a store, newest first, with the groups that each changed and the releases made of it."""
-    from pipeline.console import console
-    from pipeline.cube.history import commits
+    from pipeline.console import console, print_json
+    from pipeline.cube.history import commits, short
     from pipeline.cube.history_report import history_json, history_table
     from pipeline.job import Job
 
@@ -35,9 +35,10 @@ def history(
     location = job.stores.cube if store == "cube" else job.stores.inputs
     found = commits(_open(job, store), limit=limit)
     if as_json:
-        print(history_json(location, found))
+        print_json(history_json(location, found))
     else:
         console.print(history_table(location, found))
+        console.print(f"newest state: {short(found[0].snapshot)}, {found[0].message}" if found else "no commit yet")
 
 
 def _open(job: Job, name: StoreName) -> icechunk.Repository:
@@ -58,10 +59,10 @@ def tag(
     message: Annotated[str, typer.Option(help="description of the release")] = "",
     listed: Annotated[bool, typer.Option("--list", help="list the releases")] = False,
     delete: Annotated[str | None, typer.Option(help="delete this release; its name cannot be used again")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="list the releases as JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make, list or delete releases: named states of the cube that never change and that gc keeps."""
-    from pipeline.console import console
+    from pipeline.console import console, print_json
     from pipeline.cube.history import delete_release, make_release, releases, short
     from pipeline.cube.history_report import releases_json, releases_table
     from pipeline.job import Job
@@ -78,7 +79,7 @@ def tag(
             delete_release(committer, delete)
         console.print(f"deleted release {delete}; gc may now free the data that no other state holds")
     elif as_json:
-        print(releases_json(job.stores.cube, releases(job.open_cube())))
+        print_json(releases_json(job.stores.cube, releases(job.open_cube())))
     else:
         console.print(releases_table(job.stores.cube, releases(job.open_cube())))
 
@@ -89,6 +90,52 @@ def _writing_cube(job: Job) -> AbstractContextManager[Committer]:
     from pipeline.storage.retry import RetryPolicy
 
     return committing(job.stores.cube, job.open_cube, RetryPolicy(job.execution.retries))
+
+
+def diff(
+    run_file: RunFilePath,
+    before: Annotated[str, typer.Argument(help="release, or snapshot of `agcarbon history`")],
+    after: Annotated[str, typer.Argument(help="release or snapshot to compare with it")],
+    *,
+    variables: Annotated[
+        str, typer.Option(help="fluxes whose change is drawn: gpp, ra, rh, reco, nee, yield, residue, dsoc")
+    ] = "nee,yield,dsoc",
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; default: among the exports")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two states of the cube, where, and why, as table, county table and maps.
+
+    A tile-year counts under the set of parts of its fingerprint that differ: GPP, climate, soil, crops, weights, code.
+    The sets add up to the total change.
+    """
+    from pipeline.changes.compare import compare
+    from pipeline.changes.picture import TITLES, save
+    from pipeline.changes.report import as_json as json_of
+    from pipeline.changes.report import table
+    from pipeline.console import console, print_json, progress_bars
+    from pipeline.errors import UserError
+    from pipeline.job import Job
+    from pipeline.storage import files, s3
+
+    if output and (fault := s3.fault(output)):
+        raise UserError(f"--output: {fault}")
+    drawn = tuple(dict.fromkeys(name.strip() for name in variables.split(",")))
+    if unknown := [name for name in drawn if name not in TITLES]:
+        raise UserError(f"--variables {variables}: no flux {', '.join(unknown)}; choose among {', '.join(TITLES)}")
+    job = Job.open(run_file)
+    with progress_bars() as report:
+        found = compare(job, before, after, drawn=drawn, progress=report)
+    folder = output or files.join(job.stores.exports, f"diff-{before}-{after}")
+    with files.writing(files.join(folder, "counties.csv")) as path:
+        found.counties.to_csv(path, index=False)
+    with files.writing(files.join(folder, "changes.png")) as path:
+        save(path, found)
+    console.print(table(found))
+    console.print(f"{len(found.found)} tile-years differ; counties.csv and changes.png in {folder}", soft_wrap=True)
+    if as_json:
+        print_json(json_of(found))
 
 
 def rollback(
@@ -133,11 +180,12 @@ def gc(
     spare_hours: Annotated[
         float, typer.Option(min=0, help="leave data younger than this; on S3 those younger than a day at least")
     ] = 1.0,
+    as_json: AsJson = False,
 ) -> None:
     """Free data that no state of the stores holds: of interrupted runs, of states rolled back, of expired history."""
-    from pipeline.console import console
+    from pipeline.console import console, print_json
     from pipeline.cube.garbage import Retention, collect_stores
-    from pipeline.cube.history_report import freed_sentence
+    from pipeline.cube.history_report import freed_json, freed_sentence
     from pipeline.job import Job
     from pipeline.storage.retry import RetryPolicy
 
@@ -152,3 +200,5 @@ def gc(
     collected = collect_stores(job.stores.repositories, names, retention=retention, dry_run=dry_run, policy=policy)
     for location, freed in collected.items():
         console.print(freed_sentence(location, freed, dry_run=dry_run, age=retention.age(location)))
+    if as_json:
+        print_json(freed_json(collected, dry_run=dry_run))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Products, RunFilePath, Years
+from pipeline.cli.options import AsJson, Products, RunFilePath, Years
 
 
 def ingest(
@@ -17,20 +17,21 @@ def ingest(
     again: Annotated[
         bool, typer.Option("--again", help="read also unchanged archives, to repair what is damaged in the store")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read new or changed archive files into the inputs store.
 
     Lists product-years without files in the archives (exit code 1) and the finished tile-years that became stale.
     """
     from pipeline.cluster.dask import open_executor, worker_memory
-    from pipeline.console import console, progress_bars
+    from pipeline.console import console, print_json, progress_bars
     from pipeline.errors import UserError
     from pipeline.ingest import memory
     from pipeline.ingest.plan import plan_ingest
     from pipeline.ingest.run import ingest as ingest_archives
     from pipeline.inputs.layout import PRODUCTS
     from pipeline.job import Job
-    from pipeline.run.staleness import done_tile_years, newly_stale
+    from pipeline.run.staleness import NewlyStale, done_tile_years, newly_stale
     from pipeline.storage.retry import RetryPolicy, retried
 
     job = Job.open(run_file)
@@ -42,9 +43,13 @@ def ingest(
     with progress_bars(job.log_file("ingest")) as report, open_executor(job.execution) as executor:
         done = ingest_archives(plan, executor=executor, policy=policy, progress=report)
     console.print(done)
+    stale = newly_stale(job, before=before) if before else NewlyStale({}, 0)
     if before:
-        for sentence in newly_stale(job, before=before).sentences():
+        for sentence in stale.sentences():
             console.print(sentence)
+    console.print(done.last_line())
+    if as_json:
+        print_json(done.as_json() | {"newly_stale": stale.years_by_tile})
     if done.failures:
         raise UserError(" | ".join(done.failures))
     if done.absent:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Products, RunFilePath, Years
+from pipeline.cli.options import AsJson, Products, RunFilePath, Years
 
 
 def inputs(
@@ -21,7 +20,7 @@ def inputs(
     full: Annotated[
         bool, typer.Option("--full", help="read all cells of daily GPP, not a square in each tile")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON with every variable of every year")] = False,
+    as_json: AsJson = False,
     png: Annotated[
         Path | None, typer.Option(help="figure to write; inputs.png in the exports folder by default")
     ] = None,
@@ -32,7 +31,7 @@ def inputs(
     Exit code 0 if all requested inputs are ingested and plausible; 1 if years or tiles are not ingested, or values are
     implausible.
     """
-    from pipeline.console import console, progress_bars
+    from pipeline.console import console, print_json, progress_bars
     from pipeline.errors import UserError
     from pipeline.inputs.layout import PRODUCTS
     from pipeline.inputs.report import Wanted, report_inputs
@@ -47,18 +46,15 @@ def inputs(
     picture = str(png) if png else files.join(job.stores.exports, "inputs.png")
     wanted = Wanted(job.years(years), tuple(product or PRODUCTS), full, job.checkpoint.training_ranges)
     archives = job.run_file.archives.by_product
-    survey_store = partial(report_inputs, job.stores.inputs, job.region, wanted, archives=archives)
+    with progress_bars() as show:
+        report = report_inputs(job.stores.inputs, job.region, wanted, archives=archives, progress=show)
     if as_json:
-        report = survey_store()
-        print(report.dumps())
+        print_json(report.as_json())
     else:
-        with progress_bars() as show:
-            report = survey_store(progress=show)
         print_inputs(console, report, by_year=by_year)
     if not no_png:
         with files.writing(picture) as path:
             write_figure(path, job.region, report, everything=full)
-        if not as_json:
-            console.print(f"figure: {picture}", soft_wrap=True)
+        console.print(f"figure: {picture}", soft_wrap=True)
     if not report.sound:
         raise typer.Exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -38,6 +38,34 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"agcarbon {version('agcarbon')}")
+        raise typer.Exit
+
+
+@app.callback()
+def settings(
+    context: typer.Context,
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="print the version and exit")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="print only errors and the last line")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="print log lines too, on stderr")] = False,
+) -> None:
+    """Take the settings of all commands."""
+    if quiet and verbose:
+        raise typer.BadParameter("give either --quiet or --verbose")
+    if quiet or verbose:
+        from pipeline.console import verbosity
+
+        context.with_resource(verbosity(quiet=quiet, verbose=verbose))
+
+
 app.command()(init.init)
 app.command()(fetch.fetch)
 app.command()(ingest.ingest)
@@ -47,6 +75,7 @@ app.command()(run.run)
 app.command()(status.status)
 app.command()(history.history)
 app.command()(history.tag)
+app.command()(history.diff)
 app.command()(history.rollback)
 app.command()(history.gc)
 app.command()(aggregate.aggregate)

@@ -7,6 +7,19 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+
+def _text_on_stderr(context: typer.Context, as_json: bool) -> bool:
+    if as_json:
+        from pipeline.console import text_on_stderr
+
+        context.with_resource(text_on_stderr())
+    return as_json
+
+
+AsJson: TypeAlias = Annotated[
+    bool,
+    typer.Option("--json", callback=_text_on_stderr, help="print the result as JSON; progress and notes on stderr"),
+]
 RunFilePath: TypeAlias = Annotated[Path, typer.Argument(help="run file")]
 Years: TypeAlias = Annotated[
     str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; default: all years of the region")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import KeepStale, RunFilePath, Years
+from pipeline.cli.options import AsJson, KeepStale, RunFilePath, Years
 
 
 def plan(
@@ -14,14 +14,14 @@ def plan(
     years: Years = None,
     keep_stale: KeepStale = False,
     workers: Annotated[int | None, typer.Option(min=1, help="workers; default: those of the run file")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show downloads, time of every step and disk space, from the region alone or with what is ingested.
 
     Changes nothing. docs/plan.md has the equations and the sources of the rates.
     """
     from pipeline.cluster.dask import open_executor
-    from pipeline.console import console
+    from pipeline.console import console, print_json
     from pipeline.cost import report
     from pipeline.cost.estimate import estimate
     from pipeline.job import Job
@@ -33,7 +33,7 @@ def plan(
         choice = Choice(keep_stale=keep_stale)
         cost = estimate(job, years=job.years(years), choice=choice, workers=workers, executor=executor)
     if as_json:
-        print(report.as_json(job, cost))
+        print_json(report.as_json(job, cost))
     else:
         for line in report.lines(job, cost):
             console.print(line, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from pipeline.cli.options import KeepStale, RunFilePath, Scheduler, Years
+from pipeline.cli.options import AsJson, KeepStale, RunFilePath, Scheduler, Years
 
 FromAudit: TypeAlias = Annotated[
     Path | None,
@@ -24,13 +24,14 @@ def run(
     keep_stale: KeepStale = False,
     from_audit: FromAudit = None,
     scheduler: Scheduler = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compute the tile-years that are missing, failed or stale."""
     from pipeline.audit.report import read_rerun
     from pipeline.cluster.dask import open_executor
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
     from pipeline.config import with_scheduler
-    from pipeline.console import console, progress_bars
+    from pipeline.console import console, print_json, progress_bars
     from pipeline.errors import UserError
     from pipeline.job import Job
     from pipeline.run import year_step
@@ -57,6 +58,8 @@ def run(
     ):
         done = run_job(job, executor, years=wanted, choice=choice, progress=report)
     print_run(console, job, done)
+    if as_json:
+        print_json(done.as_json())
     if done.stopped:
         raise typer.Exit(EXIT_CODE)
     if done.failures:

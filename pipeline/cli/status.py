@@ -7,18 +7,19 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import RunFilePath
+from pipeline.cli.options import AsJson, RunFilePath
 
 
 def status(
     run_file: RunFilePath,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON, with every tile-year that is not done")] = False,
+    as_json: AsJson = False,
     figure: Annotated[
         Path | None, typer.Option(help="write a figure (PNG) with a map of the tiles for each year")
     ] = None,
 ) -> None:
     """Show the status of the tile-years, with reasons."""
-    from pipeline.console import console
+    from pipeline.console import console, print_json
+    from pipeline.cube.ledger import Status
     from pipeline.job import Job
     from pipeline.run.status import read_status, status_json, status_table
     from pipeline.run.status_figure import write_figure
@@ -26,10 +27,11 @@ def status(
     job = Job.open(run_file)
     found = read_status(job)
     if as_json:
-        print(status_json(found, region=job.region.name, stores=job.stores))
+        print_json(status_json(found, region=job.region.name, stores=job.stores))
     else:
         console.print(status_table(found, title=job.region.title))
         for note in found.notes:
             console.print(note)
+        console.print(f"{found.count()[Status.DONE]:,} of {found.count().total():,} tile-years are done")
     if figure:
         write_figure(job, found, figure)

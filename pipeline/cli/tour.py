@@ -86,7 +86,7 @@ def _products(job: Job, executor: Executor) -> AggregateReport:
     for note in exported.notes:
         console.print(note)
     with files.writing(map_location(job)) as path:
-        write_map(path, job, note="synthetic archives")
+        write_map(path, job, note="Synthetic archives")
     return aggregated
 
 

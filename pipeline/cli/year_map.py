@@ -17,6 +17,9 @@ def year_map(
         str | None,
         typer.Option(help="such as dsoc,nee; of crop, gpp, reco, nee, yield, dsoc (the default), ra, rh, residue"),
     ] = None,
+    region: Annotated[str | None, typer.Option(help="show another region: its name or file, such as three_i")] = None,
+    states: Annotated[str | None, typer.Option(help="show these states only: IL,IN")] = None,
+    bbox: Annotated[str | None, typer.Option(help="show west,south,east,north in degrees only")] = None,
     at: State = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="PNG; default: map-YEAR.png among the exports")
@@ -26,7 +29,7 @@ def year_map(
     from pipeline.access.tables import format_of
     from pipeline.console import console
     from pipeline.export.year_map import names_of, save
-    from pipeline.export.year_values import read_year
+    from pipeline.export.year_values import Subject, read_year
     from pipeline.inputs.report import is_synthetic
     from pipeline.job import Job
     from pipeline.storage import files
@@ -34,9 +37,14 @@ def year_map(
     if output:
         format_of(output, formats=(".png",))
     names, job = names_of(variables), Job.open(run_file)
-    note = "synthetic archives" if any(map(is_synthetic, job.run_file.archives.by_product.values())) else ""
-    data = read_year(job, year=year, names=names, at=at, note=note)
+    note = "Synthetic archives" if any(map(is_synthetic, job.run_file.archives.by_product.values())) else ""
+    chosen = tuple(name.strip().upper() for name in states.split(",")) if states else ()
+    subject = Subject.of(job.region, within=region, states=chosen, bbox=bbox)
+    data = read_year(job, subject, year=year, names=names, at=at, note=note)
     location = output or files.join(job.stores.exports, f"map-{data.year}.png")
     with files.writing(location) as path:
         save(path, data)
-    console.print(f"map of {data.year} in {location}\n{data.caption}", soft_wrap=True)
+    for line in (data.note, data.caption):
+        if line:
+            console.print(line, soft_wrap=True)
+    console.print(f"map of {data.year} in {location}", soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -116,12 +115,7 @@ def time_text(seconds: float) -> str:
     return GPU_NOT_MEASURED if math.isnan(seconds) else duration(round(seconds))
 
 
-def as_json(job: Job, cost: Cost) -> str:
-    """Return the plan as JSON."""
-    return json.dumps(as_dict(job, cost), indent=1)
-
-
-def as_dict(job: Job, cost: Cost) -> dict[str, Any]:
+def as_json(job: Job, cost: Cost) -> dict[str, Any]:
     """Return the plan as JSON values; docs/plan.md lists their keys."""
     work, plan = cost.work, cost.work.plan
     return {
@@ -134,18 +128,14 @@ def as_dict(job: Job, cost: Cost) -> dict[str, Any]:
         "blocked": {str(year): list(products) for year, products in plan.blocked.items()} if plan else {},
         "cell_years": work.run.cell_years,
         "downloads": [asdict(each) for each in cost.downloads],
-        "steps": [{name: _known(value) for name, value in asdict(step).items()} for step in cost.steps],
+        "steps": [asdict(step) for step in cost.steps],
         "products": [asdict(product) for product in cost.products],
         "memory": {"projected_bytes": cost.worker_bytes, "limit_bytes": cost.worker_limit},
         "rates": {
-            "run_cell_years_per_second": _known(cost.run_rate.cell_years_per_second),
+            "run_cell_years_per_second": cost.run_rate.cell_years_per_second,
             "run_source": cost.run_rate.source,
             "speed": cost.speed,
             "machine": cost.rates.machine,
             "date": cost.rates.date,
         },
     }
-
-
-def _known(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value

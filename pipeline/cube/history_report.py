@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -50,14 +49,14 @@ def changes(changed: Mapping[str, int]) -> str:
     return ", ".join(" ".join(filter(None, (name, spans(years[name]), str(chunks[name])))) for name in sorted(chunks))
 
 
-def history_json(location: str, commits: Sequence[Commit]) -> str:
+def history_json(location: str, commits: Sequence[Commit]) -> dict[str, Any]:
     """Return `store`, and under `commits` the fields of `Commit`, newest first."""
-    return json.dumps({"store": location, "commits": [_plain(commit) for commit in commits]}, indent=2)
+    return {"store": location, "commits": [_plain(commit) for commit in commits]}
 
 
-def releases_json(location: str, releases: Sequence[Release]) -> str:
+def releases_json(location: str, releases: Sequence[Release]) -> dict[str, Any]:
     """Return `store`, and under `releases` the fields of `Release`, oldest first."""
-    return json.dumps({"store": location, "releases": [_plain(release) for release in releases]}, indent=2)
+    return {"store": location, "releases": [_plain(release) for release in releases]}
 
 
 def _plain(record: Commit | Release) -> dict[str, Any]:
@@ -95,3 +94,9 @@ def freed_sentence(location: str, freed: Freed, *, dry_run: bool, age: timedelta
     if dry_run:
         return f"{text}; would expire {freed.expired} states and free the data that only they hold"
     return f"{text}; expired {freed.expired} states"
+
+
+def freed_json(collected: Mapping[str, Freed], *, dry_run: bool) -> dict[str, Any]:
+    """Return `dry_run`, and under `stores` the location of each as `store` with the fields of `Freed`."""
+    stores = [{"store": location} | asdict(freed) for location, freed in collected.items()]
+    return {"dry_run": dry_run, "stores": stores}

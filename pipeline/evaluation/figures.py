@@ -32,7 +32,7 @@ def observed_outputs(result: Result) -> list[str]:
 
 
 def agreement_figure(result: Result) -> Figure:
-    """Return a row per output: predicted against observed values, and the mean annual cycle or the yield by year."""
+    """Return a row per output: predicted against recorded values, and the mean annual cycle or the yield by year."""
     outputs = observed_outputs(result)
     drawing = Figure(figsize=(11, 2.9 * len(outputs)), layout="constrained")
     rows = drawing.subplots(len(outputs), 2, width_ratios=[1, 2.1], squeeze=False)
@@ -46,10 +46,10 @@ def agreement_figure(result: Result) -> Figure:
                 result.predicted.daily(output),
                 result.subject.observed.daily(output),
             )
-            _draw_annual_cycle(panel, predicted=predicted, observed=observed, output=output)
+            _draw_annual_cycle(panel, result.subject.record, predicted=predicted, observed=observed, output=output)
         _draw_pairs(scatter, predicted=predicted, observed=observed, score=result.evaluation.pooled(output).score)
         unit = ANNUAL_UNIT if output == "yield" else DAILY_UNIT
-        scatter.set(xlabel=f"{NAMES[output]} observed [{unit}]", ylabel="predicted")
+        scatter.set(xlabel=f"{NAMES[output]} {result.subject.record} [{unit}]", ylabel="predicted")
     rows[0, 1].legend(frameon=False, ncols=2, loc="best")
     return drawing
 
@@ -77,11 +77,11 @@ def _draw_pairs(axes: Axes, *, predicted: Floats, observed: Floats, score: Score
     axes.set_title(f"{r2}, RMSE {score.rmse:.3g}, bias {score.bias:+.2g}, n = {score.count:,}", fontsize=8, loc="left")
 
 
-def _draw_annual_cycle(axes: Axes, *, predicted: Floats, observed: Floats, output: str) -> None:
+def _draw_annual_cycle(axes: Axes, record: str, *, predicted: Floats, observed: Floats, output: str) -> None:
     """Draw the mean of each day of the year over its observed site-years, and their 10th to 90th percentile."""
     seen = np.isfinite(observed)
     days = np.flatnonzero(seen.any((0, 1)))
-    for values, colour, label in ((observed, OBSERVED, "observed"), (predicted, PREDICTED, "predicted")):
+    for values, colour, label in ((observed, OBSERVED, record), (predicted, PREDICTED, "predicted")):
         # Predictions count on observed days only, as in the scores.
         masked = np.where(seen, values, np.nan)[..., days]
         low, high = np.nanpercentile(masked, [10, 90], axis=(0, 1))

@@ -191,7 +191,10 @@ def _draw_budget(axes: Axes, place: Place) -> None:
     for i, (colour, (_, row)) in enumerate(zip(COLOURS, _budget(place).iterrows(), strict=True)):
         values = row[list(BUDGET)].fillna(0)
         bars = axes.bar(np.arange(len(BUDGET)) + 0.27 * (i - 1), values, 0.27, color=colour)
-        axes.bar_label(bars, [f"{value:.0f}" if round(value) else "" for value in values], fontsize=6, padding=1)
+        # Upright: three numbers side by side are wider than their bars.
+        numbers = [f"{value:.0f}".replace("-", "\N{MINUS SIGN}") if round(value) else "" for value in values]
+        axes.bar_label(bars, numbers, fontsize=7, padding=2, rotation=90)
+    axes.margins(y=0.2)  # for the numbers above and below
     axes.axhline(0, color="0.4", linewidth=0.8)
     axes.set_xticks(np.arange(len(BUDGET)), list(BUDGET.values()))
     axes.set_ylabel(f"mean [{ANNUAL_UNIT}]")

@@ -217,7 +217,7 @@ def _section(result: Result, images: Mapping[str, bytes]) -> Iterator[str]:
     subject = result.subject
     yield f"<h2>{html.escape(subject.name)}, {subject.years[0]}–{subject.years[-1]}</h2>"
     yield from map(page.note, subject.notes)
-    yield page.image(images[f"{subject.name}.png"], text=f"Predicted and observed carbon, {subject.name}")
+    yield page.image(images[f"{subject.name}.png"], text=f"Predicted and {subject.record} carbon, {subject.name}")
     table = score_table([result]).drop(columns=["data"])
     for by in ("pooled", "season", "crop"):
         rows = table[table["by"] == by].drop(columns=["by"])

@@ -89,6 +89,11 @@ class Subject:
         return cls(tower.site, "tower", tower.x_YTF[None], observed, (tower.site,), tower.years, notes)
 
     @property
+    def record(self) -> str:
+        """Name of its carbon in figures: only a tower's was observed."""
+        return {"tower": "observed", "file": "given"}.get(self.kind, "simulated")
+
+    @property
     def crop_NY(self) -> Integers:
         """(N, Y) crop code."""
         return np.rint(self.x_NYTF[:, :, 0, CROP_TYPE]).astype(np.int64)

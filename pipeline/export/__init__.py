@@ -2,5 +2,6 @@
 
 Public modules: geotiffs, year_map, year_values.
 Inner modules: cog, layers, maps, palettes, reproject, stac, style, units.
-May import: aggregate, cluster, cube, errors, grid, job, progress, run, sources, storage, variables, model, regions.
+May import: aggregate, basemap, cluster, cube, errors, grid, job, progress, run, sources, storage,
+variables, model, regions.
 """

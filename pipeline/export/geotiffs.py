@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import zarr
 
@@ -179,6 +180,10 @@ class ExportReport:
     notes: tuple[str, ...]
     failures: Mapping[str, str] = field(default_factory=dict)
     stopped: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values: its fields; docs/json.md lists them."""
+        return asdict(self)
 
 
 def export_cogs(

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import shapely
 import zarr
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio.features import geometry_mask
 
 from pipeline.cube.history import resolve
 from pipeline.cube.results import CheckedYear
+from pipeline.errors import UserError
 from pipeline.export.layers import CROPS, Layer, periods, read_cells, variables
-from pipeline.grid.sinusoidal import Grid
+from pipeline.grid.coverage import outlines
+from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.job import Job
 from pipeline.run.provenance import YearRecord, read_records
 from pipeline.storage import repository
 from pipeline.variables import Quality
-from regions import Zone, zones
+from regions import Region, Zone, clipped, load_region, zones
 
 CROP = "crop"
 NAMES = (CROP, "gpp", "reco", "nee", "yield", "dsoc")
@@ -38,12 +43,14 @@ class YearValues:
         Title of the region.
     year
         Calendar year.
+    note
+        Remark below the title, such as that the archives are synthetic.
     caption
-        Origin of weights and data, and anything that is missing or out of date.
+        Origin of the weights, and anything that is missing or out of date.
     grid
         Grid of the layers.
     zones
-        Counties, whose borders are drawn.
+        Counties that are shown, with their borders; cells outside them are NaN.
     names
         Names of the maps, in order: `crop`, and fluxes of `layers`.
     layers
@@ -57,6 +64,7 @@ class YearValues:
 
     title: str
     year: int
+    note: str
     caption: str
     grid: Grid
     zones: tuple[Zone, ...]
@@ -66,8 +74,68 @@ class YearValues:
     courses: Mapping[str, NDArray[np.float64]]
 
 
+@dataclass(frozen=True)
+class Subject:
+    """Title and counties of a picture: those of the region, or a part of it outside which no cell is shown."""
+
+    title: str
+    zones: tuple[Zone, ...]
+    is_part: bool = True
+
+    @classmethod
+    def of(
+        cls, region: Region, *, within: str | None = None, states: Sequence[str] = (), bbox: str | None = None
+    ) -> Subject:
+        """Return the part of a region that is chosen in one of these ways, or all of it.
+
+        Parameters
+        ----------
+        region
+            Region of the cube.
+        within
+            Name or file of another region.
+        states
+            Postal abbreviations.
+        bbox
+            West, south, east and north [degree], separated by commas.
+
+        Raises
+        ------
+        UserError
+            If more than one is given, or the part is not in the region.
+        """
+        if sum(map(bool, (within, states, bbox))) > 1:
+            raise UserError("--region, --states and --bbox choose the part that is drawn; give one of them")
+        if within:
+            part = load_region(within)
+            return cls(part.title, zones(part))
+        found = zones(region)
+        if states:
+            there = {zone.state for zone in found}
+            if absent := [name for name in states if name not in there]:
+                raise UserError(f"--states {','.join(absent)}: not in the region, which has {', '.join(sorted(there))}")
+            return cls(f"{region.title}: {', '.join(states)}", tuple(zone for zone in found if zone.state in states))
+        return cls(region.title, clipped(found, _box(bbox)) if bbox else found, is_part=bbox is not None)
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        west, south, east, north = map(float, text.split(","))
+    except ValueError:
+        west = south = east = north = math.nan
+    if not (west < east and south < north):
+        raise UserError(f"--bbox {text}: write west,south,east,north in degrees, such as -89.6,39.9,-89.4,40")
+    return west, south, east, north
+
+
 def read_year(
-    job: Job, *, year: int | None = None, names: Sequence[str] = NAMES, at: str | None = None, note: str = ""
+    job: Job,
+    subject: Subject | None = None,
+    *,
+    year: int | None = None,
+    names: Sequence[str] = NAMES,
+    at: str | None = None,
+    note: str = "",
 ) -> YearValues:
     """Read the values of a year, or of the last one.
 
@@ -75,6 +143,8 @@ def read_year(
     ----------
     job
         The run file.
+    subject
+        Part of the region to show; all of it if None.
     year
         Calendar year; the last with results if None.
     names
@@ -82,38 +152,84 @@ def read_year(
     at
         Release, or snapshot of the cube; the newest state if None.
     note
-        A note to begin the caption with, such as that the archives are synthetic.
+        Remark, such as that the archives are synthetic.
 
     Raises
     ------
     UserError
-        If the cube has no result, or none of that year.
+        If the cube has no result, or none of that year or in that part.
     """
     cube = job.open_cube()
     root = repository.read(cube, snapshot=resolve(cube, at) if at else None)
     record = read_records(job, root, years=() if year is None else (year,), newest=at is None).years[-1]
     (period,) = periods(record.year, "annual")
     known = variables("250m", "annual")
+    subject = subject or Subject.of(job.region)
+    part = _Part.chosen(job.grid, record.tiles, subject)
 
     def read(name: str) -> NDArray[Any]:
-        return read_cells(root, Layer(known[name], period), tiles=record.tiles)
+        return read_cells(root, Layer(known[name], period), tiles=part.tiles)[part.window]
 
-    layers = {name: read(name) for name in names if name != CROP}
+    layers = {name: np.where(part.inside, read(name), np.nan) for name in names if name != CROP}
     # The layer `crop` names a crop for every cell, also where neither is grown: the quality flag separates them.
     grown = (read("quality") & Quality.NOT_GROWN) == 0
-    modelled = np.isfinite(layers["gpp"] if "gpp" in layers else read("gpp"))
+    modelled = part.inside & np.isfinite(layers["gpp"] if "gpp" in layers else read("gpp"))
     crop = np.where(modelled, np.where(grown, read("crop"), 0), np.nan)
     return YearValues(
-        title=job.region.title,
+        title=subject.title,
         year=record.year,
-        caption="; ".join([*([note] if note else []), f"network weights ({record.origin})", *record.notes()]),
-        grid=job.grid,
-        zones=zones(job.region),
+        note=note,
+        caption="; ".join([f"Network weights: {record.origin}", *record.notes()]),
+        grid=part.grid,
+        zones=subject.zones,
         names=tuple(names),
         layers=layers,
         crop=crop,
-        courses=_courses(root, job.grid, record, crop) if "nee" in names else {},
+        courses=_courses(root, job.grid, replace(record, tiles=part.tiles), part.whole(crop)) if "nee" in names else {},
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The cells that are shown: a window of the grid, its tiles, and which of its cells lie inside the counties."""
+
+    of: Grid
+    window: tuple[slice, slice]
+    tiles: tuple[Tile, ...]
+    inside: NDArray[np.bool_]
+
+    @classmethod
+    def chosen(cls, grid: Grid, tiles: Sequence[Tile], subject: Subject) -> _Part:
+        """Return the part for a subject, of the tiles with results."""
+        if not subject.is_part:
+            return cls(grid, (slice(0, grid.rows), slice(0, grid.cols)), tuple(tiles), np.ones(grid.shape, bool))
+        polygons = outlines(subject.zones)
+        west, south, east, north = shapely.total_bounds(polygons) if len(polygons) else (0.0, 0.0, 0.0, 0.0)
+        rows = slice(max(math.floor(-north) - grid.first_row, 0), min(math.ceil(-south) - grid.first_row, grid.rows))
+        cols = slice(max(math.floor(west) - grid.first_col, 0), min(math.ceil(east) - grid.first_col, grid.cols))
+        met = tuple(tile for tile in tiles if all(map(_meet, grid.window(tile), (rows, cols))))
+        if not met:
+            raise UserError(f"{subject.title}: no tile with results there; choose a part of the region of the cube")
+        corner = Affine(1, 0, grid.first_col + cols.start, 0, -1, -(grid.first_row + rows.start))
+        shape = (rows.stop - rows.start, cols.stop - cols.start)
+        return cls(grid, (rows, cols), met, geometry_mask(list(polygons), shape, corner, invert=True))
+
+    @property
+    def grid(self) -> Grid:
+        """Its cells as a grid."""
+        rows, cols = self.window
+        shape = rows.stop - rows.start, cols.stop - cols.start
+        return Grid(self.of.first_row + rows.start, self.of.first_col + cols.start, *shape, tile_cells=1)
+
+    def whole(self, values_YX: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return values on the whole grid, NaN elsewhere."""
+        out = np.full(self.of.shape, np.nan, values_YX.dtype)
+        out[self.window] = values_YX
+        return out
+
+
+def _meet(one: slice, other: slice) -> bool:
+    return bool(one.start < other.stop and other.start < one.stop)
 
 
 def _courses(

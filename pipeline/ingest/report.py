@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
@@ -57,6 +59,12 @@ class ReportRow:
             self.state,
         )
 
+    def as_json(self) -> dict[str, Any]:
+        """Return product, year, state, and the provenance in the store, as JSON values."""
+        record = asdict(self.record)
+        kept = ("files", "size_bytes", "cells", "missing", "minimum", "maximum", "counts", "digest", "notes")
+        return {"product": self.product, "year": self.year, "state": self.state} | {name: record[name] for name in kept}
+
     @property
     def remarks(self) -> Iterator[str]:
         """Counts and notes if it was read; the reason if it was kept without its archive."""
@@ -90,6 +98,21 @@ class IngestReport:
     absent: tuple[Absent, ...] = ()
     damaged: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+
+    def last_line(self) -> str:
+        """Return the numbers of product-years by their state, and of those that are absent or failed."""
+        count = Counter(row.state for row in self.rows)
+        count |= Counter({"absent": len(self.absent), "failed": len(self.failures)})
+        return "product-years: " + (", ".join(f"{number} {state}" for state, number in (+count).items()) or "none")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; docs/json.md lists their keys."""
+        return {
+            "product_years": [row.as_json() for row in self.rows],
+            "absent": [asdict(absent) for absent in self.absent],
+            "damaged": self.damaged,
+            "failures": self.failures,
+        }
 
     def __rich__(self) -> Group:
         """Return a table for the terminal, and remarks below it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,10 +104,6 @@ class InputsReport:
             "not_ingested": {product: list(years) for product, years in self.absent.items()},
             "product_years": [_survey_json(survey, self) for survey in self.surveys],
         }
-
-    def dumps(self) -> str:
-        """Return JSON text, with null for numbers that are not finite."""
-        return json.dumps(self.as_json(), indent=2, allow_nan=False)
 
 
 def report_inputs(

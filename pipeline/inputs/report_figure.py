@@ -57,7 +57,7 @@ PANELS = (
     Panel("gpp", "gpp", "Annual gross primary production", r"g C m$^{-2}$", "YlGn", annual_sum=True),
     Panel("soil", "tsoc", "Soil organic carbon, 0-30 cm", r"g kg$^{-1}$", "YlOrBr"),
     Panel("soil", "tsand", "Sand, 0-30 cm", r"g kg$^{-1}$", "cividis"),
-    Panel("soil", "tph", "pH, 0-30 cm", "", "RdYlGn_r"),
+    Panel("soil", "tph", "pH, 0-30 cm", "", "viridis"),
     Panel("crop", "corn_fraction", "Corn, share of the cell", "", "YlOrBr", share=True),
     Panel("crop", "soybean_fraction", "Soybean, share of the cell", "", "YlGn", share=True),
 )

@@ -3,6 +3,6 @@
 Public modules: estimate, fingerprints, plan, prepare, provenance, report, run, staleness, status, status_figure,
 year_step.
 Inner modules: block, coordinator, memory, repair, stages.
-May import: cluster, config, cube, digests, errors, grid, inputs, job, progress, simulate, storage, variables,
-years, model, regions.
+May import: basemap, cluster, config, console, cube, digests, errors, grid, inputs, job, progress, simulate, storage,
+variables, years, model, regions.
 """

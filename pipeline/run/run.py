@@ -62,6 +62,26 @@ class RunReport:
     seconds: float
     stopped: bool = False
 
+    @property
+    def up_to_date(self) -> int:
+        """Number of tile-years that were up to date before."""
+        return len(self.plan.states) - len(self.plan.computed) - sum(self.plan.kept_stale.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; docs/json.md lists their keys."""
+        return {
+            "computed": self.totals.tile_years,
+            "up_to_date": self.up_to_date,
+            "kept_stale": self.plan.kept_stale,
+            "blocked": self.plan.blocked,
+            "cell_years": self.totals.cell_years,
+            "missing_cell_years": self.totals.missing_cell_years,
+            "mean_balance_residual": self.totals.mean_residual if self.totals.cell_years else None,
+            "seconds": self.seconds,
+            "failures": [{"tile": tile, "year": year, "reason": why} for (tile, year), why in self.failures.items()],
+            "stopped": self.stopped,
+        }
+
 
 @dataclass(frozen=True)
 class _Setup:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.table import Table
 
@@ -109,8 +109,8 @@ def _reasons(found: TileYearStatus, year: int) -> list[str]:
     return [f"{number} {reason}" for reason, number in named] + ([f"{others} others"] if others else [])
 
 
-def status_json(found: TileYearStatus, *, region: str, stores: StoreSettings) -> str:
-    """Return the status as JSON.
+def status_json(found: TileYearStatus, *, region: str, stores: StoreSettings) -> dict[str, Any]:
+    """Return the status as JSON values.
 
     Its keys: `region`; `cube` with `store` and `snapshot` (null: no cube yet); `inputs` with `store` and the `snapshot`
     compared with (null: no comparison possible); `years`; `tiles`; `counts` of tile-years by status, and `by_year`;
@@ -118,25 +118,22 @@ def status_json(found: TileYearStatus, *, region: str, stores: StoreSettings) ->
     year from being run; `notes`, the reasons why parts of the status are unknown.
     """
     tiles = {tile for tile, _ in found.states}
-    return json.dumps(
-        {
-            "region": region,
-            "cube": {"store": stores.cube, "snapshot": found.snapshot},
-            "inputs": {"store": stores.inputs, "snapshot": found.inputs},
-            "years": list(found.years),
-            "tiles": len(tiles),
-            "counts": _counts(found.count()),
-            "by_year": {str(year): _counts(found.count(year)) for year in found.years},
-            "open": [
-                {"tile": tile, "year": year, "status": state.status.value, "reason": state.reason}
-                for (tile, year), state in found.states.items()
-                if state.status is not Status.DONE
-            ],
-            "blocked": {str(year): list(products) for year, products in found.blocked.items()},
-            "notes": list(found.notes),
-        },
-        indent=2,
-    )
+    return {
+        "region": region,
+        "cube": {"store": stores.cube, "snapshot": found.snapshot},
+        "inputs": {"store": stores.inputs, "snapshot": found.inputs},
+        "years": list(found.years),
+        "tiles": len(tiles),
+        "counts": _counts(found.count()),
+        "by_year": {str(year): _counts(found.count(year)) for year in found.years},
+        "open": [
+            {"tile": tile, "year": year, "status": state.status.value, "reason": state.reason}
+            for (tile, year), state in found.states.items()
+            if state.status is not Status.DONE
+        ],
+        "blocked": {str(year): list(products) for year, products in found.blocked.items()},
+        "notes": list(found.notes),
+    }
 
 
 def _counts(count: Counter[Status]) -> dict[str, int]:

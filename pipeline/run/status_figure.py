@@ -1,4 +1,4 @@
-"""The status of the tile-years as a figure: a small map of the region's tiles for each year."""
+"""The status of the tile-years as a figure: a map of the region's tiles for each year."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import basemap
 from pipeline.cube.ledger import Status
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.job import Job
 from pipeline.run.status import TileYearStatus
+from regions import zones
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,17 +49,22 @@ def figure(job: Job, found: TileYearStatus) -> Figure:
     """Return the figure: a panel for each year, and a legend with the number of tile-years by status."""
     from matplotlib.figure import Figure
 
-    columns = _columns(len(found.years), job.grid)
+    counties = zones(job.region)
+    extent = basemap.Extent.around(counties)
+    aspect = 1 / extent.aspect
+    columns = _columns(len(found.years), aspect)
     rows = math.ceil(len(found.years) / columns)
-    aspect = job.grid.rows / job.grid.cols
     width = min(_MOST_INCHES / columns, _PANEL_INCHES / max(aspect, 1))
-    height = rows * (width * aspect + 0.35) + 1.1
+    height = rows * (width * aspect + 0.5) + 1.1
     drawing = Figure(figsize=(max(columns * width, _LEAST_INCHES), height), layout="constrained")
     panels = drawing.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels:
         panel.set_axis_off()
     for panel, year in zip(panels, found.years, strict=False):
-        _draw(panel, codes(job.grid, found, year))
+        _draw(panel, job.grid, codes(job.grid, found, year))
+        basemap.draw_borders(panel, counties)
+        basemap.draw_graticule(panel, extent, background="white", font=7)
+        panel.set_axis_on()
         panel.set_title(f"{year}  {_in_short(found, year)}", fontsize=9, loc="left")
     _legend(drawing, job, found)
     return drawing
@@ -77,26 +84,27 @@ def codes(grid: Grid, found: TileYearStatus, year: int) -> NDArray[np.int8]:
     return out
 
 
-def _columns(years: int, grid: Grid) -> int:
+def _columns(years: int, aspect: float) -> int:
     """Return the number of panels in a row: all of a few, otherwise as many as make the figure about square."""
     if years <= _IN_ONE_ROW:
         return years
-    return min(years, _MOST_COLUMNS, round(math.sqrt(years * max(grid.rows / grid.cols, 1))) + 1)
+    return min(years, _MOST_COLUMNS, round(math.sqrt(years * max(aspect, 1))) + 1)
 
 
-def _draw(panel: Axes, values: NDArray[np.int8]) -> None:
+def _draw(panel: Axes, grid: Grid, values: NDArray[np.int8]) -> None:
     from matplotlib.colors import ListedColormap
 
-    rows, cols = values.shape
-    panel.pcolormesh(
+    basemap.draw_blocks(
+        panel,
+        grid,
         np.ma.masked_equal(values, _OUTSIDE),
+        edge=grid.tile_cells,
         cmap=ListedColormap([*_COLOURS.values(), _WAITING_COLOUR]),
         vmin=-0.5,
         vmax=_WAITING + 0.5,
-        edgecolors="white" if max(rows, cols) <= _OUTLINED else "none",
+        edgecolors="white" if max(values.shape) <= _OUTLINED else "none",
         linewidth=0.5,
     )
-    panel.set(aspect="equal", xlim=(0, cols), ylim=(rows, 0))  # north is up
 
 
 def _in_short(found: TileYearStatus, year: int) -> str:

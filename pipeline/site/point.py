@@ -42,7 +42,8 @@ class SiteInputs:
         Observed ecosystem respiration and net ecosystem exchange (T,) [g C m-2 d-1], NEE positive to the atmosphere;
         NaN on days without an observation or with one of low quality.
     notes
-        Caveats for readers of the scores: gaps, masks, processes missing from the inputs.
+        Caveats for readers of the scores: gaps, masks, processes missing from the inputs. One that begins with
+        "synthetic" marks Reco and NEE as simulated.
     """
 
     name: str
@@ -51,6 +52,11 @@ class SiteInputs:
     reco: Floats
     nee: Floats
     notes: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> str:
+        """Name of the given Reco and NEE in figures: `observed`, or `simulated` if they are synthetic."""
+        return "simulated" if any(note.startswith("synthetic") for note in self.notes) else "observed"
 
     @property
     def gpp(self) -> Floats:

@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from model.checkpoint import Checkpoint
 from model.features import CORN
-from pipeline.site.point import SPIN_UP_YEARS, SiteResult, annual_table, comparisons, daily_table
+from pipeline.site.point import SPIN_UP_YEARS, SiteInputs, SiteResult, annual_table, comparisons, daily_table
 from pipeline.site.skill import UNITS, Comparison, Floats
 from pipeline.site.training_notes import training_notes
 
@@ -142,32 +141,36 @@ def _scores(scores: pd.DataFrame) -> Table:
 
 
 def site_figure(report: Report) -> Figure:
-    """Return daily Reco and NEE, predicted and observed, as time series and, if observed, as scatter plots."""
+    """Return daily Reco and NEE, predicted and observed, as time series and, if observed, as scatter plots.
+
+    Observations that are simulated are called so.
+    """
     result, site = report.result, report.result.site
-    notes = "\n".join(textwrap.wrap(" ".join(report.notes), 215))
+    notes = "\n".join(textwrap.wrap(" ".join(f"{note.rstrip('.')}." for note in report.notes), 215))
     drawing = Figure(figsize=(13, 7.5), layout="constrained")
     drawing.suptitle("\n".join(textwrap.wrap(report.title, 130)), fontsize=11)
     drawing.supxlabel(notes, fontsize=7.5, x=0.01, ha="left", color="0.35")
     axes = drawing.subplots(2, 2, width_ratios=[2.7, 1])
     pairs = {"Reco": (result.reco, site.reco), "NEE": (result.nee, site.nee)}
     for (series, scatter), (flux, (predicted, observed)) in zip(axes, pairs.items(), strict=True):
-        _draw_series(series, dates=site.dates, predicted=predicted, observed=observed)
-        series.set_ylabel(rf"{flux} [g C m$^{{-2}}$ d$^{{-1}}$]")
+        _draw_series(series, site, predicted=predicted, observed=observed)
+        sign = "\n(positive to the atmosphere)" if flux == "NEE" else ""
+        series.set_ylabel(rf"{flux} [g C m$^{{-2}}$ d$^{{-1}}$]{sign}")
         daily = [each for each in report.scores if (each.flux, each.period) == (flux, "daily")]
         if daily:
             _draw_scatter(scatter, predicted=predicted, observed=observed, scores=daily[0])
+            scatter.set_xlabel(f"{flux} {site.record}", labelpad=2)
         else:
             scatter.set_axis_off()
-    axes[0, 0].legend(loc="upper left", frameon=False, ncols=2)
-    axes[1, 0].annotate("positive to the atmosphere", (0.005, 0.03), xycoords="axes fraction", fontsize=8)
+    axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=2)  # above the data
     return drawing
 
 
-def _draw_series(axes: Axes, *, dates: NDArray[np.datetime64], predicted: Floats, observed: Floats) -> None:
+def _draw_series(axes: Axes, site: SiteInputs, *, predicted: Floats, observed: Floats) -> None:
     axes.axhline(0, color="0.8", linewidth=0.8)
-    axes.plot(dates, observed, ".", markersize=2.5, color=OBSERVED, label="observed", zorder=1)
+    axes.plot(site.dates, observed, ".", markersize=2.5, color=OBSERVED, label=site.record, zorder=1)
     # A year that is left out becomes a gap in the line.
-    line = pd.Series(predicted, pd.DatetimeIndex(dates)).asfreq("D")
+    line = pd.Series(predicted, pd.DatetimeIndex(site.dates)).asfreq("D")
     axes.plot(line.index, line, linewidth=1.2, color=PREDICTED, label="predicted")
     axes.margins(x=0.005)
 
@@ -177,7 +180,6 @@ def _draw_scatter(axes: Axes, *, predicted: Floats, observed: Floats, scores: Co
     axes.plot(limits, limits, color="0.6", linewidth=0.8)
     axes.plot(observed, predicted, ".", markersize=2.5, color=PREDICTED, alpha=0.6)
     axes.set(xlim=limits, ylim=limits, aspect="equal", ylabel=f"{scores.flux} predicted")
-    axes.set_xlabel(f"{scores.flux} observed", labelpad=2)
     axes.locator_params(nbins=5)
     network = scores.network
     lines = [f"network: R² {network.r2_or_nan:.3f}, RMSE {network.rmse:.2f}, bias {network.bias:+.2f}"]

@@ -8,17 +8,16 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from pipeline import console as module
-from pipeline.console import progress_bars
+from pipeline.console import Terminal, progress_bars
 
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     """Output outside a terminal, with a line every 50 ms."""
     file = StringIO()
-    monkeypatch.setattr(module, "console", Console(file=file, width=200))
+    monkeypatch.setattr(module, "console", Terminal(file=file, width=200))
     monkeypatch.setattr(module, "LINE_SECONDS", 0.05)
     return file
 
@@ -38,7 +37,7 @@ def test_outside_a_terminal_lines_tell_steps_rate_remaining_time_and_failures(wr
 
 def test_in_a_terminal_bars_show_rate_and_remaining_time(monkeypatch: pytest.MonkeyPatch) -> None:
     file = StringIO()
-    monkeypatch.setattr(module, "console", Console(file=file, width=200, force_terminal=True))
+    monkeypatch.setattr(module, "console", Terminal(file=file, width=200, force_terminal=True))
     with progress_bars() as report:
         report("tile-years", 0, 8)
         time.sleep(0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def test_the_last_line_names_checks_and_the_first_failure() -> None:
 
 
 def test_json_has_every_check_with_its_limit_and_verdict() -> None:
-    checks = json.loads(failed_report().as_json())["checks"]
+    checks = failed_report().as_json()["checks"]
     assert checks["checksum"]["verdict"] == "1 failed"
     assert checks["seams"]["verdict"] == "not measured"
     keys = {"name", "what", "unit", "limit", "rerun", "places", "values", "worst", "verdict"}

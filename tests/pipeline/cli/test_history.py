@@ -57,7 +57,8 @@ def test_history_lists_commits_newest_first_with_releases(job: Job) -> None:
     assert call(job, "tag", "v1", "--message", "first").exit_code == 0
     said = call(job, "history")
     assert said.exit_code == 0
-    lines = [line for line in said.output.splitlines() if tip(job)[:8] in line]
+    *lines, last = [line for line in said.output.splitlines() if tip(job)[:8] in line]
+    assert last == f"newest state: {tip(job)[:8]}, results"
     assert len(lines) == 1
     assert "results" in lines[0]
     assert "v1" in lines[0]

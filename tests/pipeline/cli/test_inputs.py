@@ -84,7 +84,7 @@ def test_a_picture_is_written_beside_the_exports_or_where_it_is_wanted(
     pictures = (tmp_path / "crops.png", Path(config.load(run_file).stores.exports) / "inputs.png")
     said = call(run_file, "--product", "crop", "--png", tmp_path / "crops.png").output
     assert f"figure: {tmp_path / 'crops.png'}" in said
-    assert "figure" not in call(run_file, "--product", "crop", "--json").output
+    assert "figure" not in call(run_file, "--product", "crop", "--json").stdout
     for picture in pictures:
         assert picture.read_bytes() == b"drawn"
         picture.unlink()

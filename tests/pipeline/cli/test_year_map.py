@@ -28,7 +28,7 @@ def test_a_year_is_drawn_among_the_exports_and_its_deficiencies_are_named(job: J
     archive.mkdir(parents=True)
     (archive / "README.txt").write_text("Synthetic data of a test")
     said = draw(job, "--year", "2012", "--variables", "dsoc")
-    assert "synthetic archives; network weights" in said
+    assert "Synthetic archives\nNetwork weights" in said
     assert "2012: 1 of" in said
     assert matplotlib.image.imread(Path(job.stores.exports) / "map-2012.png").std() > 0.1
 

@@ -19,6 +19,11 @@ def test_each_observed_output_has_a_scatter_plot_and_an_annual_cycle(results: tu
     panels = agreement_figure(tower).axes
     labels = [axes.get_xlabel().split(" [")[0] for axes in panels]
     assert labels == ["Reco observed", "day of year", "NEE observed", "day of year"]
+    panels = agreement_figure(sites).axes
+    assert {axes.get_xlabel().split(" ")[1] for axes in panels[::2]} == {"simulated"}
+    legend = panels[1].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["simulated", "predicted"]
 
 
 def test_the_annual_cycle_is_the_mean_over_the_observed_site_years(results: tuple[Result, ...]) -> None:

@@ -17,6 +17,7 @@ from model.shipped import checkpoint_file
 from pipeline.errors import UserError
 from pipeline.evaluation.mead import Place, mead_budget, mead_figure, read_mead, simulated_carbon
 from pipeline.evaluation.subjects import Subject
+from tests.helpers.pictures import overlapping
 
 CLIMATE = ("RADN", "TMAX_AIR", "TDIF_AIR", "HMAX_AIR", "HDIF_AIR", "WIND", "PRECN")
 
@@ -50,6 +51,14 @@ def test_the_budget_is_of_the_days_that_are_observed() -> None:
     assert budget["residual"].tolist() == pytest.approx([0, 177.5, 0])
     drawing = mead_figure((place(),))
     assert [text.get_text() for text in drawing.axes[0].get_legend().get_texts()] == ["tower", "network", "simulator"]
+
+
+def test_no_letters_of_the_figure_lie_on_others() -> None:
+    shape = (1, 2, DAYS)
+    ones = np.ones(shape, np.float32)
+    large = Carbon(4.5 * ones, 2 * ones, 1.4 * ones, 3.4 * ones, -1.1 * ones, np.full((1, 2), 381, np.float32))
+    crowded = Place("Mead", "tower", np.array([2001, 2002]), large, large, large)
+    assert overlapping(mead_figure((crowded, crowded))) == []
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_map_that_cannot_be_read_fails_by_name_and_the_others_are_written(
     damaged = (
         f"failed: crop {FIRST}: tile {filled.job.domain.tiles[0].name}, year {FIRST}: array annual/crop is damaged"
     )
-    assert damaged in " ".join(result.stdout.split())
+    assert damaged in " ".join(result.stderr.split())
     assert {path.name for path in tmp_path.glob("*.tif")} == {f"small_nee_{year}.tif" for year in (FIRST, LAST)}
 
 

@@ -13,13 +13,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from pyproj import Proj
 
+from pipeline import basemap
 from pipeline.errors import UserError
 from pipeline.export import year_map as maps
 from pipeline.export.palettes import ramp
 from pipeline.export.year_map import PANELS, write_map
-from pipeline.export.year_values import YearValues, read_year
+from pipeline.export.year_values import NAMES, YearValues, read_year
 from pipeline.grid.sinusoidal import SINUSOIDAL
 from tests.helpers.filled_cube import Filled
+from tests.helpers.pictures import overlapping
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def test_a_png_is_written_of_the_last_year(filled: Filled, tmp_path: Path) -> No
 
 
 def test_a_large_grid_is_thinned(year_map: YearValues, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maps, "_MOST_CELLS", 40)
+    monkeypatch.setattr(basemap, "_MOST_CELLS", 40)
     place = maps.figure(year_map).axes[0]
     (mesh,) = [drawn for drawn in place.collections if isinstance(drawn, QuadMesh)]
     assert mesh.get_array().shape == (32, 32)
@@ -64,6 +66,17 @@ def test_chosen_maps_are_drawn_alone(filled: Filled) -> None:
     drawing = maps.figure(read_year(filled.job, year=2011, names=("dsoc", "rh")))
     titles = [place.get_title() for place in drawing.axes if place.get_title()]
     assert titles == ["Soil carbon change\n(positive where soil gains carbon)", "Heterotrophic respiration"]
+
+
+@pytest.mark.parametrize("names", [("dsoc",), ("dsoc", "yield"), NAMES])
+def test_no_letters_lie_on_others(filled: Filled, names: tuple[str, ...]) -> None:
+    found = overlapping(maps.figure(read_year(filled.job, year=2011, names=names, note="Synthetic archives")))
+    assert [pair for pair in found if "km" not in pair[0] + pair[1]] == []
+
+
+def test_the_title_names_year_region_and_note(drawing: Figure, year_map: YearValues) -> None:
+    assert drawing.get_suptitle().replace("\n", " ") == f"Cropland carbon in 2011, {year_map.title} synthetic archives"
+    assert drawing.get_supxlabel().replace("\n", " ") == year_map.caption
 
 
 def test_what_is_not_modelled_has_a_colour_of_no_palette(drawing: Figure) -> None:
@@ -81,7 +94,7 @@ def test_county_lines_are_left_out_where_they_would_hide_the_map(
         return len([drawn for drawn in figure.axes[0].collections if isinstance(drawn, LineCollection)])
 
     assert lines(maps.figure(year_map)) == 2
-    monkeypatch.setattr(maps, "_OUTLINED_ZONES", 0)
+    monkeypatch.setattr(basemap, "_OUTLINED_ZONES", 0)
     assert lines(maps.figure(year_map)) == 1
 
 

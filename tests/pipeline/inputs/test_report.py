@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.console import json_text
 from pipeline.errors import UserError
 from pipeline.grid.domain import domain_of
 from pipeline.inputs.layout import create_group
@@ -121,7 +122,7 @@ def test_tiles_that_are_not_ingested_are_named(copied: Job) -> None:
 
 
 def test_json_has_the_same_keys_for_every_product_year(report: InputsReport) -> None:
-    found = json.loads(report.dumps())
+    found = json.loads(json_text(report.as_json()))
     assert list(found) == ["store", "snapshot", "region", "sound", "synthetic", "not_ingested", "product_years"]
     product_years = found["product_years"]
     assert {tuple(row) for row in product_years} == {
@@ -145,7 +146,7 @@ def test_json_has_the_same_keys_for_every_product_year(report: InputsReport) -> 
 
 def test_json_says_null_where_there_is_no_number(copied: Job) -> None:
     change(copied, "climate/2012/wind", filled_with(np.nan))
-    found = json.loads(survey_stores(copied, Wanted((2012,), ("climate",))).dumps())
+    found = json.loads(json_text(survey_stores(copied, Wanted((2012,), ("climate",))).as_json()))
     wind = next(row for row in found["product_years"][0]["variables"] if row["name"] == "wind")
     assert (wind["minimum"], wind["mean"], wind["percentile_99"], wind["values"]) == (None, None, None, 0)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from model.features import FEATURE_NAMES, YEAR
 from model.ranges import PUBLISHED_RANGES, Range, TrainingRanges
+from pipeline.console import json_text
 from pipeline.inputs.layout import create_group
 from pipeline.inputs.report import InputsReport, Wanted
 from pipeline.job import Job
@@ -56,6 +57,6 @@ def test_inputs_are_compared_with_the_ranges_of_the_checkpoint_at_hand(job: Job)
     (line,) = [line for line in printed(report).splitlines() if line.startswith("tmax_air [degC]")]
     assert "-11 to 22" in line
     assert "outside the network's training years: 2011\n" in printed(report)
-    years = json.loads(report.dumps())["product_years"]
+    years = json.loads(json_text(report.as_json()))["product_years"]
     assert [year["beyond_training_years"] for year in years] == [True, False]
     assert [each["trained_on"] for each in years[0]["variables"] if each["name"] == "tmax_air"] == [[-11.0, 22.0]]

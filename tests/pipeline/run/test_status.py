@@ -100,7 +100,7 @@ def test_years_that_are_not_ingested_are_blocked_and_their_results_unchecked(tmp
     found = read_status(Job.open(job.path))
     assert set(found.blocked) == {2014, 2015}
     assert {year for _, year in found.states} == set(YEARS)
-    written = json.loads(status_json(found, region=job.region.name, stores=job.stores))
+    written = status_json(found, region=job.region.name, stores=job.stores)
     assert written["blocked"] == {"2014": ["climate", "crop", "gpp"], "2015": ["climate", "crop", "gpp"]}
     assert written["by_year"]["2014"] == dict.fromkeys((status.value for status in Status), 0)
 

@@ -15,9 +15,10 @@ from rich.console import Console
 from model.checkpoint import Checkpoint
 from model.evaluation.scores import Score
 from pipeline.site.point import run_site
-from pipeline.site.report import Report, print_report, verdict, write_report
+from pipeline.site.report import Report, print_report, site_figure, verdict, write_report
 from pipeline.site.skill import Comparison
 from pipeline.site.table import site_inputs
+from tests.helpers.pictures import letters_on_data, overlapping
 
 
 @pytest.fixture
@@ -58,6 +59,19 @@ def test_tables_figure_and_provenance_are_written(report: Report, tmp_path: Path
     assert record["checkpoint_sha256"] == report.checkpoint.sha256
     assert "The pump was on." in record["notes"]
     assert paths[4].read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("notes", "record"), [((), "observed"), (("synthetic: drawn",), "simulated")])
+def test_no_letters_of_the_figure_lie_on_data_or_others_and_simulated_fluxes_are_called_so(
+    site_days: pd.DataFrame, untrained: Checkpoint, notes: tuple[str, ...], record: str
+) -> None:
+    drawing = site_figure(Report(run_site(untrained, site_inputs(site_days, name="here", notes=notes)), untrained, "x"))
+    assert overlapping(drawing) == []
+    assert [letters_on_data(axes) for axes in drawing.axes] == [[]] * 4
+    legend = drawing.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [record, "predicted"]
+    assert drawing.axes[1].get_xlabel() == f"Reco {record}"
 
 
 def test_without_observations_there_are_no_scores(
