@@ -25,9 +25,9 @@ from tests.helpers.filled_cube import fill_cube
 
 SELECTIONS = {
     "annual layers": Selection(),
-    "monthly sums": Selection(period="month"),
+    "monthly sums": Selection(period="monthly"),
     "days of July and August": Selection(
-        years=(FIRST_YEAR,), period="day", dates=(f"{FIRST_YEAR}-07", f"{FIRST_YEAR}-08")
+        years=(FIRST_YEAR,), period="daily", dates=(f"{FIRST_YEAR}-07", f"{FIRST_YEAR}-08")
     ),
 }
 

@@ -30,7 +30,7 @@ def cog(
         Literal["250m", "0.0025", "0.5"], typer.Option(help="cells of the cube, or aggregates on cells in degrees")
     ] = "250m",
     period: Annotated[
-        Literal["annual", "month", "day"],
+        Literal["annual", "monthly", "daily"],
         typer.Option(help="annual layers, or monthly sums or single days of ra, rh, nee"),
     ] = "annual",
     dates: Annotated[str | None, typer.Option(help="only these months or days: 2012-07,2012-08-15")] = None,

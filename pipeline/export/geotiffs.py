@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 # Exported unless variables are named, if the grid and period have them.
 HEADLINE = ("gpp", "ra", "rh", "reco", "nee", "yield", "dsoc", "crop", "quality")
+_DATED = {"annual": "year", "monthly": "month", "daily": "day"}
 _DEVIATIONS = tuple(variable.name for variable in ENSEMBLE_STD.values())
 
 
@@ -146,7 +147,7 @@ class Selection:
         there = {layer.period for layer in layers}
         if absent := [date for date in self.dates if not any(period.lies_in(date) for period in there)]:
             raise UserError(
-                f"--dates {','.join(absent)}: no such {self.period} in the years exported; write 2012-07 or 2012-07-15"
+                f"--dates {','.join(absent)}: no such {_DATED[self.period]} in the years exported; write 2012-07 or 2012-07-15"
             )
 
 

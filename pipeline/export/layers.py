@@ -30,7 +30,7 @@ from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES, Quality, Variable
 
 GridName: TypeAlias = Literal["250m", "0.0025", "0.5"]
-PeriodName: TypeAlias = Literal["annual", "month", "day"]
+PeriodName: TypeAlias = Literal["annual", "monthly", "daily"]
 MaskName: TypeAlias = Literal["region", "grown", "corn", "soybean"]
 Window: TypeAlias = tuple[slice, slice]
 
@@ -51,7 +51,7 @@ class Period:
 
     Examples
     --------
-    >>> february = list(periods(2012, "month"))[1]
+    >>> february = list(periods(2012, "monthly"))[1]
     >>> february.name, february.days
     ('2012-02', slice(31, 60, None))
     """
@@ -65,7 +65,7 @@ class Period:
 
         Examples
         --------
-        >>> [month.name for month in periods(2012, "month") if month.lies_in("2012-1") or month.lies_in("2012-01")]
+        >>> [month.name for month in periods(2012, "monthly") if month.lies_in("2012-1") or month.lies_in("2012-01")]
         ['2012-01']
         """
         return f"{self.name}-".startswith(f"{date}-")
@@ -83,7 +83,7 @@ def periods(year: int, kind: PeriodName) -> Iterator[Period]:
         return
     for month in range(1, 13):
         days = [date(year, month, day + 1) for day in range(calendar.monthrange(year, month)[1])]
-        if kind == "month":
+        if kind == "monthly":
             yield Period(f"{year}-{month:02d}", days[0], days[-1])
         else:
             yield from (Period(day.isoformat(), day, day) for day in days)
@@ -98,8 +98,8 @@ def variables(grid: GridName, kind: PeriodName) -> dict[str, Variable]:
     """
     found: Mapping[tuple[bool, PeriodName], Sequence[Variable]] = {
         (True, "annual"): (*ANNUAL, *ENSEMBLE_STD.values()),
-        (True, "month"): [_monthly(variable) for variable in DAILY],
-        (True, "day"): DAILY,
+        (True, "monthly"): [_monthly(variable) for variable in DAILY],
+        (True, "daily"): DAILY,
         (False, "annual"): (*FLUXES, AREA, MISSING_AREA),
     }
     return {variable.name: variable for variable in found.get((grid == CELLS, kind), ())}
@@ -169,7 +169,7 @@ def together(root: zarr.Group, layers: Iterable[Layer], kind: PeriodName) -> lis
     for layer in layers:
         part: str | int = layer.period.name
         if kind != "annual":
-            part = layer.period.days.start // _days_in_chunk(root, layer) if kind == "day" else 0
+            part = layer.period.days.start // _days_in_chunk(root, layer) if kind == "daily" else 0
         groups[layer.written.name, part].append(layer)
     return [tuple(group) for group in groups.values()]
 

@@ -58,9 +58,9 @@ def test_standard_deviations_are_exported_only_from_the_cube_of_an_ensemble(fill
 
 def test_a_month_is_the_sum_of_its_days_and_a_day_is_itself(filled: Filled, tmp_path: Path) -> None:
     daily = _cube(filled, "daily/2012")["nee"].sel(time="2012-02")
-    (month,) = _export(filled, tmp_path, variables=("nee",), period="month", dates=("2012-02",))
+    (month,) = _export(filled, tmp_path, variables=("nee",), period="monthly", dates=("2012-02",))
     np.testing.assert_allclose(month.filled(np.nan), daily.values.sum(0, dtype=np.float64), rtol=1e-6, atol=1e-6)
-    days = _export(filled, tmp_path, variables=("nee",), period="day", dates=("2012-02-28", "2012-02-29"))
+    days = _export(filled, tmp_path, variables=("nee",), period="daily", dates=("2012-02-28", "2012-02-29"))
     assert len(days) == 2
     np.testing.assert_array_equal(days[-1].filled(np.nan), daily.sel(time="2012-02-29").values)
     assert (tmp_path / "small_nee_2012-02-29.tif").exists()
@@ -183,7 +183,7 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
             {"grid": "0.5"},
             "aggregates on 0.5 degree of 2012 are absent or older than the results; run `agcarbon aggregate",
         ),
-        ({"grid": "0.5", "period": "day"}, "annual layers only; give --grid 250m"),
+        ({"grid": "0.5", "period": "daily"}, "annual layers only; give --grid 250m"),
         ({"grid": "0.5", "mask": "grown"}, "--mask grown: cells of 0.5 degree have region, corn, soybean"),
         ({"units": ("bushels",)}, "--units bushels: units are t/ha, bu/acre, tCO2e/acre"),
         ({"units": ("t/ha",), "variables": ("nee",)}, "--units t/ha: it is a unit of yield, which is not among nee"),
@@ -193,9 +193,9 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
         ),
         ({"grid": "0.5", "crs": "EPSG:5070"}, "--crs EPSG:5070: cells of 0.5 degree are in EPSG:4326 and stay there"),
         ({"variables": ("nee_spread",), "crs": "EPSG:5070"}, "--crs EPSG:5070: a standard deviation of a mean"),
-        ({"period": "day", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
-        ({"period": "day", "dates": ("2012-07-15", "2012-02-30", "2012-1")}, "--dates 2012-02-30,2012-1: no such day"),
-        ({"period": "month", "dates": ("2012-07", "2012-07-15")}, "--dates 2012-07-15: no such month"),
+        ({"period": "daily", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
+        ({"period": "daily", "dates": ("2012-07-15", "2012-02-30", "2012-1")}, "--dates 2012-02-30,2012-1: no such day"),
+        ({"period": "monthly", "dates": ("2012-07", "2012-07-15")}, "--dates 2012-07-15: no such month"),
     ],
 )
 def test_maps_that_the_cube_does_not_have_are_refused_by_name(
@@ -241,6 +241,6 @@ def test_the_command_writes_the_files_and_names_missing_tiles(filled: Filled, tm
 
 def test_daily_layers_are_the_ones_that_the_cube_has(filled: Filled, tmp_path: Path) -> None:
     report = export_cogs(
-        filled.job, Serial(), Selection(years=(2011,), period="month", dates=("2011-01",)), str(tmp_path)
+        filled.job, Serial(), Selection(years=(2011,), period="monthly", dates=("2011-01",)), str(tmp_path)
     )
     assert [Path(file).name for file in report.files] == [f"small_{variable.name}_2011-01.tif" for variable in DAILY]

@@ -18,7 +18,7 @@ from tests.helpers.filled_cube import Filled
 def test_the_catalog_holds_every_file_and_validates(filled: Filled, tmp_path: Path) -> None:
     export_cogs(filled.job, Serial(), Selection(variables=("nee", "crop")), str(tmp_path))
     report = export_cogs(
-        filled.job, Serial(), Selection(years=(2012,), period="month", dates=("2012-07",)), str(tmp_path)
+        filled.job, Serial(), Selection(years=(2012,), period="monthly", dates=("2012-07",)), str(tmp_path)
     )
     catalog = pystac.Catalog.from_file(report.catalog)
     items = {item.id: item for item in catalog.get_items(recursive=True)}
