@@ -50,7 +50,11 @@ READERS: dict[str, tuple[str, Callable[[Job, Path], object], str]] = {
         lambda job, to: export(job, to, period="monthly", dates=("2011-07",)),
         "--from-audit",
     ),
-    "day": (f"daily/{FIRST}/nee", lambda job, to: export(job, to, period="daily", dates=("2011-07-15",)), "--from-audit"),
+    "day": (
+        f"daily/{FIRST}/nee",
+        lambda job, to: export(job, to, period="daily", dates=("2011-07-15",)),
+        "--from-audit",
+    ),
     "corn": ("annual/crop", lambda job, to: export(job, to, mask="corn"), "--from-audit"),
     "0.5 degree": ("aggregates/0p5/nee", lambda job, to: export(job, to, grid="0.5"), "aggregate --again"),
     "0.0025 degree": ("aggregates/0p0025/nee", lambda job, to: export(job, to, grid="0.0025"), "aggregate --again"),

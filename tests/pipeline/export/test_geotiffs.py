@@ -194,7 +194,10 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
         ({"grid": "0.5", "crs": "EPSG:5070"}, "--crs EPSG:5070: cells of 0.5 degree are in EPSG:4326 and stay there"),
         ({"variables": ("nee_spread",), "crs": "EPSG:5070"}, "--crs EPSG:5070: a standard deviation of a mean"),
         ({"period": "daily", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
-        ({"period": "daily", "dates": ("2012-07-15", "2012-02-30", "2012-1")}, "--dates 2012-02-30,2012-1: no such day"),
+        (
+            {"period": "daily", "dates": ("2012-07-15", "2012-02-30", "2012-1")},
+            "--dates 2012-02-30,2012-1: no such day",
+        ),
         ({"period": "monthly", "dates": ("2012-07", "2012-07-15")}, "--dates 2012-07-15: no such month"),
     ],
 )
