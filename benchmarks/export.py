@@ -19,7 +19,8 @@ from rich.console import Console
 from benchmarks.aggregate import FIRST_YEAR, REGION, measure, table
 from pipeline.cluster.executor import Executor
 from pipeline.digests import content_digest
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.job import Job
 from tests.helpers.filled_cube import fill_cube
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.cube.history import resolve
 from pipeline.cube.results import CheckedYear
-from pipeline.export.layers import CROPS, Layer, periods, read_cells, variables
+from pipeline.export.layers import CROPS, Layer, periods, variables
+from pipeline.export.pieces import read_cells
 from pipeline.grid.sinusoidal import Grid
 from pipeline.job import Job
 from pipeline.run.provenance import YearRecord, read_records

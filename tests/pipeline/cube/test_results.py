@@ -14,7 +14,8 @@ from pipeline.cluster.executor import Serial
 from pipeline.cube import layout
 from pipeline.cube.results import CheckedYear
 from pipeline.errors import DamagedError
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.export.year_values import read_year
 from pipeline.job import Job
 from pipeline.storage import repository

@@ -17,7 +17,8 @@ from pipeline.cli.export import app
 from pipeline.cluster.executor import Serial
 from pipeline.cube.ledger import Ledger, Status, TileYearState
 from pipeline.errors import UserError
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.grid.sinusoidal import CELL_M, RADIUS_M, SINUSOIDAL
 from pipeline.run import provenance
 from pipeline.run.plan import Plan

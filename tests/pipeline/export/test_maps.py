@@ -20,7 +20,8 @@ from pipeline.config import ExecutionSettings
 from pipeline.cube import layout, ledger, results
 from pipeline.errors import DamagedError, UserError
 from pipeline.export import cog, maps
-from pipeline.export.geotiffs import ExportReport, Selection, export_cogs
+from pipeline.export.geotiffs import ExportReport, export_cogs
+from pipeline.export.selection import Selection
 from pipeline.job import Job
 from pipeline.storage import repository
 from tests.helpers.commits import transaction

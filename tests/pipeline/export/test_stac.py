@@ -10,7 +10,8 @@ from pystac.extensions.classification import ClassificationExtension
 from pystac.validation import RegisteredValidator
 
 from pipeline.cluster.executor import Serial
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.variables import Quality
 from tests.helpers.filled_cube import Filled
 
