@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,7 @@ from pipeline.errors import UserError
 from pipeline.export.clip import Clip
 from pipeline.export.layers import CELLS, GROUPS, GridName, Layer, together
 from pipeline.export.maps import SNAPSHOT, Context, MapFile, MapsDone, MapTask, write_maps
+from pipeline.export.over_years import OverYears
 from pipeline.export.pieces import Source
 from pipeline.export.selection import Selection
 from pipeline.export.stac import TAG, write_catalog
@@ -149,13 +151,17 @@ class _Done:
     failures: dict[str, str] = field(default_factory=dict)
 
     def notes(self, tasks: Sequence[MapTask]) -> Iterator[str]:
-        """Yield a sentence for each statistic that leaves out pixels."""
+        """Yield a sentence for the statistics of each period that leave out the same number of pixels."""
+        alike: defaultdict[tuple[str, OverYears, int], list[str]] = defaultdict(list)
         for file in (file for task in tasks for file in task.files):
-            if (over := file.layer.over) and (pixels := self.too_few.get(file.location)):
-                yield (
-                    f"{file.layer.written.name}, {file.layer.period.name}: {pixels} pixels have a value in fewer than "
-                    f"{over.least} of {len(over.years)} years, and are nodata"
-                )
+            layer, pixels = file.layer, self.too_few.get(file.location)
+            if layer.over and pixels:
+                alike[layer.period.name, layer.over, pixels].append(layer.written.name)
+        for (period, over, pixels), names in alike.items():
+            yield (
+                f"{', '.join(names)}, {period}: {pixels} pixels have a value in fewer than {over.least} of "
+                f"{len(over.years)} years, and are nodata"
+            )
 
     def run(
         self, tasks: Sequence[MapTask], outcomes: Iterable[Outcome[MapTask, MapsDone]], folder: str, progress: Progress

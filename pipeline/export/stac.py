@@ -2,7 +2,8 @@
 
     catalog.json
     REGION/collection.json
-    REGION/REGION_2012.json     one item per period, grid, mask and area; three assets per variable: values, style, thumbnail
+    REGION/REGION_2012.json     one item per period, grid, mask and area; three assets per variable: its values, their
+                                style and thumbnail
 
 The stacks of the files, by variable, are assets of the collection, and are written with the catalog.
 
@@ -88,7 +89,7 @@ class _File:
 
     @classmethod
     def read(cls, location: str, *, draft: str, there: Set[str]) -> _File:
-        """Read the file at a location; assets refer to files in the folder `draft`, of those whose names are `there`."""
+        """Read the file at a location; assets refer to the folder `draft`, and to files whose names are `there`."""
         with outputs.readable_by_gdal(location), rasterio.open(location) as source:
             projection = {
                 "proj:code": f"EPSG:{code}" if (code := source.crs.to_epsg()) else None,

@@ -184,7 +184,7 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
             {"grid": "0.5"},
             "aggregates on 0.5 degree of 2012 are absent or older than the results; run `agcarbon aggregate",
         ),
-        ({"grid": "0.5", "period": "daily"}, "annual layers only; give --grid 250m"),
+        ({"grid": "0.0025", "period": "daily"}, "annual layers, their mean and trend only; give --grid 250m or 0.5"),
         ({"grid": "0.5", "mask": "grown"}, "--mask grown: cells of 0.5 degree have region, corn, soybean"),
         ({"units": ("bushels",)}, "--units bushels: units are t/ha, bu/acre, tCO2e/acre"),
         ({"units": ("t/ha",), "variables": ("nee",)}, "--units t/ha: it is a unit of yield, which is not among nee"),
