@@ -10,6 +10,7 @@ https://gdal.org/en/stable/drivers/raster/gtiff.html.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -94,4 +95,30 @@ def _shader(pipe: Element, stops: list[Stop], *, kind: str, unit: str) -> None:
     )
     for stop in stops:
         SubElement(shader, "item", value=repr(stop.value), color=stop.colour, label=stop.label, alpha="255")
-    SubElement(shader, "rampLegendSettings", suffix=unit, useContinuousLegend="1", direction="0", orientation="2")
+    legend = SubElement(
+        shader, "rampLegendSettings", suffix=unit, useContinuousLegend="1", direction="0", orientation="2"
+    )
+    _number_format(legend, decimals=_decimals(stops[-1].value - stops[0].value))
+
+
+def _decimals(span: float) -> int:
+    """Return the decimals that give numbers of a range three digits.
+
+    Examples
+    --------
+    >>> _decimals(979.0), _decimals(8.5)
+    (0, 2)
+    """
+    return max(0, 2 - math.floor(math.log10(span))) if span > 0 else 2
+
+
+def _number_format(legend: Element, *, decimals: int) -> None:
+    # By default QGIS writes six decimals.
+    options = SubElement(SubElement(legend, "numericFormat", id="basic"), "Option", type="Map")
+    for name, kind, value in (
+        ("decimals", "int", str(decimals)),
+        ("rounding_type", "int", "0"),
+        ("show_trailing_zeros", "bool", "false"),
+        ("show_thousand_separator", "bool", "false"),
+    ):
+        SubElement(options, "Option", name=name, type=kind, value=value)
