@@ -185,7 +185,8 @@ def _values(results: CheckedYear, layers: Sequence[Layer], tile: Tile, mask: Mas
 
 def _overlap(days: slice, start: int, length: int) -> range:
     """Return the places of days in a part that begins at day `start`."""
-    return range(max(days.start - start, 0), min(days.stop - start, length))
+    # Of days before the part, the end is not to be negative: a slice would count it from the end of the part.
+    return range(max(days.start - start, 0), max(min(days.stop - start, length), 0))
 
 
 def _chosen(results: CheckedYear, layer: Layer, tile: Tile, mask: Mask) -> NDArray[np.bool_]:
