@@ -17,13 +17,14 @@ from pipeline.cli.export import app
 from pipeline.cluster.executor import Serial
 from pipeline.cube.ledger import Ledger, Status, TileYearState
 from pipeline.errors import UserError
+from pipeline.export.clip import Area
 from pipeline.export.geotiffs import export_cogs
 from pipeline.export.selection import Selection
 from pipeline.grid.sinusoidal import CELL_M, RADIUS_M, SINUSOIDAL
 from pipeline.run import provenance
 from pipeline.run.plan import Plan
 from pipeline.storage import repository
-from pipeline.variables import ANNUAL, DAILY, Quality
+from pipeline.variables import ANNUAL, DAILY, FLUXES, Quality
 from tests.helpers.filled_cube import LAST, ORIGIN, SHA, Filled
 
 BY_NAME = {variable.name: variable for variable in ANNUAL}
@@ -111,18 +112,41 @@ def test_units_convert_means_under_one_crop(filled: Filled, tmp_path: Path, mask
 def test_totals_in_another_projection_are_those_of_the_cube(
     filled: Filled, tmp_path: Path, crs: str, epsg: int
 ) -> None:
-    (native,) = _export(filled, tmp_path, years=(2011,), variables=("dsoc",))
-    selection = Selection(years=(2011,), variables=("dsoc", "crop"), crs=crs)  # type: ignore[arg-type]
+    names, cell = tuple(flux.name for flux in FLUXES), filled.job.grid.cell_area_m2()[:, None]
+    selection = Selection(years=(2011,), variables=(*names, "crop"), crs=crs)  # type: ignore[arg-type]
     report = export_cogs(filled.job, Serial(), selection, str(tmp_path))
-    assert [Path(file).name for file in report.files] == [f"small_{v}_2011_epsg{epsg}.tif" for v in ("dsoc", "crop")]
-    cell = filled.job.grid.cell_area_m2()[:, None]
-    with rasterio.open(report.files[0]) as dsoc:
-        mean, area = dsoc.read(masked=True).astype(np.float64)
-        assert (dsoc.crs.to_epsg(), dsoc.units, dsoc.descriptions) == (epsg, ("g m-2 yr-1", "m2"), ("dsoc", "area"))
-    np.testing.assert_allclose((mean * area).sum(), (native.astype(np.float64) * cell).sum(), rtol=1e-6)
-    with rasterio.open(report.files[1]) as crop:
+    assert [Path(file).name for file in report.files] == [f"small_{v}_2011_epsg{epsg}.tif" for v in (*names, "crop")]
+    annual, mask = _cube(filled, "annual").sel(year=2011), _cube(filled, "static")["mask"].values == 1
+    for name, file in zip(names, report.files, strict=False):
+        values = np.where(mask, annual[name].values.astype(np.float64), np.nan)
+        with rasterio.open(file) as found:
+            mean, area = found.read().astype(np.float64)
+            assert (found.crs.to_epsg(), found.units, found.descriptions) == (
+                epsg,
+                ("g m-2 yr-1", "m2"),
+                (name, "area"),
+            )
+        np.testing.assert_array_equal(np.isnan(mean), np.isnan(area))
+        np.testing.assert_allclose(np.nansum(mean * area), np.nansum(values * cell), rtol=1e-6)
+        np.testing.assert_allclose(np.nansum(area), (np.isfinite(values) * cell).sum(), rtol=1e-6)
+    with rasterio.open(report.files[-1]) as crop:
         assert set(np.unique(crop.read(1))) == {1, 5, 255}
     assert all(cog_validate(file, strict=True)[0] for file in report.files)
+
+
+def test_totals_of_parts_add_up_to_that_of_the_map_in_another_projection(filled: Filled, tmp_path: Path) -> None:
+    """Two boxes that share an edge through the region: each pixel, with all of its area, is in one of them."""
+
+    def total(**chosen: object) -> float:
+        selection = Selection(years=(2011,), variables=("gpp",), crs="EPSG:5070", **chosen)  # type: ignore[arg-type]
+        with rasterio.open(export_cogs(filled.job, Serial(), selection, str(tmp_path)).files[0]) as found:
+            mean, area = found.read().astype(np.float64)
+        return float(np.nansum(mean * area))
+
+    sides = ("-90,39,-89.5013,41", "-89.5013,39,-89,41")
+    parts = [total(area=Area.of_bounds(side)) for side in sides]
+    assert all(parts)
+    assert sum(parts) == pytest.approx(total(), rel=1e-9)
 
 
 def test_a_pixel_lies_where_its_cell_lies(filled: Filled, tmp_path: Path) -> None:
