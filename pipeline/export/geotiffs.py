@@ -14,6 +14,7 @@ import zarr
 from pipeline.aggregate.layout import sources
 from pipeline.cluster.executor import Executor, Outcome, until_fatal
 from pipeline.cube.history import RELEASE, resolve
+from pipeline.cube.layout import identity
 from pipeline.digests import content_digest
 from pipeline.errors import UserError
 from pipeline.export.clip import Clip
@@ -21,6 +22,7 @@ from pipeline.export.layers import CELLS, GROUPS, GridName, Layer, together
 from pipeline.export.maps import SNAPSHOT, Context, MapFile, MapsDone, MapTask, write_maps
 from pipeline.export.over_years import OverYears
 from pipeline.export.pieces import Source
+from pipeline.export.reproject import NATIVE, Reprojection
 from pipeline.export.selection import Selection
 from pipeline.export.stac import TAG, write_catalog
 from pipeline.grid.sinusoidal import Tile
@@ -102,8 +104,7 @@ def export_cogs(
     _check_ensemble(root, selection)
     if selection.grid != CELLS:
         _check_aggregated(job, root, selection.grid, records)
-    if selection.area:
-        Clip.of(Source(root, selection.grid).sheet, selection.area)
+    _check_area(root, selection)
     layers = selection.layers([record.year for record in records.years])
     of_cube = {SNAPSHOT: snapshot, "release": (store.attribute(root, RELEASE) or {}).get("name", "none")}
     naming = _Naming(job.region, selection, folder, of_cube, {record.year: record for record in records.years})
@@ -249,6 +250,14 @@ def _check_ensemble(root: zarr.Group, selection: Selection) -> None:
             f"--variables {','.join(absent)}: no ensemble has computed this cube; join two or more checkpoints with "
             "`agcarbon checkpoint ensemble` and run the cube with the result"
         )
+
+
+def _check_area(root: zarr.Group, selection: Selection) -> None:
+    """Raise `UserError` if no cell or no pixel of the maps lies in the area."""
+    if selection.area:
+        Clip.of(Source(root, selection.grid).sheet, selection.area)
+        if selection.crs != NATIVE:
+            Reprojection.of(identity(root).grid, selection.crs, selection.area)
 
 
 def _check_aggregated(job: Job, root: zarr.Group, grid: GridName, records: Records) -> None:

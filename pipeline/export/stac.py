@@ -202,9 +202,9 @@ def _write_stacks(files: Sequence[_File], folder: str) -> dict[str, list[_File]]
     for file in files:
         if file.page:
             found[file.tags["stack"]].append(file)
-    old = set(outputs.listed(folder, suffix=".vrt"))
+    old = set(map(outputs.name_of, outputs.listed(folder, suffix=".vrt")))
     # One of a single file is not written, but kept up to date.
-    stacks = {name: of for name, of in found.items() if len(of) > 1 or outputs.join(folder, f"{name}.vrt") in old}
+    stacks = {name: of for name, of in found.items() if len(of) > 1 or f"{name}.vrt" in old}
     for name, of_stack in list(stacks.items()):
         pages = [file.page for file in of_stack if file.page]
         if any(page.place != pages[0].place for page in pages):
