@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pipeline.aggregate.write import AggregateReport
     from pipeline.audit.report import AuditReport
     from pipeline.cost.estimate import Cost
-    from pipeline.export.geotiffs import ExportReport, Selection
+    from pipeline.export.geotiffs import ExportReport
+    from pipeline.export.selection import Selection
     from pipeline.ingest.report import IngestReport
     from pipeline.job import Job
     from pipeline.run.run import RunReport
@@ -129,7 +130,8 @@ def export(
         As in `ingest`.
     """
     from pipeline.cluster.dask import open_executor
-    from pipeline.export.geotiffs import Selection, export_cogs
+    from pipeline.export.geotiffs import export_cogs
+    from pipeline.export.selection import Selection
     from pipeline.storage import files
 
     job = _job(run_file)

@@ -14,10 +14,11 @@ import xarray as xr
 from pipeline.access import dataset
 from pipeline.access.dataset import OpenCube
 from pipeline.access.points import cell_at
-from pipeline.access.polygons import shapes, tile_shares
+from pipeline.access.polygons import tile_shares
 from pipeline.access.series import PolygonSeries
 from pipeline.access.window import Window
 from pipeline.errors import UserError
+from pipeline.sources.polygons import shapes
 from regions import counties
 
 if TYPE_CHECKING:

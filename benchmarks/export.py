@@ -19,15 +19,16 @@ from rich.console import Console
 from benchmarks.aggregate import FIRST_YEAR, REGION, measure, table
 from pipeline.cluster.executor import Executor
 from pipeline.digests import content_digest
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.job import Job
 from tests.helpers.filled_cube import fill_cube
 
 SELECTIONS = {
     "annual layers": Selection(),
-    "monthly sums": Selection(period="month"),
+    "monthly sums": Selection(period="monthly"),
     "days of July and August": Selection(
-        years=(FIRST_YEAR,), period="day", dates=(f"{FIRST_YEAR}-07", f"{FIRST_YEAR}-08")
+        years=(FIRST_YEAR,), period="daily", dates=(f"{FIRST_YEAR}-07", f"{FIRST_YEAR}-08")
     ),
 }
 

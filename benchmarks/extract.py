@@ -19,10 +19,10 @@ import shapely
 
 from pipeline.access.dataset import OpenCube
 from pipeline.access.extract import series_tables
-from pipeline.access.polygons import Shape
 from pipeline.access.series import PolygonSeries
 from pipeline.access.tables import write_parts
 from pipeline.job import Job
+from pipeline.sources.polygons import Shape
 from tests.helpers.filled_cube import fill_cube
 
 FIRST_YEAR = 2010

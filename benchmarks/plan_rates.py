@@ -45,7 +45,7 @@ from pipeline.cost.model import Size
 from pipeline.cost.rates import RATES_FILE, Bytes, Rates, Seconds
 from pipeline.cost.work import SPIN_UPS, days, survey
 from pipeline.cube import layout
-from pipeline.export.geotiffs import HEADLINE
+from pipeline.export.selection import HEADLINE
 from pipeline.inputs.layout import PRODUCTS
 from pipeline.job import Job
 from pipeline.run.estimate import Probe, measure

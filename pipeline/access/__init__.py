@@ -2,5 +2,5 @@
 
 Public modules: dataset, extract, points, polygons, series, tables, window, zonal.
 Inner modules: lazy.
-May import: aggregate, cube, errors, grid, storage, variables, regions.
+May import: aggregate, cube, errors, grid, sources, storage, variables, regions.
 """

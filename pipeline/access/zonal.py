@@ -18,9 +18,10 @@ import shapely
 from scipy.sparse import csr_array, eye_array
 
 from pipeline.access.dataset import OpenCube
-from pipeline.access.polygons import Shape, read_shapes, tile_shares
+from pipeline.access.polygons import tile_shares
 from pipeline.access.series import PolygonSeries
 from pipeline.aggregate.tables import county_labels, monthly_table, states_of, table_of
+from pipeline.sources.polygons import Shape, read_shapes
 from regions import Zone, states
 
 if TYPE_CHECKING:

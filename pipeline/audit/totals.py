@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.access.dataset import OpenCube
-from pipeline.access.polygons import Shape, TileShares, tile_shares
+from pipeline.access.polygons import TileShares, tile_shares
 from pipeline.access.series import PolygonSeries
 from pipeline.aggregate import layout
 from pipeline.aggregate.bands import Band

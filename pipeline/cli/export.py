@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pipeline.cli.options import AsJson, RunFilePath, Scheduler, State
+
+if TYPE_CHECKING:
+    from pipeline.config import ExecutionSettings
+    from pipeline.export.clip import Area
+    from pipeline.export.geotiffs import ExportReport
+    from pipeline.export.selection import Selection
+    from pipeline.job import Job
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -16,36 +25,70 @@ def export() -> None:
     """Write the maps of the cube for other programs."""
 
 
+# Headings under which --help lists the options.
+_MAPS, _AREA = "Maps", "Area and projection"
+
+
 @app.command()
 def cog(
     run_file: RunFilePath,
     *,
     years: Annotated[
-        str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; default: all that have results")
+        str | None,
+        typer.Option(help="2012, 2010-2012 or 2010,2012; default: all that have results", rich_help_panel=_MAPS),
     ] = None,
     variables: Annotated[
-        str | None, typer.Option(help="such as gpp,nee,dsoc; of ensembles also dsoc_spread; default: the main ones")
+        str | None,
+        typer.Option(
+            help="such as gpp,nee,dsoc; of ensembles also dsoc_spread; default: the main ones", rich_help_panel=_MAPS
+        ),
     ] = None,
     grid: Annotated[
         Literal["250m", "0.0025", "0.05", "0.5"],
-        typer.Option(help="cells of the cube, or aggregates on cells in degrees"),
+        typer.Option(help="cells of the cube, or aggregates on cells in degrees", rich_help_panel=_MAPS),
     ] = "250m",
     period: Annotated[
-        Literal["annual", "month", "day"],
-        typer.Option(help="annual layers, or monthly sums or single days of ra, rh, nee"),
+        Literal["annual", "monthly", "daily", "mean", "trend"],
+        typer.Option(
+            help="annual layers; monthly sums or days of ra, rh, nee (250m, 0.5); mean or change per year over --years",
+            rich_help_panel=_MAPS,
+        ),
     ] = "annual",
-    dates: Annotated[str | None, typer.Option(help="only these months or days: 2012-07,2012-08-15")] = None,
+    dates: Annotated[
+        str | None, typer.Option(help="only these months or days: 2012-07,2012-08-15", rich_help_panel=_MAPS)
+    ] = None,
+    least_years: Annotated[
+        int | None,
+        typer.Option(
+            help="years that a cell must have for a mean or trend; default: half of them, at least 2 or 3",
+            rich_help_panel=_MAPS,
+        ),
+    ] = None,
     mask: Annotated[
         Literal["region", "grown", "corn", "soybean"],
-        typer.Option(help="cells to show; `grown` is where either crop is grown"),
+        typer.Option(help="cells to show; `grown` is where either crop is grown", rich_help_panel=_MAPS),
     ] = "region",
     units: Annotated[
         str | None,
-        typer.Option(help="t/ha or bu/acre for yield, tCO2e/acre for dsoc, or several; default: g C m-2"),
+        typer.Option(
+            help="t/ha or bu/acre for yield, tCO2e/acre for dsoc, or several; default: g C m-2", rich_help_panel=_MAPS
+        ),
+    ] = None,
+    aoi: Annotated[
+        Path | None, typer.Option(help="clip to the polygons of a vector file of any projection", rich_help_panel=_AREA)
+    ] = None,
+    bbox: Annotated[
+        str | None, typer.Option(help="clip to west,south,east,north in degrees", rich_help_panel=_AREA)
+    ] = None,
+    states: Annotated[str | None, typer.Option(help="clip to states: IL,IN", rich_help_panel=_AREA)] = None,
+    counties: Annotated[
+        str | None, typer.Option(help="clip to counties by FIPS code: 17019,17113", rich_help_panel=_AREA)
     ] = None,
     crs: Annotated[
         Literal["native", "EPSG:5070", "EPSG:4326"],
-        typer.Option(help="projection of 250m cells: area-weighted means, codes of the nearest cell"),
+        typer.Option(
+            help="projection of 250m cells: area-weighted means, codes of the nearest cell", rich_help_panel=_AREA
+        ),
     ] = "native",
     at: State = None,
     scheduler: Scheduler = None,
@@ -58,12 +101,11 @@ def cog(
 
     Files that are there with the same content are kept: a killed export resumes.
     """
-    from pipeline.cluster.dask import open_executor
-    from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
+    from pipeline.cluster.stop import EXIT_CODE
     from pipeline.config import with_scheduler
-    from pipeline.console import console, print_error, print_json, progress_bars
+    from pipeline.console import print_json
     from pipeline.errors import UserError
-    from pipeline.export.geotiffs import Selection, export_cogs
+    from pipeline.export.selection import Selection
     from pipeline.job import Job
     from pipeline.storage import files, s3
 
@@ -80,9 +122,26 @@ def cog(
         at=at,
         units=_names(units),
         crs=crs,
+        area=_Clip(aoi, bbox, _names(states), _names(counties)).area(job),
+        least_years=least_years,
     )
-    folder = output or files.join(job.stores.exports, "cog")
     settings = with_scheduler(job.execution, scheduler)
+    done = _export(job, settings, selection, output or files.join(job.stores.exports, "cog"))
+    if as_json:
+        print_json(done.as_json())
+    if done.stopped:
+        raise typer.Exit(EXIT_CODE)
+    if done.failures:
+        raise typer.Exit(1)
+
+
+def _export(job: Job, settings: ExecutionSettings, selection: Selection, folder: str) -> ExportReport:
+    """Export and print the report."""
+    from pipeline.cluster.dask import open_executor
+    from pipeline.cluster.stop import stop_on_signals
+    from pipeline.console import console, print_error, progress_bars
+    from pipeline.export.geotiffs import export_cogs
+
     log = job.log_file("export")
     with stop_on_signals() as stop, progress_bars(log) as report, open_executor(settings, stop) as executor:
         done = export_cogs(job, executor, selection, folder, progress=report)
@@ -94,12 +153,34 @@ def cog(
     console.print(
         f"{len(done.files)} GeoTIFFs{kept} in {folder}, {done.size_bytes / 1e6:.1f} MB written; catalog {done.catalog}"
     )
-    if as_json:
-        print_json(done.as_json())
-    if done.stopped:
-        raise typer.Exit(EXIT_CODE)
-    if done.failures:
-        raise typer.Exit(1)
+    return done
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """Options that name an area, at most one of which may be given."""
+
+    aoi: Path | None
+    bbox: str | None
+    states: tuple[str, ...]
+    counties: tuple[str, ...]
+
+    def area(self, job: Job) -> Area | None:
+        """Return the area, or None if there is none."""
+        from pipeline.errors import UserError
+        from pipeline.export.clip import Area
+        from regions import zones
+
+        given = [f"--{name}" for name, value in asdict(self).items() if value]
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(given)} given; give one of --aoi, --bbox, --states, --counties")
+        if self.aoi:
+            return Area.of_file(self.aoi)
+        if self.bbox:
+            return Area.of_bounds(self.bbox)
+        if self.states:
+            return Area.of_states(self.states, zones(job.region))
+        return Area.of_counties(self.counties, zones(job.region)) if self.counties else None
 
 
 def _names(text: str | None) -> tuple[str, ...]:

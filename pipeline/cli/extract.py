@@ -58,9 +58,9 @@ def extract(
 
 def _series(cube: OpenCube, points: list[str] | None, fields: Path | None, label: str | None) -> PolygonSeries:
     from pipeline.access.extract import point_series
-    from pipeline.access.polygons import read_shapes
     from pipeline.access.series import PolygonSeries
     from pipeline.errors import UserError
+    from pipeline.sources.polygons import read_shapes
 
     if bool(points) == bool(fields):
         raise UserError(

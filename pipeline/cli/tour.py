@@ -18,7 +18,8 @@ from pipeline.cost.report import lines
 from pipeline.demo.archives import write_archives
 from pipeline.demo.site import site_inputs
 from pipeline.errors import UserError
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.export.year_map import write_map
 from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest

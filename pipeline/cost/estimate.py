@@ -13,7 +13,7 @@ from pipeline.cost.downloads import Download, downloads
 from pipeline.cost.model import Machine, Model, Product, Size, Step
 from pipeline.cost.rates import Rates, measured_rates
 from pipeline.cost.work import RegionWork, survey
-from pipeline.export.geotiffs import HEADLINE
+from pipeline.export.selection import HEADLINE
 from pipeline.ingest.plan import strip_count
 from pipeline.inputs.layout import Extent
 from pipeline.job import Job

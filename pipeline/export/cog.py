@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import rasterio
@@ -19,9 +20,11 @@ from rasterio.windows import Window
 from pipeline.export.palettes import CROP_CLASSES, classes
 from pipeline.variables import Variable
 
+Rectangle: TypeAlias = tuple[slice, slice]
+"""Rows and columns."""
+
 BLOCK = 256  # pixels; a layer no larger than this needs no overview
 SQUARE_OF = 16  # pixels: the edges of a GeoTIFF's blocks are multiples of it
-_AREA = Variable("area", "m2", "area of the cells with a value in the pixel")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,18 @@ class Sheet:
     crs: str
     square: int
 
+    def part(self, rows: slice, cols: slice) -> Sheet:
+        """Return a rectangle of the pixels."""
+        shape = rows.stop - rows.start, cols.stop - cols.start
+        return replace(self, shape=shape, transform=self.transform @ Affine.translation(cols.start, rows.start))
+
+    def squares(self) -> Iterator[Rectangle]:
+        """Yield the squares, row by row; those at the end are smaller."""
+        (rows, cols), edge = self.shape, self.square
+        for row in range(0, rows, edge):
+            for col in range(0, cols, edge):
+                yield slice(row, min(row + edge, rows)), slice(col, min(col + edge, cols))
+
 
 def nodata(variable: Variable) -> float:
     """Return the value of empty pixels: NaN for reals; for codes and flags, where 0 is a value, the largest integer.
@@ -58,18 +73,14 @@ def nodata(variable: Variable) -> float:
 
 
 @contextmanager
-def drafting(
-    path: Path, sheet: Sheet, variable: Variable, tags: Mapping[str, str], *, with_area: bool = False
-) -> Iterator[DatasetWriter]:
-    """Create a GeoTIFF for a variable, to be written square by square and given to `finish`; nodata where it is not.
-
-    `with_area` adds a second band to real values: the area [m2] to which the value of a pixel applies.
+def drafting(path: Path, sheet: Sheet, bands: Sequence[Variable], tags: Mapping[str, str]) -> Iterator[DatasetWriter]:
+    """Create a GeoTIFF of some variables of one type, to be written square by square; nodata where it is not.
 
     GDAL's COG driver cannot create a file, it copies a complete one: nothing can be added to a COG afterwards without
     moving its directories from where readers expect them. So the draft has all metadata.
     """
     rows, cols = sheet.shape
-    bands = (variable, _AREA) if with_area and np.issubdtype(variable.dtype, np.floating) else (variable,)
+    variable = bands[0]
     with rasterio.open(
         path,
         "w",

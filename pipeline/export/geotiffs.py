@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -14,141 +15,29 @@ import zarr
 from pipeline.aggregate.layout import sources
 from pipeline.cluster.executor import Executor, Outcome, until_fatal
 from pipeline.cube.history import RELEASE, resolve
+from pipeline.cube.layout import identity
+from pipeline.digests import content_digest
 from pipeline.errors import UserError
-from pipeline.export.layers import (
-    CELLS,
-    CROPS,
-    GROUPS,
-    LATLON_MASKS,
-    GridName,
-    Layer,
-    MaskName,
-    PeriodName,
-    periods,
-    together,
-    variables,
-)
+from pipeline.export.clip import Clip
+from pipeline.export.layers import CELLS, GROUPS, GridName, Layer, together
 from pipeline.export.maps import SNAPSHOT, Context, MapFile, MapsDone, MapTask, write_maps
-from pipeline.export.reproject import NATIVE, CrsName
+from pipeline.export.over_years import OverYears
+from pipeline.export.pieces import Source
+from pipeline.export.reproject import NATIVE, Reprojection
+from pipeline.export.selection import Selection
 from pipeline.export.stac import TAG, write_catalog
-from pipeline.export.units import UNITS, Unit
+from pipeline.grid.sinusoidal import Tile
 from pipeline.job import Job
 from pipeline.progress import Progress, silent
 from pipeline.run.provenance import Records, YearRecord, read_records
 from pipeline.storage import files as outputs
 from pipeline.storage import repository as store
 from pipeline.storage.retry import RetryPolicy
-from pipeline.variables import ENSEMBLE_STD, Variable
+from pipeline.variables import ENSEMBLE_STD
+from pipeline.years import spans
 from regions import Region
 
 log = logging.getLogger(__name__)
-
-# Exported unless variables are named, if the grid and period have them.
-HEADLINE = ("gpp", "ra", "rh", "reco", "nee", "yield", "dsoc", "crop", "quality")
-_DEVIATIONS = tuple(variable.name for variable in ENSEMBLE_STD.values())
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Maps to export.
-
-    Attributes
-    ----------
-    years
-        Calendar years; all that have results, if empty.
-    variables
-        Names as in `pipeline.variables`; `HEADLINE`, if empty.
-    grid
-        The cube's own cells of 250 m, or its aggregates on cells of 0.0025 or 0.5 degree.
-    period
-        Annual layers, or daily fluxes as sums over months or as single days.
-    dates
-        Only these months or days, or those of these months or years: 2012-07, 2012-07-15.
-    mask
-        All cells of the region, those where corn or soybean is grown that year, or those of one crop. On 250 m cells
-        the others become nodata; aggregates hold means over the area under the crop instead.
-    at
-        Release or snapshot of the cube; its newest state if None.
-    units
-        Names of `pipeline.export.units.UNITS`: the variables for which these are meant are written in them, each in a
-        file of its own name, all others in g C m-2.
-    crs
-        Projection of 250 m cells: their own, or pixels of `pipeline.export.reproject.PIXEL` in another one.
-    """
-
-    years: tuple[int, ...] = ()
-    variables: tuple[str, ...] = ()
-    grid: GridName = CELLS
-    period: PeriodName = "annual"
-    dates: tuple[str, ...] = ()
-    mask: MaskName = "region"
-    at: str | None = None
-    units: tuple[str, ...] = ()
-    crs: CrsName = NATIVE
-
-    def check(self) -> None:
-        """Raise `UserError` naming every part of the selection of which no cube has maps."""
-        if faults := list(self._faults()):
-            raise UserError("; ".join(faults))
-
-    def _faults(self) -> Iterator[str]:
-        known = variables(self.grid, self.period)
-        if not known:
-            yield f"--period {self.period}: cells of {self.grid} degree have annual layers only; give --grid {CELLS}"
-        elif unknown := [name for name in self.variables if name not in known]:
-            kind = f"{self.period} layers on {self.grid}"
-            yield f"--variables {','.join(unknown)}: {kind} are {', '.join(known)}"
-        if self.grid != CELLS and self.mask not in LATLON_MASKS:
-            yield f"--mask {self.mask}: cells of {self.grid} degree have {', '.join(LATLON_MASKS)}"
-
-        if self.crs != NATIVE and self.grid != CELLS:
-            yield f"--crs {self.crs}: cells of {self.grid} degree are in EPSG:4326 and stay there; give --grid {CELLS}"
-        elif self.crs != NATIVE and (deviations := [name for name in self.variables if name in _DEVIATIONS]):
-            yield f"--crs {self.crs}: a standard deviation of a mean over cells is unknown; leave out {deviations[0]}"
-        yield from self._faults_of_units(known)
-
-    def _faults_of_units(self, known: Mapping[str, Variable]) -> Iterator[str]:
-        exported = self._names(known)
-        for name in self.units:
-            if not (unit := UNITS.get(name)):
-                yield f"--units {name}: units are {', '.join(UNITS)}; without --units, all values are in g C m-2"
-            elif unit.variable not in exported:
-                yield f"--units {name}: it is a unit of {unit.variable}, which is not among {', '.join(exported)}"
-            elif unit.needs_crop and self.grid != CELLS and self.mask not in CROPS:
-                yield f"--units {name}: a mean over both crops has no such unit; give --mask {' or '.join(CROPS)}"
-
-    def _names(self, known: Mapping[str, Variable]) -> Sequence[str]:
-        return self.variables or [name for name in HEADLINE if name in known]
-
-    @property
-    def qualifiers(self) -> str:
-        """Part of a file's name for grid, projection and mask, empty for the default ones."""
-        parts = [
-            self.grid.replace(".", "p") if self.grid != CELLS else "",
-            self.crs.replace(":", "").lower() if self.crs != NATIVE else "",
-            self.mask if self.mask != "region" else "",
-        ]
-        return "".join(f"_{part}" for part in parts if part)
-
-    def layers(self, year: int) -> list[Layer]:
-        """Return the maps of a year; `check` first."""
-        known = variables(self.grid, self.period)
-        wanted = [
-            period for period in periods(year, self.period) if not self.dates or any(map(period.lies_in, self.dates))
-        ]
-        stated = [(known[name], unit) for name in self._names(known) for unit in self._units(name)]
-        return [Layer(variable, period, self.mask, unit) for period in wanted for variable, unit in stated]
-
-    def _units(self, variable: str) -> Sequence[Unit | None]:
-        return [UNITS[name] for name in self.units if UNITS[name].variable == variable] or [None]
-
-    def check_dates(self, layers: Iterable[Layer]) -> None:
-        """Raise `UserError` naming every date of which there is no layer."""
-        there = {layer.period for layer in layers}
-        if absent := [date for date in self.dates if not any(period.lies_in(date) for period in there)]:
-            raise UserError(
-                f"--dates {','.join(absent)}: no such {self.period} in the years exported; write 2012-07 or 2012-07-15"
-            )
 
 
 @dataclass(frozen=True)
@@ -220,15 +109,22 @@ def export_cogs(
     _check_ensemble(root, selection)
     if selection.grid != CELLS:
         _check_aggregated(job, root, selection.grid, records)
-    selection.check_dates(layer for record in records.years for layer in selection.layers(record.year))
+    _check_area(root, selection)
+    layers = selection.layers([record.year for record in records.years])
     of_cube = {SNAPSHOT: snapshot, "release": (store.attribute(root, RELEASE) or {}).get("name", "none")}
-    naming = _Naming(job.region, selection, folder, of_cube)
+    naming = _Naming(job.region, selection, folder, of_cube, {record.year: record for record in records.years})
     tasks = [
-        MapTask(tuple(naming.file(layer, record) for layer in layers), record.tiles)
-        for record in records.years
-        for layers in together(root, selection.layers(record.year), selection.period)
+        MapTask(tuple(map(naming.file, group)), naming.tiles(group[0]))
+        for group in together(root, layers, selection.period, selection.grid)
     ]
-    context = Context(job.stores.cube, snapshot, selection.grid, RetryPolicy(job.execution.retries), selection.crs)
+    context = Context(
+        cube=job.stores.cube,
+        snapshot=snapshot,
+        grid=selection.grid,
+        policy=RetryPolicy(job.execution.retries),
+        crs=selection.crs,
+        area=selection.area,
+    )
     done = _Done()
     done.run(tasks, executor.map(partial(write_maps, context), tasks), folder, progress)
     return ExportReport(
@@ -236,7 +132,7 @@ def export_cogs(
         kept=sum(size is None for size in done.sizes.values()),
         size_bytes=sum(size or 0 for size in done.sizes.values()),
         catalog=write_catalog(folder),
-        notes=tuple(records.notes()),
+        notes=(*records.notes(), *done.notes(tasks)),
         failures=done.failures,
         stopped=executor.stop.asked,
     )
@@ -244,10 +140,34 @@ def export_cogs(
 
 @dataclass
 class _Done:
-    """Files that are there, with their sizes [bytes], or None if they were kept; and the failures of tasks by name."""
+    """Outcomes of tasks.
+
+    Attributes
+    ----------
+    sizes
+        Sizes of the files that are there [bytes], or None if they were kept.
+    too_few
+        Number of pixels that have a value in some years, but in too few of them for a statistic, by file.
+    failures
+        Failures of tasks by name.
+    """
 
     sizes: dict[str, int | None] = field(default_factory=dict)
+    too_few: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+
+    def notes(self, tasks: Sequence[MapTask]) -> Iterator[str]:
+        """Yield a sentence for the statistics of each period that leave out the same number of pixels."""
+        alike: defaultdict[tuple[str, OverYears, int], list[str]] = defaultdict(list)
+        for file in (file for task in tasks for file in task.files):
+            layer, pixels = file.layer, self.too_few.get(file.location)
+            if layer.over and pixels:
+                alike[layer.period.name, layer.over, pixels].append(layer.written.name)
+        for (period, over, pixels), names in alike.items():
+            yield (
+                f"{', '.join(names)}, {period}: {pixels} pixels have a value in fewer than {over.least} of "
+                f"{len(over.years)} years, and are nodata"
+            )
 
     def run(
         self, tasks: Sequence[MapTask], outcomes: Iterable[Outcome[MapTask, MapsDone]], folder: str, progress: Progress
@@ -262,43 +182,74 @@ class _Done:
                 log.warning("failed: %s: %s", outcome.item.name, outcome.error)
             else:
                 self.sizes |= {file.location: outcome.result.written.get(file.location) for file in outcome.item.files}
+                self.too_few |= outcome.result.too_few
             progress("GeoTIFFs", len(self.sizes), total, failed)
 
 
 @dataclass(frozen=True)
 class _Naming:
-    """Names and metadata of the files of one export; `of_cube` is metadata on the cube's state."""
+    """Names and metadata of the files of one export.
+
+    `of_cube` is metadata on the cube's state, `records` is the provenance of each year.
+    """
 
     region: Region
     selection: Selection
     folder: str
     of_cube: Mapping[str, str]
+    records: Mapping[int, YearRecord]
 
-    def file(self, layer: Layer, record: YearRecord) -> MapFile:
+    def tiles(self, layer: Layer) -> dict[int, tuple[Tile, ...]]:
+        """Return the tiles with results of each year of a layer."""
+        return {year: self.records[year].tiles for year in layer.years}
+
+    def file(self, layer: Layer) -> MapFile:
         """Return the file of a layer, with its description and provenance, from which the catalog is made too."""
         region, selection, period = self.region, self.selection, layer.period
         tags = {
             "region": region.name,
             "title": region.title,
             "variable": layer.written.name,
+            "period": selection.period,
             "first_day": period.first.isoformat(),
             "last_day": period.last.isoformat(),
             "item": f"{region.name}_{period.name}{selection.qualifiers}",
             "grid": selection.grid,
             "mask": selection.mask,
+            **({"area": selection.area.option, "area_digest": selection.area.digest} if selection.area else {}),
+            **self._of_series(layer),
             **self.of_cube,
-            "results_digest": record.digest,
-            **record.tags(),
+            **_provenance([self.records[year] for year in layer.years]),
         }
         ours = {f"{TAG}{name}".upper(): text for name, text in tags.items()}
         name = f"{region.name}_{layer.written.name}_{period.name}{selection.qualifiers}.tif"
         software = f"agcarbon {version('agcarbon')}"
         return MapFile(layer, outputs.join(self.folder, name), {"TIFFTAG_SOFTWARE": software, **ours})
 
+    def _of_series(self, layer: Layer) -> dict[str, str]:
+        """Return the years of a statistic, or the name of the stack of all dates of a variable and the layer's date."""
+        if layer.over:
+            return {"years": spans(layer.over.years), "least_years": str(layer.over.least)}
+        selection = self.selection
+        stack = f"{self.region.name}_{layer.written.name}_{selection.period}{selection.qualifiers}"
+        return {"stack": stack, "date": layer.period.name}
+
+
+def _provenance(records: Sequence[YearRecord]) -> dict[str, str]:
+    """Return the metadata on the results of some years; where years differ, those of each."""
+    of_years = [record.tags() for record in records]
+    joined = {}
+    for name, text in of_years[0].items():
+        if any(tags[name] != text for tags in of_years):
+            text = "; ".join(f"{record.year}: {tags[name]}" for record, tags in zip(records, of_years, strict=True))
+        joined[name] = text
+    digests = [record.digest for record in records]
+    return {"results_digest": digests[0] if len(digests) == 1 else content_digest("".join(digests).encode()), **joined}
+
 
 def _check_ensemble(root: zarr.Group, selection: Selection) -> None:
     """Raise `UserError` if standard deviations are to be exported from the cube of a single network."""
-    deviations = [name for name in _DEVIATIONS if name in selection.variables]
+    deviations = [each.name for each in ENSEMBLE_STD.values() if each.name in selection.variables]
     if absent := [name for name in deviations if f"annual/{name}" not in root]:
         raise UserError(
             f"--variables {','.join(absent)}: no ensemble has computed this cube; join two or more checkpoints with "
@@ -310,6 +261,14 @@ def _check_ensemble(root: zarr.Group, selection: Selection) -> None:
             f"--variables {','.join(absent)}: the aggregates on {selection.grid} degree have no members; run "
             "`agcarbon aggregate`, after `agcarbon run` of the years that an earlier version computed"
         )
+
+
+def _check_area(root: zarr.Group, selection: Selection) -> None:
+    """Raise `UserError` if no cell or no pixel of the maps lies in the area."""
+    if selection.area:
+        Clip.of(Source(root, selection.grid).sheet, selection.area)
+        if selection.crs != NATIVE:
+            Reprojection.of(identity(root).grid, selection.crs, selection.area)
 
 
 def _check_aggregated(job: Job, root: zarr.Group, grid: GridName, records: Records) -> None:

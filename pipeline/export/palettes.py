@@ -55,11 +55,25 @@ _RAMPS = {
     **dict.fromkeys(("dsoc", "dsoc_balance", "dsoc_tco2e_acre"), _GAIN),
     "balance_residual": Ramp("PuOr", centred=True),
 }
+# More respiration is brown, more of what plants and soil take up is green.
+_TRENDS = {
+    **dict.fromkeys(("ra", "rh", "reco", "nee"), Ramp("BrBG_r", centred=True)),
+    **dict.fromkeys(("gpp", "residue"), _GAIN),
+    **{name: _GAIN for name in _RAMPS if name.startswith(("yield", "dsoc"))},
+}
 
 
 def ramp(variable: str) -> Ramp:
-    """Return the colours of a variable by its name."""
-    return _RAMPS.get(variable, _OTHER)
+    """Return the colours of a variable, or of its mean or trend, by its name.
+
+    Examples
+    --------
+    >>> ramp("gpp_mean").colours, ramp("gpp_trend").colours, ramp("ra_trend").colours
+    ('YlGn', 'BrBG', 'BrBG_r')
+    """
+    if variable.endswith("_trend"):
+        return _TRENDS.get(variable.removesuffix("_trend"), Ramp("PuOr", centred=True))
+    return _RAMPS.get(variable.removesuffix("_mean"), _OTHER)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ border, or beside cells without a value, holds the mean of the parts that have o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -18,14 +18,17 @@ from pyproj import Transformer
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
-from pipeline.export.cog import Sheet
+from pipeline.export.clip import Area, Clip
+from pipeline.export.cog import Rectangle, Sheet
 from pipeline.grid.sinusoidal import CELL_M, NORTH_M, SINUSOIDAL_WKT, WEST_M, Grid
+from pipeline.variables import Variable
 
 CrsName: TypeAlias = Literal["native", "EPSG:5070", "EPSG:4326"]
 NATIVE: CrsName = "native"
 PIXEL: Mapping[CrsName, float] = {"EPSG:5070": 250.0, "EPSG:4326": 0.0025}
 """Edge of a pixel [m, degree] in each projection; edges are multiples of it, so that maps of all regions fit."""
 
+_AREA = Variable("area", "m2", "area of the cells with a value in the pixel")
 _PARTS = 4  # along each edge of a cell
 _SQUARE = 512  # pixels along the edge of the squares that are made one by one
 _MARGIN = 3  # pixels, or cells: bounds of curved outlines are found from points along them
@@ -37,14 +40,29 @@ _NUDGE = 1e-6
 
 @dataclass(frozen=True)
 class Reprojection:
-    """From the cells of a grid to pixels in a projection."""
+    """From the cells of a grid to pixels in a projection, or to those of them in an area."""
 
     grid: Grid
     crs: CrsName
+    clip: Clip | None = None
+
+    @classmethod
+    def of(cls, grid: Grid, crs: CrsName, area: Area | None = None) -> tuple[Reprojection, Rectangle]:
+        """Return a reprojection, to an area if one is given, and the rectangle of the cells of `grid` that it takes."""
+        whole = cls(grid, crs)
+        if area is None:
+            return whole, (slice(0, grid.rows), slice(0, grid.cols))
+        clip = Clip.of(whole.sheet, area)
+        rows, cols = whole._cells_around(clip.place)
+        shape = rows.stop - rows.start, cols.stop - cols.start
+        part = Grid(grid.first_row + rows.start, grid.first_col + cols.start, *shape, tile_cells=1)
+        return cls(part, crs, clip), (rows, cols)
 
     @property
     def sheet(self) -> Sheet:
-        """Pixels that cover the grid."""
+        """Pixels that cover the grid, or the area."""
+        if self.clip:
+            return self.clip.sheet
         forward, step = Transformer.from_crs(SINUSOIDAL_WKT, self.crs, always_xy=True), PIXEL[self.crs]
         x_m, y_m = self.grid.x_edges_m[[0, -1]], self.grid.y_edges_m[[-1, 0]]
         bounds = forward.transform_bounds(x_m[0], y_m[0], x_m[1], y_m[1], densify_pts=_OUTLINE_POINTS)
@@ -53,30 +71,27 @@ class Reprojection:
         transform = Affine(step, 0.0, west * step, 0.0, -step, north * step)
         return Sheet((north - south, east - west), transform, self.crs, _SQUARE)
 
-    def write(self, cells: DatasetReader, pixels: DatasetWriter) -> None:
-        """Write a map of the grid's cells as pixels of `sheet`, square by square.
+    @staticmethod
+    def bands(of_cells: Sequence[Variable]) -> tuple[Variable, ...]:
+        """Return the bands of the pixels from those of the cells: real values, with the area that they apply to."""
+        return (*of_cells, _AREA) if np.issubdtype(of_cells[0].dtype, np.floating) else tuple(of_cells)
 
-        `pixels` has a second band if values are real: the area [m2] of the cells with a value in each pixel.
-        """
-        nearest = pixels.count == 1
-        for square in self._squares():
+    def write(self, cells: DatasetReader, pixels: DatasetWriter) -> None:
+        """Write a map of the grid's cells as pixels of `sheet`, square by square; `pixels` has the bands of `bands`."""
+        for square in self.sheet.squares():
             rows, cols = self._cells_around(square)
             if rows.start >= rows.stop or cols.start >= cols.stop:
                 continue
-            values_YX = cells.read(1, window=Window.from_slices(rows, cols))
-            of_square = Window.from_slices(*square)
-            if nearest:
-                pixels.write(self._nearest(values_YX, (rows, cols), square, pixels.nodata), 1, window=of_square)
+            values_BYX = cells.read(window=Window.from_slices(rows, cols))
+            if pixels.count == cells.count:
+                found_BYX = self._nearest(values_BYX[0], (rows, cols), square, pixels.nodata)[None]
             else:
-                pixels.write(self._means(values_YX, (rows, cols), square), window=of_square)
+                found_BYX = self._means(values_BYX, (rows, cols), square)
+            if self.clip:
+                found_BYX[:, ~self.clip.shown(square)] = pixels.nodata
+            pixels.write(found_BYX, window=Window.from_slices(*square))
 
-    def _squares(self) -> Iterator[tuple[slice, slice]]:
-        rows, cols = self.sheet.shape
-        for row in range(0, rows, _SQUARE):
-            for col in range(0, cols, _SQUARE):
-                yield slice(row, min(row + _SQUARE, rows)), slice(col, min(col + _SQUARE, cols))
-
-    def _cells_around(self, square: tuple[slice, slice]) -> tuple[slice, slice]:
+    def _cells_around(self, square: Rectangle) -> Rectangle:
         """Return rows and columns of the cells that reach into a square of pixels, and some more."""
         back = Transformer.from_crs(self.crs, SINUSOIDAL_WKT, always_xy=True)
         (rows, cols), transform = square, self.sheet.transform
@@ -87,23 +102,26 @@ class Reprojection:
         first_row, last_row = ((self.grid.y_edges_m[0] - bound) / CELL_M for bound in (bounds[3], bounds[1]))
         return _within(first_row, last_row, self.grid.rows), _within(first_col, last_col, self.grid.cols)
 
-    def _means(
-        self, values_YX: NDArray[Any], place: tuple[slice, slice], square: tuple[slice, slice]
-    ) -> NDArray[np.float64]:
-        """Return means and areas [m2] (2, rows, cols) of a square of pixels; NaN where no cell has a value."""
+    def _means(self, values_BYX: NDArray[Any], place: Rectangle, square: Rectangle) -> NDArray[np.float64]:
+        """Return means, and the area of those of the first band [m2], (B + 1, rows, cols) of a square of pixels.
+
+        All are NaN where no cell has a value.
+        """
         (rows, cols), (down, across) = place, square
         shape = down.stop - down.start, across.stop - across.start
-        area_YX = np.broadcast_to(self.grid.cell_area_m2()[rows, None] / _PARTS**2, values_YX.shape)
-        sums, areas = np.zeros(shape[0] * shape[1]), np.zeros(shape[0] * shape[1])
-        there = np.isfinite(values_YX)
+        area_YX = np.broadcast_to(self.grid.cell_area_m2()[rows, None] / _PARTS**2, values_BYX.shape[1:])
+        sums, areas = np.zeros((2, len(values_BYX), shape[0] * shape[1]))
+        there_BYX = np.isfinite(values_BYX)
         for row_YX, col_YX in self._parts(rows, cols):
-            row, col = row_YX[there] - down.start, col_YX[there] - across.start
-            inside = (row >= 0) & (row < shape[0]) & (col >= 0) & (col < shape[1])
-            pixel, area = row[inside] * shape[1] + col[inside], area_YX[there][inside]
-            areas += np.bincount(pixel, area, areas.size)
-            sums += np.bincount(pixel, area * values_YX[there][inside], sums.size)
+            row_YX, col_YX = row_YX - down.start, col_YX - across.start
+            inside_YX = (row_YX >= 0) & (row_YX < shape[0]) & (col_YX >= 0) & (col_YX < shape[1])
+            for band, values_YX in enumerate(values_BYX):
+                chosen = inside_YX & there_BYX[band]
+                pixel, area = row_YX[chosen] * shape[1] + col_YX[chosen], area_YX[chosen]
+                areas[band] += np.bincount(pixel, area, areas.shape[1])
+                sums[band] += np.bincount(pixel, area * values_YX[chosen], areas.shape[1])
         areas[areas == 0] = np.nan
-        return np.stack([sums / areas, areas]).reshape(2, *shape)
+        return np.concatenate([sums / areas, areas[:1]]).reshape(-1, *shape)
 
     def _parts(self, rows: slice, cols: slice) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Yield the row and column (rows, cols) of the pixel in which each part of the cells lies."""
@@ -119,9 +137,7 @@ class Reprojection:
                 col, row = np.floor((1 - across) * edge[..., :-1] + across * edge[..., 1:]).astype(np.int64)
                 yield row, col
 
-    def _nearest(
-        self, values_YX: NDArray[Any], place: tuple[slice, slice], square: tuple[slice, slice], nodata: float
-    ) -> NDArray[Any]:
+    def _nearest(self, values_YX: NDArray[Any], place: Rectangle, square: Rectangle, nodata: float) -> NDArray[Any]:
         """Return the values of the cells in which the centres of a square's pixels lie."""
         back = Transformer.from_crs(self.crs, SINUSOIDAL_WKT, always_xy=True)
         (rows, cols), (down, across) = place, square

@@ -2,7 +2,10 @@
 
     catalog.json
     REGION/collection.json
-    REGION/REGION_2012.json     one item per period, grid and mask; two assets per variable: its values and their style
+    REGION/REGION_2012.json     one item per period, grid, mask and area; three assets per variable: its values, their
+                                style and thumbnail
+
+The stacks of the files, by variable, are assets of the collection, and are written with the catalog.
 
 The catalog is a function of the folder: once files were added or removed, writing it again brings it up to date.
 
@@ -14,8 +17,10 @@ and the classification extension 2.0.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from itertools import groupby
@@ -32,14 +37,27 @@ from rasterio.warp import transform_geom
 
 from pipeline.export.palettes import EMPTY, Class, classes
 from pipeline.export.style import style_name
+from pipeline.export.thumbnail import thumbnail_name
+from pipeline.export.vrt import Page, stack
 from pipeline.storage import files as outputs
+
+log = logging.getLogger(__name__)
 
 TAG = "agcarbon_"  # prefix of this project's metadata; GDAL gives names in a GeoTIFF back in capitals
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 
 _FOOTPRINT_POINTS = 16  # along a side
-_NOT_PROVENANCE = ("variable", "title", "item", "region", "first_day", "last_day")  # have fields of their own in STAC
+_NOT_PROVENANCE = (
+    "variable",
+    "title",
+    "item",
+    "region",
+    "first_day",
+    "last_day",
+    "stack",
+    "date",
+)  # have fields of their own in STAC
 
 
 @dataclass(frozen=True)
@@ -56,19 +74,22 @@ class _File:
         Outline in longitude and latitude.
     asset
         The file as an asset of STAC.
-    style
-        Its style as an asset, if there is one.
+    beside
+        Files beside it as assets, by the ending of their name: its style and thumbnail, as far as they are there.
+    page
+        The file as a band of the stack of its variable; None if it has none.
     """
 
     tags: dict[str, str]
     projection: dict[str, Any]
     footprint: shapely.Polygon
     asset: pystac.Asset
-    style: pystac.Asset | None
+    beside: dict[str, pystac.Asset]
+    page: Page | None
 
     @classmethod
-    def read(cls, location: str, *, beside: str, styled: bool) -> _File:
-        """Read the file at a location; the asset refers to one of its name in the folder `beside`."""
+    def read(cls, location: str, *, draft: str, there: Set[str]) -> _File:
+        """Read the file at a location; assets refer to the folder `draft`, and to files whose names are `there`."""
         with outputs.readable_by_gdal(location), rasterio.open(location) as source:
             projection = {
                 "proj:code": f"EPSG:{code}" if (code := source.crs.to_epsg()) else None,
@@ -76,20 +97,34 @@ class _File:
                 "proj:shape": list(source.shape),
                 "proj:transform": list(source.transform)[:6],
             }
+            name, tags = outputs.name_of(location), _with_prefix(source.tags(), TAG.upper())
             asset = pystac.Asset(
-                outputs.join(beside, outputs.name_of(location)),
+                outputs.join(draft, name),
                 title=source.tags(1).get("long_name"),
                 media_type=pystac.MediaType.COG,
                 roles=["data"],
                 extra_fields=_band(source),
             )
-            style = _style(asset) if styled else None
-            return cls(_with_prefix(source.tags(), TAG.upper()), projection, _footprint(source), asset, style)
+            beside = {kind: each for kind, each in _beside(asset).items() if outputs.name_of(each.href) in there}
+            page = Page.read(source, file=name, date=tags["date"]) if "stack" in tags else None
+            return cls(tags, projection, _footprint(source), asset, beside, page)
 
 
-def _style(asset: pystac.Asset) -> pystac.Asset:
-    title = f"Style for QGIS of: {asset.title}"
-    return pystac.Asset(style_name(asset.href), title=title, media_type="application/xml", roles=["style"])
+def _beside(asset: pystac.Asset) -> dict[str, pystac.Asset]:
+    return {
+        "style": pystac.Asset(
+            style_name(asset.href),
+            title=f"Style for QGIS of: {asset.title}",
+            media_type="application/xml",
+            roles=["style"],
+        ),
+        "thumbnail": pystac.Asset(
+            thumbnail_name(asset.href),
+            title=f"Thumbnail of: {asset.title}",
+            media_type=pystac.MediaType.PNG,
+            roles=["thumbnail"],
+        ),
+    }
 
 
 def _band(source: Any) -> dict[str, Any]:
@@ -151,12 +186,9 @@ def _footprint(source: Any) -> shapely.Polygon:
 def write_catalog(folder: str) -> str:
     """Write the catalog of all GeoTIFFs of this project in a folder or bucket; return the location of its root."""
     with TemporaryDirectory(prefix="agcarbon-") as draft:
-        styles = set(outputs.listed(folder, suffix=".qml"))
-        files = [
-            _File.read(location, beside=draft, styled=style_name(location) in styles)
-            for location in outputs.listed(folder, suffix=".tif")
-        ]
-        _draft_catalog(files, draft)
+        there = {outputs.name_of(each) for kind in (".qml", ".png") for each in outputs.listed(folder, suffix=kind)}
+        files = [_File.read(location, draft=draft, there=there) for location in outputs.listed(folder, suffix=".tif")]
+        _draft_catalog(files, draft, _write_stacks(files, folder))
         # The root is written last, so that no link of it leads to a file that does not exist yet.
         for path in sorted(Path(draft).rglob("*.json"), key=lambda path: -len(path.parts)):
             with outputs.writing(outputs.join(folder, path.relative_to(draft).as_posix())) as final:
@@ -164,17 +196,48 @@ def write_catalog(folder: str) -> str:
     return outputs.join(folder, "catalog.json")
 
 
-def _draft_catalog(files: Sequence[_File], folder: str) -> None:
+def _write_stacks(files: Sequence[_File], folder: str) -> dict[str, list[_File]]:
+    """Write the stack of each variable that has several files, with its style; return their files by its name."""
+    found: defaultdict[str, list[_File]] = defaultdict(list)
+    for file in files:
+        if file.page:
+            found[file.tags["stack"]].append(file)
+    old = set(map(outputs.name_of, outputs.listed(folder, suffix=".vrt")))
+    # One of a single file is not written, but kept up to date.
+    stacks = {name: of for name, of in found.items() if len(of) > 1 or f"{name}.vrt" in old}
+    for name, of_stack in list(stacks.items()):
+        pages = [file.page for file in of_stack if file.page]
+        if any(page.place != pages[0].place for page in pages):
+            log.warning("%s: no stack, since its files have different pixels", name)
+            del stacks[name]
+            continue
+        for ending, text in stack(pages).items():
+            with outputs.writing(outputs.join(folder, f"{name}{ending}")) as path:
+                path.write_text(text)
+    return stacks
+
+
+def _draft_catalog(files: Sequence[_File], folder: str, stacks: Mapping[str, Sequence[_File]]) -> None:
     catalog = pystac.Catalog("agcarbon", "Cropland carbon fluxes, yield and soil-carbon change", title="agcarbon")
     # Files of other programs may lie in the folder; in order, since groupby joins neighbours only.
     ours = sorted((file for file in files if "item" in file.tags), key=lambda file: (_region(file), file.tags["item"]))
     for region, of_region in groupby(ours, _region):
-        catalog.add_child(_collection(region, list(of_region)))
+        collection = _collection(region, list(of_region))
+        catalog.add_child(collection)
+        for name, of_stack in stacks.items():
+            if _region(of_stack[0]) == region:
+                collection.add_asset(name.removeprefix(f"{region}_"), _stack_asset(name, of_stack, folder))
     # Items lie beside their collection; by default pystac makes a folder for each.
     layout = TemplateLayoutStrategy(collection_template="${id}", item_template="")
     catalog.normalize_hrefs(folder, strategy=layout)
     catalog.make_all_asset_hrefs_relative()
     catalog.save(pystac.CatalogType.SELF_CONTAINED)
+
+
+def _stack_asset(name: str, files: Sequence[_File], folder: str) -> pystac.Asset:
+    dates = sorted(file.tags["date"] for file in files)
+    title = f"Stack of {len(dates)} bands, {dates[0]} to {dates[-1]}: {files[0].asset.title}"
+    return pystac.Asset(outputs.join(folder, f"{name}.vrt"), title=title, media_type="application/xml", roles=["data"])
 
 
 def _region(file: _File) -> str:
@@ -223,8 +286,8 @@ def _items(files: Sequence[_File]) -> Iterator[pystac.Item]:
         )
         for file in of_item:
             item.add_asset(file.tags["variable"], file.asset)
-            if file.style:
-                item.add_asset(f"{file.tags['variable']}_style", file.style)
+            for kind, asset in file.beside.items():
+                item.add_asset(f"{file.tags['variable']}_{kind}", asset)
         if any(name.startswith("classification:") for file in of_item for name in file.asset.extra_fields):
             item.stac_extensions.append(CLASSIFICATION)
         yield item

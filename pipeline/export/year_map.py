@@ -167,7 +167,7 @@ def _draw_courses(axes: Axes, data: YearValues) -> None:
     axes.axhline(0, color="0.7", linewidth=0.8)
     for name, course in data.courses.items():
         axes.plot(np.arange(course.size), course, color=CROP_COLOURS[name], linewidth=1.6, label=name)
-    months = list(periods(data.year, "month"))
+    months = list(periods(data.year, "monthly"))
     axes.set_xticks([month.days.start for month in months], [f"{month.first:%b}" for month in months])
     axes.set_title("Daily net ecosystem exchange, mean over the cells of each crop", fontsize=11)
     axes.set(ylabel=UNIT_DAY, xlim=(0, months[-1].days.stop - 1))

@@ -17,7 +17,8 @@ from rasterio.features import geometry_mask
 from pipeline.cube.history import resolve
 from pipeline.cube.results import CheckedYear
 from pipeline.errors import UserError
-from pipeline.export.layers import CROPS, Layer, periods, read_cells, variables
+from pipeline.export.layers import CROPS, Layer, periods, variables
+from pipeline.export.pieces import read_cells
 from pipeline.grid.coverage import outlines
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.job import Job

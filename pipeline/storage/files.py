@@ -19,6 +19,7 @@ _MEDIA_TYPES = {
     ".png": "image/png",
     ".qml": "application/xml",
     ".xml": "application/xml",
+    ".vrt": "application/xml",
     ".gpkg": "application/geopackage+sqlite3",
     ".parquet": "application/vnd.apache.parquet",
 }

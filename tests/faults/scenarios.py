@@ -35,7 +35,7 @@ USE = (
     RUN,
     AGGREGATE,
     ("export", "cog", "run.toml"),
-    ("export", "cog", "run.toml", "--period", "month", "--variables", "nee", "--dates", "2012-07"),
+    ("export", "cog", "run.toml", "--period", "monthly", "--variables", "nee", "--dates", "2012-07"),
     ("export", "cog", "run.toml", "--grid", "0.5"),
 )
 HANG_MINUTES = 0.2  # longer than any block takes on a busy machine

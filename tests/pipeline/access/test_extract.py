@@ -11,10 +11,10 @@ import shapely
 
 from pipeline.access.dataset import OpenCube
 from pipeline.access.extract import point_series, series_tables, without_cells
-from pipeline.access.polygons import Shape
 from pipeline.access.series import PolygonSeries
 from pipeline.access.tables import write_parts
 from pipeline.job import Job
+from pipeline.sources.polygons import Shape
 from pipeline.storage import repository as store
 
 LABELS = ["wide", "elsewhere"]

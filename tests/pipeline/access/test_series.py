@@ -10,11 +10,11 @@ import pytest
 import shapely
 
 from pipeline.access.dataset import OpenCube
-from pipeline.access.polygons import Shape, read_shapes, shapes
 from pipeline.access.series import PolygonSeries
 from pipeline.aggregate.sums import AREA_TYPES
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import lonlat
+from pipeline.sources.polygons import Shape, read_shapes, shapes
 from pipeline.storage import repository as store
 from pipeline.variables import Quality
 from tests.helpers.filled_cube import FIRST, LAST, fill_cube

@@ -28,7 +28,8 @@ from pipeline.cube import layout as cube
 from pipeline.cube import ledger
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.grid.sinusoidal import CELL_M, lonlat
 from pipeline.job import Job
 from pipeline.storage import repository as store

@@ -14,7 +14,8 @@ from pipeline.cluster.executor import Serial
 from pipeline.cube import layout
 from pipeline.cube.results import CheckedYear
 from pipeline.errors import DamagedError
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.export.year_values import read_year
 from pipeline.job import Job
 from pipeline.storage import repository
@@ -47,10 +48,14 @@ READERS: dict[str, tuple[str, Callable[[Job, Path], object], str]] = {
     "annual": ("annual/nee", export, "--from-audit"),
     "month": (
         f"daily/{FIRST}/nee",
-        lambda job, to: export(job, to, period="month", dates=("2011-07",)),
+        lambda job, to: export(job, to, period="monthly", dates=("2011-07",)),
         "--from-audit",
     ),
-    "day": (f"daily/{FIRST}/nee", lambda job, to: export(job, to, period="day", dates=("2011-07-15",)), "--from-audit"),
+    "day": (
+        f"daily/{FIRST}/nee",
+        lambda job, to: export(job, to, period="daily", dates=("2011-07-15",)),
+        "--from-audit",
+    ),
     "corn": ("annual/crop", lambda job, to: export(job, to, mask="corn"), "--from-audit"),
     "0.5 degree": ("aggregates/0p5/nee", lambda job, to: export(job, to, grid="0.5"), "aggregate --again"),
     "0.0025 degree": ("aggregates/0p0025/nee", lambda job, to: export(job, to, grid="0.0025"), "aggregate --again"),
@@ -74,7 +79,7 @@ def test_every_reader_refuses_results_that_were_changed(job: Job, tmp_path: Path
 def test_a_manifest_that_leads_to_no_chunk_is_found_by_the_reader_of_a_map(job: Job, tmp_path: Path) -> None:
     empty_silently(job.run_file.stores.cube, f"daily/{FIRST}/nee")
     with pytest.raises(DamagedError, match=rf"tile .*, year {FIRST}: .*--from-audit"):
-        export(job, tmp_path, period="month")
+        export(job, tmp_path, period="monthly")
 
 
 @pytest.mark.parametrize("days", [slice(None), slice(0, 1), slice(60, 62), slice(31, 59), slice(364, 365)])

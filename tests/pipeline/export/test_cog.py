@@ -22,7 +22,7 @@ def test_overviews_average_fluxes_and_keep_flags(tmp_path: Path, name: str, expe
     variable = BY_NAME[name]
     values = np.tile(np.array([[1, 1], [1, 7]], variable.dtype), (300, 300))
     grid = Affine(CELL_M, 0, 0, 0, -CELL_M, 0)
-    with drafting(tmp_path / "draft.tif", Sheet(values.shape, grid, "EPSG:3857", 48), variable, {}) as draft:
+    with drafting(tmp_path / "draft.tif", Sheet(values.shape, grid, "EPSG:3857", 48), [variable], {}) as draft:
         draft.write(values, 1)
     finish(tmp_path / "draft.tif", tmp_path / "layer.tif", variable)
     assert cog_validate(tmp_path / "layer.tif", strict=True)[0]

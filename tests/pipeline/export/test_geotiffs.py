@@ -17,12 +17,14 @@ from pipeline.cli.export import app
 from pipeline.cluster.executor import Serial
 from pipeline.cube.ledger import Ledger, Status, TileYearState
 from pipeline.errors import UserError
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.clip import Area
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.grid.sinusoidal import CELL_M, RADIUS_M, SINUSOIDAL
 from pipeline.run import provenance
 from pipeline.run.plan import Plan
 from pipeline.storage import repository
-from pipeline.variables import ANNUAL, DAILY, Quality
+from pipeline.variables import ANNUAL, DAILY, FLUXES, Quality
 from tests.helpers.filled_cube import LAST, ORIGIN, SHA, Filled
 
 BY_NAME = {variable.name: variable for variable in ANNUAL}
@@ -58,9 +60,9 @@ def test_standard_deviations_are_exported_only_from_the_cube_of_an_ensemble(fill
 
 def test_a_month_is_the_sum_of_its_days_and_a_day_is_itself(filled: Filled, tmp_path: Path) -> None:
     daily = _cube(filled, "daily/2012")["nee"].sel(time="2012-02")
-    (month,) = _export(filled, tmp_path, variables=("nee",), period="month", dates=("2012-02",))
+    (month,) = _export(filled, tmp_path, variables=("nee",), period="monthly", dates=("2012-02",))
     np.testing.assert_allclose(month.filled(np.nan), daily.values.sum(0, dtype=np.float64), rtol=1e-6, atol=1e-6)
-    days = _export(filled, tmp_path, variables=("nee",), period="day", dates=("2012-02-28", "2012-02-29"))
+    days = _export(filled, tmp_path, variables=("nee",), period="daily", dates=("2012-02-28", "2012-02-29"))
     assert len(days) == 2
     np.testing.assert_array_equal(days[-1].filled(np.nan), daily.sel(time="2012-02-29").values)
     assert (tmp_path / "small_nee_2012-02-29.tif").exists()
@@ -110,18 +112,41 @@ def test_units_convert_means_under_one_crop(filled: Filled, tmp_path: Path, mask
 def test_totals_in_another_projection_are_those_of_the_cube(
     filled: Filled, tmp_path: Path, crs: str, epsg: int
 ) -> None:
-    (native,) = _export(filled, tmp_path, years=(2011,), variables=("dsoc",))
-    selection = Selection(years=(2011,), variables=("dsoc", "crop"), crs=crs)  # type: ignore[arg-type]
+    names, cell = tuple(flux.name for flux in FLUXES), filled.job.grid.cell_area_m2()[:, None]
+    selection = Selection(years=(2011,), variables=(*names, "crop"), crs=crs)  # type: ignore[arg-type]
     report = export_cogs(filled.job, Serial(), selection, str(tmp_path))
-    assert [Path(file).name for file in report.files] == [f"small_{v}_2011_epsg{epsg}.tif" for v in ("dsoc", "crop")]
-    cell = filled.job.grid.cell_area_m2()[:, None]
-    with rasterio.open(report.files[0]) as dsoc:
-        mean, area = dsoc.read(masked=True).astype(np.float64)
-        assert (dsoc.crs.to_epsg(), dsoc.units, dsoc.descriptions) == (epsg, ("g m-2 yr-1", "m2"), ("dsoc", "area"))
-    np.testing.assert_allclose((mean * area).sum(), (native.astype(np.float64) * cell).sum(), rtol=1e-6)
-    with rasterio.open(report.files[1]) as crop:
+    assert [Path(file).name for file in report.files] == [f"small_{v}_2011_epsg{epsg}.tif" for v in (*names, "crop")]
+    annual, mask = _cube(filled, "annual").sel(year=2011), _cube(filled, "static")["mask"].values == 1
+    for name, file in zip(names, report.files, strict=False):
+        values = np.where(mask, annual[name].values.astype(np.float64), np.nan)
+        with rasterio.open(file) as found:
+            mean, area = found.read().astype(np.float64)
+            assert (found.crs.to_epsg(), found.units, found.descriptions) == (
+                epsg,
+                ("g m-2 yr-1", "m2"),
+                (name, "area"),
+            )
+        np.testing.assert_array_equal(np.isnan(mean), np.isnan(area))
+        np.testing.assert_allclose(np.nansum(mean * area), np.nansum(values * cell), rtol=1e-6)
+        np.testing.assert_allclose(np.nansum(area), (np.isfinite(values) * cell).sum(), rtol=1e-6)
+    with rasterio.open(report.files[-1]) as crop:
         assert set(np.unique(crop.read(1))) == {1, 5, 255}
     assert all(cog_validate(file, strict=True)[0] for file in report.files)
+
+
+def test_totals_of_parts_add_up_to_that_of_the_map_in_another_projection(filled: Filled, tmp_path: Path) -> None:
+    """Two boxes that share an edge through the region: each pixel, with all of its area, is in one of them."""
+
+    def total(**chosen: object) -> float:
+        selection = Selection(years=(2011,), variables=("gpp",), crs="EPSG:5070", **chosen)  # type: ignore[arg-type]
+        with rasterio.open(export_cogs(filled.job, Serial(), selection, str(tmp_path)).files[0]) as found:
+            mean, area = found.read().astype(np.float64)
+        return float(np.nansum(mean * area))
+
+    sides = ("-90,39,-89.5013,41", "-89.5013,39,-89,41")
+    parts = [total(area=Area.of_bounds(side)) for side in sides]
+    assert all(parts)
+    assert sum(parts) == pytest.approx(total(), rel=1e-9)
 
 
 def test_a_pixel_lies_where_its_cell_lies(filled: Filled, tmp_path: Path) -> None:
@@ -183,7 +208,7 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
             {"grid": "0.5"},
             "aggregates on 0.5 degree of 2012 are absent or older than the results; run `agcarbon aggregate",
         ),
-        ({"grid": "0.5", "period": "day"}, "annual layers only; give --grid 250m"),
+        ({"grid": "0.0025", "period": "daily"}, "annual layers, their mean and trend only; give --grid 250m or 0.5"),
         ({"grid": "0.5", "mask": "grown"}, "--mask grown: cells of 0.5 degree have region, corn, soybean"),
         ({"units": ("bushels",)}, "--units bushels: units are t/ha, bu/acre, tCO2e/acre"),
         ({"units": ("t/ha",), "variables": ("nee",)}, "--units t/ha: it is a unit of yield, which is not among nee"),
@@ -193,9 +218,12 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
         ),
         ({"grid": "0.5", "crs": "EPSG:5070"}, "--crs EPSG:5070: cells of 0.5 degree are in EPSG:4326 and stay there"),
         ({"variables": ("nee_spread",), "crs": "EPSG:5070"}, "--crs EPSG:5070: a standard deviation of a mean"),
-        ({"period": "day", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
-        ({"period": "day", "dates": ("2012-07-15", "2012-02-30", "2012-1")}, "--dates 2012-02-30,2012-1: no such day"),
-        ({"period": "month", "dates": ("2012-07", "2012-07-15")}, "--dates 2012-07-15: no such month"),
+        ({"period": "daily", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
+        (
+            {"period": "daily", "dates": ("2012-07-15", "2012-02-30", "2012-1")},
+            "--dates 2012-02-30,2012-1: no such day",
+        ),
+        ({"period": "monthly", "dates": ("2012-07", "2012-07-15")}, "--dates 2012-07-15: no such month"),
     ],
 )
 def test_maps_that_the_cube_does_not_have_are_refused_by_name(
@@ -241,6 +269,6 @@ def test_the_command_writes_the_files_and_names_missing_tiles(filled: Filled, tm
 
 def test_daily_layers_are_the_ones_that_the_cube_has(filled: Filled, tmp_path: Path) -> None:
     report = export_cogs(
-        filled.job, Serial(), Selection(years=(2011,), period="month", dates=("2011-01",)), str(tmp_path)
+        filled.job, Serial(), Selection(years=(2011,), period="monthly", dates=("2011-01",)), str(tmp_path)
     )
     assert [Path(file).name for file in report.files] == [f"small_{variable.name}_2011-01.tif" for variable in DAILY]

@@ -11,7 +11,7 @@ from pipeline.export.layers import CELLS, PeriodName, periods, variables
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES
 
 
-@pytest.mark.parametrize(("kind", "count"), [("annual", 1), ("month", 12), ("day", 366)])
+@pytest.mark.parametrize(("kind", "count"), [("annual", 1), ("monthly", 12), ("daily", 366)])
 def test_periods_cover_the_year_once(kind: PeriodName, count: int) -> None:
     found = list(periods(2012, kind))
     assert len(found) == count
@@ -24,9 +24,9 @@ def test_periods_cover_the_year_once(kind: PeriodName, count: int) -> None:
 def test_variables_are_those_that_the_cube_holds_on_a_grid() -> None:
     assert list(variables(CELLS, "annual")) == [variable.name for variable in (*ANNUAL, *ENSEMBLE_STD.values())]
     assert list(variables("0.5", "annual")) == [*(flux.name for flux in FLUXES), "area", "missing_area"]
-    assert list(variables(CELLS, "day")) == [flux.name for flux in DAILY]
-    assert variables("0.0025", "month") == {}
+    assert list(variables(CELLS, "daily")) == [flux.name for flux in DAILY]
+    assert variables("0.0025", "monthly") == {}
 
 
 def test_a_sum_over_a_month_has_units_without_a_time() -> None:
-    assert {variable.units for variable in variables(CELLS, "month").values()} == {"g m-2"}
+    assert {variable.units for variable in variables(CELLS, "monthly").values()} == {"g m-2"}

@@ -20,7 +20,8 @@ from pipeline.config import ExecutionSettings
 from pipeline.cube import layout, ledger, results
 from pipeline.errors import DamagedError, UserError
 from pipeline.export import cog, maps
-from pipeline.export.geotiffs import ExportReport, Selection, export_cogs
+from pipeline.export.geotiffs import ExportReport, export_cogs
+from pipeline.export.selection import Selection
 from pipeline.job import Job
 from pipeline.storage import repository
 from tests.helpers.commits import transaction
@@ -28,7 +29,7 @@ from tests.helpers.filled_cube import FIRST, LAST, REGION, Filled, fill_cube, wr
 
 ANNUAL = Selection(variables=("nee", "crop"))
 DAYS = Selection(
-    years=(FIRST,), variables=("rh",), period="day", dates=tuple(f"{FIRST}-03-{day:02d}" for day in range(1, 5))
+    years=(FIRST,), variables=("rh",), period="daily", dates=tuple(f"{FIRST}-03-{day:02d}" for day in range(1, 5))
 )
 
 
@@ -134,13 +135,13 @@ def test_months_of_a_variable_read_each_chunk_of_a_tile_once(
     filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = counted(monkeypatch, results, "part")
-    export(filled.job, tmp_path, Selection(years=(FIRST,), variables=("rh",), period="month"))
+    export(filled.job, tmp_path, Selection(years=(FIRST,), variables=("rh",), period="monthly"))
     places = [selection for _, path, selection in read if path.startswith("daily/")]
     assert len(places) == len({str(place) for place in places}) == 6 * len(filled.job.domain.tiles)
 
 
 def test_workers_write_the_same_files_as_one_process(filled: Filled, tmp_path: Path) -> None:
-    selection = Selection(years=(FIRST,), period="month", dates=(f"{FIRST}-02", f"{FIRST}-03"))
+    selection = Selection(years=(FIRST,), period="monthly", dates=(f"{FIRST}-02", f"{FIRST}-03"))
     export(filled.job, tmp_path / "serial", selection)
     with open_executor(ExecutionSettings(workers=2)) as executor:
         export(filled.job, tmp_path / "workers", selection, executor)

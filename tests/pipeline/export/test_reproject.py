@@ -23,9 +23,9 @@ PROJECTIONS: tuple[CrsName, ...] = ("EPSG:5070", "EPSG:4326")
 def reprojected(folder: Path, values: NDArray[np.generic], *, name: str, crs: CrsName) -> tuple[Path, Path]:
     """Write a map of cells, and the same in another projection."""
     change, native, path = Reprojection(GRID, crs), folder / "native.tif", folder / f"{name}.tif"
-    with drafting(native, Sheet(GRID.shape, GRID.transform, SINUSOIDAL_WKT, 48), BY_NAME[name], {}) as draft:
+    with drafting(native, Sheet(GRID.shape, GRID.transform, SINUSOIDAL_WKT, 48), [BY_NAME[name]], {}) as draft:
         draft.write(values, 1)
-    with rasterio.open(native) as cells, drafting(path, change.sheet, BY_NAME[name], {}, with_area=True) as draft:
+    with rasterio.open(native) as cells, drafting(path, change.sheet, change.bands([BY_NAME[name]]), {}) as draft:
         change.write(cells, draft)
     return native, path
 

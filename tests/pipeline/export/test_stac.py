@@ -10,7 +10,8 @@ from pystac.extensions.classification import ClassificationExtension
 from pystac.validation import RegisteredValidator
 
 from pipeline.cluster.executor import Serial
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.variables import Quality
 from tests.helpers.filled_cube import Filled
 
@@ -18,14 +19,17 @@ from tests.helpers.filled_cube import Filled
 def test_the_catalog_holds_every_file_and_validates(filled: Filled, tmp_path: Path) -> None:
     export_cogs(filled.job, Serial(), Selection(variables=("nee", "crop")), str(tmp_path))
     report = export_cogs(
-        filled.job, Serial(), Selection(years=(2012,), period="month", dates=("2012-07",)), str(tmp_path)
+        filled.job, Serial(), Selection(years=(2012,), period="monthly", dates=("2012-07",)), str(tmp_path)
     )
     catalog = pystac.Catalog.from_file(report.catalog)
     items = {item.id: item for item in catalog.get_items(recursive=True)}
     assert {name: sorted(item.assets) for name, item in items.items()} == {
-        "small_2011": ["crop", "crop_style", "nee", "nee_style"],
-        "small_2012": ["crop", "crop_style", "nee", "nee_style"],
-        "small_2012-07": ["nee", "nee_style", "ra", "ra_style", "rh", "rh_style"],
+        name: sorted(f"{variable}{kind}" for variable in variables for kind in ("", "_style", "_thumbnail"))
+        for name, variables in {
+            "small_2011": ("crop", "nee"),
+            "small_2012": ("crop", "nee"),
+            "small_2012-07": ("nee", "ra", "rh"),
+        }.items()
     }
     for item in items.values():
         for asset in item.assets.values():

@@ -14,9 +14,11 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
+from pipeline.export.beside import side_files
 from pipeline.export.cog import Sheet, drafting, finish
 from pipeline.export.palettes import CROP_COLOURS, NOT_GROWN
-from pipeline.export.style import Statistics, qml, side_files
+from pipeline.export.scale import Statistics
+from pipeline.export.style import qml
 from pipeline.grid.sinusoidal import CELL_M, SINUSOIDAL_WKT
 from pipeline.variables import ANNUAL, Quality
 
@@ -27,11 +29,11 @@ PLACE = Affine(CELL_M, 0, -7e6, 0, -CELL_M, 4.4e6)
 def write(folder: Path, name: str, values: NDArray[np.generic]) -> Path:
     """Write a layer with the files beside it; return its path."""
     path = folder / f"{name}.tif"
-    with drafting(folder / "draft", Sheet(values.shape, PLACE, SINUSOIDAL_WKT, 16), BY_NAME[name], {}) as draft:
+    with drafting(folder / "draft", Sheet(values.shape, PLACE, SINUSOIDAL_WKT, 16), [BY_NAME[name]], {}) as draft:
         draft.write(values, 1)
     finish(folder / "draft", path, BY_NAME[name])
-    for beside, text in side_files(str(path), BY_NAME[name], path).items():
-        Path(beside).write_text(text)
+    for beside, content in side_files(str(path), BY_NAME[name], path).items():
+        Path(beside).write_bytes(content)
     return path
 
 

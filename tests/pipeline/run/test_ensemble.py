@@ -19,7 +19,8 @@ from pipeline.cluster.executor import Outcome, Serial
 from pipeline.cube import layout
 from pipeline.cube import members as of_members
 from pipeline.cube.ledger import Ledger
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import Selection
 from pipeline.job import Job
 from pipeline.run.prepare import block_size
 from pipeline.run.run import run

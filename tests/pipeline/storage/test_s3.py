@@ -231,7 +231,7 @@ def _assert_same_exports(local: Path, remote: str, server: S3Server, scratch: Pa
         server.client().download_file(BUCKET, key, str(target))
     names = sorted(path.relative_to(local) for path in local.rglob("*.*"))
     assert names == sorted(path.relative_to(scratch) for path in scratch.rglob("*.*"))
-    assert {name.suffix for name in names} == {".tif", ".json", ".csv", ".qml", ".xml"}
+    assert {name.suffix for name in names} == {".tif", ".json", ".csv", ".qml", ".xml", ".png", ".vrt"}
     for name in (name for name in names if name.suffix == ".tif"):
         with rasterio.open(local / name) as one, rasterio.open(scratch / name) as other:
             np.testing.assert_array_equal(one.read(1), other.read(1))
