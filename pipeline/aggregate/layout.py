@@ -205,7 +205,7 @@ def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: boo
 
 
 def _create_annual(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int, int]) -> None:
-    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
+    cf.write_latlon(group, lat=grid.lat, lon=grid.lon, step=1 / grid.per_degree)
     layout.create_year_axis(group)
     names = group.create_array("cover", shape=(len(AREA_TYPES),), dtype="string", dimension_names=("cover",))
     names.attrs["long_name"] = (
@@ -222,7 +222,7 @@ def _create_annual(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int
 
 def _create_daily(group: zarr.Group, grid: LatLonGrid, year: int) -> None:
     cf.write_time(group, year)
-    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
+    cf.write_latlon(group, lat=grid.lat, lon=grid.lon, step=1 / grid.per_degree)
     shape = (cf.days_in_year(year), *grid.shape)
     for variable in DAILY_LAYERS:
         cf.create(group, variable, cf.Layout(("time", "lat", "lon"), shape, (shape[0], 1, shape[2])))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.cli.export_zarr import zarr
 from pipeline.cli.options import RunFilePath, Scheduler, State
 
 app = typer.Typer(no_args_is_help=True)
@@ -14,6 +15,9 @@ app = typer.Typer(no_args_is_help=True)
 @app.callback()
 def export() -> None:
     """Write the maps of the cube for other programs."""
+
+
+app.command()(zarr)
 
 
 @app.command()

@@ -1,6 +1,7 @@
-"""Export of the cube: Cloud-Optimized GeoTIFFs with STAC items, and a picture of a year.
+"""Export of the cube: Cloud-Optimized GeoTIFFs with STAC items, a plain Zarr store, and a picture of a year.
 
-Public modules: geotiffs, year_map, year_values.
-Inner modules: cog, layers, maps, palettes, reproject, stac, style, units.
-May import: aggregate, cluster, cube, errors, grid, job, progress, run, sources, storage, variables, model, regions.
+Public modules: attributes, geotiffs, year_map, year_values, zarr_store.
+Inner modules: cog, layers, maps, overviews, palettes, reproject, stac, style, units, zarr_layout, zarr_parts.
+May import: aggregate, cluster, cube, digests, errors, grid, inputs, job, progress, run, sources, storage, variables,
+model, regions.
 """

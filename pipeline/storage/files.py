@@ -87,6 +87,23 @@ def read(location: str) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
+def remove(location: str) -> None:
+    """Remove a file, if there is one."""
+    if s3.is_remote(location):
+        s3.delete(location)
+    else:
+        Path(location).unlink(missing_ok=True)
+
+
+def write(location: str, content: bytes) -> None:
+    """Write a file of this content; it appears complete or not at all."""
+    if s3.is_remote(location):
+        s3.put(location, content)
+        return
+    with writing(location) as path:
+        path.write_bytes(content)
+
+
 def listed(location: str, *, suffix: str) -> list[str]:
     """Return the locations of the files right below a location, in order."""
     if s3.is_remote(location):

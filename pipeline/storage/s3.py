@@ -256,6 +256,20 @@ def upload(path: str, location: str, *, media_type: str | None = None) -> None:
         s3.upload_file(path, place.bucket, place.key, ExtraArgs={"ContentType": media_type} if media_type else None)
 
 
+def put(location: str, content: bytes) -> None:
+    """Write an object of this content, in place of any other."""
+    place, s3 = Place.parse(location), client()
+    with explained(location):
+        s3.put_object(Bucket=place.bucket, Key=place.key, Body=content)
+
+
+def delete(location: str) -> None:
+    """Delete an object, if there is one."""
+    place, s3 = Place.parse(location), client()
+    with explained(location):
+        s3.delete_object(Bucket=place.bucket, Key=place.key)
+
+
 def listed(location: str) -> list[str]:
     """Return the locations of the objects right below a location, in order."""
     place, s3 = Place.parse(location), client()
