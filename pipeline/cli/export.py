@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.export_zarr import zarr
+from pipeline.cli.exports.zarr_store import zarr
 from pipeline.cli.options import RunFilePath, Scheduler, State
 
 app = typer.Typer(no_args_is_help=True)

@@ -28,6 +28,8 @@ def global_attributes(job: Job, root: zarr.Group, snapshot: str, records: Record
     return {
         "Conventions": cf.CONVENTIONS,
         "title": attribute(root, "title"),
+        "region": job.region.name,
+        "region_title": job.region.title,
         "source": attribute(root, "source"),
         "license": " ".join(text for text in (publication.license, publication.license_url) if text),
         "institution": "; ".join(text.partition(";")[0].strip() for text in publication.providers) or "not stated",

@@ -17,6 +17,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from pipeline.export.palettes import CROP_CLASSES, classes
+from pipeline.export.place import pixels_tag
 from pipeline.variables import Variable
 
 BLOCK = 256  # pixels; a layer no larger than this needs no overview
@@ -96,7 +97,7 @@ def drafting(
         draft.units = tuple(band.units for band in bands)
         if variable.name == "crop":  # GeoTIFFs have colour tables for 8 bits only; nodata is transparent
             draft.write_colormap(1, {each.value: _rgb(each.colour) for each in CROP_CLASSES})
-        draft.update_tags(**tags)
+        draft.update_tags(**tags, **pixels_tag(sheet.shape, sheet.transform))
         yield draft
 
 

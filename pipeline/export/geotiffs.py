@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 
 import zarr
 
@@ -14,6 +13,7 @@ from pipeline.aggregate.layout import sources
 from pipeline.cluster.executor import Executor, Outcome, until_fatal
 from pipeline.cube.history import RELEASE, resolve
 from pipeline.errors import UserError
+from pipeline.export.attributes import software
 from pipeline.export.layers import (
     CELLS,
     CROPS,
@@ -28,6 +28,7 @@ from pipeline.export.layers import (
     variables,
 )
 from pipeline.export.maps import SNAPSHOT, Context, MapFile, MapsDone, MapTask, write_maps
+from pipeline.export.place import FILE, SOFTWARE
 from pipeline.export.reproject import NATIVE, CrsName
 from pipeline.export.stac import TAG, write_catalog
 from pipeline.export.units import UNITS, Unit
@@ -226,12 +227,13 @@ def export_cogs(
     context = Context(job.stores.cube, snapshot, selection.grid, RetryPolicy(job.execution.retries), selection.crs)
     done = _Done()
     done.run(tasks, executor.map(partial(write_maps, context), tasks), folder, progress)
+    catalog = write_catalog(folder, job.publication)
     return ExportReport(
         files=tuple(file.location for task in tasks for file in task.files if file.location in done.sizes),
         kept=sum(size is None for size in done.sizes.values()),
         size_bytes=sum(size or 0 for size in done.sizes.values()),
-        catalog=write_catalog(folder),
-        notes=tuple(records.notes()),
+        catalog=catalog.location,
+        notes=(*records.notes(), *catalog.notes()),
         failures=done.failures,
         stopped=executor.stop.asked,
     )
@@ -287,8 +289,8 @@ class _Naming:
         }
         ours = {f"{TAG}{name}".upper(): text for name, text in tags.items()}
         name = f"{region.name}_{layer.written.name}_{period.name}{selection.qualifiers}.tif"
-        software = f"agcarbon {version('agcarbon')}"
-        return MapFile(layer, outputs.join(self.folder, name), {"TIFFTAG_SOFTWARE": software, **ours})
+        marks = {"TIFFTAG_SOFTWARE": software(), SOFTWARE: software(), FILE: name}
+        return MapFile(layer, outputs.join(self.folder, name), {**marks, **ours})
 
 
 def _check_ensemble(root: zarr.Group, selection: Selection) -> None:

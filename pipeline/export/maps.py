@@ -23,6 +23,7 @@ from rasterio.windows import Window
 from pipeline.cube import layout
 from pipeline.export.cog import drafting, finish
 from pipeline.export.layers import CELLS, GridName, Layer, Piece, cell_pieces, latlon_pieces, sheet_of
+from pipeline.export.place import fault
 from pipeline.export.reproject import NATIVE, CrsName, Reprojection
 from pipeline.export.style import side_files, style_name
 from pipeline.grid.sinusoidal import Tile
@@ -92,7 +93,7 @@ def is_written(file: MapFile) -> bool:
             found = source.tags()
     except RasterioIOError:
         return False
-    if outputs.read(style_name(file.location)) is None:
+    if fault(file.location) or outputs.read(style_name(file.location)) is None:
         return False
     return all(found.get(name, "") == text for name, text in file.tags.items() if not name.endswith(SNAPSHOT.upper()))
 

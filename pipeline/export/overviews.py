@@ -44,7 +44,9 @@ class Mean:
     def values(self, sums_KYX: Sums) -> NDArray[np.float64]:
         """Return the means (Y, X), NaN where no cell has a value."""
         total_YX, area_YX = sums_KYX
-        return np.divide(total_YX, area_YX, out=np.full(area_YX.shape, np.nan), where=area_YX > 0)
+        means_YX: NDArray[np.float64] = np.full(area_YX.shape, np.nan)
+        np.divide(total_YX, area_YX, out=means_YX, where=area_YX > 0)
+        return means_YX
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from pipeline.cube.ledger import Ledger
 from pipeline.digests import json_digest
 from pipeline.errors import UserError
 from pipeline.export.attributes import global_attributes
+from pipeline.export.stac import write_catalog
 from pipeline.export.zarr_layout import DOCUMENT, ZarrCube
 from pipeline.export.zarr_parts import MASKS, OVERVIEWS, RECORDS, Context, Part, write_part
 from pipeline.grid.sinusoidal import Tile
@@ -50,6 +51,8 @@ class ZarrReport:
         Numbers of tile-years, masks and overviews of a year that were written, or were there with the same content.
     size_bytes
         Size of the chunks written.
+    catalog
+        Location of the STAC catalogue of the folder that the store lies in.
     notes
         Deficiencies that whoever uses the store must know.
     failures
@@ -62,6 +65,7 @@ class ZarrReport:
     written: int
     kept: int
     size_bytes: int
+    catalog: str
     notes: tuple[str, ...]
     failures: Mapping[str, str]
     stopped: bool
@@ -76,6 +80,8 @@ def export_zarr(
     job: Job, executor: Executor, location: str, *, at: str | None = None, progress: Progress = silent
 ) -> ZarrReport:
     """Write the annual layers with overviews and the daily fluxes of all years with results as a plain Zarr store.
+
+    The STAC catalogue of the folder that the store lies in is written with it.
 
     Parameters
     ----------
@@ -114,12 +120,14 @@ def export_zarr(
             verify()
             if not done.failures and not executor.stop.asked:
                 state.show(documents)
+    catalog = write_catalog(outputs.parent(location), job.publication)
     return ZarrReport(
         location=location,
         written=sum(part.digest is not None for part in done.written),
         kept=len(wanted) - sum(part.digest is not None for part in parts),
         size_bytes=done.size_bytes,
-        notes=tuple(records.notes()),
+        catalog=catalog.location,
+        notes=(*records.notes(), *catalog.notes()),
         failures=done.failures,
         stopped=executor.stop.asked,
     )

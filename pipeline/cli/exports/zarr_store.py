@@ -16,7 +16,9 @@ def zarr(
     scheduler: Scheduler = None,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="folder or s3://bucket/prefix, NAME.zarr; default: zarr/REGION.zarr"),
+        typer.Option(
+            "-o", "--output", help="FOLDER/NAME.zarr or s3://bucket/prefix/NAME.zarr; default: zarr/REGION.zarr"
+        ),
     ] = None,
 ) -> None:
     """Write annual layers, their overviews and daily fluxes as a plain Zarr v3 store.
@@ -47,7 +49,8 @@ def zarr(
         console.print(f"failed: {name}: {reason}")
     state = "complete" if done.complete else "not complete: it does not open until the export is repeated"
     console.print(
-        f"{location}: {done.written} parts written ({done.size_bytes / 1e6:.1f} MB), {done.kept} kept; {state}",
+        f"{location}: {done.written} parts written ({done.size_bytes / 1e6:.1f} MB), {done.kept} kept; {state}; "
+        f"catalog {done.catalog}",
         soft_wrap=True,
     )
     if done.stopped:
