@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.cli.exports.netcdf import netcdf
 from pipeline.cli.exports.zarr_store import zarr
 from pipeline.cli.options import RunFilePath, Scheduler, State
 
@@ -17,6 +18,7 @@ def export() -> None:
     """Write the maps of the cube for other programs."""
 
 
+app.command()(netcdf)
 app.command()(zarr)
 
 

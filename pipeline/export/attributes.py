@@ -20,26 +20,33 @@ def software() -> str:
     return f"agcarbon {version('agcarbon')}"
 
 
+def publication_attributes(job: Job) -> dict[str, str]:
+    """Return licence, organisations, program, and whether inputs are synthetic."""
+    publication = job.publication
+    return {
+        "license": " ".join(text for text in (publication.license, publication.license_url) if text),
+        "institution": "; ".join(text.partition(";")[0].strip() for text in publication.providers) or "not stated",
+        "software": software(),
+        "synthetic_inputs": _synthetic_inputs(job),
+    }
+
+
 def global_attributes(job: Job, root: zarr.Group, snapshot: str, records: Records) -> dict[str, Any]:
     """Return the attributes of an export of the cube `root` as it was at a snapshot, in the terms of CF and ACDD."""
     release = (attribute(root, RELEASE) or {}).get("name", "none")
     checkpoints = {sha: origin for record in records.years for sha, origin in record.checkpoints.items()}
-    publication = job.publication
     return {
         "Conventions": cf.CONVENTIONS,
         "title": attribute(root, "title"),
         "region": job.region.name,
         "region_title": job.region.title,
         "source": attribute(root, "source"),
-        "license": " ".join(text for text in (publication.license, publication.license_url) if text),
-        "institution": "; ".join(text.partition(";")[0].strip() for text in publication.providers) or "not stated",
         "product_version": snapshot if release == "none" else release,
         "release": release,
         "cube_snapshot": snapshot,
-        "software": software(),
-        "synthetic_inputs": _synthetic_inputs(job),
         "checkpoint_sha256": " ".join(checkpoints),
         "checkpoint_origin": "; ".join(sorted(set(checkpoints.values()))),
+        **publication_attributes(job),
     }
 
 

@@ -22,6 +22,7 @@ _MEDIA_TYPES = {
     ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
     ".json": "application/json",
     ".csv": "text/csv",
+    ".nc": "application/netcdf",
     ".png": "image/png",
     ".qml": "application/xml",
     ".xml": "application/xml",
