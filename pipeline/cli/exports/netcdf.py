@@ -56,7 +56,8 @@ def netcdf(
     label = "".join(f"_{text.replace(',', '_')}" for text in area.values())
     name = f"{job.region.name}_{variable}_{frequency}_{spans(chosen).replace(', ', '_')}{label}.nc"
     location = output or files.join(job.stores.exports, "netcdf", name)
-    attributes = {**cube.attributes(), **publication_attributes(job)}
+    of_cube = {name: text for name, text in cube.attributes().items() if name != "cube"}  # a path of this machine
+    attributes = {**of_cube, **publication_attributes(job)}
     steps = write_netcdf(cube, extract, location, window=next(iter(windows), None), attributes=attributes)
     for note in cube.incomplete(chosen):
         console.print(f"note: {note}")
