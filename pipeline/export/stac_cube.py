@@ -63,6 +63,7 @@ def _item(name: str, attributes: Mapping[str, Any], nodes: Mapping[str, Any], dr
     years = sorted(int(path.removeprefix(_DAILY)) for path in nodes if path.startswith(_DAILY) and path.count("/") == 1)
     start, end = datetime(years[0], 1, 1, tzinfo=UTC), datetime(years[-1], 12, 31, 23, 59, 59, tzinfo=UTC)
     crs = attributes["proj:wkt2"]
+    cells = attributes["multiscales"]["layout"][0]
     outline = footprint(tuple(attributes["spatial:bbox"]), crs)
     item = pystac.Item(
         f"{name.removesuffix('.zarr')}_cube",
@@ -75,8 +76,8 @@ def _item(name: str, attributes: Mapping[str, Any], nodes: Mapping[str, Any], dr
             "title": attributes["title"],
             "proj:code": None,
             "proj:wkt2": crs,
-            "proj:shape": attributes["spatial:shape"],
-            "proj:transform": attributes["spatial:transform"],
+            "proj:shape": cells["spatial:shape"],
+            "proj:transform": cells["spatial:transform"],
             "cube:dimensions": _dimensions(attributes, start, end),
             "cube:variables": dict(_variables(nodes, years[-1])),
             **{f"agcarbon:{key}": attributes[key] for key in _PROVENANCE},
@@ -109,7 +110,7 @@ def _item(name: str, attributes: Mapping[str, Any], nodes: Mapping[str, Any], dr
 
 def _dimensions(attributes: Mapping[str, Any], start: datetime, end: datetime) -> dict[str, Any]:
     west, south, east, north = attributes["spatial:bbox"]
-    width, height = attributes["spatial:transform"][0], attributes["spatial:transform"][4]
+    width, _, _, _, height, _ = attributes["multiscales"]["layout"][0]["spatial:transform"]
     space = {"type": "spatial", "reference_system": CRS.from_wkt(attributes["proj:wkt2"]).to_json_dict()}
     span = [moment.isoformat().replace("+00:00", "Z") for moment in (start, end)]
     return {

@@ -190,6 +190,9 @@ class ZarrCube:
             }
             for level in self.levels
         ]
+        # The convention has them at the levels alone.
+        for name in whole.attributes:
+            del located[name]
         return {
             **located,
             "zarr_conventions": [_MULTISCALES, *located["zarr_conventions"]],

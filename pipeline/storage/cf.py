@@ -41,8 +41,13 @@ _PROJ, _SPATIAL = (
         "description": description,
     }
     for repository, uuid, name, description in (
-        ("geo-proj", "f17cb550-5864-4468-aeb7-f3180cfb622f", "proj:", "Coordinate reference system"),
-        ("spatial", "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "spatial:", "Spatial coordinates of array indices"),
+        (
+            "geo-proj",
+            "f17cb550-5864-4468-aeb7-f3180cfb622f",
+            "proj:",
+            "Coordinate reference system information for geospatial data",
+        ),
+        ("spatial", "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "spatial", "Spatial coordinate information"),
     )
 )
 

@@ -119,7 +119,7 @@ def test_a_group_is_located_by_cf_and_by_the_zarr_conventions(filled: Filled, ex
         filled.job.grid.transform @ filled.job.grid.transform.scale(filled.job.grid.cols / opened.sizes["x"])
     )
     attributes = opened.attrs
-    assert {each["name"] for each in attributes["zarr_conventions"]} == {"proj:", "spatial:"}
+    assert {each["name"] for each in attributes["zarr_conventions"]} == {"proj:", "spatial"}
     assert xr.DataArray(0).rio.write_crs(attributes["proj:wkt2"]).rio.crs == SINUSOIDAL
     assert attributes["spatial:dimensions"] == ["y", "x"]
     assert attributes["spatial:shape"] == [opened.sizes["y"], opened.sizes["x"]]
