@@ -22,7 +22,8 @@ from pipeline.grid.sinusoidal import SINUSOIDAL
 from pipeline.storage import repository
 from tests.helpers.filled_cube import FIRST, LAST, Filled, fill_cube
 
-BBOX = (-89.515, 39.98, -89.49, 40.01)
+# The second one is moved by half a cell.
+BOXES = ((-89.515, 39.98, -89.49, 40.01), (-89.51364, 39.98104, -89.48864, 40.01104))
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +82,18 @@ def test_annual_layers_have_bounds_of_a_year_and_codes_a_fill_value(
     np.testing.assert_array_equal(crop.filled(0)[mask], _stored(filled, "annual")["crop"].sel(year=LAST).values[mask])
 
 
-def test_an_area_holds_the_cells_whose_centres_lie_in_it(filled: Filled, cube: OpenCube, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bbox", BOXES)
+def test_an_area_holds_the_cells_whose_centres_lie_in_it(
+    filled: Filled, cube: OpenCube, tmp_path: Path, bbox: tuple[float, float, float, float]
+) -> None:
     path = tmp_path / "part.nc"
-    window = window_of(cube, Area("here", shapely.box(*BBOX)))
+    window = window_of(cube, Area("here", shapely.box(*bbox)))
     write_netcdf(cube, Extract("nee", "annual", (FIRST,)), str(path), window=window, attributes={"title": "A part"})
     opened = xr.open_dataset(path, decode_coords="all")
     to_lonlat = Transformer.from_crs(SINUSOIDAL, CRS.from_proj4("+proj=longlat +R=6371007.181"), always_xy=True)
     whole = _stored(filled, "annual")["nee"].sel(year=FIRST)
     longitude, latitude = to_lonlat.transform(*np.meshgrid(whole["x"].values, whole["y"].values))
-    west, south, east, north = BBOX
+    west, south, east, north = bbox
     inside = (longitude > west) & (longitude < east) & (latitude > south) & (latitude < north)
     expected = np.where(inside, whole.values, np.nan)
     rows, cols = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
