@@ -81,9 +81,27 @@ def _minutes(walltime: str) -> int:
     return 24 * 60 * int(days or 0) + 60 * hours + minutes + seconds // 60
 
 
+_PROVIDER_ROLES = ("licensor", "producer", "processor", "host")
+
+
+def _provider(value: str) -> str:
+    name, _, rest = value.partition(";")
+    roles, _, url = rest.partition(";")
+    unknown = [role for role in roles.split() if role not in _PROVIDER_ROLES]
+    if not name.strip() or unknown or (url.strip() and "://" not in url):
+        raise PydanticCustomError(
+            "provider",
+            'it is not of the form "NAME; ROLES; URL", such as "University; producer licensor; https://example.org", '
+            "with roles of {roles}",
+            {"roles": ", ".join(_PROVIDER_ROLES)},
+        )
+    return value
+
+
 Folder: TypeAlias = Annotated[Path, BeforeValidator(_local)]
 Location: TypeAlias = Annotated[str, AfterValidator(_writable)]
 Scheduler: TypeAlias = Annotated[str, AfterValidator(_scheduler)]
+ProviderText: TypeAlias = Annotated[str, AfterValidator(_provider)]
 
 
 class ArchiveSettings(Section):
@@ -239,6 +257,22 @@ class ExecutionSettings(Section):
         return _is_scheduler_file(self.scheduler)
 
 
+class PublicationSettings(Section):
+    """What exports state of the licence and of those who publish the results."""
+
+    license: str = Field(
+        "other",
+        pattern=r"^[\w.+-]+$",
+        description='licence of the results as an SPDX identifier, such as "CC-BY-4.0"; "other": stated elsewhere',
+    )
+    license_url: str = Field("", description="address of the text of the licence; may be empty")
+    providers: tuple[ProviderText, ...] = Field(
+        (),
+        description='organisations, each as "NAME; ROLES; URL": roles are licensor, producer, processor or host (none '
+        "given: producer), the URL may be absent",
+    )
+
+
 class RunFile(Section):
     """All settings of one run."""
 
@@ -252,6 +286,7 @@ class RunFile(Section):
     model: ModelSettings = ModelSettings()
     restart: RestartSettings = RestartSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    publication: PublicationSettings = PublicationSettings()
 
 
 def load(path: Path) -> RunFile:

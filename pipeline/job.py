@@ -18,7 +18,7 @@ from model.checkpoint import Checkpoint
 from model.shipped import checkpoint_file
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline import config
-from pipeline.config import ExecutionSettings, RunFile, StoreSettings
+from pipeline.config import ExecutionSettings, PublicationSettings, RunFile, StoreSettings
 from pipeline.cube import layout
 from pipeline.digests import content_digest
 from pipeline.errors import UserError
@@ -53,6 +53,11 @@ class Job:
     def execution(self) -> ExecutionSettings:
         """Scheduler, workers, memory, blocks and retries."""
         return self.run_file.execution
+
+    @property
+    def publication(self) -> PublicationSettings:
+        """Licence and providers of the exports."""
+        return self.run_file.publication
 
     def with_execution(self, settings: ExecutionSettings) -> Job:
         """Return the same job with other settings of its execution."""

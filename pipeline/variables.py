@@ -129,9 +129,13 @@ ENSEMBLE_STD = {
 }
 
 
-def quality_attributes() -> dict[str, object]:
-    """Return the CF flag attributes of the quality layer."""
-    return {
-        "flag_masks": [int(bit) for bit in Quality],
-        "flag_meanings": " ".join(str(bit.name).lower() for bit in Quality),
-    }
+def flag_attributes(name: str) -> dict[str, object]:
+    """Return the CF flag attributes of a layer of codes or flags; none for all others."""
+    if name == "crop":
+        return {"flag_values": [0, 1, 5], "flag_meanings": "none corn soybean"}
+    if name == "quality":
+        return {
+            "flag_masks": [int(bit) for bit in Quality],
+            "flag_meanings": " ".join(str(bit.name).lower() for bit in Quality),
+        }
+    return {}

@@ -29,7 +29,7 @@ from pipeline.grid.coverage import coverage, outlines
 from pipeline.grid.sinusoidal import SINUSOIDAL_WKT, Grid, lonlat
 from pipeline.storage import cf
 from pipeline.storage import repository as store
-from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, quality_attributes
+from pipeline.variables import DAILY, Variable, flag_attributes
 from regions import Zone, counties
 
 RECO = Variable("reco", "g m-2 d-1", "ecosystem respiration, carbon: ra + rh", cell_methods="time: mean area: mean")
@@ -149,13 +149,13 @@ def annual(cube: OpenCube, window: Window | None = None) -> xr.Dataset:
         of_years = LazyArray(
             (index.size, *window.shape), whole.dtype, lambda key: whole.read((index[key[0]], *key[1:]))
         )
-        flags = quality_attributes() if described.name == "quality" else {}
-        return variable(("year", "y", "x"), of_years, {**described.attributes, **flags})
+        return variable(("year", "y", "x"), of_years, {**described.attributes, **flag_attributes(described.name)})
 
-    there = [each for each in (*ANNUAL, *ENSEMBLE_STD.values()) if f"annual/{each.name}" in cube.root]
     axis = xr.Variable("year", np.array(cube.years, np.int32), {"long_name": "calendar year", "units": "1"})
     return xr.Dataset(
-        {each.name: layer(each) for each in there}, {"year": axis, **_places(cube, window)}, cube.attributes()
+        {each.name: layer(each) for each in layout.annual_layers(cube.root)},
+        {"year": axis, **_places(cube, window)},
+        cube.attributes(),
     )
 
 

@@ -87,7 +87,7 @@ def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: boo
 def _create_annual(
     group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int, int], layers: Sequence[Variable]
 ) -> None:
-    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
+    cf.write_latlon(group, lat=grid.lat, lon=grid.lon, step=1 / grid.per_degree)
     cube.create_year_axis(group)
     names = group.create_array("cover", shape=(len(AREA_TYPES),), dtype="string", dimension_names=("cover",))
     names.attrs["long_name"] = (
@@ -103,7 +103,7 @@ def _create_annual(
 
 
 def _create_monthly(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int]) -> None:
-    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
+    cf.write_latlon(group, lat=grid.lat, lon=grid.lon, step=1 / grid.per_degree)
     cube.create_year_axis(group)
     cf.write_months(group)
     for variable in MONTHLY_LAYERS:
@@ -113,7 +113,7 @@ def _create_monthly(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, in
 
 def _create_daily(group: zarr.Group, grid: LatLonGrid, year: int) -> None:
     cf.write_time(group, year)
-    cf.write_latlon(group, lat=grid.lat, lon=grid.lon)
+    cf.write_latlon(group, lat=grid.lat, lon=grid.lon, step=1 / grid.per_degree)
     shape = (cf.days_in_year(year), *grid.shape)
     for variable in DAILY_LAYERS:
         cf.create(group, variable, cf.Layout(("time", "lat", "lon"), shape, (shape[0], 1, shape[2])))

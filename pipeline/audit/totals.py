@@ -23,6 +23,7 @@ from pipeline.aggregate.tables import relative_differences, states_of
 from pipeline.audit.checks import TOTALS, Measured
 from pipeline.cube.layout import identity
 from pipeline.grid.sinusoidal import Grid
+from pipeline.sources.polygons import Shape
 from pipeline.variables import FLUXES
 from regions import Zone
 

@@ -2,6 +2,6 @@
 
 Public modules: aggregate, audit, checkpoint, demo, evaluate, export, fetch, history, ingest, init, inputs, main,
 options, plan, run, site, status, tour, train, training_data.
-May import: aggregate, audit, cluster, config, console, cube, demo, errors, evaluation, export, fetch, ingest,
+May import: access, aggregate, audit, cluster, config, console, cube, demo, errors, evaluation, export, fetch, ingest,
 inputs, job, run, site, storage, training, model, regions.
 """

@@ -13,7 +13,6 @@ from pipeline.cli import (
     checkpoint,
     demo,
     evaluate,
-    export,
     extract,
     fetch,
     history,
@@ -29,6 +28,7 @@ from pipeline.cli import (
     year_map,
     zonal,
 )
+from pipeline.cli.exports import cog
 
 app = typer.Typer(
     name="agcarbon",
@@ -80,7 +80,7 @@ app.command()(history.rollback)
 app.command()(history.gc)
 app.command()(aggregate.aggregate)
 app.command()(audit.audit)
-app.add_typer(export.app, name="export", help="Export the maps of the cube as files.")
+app.add_typer(cog.app, name="export", help="Export the maps of the cube as files.")
 app.command()(zonal.zonal)
 app.command()(extract.extract)
 app.command("map")(year_map.year_map)

@@ -35,14 +35,14 @@ from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.simulate.tile_year import CellState, TileResult
 from pipeline.storage import cf, formats
 from pipeline.storage.repository import array, attribute, part, replace, subgroup, write_values
-from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, quality_attributes
+from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, flag_attributes
 from pipeline.years import spans
 
 KEEP_BITS = 10  # relative error at most 2^-11 = 4.9e-4, round half to even: no bias
 
-_MASK = Variable("mask", "1", "modelled cells: 1", dtype="uint8")
+MASK = Variable("mask", "1", "modelled cells: 1", dtype="uint8")
 _FIRST_CROP = Variable("first_crop", "1", "crop type before the first year with corn or soybean", dtype="uint8")
-_CELL_AREA = Variable(
+CELL_AREA = Variable(
     "cell_area", "m2", "area of a cell of this row on WGS84", dtype="float64", standard_name="cell_area"
 )
 _STATE_CELLS = 1024  # of a chunk at the most: one layer of them is a quarter of a megabyte
@@ -129,19 +129,19 @@ def create(root: zarr.Group, identity: Identity) -> None:
     grid = identity.grid
     static = root.create_group("static")
     cf.write_yx(static, grid)
-    for variable in (_MASK, _FIRST_CROP):
+    for variable in (MASK, _FIRST_CROP):
         cf.create(static, variable, cf.Layout.map(grid))
-    cf.create(static, _CELL_AREA, cf.Layout(("y",), (grid.rows,), (grid.rows,)))
-    write_values(static, _CELL_AREA.name, grid.cell_area_m2())
+    cf.create(static, CELL_AREA, cf.Layout(("y",), (grid.rows,), (grid.rows,)))
+    write_values(static, CELL_AREA.name, grid.cell_area_m2())
     annual = root.create_group("annual")
     cf.write_yx(annual, grid)
     create_year_axis(annual)
     for variable in ANNUAL:
-        flags = quality_attributes() if variable.name == "quality" else {}
-        cf.create(annual, variable, _annual_layout(grid), **flags)
+        cf.create(annual, variable, annual_layout(grid), **flag_attributes(variable.name))
 
 
-def _annual_layout(grid: Grid) -> cf.Layout:
+def annual_layout(grid: Grid) -> cf.Layout:
+    """Return (year, y, x), empty, with one chunk per tile and year."""
     edge = grid.tile_cells
     return cf.Layout(("year", "y", "x"), (0, *grid.shape), (1, edge, edge))
 
@@ -209,9 +209,9 @@ def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int], spread:
     if spread and not _spreads(root):
         count = array(root, "annual/year").shape[0]
         for variable in ENSEMBLE_STD.values():
-            layer = cf.create(subgroup(root, "annual"), variable, _annual_layout(found.grid))
+            layer = cf.create(subgroup(root, "annual"), variable, annual_layout(found.grid))
             layer.resize((count, *layer.shape[1:]))
-    names = [variable.name for variable in (*ANNUAL, *_spreads(root))]
+    names = [variable.name for variable in annual_layers(root)]
     extend_years(subgroup(root, "annual"), names, first=found.first_year, last=last)
     for year in with_daily:
         if f"daily/{year}" not in root:
@@ -220,6 +220,11 @@ def add_years(root: zarr.Group, *, last: int, with_daily: Iterable[int], spread:
             cf.write_yx(group, found.grid)
             for variable in DAILY:
                 cf.create(group, variable, cf.Layout.daily(found.grid, year))
+
+
+def annual_layers(root: zarr.Group) -> tuple[Variable, ...]:
+    """Return the annual layers that the cube has."""
+    return (*ANNUAL, *_spreads(root))
 
 
 def _spreads(root: zarr.Group) -> tuple[Variable, ...]:
@@ -319,7 +324,7 @@ def write_tile_year(root: zarr.Group, tile: Tile, year: int, stored: StoredYear)
     index = year - identity(root).first_year
     # Where an ensemble wrote before, a single network must leave no spread of its year.
     none = {variable.name: np.full(stored.annual["nee"].shape, np.nan) for variable in _spreads(root)}
-    for variable in (*ANNUAL, *_spreads(root)):
+    for variable in annual_layers(root):
         layer = (none | stored.annual)[variable.name].astype(variable.dtype)
         values_YX = on_tile(layer, stored.mask, fill=variable.fill_value)
         replace(root, f"annual/{variable.name}", (index, rows, cols), values_YX)

@@ -18,6 +18,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from pipeline.export.palettes import CROP_CLASSES, classes
+from pipeline.export.place import pixels_tag
 from pipeline.variables import Variable
 
 Rectangle: TypeAlias = tuple[slice, slice]
@@ -107,7 +108,7 @@ def drafting(path: Path, sheet: Sheet, bands: Sequence[Variable], tags: Mapping[
         draft.units = tuple(band.units for band in bands)
         if variable.name == "crop":  # GeoTIFFs have colour tables for 8 bits only; nodata is transparent
             draft.write_colormap(1, {each.value: _rgb(each.colour) for each in CROP_CLASSES})
-        draft.update_tags(**tags)
+        draft.update_tags(**tags, **pixels_tag(sheet.shape, sheet.transform))
         yield draft
 
 

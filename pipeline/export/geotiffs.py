@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import zarr
@@ -18,11 +17,13 @@ from pipeline.cube.history import RELEASE, resolve
 from pipeline.cube.layout import identity
 from pipeline.digests import content_digest
 from pipeline.errors import UserError
+from pipeline.export.attributes import software
 from pipeline.export.clip import Clip
 from pipeline.export.layers import CELLS, GROUPS, GridName, Layer, together
 from pipeline.export.maps import SNAPSHOT, Context, MapFile, MapsDone, MapTask, write_maps
 from pipeline.export.over_years import OverYears
 from pipeline.export.pieces import Source
+from pipeline.export.place import FILE, SOFTWARE
 from pipeline.export.reproject import NATIVE, Reprojection
 from pipeline.export.selection import Selection
 from pipeline.export.stac import TAG, write_catalog
@@ -127,12 +128,13 @@ def export_cogs(
     )
     done = _Done()
     done.run(tasks, executor.map(partial(write_maps, context), tasks), folder, progress)
+    catalog = write_catalog(folder, job.publication)
     return ExportReport(
         files=tuple(file.location for task in tasks for file in task.files if file.location in done.sizes),
         kept=sum(size is None for size in done.sizes.values()),
         size_bytes=sum(size or 0 for size in done.sizes.values()),
-        catalog=write_catalog(folder),
-        notes=(*records.notes(), *done.notes(tasks)),
+        catalog=catalog.location,
+        notes=(*records.notes(), *done.notes(tasks), *catalog.notes()),
         failures=done.failures,
         stopped=executor.stop.asked,
     )
@@ -223,8 +225,8 @@ class _Naming:
         }
         ours = {f"{TAG}{name}".upper(): text for name, text in tags.items()}
         name = f"{region.name}_{layer.written.name}_{period.name}{selection.qualifiers}.tif"
-        software = f"agcarbon {version('agcarbon')}"
-        return MapFile(layer, outputs.join(self.folder, name), {"TIFFTAG_SOFTWARE": software, **ours})
+        marks = {"TIFFTAG_SOFTWARE": software(), SOFTWARE: software(), FILE: name}
+        return MapFile(layer, outputs.join(self.folder, name), {**marks, **ours})
 
     def _of_series(self, layer: Layer) -> dict[str, str]:
         """Return the years of a statistic, or the name of the stack of all dates of a variable and the layer's date."""

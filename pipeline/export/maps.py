@@ -27,6 +27,7 @@ from pipeline.export.clip import Area, Clip
 from pipeline.export.cog import drafting, finish, nodata
 from pipeline.export.layers import GridName, Layer
 from pipeline.export.pieces import Source, pieces
+from pipeline.export.place import fault
 from pipeline.export.reproject import NATIVE, CrsName, Reprojection
 from pipeline.grid.sinusoidal import Tile
 from pipeline.progress import heartbeat
@@ -107,7 +108,8 @@ def is_written(file: MapFile) -> bool:
         found = _tags(file.location)
     except RasterioIOError:
         return False
-    if any(outputs.read(beside) is None for beside in side_names(file.location, file.layer.written)):
+    sides = side_names(file.location, file.layer.written)
+    if fault(file.location) or any(outputs.read(side) is None for side in sides):
         return False
     return all(found.get(name, "") == text for name, text in file.tags.items() if not name.endswith(SNAPSHOT.upper()))
 

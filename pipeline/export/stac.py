@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from shutil import copyfile
@@ -33,9 +34,12 @@ import pystac
 import rasterio
 import shapely
 from pystac.layout import TemplateLayoutStrategy
-from rasterio.warp import transform_geom
+from rasterio.crs import CRS
 
-from pipeline.export.palettes import EMPTY, Class, classes
+from pipeline.config import PublicationSettings
+from pipeline.export.place import fault
+from pipeline.export.stac_cube import DESCRIPTION, add_cube, zarr_fault
+from pipeline.export.stac_fields import CLASSIFICATION, PROJECTION, classification, describe, footprint
 from pipeline.export.style import style_name
 from pipeline.export.thumbnail import thumbnail_name
 from pipeline.export.vrt import Page, stack
@@ -44,10 +48,7 @@ from pipeline.storage import files as outputs
 log = logging.getLogger(__name__)
 
 TAG = "agcarbon_"  # prefix of this project's metadata; GDAL gives names in a GeoTIFF back in capitals
-PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
-CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 
-_FOOTPRINT_POINTS = 16  # along a side
 _NOT_PROVENANCE = (
     "variable",
     "title",
@@ -92,8 +93,7 @@ class _File:
         """Read the file at a location; assets refer to the folder `draft`, and to files whose names are `there`."""
         with outputs.readable_by_gdal(location), rasterio.open(location) as source:
             projection = {
-                "proj:code": f"EPSG:{code}" if (code := source.crs.to_epsg()) else None,
-                "proj:wkt2": source.crs.to_wkt(version="WKT2_2019"),
+                **_projection(source.crs),
                 "proj:shape": list(source.shape),
                 "proj:transform": list(source.transform)[:6],
             }
@@ -107,7 +107,14 @@ class _File:
             )
             beside = {kind: each for kind, each in _beside(asset).items() if outputs.name_of(each.href) in there}
             page = Page.read(source, file=name, date=tags["date"]) if "stack" in tags else None
-            return cls(tags, projection, _footprint(source), asset, beside, page)
+            return cls(tags, projection, footprint(source.bounds, source.crs), asset, beside, page)
+
+
+# One projection for each kind of map: to look for its code takes GDAL 50 ms where there is none.
+@lru_cache(maxsize=8)
+def _projection(crs: CRS) -> dict[str, Any]:
+    code = crs.to_epsg()
+    return {"proj:code": f"EPSG:{code}" if code else None, "proj:wkt2": crs.to_wkt(version="WKT2_2019")}
 
 
 def _beside(asset: pystac.Asset) -> dict[str, pystac.Asset]:
@@ -136,38 +143,7 @@ def _band(source: Any) -> dict[str, Any]:
         "unit": source.units[0],
         "nodata": "nan" if math.isnan(nodata) else int(nodata),
         "statistics": {name: float(value) for name, value in statistics.items()},
-        **_classification(source.descriptions[0], nodata),
-    }
-
-
-def _classification(variable: str, nodata: float) -> dict[str, Any]:
-    """Return the classes of codes, or the bits of flags, as fields of the classification extension."""
-    found = classes(variable)
-    if variable == "quality":
-        return {"classification:bitfields": [_bit_field(each) for each in found if each.value]}
-    if not found:
-        return {}
-    coded = [
-        {
-            "value": each.value,
-            "name": each.name,
-            "description": each.meaning,
-            "color_hint": each.colour.lstrip("#").upper(),
-        }
-        for each in found
-    ]
-    empty = {"value": int(nodata), "name": EMPTY, "description": "not modelled", "nodata": True}
-    return {"classification:classes": [*coded, empty]}
-
-
-def _bit_field(flag: Class) -> dict[str, Any]:
-    states = [{"value": value, "name": name, "description": name} for value, name in enumerate(("no", "yes"))]
-    return {
-        "offset": flag.value.bit_length() - 1,
-        "length": 1,
-        "name": flag.name,
-        "description": flag.meaning,
-        "classes": states,
+        **classification(source.descriptions[0], nodata=nodata),
     }
 
 
@@ -176,24 +152,46 @@ def _with_prefix(tags: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {name.removeprefix(prefix).lower(): text for name, text in tags.items() if name.startswith(prefix)}
 
 
-def _footprint(source: Any) -> shapely.Polygon:
-    # A rectangle in the sinusoidal plane has curved sides in longitude and latitude: points along them keep its shape.
-    box = shapely.box(*source.bounds)
-    dense = shapely.segmentize(box, max(source.width, source.height) * source.res[0] / _FOOTPRINT_POINTS)
-    return shapely.geometry.shape(transform_geom(source.crs, "EPSG:4326", shapely.geometry.mapping(dense), precision=6))
+@dataclass(frozen=True)
+class Catalog:
+    """A catalog that was written: the location of its root, and the files left out, each with the reason."""
+
+    location: str
+    left_out: Mapping[str, str]
+
+    def notes(self) -> Iterator[str]:
+        """Yield a sentence for each file that is left out."""
+        for name, reason in self.left_out.items():
+            yield f"{name} is not in the catalog: {reason}"
 
 
-def write_catalog(folder: str) -> str:
-    """Write the catalog of all GeoTIFFs of this project in a folder or bucket; return the location of its root."""
+def write_catalog(folder: str, publication: PublicationSettings | None = None) -> Catalog:
+    """Write the catalog of all GeoTIFFs and Zarr stores in a folder or bucket that this project wrote.
+
+    Processes that export into one folder write it in turn: the last one sees the files of all others.
+    """
+    with outputs.in_turn(folder):
+        return _write_catalog(folder, publication or PublicationSettings())
+
+
+def _write_catalog(folder: str, publication: PublicationSettings) -> Catalog:
+    faults = {location: fault(location) for location in outputs.listed(folder, suffix=".tif")}
+    stores = {location: zarr_fault(location) for location in outputs.folders(folder, suffix=".zarr")}
     with TemporaryDirectory(prefix="agcarbon-") as draft:
         there = {outputs.name_of(each) for kind in (".qml", ".png") for each in outputs.listed(folder, suffix=kind)}
-        files = [_File.read(location, draft=draft, there=there) for location in outputs.listed(folder, suffix=".tif")]
-        _draft_catalog(files, draft, _write_stacks(files, folder))
+        files = [_File.read(location, draft=draft, there=there) for location, wrong in faults.items() if not wrong]
+        catalog = _catalog(files, draft, _write_stacks(files, folder))
+        for location in (location for location, wrong in stores.items() if not wrong):
+            add_cube(catalog, location, draft)
+        for collection in catalog.get_collections():
+            describe(collection, publication, folder)
+        _draft_catalog(catalog, draft)
         # The root is written last, so that no link of it leads to a file that does not exist yet.
         for path in sorted(Path(draft).rglob("*.json"), key=lambda path: -len(path.parts)):
             with outputs.writing(outputs.join(folder, path.relative_to(draft).as_posix())) as final:
                 copyfile(path, final)
-    return outputs.join(folder, "catalog.json")
+    left_out = {outputs.name_of(location): wrong for location, wrong in (faults | stores).items() if wrong}
+    return Catalog(outputs.join(folder, "catalog.json"), left_out)
 
 
 def _write_stacks(files: Sequence[_File], folder: str) -> dict[str, list[_File]]:
@@ -217,16 +215,20 @@ def _write_stacks(files: Sequence[_File], folder: str) -> dict[str, list[_File]]
     return stacks
 
 
-def _draft_catalog(files: Sequence[_File], folder: str, stacks: Mapping[str, Sequence[_File]]) -> None:
+def _catalog(files: Sequence[_File], folder: str, stacks: Mapping[str, Sequence[_File]]) -> pystac.Catalog:
     catalog = pystac.Catalog("agcarbon", "Cropland carbon fluxes, yield and soil-carbon change", title="agcarbon")
-    # Files of other programs may lie in the folder; in order, since groupby joins neighbours only.
-    ours = sorted((file for file in files if "item" in file.tags), key=lambda file: (_region(file), file.tags["item"]))
-    for region, of_region in groupby(ours, _region):
+    # In order, since groupby joins neighbours only.
+    ordered = sorted(files, key=lambda file: (_region(file), file.tags["item"]))
+    for region, of_region in groupby(ordered, _region):
         collection = _collection(region, list(of_region))
         catalog.add_child(collection)
         for name, of_stack in stacks.items():
             if _region(of_stack[0]) == region:
                 collection.add_asset(name.removeprefix(f"{region}_"), _stack_asset(name, of_stack, folder))
+    return catalog
+
+
+def _draft_catalog(catalog: pystac.Catalog, folder: str) -> None:
     # Items lie beside their collection; by default pystac makes a folder for each.
     layout = TemplateLayoutStrategy(collection_template="${id}", item_template="")
     catalog.normalize_hrefs(folder, strategy=layout)
@@ -254,10 +256,7 @@ def _collection(region: str, files: Sequence[_File]) -> pystac.Collection:
     )
     collection = pystac.Collection(
         region,
-        "Cropland carbon fluxes, crop yield and soil carbon change from KGML-ag-Carbon (Liu et al. 2024, "
-        "doi:10.1038/s41467-023-43860-5), computed with agcarbon. Units are grams of carbon, unless a file states "
-        "another one. GPP and respiration are positive; NEE is positive to the atmosphere; soil carbon change, "
-        "-NEE - yield, is positive where soil gains carbon.",
+        DESCRIPTION,
         extent,
         title=files[0].tags["title"],
         license="other",

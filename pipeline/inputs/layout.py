@@ -31,7 +31,7 @@ from pipeline.digests import DIGEST_BYTES, content_digest
 from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
-from pipeline.sources.nldas2.product import Window
+from pipeline.sources.nldas2.product import CELL_DEGREE, Window
 from pipeline.storage import cf, formats
 from pipeline.storage import repository as store
 from pipeline.storage.commit import Committer
@@ -358,7 +358,7 @@ def create_group(root: zarr.Group, product: str, year: int | None, *, scale: flo
 
 def _create_climate(group: zarr.Group, window: Window, year: int) -> None:
     cf.write_time(group, year)
-    cf.write_latlon(group, lat=window.latitudes, lon=window.longitudes)
+    cf.write_latlon(group, lat=window.latitudes, lon=window.longitudes, step=CELL_DEGREE)
     shape = (window.rows, window.cols)
     edges = tuple(min(edge, _CLIMATE_EDGE) for edge in shape)
     days = cf.days_in_year(year)

@@ -6,6 +6,7 @@ projection known to rioxarray.
 References
 ----------
 CF-1.11, https://cfconventions.org, sections 3 (attributes), 4 (coordinates), 5.6 (grid mappings) and 8.1 (packing).
+Zarr conventions `proj:` and `spatial:`, version 1, https://github.com/zarr-conventions.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
@@ -27,6 +29,27 @@ from pipeline.variables import Variable
 
 CONVENTIONS = "CF-1.11"
 GRID_MAPPING = "spatial_ref"  # the name that rioxarray looks for
+
+LONLAT = "EPSG:4326"
+_CONVENTIONS = "https://raw.githubusercontent.com/zarr-conventions"
+_PROJ, _SPATIAL = (
+    {
+        "schema_url": f"{_CONVENTIONS}/{repository}/refs/tags/v1/schema.json",
+        "spec_url": f"https://github.com/zarr-conventions/{repository}/blob/v1/README.md",
+        "uuid": uuid,
+        "name": name,
+        "description": description,
+    }
+    for repository, uuid, name, description in (
+        (
+            "geo-proj",
+            "f17cb550-5864-4468-aeb7-f3180cfb622f",
+            "proj:",
+            "Coordinate reference system information for geospatial data",
+        ),
+        ("spatial", "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "spatial", "Spatial coordinate information"),
+    )
+)
 
 LEAP_DAYS = 366
 _CHUNK_DAYS, _CHUNK_CELLS = 61, 48  # 366 = 6 x 61; a map of one day and the series of one field are both cheap
@@ -175,26 +198,71 @@ def write_months(group: zarr.Group) -> None:
     _coordinate(group, "month", np.arange(1, 13, dtype=np.int32), long_name="month of the year", units="1")
 
 
+@dataclass(frozen=True)
+class Extent:
+    """Shape (rows, cols) of a group's maps, and their cell indices (column, row) to coordinates."""
+
+    shape: tuple[int, int]
+    transform: Affine
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the convention `spatial:` that describe it."""
+        return {"spatial:shape": list(self.shape), "spatial:transform": list(self.transform)[:6]}
+
+    def centres(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Return the coordinates of the centres of the rows and of the columns."""
+        rows, cols = (np.arange(length) + 0.5 for length in self.shape)
+        return self.transform.f + rows * self.transform.e, self.transform.c + cols * self.transform.a
+
+    def georeferencing(self, crs: str, dims: tuple[str, str]) -> dict[str, Any]:
+        """Return a group's attributes of the conventions `proj:` and `spatial:`, for a code or WKT2 of a projection."""
+        corners = np.array([self.transform @ (0, 0), self.transform @ (self.shape[1], self.shape[0])])
+        return {
+            "zarr_conventions": [_PROJ, _SPATIAL],
+            "proj:code" if crs == LONLAT else "proj:wkt2": crs,
+            "spatial:dimensions": list(dims),
+            "spatial:bbox": [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()],
+            "spatial:registration": "pixel",
+            **self.attributes,
+        }
+
+
 def write_yx(group: zarr.Group, grid: Grid) -> None:
     """Write the coordinates `y` and `x` [m] of the cell centres, north first, and the grid mapping `spatial_ref`."""
-    for name, centres in (("y", grid.y_m), ("x", grid.x_m)):
+    write_plane(group, Extent(grid.shape, grid.transform), y_m=grid.y_m, x_m=grid.x_m)
+
+
+def write_plane(group: zarr.Group, extent: Extent, *, y_m: NDArray[np.floating], x_m: NDArray[np.floating]) -> None:
+    """Write the same for cells of any size, whose centres are given."""
+    for name, centres in (("y", y_m), ("x", x_m)):
         long_name = f"{name} coordinate of the cell centre, MODIS sinusoidal"
         standard_name = f"projection_{name}_coordinate"
         _coordinate(
             group, name, centres, standard_name=standard_name, long_name=long_name, units="m", axis=name.upper()
         )
-    transform = " ".join(repr(number) for number in grid.transform.to_gdal())
-    mapping = CRS.from_wkt(SINUSOIDAL_WKT).to_cf() | {"GeoTransform": transform}
-    array = group.create_array(GRID_MAPPING, shape=(), dtype="int32", fill_value=0, attributes=mapping)
+    array = group.create_array(
+        GRID_MAPPING, shape=(), dtype="int32", fill_value=0, attributes=grid_mapping(extent.transform)
+    )
     array[...] = 0
     # Without this attribute xarray opens a grid mapping as data, and rioxarray does not find it.
     group.attrs["coordinates"] = GRID_MAPPING
+    group.attrs.update(extent.georeferencing(SINUSOIDAL_WKT, ("y", "x")))
 
 
-def write_latlon(group: zarr.Group, *, lat: NDArray[np.float64], lon: NDArray[np.float64]) -> None:
-    """Write the coordinates `lat` and `lon` [degree] of cell centres on a regular grid."""
+def grid_mapping(transform: Affine) -> dict[str, Any]:
+    """Return the attributes of a grid mapping of the sinusoidal plane, with GDAL's transform of its cells."""
+    geotransform = " ".join(repr(number) for number in transform.to_gdal())
+    return CRS.from_wkt(SINUSOIDAL_WKT).to_cf() | {"GeoTransform": geotransform}
+
+
+def write_latlon(group: zarr.Group, *, lat: NDArray[np.float64], lon: NDArray[np.float64], step: float) -> None:
+    """Write the coordinates `lat` and `lon` of cell centres on a regular grid with this step [degree]."""
     _coordinate(group, "lat", lat, standard_name="latitude", long_name="latitude", units="degrees_north", axis="Y")
     _coordinate(group, "lon", lon, standard_name="longitude", long_name="longitude", units="degrees_east", axis="X")
+    down = step if lat[-1] > lat[0] else -step
+    transform = Affine(step, 0.0, float(lon[0]) - step / 2, 0.0, down, float(lat[0]) - down / 2)
+    group.attrs.update(Extent((lat.size, lon.size), transform).georeferencing(LONLAT, ("lat", "lon")))
 
 
 def _coordinate(group: zarr.Group, name: str, values: NDArray[np.generic], **attributes: Any) -> None:

@@ -84,6 +84,10 @@ def _runs(pid: int) -> bool:
     return True
 
 
+class HeldError(UserError):
+    """Another process holds the lease."""
+
+
 class Lease:
     """A lease that this process holds until `release`.
 
@@ -113,7 +117,7 @@ class Lease:
             found = s3.get(self._location)
             holder = Holder.parse(found.content) if found else Holder()
             if not holder.is_gone():
-                raise UserError(
+                raise HeldError(
                     f"{self._what}: {holder} is writing it; wait, or stop that process (if it no longer runs, its "
                     f"lease expires at {holder.expires:%H:%M} UTC, or when {self._location} is deleted)"
                 )

@@ -8,7 +8,10 @@ no folders, such as NFS, lock the file in it alone; there the holder notices at 
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,6 +48,64 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
             yield _never_lost if whole else lambda: _check_file(folder, file)
     finally:
         os.close(entry)
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in this block with the same folder, which is made; nothing is left in it.
+
+    On file systems that lock no folders, such as some of NFS, processes do not wait for each other.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(entry, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(entry)
+
+
+@contextmanager
+def own_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a new folder `.NAME.*.drafts`, which is removed when the block ends, as are those of killed processes.
+
+    A process holds the lock of its folder as long as it runs: one that can be locked belongs to no process.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f".{glob.escape(name)}.*drafts"):
+        _remove_unless_held(left)
+    folder, entry = _new_folder(parent, name)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(entry)
+
+
+def _new_folder(parent: Path, name: str) -> tuple[Path, int]:
+    """Return a new, locked folder and its descriptor; one that another process removes before it is locked is lost."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".drafts", dir=parent))
+        with suppress(FileNotFoundError):
+            entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(BlockingIOError):
+                _taken(entry)
+                if folder.is_dir():
+                    return folder, entry
+            os.close(entry)
+
+
+def _remove_unless_held(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if _taken(entry):
+                shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass  # its process runs
+        finally:
+            os.close(entry)
 
 
 def _taken(descriptor: int) -> bool:

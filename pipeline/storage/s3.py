@@ -256,9 +256,52 @@ def upload(path: str, location: str, *, media_type: str | None = None) -> None:
         s3.upload_file(path, place.bucket, place.key, ExtraArgs={"ContentType": media_type} if media_type else None)
 
 
+def put(location: str, content: bytes) -> None:
+    """Write an object of this content, in place of any other."""
+    place, s3 = Place.parse(location), client()
+    with explained(location):
+        s3.put_object(Bucket=place.bucket, Key=place.key, Body=content)
+
+
+def delete(location: str) -> None:
+    """Delete an object, if there is one."""
+    place, s3 = Place.parse(location), client()
+    with explained(location):
+        s3.delete_object(Bucket=place.bucket, Key=place.key)
+
+
+def head(location: str) -> tuple[int, str]:
+    """Return the size [bytes] of an object and the tag that identifies its content."""
+    place, s3 = Place.parse(location), client()
+    with explained(location):
+        found = s3.head_object(Bucket=place.bucket, Key=place.key)
+    return int(found["ContentLength"]), str(found["ETag"])
+
+
+def chunks(location: str) -> Iterator[bytes]:
+    """Yield the content of an object."""
+    place, s3 = Place.parse(location), client()
+    with explained(location):
+        yield from s3.get_object(Bucket=place.bucket, Key=place.key)["Body"].iter_chunks(2**20)
+
+
+def prefixes(location: str) -> list[str]:
+    """Return the prefixes right below a location, without the final slash, in order."""
+    return [
+        f"{SCHEME}{Place.parse(location).bucket}/{entry['Prefix'].rstrip('/')}"
+        for page in _pages(location)
+        for entry in page.get("CommonPrefixes", ())
+    ]
+
+
 def listed(location: str) -> list[str]:
     """Return the locations of the objects right below a location, in order."""
+    bucket = Place.parse(location).bucket
+    return [f"{SCHEME}{bucket}/{entry['Key']}" for page in _pages(location) for entry in page.get("Contents", ())]
+
+
+def _pages(location: str) -> list[dict[str, Any]]:
     place, s3 = Place.parse(location), client()
     with explained(location):
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=f"{place.key}/", Delimiter="/")
-        return [f"{SCHEME}{place.bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", ())]
+        return list(pages)

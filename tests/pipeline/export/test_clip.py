@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.warp import transform
 from typer.testing import CliRunner
 
-from pipeline.cli.export import app
+from pipeline.cli.exports.cog import app
 from pipeline.cluster.executor import Serial
 from pipeline.errors import UserError
 from pipeline.export.clip import Area, Clip

@@ -13,7 +13,7 @@ from rasterio.warp import transform
 from rio_cogeo import cog_validate
 from typer.testing import CliRunner
 
-from pipeline.cli.export import app
+from pipeline.cli.exports.cog import app
 from pipeline.cluster.executor import Serial
 from pipeline.cube.ledger import Ledger, Status, TileYearState
 from pipeline.errors import UserError

@@ -12,7 +12,7 @@ import pytest
 import rasterio
 from typer.testing import CliRunner
 
-from pipeline.cli.export import app
+from pipeline.cli.exports.cog import app
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Executor, Serial
 from pipeline.cluster.stop import Stop

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+import threading
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -49,4 +52,45 @@ def test_a_scratch_folder_is_empty_and_goes_with_its_block(tmp_path: Path, error
         (folder / "draft").touch()
         if error:
             raise error
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_two_scratch_folders_of_one_file_are_apart_and_neither_removes_the_other(tmp_path: Path) -> None:
+    location = str(tmp_path / "map.tif")
+    with files.scratch(location) as first:
+        (first / "draft").touch()
+        with files.scratch(location) as second:
+            assert second != first
+            assert not list(second.iterdir())
+        assert (first / "draft").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_blocks_in_turn_never_overlap(tmp_path: Path) -> None:
+    inside, most = [], []
+
+    def enter() -> None:
+        with files.in_turn(str(tmp_path)):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.pop()
+
+    threads = [threading.Thread(target=enter) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 5
+    assert not list(tmp_path.iterdir())
+
+
+def test_small_files_are_written_checked_and_removed(tmp_path: Path) -> None:
+    location = files.join(str(tmp_path), "new", "record")
+    files.write(location, b"content")
+    assert files.stat(location).size == 7
+    assert files.sha256(location) == hashlib.sha256(b"content").hexdigest()
+    assert files.folders(files.parent(files.parent(location)), suffix="w") == [str(tmp_path / "new")]
+    files.remove(location)
+    files.remove(location)
     assert not list((tmp_path / "new").iterdir())

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.cli.exports.netcdf import netcdf
+from pipeline.cli.exports.zarr_store import zarr
 from pipeline.cli.options import AsJson, RunFilePath, Scheduler, State
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ app = typer.Typer(no_args_is_help=True)
 @app.callback()
 def export() -> None:
     """Write the maps of the cube for other programs."""
+
+
+app.command()(netcdf)
+app.command()(zarr)
 
 
 # Headings under which --help lists the options.

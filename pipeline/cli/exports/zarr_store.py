@@ -1,0 +1,59 @@
+"""`agcarbon export zarr`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import RunFilePath, Scheduler, State
+
+
+def zarr(
+    run_file: RunFilePath,
+    *,
+    at: State = None,
+    scheduler: Scheduler = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", help="FOLDER/NAME.zarr or s3://bucket/prefix/NAME.zarr; default: zarr/REGION.zarr"
+        ),
+    ] = None,
+) -> None:
+    """Write annual layers, their overviews and daily fluxes as a plain Zarr v3 store.
+
+    Only what changed since an earlier export into the same place is written; a killed export resumes. Until it is
+    complete, the store does not open.
+    """
+    from pipeline.cluster.dask import open_executor
+    from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
+    from pipeline.config import with_scheduler
+    from pipeline.console import console, progress_bars
+    from pipeline.errors import UserError
+    from pipeline.export.plain_zarr.store import export_zarr
+    from pipeline.job import Job
+    from pipeline.storage import files, s3
+
+    job = Job.open(run_file)
+    location = (output or files.join(job.stores.exports, "zarr", f"{job.region.name}.zarr")).rstrip("/")
+    if fault := s3.fault(location) or (None if location.endswith(".zarr") else "name a store that ends in .zarr"):
+        raise UserError(f"--output: {fault}")
+    settings = with_scheduler(job.execution, scheduler)
+    log = job.log_file("export")
+    with stop_on_signals() as stop, progress_bars(log) as report, open_executor(settings, stop) as executor:
+        done = export_zarr(job, executor, location, at=at, progress=report)
+    for note in done.notes:
+        console.print(f"note: {note}")
+    for name, reason in done.failures.items():
+        console.print(f"failed: {name}: {reason}")
+    state = "complete" if done.complete else "not complete: it does not open until the export is repeated"
+    console.print(
+        f"{location}: {done.written} parts written ({done.size_bytes / 1e6:.1f} MB), {done.kept} kept; {state}; "
+        f"catalog {done.catalog}",
+        soft_wrap=True,
+    )
+    if done.stopped:
+        raise typer.Exit(EXIT_CODE)
+    if done.failures:
+        raise typer.Exit(1)
