@@ -48,7 +48,7 @@ from pipeline.cube.ledger import COMPONENTS, Fingerprint
 from pipeline.inputs.view import open_inputs
 from pipeline.job import Job
 from pipeline.run import block
-from pipeline.run.block import BlockTask, Context, run_block
+from pipeline.run.block import BlockTask, Context, run_blocks
 from pipeline.run.memory import device_bytes
 from pipeline.run.plan import Block
 from pipeline.run.prepare import context_of
@@ -213,7 +213,7 @@ def _in_overlap(job: Job, context: Context, *, size: Size) -> float:
     fork = job.open_cube().writable_session(repository.BRANCH).fork()
     # No year's state is stored: most years of a run have none.
     task = Block(job.domain.tiles[0], size.edge**2, FIRST_YEAR, years, prints, restarts=(), spin_up=True)
-    done = run_block(context, BlockTask(task, fork))
+    (done,) = run_blocks(context, [BlockTask(task, fork)])
     assert not any(row.missing_cells for row in done.rows)
     return sum(row.seconds for row in done.rows) / len(years)
 
