@@ -8,7 +8,9 @@
    predictor of a run (from inputs to fluxes on the host, rounded, with annual sums). Medians of wall time.
 3. A tile of 240 x 240 cells, 22 % of them modelled in patches: each phase of a year alone, then the block of a run, in
    which they overlap. Restarts and the spin-up are left out of the rate.
-4. The Midwest, 230 million cell-years with the spin-up, at these rates on one device.
+4. The Midwest, 230 million cell-years with the spin-up, at these rates on one device; and how full the batches of tiles
+   like its own are, each tile alone and in groups, with the time that the plain network takes for either by the line
+   through its smallest and largest batch.
 
 Sized for less than 8 minutes. Without a CUDA device the exit code is 2. `--device cpu --small` runs all of it on a CPU
 in a minute or two: that tests this program, and its figures are no prediction for a GPU.
@@ -45,10 +47,12 @@ from model.year_step.usable import PYTORCH
 from pipeline.cube import layout
 from pipeline.cube.layout import KEEP_BITS, StoredYear, TileMask
 from pipeline.cube.ledger import COMPONENTS, Fingerprint
+from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import open_inputs
 from pipeline.job import Job
 from pipeline.run import block
 from pipeline.run.block import BlockTask, Context, run_blocks
+from pipeline.run.groups import ALONE, Group, Packing, batches_of, grouped
 from pipeline.run.memory import device_bytes
 from pipeline.run.plan import Block
 from pipeline.run.prepare import context_of
@@ -59,6 +63,7 @@ from tests.helpers.commits import transaction
 
 PARITY = 1e-4  # of an output's standard deviation
 MIDWEST = 230_000_000  # cell-years of 2000-2020 with two years of spin-up
+TILES, SKEW = 771, 3.44  # of the Midwest; their shares of modelled cells are drawn from a beta distribution (1, SKEW)
 SHARE, PATCHES = 0.22, 30  # of a tile's cells that are modelled, in so many patches along its edge at the most
 DAYS = 365
 
@@ -256,6 +261,34 @@ def midwest(times: TileTimes) -> dict[str, float]:
     return {name: round(value * MIDWEST / 1e6 / 3600, 3) for name, value in known.items()}
 
 
+@dataclass(frozen=True)
+class BatchFill:
+    """Batches of a year of many tiles: their number, and the share of their cells that are those of a tile."""
+
+    batches: int
+    share: float
+    network_hours: float | None
+
+
+def batch_fill(groups: Sequence[Group], *, batch: int, cost: tuple[float, float] | None) -> BatchFill:
+    """Return the batches of groups of tiles; `cost` is that of `fixed_cost`."""
+    batches, cells = batches_of(groups, batch), sum(each.cells for group in groups for each in group)
+    years = MIDWEST / cells
+    hours = years * (cost[0] * batches + cost[1] * cells) / 3600 if cost else None
+    return BatchFill(batches, cells / (batches * batch), hours)
+
+
+def batch_fills(edge: int, *, batch: int, cost: tuple[float, float] | None) -> dict[str, BatchFill]:
+    """Return the batches of tiles like those of the Midwest, each alone and in groups."""
+    cells = (np.random.default_rng(0).beta(1.0, SKEW, TILES) * edge**2).astype(int) + 1
+    wave = [
+        Block(Tile(0, 0, 0, number, edge), int(count), FIRST_YEAR, (FIRST_YEAR,), (), (), spin_up=False)
+        for number, count in enumerate(cells)
+    ]
+    ways = {"each tile alone": ALONE, "in groups": Packing(batch)}
+    return {name: batch_fill(grouped(wave, packing), batch=batch, cost=cost) for name, packing in ways.items()}
+
+
 def hardware(device: torch.device) -> str:
     """Return the device and the versions in words."""
     if device.type == "cpu":
@@ -276,11 +309,20 @@ def report(found: Mapping[str, Any]) -> str:
         f"{name.replace('_', ' '):20} {getattr(times, name):10.2f} us a cell-year {hours[name]:10.2f} h"
         for name in hours
     ]
+    lines.append(f"batches of {found['best_batch']:,} cells in a year of {TILES} tiles like those of the Midwest:")
+    lines += [
+        f"{name:20} {fill.batches:6,} batches, {100 * fill.share:.1f} % full{_network_hours(fill)}"
+        for name, fill in found["batch_fill"].items()
+    ]
     if known := found["device_memory"]:
         taken, projected = (known[name] / 2**30 for name in ("taken", "projected"))
         lines.append(f"device memory: {taken:.1f} GiB taken, {projected:.1f} GiB projected")
     lines.append(f"written {1e6 / times.in_overlap:,.0f} cell-years per second, {found['hardware']}")
     return "\n".join(lines)
+
+
+def _network_hours(fill: BatchFill) -> str:
+    return "" if fill.network_hours is None else f", plain network {fill.network_hours:.2f} h of the Midwest"
 
 
 def _shown(rate: float | None) -> str:
@@ -293,11 +335,12 @@ def measure(checkpoint: Checkpoint, device: torch.device, size: Size) -> dict[st
     best = max((each for each in measured if each.ours), key=lambda each: each.ours or 0.0)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    times = tile_times(device, size, batch=best.batch)
+    times, cost = tile_times(device, size, batch=best.batch), fixed_cost(measured)
     return {
         "hardware": hardware(device),
         "rates": measured,
-        "fixed_cost": fixed_cost(measured),
+        "fixed_cost": cost,
+        "batch_fill": batch_fills(size.edge, batch=best.batch, cost=cost),
         "best_batch": best.batch,
         "tile": times,
         "midwest_hours": midwest(times),
@@ -333,6 +376,7 @@ def main() -> int:
     print(report(found))
     if given.write:
         known = {**found, "rates": [asdict(each) for each in found["rates"]], "tile": asdict(found["tile"])}
+        known["batch_fill"] = {name: asdict(fill) for name, fill in found["batch_fill"].items()}
         given.write.write_text(json.dumps({"parity": error, **known}, indent=1) + "\n")
     return 0
 

@@ -61,7 +61,7 @@ def grouped(wave: Sequence[Block], packing: Packing) -> list[Group]:
     """
     if not packing.batch_cells:
         return [(block,) for block in wave]
-    share = sum(block.cells for block in wave) // (packing.workers * packing.batch_cells)
+    share = batches_of([wave], packing.batch_cells) // packing.workers
     packing = replace(packing, batches=min(packing.batches, max(share, 1)))
     alike: dict[tuple[range, bool], list[Block]] = {}
     for block in sorted(wave, key=lambda block: (-block.cells, block.tile.name)):
@@ -86,6 +86,6 @@ def _first_fit(blocks: Iterable[Block], packing: Packing) -> list[Group]:
     return [tuple(group) for group in groups]
 
 
-def batches_of(groups: Iterable[Group], batch_cells: int) -> int:
+def batches_of(groups: Iterable[Sequence[Block]], batch_cells: int) -> int:
     """Return the batches of a year, of which the last of each group may be in part empty."""
     return sum(-(-sum(block.cells for block in group) // batch_cells) for group in groups)

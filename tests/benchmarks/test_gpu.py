@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks.gpu import BatchRate, TileTimes, fixed_cost, midwest
+from benchmarks.gpu import BatchRate, TileTimes, batch_fills, fixed_cost, midwest
 from model.device.predictor import DevicePredictor
 from model.inference import YearFluxes
 
@@ -67,6 +68,21 @@ def test_the_mask_of_the_tile_is_patchy_and_leaves_the_cell_without_gpp_out(edge
     assert len(tile_mask.first_crop_N) == np.count_nonzero(tile_mask.mask)
 
 
+def test_the_batches_of_tiles_are_those_of_each_and_fewer_in_groups() -> None:
+    rng = np.random.default_rng(0)
+    cells = (rng.beta(1.0, 3.44, 771) * 240**2).astype(int) + 1
+    fills = batch_fills(240, batch=8192, cost=(0.5, 1e-5))
+    alone, together = fills["each tile alone"], fills["in groups"]
+    assert alone.batches == sum(math.ceil(count / 8192) for count in cells)
+    assert together.batches >= math.ceil(cells.sum() / 8192)
+    assert alone.share * alone.batches == pytest.approx(together.share * together.batches)
+    assert alone.share < 0.75 < 0.99 < together.share <= 1
+    assert alone.network_hours is not None
+    years = 230e6 / cells.sum()
+    assert alone.network_hours == pytest.approx((0.5 * alone.batches * years + 1e-5 * 230e6) / 3600)
+    assert batch_fills(240, batch=8192, cost=None)["in groups"].network_hours is None
+
+
 @pytest.mark.slow
 def test_all_of_it_runs_on_a_cpu_which_is_said_to_be_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -77,6 +93,7 @@ def test_all_of_it_runs_on_a_cpu_which_is_said_to_be_one(
     assert shown.count("CPU in place of a GPU") == 2
     for term in ("read", "network", "rest of computation", "write", "in overlap"):
         assert f"\n{term} " in shown
+    assert shown.count(" % full, plain network ") == 2
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert found["parity"] < 1e-4
     assert found["tile"]["in_overlap"] > 0
