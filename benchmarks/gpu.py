@@ -9,8 +9,8 @@
 3. A tile of 240 x 240 cells, 22 % of them modelled in patches: each phase of a year alone, then the block of a run, in
    which they overlap. Restarts and the spin-up are left out of the rate.
 4. The Midwest, 230 million cell-years with the spin-up, at these rates on one device; and how full the batches of tiles
-   like its own are, each tile alone and in groups, with the time that the plain network takes for either by the line
-   through its smallest and largest batch.
+   like its own are, each tile alone and in groups, with the time of the plain network for either, by the line through
+   its smallest and largest batch.
 
 Sized for less than 8 minutes. Without a CUDA device the exit code is 2. `--device cpu --small` runs all of it on a CPU
 in a minute or two: that tests this program, and its figures are no prediction for a GPU.
@@ -52,7 +52,7 @@ from pipeline.inputs.view import open_inputs
 from pipeline.job import Job
 from pipeline.run import block
 from pipeline.run.block import BlockTask, Context, run_blocks
-from pipeline.run.groups import ALONE, Group, Packing, batches_of, grouped
+from pipeline.run.groups import ALONE, Packing, batches_of, grouped
 from pipeline.run.memory import device_bytes
 from pipeline.run.plan import Block
 from pipeline.run.prepare import context_of
@@ -263,30 +263,28 @@ def midwest(times: TileTimes) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class BatchFill:
-    """Batches of a year of many tiles: their number, and the share of their cells that are those of a tile."""
+    """Cells of a year of tiles like those of the Midwest for each cell of its batches; hours of the network or None."""
 
-    batches: int
-    share: float
-    network_hours: float | None
-
-
-def batch_fill(groups: Sequence[Group], *, batch: int, cost: tuple[float, float] | None) -> BatchFill:
-    """Return the batches of groups of tiles; `cost` is that of `fixed_cost`."""
-    batches, cells = batches_of(groups, batch), sum(each.cells for group in groups for each in group)
-    years = MIDWEST / cells
-    hours = years * (cost[0] * batches + cost[1] * cells) / 3600 if cost else None
-    return BatchFill(batches, cells / (batches * batch), hours)
+    batch: int
+    alone: float
+    grouped: float
+    alone_hours: float | None
+    grouped_hours: float | None
 
 
-def batch_fills(edge: int, *, batch: int, cost: tuple[float, float] | None) -> dict[str, BatchFill]:
-    """Return the batches of tiles like those of the Midwest, each alone and in groups."""
-    cells = (np.random.default_rng(0).beta(1.0, SKEW, TILES) * edge**2).astype(int) + 1
+def batch_fill(batch: int, cost: tuple[float, float] | None) -> BatchFill:
+    """Return how full the batches of tiles are, each alone and in the groups of a run.
+
+    `cost` is that of `fixed_cost`, from which the time of the plain network on the Midwest follows.
+    """
+    cells = (np.random.default_rng(0).beta(1.0, SKEW, TILES) * FULL.edge**2).astype(int) + 1
     wave = [
-        Block(Tile(0, 0, 0, number, edge), int(count), FIRST_YEAR, (FIRST_YEAR,), (), (), spin_up=False)
+        Block(Tile(0, 0, 0, number, FULL.edge), int(count), FIRST_YEAR, (FIRST_YEAR,), (), (), spin_up=False)
         for number, count in enumerate(cells)
     ]
-    ways = {"each tile alone": ALONE, "in groups": Packing(batch)}
-    return {name: batch_fill(grouped(wave, packing), batch=batch, cost=cost) for name, packing in ways.items()}
+    total, numbers = int(cells.sum()), [batches_of(grouped(wave, way), batch) for way in (ALONE, Packing(batch))]
+    hours = [MIDWEST / total * (cost[0] * number + cost[1] * total) / 3600 if cost else None for number in numbers]
+    return BatchFill(batch, *(total / (number * batch) for number in numbers), *hours)
 
 
 def hardware(device: torch.device) -> str:
@@ -309,11 +307,8 @@ def report(found: Mapping[str, Any]) -> str:
         f"{name.replace('_', ' '):20} {getattr(times, name):10.2f} us a cell-year {hours[name]:10.2f} h"
         for name in hours
     ]
-    lines.append(f"batches of {found['best_batch']:,} cells in a year of {TILES} tiles like those of the Midwest:")
-    lines += [
-        f"{name:20} {fill.batches:6,} batches, {100 * fill.share:.1f} % full{_network_hours(fill)}"
-        for name, fill in found["batch_fill"].items()
-    ]
+    lines.append(f"cells in batches of {TILES} tiles like those of the Midwest, each alone and in groups:")
+    lines += [f"{fill.batch:7,} cells: {_filled(fill)}" for fill in found["batch_fill"]]
     if known := found["device_memory"]:
         taken, projected = (known[name] / 2**30 for name in ("taken", "projected"))
         lines.append(f"device memory: {taken:.1f} GiB taken, {projected:.1f} GiB projected")
@@ -321,8 +316,11 @@ def report(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _network_hours(fill: BatchFill) -> str:
-    return "" if fill.network_hours is None else f", plain network {fill.network_hours:.2f} h of the Midwest"
+def _filled(fill: BatchFill) -> str:
+    shares = f"{100 * fill.alone:.1f} % and {100 * fill.grouped:.1f} % full"
+    if fill.alone_hours is None or fill.grouped_hours is None:
+        return shares
+    return f"{shares}, plain network {fill.alone_hours:.2f} h and {fill.grouped_hours:.2f} h"
 
 
 def _shown(rate: float | None) -> str:
@@ -340,7 +338,7 @@ def measure(checkpoint: Checkpoint, device: torch.device, size: Size) -> dict[st
         "hardware": hardware(device),
         "rates": measured,
         "fixed_cost": cost,
-        "batch_fill": batch_fills(size.edge, batch=best.batch, cost=cost),
+        "batch_fill": [batch_fill(batch, cost) for batch in FULL.batches],
         "best_batch": best.batch,
         "tile": times,
         "midwest_hours": midwest(times),
@@ -375,8 +373,8 @@ def main() -> int:
     found = measure(checkpoint, device, size)
     print(report(found))
     if given.write:
-        known = {**found, "rates": [asdict(each) for each in found["rates"]], "tile": asdict(found["tile"])}
-        known["batch_fill"] = {name: asdict(fill) for name, fill in found["batch_fill"].items()}
+        lists = {name: [asdict(each) for each in found[name]] for name in ("rates", "batch_fill")}
+        known = {**found, **lists, "tile": asdict(found["tile"])}
         given.write.write_text(json.dumps({"parity": error, **known}, indent=1) + "\n")
     return 0
 
