@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 
 from model.checkpoint import Checkpoint
 from model.device.predictor import DevicePredictor
+from model.inference import YearFluxes, YearInputs
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Outcome, Serial
 from pipeline.cube import layout
 from pipeline.errors import DamagedError
 from pipeline.grid.sinusoidal import Tile
+from pipeline.inputs import view
 from pipeline.job import Job
 from pipeline.progress import on_heartbeat
 from pipeline.run import block, coordinator
@@ -32,7 +35,7 @@ from tests.helpers import device_on_cpu
 from tests.helpers.cube_states import REMEASURED, assert_same, content
 from tests.helpers.random_inputs import YEARS, Fields, Setting, make_job, random_checkpoint
 
-BATCH = 16  # of the run file of `make_job`
+PACKING = Packing(16, batches=1)  # of the run file of `make_job`: three groups
 # All cells of some tiles lack a year, and single cells of others.
 FIELDS = Fields(missing={2010: [(4, 7)], 2011: [(r, c) for r in range(6) for c in range(15)], 2012: [(9, 4)]})
 
@@ -51,7 +54,7 @@ def _device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def grouping(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.run.run.packing_of", lambda *_, **__: Packing(BATCH))
+    monkeypatch.setattr("pipeline.run.run.packing_of", lambda *_, **__: PACKING)
 
 
 def small_tiles(folder: Path, checkpoint: Checkpoint, scheduler: str = "serial") -> Job:
@@ -76,11 +79,19 @@ def one_by_one(tmp_path_factory: pytest.TempPathFactory, ensemble: Checkpoint) -
 def test_a_cube_made_in_groups_has_the_bits_of_one_made_tile_by_tile(
     tmp_path: Path, ensemble: Checkpoint, one_by_one: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cells: list[int] = []
-    real = DevicePredictor.year
-    monkeypatch.setattr(
-        DevicePredictor, "year", lambda self, inputs, *given: cells.append(inputs.year) or real(self, inputs, *given)
-    )
+    years, reads = list[int](), Counter[tuple[Any, ...]]()
+    year, read = DevicePredictor.year, view._read
+
+    def counted_year(predictor: DevicePredictor, inputs: YearInputs, *given: Any) -> YearFluxes:
+        years.append(inputs.year)
+        return year(predictor, inputs, *given)
+
+    def counted_read(of: Any, product: str, year: int | None, name: str, selection: Any) -> Any:
+        reads[product, year, name, str(selection)] += product in {"soil", "crop"}
+        return read(of, product, year, name, selection)
+
+    monkeypatch.setattr(DevicePredictor, "year", counted_year)
+    monkeypatch.setattr(view, "_read", counted_read)
     job = small_tiles(tmp_path, ensemble)
     report = run(job, Serial(), years=YEARS)
     assert not report.failures
@@ -90,9 +101,11 @@ def test_a_cube_made_in_groups_has_the_bits_of_one_made_tile_by_tile(
     assert {f"annual/{spread.name}" for spread in ENSEMBLE_STD.values()} <= found.keys()
     assert (found["ledger/missing_cells"] == found["ledger/cells"]).any()
     # The last year has no newcomers: one call for each group.
-    groups = grouped([chain[-1] for chain in report.plan.chains], Packing(BATCH))
-    assert len(groups) < len(report.plan.tiles)
-    assert cells.count(YEARS[-1]) == len(groups)
+    groups = grouped([chain[-1] for chain in report.plan.chains], PACKING)
+    assert 1 < len(groups) < len(report.plan.tiles)
+    assert years.count(YEARS[-1]) == len(groups)
+    # Once for the mask, and once for the groups of a tile, whatever the other tiles are.
+    assert max(reads.values()) == 2
     assert (found["ledger/seconds"][found["ledger/cells"] > 0] > 0).all()
 
 
@@ -176,7 +189,7 @@ def test_a_tile_that_kills_its_workers_fails_alone(tmp_path: Path, ensemble: Che
     report = run(job, executor, years=YEARS[:1])
     assert report.failures == {(executor.tile, YEARS[0]): "its worker was killed"}
     assert report.totals.tile_years == len(report.plan.tiles) - 1
-    groups = grouped(report.plan.blocks, Packing(BATCH))
+    groups = grouped(report.plan.blocks, PACKING)
     (lost,) = (group for group in groups if executor.tile in {each.tile.name for each in group})
     assert sorted(executor.sent) == sorted([len(group) for group in groups] + [1] * len(lost))
 
