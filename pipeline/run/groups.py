@@ -1,7 +1,7 @@
 """Groups of tiles that a worker computes together, so that the batches of a CUDA device are full.
 
-A network of recurrent layers takes a device about as long for a few cells as for some thousand. Compiled for a
-processor it takes time in proportion to the cells, and PyTorch there has small batches: on CPUs each tile is alone.
+A device is expected to take about as long for the recurrent layers of a few cells as of some thousand. Compiled for a
+processor they take time in proportion to the cells, and PyTorch there has small batches: on CPUs each tile is alone.
 """
 
 from __future__ import annotations
