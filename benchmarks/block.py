@@ -41,7 +41,7 @@ NETWORK, WRITE, BESIDE = "network", "encode and write results", "beside blocks: 
 _BLOCK, _SIMULATE = pipeline.run.block, pipeline.simulate.tile_year
 _RUN_BLOCK = "rest of the block"
 PLACES: dict[str, tuple[tuple[Any, str], ...]] = {
-    _RUN_BLOCK: ((pipeline.run.coordinator, "run_block"),),
+    _RUN_BLOCK: ((pipeline.run.coordinator, "run_blocks"),),
     "read inputs, decode": ((repository, "part"), (_BLOCK, "open_inputs")),
     "read mask and state": ((layout, "read_mask"), (layout, "read_restart")),
     "gather and prepare": ((_BLOCK, "gather"), (_BLOCK, "simulate")),

@@ -8,7 +8,9 @@
    predictor of a run (from inputs to fluxes on the host, rounded, with annual sums). Medians of wall time.
 3. A tile of 240 x 240 cells, 22 % of them modelled in patches: each phase of a year alone, then the block of a run, in
    which they overlap. Restarts and the spin-up are left out of the rate.
-4. The Midwest, 230 million cell-years with the spin-up, at these rates on one device.
+4. The Midwest, 230 million cell-years with the spin-up, at these rates on one device; and how full the batches of tiles
+   like its own are, each tile alone and in groups, with the time of the plain network for either, by the line through
+   its smallest and largest batch.
 
 Sized for less than 8 minutes. Without a CUDA device the exit code is 2. `--device cpu --small` runs all of it on a CPU
 in a minute or two: that tests this program, and its figures are no prediction for a GPU.
@@ -45,10 +47,12 @@ from model.year_step.usable import PYTORCH
 from pipeline.cube import layout
 from pipeline.cube.layout import KEEP_BITS, StoredYear, TileMask
 from pipeline.cube.ledger import COMPONENTS, Fingerprint
+from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import open_inputs
 from pipeline.job import Job
 from pipeline.run import block
-from pipeline.run.block import BlockTask, Context, run_block
+from pipeline.run.block import BlockTask, Context, run_blocks
+from pipeline.run.groups import ALONE, Packing, batches_of, grouped
 from pipeline.run.memory import device_bytes
 from pipeline.run.plan import Block
 from pipeline.run.prepare import context_of
@@ -59,6 +63,7 @@ from tests.helpers.commits import transaction
 
 PARITY = 1e-4  # of an output's standard deviation
 MIDWEST = 230_000_000  # cell-years of 2000-2020 with two years of spin-up
+TILES, SKEW = 771, 3.44  # of the Midwest; their shares of modelled cells are drawn from a beta distribution (1, SKEW)
 SHARE, PATCHES = 0.22, 30  # of a tile's cells that are modelled, in so many patches along its edge at the most
 DAYS = 365
 
@@ -213,7 +218,7 @@ def _in_overlap(job: Job, context: Context, *, size: Size) -> float:
     fork = job.open_cube().writable_session(repository.BRANCH).fork()
     # No year's state is stored: most years of a run have none.
     task = Block(job.domain.tiles[0], size.edge**2, FIRST_YEAR, years, prints, restarts=(), spin_up=True)
-    done = run_block(context, BlockTask(task, fork))
+    (done,) = run_blocks(context, [BlockTask(task, fork)])
     assert not any(row.missing_cells for row in done.rows)
     return sum(row.seconds for row in done.rows) / len(years)
 
@@ -256,6 +261,32 @@ def midwest(times: TileTimes) -> dict[str, float]:
     return {name: round(value * MIDWEST / 1e6 / 3600, 3) for name, value in known.items()}
 
 
+@dataclass(frozen=True)
+class BatchFill:
+    """Cells of a year of tiles like those of the Midwest for each cell of its batches; hours of the network or None."""
+
+    batch: int
+    alone: float
+    grouped: float
+    alone_hours: float | None
+    grouped_hours: float | None
+
+
+def batch_fill(batch: int, cost: tuple[float, float] | None) -> BatchFill:
+    """Return how full the batches of tiles are, each alone and in the groups of a run.
+
+    `cost` is that of `fixed_cost`, from which the time of the plain network on the Midwest follows.
+    """
+    cells = (np.random.default_rng(0).beta(1.0, SKEW, TILES) * FULL.edge**2).astype(int) + 1
+    wave = [
+        Block(Tile(0, 0, 0, number, FULL.edge), int(count), FIRST_YEAR, (FIRST_YEAR,), (), (), spin_up=False)
+        for number, count in enumerate(cells)
+    ]
+    total, numbers = int(cells.sum()), [batches_of(grouped(wave, way), batch) for way in (ALONE, Packing(batch))]
+    hours = [MIDWEST / total * (cost[0] * number + cost[1] * total) / 3600 if cost else None for number in numbers]
+    return BatchFill(batch, *(total / (number * batch) for number in numbers), *hours)
+
+
 def hardware(device: torch.device) -> str:
     """Return the device and the versions in words."""
     if device.type == "cpu":
@@ -276,11 +307,20 @@ def report(found: Mapping[str, Any]) -> str:
         f"{name.replace('_', ' '):20} {getattr(times, name):10.2f} us a cell-year {hours[name]:10.2f} h"
         for name in hours
     ]
+    lines.append(f"cells in batches of {TILES} tiles like those of the Midwest, each alone and in groups:")
+    lines += [f"{fill.batch:7,} cells: {_filled(fill)}" for fill in found["batch_fill"]]
     if known := found["device_memory"]:
         taken, projected = (known[name] / 2**30 for name in ("taken", "projected"))
         lines.append(f"device memory: {taken:.1f} GiB taken, {projected:.1f} GiB projected")
     lines.append(f"written {1e6 / times.in_overlap:,.0f} cell-years per second, {found['hardware']}")
     return "\n".join(lines)
+
+
+def _filled(fill: BatchFill) -> str:
+    shares = f"{100 * fill.alone:.1f} % and {100 * fill.grouped:.1f} % full"
+    if fill.alone_hours is None or fill.grouped_hours is None:
+        return shares
+    return f"{shares}, plain network {fill.alone_hours:.2f} h and {fill.grouped_hours:.2f} h"
 
 
 def _shown(rate: float | None) -> str:
@@ -293,11 +333,12 @@ def measure(checkpoint: Checkpoint, device: torch.device, size: Size) -> dict[st
     best = max((each for each in measured if each.ours), key=lambda each: each.ours or 0.0)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    times = tile_times(device, size, batch=best.batch)
+    times, cost = tile_times(device, size, batch=best.batch), fixed_cost(measured)
     return {
         "hardware": hardware(device),
         "rates": measured,
-        "fixed_cost": fixed_cost(measured),
+        "fixed_cost": cost,
+        "batch_fill": [batch_fill(batch, cost) for batch in FULL.batches],
         "best_batch": best.batch,
         "tile": times,
         "midwest_hours": midwest(times),
@@ -332,7 +373,8 @@ def main() -> int:
     found = measure(checkpoint, device, size)
     print(report(found))
     if given.write:
-        known = {**found, "rates": [asdict(each) for each in found["rates"]], "tile": asdict(found["tile"])}
+        lists = {name: [asdict(each) for each in found[name]] for name in ("rates", "batch_fill")}
+        known = {**found, **lists, "tile": asdict(found["tile"])}
         given.write.write_text(json.dumps({"parity": error, **known}, indent=1) + "\n")
     return 0
 

@@ -12,7 +12,7 @@ PyTorch's network runs in full on the first and the last batch of each year; the
 thousandth of the arithmetic, into arrays of the same size. `--in-full` runs it on all, at an hour for the largest tile.
 
 `--overlapped` measures a worker of a CUDA device, with the CPU in the device's place: the memory that is the device's
-there is in the same process here, and is projected with the rest.
+there is in the same process here, and is projected with the rest. With `--together`, all tiles are one group.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Case:
     in_full: bool = False
     year_step: str = NUMBA
     overlapped: bool = False
+    together: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def _compute_first_year(case: Case, job: Job) -> None:
     """Compute the year whose carried state the measured block begins with."""
     from pipeline.cube import ledger
     from pipeline.inputs.view import open_inputs
-    from pipeline.run.block import BlockTask, run_block
+    from pipeline.run.block import BlockTask, run_blocks
     from pipeline.run.prepare import context_of
     from pipeline.storage import repository
 
@@ -172,7 +173,8 @@ def _compute_first_year(case: Case, job: Job) -> None:
     context = context_of(job, open_inputs(job.stores.inputs))
     session = job.open_cube().writable_session(repository.BRANCH)
     tiles = job.domain.tiles[: case.tiles]
-    done = [run_block(context, BlockTask(_block(tile, case, (FIRST_YEAR,), True), session.fork())) for tile in tiles]
+    tasks = [BlockTask(_block(tile, case, (FIRST_YEAR,), True), session.fork()) for tile in tiles]
+    done = [each for task in tasks for each in run_blocks(context, [task])]
     session.merge(*(each.fork for each in done))
     root = repository.writable(session)
     ledger.record(root, [row for each in done for row in each.rows], run=ledger.begin_run(root, {}), failures={})
@@ -209,7 +211,7 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     from model.device.slots import slots_bytes
     from pipeline.inputs.view import open_inputs
     from pipeline.job import Job
-    from pipeline.run.block import BlockTask, run_block
+    from pipeline.run.block import BlockTask, run_blocks
     from pipeline.run.prepare import block_size, context_of
     from pipeline.storage import repository
     from tests.helpers import device_on_cpu
@@ -227,9 +229,12 @@ def run_one_block(case: Case, folder: Path) -> Measured:
     session = job.open_cube().writable_session(repository.BRANCH)
     base = session.fork()
     assert len(job.domain.tiles) >= case.tiles
-    for tile in job.domain.tiles[: case.tiles]:
-        run_block(context, BlockTask(_block(tile, case, years, case.spin_up), base))
-    size = replace(block_size(job, cells=case.edge**2), device_batch=case.batch if case.overlapped else 0)
+    tasks = [BlockTask(_block(tile, case, years, case.spin_up), base) for tile in job.domain.tiles[: case.tiles]]
+    together = case.tiles if case.together else 1
+    for first in range(0, case.tiles, together):
+        run_blocks(context, tasks[first : first + together])
+    size = block_size(job, cells=together * case.edge**2)
+    size = replace(size, device_batch=case.batch if case.overlapped else 0, tiles=together)
     in_place_of_the_device = slots_bytes(size.device_batch, members=case.members)
     return Measured(size.worker_bytes + in_place_of_the_device, _peak())
 
@@ -276,6 +281,7 @@ def main() -> None:
     parser.add_argument(
         "--overlapped", action="store_true", help="as a worker of a CUDA device, with --year-step pytorch"
     )
+    parser.add_argument("--together", action="store_true", help="all tiles as one group, with --overlapped")
     parser.add_argument("--folder", type=Path, help="folder that keeps the inputs for later measurements")
     given = parser.parse_args()
     if given.step:
@@ -286,8 +292,9 @@ def main() -> None:
     print("edge batch years members   projected    measured   ratio")
     for edge, batch, years, members in product(given.edge, given.batch, given.years, given.members):
         case = Case(
-            edge, batch, years, members, given.tiles, not given.resume, given.in_full, given.year_step, given.overlapped
-        )
+            edge, batch, years, members, given.tiles, not given.resume, given.in_full, given.year_step,
+            given.overlapped, given.together,
+        )  # fmt: skip
         found = measure(case, folder)
         sizes = f"{found.projected / 2**20:7.0f} MiB {found.peak / 2**20:7.0f} MiB"
         print(f"{edge:4} {batch:5} {years:5} {members:7} {sizes} {found.ratio:7.2f}", flush=True)

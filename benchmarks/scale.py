@@ -97,14 +97,15 @@ class Sample:
     steps: dict[str, float]
 
 
-def trivial_block(context: Context, task: BlockTask) -> BlockDone:
-    """Write one layer of a few chunks' references and hand back the rows, as `run_block` does after its work."""
+def trivial_blocks(context: Context, tasks: Sequence[BlockTask]) -> tuple[BlockDone, ...]:
+    """Write one layer of a few chunks' references and hand back the rows, as `run_blocks` does after its work."""
+    (task,) = tasks
     root, block = store.writable(task.fork), task.block
     rows, cols = context.grid.window(block.tile)
     first = block.years[0] - context.region.first_year
     store.array(root, "annual/nee")[first : first + len(block.years), rows, cols] = np.float32(block.years[0])
     found = [_row(block.tile, year, each) for year, each in zip(block.years, block.fingerprints, strict=True)]
-    return BlockDone(task.fork, tuple(found))
+    return (BlockDone(task.fork, tuple(found)),)
 
 
 def _row(tile: Tile, year: int, fingerprint: ledger.Fingerprint) -> Row:
@@ -263,7 +264,7 @@ def measure(
     )  # fmt: skip
     stopwatch = Stopwatch()
     stopwatch.watch()
-    pipeline.run.coordinator.run_block = trivial_block
+    pipeline.run.coordinator.run_blocks = trivial_blocks
     committer = Committer(repository, job.stores.cube)
     coordinator = Coordinator(committer, context, executor, arguments.commit_seconds)
     samples = execute(coordinator, planned, stopwatch, state)

@@ -8,7 +8,7 @@ C climate series, F 19 features, H 64 hidden units.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -59,6 +59,19 @@ class YearInputs:
             self.gpp_TN[:, chosen],
             self.crop_N[chosen],
             self.soil_9N[:, chosen],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[YearInputs]) -> YearInputs:
+        """Return the inputs of one year at the cells of all parts, in order."""
+        first_series = np.cumsum([0, *(part.climate_7TC.shape[2] for part in parts)])
+        return cls(
+            parts[0].year,
+            np.concatenate([part.climate_7TC for part in parts], axis=2),
+            np.concatenate([part.climate_of_N + first for part, first in zip(parts, first_series, strict=False)]),
+            np.concatenate([part.gpp_TN for part in parts], axis=1),
+            np.concatenate([part.crop_N for part in parts]),
+            np.concatenate([part.soil_9N for part in parts], axis=1),
         )
 
 

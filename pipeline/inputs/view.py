@@ -9,8 +9,9 @@ Shape legend: N modelled cells of a tile, T days, C NLDAS-2 cells that they read
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ from pipeline.storage import cf, repository
 
 MADE_BY = "agcarbon ingest"
 
+KEPT_YEARS = 24  # of crop maps of a tile
 _FULL_COVERAGE = 0.999  # coverage is float32, and a sliver at a map's edge does not make soil partial
 
 
@@ -59,12 +61,22 @@ class TileDigests:
 
 @dataclass(frozen=True, eq=False)
 class InputsView:
-    """The inputs store at one snapshot."""
+    """The inputs store at one snapshot; it keeps soil and crop maps of as many tiles as are read year by year."""
 
     location: str
     snapshot: str
     root: zarr.Group
     extent: Extent
+    tiles: int = 1
+
+    @cached_property
+    def _soil(self) -> Callable[[Tile], dict[str, NDArray[Any]]]:
+        return lru_cache(maxsize=1 + self.tiles)(partial(_read_soil, self))
+
+    @cached_property
+    def _crops(self) -> Callable[[Tile, int], Floats]:
+        # Kept, since a year of a tile also needs earlier ones: 0.5 MB each on tiles of 240 x 240.
+        return lru_cache(maxsize=KEPT_YEARS * self.tiles)(partial(_read_crops, self))
 
     @property
     def grid(self) -> Grid:
@@ -106,7 +118,7 @@ class InputsView:
         DamagedError
             If the store holds other values than were ingested.
         """
-        soil = _soil(self, tile)
+        soil = self._soil(tile)
         soil_9N = _soil_means(soil)[:, mask]
         if np.isnan(soil_9N).any():
             without = np.isnan(soil_9N).any(axis=0).sum()
@@ -161,33 +173,34 @@ class InputsView:
 
     def crop_fractions(self, tile: Tile, year: int) -> Floats:
         """Return the corn and soybean fractions of all cells, (2, rows, cols); NaN where the crop layer has no data."""
-        return _crop_fractions(self, tile, year)
+        return self._crops(tile, year)
 
     def soil_defined(self, tile: Tile) -> NDArray[np.bool_]:
         """Return the cells (rows, cols) with all nine soil features: only these can be modelled."""
-        return ~np.asarray(np.isnan(_soil_means(_soil(self, tile))).any(axis=0))
+        return ~np.asarray(np.isnan(_soil_means(self._soil(tile))).any(axis=0))
 
 
-def open_inputs(location: str, snapshot: str | None = None) -> InputsView:
+def open_inputs(location: str, snapshot: str | None = None, *, tiles: int = 1) -> InputsView:
     """Open the inputs store at a snapshot, or at the newest; views are kept, so that opening one again costs nothing.
+
+    `tiles` are read in turn, year by year; see `InputsView`.
 
     Raises
     ------
     UserError
         If there is no inputs store of this version.
     """
-    return _view(location, snapshot or repository.tip(repository.open_existing(location, made_by=MADE_BY)))
+    return _view(location, snapshot or repository.tip(repository.open_existing(location, made_by=MADE_BY)), tiles)
 
 
 @lru_cache(maxsize=4)
-def _view(location: str, snapshot: str) -> InputsView:
+def _view(location: str, snapshot: str, tiles: int) -> InputsView:
     root = repository.read(repository.open_existing(location, made_by=MADE_BY), snapshot=snapshot)
-    return InputsView(location, snapshot, root, read_extent(root))
+    return InputsView(location, snapshot, root, read_extent(root), tiles)
 
 
-@lru_cache(maxsize=2)
-def _soil(view: InputsView, tile: Tile) -> dict[str, NDArray[Any]]:
-    """Soil of a tile by name (rows, cols); kept, since a tile's years are read one after the other."""
+def _read_soil(view: InputsView, tile: Tile) -> dict[str, NDArray[Any]]:
+    """Soil of a tile by name (rows, cols)."""
     return _tile_arrays(view, "soil", None, tile)
 
 
@@ -208,9 +221,7 @@ def _tile_arrays(view: InputsView, product: str, year: int | None, tile: Tile) -
     return arrays
 
 
-# Kept, since a year of a tile also needs earlier ones: 0.5 MB each on tiles of 240 x 240.
-@lru_cache(maxsize=24)
-def _crop_fractions(view: InputsView, tile: Tile, year: int) -> Floats:
+def _read_crops(view: InputsView, tile: Tile, year: int) -> Floats:
     fractions = _tile_arrays(view, "crop", year, tile)
     return np.stack([fractions[f"{crop}_fraction"] for crop in ("corn", "soybean")])
 

@@ -1,15 +1,17 @@
 """The work of a worker: read the inputs of a tile, compute, and write into a fork of the cube's session.
 
-Arrays stay on the worker. It returns ledger rows and the fork, which the coordinator merges and commits.
+Arrays stay on the worker. It returns ledger rows and the fork, which the coordinator merges and commits. On a CUDA
+device the tiles of a group are computed together; on CPUs, and where one is alone, a group is a single tile.
 
-Shape legend: N modelled cells of a tile, T days, Y years; the axis of length 2 is corn, soybean.
+Shape legend: N modelled cells of a tile, or of the tiles of a group in order, T days, Y years; the axis of length 2 is
+corn, soybean.
 """
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TypeVar
@@ -30,6 +32,7 @@ from pipeline.grid.coverage import coverage, outlines
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.progress import heartbeat
+from pipeline.run.groups import MOST_TILES
 from pipeline.run.plan import Block
 from pipeline.run.stages import stages
 from pipeline.run.year_step import open_predictor
@@ -132,29 +135,17 @@ def tile_mask(region: Region, view: InputsView, grid: Grid) -> TileMask:
     return TileMask(mask, first_crop(fractions_Y2[..., mask], region.crop_threshold))
 
 
-def run_block(context: Context, task: BlockTask) -> BlockDone:
-    """Compute the years of a block, and write those that it stores.
+def run_blocks(context: Context, tasks: Sequence[BlockTask]) -> tuple[BlockDone, ...]:
+    """Compute the years of the blocks of a group, and write those that each stores into its own fork.
 
     Reads and writes are tried again after transient errors; writing a tile-year once more replaces the same chunks.
 
     Raises
     ------
     UserError
-        If inputs stay unreadable, the checkpoint was changed or removed during the run, or a CUDA device fails.
+        If inputs of a tile stay unreadable, the checkpoint was changed or removed during the run, or a CUDA device
+        fails. No block of the group is done then.
     """
-    try:
-        return _run_block(context, task)
-    except DeviceError as error:
-        raise UserError(
-            f"{error} on {platform.node()}; if it comes again, lower execution.batch_cells or set execution.device to "
-            "'cpu'"
-        ) from error
-
-
-def _run_block(context: Context, task: BlockTask) -> BlockDone:
-    block = task.block
-    # Mask and state are read through the fork, too: it sees the commit from which the wave began.
-    root = retried(lambda: repository.writable(task.fork), context.retry)
     predictor = _predictor(
         context.checkpoint,
         context.checkpoint_sha256,
@@ -162,24 +153,57 @@ def _run_block(context: Context, task: BlockTask) -> BlockDone:
         device=context.device,
         batch_cells=context.batch_cells,
     )
-    mask = retried(lambda: layout.read_mask(root, block.tile), context.retry)
-    state = _state_before(context, block, root=root, mask=mask, predictor=predictor)
-    writer = _Writer(context, block, root, mask)
-    # Where a device computes, the processor reads and writes at the same time: one fork, and years in order, as before.
-    with stages(overlapped=isinstance(predictor, DevicePredictor)) as stage:
-        coming = stage.ahead(partial(_read_tile_year, context, block.tile, mask=mask), block.computed)
-        for year in block.computed:
+    on_device = isinstance(predictor, DevicePredictor)
+    # Of workers elsewhere, some may find no CUDA device.
+    groups = [tasks] if on_device else [[task] for task in tasks]
+    try:
+        return tuple(done for group in groups for done in _run_group(context, group, predictor, overlapped=on_device))
+    except DeviceError as error:
+        raise UserError(
+            f"{error} on {platform.node()}; if it comes again, lower execution.batch_cells or set execution.device to "
+            "'cpu'"
+        ) from error
+
+
+def _run_group(
+    context: Context, tasks: Sequence[BlockTask], predictor: Predictor, *, overlapped: bool
+) -> list[BlockDone]:
+    tiles = [_GroupTile.of(context, task) for task in tasks]
+    computed = tiles[0].block.computed
+    state = _state_before(context, tiles, predictor)
+    writer = _Writer(context, tiles)
+    # Where a device computes, the processor reads and writes at the same time: each fork has its years in order.
+    with stages(overlapped=overlapped) as stage:
+        coming = stage.ahead(partial(_read_year, context, tiles), computed)
+        for year in computed:
             began = _Clocks.now()
             # One year at a time: the memory of a worker does not depend on the length of its block.
             tile_year = next(coming)
             result = simulate(predictor, tile_year, state)
             state = result.state
-            if year in block.years:  # years between stored ones are computed for their state alone
+            # Years between stored ones are computed for their state alone.
+            if any(year in tile.block.years for tile in tiles):
                 stage.behind(partial(writer.write, year, tile_year, result, began=began))
             # Otherwise these arrays would be held while the next year reaches its peak; see `pipeline.run.memory`.
             del tile_year, result
             heartbeat()  # the executor restarts a worker without one for `execution.block_minutes`
-    return BlockDone(task.fork, tuple(writer.rows))
+    return [BlockDone(task.fork, tuple(tile.rows)) for task, tile in zip(tasks, tiles, strict=True)]
+
+
+@dataclass
+class _GroupTile:
+    """A tile of a group: its block, the cube as its fork sees it, its mask, and the ledger rows of its years."""
+
+    block: Block
+    root: zarr.Group
+    mask: TileMask
+    rows: list[Row] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, context: Context, task: BlockTask) -> _GroupTile:
+        """Read the mask through the fork, as the state later: it sees the commit from which the wave began."""
+        root = retried(lambda: repository.writable(task.fork), context.retry)
+        return cls(task.block, root, retried(lambda: layout.read_mask(root, task.block.tile), context.retry))
 
 
 @dataclass(frozen=True)
@@ -197,63 +221,89 @@ class _Clocks:
         return self if other is None else _Clocks(max(self.wall, other.wall), max(self.cpu, other.cpu))
 
 
-@dataclass
-class _Writer:
-    """Writes the years of a block, one after the other, and collects their ledger rows."""
+@dataclass(frozen=True)
+class _Part:
+    """The results of one tile of a group in a year, and the GPP (T, N) [g C m-2 d-1] that they come from."""
 
-    context: Context
-    block: Block
-    root: zarr.Group
-    mask: TileMask
-    rows: list[Row] = field(default_factory=list)
-    ended: _Clocks | None = None  # when the last year was written
+    tile: _GroupTile
+    gpp_TN: Floats
+    result: TileResult
+    stored: StoredYear
 
-    def write(self, year: int, tile_year: TileYear, result: TileResult, *, began: _Clocks) -> None:
-        """Write a year, and record it."""
-        block = self.block
-        stored = StoredYear.of(result, self.mask.mask)
-        retried(partial(_write, self.root, block, year, stored=stored, result=result), self.context.retry)
-        residual = result.balance_residual
-        # Of years in overlap, the time since the last one counts: the sum is that of the clock.
-        since, now = began.later(self.ended), _Clocks.now()
+    def record(self, year: int, *, seconds: float, cpu_seconds: float) -> None:
+        """Add the ledger row of the year."""
+        block, residual = self.tile.block, self.result.balance_residual
         row = Row.of(
-            stored,
+            self.stored,
             tile=block.tile.name,
             year=year,
             fingerprint=block.fingerprints[block.years.index(year)],
-            balance_residual=_daily_residual(tile_year, result) if residual is None else residual,
-            seconds=now.wall - since.wall,
-            cpu_seconds=now.cpu - since.cpu,
+            balance_residual=_daily_residual(self.gpp_TN, self.result) if residual is None else residual,
+            seconds=seconds,
+            cpu_seconds=cpu_seconds,
             restart=year in block.restarts,
-            state=layout.state_digest(result.state) if year in block.restarts else "",
+            state=layout.state_digest(self.result.state) if year in block.restarts else "",
         )
-        self.rows.append(row)
+        self.tile.rows.append(row)
+
+
+@dataclass
+class _Writer:
+    """Writes the years of a group, one after the other and tile by tile, and adds their ledger rows."""
+
+    context: Context
+    tiles: Sequence[_GroupTile]
+    ended: _Clocks | None = None  # when the last year was written
+
+    def write(self, year: int, tile_year: TileYear, result: TileResult, *, began: _Clocks) -> None:
+        """Write a year of the blocks that store it, and record it."""
+        parts = [part for part in self._parts(tile_year, result) if year in part.tile.block.years]
+        for part in parts:
+            write = partial(_write, part.tile, year, stored=part.stored, result=part.result)
+            retried(write, self.context.retry)
+            heartbeat()
+        # Of years in overlap, the time since the last one counts: the sum is that of the clock.
+        since, now = began.later(self.ended), _Clocks.now()
+        cells = sum(part.tile.mask.cells for part in parts)
+        for part in parts:
+            # Tiles are computed together: each has its share of the time.
+            share = part.tile.mask.cells / cells if len(parts) > 1 else 1.0
+            part.record(year, seconds=share * (now.wall - since.wall), cpu_seconds=share * (now.cpu - since.cpu))
         self.ended = now
 
+    def _parts(self, tile_year: TileYear, result: TileResult) -> Iterator[_Part]:
+        first = 0
+        for tile in self.tiles:
+            part = slice(first, first + tile.mask.cells)
+            of_tile = result.cells(part)
+            yield _Part(tile, tile_year.inputs.gpp_TN[:, part], of_tile, StoredYear.of(of_tile, tile.mask.mask))
+            first = part.stop
 
-def _write(root: zarr.Group, block: Block, year: int, *, stored: StoredYear, result: TileResult) -> None:
-    layout.write_tile_year(root, block.tile, year, stored)
-    members.write(root, block.tile, year, result.members_MVN, mask=stored.mask)
-    if year in block.restarts:
-        layout.write_restart(root, block.tile, year, result.state)
+
+def _write(tile: _GroupTile, year: int, *, stored: StoredYear, result: TileResult) -> None:
+    layout.write_tile_year(tile.root, tile.block.tile, year, stored)
+    members.write(tile.root, tile.block.tile, year, result.members_MVN, mask=stored.mask)
+    if year in tile.block.restarts:
+        layout.write_restart(tile.root, tile.block.tile, year, result.state)
 
 
-def _state_before(
-    context: Context, block: Block, *, root: zarr.Group, mask: TileMask, predictor: Predictor
-) -> CellState:
-    """Return the state at the beginning of the block: spun up, or as an earlier block has stored it."""
+def _state_before(context: Context, tiles: Sequence[_GroupTile], predictor: Predictor) -> CellState:
+    """Return the state at the beginning of the blocks: spun up, or as earlier blocks have stored it."""
+    block = tiles[0].block
     if not block.spin_up:
-        return retried(lambda: _read_state(root, block.tile, block.first - 1, cells=mask.cells), context.retry)
-    # The first block of a chain; its spin-up runs the region's two spin-up years, which are not stored.
-    first, second = (_read_tile_year(context, block.tile, year, mask=mask) for year in context.region.spinup_years)
+        reads = [partial(_read_state, tile, block.first - 1) for tile in tiles]
+        return CellState.joined([retried(read, context.retry) for read in reads])
+    # The first blocks of chains; their spin-up runs the region's two spin-up years, which are not stored.
+    first, second = (_read_year(context, tiles, year) for year in context.region.spinup_years)
     return spin_up(predictor, (first, second))
 
 
-def _read_state(root: zarr.Group, tile: Tile, year: int, *, cells: int) -> CellState:
+def _read_state(each: _GroupTile, year: int) -> CellState:
     """Return the stored state at the end of a year; raises `DamagedError` if it is not the one that was recorded."""
+    tile = each.block.tile
     try:
-        state = layout.read_restart(root, tile, year, cells=cells)
-        check_state(root, tile.name, year, state)
+        state = layout.read_restart(each.root, tile, year, cells=each.mask.cells)
+        check_state(each.root, tile.name, year, state)
     except DamagedError as error:
         raise DamagedError(
             f"state at the end of {year}: {error}; compute the tile again with `agcarbon run --tile {tile.name}`"
@@ -261,13 +311,23 @@ def _read_state(root: zarr.Group, tile: Tile, year: int, *, cells: int) -> CellS
     return state
 
 
-def _read_tile_year(context: Context, tile: Tile, year: int, *, mask: TileMask) -> TileYear:
+def _read_year(context: Context, tiles: Sequence[_GroupTile], year: int) -> TileYear:
+    """Return the inputs of a year of all tiles of a group."""
+    parts = []
+    for each in tiles:
+        parts.append(_read_tile_year(context, each, year, tiles=len(tiles)))
+        heartbeat()
+    return TileYear.joined(parts)
+
+
+def _read_tile_year(context: Context, each: _GroupTile, year: int, *, tiles: int) -> TileYear:
+    tile, mask = each.block.tile, each.mask
     return _read_inputs(
-        context, f"tile {tile.name}, {year}", lambda view: gather(context.region, view, tile, year, mask)
+        context, f"tile {tile.name}, {year}", lambda view: gather(context.region, view, tile, year, mask), tiles=tiles
     )
 
 
-def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Read]) -> Read:
+def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Read], *, tiles: int = 1) -> Read:
     """Return the result of `read` on the inputs store, tried again after transient errors.
 
     Raises
@@ -276,8 +336,10 @@ def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Re
         If the error stays, naming store and `subject`. Errors that would end every block, such as a full disk, are
         raised as they are.
     """
+    # Two views at most, whatever the groups: each has read some of the store's structure.
+    kept = MOST_TILES if tiles > 1 else 1
     try:
-        return retried(lambda: read(open_inputs(context.inputs, context.snapshot)), context.retry)
+        return retried(lambda: read(open_inputs(context.inputs, context.snapshot, tiles=kept)), context.retry)
     except DamagedError as error:
         raise UserError(f"{subject}: {error}") from error
     except STORAGE_ERRORS as error:
@@ -311,10 +373,10 @@ def _crop_history(view: InputsView, tile: Tile, years: range, mask: TileMask) ->
     return np.stack(history)
 
 
-def _daily_residual(year: TileYear, result: TileResult) -> float:
+def _daily_residual(gpp_TN: Floats, result: TileResult) -> float:
     """Mean absolute daily ra + rh - gpp - nee [g C m-2 d-1] over the cells with a result; NaN if there are none."""
-    residual_TN = result.ra_TN + result.rh_TN - year.inputs.gpp_TN - result.nee_TN
-    return float(np.nanmean(np.abs(residual_TN))) if year.complete_N.any() else float("nan")
+    residual_TN = result.ra_TN + result.rh_TN - gpp_TN - result.nee_TN
+    return float(np.nanmean(np.abs(residual_TN))) if np.isfinite(gpp_TN).all(axis=0).any() else float("nan")
 
 
 # One entry: a worker serves one run, and an earlier network would only take memory.

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from pipeline.cluster.executor import Executor, Outcome, until_fatal
 from pipeline.cube import ledger
 from pipeline.cube.ledger import Row
 from pipeline.errors import UserError
 from pipeline.progress import Progress
-from pipeline.run.block import BlockDone, BlockTask, Context, run_block
+from pipeline.run.block import BlockDone, BlockTask, Context, run_blocks
+from pipeline.run.groups import ALONE, Group, Packing, grouped
 from pipeline.run.plan import Block, Plan
 from pipeline.storage import repository
 from pipeline.storage.commit import NAMED, CommitError, Committer
@@ -61,6 +62,10 @@ class RunTotals:
         return self.residual_sum / max(self.cell_years, 1)
 
 
+_Ended: TypeAlias = Outcome[tuple[BlockTask, ...], tuple[BlockDone, ...]]
+"""The end of a group of blocks."""
+
+
 @dataclass
 class _Batch:
     """Blocks that have ended since the last commit.
@@ -79,15 +84,15 @@ class _Batch:
     blocks: list[BlockDone] = field(default_factory=list)
     failed: dict[tuple[str, int], str] = field(default_factory=dict)
 
-    def add(self, outcome: Outcome[BlockTask, BlockDone]) -> None:
-        """Take in a block that has ended."""
+    def add(self, outcome: _Ended) -> None:
+        """Take in a group that has ended; one that failed has a single block."""
         if outcome.result is None:
-            block = outcome.item.block
+            (block,) = (task.block for task in outcome.item)
             # Recorded for the first year only: the later years of the tile wait for it.
             self.failed[block.tile.name, block.years[0]] = outcome.error or "unknown error"
             log.warning("failed: tile %s in %d: %s", block.tile.name, block.years[0], outcome.error)
         else:
-            self.blocks.append(outcome.result)
+            self.blocks.extend(outcome.result)
 
     @property
     def rows(self) -> list[Row]:
@@ -126,6 +131,8 @@ class Coordinator:
         ticks, so that the block in progress ends first.
     clock
         Monotonic time in seconds.
+    packing
+        How the blocks of a wave are put together for workers of a CUDA device.
     totals, failures
         Sums over the committed tile-years, and errors by tile name and first year of the block.
     """
@@ -135,6 +142,7 @@ class Coordinator:
     executor: Executor
     commit_seconds: float
     clock: Callable[[], float] = time.monotonic
+    packing: Packing = ALONE
     totals: RunTotals = field(default_factory=RunTotals)
     failures: dict[tuple[str, int], str] = field(default_factory=dict)
     _batch: _Batch = field(init=False)  # made at the beginning of each wave
@@ -179,16 +187,30 @@ class Coordinator:
             raise
         self._commit_batch(run_index)
 
-    def _outcomes(
-        self, blocks: Sequence[Block], *, on_wait: Callable[[], None]
-    ) -> Iterator[Outcome[BlockTask, BlockDone]]:
-        """Yield the outcomes of the blocks; raises `UserError` for an error that ends the run."""
+    def _outcomes(self, blocks: Sequence[Block], *, on_wait: Callable[[], None]) -> Iterator[_Ended]:
+        """Yield the outcomes of groups of blocks; raises `UserError` for an error that ends the run.
+
+        The blocks of a group that fails are computed again one by one, with forks of their own, so that one tile fails
+        alone, whatever it does to its worker.
+        """
         # One session for all blocks of the wave: its base is the commit that holds the states they begin from.
         base = self.committer.repository.writable_session(repository.BRANCH)
-        tasks = (BlockTask(block, base.fork()) for block in blocks)
-        # The tasks are a generator: the fork of a block is made when a worker is free to take it.
-        outcomes = self.executor.map(partial(run_block, self.context), tasks, on_wait=on_wait)
-        return until_fatal(outcomes, self.committer.place)
+
+        def outcomes_of(groups: Iterable[Group]) -> Iterator[_Ended]:
+            # The tasks are a generator: the fork of a block is made when a worker is free to take it.
+            tasks = (tuple(BlockTask(block, base.fork()) for block in group) for group in groups)
+            outcomes = self.executor.map(partial(run_blocks, self.context), tasks, on_wait=on_wait)
+            return until_fatal(outcomes, self.committer.place)
+
+        alone: list[Group] = []
+        for outcome in outcomes_of(grouped(blocks, self.packing)):
+            if outcome.result is None and len(outcome.item) > 1:
+                alone += [(task.block,) for task in outcome.item]
+                log.warning("%d tiles failed together, computed one by one now: %s", len(outcome.item), outcome.error)
+            else:
+                yield outcome
+        if alone:
+            yield from outcomes_of(alone)
 
     def _commit_batch(self, run_index: int) -> None:
         """Commit the blocks that have ended, if any, and begin a new batch."""

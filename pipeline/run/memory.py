@@ -1,7 +1,8 @@
 """The memory of a worker: projected before anything runs, and compared with its limit.
 
-A worker computes one block at a time, year by year, so that neither the size of the region nor the number of years
-matters. Memory depends on the tile: its modelled cells, and the state that each of them carries. `benchmarks/memory.py`
+A worker computes one block at a time, or on a CUDA device those of a group of tiles, year by year, so that neither the
+size of the region nor the number of years matters. Memory depends on the tiles: their modelled cells, and the state
+that each of them carries. `benchmarks/memory.py`
 measures real workers beside this projection, and a test keeps the ratio of the two between 1 and 1.3.
 """
 
@@ -17,6 +18,8 @@ from model.network import HIDDEN
 from pipeline.cluster.memory import fits, limit_for, mebibytes
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import MODIS_TILE_CELLS
+from pipeline.inputs.layout import READ
+from pipeline.inputs.view import KEPT_YEARS
 from pipeline.storage.cf import LEAP_DAYS
 
 REAL = 4  # bytes of a float32
@@ -35,7 +38,7 @@ class BlockSize:
     edge
         Cells along the edge of a tile.
     cells
-        Modelled cells of the tile with the most.
+        Modelled cells of the tile with the most, or of the largest group of tiles.
     members
         Networks of the ensemble.
     batch_cells
@@ -45,6 +48,8 @@ class BlockSize:
     device_batch
         Cells of one forward pass on a CUDA device, if the worker may use one: it then reads and writes while it
         computes. Otherwise 0.
+    tiles
+        Tiles of a group at most.
     """
 
     edge: int
@@ -53,6 +58,7 @@ class BlockSize:
     batch_cells: int
     compiled: bool = False
     device_batch: int = 0
+    tiles: int = 1
 
     @property
     def state_bytes(self) -> int:
@@ -85,7 +91,10 @@ class BlockSize:
     def _overlapped_bytes(self) -> float:
         """Bytes of the arrays while one year is read, one computed and one written, its fluxes rounded already."""
         daily, daily_tile = (LEAP_DAYS * cells * REAL for cells in (self.cells, self.edge**2))
+        # Of a group: the GPP of its tiles before it is joined, and the soil and crop maps that are kept for them.
         read = daily_tile + daily
+        if self.tiles > 1:
+            read += daily + (self.tiles - 1) * self.edge**2 * REAL * (len(READ["soil"]) + 2 * KEPT_YEARS)
         # GPP, three fluxes of the complete cells and of all; states as in `simulate`
         computed = 7 * daily + 3 * self.state_bytes
         # GPP, fluxes and state; a flux on the tile, its chunks compressed and joined. The last year's state is written

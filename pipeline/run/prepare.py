@@ -8,7 +8,7 @@ from functools import partial
 
 from model.inference import CPU_BATCH
 from model.year_step.usable import NUMBA
-from pipeline.cluster.dask import worker_memory
+from pipeline.cluster.dask import worker_count, worker_memory
 from pipeline.cluster.executor import Executor, Serial
 from pipeline.cube import layout
 from pipeline.cube.layout import PlannedTile, TileMask
@@ -21,6 +21,7 @@ from pipeline.job import Job
 from pipeline.run import memory
 from pipeline.run.block import Context, tile_mask
 from pipeline.run.fingerprints import Science, fingerprints
+from pipeline.run.groups import ALONE, MOST_BATCHES, MOST_TILES, Packing
 from pipeline.run.memory import BlockSize
 from pipeline.run.plan import BY_RULE, Choice, Plan, Request, blocked_spans, blocked_years, make_plan
 from pipeline.run.year_step import batch_of, check_usable, cuda_devices, device_batch_of, device_of, smallest_device
@@ -188,9 +189,30 @@ def check_memory_of_new(job: Job, view: InputsView, executor: Executor) -> None:
         check_memory(job, cells=max((tile.cells for tile in _tiles_with_cells(job, view, executor)), default=0))
 
 
+def packing_of(job: Job, *, cells: int) -> Packing:
+    """Return how tiles of up to so many modelled cells are put together; each is alone on CPUs.
+
+    A group has the most batches with which it fits into a worker; where no group fits, each tile is alone, too.
+    """
+    batch, limit, devices = device_batch_of(job), worker_memory(job.execution), cuda_devices(job)
+    if not batch:
+        return ALONE
+    # The number of workers elsewhere is not known here.
+    workers = worker_count(job.execution, devices) if devices and job.execution.scheduler != "serial" else 1
+    packings = (Packing(batch, batches, workers) for batches in range(MOST_BATCHES, 0, -1))
+    fitting = (each for each in packings if limit is None or _size(job, each, cells=cells).fits(limit))
+    return next(fitting, ALONE)
+
+
 def block_size(job: Job, *, cells: int) -> BlockSize:
-    """Return the quantities that decide the memory of a block with so many modelled cells."""
+    """Return what the memory of a worker depends on, if no tile has more than so many modelled cells."""
+    return _size(job, packing_of(job, cells=cells), cells=cells)
+
+
+def _size(job: Job, packing: Packing, *, cells: int) -> BlockSize:
+    tiles = min(MOST_TILES, len(job.domain.tiles)) if packing.batch_cells else 1
     compiled = job.year_step == NUMBA
     # A forward pass on CUDA takes the memory of the device, not that of the worker.
     batch = batch_of(job) or CPU_BATCH if device_of(job) != "cuda" and not compiled else 0
-    return BlockSize(job.grid.tile_cells, cells, len(job.checkpoint), batch, compiled, device_batch_of(job))
+    members, most = len(job.checkpoint), packing.most_cells(cells, tiles)
+    return BlockSize(job.grid.tile_cells, most, members, batch, compiled, device_batch_of(job), tiles)

@@ -31,7 +31,7 @@ from pipeline.progress import Progress, silent
 from pipeline.run.block import Context, MaskDone, MaskTask, make_mask
 from pipeline.run.coordinator import Coordinator, RunTotals
 from pipeline.run.plan import BY_RULE, Choice, Plan, kept_restarts
-from pipeline.run.prepare import check_memory, check_memory_of_new, context_of, open_pinned_inputs, plan_run
+from pipeline.run.prepare import check_memory, check_memory_of_new, context_of, open_pinned_inputs, packing_of, plan_run
 from pipeline.run.repair import repair
 from pipeline.storage import repository
 from pipeline.storage.commit import Committer
@@ -187,7 +187,8 @@ def _plan(setup: _Setup, *, years: Sequence[int], choice: Choice) -> Plan:
 def _execute(setup: _Setup, plan: Plan, committer: Committer) -> Coordinator:
     """Run the plan, and return its coordinator with totals and failures."""
     job, context = setup.job, setup.context
-    coordinator = Coordinator(committer, context, setup.executor, job.execution.commit_seconds)
+    packing = packing_of(job, cells=plan.most_cells)
+    coordinator = Coordinator(committer, context, setup.executor, job.execution.commit_seconds, packing=packing)
     # Kept stale tile-years are recorded even if nothing is computed, so that the ledger shows that they were chosen.
     if (plan.chains or plan.kept_stale) and not setup.executor.stop.asked:
         run_index = _begin(committer, plan, members=len(job.checkpoint), record=run_record(job, context, plan))

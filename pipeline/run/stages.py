@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Protocol, TypeVar
 
 Year = TypeVar("Year")
@@ -35,7 +36,10 @@ class InTurn:
 
 
 class Overlapped:
-    """While a year is computed, the next one is read and the one before is written, each in a thread of its own."""
+    """While a year is computed, the next one is read and the one before is written, each in a thread of its own.
+
+    Heartbeats of both reach the listener of the thread that computes.
+    """
 
     def __init__(self, reader: ThreadPoolExecutor, writer: ThreadPoolExecutor) -> None:
         self._reader, self._writer = reader, writer
@@ -44,9 +48,9 @@ class Overlapped:
     def ahead(self, read: Callable[[Year], Read], years: Sequence[Year]) -> Iterator[Read]:
         """Read one year ahead."""
         # A year that was taken is no longer referred to from here, so that its memory can be freed.
-        futures = deque(self._reader.submit(read, year) for year in years[:1])
+        futures = deque(self._reader.submit(copy_context().run, read, year) for year in years[:1])
         for year in years[1:]:
-            futures.append(self._reader.submit(read, year))
+            futures.append(self._reader.submit(copy_context().run, read, year))
             yield futures.popleft().result()
         if futures:
             yield futures.popleft().result()
@@ -54,7 +58,7 @@ class Overlapped:
     def behind(self, write: Callable[[], None]) -> None:
         """Write in the background as soon as the year before is written."""
         self.finish()
-        self._writing = self._writer.submit(write)
+        self._writing = self._writer.submit(copy_context().run, write)
 
     def finish(self) -> None:
         """Wait for the last write, and raise its error."""

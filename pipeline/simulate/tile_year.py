@@ -6,7 +6,8 @@ units of a layer, M members, V = 4 fluxes of a member.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,15 @@ class TileYear:
         """Whether the inputs of a cell are complete, so that it can be run this year."""
         return np.asarray(np.isfinite(self.inputs.gpp_TN).all(axis=0))
 
+    @classmethod
+    def joined(cls, parts: Sequence[TileYear]) -> TileYear:
+        """Return the inputs of one year at the cells of all tiles, in order; those of a single one themselves."""
+        if len(parts) == 1:
+            return parts[0]
+        facts = [each.name for each in fields(cls) if each.name != "inputs"]
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in facts}
+        return cls(YearInputs.joined([part.inputs for part in parts]), **joined)
+
 
 @dataclass(frozen=True)
 class CellState:
@@ -89,6 +99,20 @@ class CellState:
         """Return the state before any year."""
         return cls(np.full((layers, cells, HIDDEN), np.nan, np.float32), np.ones(cells, bool))
 
+    @classmethod
+    def joined(cls, parts: Sequence[CellState]) -> CellState:
+        """Return the state of the cells of all tiles, in order; that of a single one itself."""
+        if len(parts) == 1:
+            return parts[0]
+        state_SNH = np.concatenate([part.state_SNH for part in parts], axis=1)
+        return cls(state_SNH, np.concatenate([part.fresh_N for part in parts]))
+
+    def cells(self, part: slice) -> CellState:
+        """Return the state of some cells, a view; this state itself if they are all."""
+        if part == slice(0, len(self.fresh_N)):
+            return self
+        return CellState(self.state_SNH[:, part], self.fresh_N[part])
+
     @property
     def started_N(self) -> NDArray[np.bool_]:
         """Whether a cell has been spun up."""
@@ -123,9 +147,9 @@ class TileResult:
         Annual layers (N,) by name; see `pipeline.variables.ANNUAL`.
     state
         State at the end of the year.
-    balance_residual
-        Mean absolute daily ra + rh - gpp - nee [g C m-2 d-1] over the cells with a result, before rounding; None if the
-        daily fluxes are not rounded.
+    imbalance_N
+        Sum over the days of |ra + rh - gpp - nee| [g C m-2 yr-1] before rounding; NaN for a cell without a result. None
+        if the daily fluxes are not rounded.
     members_MVN
         Annual `MEMBER_FLUXES` of each member of an ensemble [g C m-2 yr-1], NaN for a cell without a result; None for a
         single network.
@@ -136,8 +160,33 @@ class TileResult:
     nee_TN: Floats
     annual: dict[str, NDArray[np.generic]]
     state: CellState
-    balance_residual: float | None = None
+    imbalance_N: NDArray[np.float64] | None = None
     members_MVN: Floats | None = None
+
+    @property
+    def balance_residual(self) -> float | None:
+        """Mean of |ra + rh - gpp - nee| over days and cells with a result [g C m-2 d-1]; NaN if there are none.
+
+        None if the daily fluxes are not rounded.
+        """
+        if self.imbalance_N is None:
+            return None
+        known = self.imbalance_N[~np.isnan(self.imbalance_N)]
+        return float(known.mean() / len(self.ra_TN)) if known.size else float("nan")
+
+    def cells(self, part: slice) -> TileResult:
+        """Return the results of some cells, views; these results themselves if they are all."""
+        if part == slice(0, self.ra_TN.shape[1]):
+            return self
+        return TileResult(
+            self.ra_TN[:, part],
+            self.rh_TN[:, part],
+            self.nee_TN[:, part],
+            {name: layer_N[part] for name, layer_N in self.annual.items()},
+            self.state.cells(part),
+            None if self.imbalance_N is None else self.imbalance_N[part],
+            None if self.members_MVN is None else self.members_MVN[..., part],
+        )
 
 
 def spin_up(predictor: Predictor, years: tuple[TileYear, TileYear]) -> CellState:
@@ -197,10 +246,13 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
         "corn_fraction": year.corn_fraction_N,
         "soybean_fraction": year.soybean_fraction_N,
     }
-    residual = None if fluxes.sums_4N is None else float(fluxes.sums_4N[3].mean() / len(ra_TN))
     several = fluxes.members_M4N
     members = None if several is None else _scattered(several.astype(np.float32), complete)
-    return TileResult(ra_TN, rh_TN, nee_TN, annual, after, residual, members)
+    imbalance_N = None
+    if fluxes.sums_4N is not None:
+        imbalance_N = np.full(complete.size, np.nan)
+        imbalance_N[complete] = fluxes.sums_4N[3]
+    return TileResult(ra_TN, rh_TN, nee_TN, annual, after, imbalance_N, members)
 
 
 def _no_fluxes(year: TileYear, *, layers: int) -> YearFluxes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks.gpu import BatchRate, TileTimes, fixed_cost, midwest
+from benchmarks.gpu import BatchRate, TileTimes, batch_fill, fixed_cost, midwest
 from model.device.predictor import DevicePredictor
 from model.inference import YearFluxes
 
@@ -67,6 +68,19 @@ def test_the_mask_of_the_tile_is_patchy_and_leaves_the_cell_without_gpp_out(edge
     assert len(tile_mask.first_crop_N) == np.count_nonzero(tile_mask.mask)
 
 
+def test_the_batches_of_tiles_are_those_of_each_and_fuller_in_groups() -> None:
+    cells = (np.random.default_rng(0).beta(1.0, 3.44, 771) * 240**2).astype(int) + 1
+    fill = batch_fill(8192, (0.5, 1e-5))
+    batches = sum(math.ceil(count / 8192) for count in cells)
+    assert fill.alone == pytest.approx(cells.sum() / (8192 * batches))
+    assert fill.alone < 0.75 < 0.99 < fill.grouped <= 1
+    hours = (0.5 * batches * 230e6 / cells.sum() + 1e-5 * 230e6) / 3600
+    assert fill.alone_hours == pytest.approx(hours)
+    assert fill.grouped_hours is not None
+    assert fill.grouped_hours < hours
+    assert batch_fill(8192, None).grouped_hours is None
+
+
 @pytest.mark.slow
 def test_all_of_it_runs_on_a_cpu_which_is_said_to_be_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -77,6 +91,7 @@ def test_all_of_it_runs_on_a_cpu_which_is_said_to_be_one(
     assert shown.count("CPU in place of a GPU") == 2
     for term in ("read", "network", "rest of computation", "write", "in overlap"):
         assert f"\n{term} " in shown
+    assert shown.count(" % full, plain network ") == 4
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert found["parity"] < 1e-4
     assert found["tile"]["in_overlap"] > 0

@@ -48,12 +48,12 @@ class Scripted:
     def map(
         self, _: Callable[[Any], Any], items: Iterable[Any], *, on_wait: Callable[[], None]
     ) -> Iterator[Outcome[Any, Any]]:
-        for task, end in zip(items, self._ends, strict=True):
+        for (task,), end in zip(items, self._ends, strict=True):
             while self._clock.now + TICK < end:
                 self._clock.now += TICK
                 on_wait()
             self._clock.now = end
-            yield Outcome(BlockDone(task.fork, (_row(task.block.tile),)), item=task)
+            yield Outcome((BlockDone(task.fork, (_row(task.block.tile),)),), item=(task,))
 
 
 def _row(tile: Tile) -> Row:

@@ -75,7 +75,7 @@ class Between(Serial):
     def map(self, function: Callable[[Any], Any], items: Iterable[Any], **options: Any) -> Iterator[Outcome[Any, Any]]:
         for outcome in super().map(function, items, **options):
             yield outcome
-            if isinstance(outcome.item, block.BlockTask) and self._act:
+            if not isinstance(outcome.item, block.MaskTask) and self._act:
                 act, self._act = self._act, None
                 act(self)
 

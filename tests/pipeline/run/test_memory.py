@@ -124,6 +124,7 @@ def test_a_cuda_device_is_refused_if_its_memory_is_too_small_with_a_batch_that_f
         Case(edge=12, batch=16, years=1, members=1, tiles=4),
         Case(edge=12, batch=16, years=1, members=1, tiles=64, year_step=PYTORCH),
         Case(edge=96, batch=112, years=4, members=1, year_step=PYTORCH, overlapped=True),
+        Case(edge=48, batch=112, years=3, members=1, tiles=4, year_step=PYTORCH, overlapped=True, together=True),
     ],
     ids=str,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ from pipeline.cube.ledger import SCIENCE_VERSION
 from pipeline.errors import UserError
 from pipeline.simulate.tile_year import CellState, TileYear, simulate, spin_up
 from pipeline.variables import FLUXES, Quality
+from tests.helpers.device_on_cpu import WholeBatches
+from tests.helpers.random_inputs import random_checkpoint
 
 CELLS = 3
 
@@ -111,6 +113,45 @@ def test_cells_do_not_influence_each_other(predictor: Predictor) -> None:
         )
         one = simulate(predictor, parts[0], spin_up(predictor, (parts[0], parts[1])))
         np.testing.assert_allclose(one.nee_TN[:, 0], result.nee_TN[:, cell], atol=1e-5)
+
+
+def some_cells(given: TileYear, cells: int) -> TileYear:
+    facts = {each.name: getattr(given, each.name)[:cells] for each in fields(TileYear) if each.name != "inputs"}
+    return TileYear(given.inputs.cells(np.arange(CELLS) < cells), **facts)
+
+
+def without_gpp(given: TileYear) -> TileYear:
+    return replace(given, inputs=replace(given.inputs, gpp_TN=np.full_like(given.inputs.gpp_TN, np.nan)))
+
+
+def test_tiles_together_have_the_bits_of_each_alone_also_those_of_one_cell_and_of_none() -> None:
+    checkpoint = Checkpoint.ensemble([random_checkpoint(1), random_checkpoint(2)])
+    predictor = WholeBatches(checkpoint, device="cpu", batch_cells=4, keep_bits=10)
+    sizes = (3, 0, 1, 2)
+    years = [
+        [some_cells(year(number, seed=seed), cells) for seed, cells in enumerate(sizes)] for number in (2011, 2012)
+    ]
+    years[1][3] = without_gpp(years[1][3])
+    spun_up = spin_up(predictor, (TileYear.joined(years[0]), TileYear.joined(years[1])))
+    together = simulate(predictor, TileYear.joined(years[1]), spun_up)
+    first = 0
+    for cells, *of_tile in zip(sizes, *years, strict=True):
+        part, first = slice(first, first + cells), first + cells
+        state = spin_up(predictor, (of_tile[0], of_tile[1]))
+        np.testing.assert_array_equal(spun_up.cells(part).state_SNH, state.state_SNH)
+        alone, found = simulate(predictor, of_tile[1], state), together.cells(part)
+        for name in ("ra_TN", "rh_TN", "nee_TN"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(alone, name))
+        assert found.annual.keys() == alone.annual.keys()
+        for name, layer_N in alone.annual.items():
+            np.testing.assert_array_equal(found.annual[name], layer_N, err_msg=name)
+        np.testing.assert_array_equal(found.state.state_SNH, alone.state.state_SNH)
+        np.testing.assert_array_equal(found.state.fresh_N, alone.state.fresh_N)
+        expected = np.nan if alone.balance_residual is None else alone.balance_residual
+        np.testing.assert_array_equal(found.balance_residual, expected)
+    assert first == len(spun_up.fresh_N)
+    joined = CellState.joined([spun_up.cells(slice(0, 3)), spun_up.cells(slice(3, 6))])
+    np.testing.assert_array_equal(joined.state_SNH, spun_up.state_SNH)
 
 
 @pytest.mark.parametrize(
