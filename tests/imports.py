@@ -38,7 +38,7 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
         ("job", "cluster", "fetch", "demo", "training"),
         ("ingest", "run", "aggregate", "evaluation"),
         ("access", "export", "audit"),
-        ("cost",),
+        ("analysis", "cost"),
         ("cli",),
     ),
     "agcarbon": (("_shadowing", "commands", "cube"),),

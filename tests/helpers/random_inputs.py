@@ -32,7 +32,7 @@ NLDAS_CORNER, NLDAS_SPAN = (105, 270), 24  # the same for the climate, in NLDAS-
 
 REGION = """
 title = "Test: a few cells around 40 N, in two MODIS tiles"
-bbox = [-89.517, 39.993, -89.503, 40.007]
+bbox = {bbox}
 first_year = 2010
 last_year = 2013
 mask_years = [2010, 2011]
@@ -79,6 +79,7 @@ class Setting:
     name: str = "small"
     tile_cells: int = 24
     scheduler: str = "serial"
+    bbox: tuple[float, float, float, float] = (-89.517, 39.993, -89.503, 40.007)
 
 
 def random_checkpoint(seed: int = 5) -> Checkpoint:
@@ -100,7 +101,7 @@ def make_job(
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "random.safetensors"
     checkpoint.save(weights)
-    (folder / f"{setting.name}.toml").write_text(REGION.format(tile_cells=setting.tile_cells))
+    (folder / f"{setting.name}.toml").write_text(REGION.format(tile_cells=setting.tile_cells, bbox=list(setting.bbox)))
     run_file = folder / f"{setting.name}-run.toml"
     run_file.write_text(RUN_FILE.format(name=setting.name, checkpoint=weights.name, scheduler=setting.scheduler))
     job = Job.open(run_file)
@@ -165,7 +166,9 @@ def _layers(product: str, year: int | None, extent: Extent, fields: Fields) -> d
         means = (1.35, 150.0, 580.0, 0.3, 0.16, 30.0, 20.0, 6.3, 20.0)
         spread = 0.8 + 0.4 * _place(extent.grid, fields.seed + 1)
         soil = {variable.name: mean * spread for variable, mean in zip(SOIL_MEANS, means, strict=True)}
-        return soil | {"soil_coverage": np.ones(extent.grid.shape)}
+        stock = 30_000 * _place(extent.grid, fields.seed + 4)
+        depth = np.full(extent.grid.shape, 150.0)
+        return soil | {"soil_coverage": np.ones(extent.grid.shape), "soc_stock_200": stock, "soc_depth_200": depth}
     assert year is not None
     return _crop(year, extent.grid, fields) if product == "crop" else _gpp(year, extent.grid, fields)
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from pyproj import Proj
 
 from pipeline.errors import UserError
+from pipeline.export import map_parts
 from pipeline.export import year_map as maps
 from pipeline.export.palettes import ramp
 from pipeline.export.year_map import PANELS, write_map
@@ -54,7 +55,7 @@ def test_a_png_is_written_of_the_last_year(filled: Filled, tmp_path: Path) -> No
 
 
 def test_a_large_grid_is_thinned(year_map: YearValues, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maps, "_MOST_CELLS", 40)
+    monkeypatch.setattr(map_parts, "MOST_CELLS", 40)
     place = maps.figure(year_map).axes[0]
     (mesh,) = [drawn for drawn in place.collections if isinstance(drawn, QuadMesh)]
     assert mesh.get_array().shape == (32, 32)
@@ -67,7 +68,7 @@ def test_chosen_maps_are_drawn_alone(filled: Filled) -> None:
 
 
 def test_what_is_not_modelled_has_a_colour_of_no_palette(drawing: Figure) -> None:
-    grey = np.array(to_rgb(maps.NOT_MODELLED))
+    grey = np.array(to_rgb(map_parts.NOT_MODELLED))
     for panel in PANELS:
         colours = colormaps[ramp(panel.name).colours](np.linspace(0, 1, 256))[:, :3]
         assert np.abs(colours - grey).max(axis=1).min() > 0.1
@@ -81,7 +82,7 @@ def test_county_lines_are_left_out_where_they_would_hide_the_map(
         return len([drawn for drawn in figure.axes[0].collections if isinstance(drawn, LineCollection)])
 
     assert lines(maps.figure(year_map)) == 2
-    monkeypatch.setattr(maps, "_OUTLINED_ZONES", 0)
+    monkeypatch.setattr(map_parts, "_OUTLINED_ZONES", 0)
     assert lines(maps.figure(year_map)) == 1
 
 
