@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analysis.mosaic import Mosaic
+from pipeline.analysis.mosaic import ClassMosaic, Mosaic
 from pipeline.export.map_parts import (
     Extent,
     colourbar,
@@ -71,6 +71,21 @@ def draw_mosaic(axes: Axes, mosaic: Mosaic, zones: Sequence[Zone], style: Style)
     bar = colourbar(axes, mesh, extend="both")
     bar.ax.locator_params(nbins=5)
     bar.set_label(f"{style.unit}\ngrey: not modelled or no result")
+
+
+def draw_classes(axes: Axes, mosaic: ClassMosaic, *, names: Mapping[str, str]) -> None:
+    """Draw a map of classes, given the colour of each by its name."""
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    edges = np.arange(len(names) + 1) - 0.5
+    blank = mosaic.blank
+    mesh = draw_edges(
+        axes, blank.x_edges_m, blank.y_edges_m, mosaic.largest_YX,
+        cmap=ListedColormap(list(names.values())), norm=BoundaryNorm(edges, len(names)),
+    )  # fmt: skip
+    bar = colourbar(axes, mesh, drawedges=True)
+    bar.set_ticks(range(len(names)), labels=["\n".join(textwrap.wrap(name, 10)) for name in names])
+    bar.ax.tick_params(length=0, labelsize=7)
 
 
 def finish_map(axes: Axes, zones: Sequence[Zone], title: str) -> None:

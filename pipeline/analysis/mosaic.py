@@ -39,8 +39,7 @@ class Mosaic:
 
     def add(self, cells: TileCells, values_N: NDArray[np.floating]) -> None:
         """Add the values of a tile's cells; those that are NaN count in nothing."""
-        rows, cols = (np.arange(part.start, part.stop) // self.factor for part in cells.window)
-        row_N, col_N = (index[cells.mask] for index in np.meshgrid(rows, cols, indexing="ij"))
+        row_N, col_N = blocks_of(cells, self.factor)
         present_N = np.isfinite(values_N)
         area_m2 = cells.area_m2_N[present_N]
         where = row_N[present_N], col_N[present_N]
@@ -62,6 +61,45 @@ class Mosaic:
     def y_edges_m(self) -> Floats:
         """Edges of the rows [m], north first."""
         return _edges(self.grid.y_edges_m, self.factor)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMosaic:
+    """Area of each of some classes in square blocks of cells.
+
+    Attributes
+    ----------
+    blank
+        A mosaic of the same blocks.
+    area_m2_CYX
+        Area of each class.
+    """
+
+    blank: Mosaic
+    area_m2_CYX: Floats
+
+    @classmethod
+    def of(cls, grid: Grid, classes: int) -> ClassMosaic:
+        """Return the empty mosaic of a grid and a number of classes."""
+        blank = Mosaic.of(grid)
+        return cls(blank, np.zeros((classes, *blank.sums_2YX.shape[1:])))
+
+    def add(self, cells: TileCells, class_N: NDArray[np.intp]) -> None:
+        """Add the classes of a tile's cells, numbered from 0."""
+        np.add.at(self.area_m2_CYX, (class_N, *blocks_of(cells, self.blank.factor)), cells.area_m2_N)
+
+    @property
+    def largest_YX(self) -> Floats:
+        """Class with the largest area in each block, NaN where there is no cell."""
+        there_YX = self.area_m2_CYX.sum(axis=0) > 0
+        return np.where(there_YX, self.area_m2_CYX.argmax(axis=0), np.nan)
+
+
+def blocks_of(cells: TileCells, factor: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return row and column of the block that each cell of a tile lies in, each (N,)."""
+    rows, cols = (np.arange(part.start, part.stop) // factor for part in cells.window)
+    row_YX, col_YX = np.meshgrid(rows, cols, indexing="ij")
+    return row_YX[cells.mask], col_YX[cells.mask]
 
 
 def _edges(of_cells: NDArray[np.floating], factor: int) -> Floats:

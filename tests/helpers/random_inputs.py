@@ -62,7 +62,7 @@ class Fields:
     """Settings of the random fields: rows and columns of the grid without GPP, and a factor of it, by year.
 
     `given` returns the layers of a product-year by name, for a store with other fields than random ones; its GPP is in
-    integers of the step `gpp_scale`, unless that is None.
+    integers of the step `gpp_scale`, unless that is None. With `drawn_crops` half of the cells follow no rotation.
     """
 
     seed: int = 0
@@ -70,6 +70,7 @@ class Fields:
     gpp_factor: dict[int, float] = field(default_factory=dict)
     given: Callable[[str, int | None], dict[str, NDArray[np.generic]]] | None = None
     gpp_scale: float | None = None
+    drawn_crops: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,9 @@ def _gpp(year: int, grid: Grid, fields: Fields) -> dict[str, NDArray[np.generic]
 def _crop(year: int, grid: Grid, fields: Fields) -> dict[str, NDArray[np.generic]]:
     share, turn = _place(grid, fields.seed + 2), _place(grid, fields.seed + 3) < 0.5
     corn_year = turn ^ (year % 2 == 0)
+    if fields.drawn_crops:
+        drawn, where = _place(grid, fields.seed + 100 + year) < 0.7, _place(grid, fields.seed + 5) < 0.5
+        corn_year = np.where(where, drawn, corn_year)
     total = 0.4 + 0.6 * share
     return {
         "corn_fraction": np.where(corn_year, total, 0),

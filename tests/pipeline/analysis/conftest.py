@@ -63,7 +63,7 @@ class Whole:
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """A cube of four years on several tiles, with random weights; three cells have no GPP in a year."""
-    fields = Fields(missing={2012: [(20, 20), (21, 20), (30, 30)]})
+    fields = Fields(missing={2012: [(20, 20), (21, 20), (30, 30)]}, drawn_crops=True)
     setting = Setting(bbox=(-89.54, 39.97, -89.46, 40.03))
     job = make_job(tmp_path_factory.mktemp("analysis"), random_checkpoint(), fields=fields, setting=setting)
     assert not run(job, Serial(), years=YEARS).failures
