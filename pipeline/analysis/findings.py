@@ -13,6 +13,7 @@ from pipeline.analysis.subject import Subject
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_THOUSAND = 1000
 MAIN = ""
 """Name of the main table, whose file has the name of the analysis alone."""
 
@@ -52,7 +53,12 @@ class Number:
         """
         unit = "" if self.unit == "1" else f" {self.unit}"
         paper = f" (paper: {self.paper.value:g}{unit}, {self.paper.source})" if self.paper else ""
-        return f"{self.name}: {self.value:.3g}{unit}{paper}"
+        return f"{self.name}: {self.text}{unit}{paper}"
+
+    @property
+    def text(self) -> str:
+        """The value to three digits, or more where it is a number of thousands."""
+        return f"{self.value:,.0f}" if abs(self.value) >= _THOUSAND else f"{self.value:.3g}"
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values, null for a value that is not finite."""

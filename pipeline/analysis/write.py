@@ -106,7 +106,7 @@ def _page(analysis: Analysis, subject: Subject, found: Findings) -> str:
 
 def _numbers(numbers: tuple[Number, ...]) -> str:
     rows = [
-        f"| {number.name} | {number.value:.4g} | {number.unit} | "
+        f"| {number.name} | {number.text} | {number.unit} | "
         + (f"{number.paper.value:g} | {number.paper.source} |" if number.paper else "– | |")
         for number in numbers
     ]
