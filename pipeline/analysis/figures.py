@@ -68,6 +68,11 @@ def draw_mosaic(axes: Axes, mosaic: Mosaic, zones: Sequence[Zone], style: Style)
     low, high = style.range or limits(values[np.isfinite(values)], centred=style.colours.centred)
     mesh = draw_edges(axes, mosaic.x_edges_m, mosaic.y_edges_m, values, cmap=style.colours.colours, vmin=low, vmax=high)
     finish_map(axes, zones, style.title)
+    draw_bar(axes, mesh, style)
+
+
+def draw_bar(axes: Axes, mesh: Any, style: Style) -> None:
+    """Draw the colour bar of a map of means."""
     bar = colourbar(axes, mesh, extend="both")
     bar.ax.locator_params(nbins=5)
     bar.set_label(f"{style.unit}\ngrey: not modelled or no result")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.analysis import attribution, dsoc, rotation
+from pipeline.analysis import attribution, coarse, dsoc, rotation
 from pipeline.analysis.findings import Analysis
 from pipeline.errors import UserError
 
-ANALYSES: tuple[Analysis, ...] = (dsoc.ANALYSIS, rotation.ANALYSIS, attribution.ANALYSIS)
+ANALYSES: tuple[Analysis, ...] = (dsoc.ANALYSIS, rotation.ANALYSIS, coarse.ANALYSIS, attribution.ANALYSIS)
 ALL = "all"
 
 

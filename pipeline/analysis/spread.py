@@ -8,21 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 4000
-
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Spread:
     """Area by value, in bins of equal width between two limits; what lies beyond counts at the nearer end.
 
     Attributes
     ----------
-    low, high
-        Limits of the bins.
+    low, high, bins
+        Limits and number of the bins.
     area_m2
-        Area in each bin (BINS,), changed by `add`.
+        Area in each bin (bins,), changed by `add`.
 
     Examples
     --------
@@ -34,24 +32,28 @@ class Spread:
 
     low: float
     high: float
-    area_m2: Floats = field(default_factory=lambda: np.zeros(BINS))
+    bins: int = 4000
+    area_m2: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.area_m2 = np.zeros(self.bins)
 
     @property
     def width(self) -> float:
         """Width of a bin, and the error of a quantile."""
-        return (self.high - self.low) / BINS
+        return (self.high - self.low) / self.bins
 
     @property
     def edges(self) -> Floats:
-        """Edges of the bins (BINS + 1,)."""
-        return np.linspace(self.low, self.high, BINS + 1)
+        """Edges of the bins (bins + 1,)."""
+        return np.linspace(self.low, self.high, self.bins + 1)
 
     def add(self, values: NDArray[np.floating], area_m2: Floats) -> None:
         """Add values with their areas; those that are NaN count in nothing."""
         present = np.isfinite(values)
         place = np.floor((values[present].astype(np.float64) - self.low) / self.width)
-        index = np.clip(place, 0, BINS - 1).astype(np.intp)
-        self.area_m2[:] += np.bincount(index, area_m2[present], minlength=BINS)
+        index = np.clip(place, 0, self.bins - 1).astype(np.intp)
+        self.area_m2 += np.bincount(index, area_m2[present], minlength=self.bins)
 
     def quantile(self, share: float) -> float:
         """Return the value that a share of the area does not exceed, to a bin's width; NaN without area."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyproj import Proj
 
 from pipeline.access.dataset import OpenCube
+from pipeline.aggregate.write import aggregate_cube
 from pipeline.analysis.subject import Subject
 from pipeline.cluster.executor import Serial
 from pipeline.grid.sinusoidal import SINUSOIDAL
@@ -51,12 +52,16 @@ class Whole:
     @cached_property
     def area_m2(self) -> NDArray[np.float64]:
         """Area of each cell inside the box of the region, by polygons in longitude and latitude."""
+        return self.area_inside(*self.job.region.bbox or ())
+
+    def area_inside(self, *box: float) -> NDArray[np.float64]:
+        """Area of each cell inside a box (west, south, east, north)."""
         grid = self.cube.grid
         x, y = np.meshgrid(grid.x_edges_m, grid.y_edges_m)
         corners = np.stack(Proj(SINUSOIDAL)(x, y, inverse=True), axis=-1)
         rings = np.stack([corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1]], axis=2)
         cells = shapely.polygons(rings.reshape(-1, 4, 2)).reshape(grid.shape)
-        inside = shapely.area(shapely.intersection(cells, shapely.box(*self.job.region.bbox))) / shapely.area(cells)
+        inside = shapely.area(shapely.intersection(cells, shapely.box(*box))) / shapely.area(cells)
         return (inside * grid.cell_area_m2()[:, None])[self.mask]
 
 
@@ -67,6 +72,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     setting = Setting(bbox=(-89.54, 39.97, -89.46, 40.03))
     job = make_job(tmp_path_factory.mktemp("analysis"), random_checkpoint(), fields=fields, setting=setting)
     assert not run(job, Serial(), years=YEARS).failures
+    aggregate_cube(job, Serial())
     return Whole(Job.open(job.path))
 
 
