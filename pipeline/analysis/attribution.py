@@ -53,7 +53,8 @@ def averages(subject: Subject, cells: TileCells) -> Floats:
 def _climate(subject: Subject, cells: TileCells, year: int) -> Floats:
     """Return the means over the days of a year (7, N)."""
     found = subject.inputs.read_climate(cells.tile, year, mask=cells.mask)
-    return found.series_7TC.mean(axis=1, dtype=np.float64)[:, found.of_N]
+    averages_7N: Floats = found.series_7TC.mean(axis=1, dtype=np.float64)[:, found.of_N]
+    return averages_7N
 
 
 def analyse(subject: Subject) -> Findings:
@@ -64,12 +65,12 @@ def analyse(subject: Subject) -> Findings:
         moments.add(values_VN, cells.area_m2_N)
         climates |= set(map(tuple, np.unique(values_VN[: len(CLIMATE_NAMES)], axis=1).T))
     shares = explained(moments)
-    region = shares.set_index("result").loc["dsoc"]
+    of_dsoc = dict(zip(shares.columns[1:], shares.iloc[RESULTS.index("dsoc"), 1:].astype(float), strict=True))
     numbers = (
-        Number("variance of dSOC explained by soil", 100 * region["soil"], "%", paper.SOIL_EXPLAINS),
-        Number("variance of dSOC explained by climate", 100 * region["climate"], "%", paper.CLIMATE_EXPLAINS),
-        Number("explained by both together", 100 * region["both"], "%"),
-        Number("overlap of soil and climate", 100 * region["overlap"], "%"),
+        Number("variance of dSOC explained by soil", 100 * of_dsoc["soil"], "%", paper.SOIL_EXPLAINS),
+        Number("variance of dSOC explained by climate", 100 * of_dsoc["climate"], "%", paper.CLIMATE_EXPLAINS),
+        Number("explained by both together", 100 * of_dsoc["both"], "%"),
+        Number("overlap of soil and climate", 100 * of_dsoc["overlap"], "%"),
         Number("cells", moments.count, "1"),
         Number("climate series among them", len(climates), "1"),
     )

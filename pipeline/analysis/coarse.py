@@ -174,12 +174,11 @@ class Compared:
         totals = _blocks(np.nan_to_num(fine.means_VYX) * fine.area_m2_YX, factor)
         averaged_VYX = means(totals, np.broadcast_to(area_m2, totals.shape))
         self.fine_VYX[:, *window] = averaged_VYX
-        self._add(AVERAGED, averaged_VYX, coarse_VYX, stock_YX, area_m2)
-        self._add(
-            REPLICATED, fine.means_VYX, *(_spread_out(each, factor) for each in (coarse_VYX, stock_YX)), fine.area_m2_YX
-        )
+        self._add(AVERAGED, averaged_VYX, coarse_VYX, stock_YX=stock_YX, area_m2=area_m2)
+        coarse_VYX, stock_YX = _spread_out(coarse_VYX, factor), _spread_out(stock_YX, factor)
+        self._add(REPLICATED, fine.means_VYX, coarse_VYX, stock_YX=stock_YX, area_m2=fine.area_m2_YX)
 
-    def _add(self, way: str, fine_VYX: Floats, coarse_VYX: Floats, stock_YX: Floats, area_m2: Floats) -> None:
+    def _add(self, way: str, fine_VYX: Floats, coarse_VYX: Floats, *, stock_YX: Floats, area_m2: Floats) -> None:
         for name, fine, coarse in zip(VARIABLES, fine_VYX, coarse_VYX, strict=True):
             self.by[way, name].add(fine, coarse, area_m2)
         per_cent = 100 / stock_YX
@@ -216,25 +215,24 @@ def analyse(subject: Subject) -> Findings:
     tables = {MAIN: table}
     if subject.options.fields:
         tables["fields"] = field_table(subject, {step: each.coarse for step, each in compared.items()})
-    numbers = tuple(_numbers(subject, table))
+    numbers = tuple(_numbers(subject, compared))
     return Findings(COMPUTED, LIMITS, numbers, tables, _figure(subject, compared, picture), tuple(_notes(table)))
 
 
-def _numbers(subject: Subject, table: pd.DataFrame) -> Iterator[Number]:
-    rows = table.set_index(["degree", "comparison", "variable"])
-    for step in STEPS.values():
+def _numbers(subject: Subject, compared: Mapping[str, Compared]) -> Iterator[Number]:
+    price = subject.options.price
+    for step, each in compared.items():
         published = {"0.5": (paper.COARSE_NRMSE, paper.COARSE_LOW, paper.COARSE_HIGH)}.get(step, (None, None, None))
         for way in (REPLICATED, AVERAGED):
-            nrmse = rows.loc[(step, way, "dsoc"), "nrmse_percent"]
-            yield Number(f"NRMSE of dSOC at {step} degree, {way}", float(nrmse), "%", published[0])
-        percent = rows.loc[(step, REPLICATED, PERCENT)]
-        for name, quantile, of_paper in zip(("10", "90"), ("q10", "q90"), published[1:], strict=True):
-            value = float(percent[f"difference_{quantile}"])
-            yield Number(f"{name} % quantile of coarse - fine at {step} degree", value, "% yr-1", of_paper)
-        wrong = float(rows.loc[(step, REPLICATED, "dsoc"), "mean_absolute"]) * T_CO2E_PER_G * _M2_PER_HA
-        price = wrong * subject.options.price
-        name = f"mispriced on 0.0025 degree by {step} degree, at {subject.options.price:g} USD per t CO2e"
-        yield Number(name, price, "USD ha-1 yr-1")
+            nrmse = each.by[way, "dsoc"].row()["nrmse_percent"]
+            yield Number(f"NRMSE of dSOC at {step} degree, {way}", nrmse, "%", published[0])
+        percent = each.by[REPLICATED, PERCENT].row()
+        for quantile, of_paper in zip(("10", "90"), published[1:], strict=True):
+            value = percent[f"difference_q{quantile}"]
+            yield Number(f"{quantile} % quantile of coarse - fine at {step} degree", value, "% yr-1", of_paper)
+        wrong_t_ha = each.by[REPLICATED, "dsoc"].row()["mean_absolute"] * T_CO2E_PER_G * _M2_PER_HA
+        name = f"mispriced on 0.0025 degree by {step} degree, at {price:g} USD per t CO2e"
+        yield Number(name, wrong_t_ha * price, "USD ha-1 yr-1")
 
 
 def _notes(table: pd.DataFrame) -> Iterator[str]:

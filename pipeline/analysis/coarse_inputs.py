@@ -76,7 +76,8 @@ class CoarseYear:
     def corn_weight_K(self) -> Floats:
         """Corn / (corn + soybean) of the year, and a half where neither grows."""
         corn, both = self.corn_K.astype(float), self.corn_K.astype(float) + self.soybean_K
-        return np.divide(corn, both, out=np.full_like(both, 0.5), where=both > 0)
+        weight: Floats = np.divide(corn, both, out=np.full_like(both, 0.5), where=both > 0)
+        return weight
 
 
 def crop_of(year: int, *, corn_in_even_years: bool) -> int:
@@ -125,7 +126,8 @@ class CoarseBand:
     @cached_property
     def area_m2(self) -> Floats:
         """Area that is averaged in each cell of `target` (cells,)."""
-        return np.sum([tile.area_m2_KN.sum(axis=1) for tile in self.tiles], axis=0)
+        total: Floats = np.sum([tile.area_m2_KN.sum(axis=1) for tile in self.tiles], axis=0)
+        return total
 
     @cached_property
     def chosen_K(self) -> NDArray[np.intp]:
@@ -147,7 +149,8 @@ class CoarseBand:
             stock_N = repository.part(self.view.root, f"soil/{STOCK}", where)[each.mask].astype(np.float64)
             known_N = np.isfinite(stock_N)
             sums += np.stack([known_N, np.where(known_N, stock_N, 0)]) @ each.area_m2_KN.T
-        return means(sums[1], sums[0])[self.chosen_K]
+        stock: Floats = means(sums[1], sums[0])[self.chosen_K]
+        return stock
 
     def year(self, year: int) -> CoarseYear:
         """Return the inputs of a year, of which one tile is in memory at a time."""

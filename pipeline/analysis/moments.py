@@ -56,7 +56,8 @@ class Moments:
         """Pearson correlations, NaN for a variable without variance."""
         deviation_V = np.sqrt(np.diag(self.products_VV))
         scale_VV = np.outer(deviation_V, deviation_V)
-        return np.divide(self.products_VV, scale_VV, out=np.full_like(scale_VV, np.nan), where=scale_VV > 0)
+        found: Floats = np.divide(self.products_VV, scale_VV, out=np.full_like(scale_VV, np.nan), where=scale_VV > 0)
+        return found
 
     def explained(self, target: str, by: Sequence[str]) -> float:
         """Return the share of the variance of a variable that a linear regression on others explains (R2)."""

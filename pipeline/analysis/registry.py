@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from pipeline.analysis import attribution, coarse, dsoc, rotation
+from pipeline.analysis import attribution, coarse, dsoc, extremes, rotation, yields
 from pipeline.analysis.findings import Analysis
 from pipeline.errors import UserError
 
-ANALYSES: tuple[Analysis, ...] = (dsoc.ANALYSIS, rotation.ANALYSIS, coarse.ANALYSIS, attribution.ANALYSIS)
+ANALYSES: tuple[Analysis, ...] = (
+    dsoc.ANALYSIS,
+    rotation.ANALYSIS,
+    coarse.ANALYSIS,
+    attribution.ANALYSIS,
+    extremes.ANALYSIS,
+    yields.ANALYSIS,
+)
 ALL = "all"
 
 
