@@ -5,7 +5,7 @@ Shape legend: N modelled cells of the tile, Y years, Z counties of the region.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from pipeline.cube.results import CheckedYear
-from pipeline.grid.coverage import coverage, outlines
+from pipeline.grid.coverage import Polygons, coverage
 from pipeline.grid.sinusoidal import Grid, Tile
-from regions import Zone
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -56,11 +55,11 @@ class TileCells:
     counties_ZN: csr_array
 
     @classmethod
-    def of(cls, tile: Tile, grid: Grid, zones: Sequence[Zone], results: Mapping[int, CheckedYear | None]) -> TileCells:
-        """Return the cells of a tile that has a result in some year; `grid` is that of the cube."""
+    def of(cls, tile: Tile, grid: Grid, counties: Polygons, results: Mapping[int, CheckedYear | None]) -> TileCells:
+        """Return the cells of a tile that has a result in some year, given the cube's grid and outlines of counties."""
         mask = next(year.mask(tile) for year in results.values() if year)
         own = grid.of(tile)
-        shares = coverage(outlines(zones), own)[:, mask.ravel()]
+        shares = coverage(counties, own)[:, mask.ravel()]
         return cls(tile, own, grid.window(tile), mask, results, csr_array(shares))
 
     def layer(self, name: str) -> NDArray[np.float32]:

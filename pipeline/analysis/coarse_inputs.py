@@ -1,6 +1,6 @@
 """Inputs of the network on a coarse grid in longitude and latitude: means over the cells, weighted by exact overlap.
 
-Shape legend: K cells of the coarse grid in a band, N cells of a tile, C NLDAS-2 cells that a tile reads, T days.
+Shape legend: K cells of the coarse grid in a band, L of them that a tile meets, N cells of a tile, T days.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ STOCK = "soc_stock_200"
 
 @dataclass(frozen=True, eq=False)
 class TileWeights:
-    """The cells of a tile that are averaged, and the area of each in each cell of the coarse grid (K, N) [m2]."""
+    """The cells of a tile that are averaged, N, and their area in each coarse cell that the tile meets, L [m2]."""
 
     tile: Tile
     mask: Mask
-    area_m2_KN: csr_array
+    met_L: NDArray[np.intp]
+    area_m2_LN: csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,13 +121,18 @@ class CoarseBand:
             grid, chosen = frame.domain.grid.of(tile), mask.ravel()
             region = coverage(frame.polygons, grid).sum(axis=0)
             area_m2 = np.repeat(grid.cell_area_m2(), grid.cols) * region
-            tiles.append(TileWeights(tile, mask, csr_array((overlaps(grid, target) @ diags_array(area_m2))[:, chosen])))
+            weights = csr_array((overlaps(grid, target) @ diags_array(area_m2))[:, chosen])
+            # Of thousands of coarse cells in a band a tile meets a few.
+            met = np.flatnonzero(np.diff(weights.indptr))
+            tiles.append(TileWeights(tile, mask, met, csr_array(weights[met])))
         return cls(view, target, tuple(tiles))
 
     @cached_property
     def area_m2(self) -> Floats:
         """Area that is averaged in each cell of `target` (cells,)."""
-        total: Floats = np.sum([tile.area_m2_KN.sum(axis=1) for tile in self.tiles], axis=0)
+        total = np.zeros(self.target.rows * self.target.cols)
+        for each in self.tiles:
+            total[each.met_L] += each.area_m2_LN.sum(axis=1)
         return total
 
     @cached_property
@@ -137,8 +143,10 @@ class CoarseBand:
     @cached_property
     def soil_9K(self) -> NDArray[np.float32]:
         """Means of the nine soil features."""
-        sums = sum(self.view.soil_means(each.tile)[:, each.mask] @ each.area_m2_KN.T for each in self.tiles)
-        return np.asarray((sums / np.maximum(self.area_m2, 1e-9))[:, self.chosen_K], np.float32)
+        sums = np.zeros((9, self.area_m2.size))
+        for each in self.tiles:
+            sums[:, each.met_L] += self.view.soil_means(each.tile)[:, each.mask] @ each.area_m2_LN.T
+        return (sums[:, self.chosen_K] / self.area_m2[self.chosen_K]).astype(np.float32)
 
     @cached_property
     def stock_K(self) -> Floats:
@@ -148,7 +156,7 @@ class CoarseBand:
             where = self.view.grid.window(each.tile)
             stock_N = repository.part(self.view.root, f"soil/{STOCK}", where)[each.mask].astype(np.float64)
             known_N = np.isfinite(stock_N)
-            sums += np.stack([known_N, np.where(known_N, stock_N, 0)]) @ each.area_m2_KN.T
+            sums[:, each.met_L] += np.stack([known_N, np.where(known_N, stock_N, 0)]) @ each.area_m2_LN.T
         stock: Floats = means(sums[1], sums[0])[self.chosen_K]
         return stock
 
@@ -158,19 +166,15 @@ class CoarseBand:
         climate_7TK, gpp_TK = np.zeros((7, days, count)), np.zeros((days, count))
         gpp_area_K, crops_3K = np.zeros(count), np.zeros((3, count))
         for each in self.tiles:
-            climate = self.view.read_climate(each.tile, year, mask=each.mask)
-            of_series = csr_array(
-                (np.ones(climate.of_N.size), (np.arange(climate.of_N.size), climate.of_N)),
-                shape=(climate.of_N.size, climate.series_7TC.shape[2]),
-            )
-            climate_7TK += climate.series_7TC.astype(np.float64) @ (each.area_m2_KN @ of_series).T.toarray()
+            met, weights_LN = each.met_L, each.area_m2_LN
+            climate_7TK[..., met] += self._climate_sums(each, year)
             gpp_TN = self.view.read_gpp(each.tile, year, mask=each.mask)
             complete_N = np.isfinite(gpp_TN).all(axis=0)
-            gpp_TK += (each.area_m2_KN @ np.where(complete_N, gpp_TN, 0).T.astype(np.float64)).T
-            gpp_area_K += each.area_m2_KN @ complete_N.astype(np.float64)
+            gpp_TK[:, met] += (weights_LN @ np.where(complete_N, gpp_TN, 0).T.astype(np.float64)).T
+            gpp_area_K[met] += weights_LN @ complete_N.astype(np.float64)
             fractions_2N = self.view.crop_fractions(each.tile, year)[:, each.mask].astype(np.float64)
             known_N = np.isfinite(fractions_2N).all(axis=0)
-            crops_3K += np.stack([known_N, *np.where(known_N, fractions_2N, 0)]) @ each.area_m2_KN.T
+            crops_3K[:, met] += np.stack([known_N, *np.where(known_N, fractions_2N, 0)]) @ weights_LN.T
         chosen = self.chosen_K
         corn_K, soybean_K = np.nan_to_num(means(crops_3K[1:], crops_3K[0]))[:, chosen].astype(np.float32)
         return CoarseYear(
@@ -181,3 +185,11 @@ class CoarseBand:
             corn_K,
             soybean_K,
         )
+
+    def _climate_sums(self, each: TileWeights, year: int) -> Floats:
+        """Return area x climate of a tile (7, T, L), by way of the few series that its cells share."""
+        climate = self.view.read_climate(each.tile, year, mask=each.mask)
+        cells, series = climate.of_N.size, climate.series_7TC.shape[2]
+        of_series = csr_array((np.ones(cells), (np.arange(cells), climate.of_N)), shape=(cells, series))
+        sums: Floats = climate.series_7TC.astype(np.float64) @ (each.area_m2_LN @ of_series).T.toarray()
+        return sums

@@ -15,6 +15,7 @@ from pipeline.access.dataset import OpenCube
 from pipeline.analysis.cells import TileCells
 from pipeline.cube import layout
 from pipeline.cube.results import CheckedYear
+from pipeline.grid.coverage import Polygons, outlines
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.report import is_synthetic
 from pipeline.inputs.view import InputsView, open_inputs
@@ -95,6 +96,10 @@ class Subject:
         return zones(self.region)
 
     @cached_property
+    def _outlines(self) -> Polygons:
+        return outlines(self.zones)
+
+    @cached_property
     def inputs(self) -> InputsView:
         """The inputs store at its newest state; raises `UserError` if there is none."""
         return open_inputs(self.job.stores.inputs)
@@ -117,7 +122,7 @@ class Subject:
     def cells(self) -> Iterator[TileCells]:
         """Yield the modelled cells of each tile with a result, one tile in memory at a time."""
         for tile in self.tiles:
-            yield TileCells.of(tile, self.grid, self.zones, self._results(tile))
+            yield TileCells.of(tile, self.grid, self._outlines, self._results(tile))
 
     def _results(self, tile: Tile) -> dict[int, CheckedYear | None]:
         ledger = self.cube.ledger
