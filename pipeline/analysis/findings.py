@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,9 @@ class Number:
 
     @property
     def text(self) -> str:
-        """The value to three digits, or more where it is a number of thousands."""
+        """The value to three digits, or more where it is a number of thousands; a dash if it cannot be computed."""
+        if math.isnan(self.value):
+            return "–"
         return f"{self.value:,.0f}" if abs(self.value) >= _THOUSAND else f"{self.value:.3g}"
 
     def as_json(self) -> dict[str, Any]:
