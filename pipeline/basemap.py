@@ -16,7 +16,7 @@ from regions import Zone, states
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_CELLS = 1200  # along a side; a larger grid is thinned, since the picture has no more pixels
+MOST_CELLS = 1200  # along a side; a larger grid is thinned, since the picture has no more pixels
 _STEPS_DEGREE = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 _BARS_KM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _KM_PER_DEGREE = 111.2
@@ -55,16 +55,34 @@ class Extent:
 
 def draw_cells(axes: Axes, grid: Grid, values: NDArray[Any], **colours: Any) -> Any:
     """Draw the cells of a grid (rows, cols), every n-th if there are many; NaN and masked ones are left out."""
-    thin = -(-max(grid.shape) // _MOST_CELLS)
+    thin = -(-max(grid.shape) // MOST_CELLS)
     return draw_blocks(axes, grid, values[::thin, ::thin], edge=thin, rasterized=True, **colours)
 
 
 def draw_blocks(axes: Axes, grid: Grid, values: NDArray[Any], *, edge: int, **colours: Any) -> Any:
     """Draw blocks of `edge` x `edge` cells by their true corners, which are slanted in longitude and latitude."""
-    # Corners, not centres: matplotlib would guess corners halfway, along the axes.
     x_m, y_m = (np.append(edges[:-1:edge], edges[-1]) for edges in (grid.x_edges_m, grid.y_edges_m))
+    return draw_edges(axes, x_m, y_m, values, **colours)
+
+
+def draw_edges(
+    axes: Axes, x_m: NDArray[np.floating], y_m: NDArray[np.floating], values: NDArray[Any], **colours: Any
+) -> Any:
+    """Draw values (rows, cols) between edges of columns and rows in the sinusoidal plane [m], north first."""
+    # Corners, not centres: matplotlib would guess corners halfway, along the axes.
     corners = lonlat(*np.meshgrid(x_m, y_m))
     return axes.pcolormesh(*corners, np.ma.masked_invalid(values), **colours)
+
+
+def limits(present: NDArray[np.floating], *, centred: bool) -> tuple[float, float]:
+    """Return the range of colours: that of the middle 96 % of cells, so that a few outliers do not fade the others."""
+    if not present.size:
+        return -1.0, 1.0
+    low, high = np.percentile(present, [2, 98])
+    # Around zero for signed fluxes, so that colours separate sources from sinks.
+    if centred:
+        low, high = -max(-low, high), max(-low, high)
+    return float(low), float(high)
 
 
 def colourbar(axes: Axes, mesh: Any, **options: Any) -> Any:

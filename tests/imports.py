@@ -39,7 +39,7 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
         ("ingest", "run", "aggregate", "evaluation"),
         ("access",),
         ("changes", "export", "audit"),
-        ("cost",),
+        ("analysis", "cost"),
         ("cli",),
     ),
     "agcarbon": (("_shadowing", "commands", "cube"),),

@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli import (
     aggregate,
+    analyze,
     audit,
     checkpoint,
     demo,
@@ -84,6 +85,7 @@ app.add_typer(cog.app, name="export", help="Export the maps of the cube as files
 app.command()(zonal.zonal)
 app.command()(extract.extract)
 app.command("map")(year_map.year_map)
+app.command()(analyze.analyze)
 app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")
 app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them.")
 app.command()(site.site)

@@ -138,7 +138,7 @@ def _draw_layer(axes: Axes, data: YearValues, panel: Panel) -> None:
     values = data.layers[panel.name]
     present = values[np.isfinite(values)]
     colours = ramp(panel.name)
-    low, high = _limits(present, centred=colours.centred)
+    low, high = basemap.limits(present, centred=colours.centred)
     mesh = basemap.draw_cells(axes, data.grid, values, cmap=colours.colours, vmin=low, vmax=high)
     axes.set_title(panel.title, fontsize=11)
     bar = basemap.colourbar(axes, mesh, extend="both")
@@ -150,17 +150,6 @@ def _mean_of_cells(present: NDArray[np.floating]) -> str:
     if not present.size:
         return ""
     return f", mean of cells {round(float(present.mean())):,}".replace("-", "\N{MINUS SIGN}")
-
-
-def _limits(present: NDArray[np.floating], *, centred: bool) -> tuple[float, float]:
-    """Return the range of colours: that of the middle 96 % of cells, so that a few outliers do not fade the others."""
-    if not present.size:
-        return -1.0, 1.0
-    low, high = np.percentile(present, [2, 98])
-    # Around zero for signed fluxes, so that colours separate sources from sinks.
-    if centred:
-        low, high = -max(-low, high), max(-low, high)
-    return float(low), float(high)
 
 
 def _draw_courses(axes: Axes, data: YearValues) -> None:

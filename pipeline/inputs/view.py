@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -57,6 +57,13 @@ class TileDigests:
     gpp: str
     soil: str
     crop: str
+
+
+class TileClimate(NamedTuple):
+    """Daily climate of a tile: series (7, T, C) of the NLDAS-2 cells that it reads, and the one of each cell (N,)."""
+
+    series_7TC: Floats
+    of_N: NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +133,12 @@ class InputsView:
                 f"{self.location}: {without} modelled cells of tile {tile.name} have no soil data, since the cube was "
                 f"made with another soil archive; ingest that one again, or make a new cube"
             )
-        read_of_N = nearest_defined(self.grid.of(tile), self.extent.window, defined_YX=_defined(self, year))[mask]
-        # A tile has some 50,000 cells but reads few of NLDAS-2, whose series are shared and not copied to each cell.
-        read_C, climate_of_N = np.unique(read_of_N, return_inverse=True)
+        climate = self.read_climate(tile, year, mask=mask)
         gpp = _tile_arrays(self, "gpp", year, tile)
         inputs = YearInputs(
             year=year,
-            climate_7TC=_climate_series(self, year, read_C),
-            climate_of_N=climate_of_N,
+            climate_7TC=climate.series_7TC,
+            climate_of_N=climate.of_N,
             gpp_TN=self._unpacked_gpp(gpp, tile, year, mask=mask),
             crop_N=crop.crop_N,
             soil_9N=soil_9N,
@@ -147,6 +152,13 @@ class InputsView:
             corn_fraction_N=corn_N,
             soybean_fraction_N=soybean_N,
         )
+
+    def read_climate(self, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> TileClimate:
+        """Return the daily climate of a year at some cells of a tile; raises as `read_tile_year`."""
+        read_of_N = nearest_defined(self.grid.of(tile), self.extent.window, defined_YX=_defined(self, year))[mask]
+        # A tile has some 50,000 cells but reads few of NLDAS-2, whose series are shared and not copied to each cell.
+        read_C, of_N = np.unique(read_of_N, return_inverse=True)
+        return TileClimate(_climate_series(self, year, read_C), of_N)
 
     def read_gpp(self, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
         """Return the daily GPP (T, N) [g C m-2 d-1] of the modelled cells; NaN in all days of a missing cell-year.
@@ -177,7 +189,15 @@ class InputsView:
 
     def soil_defined(self, tile: Tile) -> NDArray[np.bool_]:
         """Return the cells (rows, cols) with all nine soil features: only these can be modelled."""
-        return ~np.asarray(np.isnan(_soil_means(self._soil(tile))).any(axis=0))
+        return ~np.asarray(np.isnan(self.soil_means(tile)).any(axis=0))
+
+    def soil_means(self, tile: Tile) -> Floats:
+        """Return the nine soil features of all cells (9, rows, cols); NaN where one is unknown."""
+        return _soil_means(self._soil(tile))
+
+    def gpp_stored(self, tile: Tile, year: int) -> NDArray[np.bool_]:
+        """Return the cells (rows, cols) whose GPP of a year is stored, though it may be missing."""
+        return np.asarray(_tile_arrays(self, "gpp", year, tile)[STORED_CELLS["gpp"]] != NOT_STORED)
 
 
 def open_inputs(location: str, snapshot: str | None = None, *, tiles: int = 1) -> InputsView:

@@ -32,7 +32,7 @@ NLDAS_CORNER, NLDAS_SPAN = (105, 270), 24  # the same for the climate, in NLDAS-
 
 REGION = """
 title = "Test: a few cells around 40 N, in two MODIS tiles"
-bbox = [-89.517, 39.993, -89.503, 40.007]
+bbox = {bbox}
 first_year = 2010
 last_year = 2013
 mask_years = [2010, 2011]
@@ -62,7 +62,7 @@ class Fields:
     """Settings of the random fields: rows and columns of the grid without GPP, and a factor of it, by year.
 
     `given` returns the layers of a product-year by name, for a store with other fields than random ones; its GPP is in
-    integers of the step `gpp_scale`, unless that is None.
+    integers of the step `gpp_scale`, unless that is None. With `drawn_crops` half of the cells follow no rotation.
     """
 
     seed: int = 0
@@ -70,6 +70,7 @@ class Fields:
     gpp_factor: dict[int, float] = field(default_factory=dict)
     given: Callable[[str, int | None], dict[str, NDArray[np.generic]]] | None = None
     gpp_scale: float | None = None
+    drawn_crops: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Setting:
     name: str = "small"
     tile_cells: int = 24
     scheduler: str = "serial"
+    bbox: tuple[float, float, float, float] = (-89.517, 39.993, -89.503, 40.007)
 
 
 def random_checkpoint(seed: int = 5) -> Checkpoint:
@@ -100,7 +102,7 @@ def make_job(
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "random.safetensors"
     checkpoint.save(weights)
-    (folder / f"{setting.name}.toml").write_text(REGION.format(tile_cells=setting.tile_cells))
+    (folder / f"{setting.name}.toml").write_text(REGION.format(tile_cells=setting.tile_cells, bbox=list(setting.bbox)))
     run_file = folder / f"{setting.name}-run.toml"
     run_file.write_text(RUN_FILE.format(name=setting.name, checkpoint=weights.name, scheduler=setting.scheduler))
     job = Job.open(run_file)
@@ -165,7 +167,9 @@ def _layers(product: str, year: int | None, extent: Extent, fields: Fields) -> d
         means = (1.35, 150.0, 580.0, 0.3, 0.16, 30.0, 20.0, 6.3, 20.0)
         spread = 0.8 + 0.4 * _place(extent.grid, fields.seed + 1)
         soil = {variable.name: mean * spread for variable, mean in zip(SOIL_MEANS, means, strict=True)}
-        return soil | {"soil_coverage": np.ones(extent.grid.shape)}
+        stock = 30_000 * _place(extent.grid, fields.seed + 4)
+        depth = np.full(extent.grid.shape, 150.0)
+        return soil | {"soil_coverage": np.ones(extent.grid.shape), "soc_stock_200": stock, "soc_depth_200": depth}
     assert year is not None
     return _crop(year, extent.grid, fields) if product == "crop" else _gpp(year, extent.grid, fields)
 
@@ -200,6 +204,9 @@ def _gpp(year: int, grid: Grid, fields: Fields) -> dict[str, NDArray[np.generic]
 def _crop(year: int, grid: Grid, fields: Fields) -> dict[str, NDArray[np.generic]]:
     share, turn = _place(grid, fields.seed + 2), _place(grid, fields.seed + 3) < 0.5
     corn_year = turn ^ (year % 2 == 0)
+    if fields.drawn_crops:
+        drawn, where = _place(grid, fields.seed + 100 + year) < 0.7, _place(grid, fields.seed + 5) < 0.5
+        corn_year = np.where(where, drawn, corn_year)
     total = 0.4 + 0.6 * share
     return {
         "corn_fraction": np.where(corn_year, total, 0),

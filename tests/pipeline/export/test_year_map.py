@@ -56,7 +56,7 @@ def test_a_png_is_written_of_the_last_year(filled: Filled, tmp_path: Path) -> No
 
 
 def test_a_large_grid_is_thinned(year_map: YearValues, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(basemap, "_MOST_CELLS", 40)
+    monkeypatch.setattr(basemap, "MOST_CELLS", 40)
     place = maps.figure(year_map).axes[0]
     (mesh,) = [drawn for drawn in place.collections if isinstance(drawn, QuadMesh)]
     assert mesh.get_array().shape == (32, 32)
