@@ -22,7 +22,7 @@ from pipeline.job import Job
 from tests.faults import hooks, processes, snapshots
 from tests.faults.hooks import CUBE, Hook
 from tests.helpers import small_archives
-from tests.helpers.random_inputs import REGION, Fields, write_inputs
+from tests.helpers.random_inputs import Fields, region_text, write_inputs
 
 YEARS = (2010, 2011, 2012)
 CHANGED_YEAR = 2012
@@ -181,7 +181,7 @@ def _write_job(folder: Path) -> None:
     }  # fmt: skip
     weights = Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
     weights.save(folder / "random.safetensors")
-    (folder / "small.toml").write_text(REGION.format(tile_cells=8).replace("2013", str(YEARS[-1])))
+    (folder / "small.toml").write_text(region_text(8).replace("2013", str(YEARS[-1])))
     _write_run_files(folder)
     write_inputs(Job.open(folder / "run.toml"), Fields(), years=YEARS)
 

@@ -20,7 +20,7 @@ from tests.helpers.filled_cube import FIRST, LAST, Filled
 
 @pytest.fixture
 def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Filled:
-    small = random_inputs.REGION.format(tile_cells=8).replace("2010", str(FIRST)).replace("2013", str(LAST))
+    small = random_inputs.region_text(8).replace("2010", str(FIRST)).replace("2013", str(LAST))
     monkeypatch.setattr(filled_cube, "REGION", small.replace("mask_years = [2011, 2011]\n", ""))
     return filled_cube.fill_cube(tmp_path)
 

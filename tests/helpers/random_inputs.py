@@ -30,7 +30,8 @@ CORNER = (23760, 53280)  # a grid row and column north-west of everything here
 SPAN = 960  # cells of the random fields
 NLDAS_CORNER, NLDAS_SPAN = (105, 270), 24  # the same for the climate, in NLDAS-2 cells
 
-REGION = """
+BBOX = (-89.517, 39.993, -89.503, 40.007)
+_REGION = """
 title = "Test: a few cells around 40 N, in two MODIS tiles"
 bbox = {bbox}
 first_year = 2010
@@ -80,7 +81,12 @@ class Setting:
     name: str = "small"
     tile_cells: int = 24
     scheduler: str = "serial"
-    bbox: tuple[float, float, float, float] = (-89.517, 39.993, -89.503, 40.007)
+    bbox: tuple[float, float, float, float] = BBOX
+
+
+def region_text(tile_cells: int, bbox: tuple[float, float, float, float] = BBOX) -> str:
+    """Return a region file."""
+    return _REGION.format(tile_cells=tile_cells, bbox=list(bbox))
 
 
 def random_checkpoint(seed: int = 5) -> Checkpoint:
@@ -102,7 +108,7 @@ def make_job(
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "random.safetensors"
     checkpoint.save(weights)
-    (folder / f"{setting.name}.toml").write_text(REGION.format(tile_cells=setting.tile_cells, bbox=list(setting.bbox)))
+    (folder / f"{setting.name}.toml").write_text(region_text(setting.tile_cells, setting.bbox))
     run_file = folder / f"{setting.name}-run.toml"
     run_file.write_text(RUN_FILE.format(name=setting.name, checkpoint=weights.name, scheduler=setting.scheduler))
     job = Job.open(run_file)

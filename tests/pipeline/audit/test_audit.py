@@ -340,7 +340,7 @@ def test_the_command_prints_a_table_and_ends_with_the_verdict(pristine: Job) -> 
 def test_a_release_passes_after_its_cube_was_damaged(job: Job, tmp_path: Path) -> None:
     def last_line(*options: str) -> str:
         arguments = ["audit", str(job.path), "--years", "2011", *options]
-        return CliRunner().invoke(app, arguments, catch_exceptions=False).output.splitlines()[-1]
+        return CliRunner().invoke(app, arguments, catch_exceptions=False).stdout.splitlines()[-1]
 
     make_release(committer_of(job), "v1")
     with foreign(job) as root:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 import time
@@ -21,8 +22,9 @@ from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline.cluster.executor import Serial
 from pipeline.config import ExecutionSettings
+from pipeline.console import json_text
 from pipeline.cost.estimate import estimate as cost_of
-from pipeline.cost.report import as_dict, lines
+from pipeline.cost.report import as_json, lines
 from pipeline.cube import layout, ledger
 from pipeline.cube.ledger import Status
 from pipeline.errors import UserError
@@ -291,7 +293,8 @@ def test_a_plan_probes_a_full_batch_and_names_no_time_for_cuda_elsewhere(
     cuda(False)
     there = pytorch_job(tmp_path / "there", untrained, scheduler=SCHEDULER, device="cuda")
     cost = cost_of(there, years=YEARS)
-    assert next(step for step in as_dict(there, cost)["steps"] if step["name"] == "run")["cpu_seconds"] is None
+    steps = json.loads(json_text(as_json(there, cost)))["steps"]
+    assert next(step for step in steps if step["name"] == "run")["cpu_seconds"] is None
     assert any(line.startswith("  run") and line.count("GPU: not measured") == 3 for line in lines(there, cost))
 
 

@@ -211,7 +211,7 @@ def test_every_step_on_s3_gives_what_it_gives_in_folders(
         for command in (["ingest"], ["run"], ["aggregate"], ["export", "cog"]):
             done = agcarbon(*command, run_file)
             assert done.exit_code == 0, done.output
-        counts = json.loads(agcarbon("status", run_file, "--json").output)["counts"]
+        counts = json.loads(agcarbon("status", run_file, "--json").stdout)["counts"]
         assert counts["done"] == sum(counts.values()) > 0
     local, remote = (Job.open(run_file).run_file.stores for run_file in runs)
     for one, other in ((local.inputs, remote.inputs), (local.cube, remote.cube)):
