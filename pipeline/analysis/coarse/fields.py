@@ -12,7 +12,7 @@ from pipeline.access.polygons import read_shapes
 from pipeline.access.series import PolygonSeries
 from pipeline.access.zonal import T_CO2E_PER_G
 from pipeline.analysis.cells import Floats
-from pipeline.analysis.coarse_run import VARIABLES, CoarseMap
+from pipeline.analysis.coarse.run import VARIABLES, CoarseMap
 from pipeline.analysis.subject import Subject
 
 _M2_PER_HA = 1e4
