@@ -18,10 +18,10 @@ from regions import load_region
 YEARS = 6
 REGION = """
 title = "Synthetic region: twelve tiles in central Illinois"
-bbox = [-89.80, 39.90, -89.10, 40.30]
+bbox = [-89.68, 39.95, -89.32, 40.15]
 first_year = 2010
 last_year = 2015
-tile_cells = 96
+tile_cells = 48
 """
 ANALYSES = ("dsoc", "rotation", "coarse", "attribution", "extremes")
 COLOURS = 96  # of a figure in the documents
@@ -33,7 +33,7 @@ def write_archives(folder: Path) -> None:
     area.load_region = lambda _: region  # type: ignore[attr-defined]
     area.demo_grid.cache_clear()
     area.nldas_cells.cache_clear()
-    landscape.WEST_M = landscape.SOUTH_M = 150_000.0
+    landscape.WEST_M = landscape.SOUTH_M = 90_000.0
     # Corn and soybean alternate also from the third year to the fourth; rotations of three years begin again.
     once = landscape.ROTATIONS
     alternating = (once[:, 0] != once[:, 1]) & (once[:, 0] == once[:, 2])

@@ -263,7 +263,7 @@ def _obstacle(subject: Subject) -> str | None:
         return f"needs the aggregates of {spans(without)}; make them with `agcarbon aggregate`"
     view = subject.inputs
     for product in ("climate", "gpp", "crop"):
-        if absent := sorted(set(chain(subject)) - view.ingested(product)):
+        if absent := sorted({*subject.region.spinup_years, *chain(subject)} - view.ingested(product)):
             return f"needs {product} of {spans(absent)} in the inputs store"
     made_with = set(subject.provenance["checkpoint_sha256"])
     if made_with != {subject.job.checkpoint.sha256}:
