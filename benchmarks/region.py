@@ -24,7 +24,7 @@ last_year = 2015
 tile_cells = 48
 """
 ANALYSES = ("dsoc", "rotation", "coarse", "attribution", "extremes")
-COLOURS = 96  # of a figure in the documents
+COLOURS = 256  # of a figure in the documents; with 96, colour bars lose their rarer ends
 
 
 def write_archives(folder: Path) -> None:
@@ -64,7 +64,7 @@ def copy_figures(folder: Path, target: Path) -> None:
 
     for name in ANALYSES:
         with Image.open(folder / f"exports/analyses/{name}/{name}.png") as picture:
-            reduced = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            reduced = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
             reduced.save(target / f"{name}.png", optimize=True)
 
 

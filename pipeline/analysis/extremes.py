@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from model.features import CLIMATE_NAMES, CORN, CROP_NAMES, SOYBEAN
 from pipeline.aggregate.sums import means
@@ -85,12 +87,11 @@ class Extremes:
         there_YN = np.isfinite(values_VYN).all(axis=0)
         soil_9N = subject.inputs.soil_means(cells.tile)[:, cells.mask].astype(np.float64)
         layers = np.concatenate([np.ones_like(values_VYN[:1]), np.nan_to_num(values_VYN)]) * cells.area_m2_N
-        for scheme, class_N in soil_classes(soil_9N).items():
-            for place, code in enumerate(CROPS):
-                chosen_YN = there_YN & (crop_YN == code)
-                for number in np.unique(class_N):
-                    of_class = np.where(chosen_YN & (class_N == number), layers, 0)
-                    self.sums[scheme][:, number, place] += of_class.sum(axis=-1)
+        classes = soil_classes(soil_9N)
+        for place, code in enumerate(CROPS):
+            of_crop = np.where(there_YN & (crop_YN == code), layers, 0)
+            for scheme, class_N in classes.items():
+                self.sums[scheme][:, :, place] += _by_class(of_crop, class_N, len(SCHEMES[scheme]))
 
     def chosen(self, years: tuple[int, ...]) -> dict[str, list[int]]:
         """Return the extreme years of each kind."""
@@ -98,6 +99,14 @@ class Extremes:
         area_m2, rain, heat = self.climate_3Y
         order = {"driest": np.argsort(rain / area_m2), "hottest": np.argsort(-heat / area_m2)}
         return {kind: sorted(years[place] for place in order[kind][:count]) for kind in KINDS}
+
+
+def _by_class(layers: Floats, class_N: NDArray[np.intp], count: int) -> Floats:
+    """Return the sums of layers (..., Y, N) over the cells of each class (..., K, Y)."""
+    *before, cells = layers.shape
+    members_KN = csr_array((np.ones(cells), (class_N, np.arange(cells))), shape=(count, cells))
+    sums = (members_KN @ layers.reshape(-1, cells).T).T.reshape(*before, count)
+    return np.asarray(np.swapaxes(sums, -1, -2), np.float64)
 
 
 def _seasons(subject: Subject, cells: TileCells, year: int) -> tuple[Floats, Floats]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pipeline.analysis import attribution, coarse, dsoc, extremes, rotation, yields
+from pipeline.analysis import attribution, dsoc, extremes, rotation, yields
+from pipeline.analysis.coarse import comparison
 from pipeline.analysis.findings import Analysis
 from pipeline.errors import UserError
 
 ANALYSES: tuple[Analysis, ...] = (
     dsoc.ANALYSIS,
     rotation.ANALYSIS,
-    coarse.ANALYSIS,
+    comparison.ANALYSIS,
     attribution.ANALYSIS,
     extremes.ANALYSIS,
     yields.ANALYSIS,

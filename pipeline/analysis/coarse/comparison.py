@@ -16,10 +16,11 @@ from pipeline.access.zonal import T_CO2E_PER_G
 from pipeline.aggregate.bands import FINE_PER_DEGREE, Band, Frame
 from pipeline.aggregate.layout import AREA, FINE, read_band, sources
 from pipeline.aggregate.sums import means
-from pipeline.analysis import coarse_figure, paper
+from pipeline.analysis import paper
 from pipeline.analysis.cells import Floats
-from pipeline.analysis.coarse_run import VARIABLES, CoarseMap, chain, run_coarse
-from pipeline.analysis.field_prices import field_table
+from pipeline.analysis.coarse import figure
+from pipeline.analysis.coarse.fields import field_table
+from pipeline.analysis.coarse.run import VARIABLES, CoarseMap, chain, run_coarse
 from pipeline.analysis.findings import MAIN, Analysis, Findings, Number
 from pipeline.analysis.spread import Spread
 from pipeline.analysis.subject import Subject
@@ -206,7 +207,7 @@ def analyse(subject: Subject) -> Findings:
     """Return the findings on coarse inputs."""
     frame = Frame.of(subject.job.domain, subject.zones)
     compared = {step: Compared.empty(run_coarse(subject, frame, per_degree=per)) for per, step in STEPS.items()}
-    picture = coarse_figure.FinePicture.of(frame.fine)
+    picture = figure.FinePicture.of(frame.fine)
     for band in fine_bands(subject, frame):
         picture.add(band.grid, band.means_VYX[_DSOC], band.area_m2_YX)
         for each in compared.values():
@@ -241,15 +242,15 @@ def _notes(table: pd.DataFrame) -> Iterator[str]:
         yield f"{row['degree']} degree, {row['comparison']}: {row['cells']} cells, too few for quartiles and NRMSE"
 
 
-def _figure(subject: Subject, compared: Mapping[str, Compared], picture: coarse_figure.FinePicture) -> Figure:
+def _figure(subject: Subject, compared: Mapping[str, Compared], picture: figure.FinePicture) -> Figure:
     # The paper's step where the region has enough of its cells.
     most = {step: each.by[AVERAGED, "dsoc"].cells for step, each in compared.items()}
-    step = "0.5" if most["0.5"] >= coarse_figure.LEAST_DRAWN else "0.05"
+    step = "0.5" if most["0.5"] >= figure.LEAST_DRAWN else "0.05"
     chosen = compared[step]
-    return coarse_figure.draw(
+    return figure.draw(
         subject,
         picture,
-        coarse_figure.CoarsePicture(step, chosen.coarse.grid, chosen.coarse.means_VYX[_DSOC], chosen.fine_VYX[_DSOC]),
+        figure.CoarsePicture(step, chosen.coarse.grid, chosen.coarse.means_VYX[_DSOC], chosen.fine_VYX[_DSOC]),
         title=TITLE,
     )
 
@@ -262,7 +263,7 @@ def _obstacle(subject: Subject) -> str | None:
         return f"needs the aggregates of {spans(without)}; make them with `agcarbon aggregate`"
     view = subject.inputs
     for product in ("climate", "gpp", "crop"):
-        if absent := sorted(set(chain(subject)) - view.ingested(product)):
+        if absent := sorted({*subject.region.spinup_years, *chain(subject)} - view.ingested(product)):
             return f"needs {product} of {spans(absent)} in the inputs store"
     made_with = set(subject.provenance["checkpoint_sha256"])
     if made_with != {subject.job.checkpoint.sha256}:

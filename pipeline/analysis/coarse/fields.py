@@ -11,7 +11,7 @@ import shapely
 from pipeline.access.series import PolygonSeries
 from pipeline.access.zonal import T_CO2E_PER_G
 from pipeline.analysis.cells import Floats
-from pipeline.analysis.coarse_run import VARIABLES, CoarseMap
+from pipeline.analysis.coarse.run import VARIABLES, CoarseMap
 from pipeline.analysis.subject import Subject
 from pipeline.sources.polygons import read_shapes
 

@@ -15,7 +15,7 @@ from model.inference import Predictor
 from pipeline.aggregate.bands import Band, Frame
 from pipeline.aggregate.sums import means
 from pipeline.analysis.cells import Floats, Mask
-from pipeline.analysis.coarse_inputs import CoarseBand, CoarseYear, crop_of
+from pipeline.analysis.coarse.inputs import CoarseBand, CoarseYear, crop_of
 from pipeline.analysis.subject import Subject
 from pipeline.cube import layout
 from pipeline.grid.latlon import LatLonGrid

@@ -12,8 +12,8 @@ import shapely
 from model.features import CLIMATE_NAMES, SOIL_NAMES
 from model.inference import Predictor, YearInputs
 from pipeline.aggregate.bands import Frame
-from pipeline.analysis.coarse import ANALYSIS, AVERAGED, REPLICATED, Comparison
-from pipeline.analysis.coarse_run import VARIABLES, CoarseMap, run_coarse
+from pipeline.analysis.coarse.comparison import ANALYSIS, AVERAGED, REPLICATED, Comparison
+from pipeline.analysis.coarse.run import VARIABLES, CoarseMap, run_coarse
 from pipeline.analysis.findings import MAIN, Findings
 from pipeline.analysis.subject import Options, Subject
 from pipeline.inputs.view import open_inputs
