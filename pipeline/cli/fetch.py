@@ -32,7 +32,7 @@ def fetch(
         Literal["polaris", "soilgrids"] | None, typer.Option("--list", help="only print the links of this soil product")
     ] = None,
 ) -> None:
-    """Download NLDAS-2 and SLOPE GPP of the region from NASA; list the steps to obtain the other archives.
+    """Download NLDAS-2 and SLOPE GPP; list steps for other archives.
 
     Given again after an interruption, the command fetches only files that are not complete yet. Files are verified by
     size and checksum, and listed in fetched.jsonl in their folder. Tested against generated responses only.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from model.inference import CPU_BATCH
+from model.arrays import CPU_BATCH
 from model.year_step.usable import NUMBA
 from pipeline.cluster.dask import worker_count, worker_memory
 from pipeline.cluster.executor import Executor, Serial
