@@ -190,8 +190,9 @@ def rollback(
             typer.confirm("roll back?", abort=True)
         made = roll_back(committer, planned)
     console.print(
-        f"the cube is now at {short(made)}; until gc frees it, restore the previous state with "
-        f"agcarbon rollback {job.path} {short(planned.left)}"
+        f"the cube is now in the state of {short(planned.state)} (commit {short(made)}); until gc frees it, restore "
+        f"the previous state with agcarbon rollback {job.path} {short(planned.left)}",
+        soft_wrap=True,
     )
 
 

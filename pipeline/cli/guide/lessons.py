@@ -110,7 +110,7 @@ LESSONS: Mapping[str, Lesson] = {
         ),
         {
             0: "all tile-years are done",
-            1: "some are missing or stale: `agcarbon run` computes them",
+            1: "some are missing, stale or not ingested: `agcarbon run` computes them",
             3: "some failed: see the reasons; `agcarbon run` tries again",
             4: "unknown: inputs, checkpoint or cube are missing; see the notes",
         },
