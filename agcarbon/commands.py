@@ -53,9 +53,11 @@ def ingest(
     from pipeline.ingest.plan import plan_ingest
     from pipeline.ingest.run import ingest as ingest_archives
     from pipeline.inputs.layout import PRODUCTS
+    from pipeline.run.prepare import check_ready
     from pipeline.storage.retry import RetryPolicy, retried
 
     job = _job(run_file)
+    check_ready(job)
     policy = RetryPolicy(job.execution.retries)
     wanted, named = _years(job, years), products or PRODUCTS
     todo = retried(lambda: plan_ingest(job.run_file, years=wanted, products=named, again=again), policy)

@@ -37,10 +37,11 @@ from benchmarks import memory
 from benchmarks.inference import random_inputs
 from benchmarks.memory import FIRST_YEAR, Case
 from benchmarks.year_step import largest_error
+from model.arrays import YearInputs
 from model.checkpoint import Checkpoint
 from model.device.predictor import DevicePredictor
 from model.features import FEATURES
-from model.inference import Predictor, YearInputs, open_device
+from model.inference import Predictor, open_device
 from model.network import State
 from model.shipped import checkpoint_file
 from model.year_step.usable import PYTORCH

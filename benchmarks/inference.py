@@ -15,9 +15,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from model.arrays import YearInputs
 from model.checkpoint import Checkpoint
 from model.features import PUBLISHED_FEATURE_SCALERS
-from model.inference import Predictor, YearInputs
+from model.inference import Predictor
 from model.shipped import checkpoint_file
 
 DAYS = 365

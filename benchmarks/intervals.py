@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from model.arrays import YearInputs
 from model.checkpoint import Checkpoint
 from model.data.counties import CountyDraw, simulate_counties
 from model.data.records import CountySet, SiteSequences
 from model.features import CLIMATE, CROP_TYPE, GPP, SOIL
-from model.inference import Predictor, YearInputs
+from model.inference import Predictor
 from model.year_step import usable
 from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Sums, cell_sums, interval_factor
 from pipeline.cube import members

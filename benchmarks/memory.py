@@ -111,9 +111,9 @@ def prepare(case: Case, folder: Path) -> None:
     import numpy as np
     import torch
 
+    from model.arrays import STATE_LAYERS
     from model.checkpoint import Checkpoint, expected_shapes
     from model.features import PUBLISHED_FEATURE_SCALERS
-    from model.inference import STATE_LAYERS
     from pipeline.cube import layout, ledger, members
     from pipeline.cube.layout import TileMask
     from pipeline.job import Job

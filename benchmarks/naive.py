@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from benchmarks.block import MEASURED
 from benchmarks.tiles import Subject
+from model.arrays import Floats, YearInputs
 from model.checkpoint import Checkpoint
-from model.inference import Floats, Predictor, YearInputs
+from model.inference import Predictor
 from pipeline.cube import layout
 from pipeline.inputs.layout import CLIMATE, SOIL_MEANS
 from pipeline.inputs.view import open_inputs

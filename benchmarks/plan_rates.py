@@ -36,8 +36,8 @@ from benchmarks.stages import (
     write_square_archives,
 )
 from benchmarks.year_step import machine
+from model.arrays import CPU_BATCH
 from model.checkpoint import Checkpoint
-from model.inference import CPU_BATCH
 from model.shipped import checkpoint_file
 from model.year_step.usable import NUMBA, PYTORCH
 from pipeline.cost.estimate import size_of

@@ -22,8 +22,8 @@ from numba import njit
 
 from benchmarks.inference import DAYS, random_inputs
 from benchmarks.measuring import cpu_seconds, in_words, machine
+from model.arrays import HIDDEN
 from model.checkpoint import Checkpoint
-from model.network import HIDDEN
 from model.shipped import checkpoint_file
 from model.year_step.layers import gru_step, head, next_hidden
 from model.year_step.packing import Dense, Floats, Gru, Output, Packed, pack

@@ -22,9 +22,10 @@ import torch
 
 from benchmarks.inference import random_inputs
 from benchmarks.measuring import cpu_seconds, in_words, machine, write_results
+from model.arrays import HIDDEN, Floats, YearFluxes, YearInputs
 from model.checkpoint import Checkpoint
-from model.inference import Floats, Predictor, YearFluxes, YearInputs
-from model.network import HIDDEN, State
+from model.inference import Predictor
+from model.network import State
 from model.shipped import checkpoint_file
 from model.year_step.usable import NUMBA, compiled, predictor
 

@@ -7,18 +7,24 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
+import safetensors.numpy
 
+from model.arrays import HIDDEN, RESIDUE_DAYS, Floats
 from model.features import FEATURE_NAMES, Scaler
-from model.network import RESIDUE_DAYS, KGMLNetwork, OutputScalers
 from model.ranges import PUBLISHED_RANGES, TrainingRanges
 from model.shipped import SHIPPED
+
+# PyTorch is loaded where a network or its tensors are asked for: commands that only compare digests do without.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.network import KGMLNetwork, OutputScalers
 
 FORMAT = "agcarbon-checkpoint-1"
 MEMBER = "member"  # the tensors of an ensemble are called member0.NAME, member1.NAME, ...
@@ -69,6 +75,8 @@ class Scalers:
     @property
     def of_network(self) -> OutputScalers:
         """The scalers that the network itself needs, for its residue."""
+        from model.network import OutputScalers
+
         return OutputScalers(*(self.outputs[name] for name in ("gpp", "ra", "yield", "residue")))
 
     def as_json(self) -> dict[str, Any]:
@@ -100,15 +108,24 @@ def check_feature_order(names: Sequence[str]) -> None:
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
     """Return the shapes of the 46 tensors by their published names."""
-    unit = Scaler(0.0, 1.0)
-    # On the device "meta" tensors have shapes and no memory, and no random numbers are drawn.
-    with torch.device("meta"):
-        network = KGMLNetwork(OutputScalers(unit, unit, unit, unit))
-    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    inputs = len(FEATURE_NAMES)
+    grus = {"basic": (inputs, 2), "Ra": (HIDDEN + inputs, 1), "Rh": (1 + HIDDEN + inputs, 2), "NEE": (2 + inputs, 1)}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for gru, (width, layers) in grus.items():
+        for layer in range(layers):
+            for kind, columns in (("ih", HIDDEN if layer else width), ("hh", HIDDEN)):
+                shapes[f"gru_{gru}.weight_{kind}_l{layer}"] = (3 * HIDDEN, columns)
+                shapes[f"gru_{gru}.bias_{kind}_l{layer}"] = (3 * HIDDEN,)
+    dense = {f"densor_{name}": (1, HIDDEN) for name in ("Ra", "Rh", "NEE")}
+    for head in ("attn", "densor_yield"):
+        dense |= {f"{head}.{2 * i}": shape for i, shape in enumerate(((64, HIDDEN), (64, 64), (32, 64), (1, 32)))}
+    for name, shape in dense.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
 
 
-def _members(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], ...]:
-    """Return the tensors of each member under their published names; a single network has no prefix."""
+def _members(tensors: Mapping[str, Floats]) -> tuple[dict[str, Floats], ...]:
+    """Return the weights of each member under their published names; a single network has no prefix."""
     # Counted from the names, so that a missing or foreign member is found.
     count = len({name.split(".")[0] for name in tensors if name.startswith(MEMBER)})
     if not count:
@@ -126,18 +143,26 @@ def _members(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], ...]:
     )
 
 
-def _check_tensors(tensors: Mapping[str, Any]) -> None:
+def _array(tensor: Any) -> Any:
+    """Return a tensor of PyTorch as a contiguous array of single precision; anything else as it is."""
+    if not hasattr(tensor, "detach"):
+        return tensor
+    found: Floats = tensor.detach().to("cpu").float().contiguous().numpy()
+    return found
+
+
+def _check_weights(tensors: Mapping[str, Any]) -> None:
     shapes = expected_shapes()
     faults = [f"missing tensor {name}" for name in shapes if name not in tensors]
     faults += [f"unknown tensor {name}" for name in tensors if name not in shapes]
     for name, tensor in tensors.items():
         if name not in shapes:
             continue
-        if not isinstance(tensor, Tensor):
+        if not isinstance(tensor, np.ndarray):
             faults.append(f"{name} is a {type(tensor).__name__}, not a tensor")
         elif tuple(tensor.shape) != shapes[name]:
             faults.append(f"{name} has shape {tuple(tensor.shape)}, KGML-ag-Carbon has {shapes[name]}")
-        elif not torch.isfinite(tensor).all():
+        elif not np.isfinite(tensor).all():
             faults.append(f"{name} has values that are not finite")
     if faults:
         shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
@@ -150,7 +175,7 @@ class Checkpoint:
 
     Attributes
     ----------
-    tensors
+    weights
         The 46 published tensors by name, float32; those of an ensemble with the prefixes `member0.`, `member1.`, ...
     scalers
         Normalisation of inputs and outputs.
@@ -160,7 +185,7 @@ class Checkpoint:
         0-based days of the residue pulse.
     """
 
-    tensors: Mapping[str, Tensor]
+    weights: Mapping[str, Floats]
     scalers: Scalers
     record: Mapping[str, Any] = field(default_factory=dict)
     residue_days: tuple[int, ...] = RESIDUE_DAYS
@@ -185,10 +210,10 @@ class Checkpoint:
         CheckpointError
             If a tensor is missing, unknown or of another shape, or a scaler is invalid; the message names them.
         """
-        _check_tensors(state_dict)
         # Sorted: the order of a mapping must not decide the order in the file.
-        tensors = {name: state_dict[name].detach().to("cpu", torch.float32).contiguous() for name in sorted(state_dict)}
-        return cls(tensors, Scalers.parse(scalers), record=dict(record or {}))
+        weights = {name: _array(state_dict[name]) for name in sorted(state_dict)}
+        _check_weights(weights)
+        return cls(weights, Scalers.parse(scalers), record=dict(record or {}))
 
     @classmethod
     def ensemble(cls, members: Sequence[Checkpoint], *, record: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -215,25 +240,32 @@ class Checkpoint:
                     f"{MEMBER} {number} has other scalers, residue days or training ranges than {MEMBER} 0; train all "
                     f"members on the same data"
                 )
-        tensors = {
-            f"{MEMBER}{i}.{name}": tensor for i, member in enumerate(members) for name, tensor in member.tensors.items()
+        weights = {
+            f"{MEMBER}{i}.{name}": array for i, member in enumerate(members) for name, array in member.weights.items()
         }
         records = [{"sha256": member.sha256, "record": dict(member.record)} for member in members]
         ranges = {RANGES: first.record[RANGES]} if first.has_ranges else {}
-        return cls(tensors, first.scalers, {**(record or {}), **ranges, "members": records}, first.residue_days)
+        return cls(weights, first.scalers, {**(record or {}), **ranges, "members": records}, first.residue_days)
 
     def __len__(self) -> int:
         """Return the number of members, 1 for a single network."""
-        return len(_members(self.tensors))
+        return len(_members(self.weights))
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The weights as tensors of PyTorch."""
+        import torch
+
+        return {name: torch.tensor(array) for name, array in self.weights.items()}
 
     @property
     def sha256(self) -> str:
         """Digest of everything that decides a prediction or its quality flag: tensors and `_settings`."""
         # The rest of the record does not enter: two checkpoints with other notes and equal results are the same.
         digest = hashlib.sha256(json.dumps(self._settings).encode())
-        for name in sorted(self.tensors):
+        for name in sorted(self.weights):
             digest.update(name.encode())
-            digest.update(self.tensors[name].numpy().tobytes())
+            digest.update(self.weights[name].tobytes())
         return digest.hexdigest()
 
     @property
@@ -266,7 +298,7 @@ class Checkpoint:
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return sum(tensor.numel() for tensor in self.tensors.values())
+        return sum(array.size for array in self.weights.values())
 
     def network(self) -> KGMLNetwork:
         """Return the reference network in eval mode, float32, on the CPU.
@@ -285,10 +317,14 @@ class Checkpoint:
 
     def networks(self) -> tuple[KGMLNetwork, ...]:
         """Return the network of each member, in eval mode, float32, on the CPU."""
+        import torch
+
+        from model.network import KGMLNetwork
+
         networks = []
-        for tensors in _members(self.tensors):
+        for weights in _members(self.weights):
             network = KGMLNetwork(self.scalers.of_network, self.residue_days)
-            network.load_state_dict(tensors)
+            network.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
             networks.append(network.eval())
         return tuple(networks)
 
@@ -308,7 +344,7 @@ class Checkpoint:
         path = Path(path)
         partial = path.with_name(f".{path.name}.partial")
         # Not `save_file`: files that it writes can be read by their owner only.
-        partial.write_bytes(safetensors.torch.save(dict(self.tensors), {"agcarbon": json.dumps(self.metadata())}))
+        partial.write_bytes(safetensors.numpy.save(dict(self.weights), {"agcarbon": json.dumps(self.metadata())}))
         partial.replace(path)
 
     @classmethod
@@ -322,22 +358,22 @@ class Checkpoint:
         """
         path = Path(path)
         try:
-            with safetensors.safe_open(path, framework="pt") as file:
+            with safetensors.safe_open(path, framework="np") as file:
                 raw = (file.metadata() or {}).get("agcarbon")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
         except FileNotFoundError:
             raise CheckpointError(
                 f"{path}: not a readable checkpoint (no such file); give another path, or one of {', '.join(SHIPPED)}"
             ) from None
-        except (OSError, safetensors.SafetensorError) as error:
+        except (OSError, TypeError, safetensors.SafetensorError) as error:  # TypeError: a type that NumPy does not have
             raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from error
         try:
-            return cls._from_metadata(tensors, raw)
+            return cls._from_metadata(weights, raw)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
 
     @classmethod
-    def _from_metadata(cls, tensors: Mapping[str, Tensor], raw: str | None) -> Checkpoint:
+    def _from_metadata(cls, weights: Mapping[str, Floats], raw: str | None) -> Checkpoint:
         if raw is None:
             raise CheckpointError("no scalers: import weights with `agcarbon checkpoint import FILE --scalers FILE`")
         try:
@@ -350,9 +386,9 @@ class Checkpoint:
         if kind != FORMAT:
             raise CheckpointError(f"format {kind!r}, this version reads {FORMAT!r}")
         check_feature_order(features)
-        for member in _members(tensors):
-            _check_tensors(member)
-        checkpoint = cls(dict(tensors), Scalers.parse(scalers), record, days)
+        for member in _members(weights):
+            _check_weights(member)
+        checkpoint = cls(dict(weights), Scalers.parse(scalers), record, days)
         # Found after the checks above, whose messages are more precise.
         if checkpoint.sha256 != sha256:
             raise CheckpointError(f"altered: digest {checkpoint.sha256[:12]}, recorded {sha256[:12]}")

@@ -25,12 +25,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from model.arrays import HIDDEN, RESIDUE_DAYS
 from model.features import FEATURES, GPP, Scaler
 
-HIDDEN = 64
 DROPOUT = 0.2
-# 0-based: the published code pulses days of year 299 and 300, the paper's text says "the 300th day".
-RESIDUE_DAYS = (298, 299)
 
 
 class State(NamedTuple):

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -20,11 +20,12 @@ from pydantic_core import PydanticCustomError
 
 from model.shipped import DEFAULT, SHIPPED
 from pipeline.errors import UserError
-from pipeline.sources.crops.cdl import CropSettings
+from pipeline.sources.crops.settings import CropSettings
 from pipeline.sources.nldas2.product import NldasSettings
 from pipeline.sources.slope.settings import SlopeSettings
 from pipeline.sources.soil.product import SoilSettings
 from pipeline.storage import s3
+from regions import did_you_mean, listed
 
 # A scheme of Dask's own, a host (of IPv6 in brackets) and a port; without a scheme Dask takes tcp.
 _SCHEDULER_ADDRESS = re.compile(r"(?:(?:tcp|tls|ucx|ucxx|ws|wss)://)?(?:[^\s/:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
@@ -306,7 +307,7 @@ def load(path: Path) -> RunFile:
     try:
         run_file = RunFile.model_validate(raw)
     except ValidationError as error:
-        raise UserError(f"{path}: {_faults(error)}") from None
+        raise UserError(listed(path, _faults(error))) from None
     return _absolute(run_file, path.resolve().parent)
 
 
@@ -318,20 +319,34 @@ def with_scheduler(settings: ExecutionSettings, scheduler: str | None) -> Execut
         # Not `model_copy`, which validates nothing.
         return ExecutionSettings.model_validate({**settings.model_dump(), "scheduler": scheduler})
     except ValidationError as error:
-        raise UserError(f"--{_faults(error)}") from None
+        raise UserError(f"--{'; '.join(_faults(error))}") from None
 
 
-def _faults(error: ValidationError) -> str:
-    return "; ".join(_fault(detail) for detail in error.errors())
+def _faults(error: ValidationError) -> list[str]:
+    return [_fault(detail) for detail in error.errors()]
 
 
 def _fault(detail: Any) -> str:
     place = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return f"{place}: unknown setting (`agcarbon init` writes a file with all settings)"
+        return _unknown(detail["loc"], section=isinstance(detail["input"], dict))
     if detail["type"] == "place":  # the value is not repeated: a location may hold credentials
         return f"{place}: {detail['msg']}"
     return f"{place} = {detail['input']!r}: {detail['msg']}"
+
+
+def _unknown(location: Sequence[Any], *, section: bool) -> str:
+    """Return the fault of an unknown setting or section, with the names of its kind that resemble it."""
+    *parents, name = (str(part) for part in location)
+    there: Any = RunFile()
+    for parent in parents:
+        there = getattr(there, parent)
+    of_kind = [each for each, value in there if isinstance(value, BaseModel) == section]
+    prefix = "".join(f"{parent}." for parent in parents)
+    shown = [f"[{prefix}{each}]" if section else each for each in of_kind]
+    place = f"[{prefix}{name}]" if section else f"{prefix}{name}"
+    near = did_you_mean(place if section else name, shown) or "; `agcarbon init` writes a file with all of them"
+    return f"{place}: unknown {'section' if section else 'setting'}{near}"
 
 
 def _absolute(run_file: RunFile, folder: Path) -> RunFile:

@@ -72,6 +72,12 @@ def print_error(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+def print_hint(line: str) -> None:
+    """Print a line that helps a person on stderr, unless the console is quiet."""
+    if not console.quiet:
+        print_error(line)
+
+
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout."""
     print(json_text(document))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import icechunk
 import shapely
-import torch
 
 from model.checkpoint import Checkpoint
 from model.shipped import checkpoint_file
@@ -107,6 +106,8 @@ class Job:
             return wanted
         if self.has_cube:
             return layout.identity(store.read(self._open_any_cube())).year_step
+        import torch  # takes a second, which most commands can save
+
         asked = self.execution.device
         # A login node with or without a CUDA device says nothing about workers elsewhere.
         on_cuda = asked == "cuda" or (asked == "auto" and not self.execution.remote and torch.cuda.is_available())

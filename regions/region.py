@@ -12,6 +12,8 @@ from typing import Any, TypeGuard
 import shapely
 
 from regions.boundaries import Zone, counties
+from regions.lookup import included, near_county, near_state
+from regions.messages import did_you_mean, listed
 
 MODIS_TILE_CELLS = 4800
 _REQUIRED = {"title", "first_year", "last_year"}
@@ -93,7 +95,7 @@ def load_region(name_or_path: str | Path) -> Region:
         raise RegionError(f"region {path} is not valid TOML: {error}") from error
     # All faults at once: a user corrects the file in one go.
     if faults := list(_faults(table)):
-        raise RegionError(f"region {path}: {'; '.join(faults)}")
+        raise RegionError(listed(f"region {path}", faults))
     region = _region(path.stem, table)
     if not zones(region):
         raise RegionError(f"region {path}: bbox {list(region.bbox or ())} meets none of the counties; move or widen it")
@@ -125,8 +127,11 @@ def _file(name_or_path: str | Path) -> Path:
     if path.suffix != ".toml":
         path = Path(__file__).parent / f"{name_or_path}.toml"
     if not path.is_file():
-        names = ", ".join(sorted(file.stem for file in Path(__file__).parent.glob("*.toml")))
-        raise RegionError(f"no region {str(name_or_path)!r}: choose one of {names}, or give the path of a .toml file")
+        near = did_you_mean(str(name_or_path), included())
+        raise RegionError(
+            f"no region {str(name_or_path)!r}: choose one of {', '.join(included())}, or give the path of a .toml file"
+            f"{near}"
+        )
     return path
 
 
@@ -154,7 +159,8 @@ def _bbox(degrees: list[float]) -> tuple[float, float, float, float]:
 
 def _faults(table: Mapping[str, Any]) -> Iterator[str]:
     for key in sorted(table.keys() - _REQUIRED - _OPTIONAL):
-        yield f"key {key!r} is unknown; the keys are {', '.join(sorted(_REQUIRED | _OPTIONAL))}"
+        keys = sorted(_REQUIRED | _OPTIONAL)
+        yield f"key {key!r} is unknown{did_you_mean(key, keys)}; the keys are {', '.join(keys)}"
     for key in sorted(_REQUIRED - table.keys()):
         yield f"{key} is missing"
     if not table.keys() & {"states", "counties", "bbox"}:
@@ -186,7 +192,9 @@ def _unknown(table: Mapping[str, Any], key: str, *, known: Sequence[str]) -> Ite
     if not isinstance(entries, list) or not entries:
         yield f"{key} {entries!r} is not a list with at least one entry"
     elif key in table:
-        yield from (f"{entry!r} is not one of the {len(known)} known {key}" for entry in entries if entry not in known)
+        near = near_state if key == "states" else near_county
+        unknown = (str(entry) for entry in entries if entry not in known)
+        yield from (f"{entry!r} is not one of the {len(known)} known {key}{near(entry)}" for entry in unknown)
 
 
 def _year_faults(table: Mapping[str, Any]) -> Iterator[str]:

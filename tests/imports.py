@@ -17,9 +17,9 @@ ROOT = Path(__file__).parent.parent
 TOP = ("regions", "model", "pipeline", "agcarbon")
 # From the lowest floor upwards: what stands on a floor imports what stands on lower floors only.
 FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
-    "regions": (("boundaries",), ("region",), ("pack",)),
+    "regions": (("boundaries", "messages"), ("lookup",), ("region",), ("template",), ("pack",)),
     "model": (
-        ("features", "shipped", "unpickling"),
+        ("arrays", "features", "shipped", "unpickling"),
         ("network", "ranges"),
         ("checkpoint", "losses"),
         ("authors_files", "inference", "recipe", "synthetic"),

@@ -29,7 +29,8 @@ from pipeline.fetch.catalogue import Checksum, Remote, files_of
 from pipeline.fetch.needs import ClimateArchive, GppArchive
 from pipeline.grid.sinusoidal import Tile
 from pipeline.sources.archive_paths import check_member, inside
-from pipeline.sources.crops.cdl import CropSettings, files_like, raster_of
+from pipeline.sources.crops.cdl import files_like, raster_of
+from pipeline.sources.crops.settings import CropSettings
 from pipeline.sources.raster import open_raster
 from pipeline.sources.soil.geodatabase import Table, read_table
 from pipeline.sources.soil.layer_stack import Depth, LayerFile

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.arrays import YearInputs
 from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, SOIL, YEAR
-from model.inference import YearInputs
 
 
 @dataclass(frozen=True)

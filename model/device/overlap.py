@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
-SLOTS = 2
+from model.device.slots import SLOTS
 
 
 class Mark(Protocol):

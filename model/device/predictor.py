@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.arrays import Floats, YearFluxes, YearInputs
 from model.checkpoint import Checkpoint
 from model.device.features import FeatureScale, YearTable
-from model.device.overlap import SLOTS, Place, Queues, overlap, queues_of
-from model.device.slots import LEAP_DAYS, BatchArrays, BatchShape, Slot
-from model.inference import Floats, Predictor, YearFluxes, YearInputs
+from model.device.overlap import Place, Queues, overlap, queues_of
+from model.device.slots import LEAP_DAYS, SLOTS, BatchArrays, BatchShape, Slot
+from model.inference import Predictor
 from model.network import State
 
 _MANTISSA = 23  # stored bits of a float32's mantissa

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
+from model.arrays import HIDDEN, STATE_LAYERS
 
-from model.device.overlap import SLOTS
-from model.inference import STATE_LAYERS
-from model.network import HIDDEN
+# PyTorch is loaded with the arrays; their size is known without it.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 LEAP_DAYS = 366
+SLOTS = 2  # of a predictor: one is computed while the other is sent or fetched
 
 
 class Pair(NamedTuple):
@@ -67,6 +68,8 @@ class BatchShape:
     @property
     def arrays(self) -> tuple[tuple[tuple[int, ...], torch.dtype], ...]:
         """Shape and type of each of `BatchArrays`."""
+        import torch
+
         state = (STATE_LAYERS * self.members, self.cells, HIDDEN)
         return (
             ((self.days, self.cells), torch.float32),
@@ -87,7 +90,7 @@ class BatchShape:
 
 def slots_bytes(batch_cells: int, *, members: int) -> int:
     """Return the bytes that the slots of a predictor take on the host, and again on the device."""
-    return SLOTS * BatchShape(LEAP_DAYS, batch_cells, members).bytes
+    return batch_cells and SLOTS * BatchShape(LEAP_DAYS, batch_cells, members).bytes
 
 
 class Slot:
@@ -117,5 +120,7 @@ class Slot:
 
 
 def _memory(count: int, dtype: torch.dtype, device: torch.device) -> Pair:
+    import torch
+
     host = torch.empty(count, dtype=dtype, pin_memory=device.type == "cuda")
     return Pair(host, torch.empty(count, dtype=dtype, device=device))

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from model.arrays import HIDDEN
 from model.features import FEATURES
-from model.network import DROPOUT, HIDDEN, State, YearResult, attended, dense_head, draw_dense_weights
+from model.network import DROPOUT, State, YearResult, attended, dense_head, draw_dense_weights
 
 FLUXES = 3  # Ra, Rh, NEE
 

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from model.arrays import HIDDEN
 from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, SOIL, YEAR
-from model.network import HIDDEN, KGMLNetwork
+from model.network import KGMLNetwork
 
 Floats = NDArray[np.float32]
 

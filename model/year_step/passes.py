@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from model.network import HIDDEN
+from model.arrays import HIDDEN
 from model.year_step.layers import dense, gru_step, head, output
 from model.year_step.packing import STATIC, Floats, Packed
 from model.year_step.vectors import Lanes, exp2, fma, load, positive, splat, store

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from model.arrays import Floats, YearFluxes, YearInputs
 from model.checkpoint import Checkpoint
-from model.inference import Floats, MemberYear, Predictor, YearFluxes, YearInputs
+from model.inference import MemberYear, Predictor
 from model.year_step.packing import pack
 from model.year_step.passes import CellGroup, GroupInputs, YearScalers, gather, run_year
 from model.year_step.vectors import Lanes

@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from model.arrays import RESIDUE_DAYS
 from model.checkpoint import Checkpoint
 from model.features import FEATURES, Scaler
-from model.inference import Predictor
-from model.network import RESIDUE_DAYS, KGMLNetwork, OutputScalers
+
+# PyTorch is loaded where the step is compiled or used.
+if TYPE_CHECKING:
+    from model.inference import Predictor
 
 NUMBA, PYTORCH = "numba", "pytorch"
 NEEDED_FEATURES = ("avx2", "fma")
@@ -68,6 +71,8 @@ def predictor(checkpoint: Checkpoint, *, year_step: str, device: str, batch_cell
     device, batch_cells
         Of `Predictor`.
     """
+    from model.inference import Predictor
+
     if year_step == PYTORCH:
         return Predictor(checkpoint, device=device, batch_cells=batch_cells)
     from model.year_step.predictor import CompiledPredictor
@@ -103,7 +108,9 @@ def compiled() -> Compiled:
 def _loaded(lanes: int, folder: Path | None) -> bool:
     """Run a year of an untrained network; return whether its code came from the cache."""
     import numba
+    import torch
 
+    from model.network import KGMLNetwork, OutputScalers
     from model.year_step import packing, passes, vectors
 
     functions = (passes.gather, passes.run_year)

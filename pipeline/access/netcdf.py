@@ -28,6 +28,7 @@ from pipeline.errors import UserError
 from pipeline.grid.coverage import outlines
 from pipeline.storage import cf
 from pipeline.storage import files as outputs
+from regions import did_you_mean
 
 Frequency: TypeAlias = Literal["daily", "annual"]
 
@@ -104,8 +105,9 @@ def write_netcdf(
     years = cube.chosen(extract.years or None)
     layers = dataset.daily(cube, window) if extract.frequency == "daily" else dataset.annual(cube, window)
     if extract.variable not in layers:
-        known = ", ".join(str(name) for name in layers)
-        raise UserError(f"--variable {extract.variable}: {extract.frequency} variables are {known}")
+        known = [str(name) for name in layers]
+        near = did_you_mean(extract.variable, known)
+        raise UserError(f"--variable {extract.variable}: {extract.frequency} variables are {', '.join(known)}{near}")
     of_steps = layers["time"].dt.year.values if "time" in layers.coords else layers["year"].values
     layer = layers[extract.variable].isel({layers[extract.variable].dims[0]: np.isin(of_steps, years)})
     with outputs.writing(location) as path, _created(path, attributes) as file:

@@ -6,6 +6,7 @@ from pipeline.analysis import attribution, dsoc, extremes, rotation, yields
 from pipeline.analysis.coarse import comparison
 from pipeline.analysis.findings import Analysis
 from pipeline.errors import UserError
+from regions import did_you_mean
 
 ANALYSES: tuple[Analysis, ...] = (
     dsoc.ANALYSIS,
@@ -23,5 +24,8 @@ def named(name: str) -> Analysis:
     for analysis in ANALYSES:
         if analysis.name == name:
             return analysis
-    known = ", ".join(analysis.name for analysis in ANALYSES)
-    raise UserError(f"no analysis {name!r}; choose among {known}, or {ALL} for those that the cube allows")
+    known = [analysis.name for analysis in ANALYSES]
+    near = did_you_mean(name, known)
+    raise UserError(
+        f"no analysis {name!r}; choose among {', '.join(known)}, or {ALL} for those that the cube allows{near}"
+    )

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from model.inference import Floats
+from model.arrays import Floats
 from pipeline.audit.reading import AuditedYear
 from pipeline.cube.layout import KEEP_BITS
 from pipeline.cube.ledger import RANGES, Row

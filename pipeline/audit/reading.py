@@ -14,7 +14,7 @@ import zarr
 from icechunk import IcechunkError
 from numpy.typing import NDArray
 
-from model.inference import Floats
+from model.arrays import Floats
 from pipeline.cube import layout
 from pipeline.cube.layout import StoredYear
 from pipeline.cube.ledger import Fingerprint, Ledger, Row

@@ -18,9 +18,10 @@ def aggregate(
     scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
-    """Aggregate the cube to counties and states, to 0.0025, 0.05 and 0.5 degree, and to the region.
+    """Aggregate the cube to counties, states and coarser grids.
 
-    Computes the years that are new or changed on the workers of the run file, and commits each as it ends.
+    Grids are of 0.0025, 0.05 and 0.5 degree; the region is a row of its own. Computes the years that are new or changed
+    on the workers of the run file, and commits each as it ends.
     """
     from pipeline.aggregate.report import print_aggregates
     from pipeline.aggregate.write import aggregate_cube

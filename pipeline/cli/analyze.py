@@ -33,7 +33,10 @@ def analyze(
         str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; default: analyses in exports")
     ] = None,
 ) -> None:
-    """Analyse the cube as the paper does: table, figure and page of each analysis, with what it cannot say."""
+    """Analyse the cube as the paper does.
+
+    Table, figure and page of each analysis, with its limits.
+    """
     from pipeline.analysis.registry import ALL, ANALYSES, named
     from pipeline.analysis.subject import Options, Subject
     from pipeline.analysis.write import folder_of

@@ -25,7 +25,10 @@ def audit(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check recorded tile-years for damage, plausible values, carbon balance, and agreement with ledger and inputs."""
+    """Check results for damage, plausibility and carbon balance.
+
+    Recorded tile-years are also compared with the ledger and the inputs.
+    """
     from pipeline.audit.audit import Scope
     from pipeline.audit.audit import audit as audit_job
     from pipeline.cluster.dask import open_executor

@@ -67,7 +67,10 @@ def ensemble(
     files: Annotated[list[Path], typer.Argument(help="2 or more checkpoints that were trained on the same data")],
     output: Annotated[Path, typer.Option("-o", "--output", help="checkpoint to write")],
 ) -> None:
-    """Combine checkpoints into an ensemble; maps are its mean, with the standard deviation of the annual products."""
+    """Combine checkpoints into an ensemble.
+
+    Maps are its mean, with the standard deviation of the annual products.
+    """
     from model.checkpoint import Checkpoint
     from pipeline.console import console
 
@@ -105,7 +108,7 @@ def _table(path: Path, checkpoint: Checkpoint) -> Any:
     table = Table("", "", title=str(path), show_header=False)
     table.columns[1].overflow = "fold"
     members = f", {len(checkpoint)} members" if len(checkpoint) > 1 else ""
-    size = f"{checkpoint.parameters:,} weights in {len(checkpoint.tensors)} tensors"
+    size = f"{checkpoint.parameters:,} weights in {len(checkpoint.weights)} tensors"
     table.add_row("network", f"KGML-ag-Carbon, {size}{members}")
     table.add_row("sha256", checkpoint.sha256)
     table.add_row("residue pulse", f"days {', '.join(str(day + 1) for day in checkpoint.residue_days)} of the year")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
-from typer.core import TyperGroup
 
 from model.shipped import checkpoint_file
+from pipeline.cli.guide.help import Guided
 from pipeline.cli.options import AsJson
 from pipeline.errors import UserError
 
@@ -39,7 +39,7 @@ FORMER_NAMES = {"tower": "towers"}
 """Sub-commands that were replaced by others."""
 
 
-class Evaluate(TyperGroup):
+class Evaluate(Guided):
     """Sub-commands of `evaluate`; a call in the form without sub-command is refused with the form that replaces it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -120,10 +120,11 @@ def towers(
     data: Data = DATA,
     out: Out = OUT,
 ) -> None:
-    """Score a checkpoint at flux towers, by site, crop and role of the years in its training.
+    """Score a checkpoint at flux towers.
 
-    Prints and writes towers.csv, scores of Reco and NEE by day, month, season and year beside null models, pure machine
-    learning and ecosys, and budgets.csv, annual NEE, grain and dSOC beside measured ones; draws towers.png.
+    By site, crop and role of the years in its training. Prints and writes towers.csv, scores of Reco and NEE by day,
+    month, season and year beside null models, pure machine learning and ecosys, and budgets.csv, annual NEE, grain and
+    dSOC beside measured ones; draws towers.png.
     """
     from model.checkpoint import Checkpoint
     from pipeline.console import console
@@ -161,7 +162,7 @@ def yields(
     sites: Annotated[int, typer.Option(min=1, help="number of sites to simulate")] = 120,
     out: Out = OUT,
 ) -> None:
-    """Compare yields at the GPP of real fields with the level of real yields in Illinois.
+    """Compare yields at the GPP of real fields with real yields.
 
     Simulates sites in Illinois, of which the site-years with a GPP as satellites see it are kept. Prints and writes
     yields.csv, and prints the annual residual of the carbon balance over all these soils.

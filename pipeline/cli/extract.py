@@ -29,10 +29,10 @@ def extract(
         str | None, typer.Option("-o", "--output", help=".csv or .parquet; default: series.csv beside the other tables")
     ] = None,
 ) -> None:
-    """Write the series of points or fields as a table, one row per label and day or year.
+    """Write the series of points or fields as a table.
 
-    Means over a field weight each cell by its exact share in it; mixed_share says how much of it lies in cells that
-    also belong to its neighbours.
+    One row per label and day or year. Means over a field weight each cell by its exact share in it; mixed_share says
+    how much of it lies in cells that also belong to its neighbours.
     """
     from pipeline.access.dataset import OpenCube
     from pipeline.access.extract import series_tables, without_cells

@@ -29,24 +29,30 @@ def fetch(
     ] = False,
     parallel: Annotated[int, typer.Option(min=1, max=16, help="files at a time")] = 4,
     list_links: Annotated[
-        Literal["polaris", "soilgrids"] | None, typer.Option("--list", help="only print the links of this soil product")
+        Literal["polaris", "soilgrids"] | None,
+        typer.Option("--list", help="sum up the links of this soil product"),
     ] = None,
+    all_links: Annotated[bool, typer.Option("--links", help="with --list: print all links, one a line")] = False,
 ) -> None:
-    """Download NLDAS-2 and SLOPE GPP of the region from NASA; list the steps to obtain the other archives.
+    """Download NLDAS-2 and SLOPE GPP; list steps for other archives.
 
     Given again after an interruption, the command fetches only files that are not complete yet. Files are verified by
     size and checksum, and listed in fetched.jsonl in their folder. Tested against generated responses only.
     """
     from pipeline.console import console
-    from pipeline.fetch.manual import links, steps
+    from pipeline.errors import UserError
+    from pipeline.fetch.manual import links, links_summary, steps
     from pipeline.fetch.needs import FETCHED, archive_of, known_products
     from pipeline.fetch.report import plan_table, print_fetched
     from pipeline.job import Job
 
     job = Job.open(run_file)
+    if all_links and not list_links:
+        raise UserError("--links prints the links of a soil product; name it: --list polaris, or --list soilgrids")
     if list_links:
-        print("\n".join(links(list_links, run_file=job.run_file, region=job.region)))
-        return
+        listing = links if all_links else links_summary
+        print("\n".join(listing(list_links, run_file=job.run_file, region=job.region)))
+        raise typer.Exit
     selected = job.years(years)
     products = known_products(product)
     for name in products:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from pipeline.cli.guide import complete
 from pipeline.cli.options import AsJson, RunFilePath
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ def history(
     limit: Annotated[int, typer.Option(min=1, help="number of commits, newest first")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List the commits of a store, newest first, with the groups that each changed and the releases made of it."""
+    """List the commits of a store, newest first.
+
+    Each with the groups that it changed and the releases made of it.
+    """
     from pipeline.console import console, print_json
     from pipeline.cube.history import commits, short
     from pipeline.cube.history_report import history_json, history_table
@@ -58,10 +62,16 @@ def tag(
     ] = None,
     message: Annotated[str, typer.Option(help="description of the release")] = "",
     listed: Annotated[bool, typer.Option("--list", help="list the releases")] = False,
-    delete: Annotated[str | None, typer.Option(help="delete this release; its name cannot be used again")] = None,
+    delete: Annotated[
+        str | None,
+        typer.Option(help="delete this release; its name cannot be used again", autocompletion=complete.release_names),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make, list or delete releases: named states of the cube that never change and that gc keeps."""
+    """Make, list or delete releases of the cube.
+
+    A release is a named state that never changes and that gc keeps.
+    """
     from pipeline.console import console, print_json
     from pipeline.cube.history import delete_release, make_release, releases, short
     from pipeline.cube.history_report import releases_json, releases_table
@@ -94,21 +104,30 @@ def _writing_cube(job: Job) -> AbstractContextManager[Committer]:
 
 def diff(
     run_file: RunFilePath,
-    before: Annotated[str, typer.Argument(help="release, or snapshot of `agcarbon history`")],
-    after: Annotated[str, typer.Argument(help="release or snapshot to compare with it")],
+    before: Annotated[
+        str,
+        typer.Argument(help="release, or snapshot of `agcarbon history`", autocompletion=complete.release_names),
+    ],
+    after: Annotated[
+        str, typer.Argument(help="release or snapshot to compare with it", autocompletion=complete.release_names)
+    ],
     *,
     variables: Annotated[
-        str, typer.Option(help="fluxes whose change is drawn: gpp, ra, rh, reco, nee, yield, residue, dsoc")
+        str,
+        typer.Option(
+            autocompletion=complete.variable_names,
+            help="fluxes whose change is drawn: gpp, ra, rh, reco, nee, yield, residue, dsoc",
+        ),
     ] = "nee,yield,dsoc",
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="folder or s3://bucket/prefix; default: among the exports")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what changed between two states of the cube, where, and why, as table, county table and maps.
+    """Show what changed between two states, where, and why.
 
-    A tile-year counts under the set of parts of its fingerprint that differ: GPP, climate, soil, crops, weights, code.
-    The sets add up to the total change.
+    The result is a table, a county table and maps. A tile-year counts under the set of parts of its fingerprint that
+    differ: GPP, climate, soil, crops, weights, code. The sets add up to the total change.
     """
     from pipeline.changes.compare import compare
     from pipeline.changes.picture import TITLES, save
@@ -118,12 +137,16 @@ def diff(
     from pipeline.errors import UserError
     from pipeline.job import Job
     from pipeline.storage import files, s3
+    from regions import did_you_mean
 
     if output and (fault := s3.fault(output)):
         raise UserError(f"--output: {fault}")
     drawn = tuple(dict.fromkeys(name.strip() for name in variables.split(",")))
     if unknown := [name for name in drawn if name not in TITLES]:
-        raise UserError(f"--variables {variables}: no flux {', '.join(unknown)}; choose among {', '.join(TITLES)}")
+        near = did_you_mean(unknown[0], TITLES.keys())
+        raise UserError(
+            f"--variables {variables}: no flux {', '.join(unknown)}; choose among {', '.join(TITLES)}{near}"
+        )
     job = Job.open(run_file)
     with progress_bars() as report:
         found = compare(job, before, after, drawn=drawn, progress=report)
@@ -140,10 +163,18 @@ def diff(
 
 def rollback(
     run_file: RunFilePath,
-    to: Annotated[str, typer.Argument(help="release, snapshot, or the first characters of a snapshot")],
+    to: Annotated[
+        str,
+        typer.Argument(
+            help="release, snapshot, or the first characters of a snapshot", autocompletion=complete.release_names
+        ),
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")] = False,
 ) -> None:
-    """Return the cube to an earlier state; the present one can be restored until gc frees it."""
+    """Return the cube to an earlier state.
+
+    The present one can be restored until gc frees it.
+    """
     from pipeline.console import console
     from pipeline.cube.history import short
     from pipeline.cube.history_report import rollback_sentences
@@ -159,8 +190,9 @@ def rollback(
             typer.confirm("roll back?", abort=True)
         made = roll_back(committer, planned)
     console.print(
-        f"the cube is now at {short(made)}; until gc frees it, restore the previous state with "
-        f"agcarbon rollback {job.path} {short(planned.left)}"
+        f"the cube is now in the state of {short(planned.state)} (commit {short(made)}); until gc frees it, restore "
+        f"the previous state with agcarbon rollback {job.path} {short(planned.left)}",
+        soft_wrap=True,
     )
 
 
@@ -182,7 +214,10 @@ def gc(
     ] = 1.0,
     as_json: AsJson = False,
 ) -> None:
-    """Free data that no state of the stores holds: of interrupted runs, of states rolled back, of expired history."""
+    """Free data that no state of the stores holds.
+
+    Such data are of interrupted runs, of states rolled back, and of expired history.
+    """
     from pipeline.console import console, print_json
     from pipeline.cube.garbage import Retention, collect_stores
     from pipeline.cube.history_report import freed_json, freed_sentence

@@ -21,7 +21,8 @@ def ingest(
 ) -> None:
     """Read new or changed archive files into the inputs store.
 
-    Lists product-years without files in the archives (exit code 1) and the finished tile-years that became stale.
+    Checkpoint, scheduler and memory are checked first. Lists product-years without files in the archives (exit code 1)
+    and the finished tile-years that became stale.
     """
     from pipeline.cluster.dask import open_executor, worker_memory
     from pipeline.console import console, print_json, progress_bars
@@ -31,10 +32,12 @@ def ingest(
     from pipeline.ingest.run import ingest as ingest_archives
     from pipeline.inputs.layout import PRODUCTS
     from pipeline.job import Job
+    from pipeline.run.prepare import check_ready
     from pipeline.run.staleness import NewlyStale, done_tile_years, newly_stale
     from pipeline.storage.retry import RetryPolicy, retried
 
     job = Job.open(run_file)
+    check_ready(job)
     policy = RetryPolicy(job.execution.retries)
     wanted = partial(plan_ingest, job.run_file, years=job.years(years), products=product or PRODUCTS, again=again)
     plan = retried(wanted, policy)

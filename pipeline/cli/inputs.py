@@ -26,7 +26,7 @@ def inputs(
     ] = None,
     no_png: Annotated[bool, typer.Option("--no-png", help="write no figure")] = False,
 ) -> None:
-    """Show the content of the inputs store beside plausible ranges and those of the network's training data.
+    """Show inputs beside plausible ranges and those of training data.
 
     Exit code 0 if all requested inputs are ingested and plausible; 1 if years or tiles are not ingested, or values are
     implausible.

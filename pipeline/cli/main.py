@@ -30,9 +30,12 @@ from pipeline.cli import (
     zonal,
 )
 from pipeline.cli.exports import cog
+from pipeline.cli.guide import lookup
+from pipeline.cli.guide.help import Guided
 
 app = typer.Typer(
     name="agcarbon",
+    cls=Guided,
     help="Maps of cropland carbon fluxes, yield and soil-carbon change from a KGML-ag-Carbon checkpoint.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -68,6 +71,8 @@ def settings(
 
 
 app.command()(init.init)
+app.command()(lookup.regions)
+app.command()(lookup.counties)
 app.command()(fetch.fetch)
 app.command()(ingest.ingest)
 app.command()(inputs.inputs)

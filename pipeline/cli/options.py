@@ -7,6 +7,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from pipeline.cli.guide import complete
+
 
 def _text_on_stderr(context: typer.Context, as_json: bool) -> bool:
     if as_json:
@@ -25,7 +27,11 @@ Years: TypeAlias = Annotated[
     str | None, typer.Option(help="2012, 2010-2012 or 2010,2012; default: all years of the region")
 ]
 State: TypeAlias = Annotated[
-    str | None, typer.Option(help="release, or snapshot of `agcarbon history`; default: the newest state")
+    str | None,
+    typer.Option(
+        help="release, or snapshot of `agcarbon history`; default: the newest state",
+        autocompletion=complete.release_names,
+    ),
 ]
 KeepStale: TypeAlias = Annotated[
     bool,

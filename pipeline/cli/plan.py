@@ -16,9 +16,10 @@ def plan(
     workers: Annotated[int | None, typer.Option(min=1, help="workers; default: those of the run file")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show downloads, time of every step and disk space, from the region alone or with what is ingested.
+    """Show downloads, time of every step and disk space.
 
-    Changes nothing. docs/plan.md has the equations and the sources of the rates.
+    Known from the region alone, and more precisely with what is ingested. Changes nothing. docs/plan.md has the
+    equations and the sources of the rates.
     """
     from pipeline.cluster.dask import open_executor
     from pipeline.console import console, print_json

@@ -29,6 +29,7 @@ def run(
     """Compute the tile-years that are missing, failed or stale."""
     from pipeline.audit.report import read_rerun
     from pipeline.cluster.dask import open_executor
+    from pipeline.cluster.reach import check_scheduler
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
     from pipeline.config import with_scheduler
     from pipeline.console import console, print_json, progress_bars
@@ -49,6 +50,7 @@ def run(
         wanted = tuple(year for year in job.known_years() if year >= min(first.values()))
     else:
         choice, wanted = Choice(frozenset(tile or ()), keep_stale), job.years(years)
+    check_scheduler(job.execution)
     if news := year_step.sentence(job):
         console.print(news)
     with (

@@ -37,7 +37,7 @@ def site(
     note: Annotated[list[str] | None, typer.Option(help="a caveat to print beside the scores; may be repeated")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for tables and figure")] = Path("site"),
 ) -> None:
-    """Run the checkpoint at one point and score it where Reco and NEE were observed.
+    """Run a checkpoint at one point, and score it where observed.
 
     Inputs are a CSV of daily values, or a tower's files: --tower, --soil and --crop; the weather is that of the tower's
     file, or of the folder --weather. Daily and annual scores of Reco and NEE are always shown beside those of null

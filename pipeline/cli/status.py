@@ -17,7 +17,10 @@ def status(
         Path | None, typer.Option(help="write a figure (PNG) with a map of the tiles for each year")
     ] = None,
 ) -> None:
-    """Show the status of the tile-years, with reasons."""
+    """Show the status of the tile-years, with reasons.
+
+    The exit code says what is left to do, for scripts and cron jobs.
+    """
     from pipeline.console import console, print_json
     from pipeline.cube.ledger import Status
     from pipeline.job import Job
@@ -35,3 +38,4 @@ def status(
         console.print(f"{found.count()[Status.DONE]:,} of {found.count().total():,} tile-years are done")
     if figure:
         write_figure(job, found, figure)
+    raise typer.Exit(found.exit_code)

@@ -26,9 +26,10 @@ def train(
         int, typer.Option(min=1, help="threads of PyTorch; another number changes the last bits of the weights")
     ] = 1,
 ) -> None:
-    """Train a network through the stages of a recipe; after an interruption, the same command resumes.
+    """Train a network through the stages of a recipe.
 
-    Stage N writes OUTPUT.stageN.safetensors and its record OUTPUT.stageN.json; finished stages are not trained again.
+    After an interruption, the same command resumes. Stage N writes OUTPUT.stageN.safetensors and its record
+    OUTPUT.stageN.json; finished stages are not trained again.
     """
     import torch
 

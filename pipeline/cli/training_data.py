@@ -12,11 +12,12 @@ def training_data(
     recipe: Annotated[Path, typer.Argument(help="training recipe, a TOML file")],
     output: Annotated[Path, typer.Option("-o", "--output", help="folder to write to")],
 ) -> None:
-    """Write the simulated data of a recipe: sites in the published layout, county yields as a QuickStats export.
+    """Write the simulated data of a recipe.
 
-    sites.safetensors holds the sites, held-out ones last; another recipe reads it with `file` in its section [data]. If
-    the recipe has counties, county_points.safetensors holds their points and county_yields.csv their yields, with
-    SYNTHETIC as the state in every row.
+    Sites are in the published layout, county yields as a QuickStats export. sites.safetensors holds the sites, held-out
+    ones last; another recipe reads it with `file` in its section [data]. If the recipe has counties,
+    county_points.safetensors holds their points and county_yields.csv their yields, with SYNTHETIC as the state in
+    every row.
     """
     from model.recipe.toml import read_toml
     from model.recipe.training import Recipe

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.guide import complete
 from pipeline.cli.options import RunFilePath, State
 
 
@@ -15,17 +16,30 @@ def year_map(
     year: Annotated[int | None, typer.Option(help="calendar year; default: the last with results")] = None,
     variables: Annotated[
         str | None,
-        typer.Option(help="such as dsoc,nee; of crop, gpp, reco, nee, yield, dsoc (the default), ra, rh, residue"),
+        typer.Option(
+            autocompletion=complete.variable_names,
+            help="such as dsoc,nee; of crop, gpp, reco, nee, yield, dsoc (the default), ra, rh, residue",
+        ),
     ] = None,
-    region: Annotated[str | None, typer.Option(help="show another region: its name or file, such as three_i")] = None,
-    states: Annotated[str | None, typer.Option(help="show these states only: IL,IN")] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            help="show another region: its name or file, such as three_i", autocompletion=complete.region_names
+        ),
+    ] = None,
+    states: Annotated[
+        str | None, typer.Option(help="show these states only: IL,IN", autocompletion=complete.state_names)
+    ] = None,
     bbox: Annotated[str | None, typer.Option(help="show west,south,east,north in degrees only")] = None,
     at: State = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="PNG; default: map-YEAR.png among the exports")
     ] = None,
 ) -> None:
-    """Draw a year of the cube as a picture: maps with state and county lines, and the daily course of NEE by crop."""
+    """Draw a year of the cube as a picture.
+
+    Maps with state and county lines, and the daily course of NEE by crop.
+    """
     from pipeline.access.tables import format_of
     from pipeline.console import console
     from pipeline.export.year_map import names_of, save

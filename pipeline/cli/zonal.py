@@ -31,9 +31,10 @@ def zonal(
         typer.Option("-o", "--output", help=".csv, .gpkg or .parquet; default: zonal.csv beside the other tables"),
     ] = None,
 ) -> None:
-    """Write areas, means and totals over polygons as a table, one row per polygon, year and area type or month.
+    """Write areas, means and totals over polygons as a table.
 
-    Cells count with their exact share inside each polygon. Units: m2, g C m-2, Gg C, and t CO2e of NEE and dSOC.
+    One row per polygon, year and area type or month. Cells count with their exact share inside each polygon. Units: m2,
+    g C m-2, Gg C, and t CO2e of NEE and dSOC.
     """
     from pipeline.access.dataset import OpenCube
     from pipeline.access.tables import CSV, GEOPACKAGE, PARQUET, format_of, write_polygons

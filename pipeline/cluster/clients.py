@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cluster.workers import ExpectedWorkers, ignore_interrupts, prepare, take_device
+from pipeline.cluster.workers import ExpectedWorkers, drop_noise, ignore_interrupts, prepare, take_device
 from pipeline.config import ExecutionSettings, TlsSettings
 from pipeline.errors import UserError
 
@@ -42,6 +42,7 @@ def open_client(settings: ExecutionSettings, stack: ExitStack, *, workers: int, 
     import distributed  # noqa: F401 (its defaults are loaded with it, and must be there when the settings are taken back)
 
     stack.enter_context(dask.config.set(CLUSTER_CONFIG))
+    drop_noise()
     if settings.scheduler == "slurm":
         client = _client_of_cluster(_slurm_cluster(settings), stack)
     elif settings.remote:

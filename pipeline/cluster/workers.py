@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import platform
 import signal
@@ -18,12 +19,18 @@ from pipeline.errors import UserError
 _PACKAGES = ("dask", "distributed", "icechunk", "numba", "numcodecs", "numpy", "rasterio", "scipy", "torch", "zarr")
 _CODE = "code of agcarbon"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+# Begins of messages by logger: a worker that ends slowly, or whose scheduler ends before it.
+_NOISE = {
+    "distributed.nanny": "Worker process still alive after",
+    "distributed.worker": "Failed to communicate with scheduler during heartbeat",
+}
 _NAMED = 5  # workers that a message names; the others are counted
 
 
 def prepare(dask_worker: Any = None) -> None:
     """Have a worker keep the memory that a block has freed, and take further blocks all the same."""
     keep_freed_memory()
+    drop_noise()
     if dask_worker is None:
         return
     # Dask would give no further block to a worker above 80 % of its limit, and wait forever; `pipeline.run.memory`
@@ -31,6 +38,26 @@ def prepare(dask_worker: Any = None) -> None:
     dask_worker.memory_manager.memory_pause_fraction = False
     if dask_worker.status.name == "paused":
         dask_worker.status = type(dask_worker.status).running
+
+
+def drop_noise() -> None:
+    """Keep Dask's messages on the end of a cluster, which are no sign of trouble, out of a command's output."""
+    for name, begin in _NOISE.items():
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, _Dropped) for each in logger.filters):
+            logger.addFilter(_Dropped(begin))
+
+
+class _Dropped(logging.Filter):
+    """Drops the messages that begin with a text."""
+
+    def __init__(self, begin: str) -> None:
+        super().__init__()
+        self.begin = begin
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a message is kept."""
+        return not record.getMessage().startswith(self.begin)
 
 
 def keep_freed_memory() -> bool:

@@ -22,6 +22,7 @@ from pipeline.errors import UserError
 from pipeline.storage import repository as store
 from pipeline.storage.commit import Committer
 from pipeline.storage.retry import is_absent
+from regions import did_you_mean
 
 RELEASE, ROLLBACK = "release", "rollback"  # attributes of the root, and keys of metadata
 _SHORT, _ID = 8, 20  # characters of a snapshot: shown, and in total
@@ -144,7 +145,15 @@ def resolve(repository: icechunk.Repository, name: str) -> str:
         raise UserError(
             f"{name}: {len(found)} snapshots begin with it ({', '.join(sorted(found))}); give more characters"
         )
-    raise UserError(f"{name}: no release and no snapshot of this store has that name; `agcarbon history` lists them")
+    near = did_you_mean(name, repository.list_tags())
+    raise UserError(
+        f"{name}: no release and no snapshot of this store has that name; `agcarbon history` lists them{near}"
+    )
+
+
+def released_state(repository: icechunk.Repository, snapshot: str) -> str:
+    """Return the state of which a snapshot is a release; a snapshot that is none is the state itself."""
+    return next((release.of for release in releases(repository) if release.snapshot == snapshot), snapshot)
 
 
 def known_states(repository: icechunk.Repository) -> Iterator[icechunk.SnapshotInfo]:
@@ -212,7 +221,10 @@ def delete_release(committer: Committer, name: str) -> None:
     """Delete a release, whose name can then never be used again; raises `UserError` if there is none."""
     existing = committer.carry_out(committer.repository.list_tags)
     if name not in existing:
-        raise UserError(f"release {name} does not exist; existing releases: {', '.join(sorted(existing)) or 'none'}")
+        near = did_you_mean(name, existing)
+        raise UserError(
+            f"release {name} does not exist; existing releases: {', '.join(sorted(existing)) or 'none'}{near}"
+        )
     committer.delete_tag(name)
 
 

@@ -21,31 +21,29 @@ _YEAR = 4  # digits
 
 
 def history_table(location: str, commits: Sequence[Commit]) -> Table:
-    """Return the commits, newest first, with the chunks that each wrote and the releases made of it."""
-    table = Table(title=f"History: {location}", box=SIMPLE)
-    for heading in ("time (UTC)", "snapshot", "message", "chunks written", "releases"):
+    """Return the commits, newest first, with the chunks that each wrote and, in brackets, the releases made of it."""
+    table = Table(title=f"History: {location}", box=SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("time (UTC)", "snapshot", "message", "chunks written"):
         table.add_column(heading, no_wrap=heading in ("time (UTC)", "snapshot"), overflow="fold")
     for commit in commits:
+        releases = f" ({', '.join(commit.releases)})" if commit.releases else ""
         table.add_row(
-            f"{commit.written_at:%Y-%m-%d %H:%M:%S}",
+            f"{commit.written_at:%Y-%m-%d %H:%M}",
             short(commit.snapshot),
-            commit.message,
+            commit.message + releases,
             changes(commit.changed),
-            ", ".join(commit.releases),
         )
     return table
 
 
 def changes(changed: Mapping[str, int]) -> str:
-    """Return `annual 4, daily 2011-2012 24`: chunks written by group, years of one kind together."""
+    """Return `annual 4, daily 2011-2012 24`: chunks written by outermost group, with the years of its groups."""
     chunks: defaultdict[str, int] = defaultdict(int)
     years: defaultdict[str, list[int]] = defaultdict(list)
     for group, count in changed.items():
-        kind, _, year = group.rpartition("/")
-        of_year = len(year) == _YEAR and year.isdigit()
-        name = kind if of_year else group
+        name, *within = group.split("/")
         chunks[name] += count
-        years[name] += [int(year)] if of_year else []
+        years[name] += [int(part) for part in within if len(part) == _YEAR and part.isdigit()]
     return ", ".join(" ".join(filter(None, (name, spans(years[name]), str(chunks[name])))) for name in sorted(chunks))
 
 
@@ -73,7 +71,7 @@ def releases_table(location: str, releases: Sequence[Release]) -> Table:
 
 def rollback_sentences(wanted: Rollback) -> Iterator[str]:
     """Yield the move and its effect, in a sentence each."""
-    yield f"from {short(wanted.left)} to {short(wanted.target)}"
+    yield f"from {short(wanted.left)} to {short(wanted.state)}"
     yield f"drops {_by_year(wanted.drops)}"
     if wanted.restores:
         yield f"restores {_by_year(wanted.restores)}"

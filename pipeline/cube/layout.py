@@ -26,8 +26,7 @@ import zarr
 from numcodecs import BitRound
 from numpy.typing import NDArray
 
-from model.inference import STATE_LAYERS
-from model.network import HIDDEN
+from model.arrays import HIDDEN, STATE_LAYERS
 from pipeline.cube.parts import PART_DAYS, daily_part, part_digest
 from pipeline.digests import content_digest
 from pipeline.errors import DamagedError, UserError

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import icechunk
 import zarr
 
-from pipeline.cube.history import RELEASE, ROLLBACK, commit_attributes, resolve, short
+from pipeline.cube.history import RELEASE, ROLLBACK, commit_attributes, released_state, resolve, short
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import DamagedError, UserError
 from pipeline.storage import repository as store
@@ -26,6 +26,10 @@ class Rollback:
 
     Attributes
     ----------
+    left, target
+        Snapshots of the two states.
+    state
+        Snapshot by which people know the target: of a release, the state that was released.
     drops
         Number of tile-years, by year, whose present results differ from those of the target or are not in it.
     restores
@@ -34,6 +38,7 @@ class Rollback:
 
     left: str
     target: str
+    state: str
     drops: Mapping[int, int]
     restores: Mapping[int, int]
 
@@ -51,7 +56,13 @@ def plan_rollback(repository: icechunk.Repository, name: str) -> Rollback:
         raise UserError(f"{name}: the cube is in that state already; `agcarbon history` lists earlier ones")
     now, then = (store.read(repository, snapshot=snapshot) for snapshot in (left, target))
     results_now, results_then = _results_if_intact(now), _results(then)
-    return Rollback(left, target, drops=_only(results_now, results_then), restores=_only(results_then, results_now))
+    return Rollback(
+        left,
+        target,
+        released_state(repository, target),
+        drops=_only(results_now, results_then),
+        restores=_only(results_then, results_now),
+    )
 
 
 def roll_back(committer: Committer, planned: Rollback) -> str:
@@ -67,7 +78,7 @@ def roll_back(committer: Committer, planned: Rollback) -> str:
             f"{committer.place}: the cube has changed since the rollback was planned, when it was at "
             f"{short(planned.left)}; plan the rollback again"
         )
-    message = f"roll back to {short(planned.target)} from {short(planned.left)}"
+    message = f"roll back to {short(planned.state)} from {short(planned.left)}"
     made = commit_attributes(committer, planned.target, message, {ROLLBACK: planned.left, RELEASE: None})
     committer.move_branch(made)
     return made

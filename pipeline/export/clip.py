@@ -22,7 +22,7 @@ from pipeline.errors import UserError
 from pipeline.export.cog import Rectangle, Sheet
 from pipeline.export.pieces import Piece
 from pipeline.sources.polygons import read_shapes
-from regions import Zone
+from regions import Zone, near_county, near_state
 
 # Straight in longitude and latitude, outlines are curved in other projections; see `pipeline.grid.coverage`.
 _SEGMENT_DEGREE = 0.005
@@ -93,9 +93,10 @@ class Area:
     @classmethod
     def _of_zones(cls, option: str, names: Sequence[str], name_of: dict[Zone, str]) -> Area:
         there = sorted(set(name_of.values()))
+        near = near_state if option == "--states" else near_county
         if absent := [name for name in names if name not in there]:
             some = ", ".join(there[:_NAMED]) + (f" and {len(there) - _NAMED} more" if len(there) > _NAMED else "")
-            raise UserError(f"{option} {','.join(absent)}: not in the region, which has {some}")
+            raise UserError(f"{option} {','.join(absent)}: not in the region, which has {some}{near(absent[0])}")
         chosen = sorted(set(names))
         digest = content_digest(",".join(chosen).encode())[:_DIGITS]
         label = "-".join(chosen).lower() if len(chosen) <= _NAMED else f"{option.strip('-')}-{digest}"

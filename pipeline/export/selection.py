@@ -24,6 +24,7 @@ from pipeline.export.over_years import LEAST, OverYears, StatisticName
 from pipeline.export.reproject import NATIVE, CrsName
 from pipeline.export.units import UNITS, Unit
 from pipeline.variables import ENSEMBLE_STD, Variable
+from regions import did_you_mean
 
 # Exported unless variables are named, if the grid and period have them.
 HEADLINE = ("gpp", "ra", "rh", "reco", "nee", "yield", "dsoc", "crop", "quality")
@@ -90,7 +91,7 @@ class Selection:
             )
         elif unknown := [name for name in self.variables if name not in known]:
             kind = f"{self.period} layers on {self.grid}"
-            yield f"--variables {','.join(unknown)}: {kind} are {', '.join(known)}"
+            yield f"--variables {','.join(unknown)}: {kind} are {', '.join(known)}{did_you_mean(unknown[0], known)}"
         yield from self._faults_of_masks()
         if self.crs != NATIVE and self.grid != CELLS:
             yield f"--crs {self.crs}: cells of {self.grid} degree are in EPSG:4326 and stay there; give --grid {CELLS}"

@@ -16,6 +16,7 @@ from pipeline.export.layers import CROPS, periods
 from pipeline.export.palettes import CROP_COLOURS, NOT_GROWN, NOT_MODELLED, ramp
 from pipeline.export.year_values import CROP, NAMES, YearValues, read_year
 from pipeline.job import Job
+from regions import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,6 +65,7 @@ def names_of(text: str | None) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in known]:
         raise UserError(
             f"--variables {text!r}: no map of {', '.join(map(repr, unknown))}; choose among {', '.join(known)}"
+            f"{did_you_mean(unknown[0], known)}"
         )
     return names
 

@@ -25,7 +25,7 @@ from pipeline.job import Job
 from pipeline.run.provenance import YearRecord, read_records
 from pipeline.storage import repository
 from pipeline.variables import Quality
-from regions import Region, Zone, clipped, load_region, zones
+from regions import Region, Zone, clipped, load_region, near_state, zones
 
 CROP = "crop"
 NAMES = (CROP, "gpp", "reco", "nee", "yield", "dsoc")
@@ -114,7 +114,10 @@ class Subject:
         if states:
             there = {zone.state for zone in found}
             if absent := [name for name in states if name not in there]:
-                raise UserError(f"--states {','.join(absent)}: not in the region, which has {', '.join(sorted(there))}")
+                raise UserError(
+                    f"--states {','.join(absent)}: not in the region, which has {', '.join(sorted(there))}"
+                    f"{near_state(absent[0])}"
+                )
             return cls(f"{region.title}: {', '.join(states)}", tuple(zone for zone in found if zone.state in states))
         return cls(region.title, clipped(found, _box(bbox)) if bbox else found, is_part=bbox is not None)
 

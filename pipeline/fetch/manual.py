@@ -6,6 +6,7 @@ producers' documents; none of them could be followed from where this was written
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -63,6 +64,16 @@ def links(product: Listed, *, run_file: RunFile, region: Region) -> Iterator[str
             yield f"{_POLARIS}/{variable}/{settings.polaris_stat}/{top}_{bottom}/{square.name}.tif"
 
 
+def links_summary(product: Listed, *, run_file: RunFile, region: Region) -> Iterator[str]:
+    """Yield the number of the links of `product` by variable, the first and the last, and how to print all."""
+    found = tuple(links(product, run_file=run_file, region=region))
+    base = _POLARIS if product == "polaris" else _SOILGRIDS
+    by_variable = Counter(link.removeprefix(base).split("/")[1] for link in found)
+    yield f"{len(found):,} links: {', '.join(f'{count:,} {name}' for name, count in by_variable.items())}"
+    yield from (f"first {found[0]}", f"last  {found[-1]}")
+    yield "all of them, one a line: add --links, for instance with `> links.txt` for `wget -x -i links.txt`"
+
+
 def polaris_squares(run_file: RunFile, region: Region) -> tuple[Square, ...]:
     """Return the squares of 1 degree that meet the region's tiles and that POLARIS has, ascending."""
     return tuple(sorted(square for square in _squares(region) if square.name not in run_file.soil.polaris_absent))
@@ -83,10 +94,10 @@ def _soil_steps(run_file: RunFile, region: Region) -> tuple[str, ...]:
         f"{' or '.join(settings.geodatabases)} and {' or '.join(settings.rasters)}; gNATSGO as "
         f"GeoPackage comes with GeoTIFFs of its keys: unpack both",
         "polaris": f"POLARIS 1.0 (doi:10.1029/2018WR022797): {_POLARIS}/VARIABLE/{settings.polaris_stat}/DEPTH/"
-        f"lat4041_lon-89-88.tif, {len(polaris_squares(run_file, region))} squares; all links: `--list polaris`; save "
-        f"them as {folder / settings.polaris_pattern}; add cec of SoilGrids, which POLARIS does not have",
+        f"lat4041_lon-89-88.tif, {len(polaris_squares(run_file, region))} squares; links: `--list polaris --links`; "
+        f"save them as {folder / settings.polaris_pattern}; add cec of SoilGrids, which POLARIS does not have",
         "soilgrids": f"SoilGrids 2.0 (doi:10.5194/soil-7-217-2021): {_SOILGRIDS}/VARIABLE/VARIABLE_DEPTH_"
-        f"{settings.soilgrids_stat}.vrt; all links: `--list soilgrids`; cut each out without resampling, "
+        f"{settings.soilgrids_stat}.vrt; all links: `--list soilgrids --links`; cut each out without resampling, "
         f"for example gdal_translate -projwin_srs EPSG:4326 -projwin {_wide_box(region)} /vsicurl/LINK "
         f"{folder}/sand_0-5cm_{settings.soilgrids_stat}.tif",
     }

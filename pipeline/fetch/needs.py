@@ -28,7 +28,7 @@ from pipeline.fetch.catalogue import Collection, Query, Remote
 from pipeline.grid.domain import domain_of
 from pipeline.inputs.layout import PRODUCTS
 from pipeline.sources.nldas2.product import CELL_DEGREE
-from regions import Region, zones
+from regions import Region, did_you_mean, zones
 
 NLDAS2 = Collection("NLDAS_FORA0125_H", "2.0", "GES_DISC")
 SLOPE = Collection("SLOPE_GPP_CONUS_1786", "1", "ORNL_CLOUD")
@@ -175,7 +175,8 @@ def known_products(requested: Sequence[str] | None) -> tuple[str, ...]:
     """Return the requested products, or all; raises `UserError` naming unknown ones."""
     unknown = sorted(set(requested or ()) - set(PRODUCTS))
     if unknown:
-        raise UserError(f"--product {', '.join(unknown)} is unknown; the products are {', '.join(PRODUCTS)}")
+        near = did_you_mean(unknown[0], PRODUCTS)
+        raise UserError(f"--product {', '.join(unknown)} is unknown; the products are {', '.join(PRODUCTS)}{near}")
     return tuple(name for name in PRODUCTS if name in (requested or PRODUCTS))
 
 

@@ -10,7 +10,7 @@ exactextract, https://github.com/isciences/exactextract: coverage fractions of c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import shapely
@@ -18,9 +18,11 @@ from exactextract import exact_extract
 from exactextract.feature import JSONFeatureSource
 from exactextract.raster import NumPyRasterSource
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from pipeline.grid.sinusoidal import CELL_M, NORTH_M, WEST_M, Grid, sinusoidal
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Polygons = NDArray[np.object_]
 
@@ -54,6 +56,8 @@ def coverage(polygons: Polygons, grid: Grid) -> csr_array:
         Outlines from `outlines` that do not overlap. Where neighbours together cover more than a cell by rounding,
         their shares are scaled down to a sum of 1.
     """
+    from scipy.sparse import csr_array
+
     found = shares(polygons, grid)
     covered = np.bincount(found.indices, found.data, minlength=found.shape[1])
     return csr_array((found.data / np.maximum(covered, 1)[found.indices], found.indices, found.indptr), found.shape)
@@ -61,6 +65,8 @@ def coverage(polygons: Polygons, grid: Grid) -> csr_array:
 
 def shares(polygons: Polygons, grid: Grid) -> csr_array:
     """Return the same for polygons that may overlap: the share of a cell in one does not depend on the others."""
+    from scipy.sparse import csr_array
+
     west, north = grid.first_col, -grid.first_row
     east, south = west + grid.cols, north - grid.rows
     near = np.flatnonzero(shapely.intersects(polygons, shapely.box(west, south, east, north)))

@@ -23,7 +23,7 @@ from pipeline.inputs.layout import PRODUCTS, Extent, Record, check_extent, group
 from pipeline.sources.nldas2.index import HourIndex, index_archive
 from pipeline.sources.slope.settings import Quantity
 from pipeline.storage import repository
-from regions import load_region
+from regions import did_you_mean, load_region
 
 
 class NothingFoundError(UserError):
@@ -142,7 +142,8 @@ def plan_ingest(
     wanted = sorted(set(years or region.years))
     faults = [f"{year} is before region {region.name} begins, {region.first_year}" for year in wanted
               if year < region.first_year]  # fmt: skip
-    faults += [f"{product!r} is not one of the products {', '.join(PRODUCTS)}" for product in products
+    faults += [f"{product!r} is not one of the products {', '.join(PRODUCTS)}{did_you_mean(product, PRODUCTS)}"
+               for product in products
                if product not in PRODUCTS]  # fmt: skip
     if faults:
         raise UserError("; ".join(faults))

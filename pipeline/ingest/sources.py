@@ -17,8 +17,8 @@ from pipeline.errors import UserError
 from pipeline.grid.domain import domain_of
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.ingest.files import FileSet, file_set, gpp_files
-from pipeline.sources.crops.cdl import CropSettings
 from pipeline.sources.crops.layers import CropArchives, Product, YearLayers, compose
+from pipeline.sources.crops.settings import CropSettings
 from pipeline.sources.gpp_gaps import fill_gaps
 from pipeline.sources.slope.reader import SUMMER, EncodedYear, SlopeYear, Unused, days_of, decode_year, holds_integers
 from pipeline.sources.slope.settings import Quantity, SlopeSettings

@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from model.inference import Floats, YearInputs
+from model.arrays import Floats, YearInputs
 from pipeline.digests import DIGEST_BYTES, content_digest
 from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Grid, Tile
@@ -277,6 +276,8 @@ def nearest_defined(grid: Grid, window: Window, *, defined_YX: NDArray[np.bool_]
         if not defined_YX.any():
             raise UserError("NLDAS-2 is undefined everywhere in the region; is its archive that of this region?")
         latitude, longitude = np.meshgrid(window.latitudes, window.longitudes, indexing="ij")
+        from scipy.spatial import cKDTree
+
         centres = cKDTree(_on_sphere(longitude[defined_YX], latitude[defined_YX]))
         cell_longitude, cell_latitude = grid.lonlat()
         _, nearest = centres.query(_on_sphere(cell_longitude[lost], cell_latitude[lost]))

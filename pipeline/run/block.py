@@ -14,16 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import icechunk
 import numpy as np
-import torch
 import zarr
 
+from model.arrays import DeviceError
 from model.checkpoint import Checkpoint, CheckpointError
-from model.device.predictor import DevicePredictor
-from model.inference import DeviceError, Predictor
 from pipeline.cube import layout, members
 from pipeline.cube.layout import StoredYear, TileMask
 from pipeline.cube.ledger import Row, check_state
@@ -41,6 +39,9 @@ from pipeline.simulate.tile_year import CellState, TileResult, TileYear, simulat
 from pipeline.storage import repository
 from pipeline.storage.retry import BY_DEFAULT, STORAGE_ERRORS, RetryPolicy, describe, is_fatal, retried
 from regions import Region, zones
+
+if TYPE_CHECKING:
+    from model.inference import Predictor
 
 Read = TypeVar("Read")
 
@@ -146,6 +147,8 @@ def run_blocks(context: Context, tasks: Sequence[BlockTask]) -> tuple[BlockDone,
         If inputs of a tile stay unreadable, the checkpoint was changed or removed during the run, or a CUDA device
         fails. No block of the group is done then.
     """
+    from model.device.predictor import DevicePredictor
+
     predictor = _predictor(
         context.checkpoint,
         context.checkpoint_sha256,
@@ -383,6 +386,8 @@ def _daily_residual(gpp_TN: Floats, result: TileResult) -> float:
 @lru_cache(maxsize=1)
 def _predictor(path: str, sha256: str, *, year_step: str, device: str, batch_cells: int) -> Predictor:
     """Return the network, loaded once in each worker process."""
+    import torch
+
     torch.set_num_threads(1)  # workers are one for each core
     try:
         checkpoint = Checkpoint.load(path)

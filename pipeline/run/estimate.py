@@ -9,11 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import zarr
 
+from model.arrays import YearInputs
 from model.checkpoint import Checkpoint
-from model.inference import YearInputs
 from model.year_step.usable import NUMBA
 from pipeline.cube.ledger import Ledger
 from pipeline.job import Job
@@ -70,6 +69,8 @@ def network_rate(job: Job) -> Rate:
 
 def measure(checkpoint: Checkpoint, probe: Probe) -> float:
     """Return the cell-years per second of the network on inputs of ones, the median of some rounds."""
+    import torch
+
     torch.set_num_threads(1)  # as in a worker
     cells = probe.cells
     ones = np.ones((LEAP_DAYS, cells), np.float32)

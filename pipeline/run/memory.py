@@ -11,10 +11,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from model.arrays import HIDDEN, STATE_LAYERS
 from model.device.slots import slots_bytes
 from model.features import FEATURES
-from model.inference import STATE_LAYERS
-from model.network import HIDDEN
 from pipeline.cluster.memory import fits, limit_for, mebibytes
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import MODIS_TILE_CELLS

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from model.inference import CPU_BATCH
+from model.arrays import CPU_BATCH
 from model.year_step.usable import NUMBA
 from pipeline.cluster.dask import worker_count, worker_memory
 from pipeline.cluster.executor import Executor, Serial
+from pipeline.cluster.reach import check_scheduler
 from pipeline.cube import layout
 from pipeline.cube.layout import PlannedTile, TileMask
 from pipeline.cube.ledger import Ledger
@@ -177,6 +178,20 @@ def _check_device_memory(job: Job) -> None:
     """Raise `UserError` if a CUDA device of this machine that the run takes cannot hold a batch."""
     if cuda_devices(job):
         memory.check_device(batch_of(job), smallest_device(), members=len(job.checkpoint))
+
+
+def check_ready(job: Job) -> None:
+    """Check what a run will need, before hours of ingest: checkpoint, scheduler, and memory for the smallest block.
+
+    Raises
+    ------
+    UserError, CheckpointError
+        If the checkpoint cannot be loaded, the scheduler does not answer, or a worker cannot hold one modelled cell.
+    """
+    check_scheduler(job.execution)
+    len(job.checkpoint)  # reads the file, with all its checks
+    if not job.has_cube:  # an existing one has been computed with such workers
+        check_memory(job, cells=1)
 
 
 def check_memory_of_new(job: Job, view: InputsView, executor: Executor) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import zarr
 
-from model.inference import STATE_LAYERS
+from model.arrays import STATE_LAYERS
 from model.year_step.usable import NUMBA
 from pipeline.cluster.executor import Executor
 from pipeline.config import RestartSettings

@@ -48,6 +48,16 @@ class TileYearStatus:
     blocked: Mapping[int, tuple[str, ...]]
     notes: tuple[str, ...]
 
+    @property
+    def exit_code(self) -> int:
+        """Exit code of `agcarbon status`: 0 done, 1 missing or stale tile-years, 3 failed ones, 4 unknown."""
+        count = self.count()
+        if self.inputs is None:
+            return 4
+        if count[Status.FAILED]:
+            return 3
+        return int(bool(self.blocked) or count[Status.DONE] < count.total())
+
     def count(self, year: int | None = None) -> Counter[Status]:
         """Number of tile-years by status, of one year or of all."""
         return Counter(state.status for (_, of), state in self.states.items() if year in (None, of))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+from typing import TYPE_CHECKING
 
-import torch
-
+from model.arrays import CPU_BATCH
 from model.checkpoint import Checkpoint
-from model.device.predictor import DevicePredictor
-from model.inference import CPU_BATCH, Predictor
 from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline.cube.layout import KEEP_BITS
@@ -17,6 +15,10 @@ from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.run import memory
 from pipeline.storage.retry import RetryPolicy, retried
+
+# PyTorch is loaded where a device or a predictor is asked for.
+if TYPE_CHECKING:
+    from model.inference import Predictor
 
 _DEFAULT_BATCH = {"cpu": CPU_BATCH, "cuda": 8192}  # cells of one forward pass of PyTorch, by device
 
@@ -42,7 +44,11 @@ def device_of(job: Job) -> str:
 
 def device_here(asked: str) -> str:
     """Return the device of this process, "cpu" or "cuda", for a setting; raises `UserError` if CUDA is absent."""
-    if asked != "cpu" and torch.cuda.is_available():
+    if asked == "cpu":
+        return asked
+    import torch
+
+    if torch.cuda.is_available():
         return "cuda"
     if asked == "cuda":
         raise UserError(
@@ -55,6 +61,8 @@ def cuda_devices(job: Job) -> tuple[str, ...]:
     """Return the CUDA devices of this machine that a run takes, as CUDA_VISIBLE_DEVICES names them."""
     if job.execution.remote or device_of(job) != "cuda":
         return ()
+    import torch
+
     count = torch.cuda.device_count()
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return tuple(named.split(",") if named else map(str, range(count)))[:count]
@@ -62,6 +70,8 @@ def cuda_devices(job: Job) -> tuple[str, ...]:
 
 def smallest_device() -> int:
     """Return the bytes of memory of the smallest CUDA device of this machine."""
+    import torch
+
     # The total, not what is free: asking for that would take some of the device's memory for this process.
     return min(torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count()))
 
@@ -109,6 +119,10 @@ def open_predictor(checkpoint: Checkpoint, *, year_step: str, device: str, batch
     here = device_here(device)
     batch = batch_cells or _DEFAULT_BATCH[here]
     if here == "cuda":
+        import torch
+
+        from model.device.predictor import DevicePredictor
+
         free, _total = torch.cuda.mem_get_info()
         memory.check_device(batch, free, members=len(checkpoint))
         return DevicePredictor(checkpoint, device=here, batch_cells=batch, keep_bits=KEEP_BITS)

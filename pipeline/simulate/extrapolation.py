@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.arrays import YearInputs
 from model.features import CLIMATE, SOIL, SOIL_NAMES
-from model.inference import YearInputs
 from model.ranges import Range, TrainingRanges
 
 OUTSIDE_SHARE = 0.05  # share of a cell's days with climate beyond the training ranges above which a year is flagged

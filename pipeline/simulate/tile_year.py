@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.inference import STATE_LAYERS, Floats, Predictor, YearFluxes, YearInputs, sum_of_days
-from model.network import HIDDEN
+from model.arrays import HIDDEN, STATE_LAYERS, Floats, YearFluxes, YearInputs, sum_of_days
 from model.ranges import TrainingRanges
 from pipeline.errors import UserError
 from pipeline.simulate.extrapolation import extrapolation
 from pipeline.variables import ENSEMBLE_STD, Quality
+
+if TYPE_CHECKING:
+    from model.inference import Predictor
 
 MEMBER_FLUXES = ("ra", "rh", "nee", "yield")
 """Annual fluxes that each member of an ensemble predicts; the others follow from them and from GPP."""

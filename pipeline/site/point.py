@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from model.arrays import YearFluxes, YearInputs
 from model.checkpoint import Checkpoint
 from model.features import CLIMATE, CROP_TYPE, GPP, SOIL, Feature
-from model.inference import Predictor, YearFluxes, YearInputs
+from model.inference import Predictor
 from pipeline.site.skill import Comparison, compare, seasonal_nulls, years_of
 
 Floats = NDArray[np.float64]

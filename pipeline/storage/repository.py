@@ -34,6 +34,9 @@ _UNFINISHED = frozenset(
     {_CREATING, "config.yaml", "snapshots", "transactions", "refs", "manifests", "chunks", "overwritten"}
 )
 
+# `pipeline` sets the variable, which Icechunk reads only if it is imported after that: a notebook may import it before.
+icechunk.set_logs_filter(os.environ["ICECHUNK_LOG"])
+
 Array: TypeAlias = "zarr.Array[Any]"
 
 

@@ -13,8 +13,8 @@ import torch
 
 from benchmarks import gpu
 from benchmarks.gpu import BatchRate, TileTimes, batch_fill, fixed_cost, midwest
+from model.arrays import YearFluxes
 from model.device.predictor import DevicePredictor
-from model.inference import YearFluxes
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *options: str) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.roofline import multiply_adds
+from model.arrays import HIDDEN
 from model.features import Scaler
-from model.network import HIDDEN, KGMLNetwork, OutputScalers
+from model.network import KGMLNetwork, OutputScalers
 from model.year_step.packing import pack
 
 UNIT = Scaler(0.0, 1.0)

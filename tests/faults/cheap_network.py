@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.inference import Floats, Predictor, YearFluxes, YearInputs
+from model.arrays import Floats, YearFluxes, YearInputs
+from model.inference import Predictor
 
 
 def year(predictor: Predictor, inputs: YearInputs, state_SNH: Floats | None = None) -> YearFluxes:

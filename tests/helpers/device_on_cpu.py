@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from model.arrays import CPU_BATCH, Floats, YearFluxes, YearInputs
 from model.checkpoint import Checkpoint
 from model.device.predictor import DevicePredictor
-from model.inference import CPU_BATCH, Floats, YearFluxes, YearInputs
 from pipeline.cube import layout
 from pipeline.cube.layout import KEEP_BITS
 from pipeline.run import block

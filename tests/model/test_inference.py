@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from model.arrays import YearInputs
 from model.checkpoint import Checkpoint
 from model.data.records import SiteSequences
 from model.data.sites import simulate_sites
 from model.features import CLIMATE, CROP_TYPE, GPP, SOIL
-from model.inference import Predictor, YearInputs
+from model.inference import Predictor
 from model.shipped import checkpoint_file
 from tests.helpers.fp32 import fp32_settings
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
+from model.arrays import YearInputs
 from model.features import CORN, SOYBEAN
-from model.inference import YearInputs
 from pipeline.aggregate.bands import Band, Frame
 from pipeline.aggregate.sums import means
 from pipeline.analysis.cells import Floats, Mask

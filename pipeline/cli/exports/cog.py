@@ -10,6 +10,7 @@ import typer
 
 from pipeline.cli.exports.netcdf import netcdf
 from pipeline.cli.exports.zarr_store import zarr
+from pipeline.cli.guide import complete
 from pipeline.cli.options import AsJson, RunFilePath, Scheduler, State
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def cog(
     variables: Annotated[
         str | None,
         typer.Option(
-            help="such as gpp,nee,dsoc; of ensembles also dsoc_spread; default: the main ones", rich_help_panel=_MAPS
+            help="such as gpp,nee,dsoc; of ensembles also dsoc_spread; default: the main ones",
+            rich_help_panel=_MAPS,
+            autocompletion=complete.variable_names,
         ),
     ] = None,
     grid: Annotated[
@@ -86,7 +89,10 @@ def cog(
     bbox: Annotated[
         str | None, typer.Option(help="clip to west,south,east,north in degrees", rich_help_panel=_AREA)
     ] = None,
-    states: Annotated[str | None, typer.Option(help="clip to states: IL,IN", rich_help_panel=_AREA)] = None,
+    states: Annotated[
+        str | None,
+        typer.Option(help="clip to states: IL,IN", rich_help_panel=_AREA, autocompletion=complete.state_names),
+    ] = None,
     counties: Annotated[
         str | None, typer.Option(help="clip to counties by FIPS code: 17019,17113", rich_help_panel=_AREA)
     ] = None,
@@ -103,9 +109,9 @@ def cog(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write Cloud-Optimized GeoTIFFs, one per variable and period, with a STAC catalog.
+    """Write Cloud-Optimized GeoTIFFs with a STAC catalog.
 
-    Files that are there with the same content are kept: a killed export resumes.
+    One per variable and period. Files that are there with the same content are kept: a killed export resumes.
     """
     from pipeline.cluster.stop import EXIT_CODE
     from pipeline.config import with_scheduler

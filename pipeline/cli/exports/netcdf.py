@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.cli.guide import complete
 from pipeline.cli.options import ResultYears, RunFilePath, State
 
 if TYPE_CHECKING:
@@ -17,20 +18,29 @@ if TYPE_CHECKING:
 def netcdf(
     run_file: RunFilePath,
     *,
-    variable: Annotated[str, typer.Option(help="such as nee or reco; of annual layers also gpp, yield, dsoc, crop")],
+    variable: Annotated[
+        str,
+        typer.Option(
+            help="such as nee or reco; of annual layers also gpp, yield, dsoc, crop",
+            autocompletion=complete.variable_names,
+        ),
+    ],
     frequency: Annotated[Literal["daily", "annual"], typer.Option(help="daily fluxes or annual layers")] = "annual",
     years: ResultYears = None,
     bbox: Annotated[str | None, typer.Option(help="west,south,east,north in degrees")] = None,
     counties: Annotated[str | None, typer.Option(help="FIPS codes: 17019,17113")] = None,
-    states: Annotated[str | None, typer.Option(help="postal abbreviations: IL,IN")] = None,
+    states: Annotated[
+        str | None, typer.Option(help="postal abbreviations: IL,IN", autocompletion=complete.state_names)
+    ] = None,
     at: State = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="file or s3://bucket/key; default: in netcdf among the exports")
     ] = None,
 ) -> None:
-    """Write one variable over an area and some years as a compressed netCDF file with CF metadata.
+    """Write one variable over an area as a netCDF file.
 
-    Cells are those of 250 m whose centres lie in the area; without an area, all of them.
+    The file is compressed and has CF metadata. Cells are those of 250 m whose centres lie in the area; without an area,
+    all of them.
     """
     from pipeline.access.dataset import OpenCube
     from pipeline.access.netcdf import Area, Extract, window_of, write_netcdf
@@ -69,7 +79,7 @@ def _geometry(job: Job, option: str, text: str) -> shapely.Polygon | shapely.Mul
     import shapely
 
     from pipeline.errors import UserError
-    from regions import zones
+    from regions import near_county, near_state, zones
 
     names = [name.strip() for name in text.split(",")]
     if option == "--bbox":
@@ -84,5 +94,6 @@ def _geometry(job: Job, option: str, text: str) -> shapely.Polygon | shapely.Mul
         return shapely.box(west, south, east, north)
     of_zones = {zone: zone.fips if option == "--counties" else zone.state for zone in zones(job.region)}
     if absent := sorted(set(names) - set(of_zones.values())):
-        raise UserError(f"{option} {','.join(absent)}: not in the region {job.region.name}")
+        near = near_county(absent[0]) if option == "--counties" else near_state(absent[0])
+        raise UserError(f"{option} {','.join(absent)}: not in the region {job.region.name}{near}")
     return shapely.union_all([zone.geometry for zone, name in of_zones.items() if name in names])

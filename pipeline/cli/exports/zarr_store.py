@@ -21,10 +21,10 @@ def zarr(
         ),
     ] = None,
 ) -> None:
-    """Write annual layers, their overviews and daily fluxes as a plain Zarr v3 store.
+    """Write annual layers and daily fluxes as a plain Zarr store.
 
-    Only what changed since an earlier export into the same place is written; a killed export resumes. Until it is
-    complete, the store does not open.
+    It is of Zarr format 3, and has overviews of the annual layers. Only what changed since an earlier export into the
+    same place is written; a killed export resumes. Until it is complete, the store does not open.
     """
     from pipeline.cluster.dask import open_executor
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals

@@ -24,7 +24,8 @@ from pydantic import BaseModel
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.crops import csdl
-from pipeline.sources.crops.cdl import CropSettings, CropShares, crops_on_grid, find_layer
+from pipeline.sources.crops.cdl import CropShares, crops_on_grid, find_layer
+from pipeline.sources.crops.settings import CropSettings
 from regions import Zone, counties
 
 _NAMED = 3  # files named in a note; the rest are counted

@@ -11,10 +11,11 @@ import torch
 from numcodecs import BitRound
 
 from benchmarks.inference import random_inputs
+from model.arrays import DeviceError, YearFluxes, YearInputs, sum_of_days
 from model.checkpoint import Checkpoint
 from model.device.overlap import AtOnce, Queues
 from model.device.predictor import DevicePredictor, round_mantissa, sums_of_days
-from model.inference import DeviceError, Predictor, YearFluxes, YearInputs, sum_of_days
+from model.inference import Predictor
 from tests.helpers.late_queues import LateQueue, late_queues
 from tests.helpers.random_inputs import random_checkpoint
 

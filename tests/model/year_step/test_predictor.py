@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from benchmarks.inference import random_inputs
+from model.arrays import YearFluxes, YearInputs, sum_of_days
 from model.checkpoint import Checkpoint
 from model.features import CLIMATE, CROP_TYPE, GPP, SOIL, YEAR
-from model.inference import YearFluxes, YearInputs, sum_of_days
 from model.network import KGMLNetwork, State
 from model.shipped import checkpoint_file
 from model.year_step.predictor import CompiledPredictor

@@ -12,9 +12,10 @@ import pytest
 import rasterio
 import torch
 
+from model.arrays import YearInputs
 from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
-from model.inference import Predictor, YearInputs
+from model.inference import Predictor
 from pipeline.cluster.executor import Outcome, Serial
 from pipeline.cube import layout
 from pipeline.cube import members as of_members

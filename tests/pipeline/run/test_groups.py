@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.arrays import YearFluxes, YearInputs
 from model.checkpoint import Checkpoint
 from model.device.predictor import DevicePredictor
-from model.inference import YearFluxes, YearInputs
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Outcome, Serial
 from pipeline.cube import layout

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from model.arrays import YearInputs
 from model.checkpoint import Checkpoint
-from model.inference import Predictor, YearInputs
+from model.inference import Predictor
 from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline.cluster.executor import Serial

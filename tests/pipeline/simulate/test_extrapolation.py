@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from model.arrays import YearInputs
 from model.data.records import SiteSequences
 from model.data.sites import simulate_sites
 from model.data.training_ranges import training_ranges
 from model.features import CLIMATE, CROP_TYPE, FEATURE_NAMES, GPP, SOIL, SOIL_NAMES, SOYBEAN
-from model.inference import YearInputs
 from model.ranges import PUBLISHED_RANGES, TrainingRanges
 from pipeline.simulate.extrapolation import annual_gpp, extrapolation
 

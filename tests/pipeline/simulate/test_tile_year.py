@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from model.arrays import YearInputs
 from model.checkpoint import Checkpoint, expected_shapes
 from model.features import CORN, PUBLISHED_FEATURE_SCALERS, SOYBEAN, YEAR
-from model.inference import Predictor, YearInputs
+from model.inference import Predictor
 from model.ranges import PUBLISHED_RANGES, DensityLine, JointRanges, Range, TrainingRanges
 from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import shapely
 
+from model.arrays import YearInputs
 from model.features import CLIMATE_NAMES, SOIL_NAMES
-from model.inference import Predictor, YearInputs
+from model.inference import Predictor
 from pipeline.aggregate.bands import Frame
 from pipeline.analysis.coarse.comparison import ANALYSIS, AVERAGED, REPLICATED, Comparison
 from pipeline.analysis.coarse.run import VARIABLES, CoarseMap, run_coarse

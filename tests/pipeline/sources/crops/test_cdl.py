@@ -18,7 +18,8 @@ from rasterio.io import MemoryFile
 
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, sinusoidal
-from pipeline.sources.crops.cdl import Codes, CropSettings, crops_on_grid, find_layer, raster_of, shares_of
+from pipeline.sources.crops.cdl import Codes, crops_on_grid, find_layer, raster_of, shares_of
+from pipeline.sources.crops.settings import CropSettings
 from tests.helpers.missing_pixels import mark_missing
 
 SETTINGS = CropSettings()

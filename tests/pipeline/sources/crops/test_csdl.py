@@ -16,8 +16,9 @@ from pyproj import Transformer
 
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, sinusoidal
-from pipeline.sources.crops.cdl import CropSettings, crops_on_grid
+from pipeline.sources.crops.cdl import crops_on_grid
 from pipeline.sources.crops.csdl import STATES, YEARS, csdl_on_grid, find_files, states_beyond
+from pipeline.sources.crops.settings import CropSettings
 from regions import counties
 from tests.helpers.missing_pixels import mark_missing
 

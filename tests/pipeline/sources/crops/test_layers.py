@@ -21,7 +21,6 @@ from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest
 from pipeline.ingest.sources import Cells, CropSource
 from pipeline.sources.crops import csdl
-from pipeline.sources.crops.cdl import CropSettings
 from pipeline.sources.crops.layers import (
     CropArchives,
     Product,
@@ -31,6 +30,7 @@ from pipeline.sources.crops.layers import (
     states_of_cells,
     wanted_product,
 )
+from pipeline.sources.crops.settings import CropSettings
 from pipeline.storage import repository
 from regions import Zone, counties, load_region, zones
 
