@@ -54,13 +54,13 @@ def test_the_example_runs_from_an_installed_wheel_in_an_empty_folder(installed: 
     settings = {"PYTHONPATH": str(installed), "MPLBACKEND": "agg"}
     code = f"print(*(__import__(name).__file__ for name in {PACKAGES}))"
     assert all(path.startswith(str(installed)) for path in call("-c", code, folder=empty, **settings).split())
-    shutil.copy(ROOT / "examples" / "cube.py", tmp_path / "cube.py")
-    said = call(tmp_path / "cube.py", cube / "run.toml", folder=empty, **settings)
+    shutil.copy(ROOT / "examples" / "county_map.py", tmp_path / "county_map.py")
+    said = call(tmp_path / "county_map.py", cube / "run.toml", folder=empty, **settings)
     assert [line.split()[0] for line in said.splitlines()[2:]] == [str(FIRST), str(LAST)]
     assert matplotlib.image.imread(empty / "logan.png").std() > 0.1
     assert [path.name for path in empty.iterdir() if path.suffix] == ["logan.png"]
 
 
 def test_the_example_is_short() -> None:
-    code = [line for line in (ROOT / "examples" / "cube.py").read_text().splitlines() if line.strip()]
+    code = [line for line in (ROOT / "examples" / "county_map.py").read_text().splitlines() if line.strip()]
     assert len(code) <= 20
