@@ -8,19 +8,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import typer
 
 from pipeline import config
 from pipeline.aggregate import layout as aggregate_layout
 from pipeline.aggregate import tables
-from pipeline.aggregate.sums import AREA_TYPES
+from pipeline.aggregate.months import MONTHS
+from pipeline.aggregate.sums import AREA_TYPES, Sums
 from pipeline.cli import main
 from pipeline.cluster.stop import EXIT_CODE
 from pipeline.cube import layout as cube_layout
 from pipeline.cube import ledger, members
 from pipeline.inputs import layout as inputs_layout
-from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES, QUALITY_MEANINGS, Variable
-from regions import region
+from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, QUALITY_MEANINGS, Variable
+from regions import counties, region
 
 _SIGNS = "NEE is positive to the atmosphere, dSOC where the soil gains carbon; all others are positive by definition."
 
@@ -161,20 +164,25 @@ def _variables() -> Iterator[str]:
 def _tables() -> Iterator[str]:
     yield "# Tables\n"
     yield "Files of `agcarbon aggregate`, in `tables` of the exports. `_g_m2` are means, `_g` totals, of carbon in a"
-    yield f"year or month; {_SIGNS} The tables of `agcarbon zonal` and `extract` are described in [Tables](../tables.md)."
-    cover = f"area type: {', '.join(AREA_TYPES)}"
-    labels = {
-        "counties": ("fips", "county", "state"), "states": ("state",), "region": ("route",),
-        "counties_monthly": ("fips", "county", "state"), "states_monthly": ("state",),
-    }  # fmt: skip
-    for name in tables.NAMES:
-        monthly = name.endswith("_monthly")
-        keys = (*labels[name], "year", *(("month",) if monthly else ("cover",)), "area_m2")
-        fluxes = DAILY if monthly else FLUXES
-        values = [f"{flux.name}_{unit}" for flux in fluxes for unit in ("g_m2", "g")]
-        yield f"\n## `{name}.csv`\n"
-        yield f"{_codes((*keys, *(() if monthly else ('missing_m2',)), *values))}"
-    yield f"\n`cover` is the {cover}. `route` is how the region was summed up: {', '.join(tables.ROUTES)}."
+    yield f"year or month; {_SIGNS} Those of `agcarbon zonal` and `extract`: [Tables](../tables.md)."
+    for name, table in _empty_tables().items():
+        yield from (f"\n## `{name}.csv`\n", _codes(table.columns))
+    yield f"\n`cover` is the area type: {', '.join(AREA_TYPES)}. `route` is how the region was summed up:"
+    yield f"{', '.join(tables.ROUTES)}."
+
+
+def _empty_tables() -> dict[str, pd.DataFrame]:
+    """Return each table with the columns that `agcarbon aggregate` writes for a single network."""
+    zones = counties()[:1]
+    county, state = tables.county_labels(zones), tables.states_of(zones)[0]
+    months = np.zeros((1 + len(DAILY), MONTHS, 1))
+    return {
+        "counties": tables.county_table(Sums.zero(1), zones, year=2000),
+        "states": tables.state_table(Sums.zero(1), zones, year=2000),
+        "region": tables.regional_table(Sums.zero(len(tables.ROUTES)), year=2000),
+        "counties_monthly": tables.monthly_table(county, months, year=2000),
+        "states_monthly": tables.monthly_table(state, months, year=2000),
+    }
 
 
 def _python() -> Iterator[str]:
