@@ -25,7 +25,7 @@ from pipeline.inputs import layout as inputs_layout
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, QUALITY_MEANINGS, Variable
 from regions import counties, region
 
-_SIGNS = "NEE is positive to the atmosphere, dSOC where the soil gains carbon; all others are positive by definition."
+_SIGNS = "NEE is positive to the atmosphere, dSOC where the soil gains carbon; GPP, respiration and yield are positive."
 
 
 def write(folder: Path) -> None:
@@ -68,12 +68,22 @@ def _commands() -> Iterator[str]:
     yield " [Exit codes](exit-codes.md), [settings of the run file](run-file.md), [output with `--json`](../json.md)."
     for name, command in commands():
         yield f"\n## `{name}`\n"
-        yield _text(inspect.cleandoc(command.help or ""))
+        for text in (command.help, command.epilog):
+            yield from _help(inspect.cleandoc(text or ""))
         arguments = [_argument(each) for each in command.params if each.param_type_name == "argument"]
         options = [_option(each) for each in command.params if each.param_type_name == "option"]
         options = [option for option in options if option[0] not in ("`--install-completion`", "`--show-completion`")]
         yield from _table(("argument", "meaning"), arguments)
         yield from _table(("option", "meaning", "default"), options)
+
+
+def _help(text: str) -> Iterator[str]:
+    """Yield the paragraphs of a help text; those after a backspace keep their lines, as in a terminal."""
+    for paragraph in text.partition("\f")[0].split("\n\n"):
+        if paragraph.startswith("\b"):
+            yield from ("```text", paragraph[1:].strip("\n"), "```\n")
+        else:
+            yield f"{_text(paragraph)}\n"
 
 
 def _argument(parameter: Any) -> tuple[str, str]:
