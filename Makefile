@@ -13,7 +13,7 @@ BIN_NEWEST := $(VENV_NEWEST)/bin
 # One thread per process: tests and workers run in parallel, and threads of NumPy and PyTorch would only compete.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo train train-small test test-slow test-newest faults realdata bench check lint types clean
+.PHONY: demo train train-small test test-slow test-newest faults realdata bench check lint types docs dist clean
 
 demo: $(READY)
 	$(BIN)/agcarbon demo --folder demo
@@ -68,6 +68,16 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# The documentation as a site, build/docs/index.html: fails on a warning and on a link that leads nowhere.
+docs: $(READY)
+	$(BIN)/python -m sphinx --builder html -W -n --keep-going --quiet -c docs . build/docs
+	$(BIN)/python docs/links.py build/docs
+
+# Wheel and sdist of a release, verified; docs/release-checklist.md.
+dist: $(READY)
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 KGML, PURE = "ML + GPP + pre-training + structure + KG", "ML + GPP"
@@ -20,7 +21,8 @@ ROWS = {
 
 
 @pytest.mark.parametrize(
-    ("document", "least"), [("docs/inputs.md", 40), ("docs/reliability.md", 25), ("docs/clusters/README.md", 5)]
+    ("document", "least"),
+    [("docs/inputs.md", 40), ("docs/reliability.md", 25), ("docs/clusters/README.md", 5), ("SECURITY.md", 5)],
 )
 def test_every_test_that_a_document_names_exists(document: str, least: int) -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / document).read_text()))
@@ -28,6 +30,27 @@ def test_every_test_that_a_document_names_exists(document: str, least: int) -> N
     there = set(re.findall(r"^def (test_\w+)", sources, re.MULTILINE))
     assert len(named) > least
     assert not named - there
+
+
+def test_the_readme_is_of_the_length_of_a_readme() -> None:
+    assert 120 <= len((ROOT / "README.md").read_text().splitlines()) <= 180
+
+
+@pytest.mark.parametrize("part", re.split(r"^## ", (ROOT / "docs/faq.md").read_text(), flags=re.MULTILINE)[1:])
+def test_every_question_is_answered_and_leads_to_a_page(part: str) -> None:
+    question, _, answer = part.partition("\n")
+    assert question.endswith("?")
+    assert len(answer.partition("→")[0].split()) >= 8
+    assert re.search(r"→ \[.+\]\(.+\)", answer)
+
+
+@pytest.mark.parametrize("form", ["bug", "data-problem", "question"])
+def test_an_issue_form_has_what_a_form_must_have(form: str) -> None:
+    found = yaml.safe_load((ROOT / f".github/ISSUE_TEMPLATE/{form}.yml").read_text())
+    assert found["name"]
+    assert found["description"]
+    assert any(field.get("validations", {}).get("required") for field in found["body"])
+    assert all(field["attributes"]["label"] and field["id"] for field in found["body"])
 
 
 def experiment(name: str) -> pd.DataFrame:

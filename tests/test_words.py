@@ -20,7 +20,15 @@ AVOIDED = {
     r"gC m-2|gC m⁻²": "g C m-2",
 }
 PATTERN = re.compile(rf"\b(?:{'|'.join(AVOIDED)})\b", re.IGNORECASE)
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs", "model/weights/README.md", "Makefile", "pyproject.toml")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs",
+    "model/weights/README.md",
+    "Makefile",
+    "pyproject.toml",
+)
 
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:

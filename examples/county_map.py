@@ -1,4 +1,4 @@
-"""Soil carbon of Logan County, Illinois, from a cube: `python cube.py demo/run.toml`, after `make demo`."""
+"""Soil carbon of Logan County, Illinois, as map and series: `python county_map.py demo/run.toml`, after `make demo`."""
 
 import sys
 
