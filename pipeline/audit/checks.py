@@ -26,6 +26,7 @@ from model.inference import Floats
 from pipeline.audit.reading import AuditedYear
 from pipeline.cube.layout import KEEP_BITS
 from pipeline.cube.ledger import RANGES, Row
+from pipeline.simulate.tile_year import MEMBER_FLUXES
 from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, Quality
 
 Range: TypeAlias = tuple[float, float]
@@ -172,9 +173,13 @@ def check_year(year: AuditedYear) -> Iterator[Measured]:
 
 def _checksum(year: AuditedYear) -> Measured:
     found, recorded = year.stored.checksum, year.row.checksum
-    differs = found != recorded
-    why = f"checksum of the values {found[:8]}..., of the ledger {recorded[:8]}..." if differs else ""
-    return Measured(CHECKSUM, float(differs), 1, why)
+    why = f"checksum of the values {found[:8]}..., of the ledger {recorded[:8]}..." if found != recorded else ""
+    changed = [
+        flux for flux, own, known in zip(MEMBER_FLUXES, year.members, year.row.members, strict=False) if own != known
+    ]
+    if changed:
+        why = "; ".join([*([why] if why else []), f"members have other values of {', '.join(changed)} than recorded"])
+    return Measured(CHECKSUM, float(bool(why)), 1, why)
 
 
 def _record(year: AuditedYear) -> Measured:

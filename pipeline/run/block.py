@@ -243,6 +243,7 @@ class _Part:
             cpu_seconds=cpu_seconds,
             restart=year in block.restarts,
             state=layout.state_digest(self.result.state) if year in block.restarts else "",
+            members=members.digests(self.result.members_MVN),
         )
         self.tile.rows.append(row)
 
