@@ -43,7 +43,7 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The modelled cells of a window of a tile, N: their places in it, areas [m2], and weights in the polygons (P, N)."""
+    """The modelled cells of a window of a tile, N: places in it, areas [m2], and weights in the polygons (P, N)."""
 
     tile: Tile
     window: Window
@@ -211,7 +211,7 @@ class PolygonSeries:
         return {name: self._read(part, f"annual/{name}", index) for name in _ANNUAL}
 
     def _members(self, part: _Part, results: CheckedYear, gpp_N: NDArray[np.floating]) -> Floats:
-        """Return all annual fluxes of each member (M, fluxes, N), NaN where the tile has none; raises `DamagedError`."""
+        """Return the annual fluxes of each member (M, fluxes, N), NaN if the tile has none; raises `DamagedError`."""
         mask = results.mask(part.tile)
         own_MVN = results.of_members(part.tile, mask)
         if own_MVN is None:

@@ -219,6 +219,9 @@ def _pattern(year: AuditedYear) -> Measured:
             layers[variable.name] = year.annual(variable.name)
     wrong = {"outside the mask": year.outside}
     wrong |= {name: int(np.count_nonzero(np.isfinite(layer) == missing_N)) for name, layer in layers.items()}
+    if len(year.row.members) == len(MEMBER_FLUXES):  # of draws: no spread where the uncertainty is unknown
+        spreads = {std.name for std in ENSEMBLE_STD.values()} & layers.keys()
+        wrong |= {name: int(np.count_nonzero(np.isfinite(layers[name]) & missing_N)) for name in spreads}
     first = next((name for name, count in wrong.items() if count), "")
     values = sum(layer.size for layer in layers.values())
     return Measured(PATTERN, sum(wrong.values()), values, f"first: {first}" if first else "")

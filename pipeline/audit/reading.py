@@ -92,7 +92,8 @@ def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.b
         outside += _filled(whole, mask, variable)
     # Where the ledger has none, a single network computed the tile-year, or an earlier version.
     own = members.digests(members.read(root, tile, row.year, mask=mask)) if row.members else ()
-    return AuditedYear(_as_written(StoredYear(mask, daily, annual)), row, outside, own)
+    stored = StoredYear(mask, daily, annual)
+    return AuditedYear(stored if row.members else _as_written(stored), row, outside, own)
 
 
 def _filled(whole: NDArray[Any], mask: NDArray[np.bool_], variable: Variable) -> int:

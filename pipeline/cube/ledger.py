@@ -252,7 +252,7 @@ class Ledger:
     def members(self, tile: str, year: int) -> tuple[str, ...]:
         """Digests of `MEMBER_FLUXES` of the members in hex; none if no ensemble computed the tile-year."""
         found = self._columns[MEMBERS][self._place(tile, year)] if MEMBERS in self._columns else np.zeros((), np.uint8)
-        return tuple(digest.tobytes().hex() for digest in found) if found.any() else ()
+        return tuple(digest.tobytes().hex() for digest in np.atleast_2d(found) if digest.any())
 
     def recorded(self, tile: str, year: int) -> Fingerprint | None:
         """Fingerprint under which the tile-year was computed, or None if it never was."""
@@ -387,7 +387,7 @@ def _table(rows: Sequence[Row], run: int) -> dict[str, Any]:
         "checksum": [_bytes(row.checksum) for row in rows],
         "parts": [[_bytes(digest) for digest in row.parts or ("00" * PART_BYTES,) * len(PARTS)] for row in rows],
         "state": [_bytes(row.state or "00" * DIGEST_BYTES) for row in rows],
-        MEMBERS: [[_bytes(digest) for digest in row.members or _NO_MEMBERS] for row in rows],
+        MEMBERS: [[_bytes(digest) for digest in (*row.members, *_NO_MEMBERS)[: len(_NO_MEMBERS)]] for row in rows],
     }
 
 

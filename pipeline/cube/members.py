@@ -1,12 +1,12 @@
 """Annual budgets of the members of an ensemble, by cell: what the spread over any area is computed from.
 
-    members        ra, rh, nee, yield (year, member, y, x); their digests are in the ledger, by tile-year
+    members        ra, rh, nee, yield (year, member, y, x), and gpp where it is drawn; digests are in the ledger
 
 The spread of a mean over cells is not the mean of their spreads, since errors of the members are correlated between
-cells: each member is aggregated, and the spread taken afterwards. GPP, an input, is that of `annual`; all other fluxes
-follow from these. A single network writes nothing here. `pipeline.cube.results` compares what is read.
+cells: each member is aggregated, and the spread taken afterwards. GPP, unless drawn, is that of `annual`; all
+other fluxes follow from these. A single network writes nothing here. `pipeline.cube.results` compares what is read.
 
-Shape legend: M members, V = 4 fluxes (`MEMBER_FLUXES`), F fluxes of `pipeline.variables.FLUXES`, N modelled cells.
+Shape legend: M members, V = 4 or 5 fluxes (`MEMBER_FLUXES`), F fluxes of `pipeline.variables.FLUXES`, N modelled cells.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.cube import ledger
 from pipeline.cube.layout import create_year_axis, extend_years, identity, on_tile
 from pipeline.cube.parts import part_digest
 from pipeline.grid.sinusoidal import Tile
-from pipeline.simulate.tile_year import MEMBER_FLUXES, budget
+from pipeline.simulate.tile_year import MEMBER_FLUXES, budget_of_members
 from pipeline.storage import cf
 from pipeline.storage import repository as store
 from pipeline.variables import FLUXES
@@ -42,8 +42,15 @@ def count(root: zarr.Group) -> int:
     return int(store.array(root, f"{GROUP}/{_LAYERS[0].name}").shape[1]) if GROUP in root else 0
 
 
-def add(root: zarr.Group, members: int, *, last: int) -> None:
+def _layers(root: zarr.Group) -> list[str]:
+    """Return the names of the arrays that the cube has."""
+    return [variable.name for variable in _LAYERS if f"{GROUP}/{variable.name}" in root]
+
+
+def add(root: zarr.Group, members: int, *, last: int, drawn: bool = False) -> None:
     """Create the arrays for an ensemble of so many members, or extend them to the year `last`.
+
+    With `drawn` each member has its own GPP.
 
     Those of another number of members are replaced: they are of another checkpoint, as the states of `restart` are.
     """
@@ -57,11 +64,10 @@ def add(root: zarr.Group, members: int, *, last: int) -> None:
         create_year_axis(group)
         edge = grid.tile_cells
         shape, chunk = (0, members, *grid.shape), (1, 1, edge, edge)
-        for variable in _LAYERS:
+        for variable in _LAYERS if drawn else _LAYERS[:-1]:
             layer = cf.Layout(("year", "member", "y", "x"), shape, chunk, (1, members, edge, edge))
             cf.create(group, variable, layer)
-    names = [variable.name for variable in _LAYERS]
-    extend_years(store.subgroup(root, GROUP), names, first=found.first_year, last=last)
+    extend_years(store.subgroup(root, GROUP), _layers(root), first=found.first_year, last=last)
     ledger.add_members(root)
 
 
@@ -70,10 +76,11 @@ def write(root: zarr.Group, tile: Tile, year: int, members_MVN: Floats | None, *
     index, window = year - identity(root).first_year, identity(root).grid.window(tile)
     if index >= _years(root):
         return
-    values_MVN = np.full((count(root), len(_LAYERS), mask.sum()), np.nan) if members_MVN is None else members_MVN
-    for number, variable in enumerate(_LAYERS):
+    names = _layers(root)
+    values_MVN = np.full((count(root), len(names), mask.sum()), np.nan) if members_MVN is None else members_MVN
+    for number, name in enumerate(names):
         of_tile = on_tile(values_MVN[:, number].astype(np.float32), mask, fill=np.nan)
-        store.replace(root, f"{GROUP}/{variable.name}", (index, slice(None), *window), of_tile)
+        store.replace(root, f"{GROUP}/{name}", (index, slice(None), *window), of_tile)
 
 
 def digests(members_MVN: Floats | None) -> tuple[str, ...]:
@@ -85,14 +92,14 @@ def read(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_]) ->
     """Return the members' budgets of a tile-year as they are stored (M, V, N), NaN where it has none; not compared."""
     index, window = year - identity(root).first_year, identity(root).grid.window(tile)
     if index >= _years(root):
-        return np.full((count(root), len(_LAYERS), mask.sum()), np.nan, np.float32)
-    places = (f"{GROUP}/{variable.name}" for variable in _LAYERS)
+        return np.full((count(root), len(_layers(root)), mask.sum()), np.nan, np.float32)
+    places = (f"{GROUP}/{name}" for name in _layers(root))
     return np.stack([store.part(root, path, (index, slice(None), *window))[:, mask] for path in places], axis=1)
 
 
 def fluxes(members_MVN: Floats, gpp_N: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return all annual fluxes of each member (M, F, N) [g C m-2 yr-1], given their budgets and annual GPP."""
-    of_member = budget(gpp_N.astype(np.float64), np.moveaxis(members_MVN, 1, 0).astype(np.float64))
+    of_member = budget_of_members(gpp_N.astype(np.float64), members_MVN.astype(np.float64))
     shape = (len(members_MVN), *gpp_N.shape)
     return np.stack([np.broadcast_to(of_member[flux.name], shape) for flux in FLUXES], axis=1)
 

@@ -22,7 +22,7 @@ from pipeline.aggregate.write import aggregate_cube
 from pipeline.audit.audit import audit
 from pipeline.cluster.executor import Serial
 from pipeline.cube import layout as cube
-from pipeline.cube import members
+from pipeline.cube import ledger, members
 from pipeline.errors import DamagedError
 from pipeline.export.geotiffs import export_cogs
 from pipeline.export.selection import CELLS, Selection
@@ -170,9 +170,9 @@ def test_every_reader_refuses_a_changed_value_of_a_member_and_the_run_repairs_it
     message = rf"tile {tile}, year {YEAR}: rh of the members .* than were computed; .* `agcarbon run --tile {tile}`"
     with pytest.raises(DamagedError, match=message):
         zonal()
-    failures = {failure.check: failure.why for failure in audit(ensemble, Serial()).failures}
-    assert failures["checksum"] == "members have other values of rh than recorded"
-    assert "rh of the members of the ensemble has other values" in failures["aggregates"]
+    failures = [(failure.check, failure.why) for failure in audit(ensemble, Serial()).failures]
+    assert ("checksum", "members have other values of rh than recorded") in failures
+    assert any(check == "aggregates" and re.search(message, why) for check, why in failures)
     assert re.search(message, aggregate_cube(ensemble, Serial(), again=True).failures[YEAR])
     assert not run(ensemble, Serial(), years=[YEAR], choice=Choice(redo=frozenset({tile}))).failures
     assert not aggregate_cube(ensemble, Serial(), again=True).failures
@@ -187,7 +187,7 @@ def test_the_export_of_a_changed_spread_is_refused(ensemble: Job, tmp_path: Path
     with transaction(job.open_cube(), "damage") as root:
         layer = repository.array(root, path)
         layer[...] = np.asarray(layer[...]) * np.float32(1.001)
-    with pytest.raises(DamagedError, match="nee_spread.* has other values than were computed"):
+    with pytest.raises(DamagedError, match=r"nee_spread.* has other values than were computed"):
         cogs(job, grid, tmp_path / "maps")
 
 
@@ -197,6 +197,7 @@ def test_tile_years_without_members_have_no_spread_and_keep_all_else(ensemble: J
     with transaction(ensemble.open_cube(), "no members") as root:
         for planned in cube.tiles(root) or ():
             members.write(root, planned.tile, YEAR, None, mask=cube.read_mask(root, planned.tile).mask)
+        ledger.forget_members(root)
     assert aggregate_cube(ensemble, Serial(), again=True).disagreement < 1e-9
     found = table(ensemble, "counties")
     present = found["area_m2"] > 0
