@@ -185,7 +185,7 @@ def known_std(gpp_TN: Floats, std_TN: Floats) -> tuple[Floats, NDArray[np.bool_]
         gpp_N += np.where(present_D, gpp_D, 0)
     ratio_N = np.divide(std_N, gpp_N, out=np.zeros_like(std_N), where=gpp_N > 0)
     filled_TN = np.where(present_TN, std_TN, np.nan_to_num(gpp_TN) * ratio_N.astype(np.float32))
-    return filled_TN.astype(std_TN.dtype), present_TN.any(axis=0)
+    return filled_TN.astype(std_TN.dtype), np.asarray(present_TN.any(axis=0))
 
 
 def field(draws: Draws, draw: int, places: Places, days: range) -> Iterator[Reals]:
