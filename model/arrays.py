@@ -74,7 +74,8 @@ class YearFluxes:
     nee_TN: Floats
     yield_N: Floats  # g C m-2 yr-1
     state_SNH: Floats  # at the year's end
-    # Annual Ra, Rh, NEE and yield of each member [g C m-2 yr-1]; None for a single network.
+    # Annual Ra, Rh, NEE and yield of each member [g C m-2 yr-1]; None for a single network. Where GPP is drawn, members
+    # are all networks with all draws, and annual GPP follows (M, 5, N).
     members_M4N: NDArray[np.float64] | None = None
     # Sums over the days of Ra, Rh, NEE and |Ra + Rh - GPP - NEE| before rounding [g C m-2 yr-1]; None if the daily
     # fluxes are not rounded.

@@ -14,7 +14,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -153,6 +162,27 @@ class ModelSettings(Section):
         "the cube; for a new one, PyTorch with CUDA, which a scheduler elsewhere has if device is set to it, and else "
         "numba where it works); fixed when the cube is created",
     )
+    gpp_draws: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="draws of GPP from its uncertainty (see [slope]), each run by all networks for the spread of the "
+        "results; 0: none, else 2 or more; fixed with the three settings below when the cube is created",
+    )
+    gpp_seed: int = Field(0, ge=0, lt=2**63, description="seed of the draws")
+    gpp_error_km: float = Field(
+        50.0, gt=0, le=5000, description="distance at which the correlation of errors of GPP falls to 1/e; assumed"
+    )
+    gpp_error_days: float = Field(
+        30.0, gt=0, le=3650, description="time at which the correlation of errors of GPP falls to 1/e; assumed"
+    )
+
+    @field_validator("gpp_draws")
+    @classmethod
+    def _have_a_spread(cls, draws: int) -> int:
+        if draws == 1:
+            raise PydanticCustomError("draws", "one draw has no spread; give 0, or 2 or more")
+        return draws
 
 
 class RestartSettings(Section):
@@ -289,6 +319,17 @@ class RunFile(Section):
     execution: ExecutionSettings = ExecutionSettings()
     publication: PublicationSettings = PublicationSettings()
 
+    @model_validator(mode="after")
+    def _knows_the_uncertainty(self) -> RunFile:
+        if self.model.gpp_draws and not self.slope.uncertainty:
+            raise PydanticCustomError(
+                "draws",
+                "model.gpp_draws = {draws} needs the uncertainty of GPP: give slope.uncertainty_pattern or "
+                "slope.uncertainty_band, and ingest it",
+                {"draws": self.model.gpp_draws},
+            )
+        return self
+
 
 def load(path: Path) -> RunFile:
     """Return the settings of a run file, with absolute paths.
@@ -330,6 +371,8 @@ def _fault(detail: Any) -> str:
     place = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return _unknown(detail["loc"], section=isinstance(detail["input"], dict))
+    if not place:  # of the file as a whole
+        return str(detail["msg"])
     if detail["type"] == "place":  # the value is not repeated: a location may hold credentials
         return f"{place}: {detail['msg']}"
     return f"{place} = {detail['input']!r}: {detail['msg']}"

@@ -23,6 +23,7 @@ from pipeline.digests import content_digest
 from pipeline.errors import UserError
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
+from pipeline.simulate.gpp_draws import NO_DRAWS, Draws
 from pipeline.storage import repository as store
 from pipeline.storage import s3
 from pipeline.years import parse_years
@@ -82,6 +83,26 @@ class Job:
         """The trained network; raises `CheckpointError`."""
         return Checkpoint.load(self.checkpoint_path)
 
+    @property
+    def draws(self) -> Draws:
+        """Draws of GPP."""
+        model = self.run_file.model
+        return (
+            Draws(model.gpp_draws, model.gpp_seed, model.gpp_error_km, model.gpp_error_days)
+            if model.gpp_draws
+            else NO_DRAWS
+        )
+
+    @property
+    def members(self) -> int:
+        """Number of members whose spread is that of the results: all networks with all draws of GPP."""
+        return len(self.checkpoint) * max(1, self.draws.count)
+
+    @property
+    def network_runs(self) -> int:
+        """Number of networks' runs, each with a state of its own: with GPP as it is, and with each draw."""
+        return len(self.checkpoint) * (1 + self.draws.count)
+
     @cached_property
     def identity(self) -> layout.Identity:
         """Identity of the cubes of this run file: a cube made with another one is refused."""
@@ -96,6 +117,7 @@ class Job:
             crop_threshold=region.crop_threshold,
             precision=self.run_file.model.precision,
             year_step=self.year_step,
+            draws=self.draws,
         )
 
     @cached_property

@@ -20,9 +20,10 @@ from pipeline.access.dataset import RECO, OpenCube, days_of
 from pipeline.access.polygons import TileShares, tile_shares
 from pipeline.access.window import Window
 from pipeline.aggregate.months import MONTHS, MonthSums, months_of, onto, present_layers
-from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Layers, Sums, cell_sums, means
+from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Sums, cell_sums, means
 from pipeline.cube import members
-from pipeline.grid.sinusoidal import Grid
+from pipeline.cube.results import CheckedYear
+from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.storage import repository as store
 from pipeline.variables import DAILY, FLUXES
 
@@ -42,8 +43,9 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The modelled cells of a window, N: their places in it, areas [m2], and weights in the polygons (P, N)."""
+    """The modelled cells of a window of a tile, N: places in it, areas [m2], and weights in the polygons (P, N)."""
 
+    tile: Tile
     window: Window
     modelled: NDArray[np.bool_]
     area_m2_N: Floats
@@ -85,7 +87,7 @@ class PolygonSeries:
         area_m2 = np.repeat(self.cube.part(each.window).cell_area_m2(), modelled.shape[1])[modelled.ravel()].astype(
             float
         )
-        return _Part(each.window, modelled, area_m2, each.polygons_P, each.shares_PN[:, modelled.ravel()])
+        return _Part(each.tile, each.window, modelled, area_m2, each.polygons_P, each.shares_PN[:, modelled.ravel()])
 
     def coverage(self) -> xr.Dataset:
         """Return the areas of each polygon (polygon): inside the cube's grid, modelled, and in cells cut by its border.
@@ -124,9 +126,12 @@ class PolygonSeries:
             If the year has no results, or a cell has some of the fluxes but not all.
         """
         self.cube.chosen([year])
-        found = Sums.zero(len(self.polygons), members=members.count(self.cube.root))
+        results, count = CheckedYear(self.cube.root, year), members.count(self.cube.root)
+        found = Sums.zero(len(self.polygons), members=count)
         for part in self._parts:
-            of_cells = cell_sums(self._annual(part, year), part.area_m2_N, place=f"{self.cube.location}, {year}")
+            annual = self._annual(part, year)
+            annual |= {MEMBERS: self._members(part, results, annual["gpp"])} if count else {}
+            of_cells = cell_sums(annual, part.area_m2_N, place=f"{self.cube.location}, {year}")
             found.layers[..., part.polygons_P] += of_cells.onto(part.shares_PN).layers
         return found
 
@@ -201,11 +206,24 @@ class PolygonSeries:
         """Area with results [m2] and area x value [g C d-1] by day (1 + fluxes, time, polygons of the part)."""
         return onto(present_layers([self._read(part, f"daily/{year}/{flux.name}") for flux in DAILY]), weights)
 
-    def _annual(self, part: _Part, year: int) -> Layers:
+    def _annual(self, part: _Part, year: int) -> dict[str, NDArray[Any]]:
         index = self.cube.index_of(year)
-        found: dict[str, NDArray[Any]] = {name: self._read(part, f"annual/{name}", index) for name in _ANNUAL}
-        own = members.read_window(self.cube.root, year, (part.window.rows, part.window.cols))
-        return found if own is None else found | {MEMBERS: members.fluxes(own[..., part.modelled], found["gpp"])}
+        return {name: self._read(part, f"annual/{name}", index) for name in _ANNUAL}
+
+    def _members(self, part: _Part, results: CheckedYear, gpp_N: NDArray[np.floating]) -> Floats:
+        """Return the annual fluxes of each member (M, fluxes, N), NaN if the tile has none; raises `DamagedError`."""
+        mask = results.mask(part.tile)
+        own_MVN = results.of_members(part.tile, mask)
+        if own_MVN is None:
+            return np.full((members.count(self.cube.root), len(FLUXES), gpp_N.size), np.nan)
+        # What is compared is the whole tile; it is one chunk.
+        rows, cols = self.cube.grid.window(part.tile)
+        inside = np.zeros_like(mask)
+        inside[
+            part.window.rows.start - rows.start : part.window.rows.stop - rows.start,
+            part.window.cols.start - cols.start : part.window.cols.stop - cols.start,
+        ] = True
+        return members.fluxes(own_MVN[..., inside[mask]], gpp_N)
 
     def _read(self, part: _Part, path: str, *before: int) -> NDArray[np.generic]:
         """Return values (..., N) of the modelled cells of a part."""

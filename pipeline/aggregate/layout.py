@@ -33,7 +33,6 @@ from pipeline.digests import content_digest
 from pipeline.errors import DamagedError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.storage.repository import array, attribute, part, subgroup
-from pipeline.storage.retry import retried
 from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, Variable
 
 FINE, MIDDLE, COARSE, BANDS = "aggregates/0p0025", "aggregates/0p05", "aggregates/0p5", "aggregates/bands"
@@ -300,7 +299,7 @@ class CubeYear(CheckedYear):
         """Return the annual layers (N,) of a tile that are aggregated."""
         found: dict[str, Any] = {name: self.layer(tile, name, mask) for name in _READ}
         if count := self.members:
-            own = retried(lambda: members.read(self.root, tile, self.year, mask=mask), self.policy)
+            own = self.of_members(tile, mask)
             cells = found["gpp"].size
             absent = np.full((count, len(FLUXES), cells), np.nan)
             found[MEMBERS] = absent if own is None else members.fluxes(own, found["gpp"])

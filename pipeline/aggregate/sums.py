@@ -125,7 +125,10 @@ class Sums:
         """
         # Layer by layer: one product with all layers comes out transposed, and copying it into order costs more.
         kinds, flat = self.layers.shape[:2], self.layers.reshape(-1, shares.shape[1])
-        return Sums(np.stack([shares @ layer for layer in flat]).reshape(*kinds, shares.shape[0]))
+        found = np.empty((len(flat), shares.shape[0]))
+        for layer, onto in zip(flat, found, strict=True):
+            onto[...] = shares @ layer
+        return Sums(found.reshape(*kinds, shares.shape[0]))
 
     def blocks(self, factor: int) -> Sums:
         """Return the sums over blocks of `factor` x `factor` targets on a lat-lon grid (..., lat, lon)."""
@@ -171,12 +174,14 @@ def cell_sums(annual: Layers, area_m2: Array, *, place: str) -> Sums:
     missing_N = (annual["quality"] & Quality.MISSING) != 0
     values_LN = np.concatenate([[present_N, missing_N], np.where(present_N, fluxes_FN, 0)])
     weights = _area_shares(annual)[:, None] * area_m2
-    if MEMBERS not in annual:
-        return Sums(weights * values_LN)
+    members_XN = annual[MEMBERS].reshape(-1, area_m2.size) if MEMBERS in annual else np.empty((0, area_m2.size))
+    # Written in place: of many members, these are the largest arrays of an aggregation.
+    found = Sums.zero(area_m2.size, members=len(members_XN) // len(FLUXES))
+    np.multiply(weights, values_LN, out=found.layers[:, : len(values_LN)])
     # A cell without members makes the spread of what it lies in unknown, but not that of another crop's area.
-    members_LN = np.where(present_N, annual[MEMBERS].reshape(-1, area_m2.size), 0)
-    of_members = np.where(weights > 0, weights * members_LN, 0)
-    return Sums(np.concatenate([weights * values_LN, of_members], axis=1))
+    of_members = found.layers[:, len(values_LN) :]
+    np.multiply(weights, members_XN, out=of_members, where=present_N & (weights > 0))
+    return found
 
 
 def interval_factor(members: int) -> float:

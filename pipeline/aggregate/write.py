@@ -19,10 +19,13 @@ import icechunk
 import pandas as pd
 import zarr
 
-from pipeline.aggregate import layout, room, tables
+from pipeline.aggregate import layout, memory, room, tables
 from pipeline.aggregate.bands import Band, Frame, frame_of
+from pipeline.cluster.dask import worker_memory
 from pipeline.cluster.executor import Executor, until_fatal
+from pipeline.cube import members
 from pipeline.cube.layout import identity
+from pipeline.cube.layout import tiles as planned_tiles
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.job import Job
@@ -100,13 +103,16 @@ def aggregate_cube(
     Raises
     ------
     UserError
-        If there is no cube, another process writes it, its storage fails, or a year in `years` is incomplete.
+        If there is no cube, another process writes it, its storage fails, a year in `years` is incomplete, or a worker
+        cannot hold the sums of all members.
     """
     policy, exports, frame = RetryPolicy(job.execution.retries), job.stores.exports, frame_of(job.region)
     with committing(job.stores.cube, job.open_cube, policy) as committer:
         choice = retried(lambda: _choose(committer, frame, years, again=again), policy)
         work = _Aggregation(committer, executor, Context(job.region, policy), exports)
         if choice.todo and not executor.stop.asked:
+            root = store.read(committer.repository, snapshot=committer.base)
+            retried(lambda: _check_memory(root, worker_memory(job.execution)), policy)
             work.run(choice, progress)
         root = store.read(committer.repository, snapshot=committer.base)
         region = retried(lambda: _write_tables(root, exports, frame), policy)
@@ -120,6 +126,11 @@ def aggregate_cube(
         disagreement=max(map(tables.disagreement, routes), default=0.0),
         stopped=executor.stop.asked,
     )
+
+
+def _check_memory(root: zarr.Group, limit: int | None) -> None:
+    cells = max((planned.cells for planned in planned_tiles(root) or ()), default=0)
+    memory.check(identity(root).grid.tile_cells, cells, members=members.count(root), limit=limit)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,6 @@
 
 Public modules: audit, report.
 Inner modules: aggregates, checks, reading, seams, tile, totals.
-May import: access, aggregate, cluster, cube, errors, grid, inputs, job, progress, run, sources, storage, variables,
-years, model, regions.
+May import: access, aggregate, cluster, cube, errors, grid, inputs, job, progress, run, simulate, sources, storage,
+variables, years, model, regions.
 """

@@ -35,7 +35,7 @@ from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.progress import Progress, silent
 from pipeline.run.fingerprints import Science
-from pipeline.run.prepare import YEARLY_PRODUCTS, science_of
+from pipeline.run.prepare import science_of, yearly_products
 from pipeline.storage import repository as store
 from pipeline.years import spans
 from regions import Region, zones
@@ -117,19 +117,19 @@ def _snapshots(job: Job, cube_snapshot: str, *, last: int) -> Snapshots:
         cube_snapshot=cube_snapshot,
         inputs=location if view else None,
         inputs_snapshot=view.snapshot if view else None,
-        years=_chain(view, region.first_year, last, region.spinup_years) if view else (),
+        years=_chain(job, view, last) if view else (),
         spin_up=region.spinup_years,
         science=_science(job),
     )
 
 
-def _chain(view: InputsView, first: int, last: int, spin_up: tuple[int, int]) -> tuple[int, ...]:
+def _chain(job: Job, view: InputsView, last: int) -> tuple[int, ...]:
     """Return the years from the first that are ingested without a gap; none without spin-up years or soil."""
-    ingested = frozenset.intersection(*(view.ingested(product) for product in YEARLY_PRODUCTS))
+    ingested = frozenset.intersection(*(view.ingested(product) for product in yearly_products(job)))
     # Fingerprints are of all inputs up to a year: none can be made beyond a gap, or without soil and spin-up years.
-    if not view.has_soil or not set(spin_up) <= ingested:
+    if not view.has_soil or not set(job.region.spinup_years) <= ingested:
         return ()
-    return tuple(takewhile(ingested.__contains__, range(first, last + 1)))
+    return tuple(takewhile(ingested.__contains__, range(job.region.first_year, last + 1)))
 
 
 def _science(job: Job) -> Science | None:

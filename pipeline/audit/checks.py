@@ -26,6 +26,7 @@ from model.arrays import Floats
 from pipeline.audit.reading import AuditedYear
 from pipeline.cube.layout import KEEP_BITS
 from pipeline.cube.ledger import RANGES, Row
+from pipeline.simulate.tile_year import MEMBER_FLUXES
 from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, Quality
 
 Range: TypeAlias = tuple[float, float]
@@ -172,9 +173,13 @@ def check_year(year: AuditedYear) -> Iterator[Measured]:
 
 def _checksum(year: AuditedYear) -> Measured:
     found, recorded = year.stored.checksum, year.row.checksum
-    differs = found != recorded
-    why = f"checksum of the values {found[:8]}..., of the ledger {recorded[:8]}..." if differs else ""
-    return Measured(CHECKSUM, float(differs), 1, why)
+    why = f"checksum of the values {found[:8]}..., of the ledger {recorded[:8]}..." if found != recorded else ""
+    changed = [
+        flux for flux, own, known in zip(MEMBER_FLUXES, year.members, year.row.members, strict=False) if own != known
+    ]
+    if changed:
+        why = "; ".join([*([why] if why else []), f"members have other values of {', '.join(changed)} than recorded"])
+    return Measured(CHECKSUM, float(bool(why)), 1, why)
 
 
 def _record(year: AuditedYear) -> Measured:
@@ -214,6 +219,9 @@ def _pattern(year: AuditedYear) -> Measured:
             layers[variable.name] = year.annual(variable.name)
     wrong = {"outside the mask": year.outside}
     wrong |= {name: int(np.count_nonzero(np.isfinite(layer) == missing_N)) for name, layer in layers.items()}
+    if len(year.row.members) == len(MEMBER_FLUXES):  # of draws: no spread where the uncertainty is unknown
+        spreads = {std.name for std in ENSEMBLE_STD.values()} & layers.keys()
+        wrong |= {name: int(np.count_nonzero(np.isfinite(layers[name]) & missing_N)) for name in spreads}
     first = next((name for name, count in wrong.items() if count), "")
     values = sum(layer.size for layer in layers.values())
     return Measured(PATTERN, sum(wrong.values()), values, f"first: {first}" if first else "")

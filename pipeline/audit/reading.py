@@ -15,7 +15,7 @@ from icechunk import IcechunkError
 from numpy.typing import NDArray
 
 from model.arrays import Floats
-from pipeline.cube import layout
+from pipeline.cube import layout, members
 from pipeline.cube.layout import StoredYear
 from pipeline.cube.ledger import Fingerprint, Ledger, Row
 from pipeline.grid.sinusoidal import Tile
@@ -41,6 +41,8 @@ class AuditedYear:
         Row that was recorded with them.
     outside
         Number of values outside the mask that are not empty.
+    members
+        Digests of an ensemble's members as they are stored, where the ledger has such digests.
     gpp_TN
         Daily input GPP [g C m-2 d-1], where the inputs store still has the GPP that the tile-year was computed from.
     """
@@ -48,6 +50,7 @@ class AuditedYear:
     stored: StoredYear
     row: Row
     outside: int
+    members: tuple[str, ...] = ()
     gpp_TN: Floats | None = None
 
     def daily(self, name: str) -> Floats:
@@ -71,7 +74,7 @@ def _row(known: Ledger, tile: str, year: int, *, fingerprint: Fingerprint) -> Ro
     facts: dict[str, Any] = {name: known.column(name)[place].item() for name in _FIELDS}
     facts |= {name: tuple(known.column(name)[place].tolist()) for name in ("minimum", "maximum")}
     facts |= {name: known.column(name)[place].tobytes().hex() for name in ("checksum", "state")}
-    return Row(tile=tile, year=year, fingerprint=fingerprint, **facts)
+    return Row(tile=tile, year=year, fingerprint=fingerprint, members=known.members(tile, year), **facts)
 
 
 def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.bool_]) -> AuditedYear:
@@ -87,7 +90,10 @@ def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.b
         whole = np.asarray(array(root, f"annual/{variable.name}")[index, *window])
         annual[variable.name] = whole[mask]
         outside += _filled(whole, mask, variable)
-    return AuditedYear(_as_written(StoredYear(mask, daily, annual)), row, outside)
+    # Where the ledger has none, a single network computed the tile-year, or an earlier version.
+    own = members.digests(members.read(root, tile, row.year, mask=mask)) if row.members else ()
+    stored = StoredYear(mask, daily, annual)
+    return AuditedYear(stored if row.members else _as_written(stored), row, outside, own)
 
 
 def _filled(whole: NDArray[Any], mask: NDArray[np.bool_], variable: Variable) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.cluster.dask import worker_count, worker_memory
 from pipeline.cluster.executor import Executor
@@ -86,7 +86,7 @@ def estimate(
         If inputs store or cube are of another region, or no tile-year can be compared.
     """
     work, rates, size = survey(job, years=years, choice=choice, executor=executor), measured_rates(), size_of(job)
-    network = network_rate(job)
+    network = _with_draws(network_rate(job), job.draws.count)
     recorded = recorded_rate(repository.read(job.open_cube()), device=device_of(job)) if job.has_cube else None
     machine = _machine(job, rates, network=network, recorded=recorded, workers=workers)
     model = Model(work, size, rates, machine)
@@ -104,6 +104,11 @@ def estimate(
     )
 
 
+def _with_draws(network: Rate, draws: int) -> Rate:
+    """Return the rate of a cell-year that is run with GPP as it is and with each draw; they run one after the other."""
+    return replace(network, cell_years_per_second=network.cell_years_per_second / (1 + draws)) if draws else network
+
+
 def _machine(job: Job, rates: Rates, *, network: Rate, recorded: Rate | None, workers: int | None) -> Machine:
     serial = job.execution.scheduler == "serial"
     count = workers or (1 if serial else worker_count(job.execution, cuda_devices(job)))
@@ -114,7 +119,7 @@ def _machine(job: Job, rates: Rates, *, network: Rate, recorded: Rate | None, wo
         workers=count,
         started=0 if serial or job.execution.remote else count,
         # The members of an ensemble run one after the other; the rates are those of one.
-        speed=measured * len(job.checkpoint) / rates.network[job.year_step] if on_cpu else 1.0,
+        speed=measured * job.network_runs / rates.network[job.year_step] if on_cpu else 1.0,
         run_cell_years=recorded.cell_years_per_second if recorded else None,
         network_cell_years=measured,
     )
@@ -122,16 +127,17 @@ def _machine(job: Job, rates: Rates, *, network: Rate, recorded: Rate | None, wo
 
 def size_of(job: Job) -> Size:
     """Return the amounts that the region and the run file give."""
-    grid, tiles, members = job.grid, job.domain.tiles, len(job.checkpoint)
+    grid, tiles, members = job.grid, job.domain.tiles, job.members
+    of_member = len(MEMBER_FLUXES) - (0 if job.draws.count else 1)  # without draws all have the same GPP
     window = Extent.of(job.region).window
-    layers = len(ANNUAL) + (len(ENSEMBLE_STD) + members * len(MEMBER_FLUXES) if members > 1 else 0)
+    layers = len(ANNUAL) + (len(ENSEMBLE_STD) + members * of_member if members > 1 else 0)
     return Size(
         nldas_cells=window.rows * window.cols,
         grid_cells=grid.rows * grid.cols,
         tile_cells=grid.tile_cells**2,
         strips=strip_count(tiles),
         band_tiles=max(Counter(tile.first_row for tile in tiles).values()),
-        members=members,
+        members=job.network_runs,
         annual_layers=layers / len(ANNUAL),
         export_layers=len(HEADLINE),
     )

@@ -31,6 +31,7 @@ from pipeline.cube.parts import PART_DAYS, daily_part, part_digest
 from pipeline.digests import content_digest
 from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Grid, Tile
+from pipeline.simulate.gpp_draws import NO_DRAWS, Draws
 from pipeline.simulate.tile_year import CellState, TileResult
 from pipeline.storage import cf, formats
 from pipeline.storage.repository import array, attribute, part, replace, subgroup, write_values
@@ -62,10 +63,12 @@ class Identity:
     crop_threshold: float
     precision: str
     year_step: str
+    draws: Draws = NO_DRAWS
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
-        return asdict(self) | {"mask_years": list(self.mask_years)}
+        values = asdict(self) | {"mask_years": list(self.mask_years)}
+        return {name: value for name, value in values.items() if name != "draws" or self.draws.count}
 
     def in_words(self) -> dict[str, str]:
         """Return each part in words, by name."""
@@ -80,12 +83,14 @@ class Identity:
             "crop_threshold": str(self.crop_threshold),
             "precision": self.precision,
             "year_step": self.year_step,
+            "gpp_draws": str(self.draws),
         }
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> Identity:
         """Return the identity that `as_json` wrote."""
-        return cls(**{**raw, "grid": Grid(**raw["grid"]), "mask_years": tuple(raw["mask_years"])})
+        draws = Draws(**raw.get("draws", {}))
+        return cls(**{**raw, "grid": Grid(**raw["grid"]), "mask_years": tuple(raw["mask_years"]), "draws": draws})
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pipeline.cube.layout import StoredYear, state_digest
 from pipeline.cube.parts import PART_BYTES, PARTS
 from pipeline.digests import DIGEST_BYTES, content_digest, json_digest
 from pipeline.errors import DamagedError
-from pipeline.simulate.tile_year import CellState
+from pipeline.simulate.tile_year import MEMBER_FLUXES, CellState
 from pipeline.storage.repository import array, attribute, part, subgroup, values, write_values
 from pipeline.variables import DAILY, FLUXES, Quality
 
@@ -75,6 +75,7 @@ class RunFacts(TypedDict):
     cpu_seconds: float
     restart: bool
     state: NotRequired[str]
+    members: NotRequired[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Row:
     restart: bool
     parts: tuple[str, ...] = ()  # digests of PARTS, in hex; zeros for those that are not stored
     state: str = ""  # digest of the state at the end of the year, in hex, if it is kept
+    members: tuple[str, ...] = ()  # digests of `MEMBER_FLUXES` of an ensemble's members, in hex
 
     @classmethod
     def of(cls, stored: StoredYear, **facts: Unpack[RunFacts]) -> Row:
@@ -135,6 +137,12 @@ _COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "parts": ("uint8", (len(PARTS), PART_BYTES), "digests of the parts of the stored values"),
     "state": ("uint8", (DIGEST_BYTES,), "digest of the state at the end of the year"),
 }
+MEMBERS = "members"
+# A column of cubes that an ensemble has written; the ledger of a single network has the others alone.
+_OF_ENSEMBLES = {
+    MEMBERS: ("uint8", (len(MEMBER_FLUXES), PART_BYTES), "digests of the annual fluxes of all members, by flux")
+}
+_NO_MEMBERS = ("00" * PART_BYTES,) * len(MEMBER_FLUXES)
 _DIMENSIONS: dict[str, tuple[str, ...]] = {
     "fingerprint": ("component", "byte"),
     "checksum": ("byte",),
@@ -142,6 +150,7 @@ _DIMENSIONS: dict[str, tuple[str, ...]] = {
     "maximum": ("range",),
     "parts": ("part", "part_byte"),
     "state": ("byte",),
+    MEMBERS: ("flux", "part_byte"),
 }
 
 
@@ -160,16 +169,39 @@ def create(root: zarr.Group, tiles: Sequence[str]) -> None:
         }
     )
     group.create_array("year", shape=(0,), dtype="int32", chunks=(64,), dimension_names=("year",))
-    for name, (dtype, shape, meaning) in _COLUMNS.items():
-        group.create_array(
-            name,
-            shape=(0, len(tiles), *shape),
-            chunks=(1, len(tiles), *shape),
-            dtype=dtype,
-            fill_value=0,
-            dimension_names=("year", "tile", *_DIMENSIONS.get(name, ())),
-            attributes={"long_name": meaning},
-        )
+    for name in _COLUMNS:
+        _create_column(group, name, years=0)
+
+
+def _create_column(group: zarr.Group, name: str, *, years: int) -> None:
+    (dtype, shape, meaning), tiles = (_COLUMNS | _OF_ENSEMBLES)[name], len(attribute(group, "tiles"))
+    group.create_array(
+        name,
+        shape=(years, tiles, *shape),
+        chunks=(1, tiles, *shape),
+        dtype=dtype,
+        fill_value=0,
+        dimension_names=("year", "tile", *_DIMENSIONS.get(name, ())),
+        attributes={"long_name": meaning},
+    )
+
+
+def add_members(root: zarr.Group) -> None:
+    """Add the column of the members of an ensemble, if it is not there; no tile-year has any yet."""
+    group = subgroup(root, "ledger")
+    if attribute(group, MEMBERS) is not None:
+        return
+    years = _years(group)
+    rows = {year: _read_year(group, year, index) for index, year in enumerate(years)}
+    _create_column(group, MEMBERS, years=len(years))
+    group.attrs[MEMBERS] = list(MEMBER_FLUXES)
+    for index, (year, columns) in enumerate(rows.items()):
+        _write_year(group, year, index, columns | {MEMBERS: part(group, MEMBERS, index)})
+
+
+def _names(group: zarr.Group) -> tuple[str, ...]:
+    """Return the names of the columns, in the order in which they enter the digests."""
+    return (*_COLUMNS, *(() if attribute(group, MEMBERS) is None else _OF_ENSEMBLES))
 
 
 def add_years(root: zarr.Group, years: Sequence[int]) -> None:
@@ -177,7 +209,7 @@ def add_years(root: zarr.Group, years: Sequence[int]) -> None:
     group = subgroup(root, "ledger")
     known = array(group, "year").shape[0]
     if len(years) > known:
-        for name in _COLUMNS:
+        for name in _names(group):
             column = array(group, name)
             column.resize((len(years), *column.shape[1:]))
         array(group, "year").resize((len(years),))
@@ -202,7 +234,7 @@ class Ledger:
         self.tiles: list[str] = attribute(group, "tiles")
         with _way_back():
             self.years = _years(group)
-            self._columns = {name: values(group, name) for name in _COLUMNS}
+            self._columns = {name: values(group, name) for name in _names(group)}
             for index, year in enumerate(self.years):
                 _check(group, year, {name: column[index] for name, column in self._columns.items()})
         self.failures: dict[str, str] = attribute(group, "failures")
@@ -216,6 +248,11 @@ class Ledger:
     def column(self, name: str) -> NDArray[Any]:
         """A column (year, tile, ...)."""
         return self._columns[name]
+
+    def members(self, tile: str, year: int) -> tuple[str, ...]:
+        """Digests of `MEMBER_FLUXES` of the members in hex; none if no ensemble computed the tile-year."""
+        found = self._columns[MEMBERS][self._place(tile, year)] if MEMBERS in self._columns else np.zeros((), np.uint8)
+        return tuple(digest.tobytes().hex() for digest in np.atleast_2d(found) if digest.any())
 
     def recorded(self, tile: str, year: int) -> Fingerprint | None:
         """Fingerprint under which the tile-year was computed, or None if it never was."""
@@ -244,9 +281,13 @@ class Ledger:
         return self.tiles_digest(year, self.tiles)
 
     def tiles_digest(self, year: int, tiles: Iterable[str]) -> str:
-        """Digest over the checksums of some tiles of a year, in their order; tiles without modelled cells have none."""
+        """Digest over the checksums of some tiles of a year, in their order, and over the digests of their members.
+
+        Tiles without modelled cells have none.
+        """
         known = [self._tile_index[tile] for tile in tiles if tile in self._tile_index]
-        return json_digest([self._columns["checksum"][self._year_index[year]][known].tobytes().hex()])
+        columns = [self._columns[name] for name in ("checksum", MEMBERS) if name in self._columns]
+        return json_digest([column[self._year_index[year]][known].tobytes().hex() for column in columns])
 
     def has_restart(self, tile: str, year: int) -> bool:
         """Return whether the state at the end of that tile-year is kept."""
@@ -270,7 +311,7 @@ def check_state(root: zarr.Group, tile: str, year: int, state: CellState) -> Non
 
 
 def _columns(group: zarr.Group, index: int) -> dict[str, NDArray[Any]]:
-    return {name: part(group, name, index) for name in _COLUMNS}
+    return {name: part(group, name, index) for name in _names(group)}
 
 
 def _read_year(group: zarr.Group, year: int, index: int) -> dict[str, NDArray[Any]]:
@@ -287,7 +328,7 @@ def _write_year(group: zarr.Group, year: int, index: int, columns: Mapping[str, 
 
 
 def _digest(columns: Mapping[str, NDArray[Any]]) -> str:
-    return content_digest(*(columns[name] for name in _COLUMNS))
+    return content_digest(*columns.values())
 
 
 def _check(group: zarr.Group, year: int, columns: Mapping[str, NDArray[Any]]) -> None:
@@ -329,8 +370,9 @@ def record(root: zarr.Group, rows: Iterable[Row], *, run: int, failures: Mapping
     for year, of_year in by_year.items():
         index, places = years.index(year), [columns[row.tile] for row in of_year]
         stored = _read_year(group, year, index)
-        for name, new in _table(of_year, run).items():
-            stored[name][places] = np.asarray(new, stored[name].dtype)
+        table = _table(of_year, run)
+        for name, column in stored.items():
+            column[places] = np.asarray(table[name], column.dtype)
         _write_year(group, year, index, stored)
     known |= {_key(tile, year): message for (tile, year), message in failures.items()}
     if known != attribute(group, "failures"):
@@ -345,6 +387,7 @@ def _table(rows: Sequence[Row], run: int) -> dict[str, Any]:
         "checksum": [_bytes(row.checksum) for row in rows],
         "parts": [[_bytes(digest) for digest in row.parts or ("00" * PART_BYTES,) * len(PARTS)] for row in rows],
         "state": [_bytes(row.state or "00" * DIGEST_BYTES) for row in rows],
+        MEMBERS: [[_bytes(digest) for digest in (*row.members, *_NO_MEMBERS)[: len(_NO_MEMBERS)]] for row in rows],
     }
 
 
@@ -359,13 +402,21 @@ def forget_restarts(root: zarr.Group, year: int) -> None:
 
 def forget_year(root: zarr.Group, year: int) -> None:
     """Record that all tiles miss the results of `year`."""
-    _forget(root, year, tuple(_COLUMNS))
+    _forget(root, year)
 
 
-def _forget(root: zarr.Group, year: int, names: Sequence[str]) -> None:
+def forget_members(root: zarr.Group) -> None:
+    """Record that no tile-year has members."""
+    if attribute(subgroup(root, "ledger"), MEMBERS) is not None:
+        for year in _years(subgroup(root, "ledger")):
+            _forget(root, year, (MEMBERS,))
+
+
+def _forget(root: zarr.Group, year: int, names: Sequence[str] = ()) -> None:
+    """Set some columns of a year, or all, to zero."""
     group = subgroup(root, "ledger")
     index = _years(group).index(year)
     columns = _read_year(group, year, index)
-    for name in names:
+    for name in names or columns:
         columns[name][...] = 0
     _write_year(group, year, index, columns)

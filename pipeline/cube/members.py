@@ -1,12 +1,12 @@
 """Annual budgets of the members of an ensemble, by cell: what the spread over any area is computed from.
 
-    members        ra, rh, nee, yield (year, member, y, x); `digest` (year, tile_row, tile_col) of each tile-year
+    members        ra, rh, nee, yield (year, member, y, x), and gpp where it is drawn; digests are in the ledger
 
 The spread of a mean over cells is not the mean of their spreads, since errors of the members are correlated between
-cells: each member is aggregated, and the spread taken afterwards. GPP, an input, is that of `annual`; all other fluxes
-follow from these. A single network writes nothing here. A digest of zeros stands for a tile-year without members.
+cells: each member is aggregated, and the spread taken afterwards. GPP, unless drawn, is that of `annual`; all
+other fluxes follow from these. A single network writes nothing here. `pipeline.cube.results` compares what is read.
 
-Shape legend: M members, V = 4 fluxes (`MEMBER_FLUXES`), F fluxes of `pipeline.variables.FLUXES`, N modelled cells.
+Shape legend: M members, V = 4 or 5 fluxes (`MEMBER_FLUXES`), F fluxes of `pipeline.variables.FLUXES`, N modelled cells.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from pipeline.cube import ledger
 from pipeline.cube.layout import create_year_axis, extend_years, identity, on_tile
-from pipeline.cube.parts import PART_BYTES, part_digest
-from pipeline.errors import DamagedError
+from pipeline.cube.parts import part_digest
 from pipeline.grid.sinusoidal import Tile
-from pipeline.simulate.tile_year import MEMBER_FLUXES, budget
+from pipeline.simulate.tile_year import MEMBER_FLUXES, budget_of_members
 from pipeline.storage import cf
 from pipeline.storage import repository as store
-from pipeline.variables import FLUXES, Variable
+from pipeline.variables import FLUXES
 
 GROUP = "members"
 _LAYERS = tuple(
@@ -33,7 +33,6 @@ _LAYERS = tuple(
     for flux in FLUXES
     if flux.name == name
 )
-_DIGEST = Variable("digest", "1", "digest of the members' values at the modelled cells of a tile", dtype="uint8")
 
 Floats = NDArray[np.float32]
 
@@ -43,13 +42,21 @@ def count(root: zarr.Group) -> int:
     return int(store.array(root, f"{GROUP}/{_LAYERS[0].name}").shape[1]) if GROUP in root else 0
 
 
-def add(root: zarr.Group, members: int, *, last: int) -> None:
+def _layers(root: zarr.Group) -> list[str]:
+    """Return the names of the arrays that the cube has."""
+    return [variable.name for variable in _LAYERS if f"{GROUP}/{variable.name}" in root]
+
+
+def add(root: zarr.Group, members: int, *, last: int, drawn: bool = False) -> None:
     """Create the arrays for an ensemble of so many members, or extend them to the year `last`.
+
+    With `drawn` each member has its own GPP.
 
     Those of another number of members are replaced: they are of another checkpoint, as the states of `restart` are.
     """
     if GROUP in root and count(root) != members:
         del root[GROUP]
+        ledger.forget_members(root)
     found = identity(root)
     if GROUP not in root:
         group, grid = root.create_group(GROUP), found.grid
@@ -57,14 +64,11 @@ def add(root: zarr.Group, members: int, *, last: int) -> None:
         create_year_axis(group)
         edge = grid.tile_cells
         shape, chunk = (0, members, *grid.shape), (1, 1, edge, edge)
-        for variable in _LAYERS:
+        for variable in _LAYERS if drawn else _LAYERS[:-1]:
             layer = cf.Layout(("year", "member", "y", "x"), shape, chunk, (1, members, edge, edge))
             cf.create(group, variable, layer)
-        tiles = (grid.rows // edge, grid.cols // edge)
-        dims = ("year", "tile_row", "tile_col", "part_byte")
-        cf.create(group, _DIGEST, cf.Layout(dims, (0, *tiles, PART_BYTES), (1, 1, 1, PART_BYTES)))
-    names = [variable.name for variable in (*_LAYERS, _DIGEST)]
-    extend_years(store.subgroup(root, GROUP), names, first=found.first_year, last=last)
+    extend_years(store.subgroup(root, GROUP), _layers(root), first=found.first_year, last=last)
+    ledger.add_members(root)
 
 
 def write(root: zarr.Group, tile: Tile, year: int, members_MVN: Floats | None, *, mask: NDArray[np.bool_]) -> None:
@@ -72,66 +76,34 @@ def write(root: zarr.Group, tile: Tile, year: int, members_MVN: Floats | None, *
     index, window = year - identity(root).first_year, identity(root).grid.window(tile)
     if index >= _years(root):
         return
-    held, values_MVN = np.zeros(PART_BYTES, np.uint8), np.full((count(root), len(_LAYERS), mask.sum()), np.nan)
-    if members_MVN is not None:
-        held, values_MVN = np.frombuffer(bytes.fromhex(part_digest(members_MVN)), np.uint8), members_MVN
-    for number, variable in enumerate(_LAYERS):
+    names = _layers(root)
+    values_MVN = np.full((count(root), len(names), mask.sum()), np.nan) if members_MVN is None else members_MVN
+    for number, name in enumerate(names):
         of_tile = on_tile(values_MVN[:, number].astype(np.float32), mask, fill=np.nan)
-        store.replace(root, f"{GROUP}/{variable.name}", (index, slice(None), *window), of_tile)
-    store.replace(root, f"{GROUP}/{_DIGEST.name}", (index, *_place(root, tile), slice(None)), held)
+        store.replace(root, f"{GROUP}/{name}", (index, slice(None), *window), of_tile)
 
 
-def read(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats | None:
-    """Return the members' budgets of a tile-year (M, V, N), or None where it has none.
+def digests(members_MVN: Floats | None) -> tuple[str, ...]:
+    """Return the digest of each flux, all members together, in hexadecimal digits; none where there are no members."""
+    return () if members_MVN is None else tuple(map(part_digest, np.moveaxis(members_MVN, 1, 0)))
 
-    Raises
-    ------
-    DamagedError
-        If the values are not those that were computed.
-    """
-    index = year - identity(root).first_year
+
+def read(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
+    """Return the members' budgets of a tile-year as they are stored (M, V, N), NaN where it has none; not compared."""
+    index, window = year - identity(root).first_year, identity(root).grid.window(tile)
     if index >= _years(root):
-        return None
-    digest = store.part(root, f"{GROUP}/{_DIGEST.name}", (index, *_place(root, tile)))
-    if not digest.any():
-        return None
-    found_MVN = np.ascontiguousarray(_window(root, index, identity(root).grid.window(tile))[..., mask])
-    if part_digest(found_MVN) != digest.tobytes().hex():
-        raise DamagedError(
-            f"tile {tile.name}, year {year}: members of the ensemble have other values than were computed; compute it "
-            f"again with `agcarbon run --tile {tile.name}`"
-        )
-    return found_MVN
-
-
-def read_window(root: zarr.Group, year: int, window: tuple[slice, slice]) -> Floats | None:
-    """Return the members' budgets (M, V, rows, cols) of any window, NaN where there are none; None for no members."""
-    index = year - identity(root).first_year
-    if GROUP not in root:
-        return None
-    if index >= _years(root):
-        rows, cols = (side.stop - side.start for side in window)
-        return np.full((count(root), len(_LAYERS), rows, cols), np.nan, np.float32)
-    return _window(root, index, window)
+        return np.full((count(root), len(_layers(root)), mask.sum()), np.nan, np.float32)
+    places = (f"{GROUP}/{name}" for name in _layers(root))
+    return np.stack([store.part(root, path, (index, slice(None), *window))[:, mask] for path in places], axis=1)
 
 
 def fluxes(members_MVN: Floats, gpp_N: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return all annual fluxes of each member (M, F, N) [g C m-2 yr-1], given their budgets and annual GPP."""
-    of_member = budget(gpp_N.astype(np.float64), np.moveaxis(members_MVN, 1, 0).astype(np.float64))
+    of_member = budget_of_members(gpp_N.astype(np.float64), members_MVN.astype(np.float64))
     shape = (len(members_MVN), *gpp_N.shape)
     return np.stack([np.broadcast_to(of_member[flux.name], shape) for flux in FLUXES], axis=1)
 
 
 def _years(root: zarr.Group) -> int:
     """Return the number of years, from the cube's first, that have room here."""
-    return int(store.array(root, f"{GROUP}/{_DIGEST.name}").shape[0]) if GROUP in root else 0
-
-
-def _window(root: zarr.Group, index: int, window: tuple[slice, slice]) -> Floats:
-    layers = [store.part(root, f"{GROUP}/{variable.name}", (index, slice(None), *window)) for variable in _LAYERS]
-    return np.stack(layers, axis=1)
-
-
-def _place(root: zarr.Group, tile: Tile) -> tuple[int, int]:
-    rows, cols = identity(root).grid.window(tile)
-    return rows.start // tile.cells, cols.start // tile.cells
+    return int(store.array(root, f"{GROUP}/{_LAYERS[0].name}").shape[0]) if GROUP in root else 0

@@ -1,6 +1,6 @@
 """Results of a year as commands read them: each part of a tile-year is compared with its digest in the ledger.
 
-Shape legend: N modelled cells of a tile, T days.
+Shape legend: N modelled cells of a tile, T days, M members, V fluxes of a member.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pipeline.cube import layout
-from pipeline.cube.ledger import read_year
+from pipeline.cube import layout, members
+from pipeline.cube.ledger import MEMBERS, read_year
 from pipeline.cube.parts import PART_DAYS, PARTS, daily_part, part_digest
 from pipeline.errors import DamagedError
 from pipeline.grid.sinusoidal import Tile
+from pipeline.simulate.tile_year import MEMBER_FLUXES
 from pipeline.storage import cf
 from pipeline.storage.repository import attribute, part, subgroup
 from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
@@ -57,6 +58,28 @@ class CheckedYear:
         found = np.concatenate(list(self._parts(tile, name, mask, range(begin, last, PART_DAYS))))
         return found[first - begin : last - begin]
 
+    def of_members(self, tile: Tile, mask: Mask) -> NDArray[np.float32] | None:
+        """Return the annual `MEMBER_FLUXES` of each member of an ensemble (M, V, N), or None where there are none."""
+        recorded = self._columns.get(MEMBERS, {}).get(tile.name)
+        if recorded is None or not recorded.any():
+            return None
+        try:
+            found_MVN = retried(lambda: members.read(self.root, tile, self.year, mask=mask), self.policy)
+        except DamagedError as error:
+            raise self._damaged_members(tile, str(error)) from error
+        wanted = (digest.tobytes().hex() for digest in recorded)
+        # GPP, the last, has no digest where it is not drawn.
+        for name, found, digest in zip(MEMBER_FLUXES, members.digests(found_MVN), wanted, strict=False):
+            if found != digest:
+                cause = f"{name} of the members of the ensemble has other values than were computed"
+                raise self._damaged_members(tile, cause)
+        return found_MVN
+
+    def _damaged_members(self, tile: Tile, cause: str) -> DamagedError:
+        return DamagedError(
+            f"tile {tile.name}, year {self.year}: {cause}; compute it again with `agcarbon run --tile {tile.name}`"
+        )
+
     def _parts(self, tile: Tile, name: str, mask: Mask, firsts: range) -> Iterator[NDArray[Any]]:
         for first in firsts:
             days = slice(first, min(first + PART_DAYS, self.days))
@@ -72,7 +95,7 @@ class CheckedYear:
             raise self._damaged(tile, str(error)) from error
 
     def _check(self, tile: Tile, name: str, found: NDArray[Any]) -> None:
-        recorded = self._digests[tile.name][PARTS.index(name)]
+        recorded = self._columns["parts"][tile.name][PARTS.index(name)]
         # Where a single network computed a tile-year, the layers of an ensemble are empty, and have no digest.
         intact = part_digest(found) == recorded.tobytes().hex() if recorded.any() else bool(np.isnan(found).all())
         if not intact:
@@ -85,7 +108,8 @@ class CheckedYear:
         )
 
     @cached_property
-    def _digests(self) -> dict[str, NDArray[np.uint8]]:
-        """Digests of the parts (parts, bytes) of each tile."""
-        recorded = retried(lambda: read_year(self.root, self.year)["parts"], self.policy)
-        return dict(zip(attribute(subgroup(self.root, "ledger"), "tiles"), recorded, strict=True))
+    def _columns(self) -> dict[str, dict[str, NDArray[np.uint8]]]:
+        """Digests of the parts, and of the members if there are any, (..., bytes) of each tile."""
+        row = retried(lambda: read_year(self.root, self.year), self.policy)
+        tiles = attribute(subgroup(self.root, "ledger"), "tiles")
+        return {name: dict(zip(tiles, row[name], strict=True)) for name in ("parts", MEMBERS) if name in row}

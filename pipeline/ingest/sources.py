@@ -148,7 +148,7 @@ class SlopeSource:
         return decode_year(folder, year=self.year, grid=grid, settings=self.settings, quantity=self.product)
 
     def read(self, cells: Cells) -> CellArrays:
-        """Read GPP and fill its gaps; or read its uncertainty as it is, since nothing is computed from it.
+        """Read GPP and fill its gaps; or read its uncertainty as it is.
 
         Raises
         ------

@@ -3,7 +3,7 @@
     climate/YYYY  seven daily series (time, lat, lon) on the region's NLDAS-2 window; digest of each cell
     staging/...   months of climate whose year is not complete yet
     gpp/YYYY      gpp (time, y, x), one shard per tile; days filled (y, x); both at the cells of `cells.CellRule`
-    gpp_uncertainty/YYYY  uncertainty of gpp (time, y, x), at the same cells, where configured; no run reads it
+    gpp_uncertainty/YYYY  uncertainty of gpp (time, y, x), at the same cells, where configured; read for draws
     soil          nine features and their coverage (y, x)
     crop/YYYY     corn and soybean fraction, share covered (y, x)
 
@@ -106,7 +106,7 @@ STORED_CELLS = {"gpp": "filled_days", "gpp_uncertainty": "uncertainty_days"}
 # Variables of a gridded product that the network or the quality layer reads: only these enter the digests of its tiles.
 READ = {
     "gpp": ("gpp", "filled_days"),
-    "gpp_uncertainty": ("gpp_uncertainty",),  # of groups that no run reads
+    "gpp_uncertainty": ("gpp_uncertainty",),
     "soil": (*(variable.name for variable in SOIL_MEANS), "soil_coverage"),
     "crop": ("corn_fraction", "soybean_fraction"),
 }

@@ -19,7 +19,7 @@ import zarr
 from numpy.typing import NDArray
 
 from model.arrays import Floats, YearInputs
-from pipeline.digests import DIGEST_BYTES, content_digest
+from pipeline.digests import DIGEST_BYTES, content_digest, json_digest
 from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.layout import (
@@ -98,9 +98,14 @@ class InputsView:
         """Whether soil is ingested."""
         return bool(product_digests(self.root, "soil"))
 
-    def tile_digests(self, tile: Tile, year: int) -> TileDigests:
-        """Return the digests of the inputs of a tile in `year`; raises `UserError` if a product is not ingested."""
+    def tile_digests(self, tile: Tile, year: int, *, uncertainty: bool = False) -> TileDigests:
+        """Return the digests of the inputs of a tile in `year`; raises `UserError` if a product is not ingested.
+
+        With `uncertainty`, that of GPP covers its uncertainty, too.
+        """
         gpp, crop = (_tile_digest(self, product, year, tile) for product in ("gpp", "crop"))
+        if uncertainty:
+            gpp = json_digest([gpp, _tile_digest(self, "gpp_uncertainty", year, tile)])
         return TileDigests(_climate_digest(self, tile, year), gpp, _tile_digest(self, "soil", None, tile), crop)
 
     def read_tile_year(
@@ -168,6 +173,11 @@ class InputsView:
             If the year is not ingested, or a cell of the mask is not stored.
         """
         return self._unpacked_gpp(_tile_arrays(self, "gpp", year, tile), tile, year, mask=mask)
+
+    def read_gpp_uncertainty(self, tile: Tile, year: int, *, mask: NDArray[np.bool_]) -> Floats:
+        """Return the uncertainty of daily GPP (T, N) [g C m-2 d-1], NaN where there is none; raises as `read_gpp`."""
+        packing = cf.Packing.of(repository.array(_group(self, "gpp_uncertainty", year), "gpp_uncertainty"))
+        return packing.unpacked(_tile_arrays(self, "gpp_uncertainty", year, tile)["gpp_uncertainty"][:, mask])
 
     def _unpacked_gpp(
         self, arrays: dict[str, NDArray[Any]], tile: Tile, year: int, *, mask: NDArray[np.bool_]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,6 +28,7 @@ from pipeline.cube.ledger import Row, check_state
 from pipeline.errors import DamagedError, UserError
 from pipeline.grid.coverage import coverage, outlines
 from pipeline.grid.sinusoidal import Grid, Tile
+from pipeline.inputs.gpp_errors import read_gpp_errors
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.progress import heartbeat
 from pipeline.run.groups import MOST_TILES
@@ -35,6 +36,7 @@ from pipeline.run.plan import Block
 from pipeline.run.stages import stages
 from pipeline.run.year_step import open_predictor
 from pipeline.simulate.crops import Floats, crop_of_year, first_crop, has_crop, modelled
+from pipeline.simulate.gpp_draws import NO_DRAWS, Draws
 from pipeline.simulate.tile_year import CellState, TileResult, TileYear, simulate, spin_up
 from pipeline.storage import repository
 from pipeline.storage.retry import BY_DEFAULT, STORAGE_ERRORS, RetryPolicy, describe, is_fatal, retried
@@ -62,6 +64,8 @@ class Context:
         Code of the network: "numba" or "pytorch".
     device, batch_cells
         PyTorch device and cells of one forward pass; a worker resolves "auto" and 0 for itself.
+    draws
+        Draws of GPP.
     retry
         How often reads and writes are tried again.
     """
@@ -75,6 +79,7 @@ class Context:
     year_step: str
     device: str
     batch_cells: int
+    draws: Draws = NO_DRAWS
     retry: RetryPolicy = BY_DEFAULT
 
 
@@ -246,6 +251,7 @@ class _Part:
             cpu_seconds=cpu_seconds,
             restart=year in block.restarts,
             state=layout.state_digest(self.result.state) if year in block.restarts else "",
+            members=members.digests(self.result.members_MVN),
         )
         self.tile.rows.append(row)
 
@@ -325,9 +331,15 @@ def _read_year(context: Context, tiles: Sequence[_GroupTile], year: int) -> Tile
 
 def _read_tile_year(context: Context, each: _GroupTile, year: int, *, tiles: int) -> TileYear:
     tile, mask = each.block.tile, each.mask
-    return _read_inputs(
-        context, f"tile {tile.name}, {year}", lambda view: gather(context.region, view, tile, year, mask), tiles=tiles
-    )
+
+    def read(view: InputsView) -> TileYear:
+        found = gather(context.region, view, tile, year, mask)
+        if not context.draws.count:
+            return found
+        errors = read_gpp_errors(view, tile, found.inputs.gpp_TN, year=year, mask=mask.mask, draws=context.draws)
+        return replace(found, errors=errors)
+
+    return _read_inputs(context, f"tile {tile.name}, {year}", read, tiles=tiles)
 
 
 def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Read], *, tiles: int = 1) -> Read:

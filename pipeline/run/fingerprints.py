@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pipeline.cube.layout import PlannedTile
 from pipeline.cube.ledger import SCIENCE_VERSION, Fingerprint
 from pipeline.digests import json_digest
-from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import TileDigests
 
 
@@ -22,16 +21,19 @@ class Science:
     Attributes
     ----------
     region
-        Digest of boundary, grid, crop threshold and mask years.
+        Digest of boundary, grid, crop threshold and mask years, and of the settings of draws of GPP.
     checkpoint
         Digest of weights, scalers and training ranges.
     precision
         Floating-point precision of the network.
+    draws
+        Whether members are drawn from the uncertainty of GPP, which is then an input.
     """
 
     region: str
     checkpoint: str
     precision: str
+    draws: bool = False
 
 
 def fingerprints(
@@ -39,7 +41,7 @@ def fingerprints(
     years: Sequence[int],
     *,
     science: Science,
-    digests: Callable[[Tile, int], TileDigests],
+    digests: Callable[..., TileDigests],
     spin_up: tuple[int, int],
 ) -> dict[int, Fingerprint]:
     """Return the fingerprint of every year of a tile.
@@ -56,11 +58,12 @@ def fingerprints(
     science
         Region, weights and precision.
     digests
-        Content digests of the inputs by tile and year.
+        Content digests of the inputs by tile and year; given `uncertainty=True` for draws.
     spin_up
         The region's two spin-up years.
     """
-    inputs = {year: digests(planned.tile, year) for year in {*years, *spin_up}}
+    also = {"uncertainty": True} if science.draws else {}
+    inputs = {year: digests(planned.tile, year, **also) for year in {*years, *spin_up}}
 
     def chained(product: str) -> Iterator[str]:
         """Yield a digest for each year that depends on the product in the spin-up years and up to that year."""

@@ -19,7 +19,9 @@ from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import MODIS_TILE_CELLS
 from pipeline.inputs.layout import READ
 from pipeline.inputs.view import KEPT_YEARS
+from pipeline.simulate.tile_year import MEMBER_FLUXES
 from pipeline.storage.cf import LEAP_DAYS
+from pipeline.variables import FLUXES
 
 REAL = 4  # bytes of a float32
 
@@ -49,6 +51,8 @@ class BlockSize:
         computes. Otherwise 0.
     tiles
         Tiles of a group at most.
+    draws
+        Draws of GPP, each run by all networks.
     """
 
     edge: int
@@ -58,11 +62,22 @@ class BlockSize:
     compiled: bool = False
     device_batch: int = 0
     tiles: int = 1
+    draws: int = 0
 
     @property
     def state_bytes(self) -> int:
         """Bytes of the carried state of all modelled cells."""
-        return self.cells * self.members * STATE_LAYERS * HIDDEN * REAL
+        return self.cells * self.members * (1 + self.draws) * STATE_LAYERS * HIDDEN * REAL
+
+    @property
+    def _draws_bytes(self) -> int:
+        """Bytes beside the states that draws take: daily arrays and the annual budgets of their members."""
+        if not self.draws:
+            return 0
+        # The standard deviation and a copy, GPP of a draw, the fluxes that it gives, and the noise of four steps in
+        # time and its temporaries in double precision; of each member five sums, and all fluxes of its budget.
+        daily = 7 * LEAP_DAYS * self.cells * REAL + 16 * self.cells * 2 * REAL
+        return daily + self.cells * self.members * self.draws * (2 * len(MEMBER_FLUXES) + len(FLUXES)) * 2 * REAL
 
     @property
     def worker_bytes(self) -> int:
@@ -84,7 +99,7 @@ class BlockSize:
         batch = batch_bytes(min(self.batch_cells, self.cells))
         block = max(*phases, self._overlapped_bytes) if self.device_batch else max(phases)
         slots = slots_bytes(self.device_batch, members=self.members)
-        return int(_PROCESS + block + (_COMPILED if self.compiled else batch + slots))
+        return int(_PROCESS + block + self._draws_bytes + (_COMPILED if self.compiled else batch + slots))
 
     @property
     def _overlapped_bytes(self) -> float:

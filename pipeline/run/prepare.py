@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from model.arrays import CPU_BATCH
@@ -30,7 +30,12 @@ from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy, retried
 from regions import Region
 
-YEARLY_PRODUCTS = ("climate", "gpp", "crop")
+_YEARLY_PRODUCTS = ("climate", "gpp", "crop")
+
+
+def yearly_products(job: Job) -> tuple[str, ...]:
+    """Return the products of the inputs store of each year that a run reads."""
+    return (*_YEARLY_PRODUCTS, *(["gpp_uncertainty"] if job.draws.count else []))
 
 
 def open_pinned_inputs(job: Job) -> InputsView:
@@ -45,7 +50,7 @@ def open_pinned_inputs(job: Job) -> InputsView:
     view = open_inputs(job.stores.inputs)
     if not view.has_soil:
         raise UserError(f"soil is not ingested; run `agcarbon ingest {job.path}`")
-    for product in YEARLY_PRODUCTS:
+    for product in yearly_products(job):
         needed = {*job.region.spinup_years, *(job.region.mask_years if product == "crop" else ())}
         if missing := needed - view.ingested(product):
             listed = ", ".join(str(year) for year in sorted(missing))
@@ -69,6 +74,7 @@ def context_of(job: Job, view: InputsView) -> Context:
         year_step=job.year_step,
         device=device_of(job),
         batch_cells=batch_of(job),
+        draws=job.draws,
         retry=RetryPolicy(job.execution.retries),
     )
 
@@ -97,7 +103,7 @@ def plan_run(
     masked = layout.tiles(root) if root is not None else None
     ledger = Ledger(root) if root is not None and masked else None
     tiles = _chosen(masked or _tiles_with_cells(job, view, executor), choice, region=job.region.name)
-    ingested = {product: view.ingested(product) for product in YEARLY_PRODUCTS}
+    ingested = {product: view.ingested(product) for product in yearly_products(job)}
     blocked = blocked_years(years, ingested, first=job.region.first_year)
     possible = tuple(sorted(set(years) - blocked.keys()))
     if not possible:
@@ -165,7 +171,8 @@ def _chosen(tiles: Sequence[PlannedTile], choice: Choice, *, region: str) -> lis
 
 def science_of(job: Job) -> Science:
     """Return the part of the fingerprints that is the same for all tile-years of a run file."""
-    return Science(json_digest([job.identity.as_json()]), job.checkpoint.sha256, job.identity.precision)
+    identity = job.identity
+    return Science(json_digest([identity.as_json()]), job.checkpoint.sha256, identity.precision, bool(job.draws.count))
 
 
 def check_memory(job: Job, *, cells: int) -> None:
@@ -230,4 +237,5 @@ def _size(job: Job, packing: Packing, *, cells: int) -> BlockSize:
     # A forward pass on CUDA takes the memory of the device, not that of the worker.
     batch = batch_of(job) or CPU_BATCH if device_of(job) != "cuda" and not compiled else 0
     members, most = len(job.checkpoint), packing.most_cells(cells, tiles)
-    return BlockSize(job.grid.tile_cells, most, members, batch, compiled, device_batch_of(job), tiles)
+    size = BlockSize(job.grid.tile_cells, most, members, batch, compiled, device_batch_of(job), tiles)
+    return replace(size, draws=job.draws.count)

@@ -191,27 +191,27 @@ def _execute(setup: _Setup, plan: Plan, committer: Committer) -> Coordinator:
     coordinator = Coordinator(committer, context, setup.executor, job.execution.commit_seconds, packing=packing)
     # Kept stale tile-years are recorded even if nothing is computed, so that the ledger shows that they were chosen.
     if (plan.chains or plan.kept_stale) and not setup.executor.stop.asked:
-        run_index = _begin(committer, plan, members=len(job.checkpoint), record=run_record(job, context, plan))
+        run_index = _begin(committer, plan, job, record=run_record(job, context, plan))
         coordinator.execute(plan, run_index, setup.progress)
     return coordinator
 
 
-def _begin(committer: Committer, plan: Plan, *, members: int, record: dict[str, Any]) -> int:
+def _begin(committer: Committer, plan: Plan, job: Job, *, record: dict[str, Any]) -> int:
     """Commit the arrays that the plan writes into and the record of the run; return the run's index.
 
     Workers fork from this commit and write into arrays that exist in it, so that the merge of their forks cannot
     conflict.
     """
-    stored = plan.stored_years
+    stored, members = plan.stored_years, job.members
 
     def make_room(root: zarr.Group) -> int:
         if stored:
             layout.add_years(root, last=stored[-1], with_daily=stored, spread=members > 1)
             if members > 1:
-                of_members.add(root, members, last=layout.years(root)[-1])
+                of_members.add(root, members, last=layout.years(root)[-1], drawn=bool(job.draws.count))
         for year in plan.restart_years:
             # States of another number of members have another shape: the array is replaced, and its states are gone.
-            if layout.add_restart(root, year, layers=members * STATE_LAYERS):
+            if layout.add_restart(root, year, layers=job.network_runs * STATE_LAYERS):
                 ledger.forget_restarts(root, year)
         ledger.add_years(root, layout.years(root))
         return ledger.begin_run(root, record)

@@ -1,7 +1,7 @@
 """Simulation of one tile-year: inputs in, daily fluxes and annual layers out. Eager arrays only, no files.
 
 Shape legend: N modelled cells of a tile, T days, S layers of state (6 for each member of the checkpoint), H = 64 hidden
-units of a layer, M members, V = 4 fluxes of a member.
+units of a layer, M members, V = 4 fluxes of a member, 5 where GPP is drawn.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from model.arrays import HIDDEN, STATE_LAYERS, Floats, YearFluxes, YearInputs, s
 from model.ranges import TrainingRanges
 from pipeline.errors import UserError
 from pipeline.simulate.extrapolation import extrapolation
+from pipeline.simulate.gpp_draws import GppErrors, year_of_draws
 from pipeline.variables import ENSEMBLE_STD, Quality
 
 if TYPE_CHECKING:
     from model.inference import Predictor
 
-MEMBER_FLUXES = ("ra", "rh", "nee", "yield")
-"""Annual fluxes that each member of an ensemble predicts; the others follow from them and from GPP."""
+MEMBER_FLUXES = ("ra", "rh", "nee", "yield", "gpp")
+"""Annual fluxes of each member of an ensemble, from which the others follow; GPP only where it is drawn."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class TileYear:
         Whether soil data cover only a part of the cell.
     corn_fraction_N, soybean_fraction_N
         Fractions of the cell under the crops.
+    errors
+        Uncertainty of GPP, if members are drawn from it.
     """
 
     inputs: YearInputs
@@ -52,6 +55,12 @@ class TileYear:
     partial_soil_N: NDArray[np.bool_]
     corn_fraction_N: Floats
     soybean_fraction_N: Floats
+    errors: GppErrors | None = None
+
+    @property
+    def runs(self) -> int:
+        """Number of runs of the network: with GPP as it is, and with each draw."""
+        return 1 + (self.errors.draws.count if self.errors else 0)
 
     @property
     def complete_N(self) -> NDArray[np.bool_]:
@@ -63,9 +72,14 @@ class TileYear:
         """Return the inputs of one year at the cells of all tiles, in order; those of a single one themselves."""
         if len(parts) == 1:
             return parts[0]
-        facts = [each.name for each in fields(cls) if each.name != "inputs"]
+        facts = [each.name for each in fields(cls) if each.name not in ("inputs", "errors")]
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in facts}
-        return cls(YearInputs.joined([part.inputs for part in parts]), **joined)
+        errors = [part.errors for part in parts if part.errors]
+        return cls(
+            YearInputs.joined([part.inputs for part in parts]),
+            **joined,
+            errors=GppErrors.joined(errors) if errors else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -200,7 +214,7 @@ def spin_up(predictor: Predictor, years: tuple[TileYear, TileYear]) -> CellState
     """
     first, second = years
     has_first, has_second = first.complete_N, second.complete_N
-    state = CellState.none(first.grown_N.size, layers=predictor.state_layers)
+    state = CellState.none(first.grown_N.size, layers=predictor.state_layers * first.runs)
     # A cell takes part in two of these four steps: the first and the second year, or its only complete year twice.
     for year, chosen in (
         (first, has_first),
@@ -217,7 +231,15 @@ def _passed(predictor: Predictor, year: TileYear, state: CellState, chosen: NDAr
     if not chosen.any():
         return state
     start = np.where(state.started_N[chosen, None], state.state_SNH[:, chosen], np.float32(0))
-    return state.advanced(chosen, predictor.year(year.inputs.cells(chosen), start).state_SNH)
+    return state.advanced(chosen, _predicted(predictor, year, chosen, start).state_SNH)
+
+
+def _predicted(predictor: Predictor, year: TileYear, chosen: NDArray[np.bool_], state_SNH: Floats) -> YearFluxes:
+    """Return the year of the chosen cells from their state."""
+    inputs = year.inputs.cells(chosen)
+    if year.errors is None:
+        return predictor.year(inputs, state_SNH)
+    return year_of_draws(predictor, inputs, year.errors.cells(chosen), state_SNH)
 
 
 def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResult:
@@ -236,7 +258,7 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
     newcomers = complete & ~state.started_N  # both of their spin-up years were missing
     before = _passed(predictor, year, _passed(predictor, year, state, newcomers), newcomers)
     if complete.any():
-        fluxes = predictor.year(year.inputs.cells(complete), before.state_SNH[:, complete])
+        fluxes = _predicted(predictor, year, complete, before.state_SNH[:, complete])
         after = before.advanced(complete, fluxes.state_SNH)
     else:
         fluxes = _no_fluxes(year, layers=predictor.state_layers)
@@ -259,9 +281,14 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
 
 
 def _no_fluxes(year: TileYear, *, layers: int) -> YearFluxes:
-    members = np.empty((layers // STATE_LAYERS, 4, 0)) if layers > STATE_LAYERS else None
+    members = None
+    if year.errors:
+        members = np.empty((layers // STATE_LAYERS * year.errors.draws.count, len(MEMBER_FLUXES), 0))
+    elif layers > STATE_LAYERS:
+        members = np.empty((layers // STATE_LAYERS, len(MEMBER_FLUXES) - 1, 0))
     nothing = np.empty((year.inputs.gpp_TN.shape[0], 0), np.float32)
-    return YearFluxes(nothing, nothing, nothing, nothing[0], np.empty((layers, 0, HIDDEN), np.float32), members)
+    state = np.empty((layers * year.runs, 0, HIDDEN), np.float32)
+    return YearFluxes(nothing, nothing, nothing, nothing[0], state, members)
 
 
 def _scattered(values: Floats, chosen: NDArray[np.bool_]) -> Floats:
@@ -287,13 +314,21 @@ def annual_sums(gpp_TN: Floats, fluxes: YearFluxes, complete_N: NDArray[np.bool_
         ra, rh, nee, _ = fluxes.sums_4N
     layers = budget(gpp, np.stack([ra, rh, nee, fluxes.yield_N.astype(np.float64)]))
     if fluxes.members_M4N is not None:
-        members = budget(gpp, np.moveaxis(fluxes.members_M4N, 1, 0))
-        layers |= {spread.name: members[name].std(axis=0, ddof=1) for name, spread in ENSEMBLE_STD.items()}
+        members = budget_of_members(gpp, fluxes.members_M4N)
+        spreads = {spread.name: members[name].std(axis=0, ddof=1) for name, spread in ENSEMBLE_STD.items()}
+        # One bit pattern for NaN, of which arithmetic has several: digests compare bits.
+        layers |= {name: np.where(np.isnan(spread), np.nan, spread) for name, spread in spreads.items()}
     return {name: _scattered(layer.astype(np.float32), complete_N) for name, layer in layers.items()}
 
 
+def budget_of_members(gpp_N: NDArray[np.float64], members_MVN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return all fluxes of each member (M, N) by name, given annual GPP, which those of draws replace by their own."""
+    annual_VMN = np.moveaxis(members_MVN, 1, 0)
+    return budget(annual_VMN[4] if len(annual_VMN) > 4 else gpp_N, annual_VMN[:4])
+
+
 def budget(gpp: NDArray[np.float64], annual_4XN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return all fluxes by name, from annual GPP (N,) and annual `MEMBER_FLUXES`, each (N,) or (M, N)."""
+    """Return all fluxes by name, from annual GPP and Ra, Rh, NEE, yield, each (N,) or (M, N)."""
     ra, rh, nee, yield_ = annual_4XN
     return {
         "gpp": gpp,

@@ -46,6 +46,7 @@ cube = "{name}.icechunk"
 inputs = "{name}-inputs.icechunk"
 [model]
 checkpoint = "{checkpoint}"
+{model}
 [restart]
 every = 2
 last = 1
@@ -64,6 +65,7 @@ class Fields:
 
     `given` returns the layers of a product-year by name, for a store with other fields than random ones; its GPP is in
     integers of the step `gpp_scale`, unless that is None. With `drawn_crops` half of the cells follow no rotation.
+    `uncertainty` is that of GPP as a share of it; 0 for none, in the store either.
     """
 
     seed: int = 0
@@ -72,6 +74,7 @@ class Fields:
     given: Callable[[str, int | None], dict[str, NDArray[np.generic]]] | None = None
     gpp_scale: float | None = None
     drawn_crops: bool = False
+    uncertainty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Setting:
     tile_cells: int = 24
     scheduler: str = "serial"
     bbox: tuple[float, float, float, float] = BBOX
+    model: str = ""
 
 
 def region_text(tile_cells: int, bbox: tuple[float, float, float, float] = BBOX) -> str:
@@ -110,7 +114,8 @@ def make_job(
     checkpoint.save(weights)
     (folder / f"{setting.name}.toml").write_text(region_text(setting.tile_cells, setting.bbox))
     run_file = folder / f"{setting.name}-run.toml"
-    run_file.write_text(RUN_FILE.format(name=setting.name, checkpoint=weights.name, scheduler=setting.scheduler))
+    text = RUN_FILE.format(name=setting.name, checkpoint=weights.name, scheduler=setting.scheduler, model=setting.model)
+    run_file.write_text(text + ("[slope]\nuncertainty_band = 2\n" if fields and fields.uncertainty else ""))
     job = Job.open(run_file)
     write_inputs(job, fields or Fields(), years=YEARS)
     return job
@@ -120,7 +125,8 @@ def write_inputs(job: Job, fields: Fields, *, years: tuple[int, ...]) -> None:
     """Fill the inputs store with the years named, and soil."""
     extent = Extent.of(job.region)
     committer = layout.open_for_writing(job.run_file.stores.inputs, extent)
-    for product, year in [*((name, year) for year in years for name in ("climate", "gpp", "crop")), ("soil", None)]:
+    yearly = ("climate", "gpp", "crop", *(["gpp_uncertainty"] if fields.uncertainty else []))
+    for product, year in [*((name, year) for year in years for name in yearly), ("soil", None)]:
         scale = fields.gpp_scale if product == "gpp" else None
         made = partial(layout.create_group, product=product, year=year, scale=scale)
         committer.commit(f"random {product} {year}", made)
@@ -177,6 +183,9 @@ def _layers(product: str, year: int | None, extent: Extent, fields: Fields) -> d
         depth = np.full(extent.grid.shape, 150.0)
         return soil | {"soil_coverage": np.ones(extent.grid.shape), "soc_stock_200": stock, "soc_depth_200": depth}
     assert year is not None
+    if product == "gpp_uncertainty":
+        std = fields.uncertainty * _gpp(year, extent.grid, fields)["gpp"]
+        return {"gpp_uncertainty": std, "uncertainty_days": np.isfinite(std).sum(axis=0, dtype=np.uint16)}
     return _crop(year, extent.grid, fields) if product == "crop" else _gpp(year, extent.grid, fields)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,12 @@ from pipeline.aggregate.write import aggregate_cube
 from pipeline.audit.audit import audit
 from pipeline.cluster.executor import Serial
 from pipeline.cube import layout as cube
-from pipeline.cube import members
-from pipeline.export.geotiffs import Selection, export_cogs
+from pipeline.cube import ledger, members
+from pipeline.errors import DamagedError
+from pipeline.export.geotiffs import export_cogs
+from pipeline.export.selection import CELLS, Selection
 from pipeline.job import Job
+from pipeline.run.plan import Choice
 from pipeline.run.run import run
 from pipeline.storage import repository
 from pipeline.variables import ENSEMBLE_STD, FLUXES
@@ -134,16 +139,56 @@ def test_the_cube_of_a_single_network_has_no_members(singles: list[Job]) -> None
     assert tuple(repository.attribute(repository.subgroup(root, layout.BANDS), "covers")) == AREA_TYPES
 
 
-def test_an_ensembles_aggregates_pass_the_audit_and_damaged_members_do_not(ensemble: Job) -> None:
-    report = audit(ensemble, Serial())
-    assert report.checks["aggregates"].verdict == report.checks["totals"].verdict == "ok"
-    with transaction(ensemble.open_cube(), "damage") as root:
-        layer = repository.array(root, "members/rh")
-        values = np.asarray(layer[...])
-        layer[...] = values * np.float32(1.001)
-    failures = [failure for failure in audit(ensemble, Serial()).failures if failure.check == "aggregates"]
-    assert failures
-    assert "members of the ensemble have other values than were computed" in failures[0].why
+def flipped(job: Job, path: str) -> str:
+    """Change the last bits of one value of an array; return the name of its tile."""
+    with transaction(job.open_cube(), "damage") as root:
+        tile = (cube.tiles(root) or ())[0].tile
+        rows, cols = cube.identity(root).grid.window(tile)
+        row, col = np.argwhere(np.isfinite(repository.part(root, "annual/nee", (0, rows, cols))))[0]
+        place = (0, *([1] if path.startswith(members.GROUP) else []), int(rows.start + row), int(cols.start + col))
+        layer = repository.array(root, path)
+        layer[place] = np.nextafter(np.float32(layer[place]), np.float32(np.inf))
+    return tile.name
+
+
+def cogs(job: Job, grid: str, folder: Path) -> None:
+    selection = Selection(years=(YEAR,), variables=("nee_spread",), grid=grid)
+    for reason in export_cogs(job, Serial(), selection, str(folder)).failures.values():
+        raise DamagedError(reason)
+
+
+def test_every_reader_refuses_a_changed_value_of_a_member_and_the_run_repairs_it(ensemble: Job) -> None:
+    def checks() -> dict[str, str]:
+        report = audit(ensemble, Serial())
+        return {name: report.checks[name].verdict for name in ("checksum", "aggregates", "totals")}
+
+    def zonal() -> pd.DataFrame:
+        return zonal_table(OpenCube.at(ensemble.stores.cube), Areas.of_counties(zones(ensemble.region)))
+
+    assert set(checks().values()) == {"ok"}
+    tile = flipped(ensemble, "members/rh")
+    message = rf"tile {tile}, year {YEAR}: rh of the members .* than were computed; .* `agcarbon run --tile {tile}`"
+    with pytest.raises(DamagedError, match=message):
+        zonal()
+    failures = [(failure.check, failure.why) for failure in audit(ensemble, Serial()).failures]
+    assert ("checksum", "members have other values of rh than recorded") in failures
+    assert any(check == "aggregates" and re.search(message, why) for check, why in failures)
+    assert re.search(message, aggregate_cube(ensemble, Serial(), again=True).failures[YEAR])
+    assert not run(ensemble, Serial(), years=[YEAR], choice=Choice(redo=frozenset({tile}))).failures
+    assert not aggregate_cube(ensemble, Serial(), again=True).failures
+    assert len(zonal())
+    assert set(checks().values()) == {"ok"}
+
+
+@pytest.mark.parametrize(("path", "grid"), [("annual/nee_spread", CELLS), (f"{layout.MIDDLE}/nee_spread", "0.05")])
+def test_the_export_of_a_changed_spread_is_refused(ensemble: Job, tmp_path: Path, path: str, grid: str) -> None:
+    copy = shutil.copytree(ensemble.path.parent, tmp_path / "copy")
+    job = Job.open(copy / ensemble.path.name)
+    with transaction(job.open_cube(), "damage") as root:
+        layer = repository.array(root, path)
+        layer[...] = np.asarray(layer[...]) * np.float32(1.001)
+    with pytest.raises(DamagedError, match=r"nee_spread.* has other values than were computed"):
+        cogs(job, grid, tmp_path / "maps")
 
 
 def test_tile_years_without_members_have_no_spread_and_keep_all_else(ensemble: Job) -> None:
@@ -152,6 +197,7 @@ def test_tile_years_without_members_have_no_spread_and_keep_all_else(ensemble: J
     with transaction(ensemble.open_cube(), "no members") as root:
         for planned in cube.tiles(root) or ():
             members.write(root, planned.tile, YEAR, None, mask=cube.read_mask(root, planned.tile).mask)
+        ledger.forget_members(root)
     assert aggregate_cube(ensemble, Serial(), again=True).disagreement < 1e-9
     found = table(ensemble, "counties")
     present = found["area_m2"] > 0

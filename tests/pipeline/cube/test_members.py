@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
-from pipeline.cube import layout, members
+from pipeline.cube import layout, ledger, members
+from pipeline.cube.results import CheckedYear
 from pipeline.errors import DamagedError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.storage import repository
 from tests.helpers.commits import transaction
-from tests.helpers.filled_cube import FIRST, LAST, fill_cube
+from tests.helpers.filled_cube import FIRST, LAST, fill_cube, write_results
 
 M, V = 3, 4
 
@@ -38,12 +40,19 @@ def write(root: zarr.Group, tile: Tile, year: int = FIRST, *, seed: int = 1) -> 
     mask = mask_of(root, tile)
     values = np.random.default_rng(seed).normal(size=(M, V, mask.sum())).astype(np.float32)
     values[..., 0] = np.nan
-    members.write(root, tile, year, values, mask=mask)
+    record(root, tile, year, values)
     return values
 
 
+def record(root: zarr.Group, tile: Tile, year: int, values: np.ndarray | None) -> None:
+    mask = mask_of(root, tile)
+    members.write(root, tile, year, values, mask=mask)
+    row = write_results(root, tile, year, mask=mask, rng=np.random.default_rng(0))
+    ledger.record(root, [replace(row, members=members.digests(values))], run=0, failures={})
+
+
 def read(root: zarr.Group, tile: Tile, year: int = FIRST) -> np.ndarray | None:
-    return members.read(root, tile, year, mask=mask_of(root, tile))
+    return CheckedYear(root, year).of_members(tile, mask_of(root, tile))
 
 
 def test_what_is_written_is_read_tile_by_tile(root: zarr.Group) -> None:
@@ -52,11 +61,8 @@ def test_what_is_written_is_read_tile_by_tile(root: zarr.Group) -> None:
     np.testing.assert_array_equal(read(root, first), values)
     assert read(root, other) is None
     assert read(root, first, LAST) is None
-    window = layout.identity(root).grid.window(first)
-    found = members.read_window(root, FIRST, window)
-    assert found is not None
-    np.testing.assert_array_equal(found[..., mask_of(root, first)], values)
-    assert np.isnan(found[..., ~mask_of(root, first)]).all()
+    stored = repository.part(root, "members/ra", (0, slice(None), *layout.identity(root).grid.window(first)))
+    assert np.isnan(stored[..., ~mask_of(root, first)]).all()
 
 
 def test_a_single_network_leaves_no_members_of_its_year(root: zarr.Group) -> None:
@@ -64,9 +70,9 @@ def test_a_single_network_leaves_no_members_of_its_year(root: zarr.Group) -> Non
     members.add(root, M, last=LAST)
     write(root, tile)
     kept = write(root, tile, LAST, seed=2)
-    members.write(root, tile, FIRST, None, mask=mask_of(root, tile))
+    record(root, tile, FIRST, None)
     assert read(root, tile) is None
-    assert np.isnan(members.read_window(root, FIRST, layout.identity(root).grid.window(tile))).all()  # type: ignore[arg-type]
+    assert np.isnan(members.read(root, tile, FIRST, mask=mask_of(root, tile))).all()
     np.testing.assert_array_equal(read(root, tile, LAST), kept)
     members.write(root, tile, LAST + 1, None, mask=mask_of(root, tile))  # a year without room: nothing to remove
 
@@ -86,8 +92,34 @@ def test_other_values_than_were_written_are_damage(root: zarr.Group) -> None:
     write(root, tile)
     layer = repository.array(root, "members/yield")
     layer[...] = np.asarray(layer[...]) + np.float32(1)
-    with pytest.raises(DamagedError, match=f"{tile.name}, year {FIRST}: members .* `agcarbon run --tile {tile.name}`"):
+    remedy = f"`agcarbon run --tile {tile.name}`"
+    with pytest.raises(DamagedError, match=f"{tile.name}, year {FIRST}: yield of the members .* {remedy}"):
         read(root, tile)
+
+
+def test_members_that_are_gone_are_damage(root: zarr.Group) -> None:
+    """As behind a manifest that leads to no chunk; a digest among the members would be gone with them."""
+    tile = tiles(root)[0]
+    write(root, tile)
+    repository.empty(root, "members/nee")
+    with pytest.raises(DamagedError, match="nee of the members"):
+        read(root, tile)
+
+
+def test_other_members_make_aggregates_out_of_date(root: zarr.Group) -> None:
+    tile = tiles(root)[0]
+    record(root, tile, FIRST, None)
+    digests = [ledger.Ledger(root).year_digest(FIRST)]
+    for seed in (1, 2):
+        write(root, tile, seed=seed)
+        digests.append(ledger.Ledger(root).year_digest(FIRST))
+    assert len(set(digests)) == 3
+
+
+def test_the_ledger_of_a_single_network_has_the_columns_that_it_had(tmp_path: Path) -> None:
+    before = repository.read(fill_cube(tmp_path).job.open_cube())
+    assert "members" not in repository.subgroup(before, "ledger")
+    assert repository.attribute(repository.subgroup(before, "ledger"), "members") is None
 
 
 def test_fluxes_of_members_follow_from_their_budgets_and_gpp() -> None:

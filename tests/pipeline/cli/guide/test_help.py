@@ -79,7 +79,7 @@ def guided(returned: Any) -> typer.Typer:
     own = typer.Typer(cls=Guided, rich_markup_mode=None)
 
     @own.command()
-    def plan(run_file: Path) -> Any:
+    def plan(run_file: Path) -> Any:  # noqa: ARG001 (an option of the command)
         if isinstance(returned, typer.Exit):
             raise returned
         return returned
