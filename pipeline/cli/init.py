@@ -25,7 +25,7 @@ def init(
 ) -> str | None:
     """Write a run file for a region, with comments.
 
-    With --region-file, write a region file instead: its comments say what it may hold.
+    With --region-file, write a region file instead: its comments explain every key.
     """
     from pipeline.errors import UserError
 
