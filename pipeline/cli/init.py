@@ -34,7 +34,7 @@ def init(
     if region_file:
         _write_region(region_file, force=force)
         return f"agcarbon init {region_file}"
-    if region:
+    if region is not None:
         _write_run_file(region, output, force=force)
     return None
 
