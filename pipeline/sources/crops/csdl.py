@@ -38,13 +38,13 @@ from pipeline.grid.sinusoidal import Grid
 from pipeline.sources.crops.cdl import (
     FILLS,
     Codes,
-    CropSettings,
     CropShares,
     check_bands,
     files_like,
     raster_of,
     shares_of,
 )
+from pipeline.sources.crops.settings import CropSettings
 from pipeline.sources.raster import Pixels, open_raster, read_pixels
 from regions import Zone, counties
 
