@@ -384,11 +384,11 @@ def _unknown(location: Sequence[Any], *, section: bool) -> str:
     there: Any = RunFile()
     for parent in parents:
         there = getattr(there, parent)
-    of_kind = [each for each, value in there if isinstance(value, BaseModel) == section]
+    of_kind = (each for each, value in there if isinstance(value, BaseModel) == section)
     prefix = "".join(f"{parent}." for parent in parents)
-    shown = [f"[{prefix}{each}]" if section else each for each in of_kind]
+    shown = {each: f"[{prefix}{each}]" if section else each for each in of_kind}
     place = f"[{prefix}{name}]" if section else f"{prefix}{name}"
-    near = did_you_mean(place if section else name, shown) or "; `agcarbon init` writes a file with all of them"
+    near = did_you_mean(name, shown) or "; `agcarbon init` writes a file with all of them"
     return f"{place}: unknown {'section' if section else 'setting'}{near}"
 
 

@@ -73,8 +73,8 @@ def print_error(line: str) -> None:
 
 
 def print_hint(line: str) -> None:
-    """Print a line that helps a person on stderr, unless the console is quiet."""
-    if not console.quiet:
+    """Print a line that helps a person on stderr, unless the console is quiet or the result is JSON for a program."""
+    if not console.quiet and not console.stderr:
         print_error(line)
 
 

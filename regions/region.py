@@ -193,8 +193,8 @@ def _unknown(table: Mapping[str, Any], key: str, *, known: Sequence[str]) -> Ite
         yield f"{key} {entries!r} is not a list with at least one entry"
     elif key in table:
         near = near_state if key == "states" else near_county
-        unknown = (str(entry) for entry in entries if entry not in known)
-        yield from (f"{entry!r} is not one of the {len(known)} known {key}{near(entry)}" for entry in unknown)
+        unknown = (entry for entry in entries if entry not in known)
+        yield from (f"{entry!r} is not one of the {len(known)} known {key}{near(str(entry))}" for entry in unknown)
 
 
 def _year_faults(table: Mapping[str, Any]) -> Iterator[str]:

@@ -2,5 +2,5 @@
 
 Public modules: predictor, slots.
 Inner modules: features, overlap.
-May import: checkpoint, features, inference, network.
+May import: arrays, checkpoint, features, inference, network.
 """

@@ -2,5 +2,5 @@
 
 Public modules: baselines, rows, run.
 Inner modules: perturbed_truth, pure_ml.
-May import: checkpoint, data, evaluation, features, losses, network, recipe, training.
+May import: arrays, checkpoint, data, evaluation, features, losses, network, recipe, training.
 """

@@ -2,5 +2,5 @@
 
 Public modules: predictor, usable.
 Inner modules: layers, packing, passes, vectors.
-May import: checkpoint, features, inference, network.
+May import: arrays, checkpoint, features, inference, network.
 """

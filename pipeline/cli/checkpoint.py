@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.guide.help import Guided
 from pipeline.cli.options import AsJson
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(cls=Guided, no_args_is_help=True)
 
 
 @app.command("import")

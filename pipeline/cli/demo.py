@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(invoke_without_command=True)
+from pipeline.cli.guide.help import Guided
+
+app = typer.Typer(cls=Guided, invoke_without_command=True)
 
 
 @app.callback()

@@ -33,7 +33,7 @@ def fetch(
         typer.Option("--list", help="sum up the links of this soil product"),
     ] = None,
     all_links: Annotated[bool, typer.Option("--links", help="with --list: print all links, one a line")] = False,
-) -> None:
+) -> str | None:
     """Download NLDAS-2 and SLOPE GPP; list steps for other archives.
 
     Given again after an interruption, the command fetches only files that are not complete yet. Files are verified by
@@ -52,7 +52,7 @@ def fetch(
     if list_links:
         listing = links if all_links else links_summary
         print("\n".join(listing(list_links, run_file=job.run_file, region=job.region)))
-        raise typer.Exit
+        return ""
     selected = job.years(years)
     products = known_products(product)
     for name in products:
@@ -67,11 +67,12 @@ def fetch(
     for plan in plans:
         console.print(plan_table(plan))
     if dry_run or not plans:
-        return
+        return f"agcarbon fetch {run_file}" if plans else None
     done = _fetch([plan for plan in plans if plan.todo], parallel=parallel)
     print_fetched(console, done)
     if any(fetched.failures for fetched in done):
         raise typer.Exit(1)
+    return None
 
 
 def _plan(archives: list[Archive], *, recheck: bool) -> list[FetchPlan]:

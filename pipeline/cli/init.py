@@ -25,7 +25,7 @@ def init(
 ) -> str | None:
     """Write a run file for a region, with comments.
 
-    With --region-file, write a region file instead: its comments say what it may hold.
+    With --region-file, write a region file instead: its comments explain every key.
     """
     from pipeline.errors import UserError
 
@@ -34,7 +34,7 @@ def init(
     if region_file:
         _write_region(region_file, force=force)
         return f"agcarbon init {region_file}"
-    if region:
+    if region is not None:
         _write_run_file(region, output, force=force)
     return None
 

@@ -19,7 +19,7 @@ def status(
 ) -> None:
     """Show the status of the tile-years, with reasons.
 
-    The exit code says what is left to do, for scripts and cron jobs.
+    The exit code distinguishes the work that is left, for scripts and cron jobs.
     """
     from pipeline.console import console, print_json
     from pipeline.cube.ledger import Status

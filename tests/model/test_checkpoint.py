@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.checkpoint import OUTPUTS, RANGES, Checkpoint, CheckpointError, Scalers
+from model.checkpoint import OUTPUTS, RANGES, Checkpoint, CheckpointError, Scalers, expected_shapes
 from model.features import FEATURE_NAMES, PUBLISHED_FEATURE_SCALERS, SOYBEAN, Scaler
 from model.network import KGMLNetwork, OutputScalers
 from model.ranges import PUBLISHED_RANGES, DensityLine, JointRanges, Range, TrainingRanges
@@ -28,6 +28,12 @@ def state_dict() -> dict[str, Tensor]:
     torch.manual_seed(0)
     unit = Scaler(0.0, 1.0)
     return KGMLNetwork(OutputScalers(unit, unit, unit, unit)).state_dict()
+
+
+def test_the_expected_shapes_are_those_of_the_network() -> None:
+    unit = Scaler(0.0, 1.0)
+    network = KGMLNetwork(OutputScalers(unit, unit, unit, unit))
+    assert expected_shapes() == {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def test_a_saved_checkpoint_loads_to_the_same(

@@ -74,7 +74,7 @@ def test_exports_are_below_the_folder_of_the_run_file_or_on_s3(tmp_path: Path) -
 )
 def test_a_faulty_run_file_is_refused_naming_every_fault(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "run.toml").write_text(text)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=re.compile(message, re.DOTALL)):
         config.load(tmp_path / "run.toml")
 
 
@@ -142,3 +142,18 @@ def test_a_region_file_is_named_as_seen_from_the_run_file(tmp_path: Path, monkey
         (tmp_path / "sub" / "deeper" / "run.toml").write_text(config.dump(RunFile(region=region)))
         assert Path(config.load(Path("deeper/run.toml")).region).samefile(tmp_path / "own.toml")
     assert relative_region("midwest", Path("deeper")) == "midwest"
+
+
+def test_faults_stand_below_each_other_and_misspelt_names_have_near_ones(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('regoin = "demo"\n[exectuion]\nworkers = 1\n[execution.slrum]\njobs = 1\n[stores]\ncub = "x"\n')
+    with pytest.raises(UserError) as refused:
+        config.load(path)
+    first, *faults = str(refused.value).splitlines()
+    assert first == f"{path}: 4 faults"
+    assert sorted(faults) == [
+        "  [exectuion]: unknown section; did you mean [execution]?",
+        "  [execution.slrum]: unknown section; did you mean [execution.slurm]?",
+        "  regoin: unknown setting; did you mean region?",
+        "  stores.cub: unknown setting; did you mean cube?",
+    ]

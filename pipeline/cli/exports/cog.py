@@ -11,6 +11,7 @@ import typer
 from pipeline.cli.exports.netcdf import netcdf
 from pipeline.cli.exports.zarr_store import zarr
 from pipeline.cli.guide import complete
+from pipeline.cli.guide.help import Guided
 from pipeline.cli.options import AsJson, RunFilePath, Scheduler, State
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.export.selection import Selection
     from pipeline.job import Job
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(cls=Guided, no_args_is_help=True)
 
 
 @app.callback()

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from pipeline.cli.guide.lessons import GROUPS, LESSONS, OTHER, Lesson
+from pipeline.cli.guide.lessons import GROUPS, LESSONS, OTHER, SUB_COMMANDS, Lesson
 
 _UNCUT = 1000  # characters of a purpose, which is a sentence
 
@@ -22,7 +22,7 @@ class Guided(TyperGroup):
         """Return a command, with its lesson; None if there is none of that name."""
         command = super().get_command(ctx, cmd_name)
         if command is not None:
-            _teach(command, cmd_name)
+            _teach(command, _full_name(ctx, cmd_name))
         return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -30,12 +30,22 @@ class Guided(TyperGroup):
         rows: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
-            heading = LESSONS[name].group if name in LESSONS else OTHER
+            lesson = LESSONS.get(_full_name(ctx, name))
+            heading = OTHER if lesson is None else lesson.group or SUB_COMMANDS
             rows.setdefault(heading, []).append((name, command.get_short_help_str(_UNCUT)))
-        for heading in (*GROUPS, OTHER):
+        for heading in (*GROUPS, SUB_COMMANDS, OTHER):
             if heading in rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows[heading])
+
+
+def _full_name(context: Any, name: str) -> str:
+    """Return the name of a command with those of the groups that it is in."""
+    names = [name]
+    while context.parent is not None:
+        names.insert(0, context.info_name)
+        context = context.parent
+    return " ".join(names)
 
 
 def _teach(command: Any, name: str) -> None:
@@ -43,7 +53,8 @@ def _teach(command: Any, name: str) -> None:
     lesson = LESSONS.get(name)
     if lesson is not None and command.epilog is None:
         command.epilog = lesson.epilog()
-        command.callback = _naming_the_next(command.callback, lesson)
+        if command.callback is not None:
+            command.callback = _naming_the_next(command.callback, lesson)
     for sub_name, sub_command in getattr(command, "commands", {}).items():
         _teach(sub_command, f"{name} {sub_name}")
 

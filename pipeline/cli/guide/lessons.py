@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 DATA, RUN, RELEASES, PRODUCTS, CHECKPOINTS = "Data", "Run", "Releases", "Products", "Checkpoints"
 GROUPS = (DATA, RUN, RELEASES, PRODUCTS, CHECKPOINTS)
-OTHER = "Other"
+SUB_COMMANDS, OTHER = "Commands", "Other"
 
 _STOPPED = {130: "stopped by Ctrl-C or SIGTERM; the same command resumes"}
 _ALWAYS = {0: "success", 2: "wrong input or unusable storage; the message names the remedy"}
@@ -173,7 +173,10 @@ LESSONS: Mapping[str, Lesson] = {
     ),
     "export netcdf": Lesson(
         "",
-        ("agcarbon export netcdf run.toml --variable nee --frequency daily --years 2012 --counties 17019",),
+        (
+            "agcarbon export netcdf run.toml --variable yield",
+            "agcarbon export netcdf run.toml --variable nee --frequency daily --states IL",
+        ),
     ),
     "export zarr": Lesson(
         "",
@@ -201,7 +204,7 @@ LESSONS: Mapping[str, Lesson] = {
     "checkpoint": Lesson(CHECKPOINTS, ("agcarbon checkpoint inspect", "agcarbon checkpoint inspect my.safetensors")),
     "checkpoint import": Lesson(
         "",
-        ("agcarbon checkpoint import weights.sav --scalers scalers.sav -o authors.safetensors",),
+        ("agcarbon checkpoint import w.sav --scalers s.sav -o authors.safetensors",),
         then="agcarbon checkpoint inspect {output}",
     ),
     "checkpoint ensemble": Lesson(
@@ -215,7 +218,7 @@ LESSONS: Mapping[str, Lesson] = {
         (
             "agcarbon site --template site.csv",
             "agcarbon site site.csv -o mysite",
-            "agcarbon site --tower US-Ne3.zip --soil soil.txt --crop '2002=corn,2003=soybean'",
+            "agcarbon site --tower US-Ne3.zip --soil soil.txt --crop corn --years 2003",
         ),
     ),
     "train": Lesson(

@@ -109,8 +109,14 @@ def test_names_can_be_narrowed_and_files_read_again(run_file: Path) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_links_are_printed_one_a_line(run_file: Path) -> None:
-    said = agcarbon(run_file, "--list", "polaris").output.splitlines()
+    said = agcarbon(run_file, "--list", "polaris", "--links").output.splitlines()
     assert len(said) > 10
+    summary = agcarbon(run_file, "--list", "polaris").stdout.splitlines()
+    assert len(summary) == 4
+    assert summary[0].startswith(f"{len(said)} links: ")
+    assert summary[1].endswith(said[0])
+    assert summary[2].endswith(said[-1])
+    assert agcarbon(run_file, "--links").exit_code != 0
     assert all(line.startswith("http://hydrology.cee.duke.edu/") and line.endswith(".tif") for line in said)
 
 

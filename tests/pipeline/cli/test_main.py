@@ -96,6 +96,39 @@ def test_running_before_ingesting_names_the_command(folder: Path) -> None:
     assert not repository.exists(str(folder / "cube.icechunk"))
 
 
+@pytest.mark.parametrize(
+    ("section", "changed", "fault"),
+    [
+        (
+            "model",
+            {"checkpoint": "/nowhere/own.safetensors"},
+            "own.safetensors: not a readable checkpoint",
+        ),
+        ("execution", {"scheduler": "tcp://127.0.0.1:9"}, "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        ("execution", {"scheduler": "local", "workers": 1, "memory_limit": "200MiB"}, "memory"),
+    ],
+)
+def test_an_ingest_is_refused_at_once_where_a_run_could_not_follow(
+    folder: Path, section: str, changed: dict[str, object], fault: str
+) -> None:
+    settings = config.load(folder / "run.toml")
+    stores = settings.stores.model_copy(update={"inputs": str(folder / "refused.icechunk")})
+    run_file = variant(
+        folder, "refused", stores=stores, **{section: getattr(settings, section).model_copy(update=changed)}
+    )
+    assert fault in agcarbon("ingest", run_file)
+    assert not repository.exists(str(folder / "refused.icechunk"))
+
+
+def test_a_region_file_with_comments_is_written_and_can_be_used(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    agcarbon("init", "--region-file", own, expect=0)
+    assert "exists already" in agcarbon("init", "--region-file", own)
+    agcarbon("init", own, "-o", tmp_path / "run.toml", expect=0)
+    assert Job.open(tmp_path / "run.toml").region.name == "own"
+    assert "give a region" in agcarbon("init")
+
+
 def test_a_missing_archive_is_refused_by_its_folder(folder: Path) -> None:
     archives = config.load(folder / "run.toml").archives.model_copy(update={"slope": folder / "nowhere"})
     said = agcarbon("ingest", variant(folder, "no-slope", archives=archives), "--product", "gpp")

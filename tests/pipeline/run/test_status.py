@@ -74,7 +74,7 @@ def test_before_any_store_exists_the_missing_ones_are_reported(filled: Filled, t
     assert found.states == {}
     assert ["no cube yet" in found.notes[0], "no store here" in found.notes[1]] == [True, True]
     done = CliRunner().invoke(app, ["status", str(filled.job.path), "--figure", str(tmp_path / "none.png")])
-    assert done.exit_code == 0
+    assert done.exit_code == 4
     assert "no cube yet" in done.output.replace("\n", " ")
     assert (tmp_path / "none.png").exists()
 
@@ -107,7 +107,7 @@ def test_years_that_are_not_ingested_are_blocked_and_their_results_unchecked(tmp
 
 def test_json_names_every_open_tile_year_and_the_counts_are_theirs(filled: Filled) -> None:
     done = CliRunner().invoke(app, ["status", str(filled.job.path), "--json"])
-    assert done.exit_code == 0
+    assert done.exit_code == 4  # inputs are missing
     found = json.loads(done.output)
     states = read_status(filled.job).states
     count = Counter(each["status"] for each in found["open"])
@@ -168,3 +168,23 @@ def test_statuses_differ_in_lightness_enough_for_any_colour_vision() -> None:
     luminance = [np.dot((0.2126, 0.7152, 0.0722), np.power(matplotlib.colors.to_rgb(one), 2.2)) for one in colours]
     contrast = [(max(pair) + 0.05) / (min(pair) + 0.05) for pair in combinations(luminance, 2)]  # as WCAG 2 defines it
     assert min(contrast) > 1.15
+
+
+@pytest.mark.parametrize(
+    ("states", "inputs", "code"),
+    [
+        ((Status.DONE, Status.DONE), "A", 0),
+        ((Status.DONE, Status.STALE), "A", 1),
+        ((Status.DONE, Status.MISSING), "A", 1),
+        ((Status.FAILED, Status.MISSING), "A", 3),
+        ((Status.UNCHECKED, Status.FAILED), None, 4),
+        ((), None, 4),
+    ],
+)
+def test_the_exit_code_distinguishes_what_is_left_to_do(
+    states: tuple[Status, ...], inputs: str | None, code: int
+) -> None:
+    of = {(f"h{number}", 2012): TileYearState(state, "") for number, state in enumerate(states)}
+    assert TileYearStatus((2012,), "B", inputs, of, {}, ()).exit_code == code
+    if code == 0:
+        assert TileYearStatus((2012,), "B", inputs, of, {2013: ("gpp",)}, ()).exit_code == 1

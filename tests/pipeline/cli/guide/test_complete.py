@@ -21,7 +21,7 @@ def test_regions_are_those_included_and_files_of_the_folder(tmp_path: Path, monk
 
 def test_in_a_list_the_part_after_the_last_comma_is_completed_and_nothing_twice() -> None:
     assert complete.state_names("IL,IN,I") == ["IL,IN,ID", "IL,IN,IA"]
-    assert complete.variable_names("nee,ds") == ["nee,dsoc"]
+    assert complete.variable_names("nee,yi") == ["nee,yield"]
 
 
 class _Line:
