@@ -15,7 +15,7 @@ from pipeline.analysis.subject import Subject
 from pipeline.cube import members
 from pipeline.export.units import CO2_PER_C
 from pipeline.report.counties import CountyTable
-from pipeline.report.quantities import DSOC, QUANTITIES, Quantity, number
+from pipeline.report.quantities import DSOC, QUANTITIES, UNIT, Quantity, number
 from pipeline.report.values import RegionValues
 from pipeline.sources.quickstats import M2_PER_ACRE
 from pipeline.variables import QUALITY_MEANINGS, Quality
@@ -60,11 +60,10 @@ def verdict(values: RegionValues) -> str:
     area = values.area_m2_Y.mean()
     total_t = values.totals_g[DSOC.name].mean() / _G_PER_T
     direction = "gained" if mean > 0 else "lost"
-    digits = 0 if abs(total_t) >= 1e4 else -1
     return (
         f"On average the soils under {number(area / _M2_PER_KM2)} km² of corn and soybean cropland {direction} "
         f"{number(abs(mean))} g of carbon per square metre and year, "
-        f"{number(round(abs(total_t), digits))} tonnes of carbon a year in all."
+        f"{number(float(f'{abs(total_t):.3g}'))} tonnes of carbon a year in all."
     )
 
 
@@ -72,7 +71,7 @@ def certainty(subject: Subject, values: RegionValues, table: CountyTable | None)
     """Return how sure the mean soil carbon change is, as far as the cube knows."""
     annual = values.annual_means(DSOC.name)
     spread = number(float(annual.std(ddof=1)), 0) if annual.size > 1 else None
-    years = f" Years differ by ±{spread} {'g C m⁻² yr⁻¹'} (standard deviation)." if spread else ""
+    years = f" Years differ by ±{spread} {UNIT} (standard deviation)." if spread else ""
     count = members.count(subject.cube.root)
     if count < 2 or table is None:
         why = "one network computed it" if count < 2 else "the aggregates are out of date"
@@ -83,7 +82,7 @@ def certainty(subject: Subject, values: RegionValues, table: CountyTable | None)
     if not np.isfinite(half):
         return f"No interval is given: some tile-years have no results of the members.{years}"
     return (
-        f"Soil carbon change {number(values.whole_mean(DSOC.name))} ± {number(half)} g C m⁻² yr⁻¹: the 90 % interval of "
+        f"Soil carbon change {number(values.whole_mean(DSOC.name))} ± {number(half)} {UNIT}: the 90 % interval of "
         f"{count} networks, without errors of the inputs or those that all networks share.{years}"
     )
 
@@ -99,7 +98,9 @@ def remarks(values: RegionValues) -> Iterator[Remark]:
     yield Remark("missing", QUALITY_MEANINGS[Quality.MISSING], _shares(values.missing_m2_Y, wanted))
 
 
-def _shares(part: np.ndarray[tuple[int], np.dtype[np.float64]], whole: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[str]:
+def _shares(
+    part: np.ndarray[tuple[int], np.dtype[np.float64]], whole: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> list[str]:
     return [number(100 * one / of, 1) + " %" if of else "–" for one, of in zip(part, whole, strict=True)]
 
 

@@ -33,7 +33,7 @@ _REGULAR_YEAR = 2011
 
 def png(drawing: Figure) -> str:
     """Return a figure as a data URI of a PNG."""
-    return _uri(drawing, "png", "image/png", dpi=_DPI)
+    return _uri(drawing, "png", "image/png", dpi=_DPI, bbox_inches="tight", pad_inches=0.04)
 
 
 def svg(drawing: Figure) -> str:
@@ -72,9 +72,7 @@ def annual_maps(values: RegionValues, each: Quantity, zones: tuple[Zone, ...]) -
     drawing = Figure(figsize=size, layout="constrained")
     axes_of = drawing.subplots(rows, columns, squeeze=False)
     shown = [mosaic.means_YX for mosaic in mosaics.values()]
-    low, high = basemap.limits(
-        np.concatenate([means[np.isfinite(means)] for means in shown]), centred=colours.centred
-    )
+    low, high = basemap.limits(np.concatenate([means[np.isfinite(means)] for means in shown]), centred=colours.centred)
     for axes in axes_of.ravel()[len(mosaics) :]:
         axes.set_axis_off()
     for axes, (year, mosaic) in zip(axes_of.ravel(), mosaics.items(), strict=False):
@@ -125,7 +123,7 @@ def distribution(values: RegionValues, each: Quantity) -> str:
 
 
 def _edges(spreads: list[Spread]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return about `_BARS` + 1 edges, which are edges of the spreads' bins, around all but a small share of the area."""
+    """Return about `_BARS` + 1 edges of the spreads' bins, around all but a small share of the area."""
     filled = [spread for spread in spreads if spread.area_m2.any()]
     first = filled[0]
     low = min(spread.quantile(_ENDS) for spread in filled)

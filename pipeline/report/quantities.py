@@ -36,12 +36,16 @@ class Quantity:
         return next(index for index, flux in enumerate(FLUXES) if flux.name == self.name)
 
 
-DSOC = Quantity("dsoc", "Soil carbon change", "positive where the soil gains carbon, fresh residue included", -2000, 2000)
+DSOC = Quantity(
+    "dsoc", "Soil carbon change", "positive where the soil gains carbon, fresh residue included", -2000, 2000
+)
 QUANTITIES = (
     DSOC,
     Quantity("nee", "Net ecosystem exchange (NEE)", "negative where the field takes up CO₂ from the air", -4000, 4000),
     Quantity("yield", "Grain yield", "carbon in the grain that is harvested", -1000, 3000),
-    Quantity("gpp", "Gross primary production (GPP)", "carbon fixed by photosynthesis; an input, not a result", 0, 8000),
+    Quantity(
+        "gpp", "Gross primary production (GPP)", "carbon fixed by photosynthesis; an input, not a result", 0, 8000
+    ),
 )
 
 

@@ -21,7 +21,7 @@ from pipeline.report.courses import Courses
 from pipeline.report.quantities import QUANTITIES
 from pipeline.variables import Quality
 
-_MEAN_CELLS, _ANNUAL_CELLS = 700, 220  # along a side of the maps: of the means, and of each year
+_MEAN_CELLS, _ANNUAL_CELLS = 700, 360  # along a side of the maps: of the means, and of each year
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,8 +82,11 @@ def write_report(location: str, subject: Subject, *, analyses: str | None = None
 
 def _context(subject: Subject, values: RegionValues, table: CountyTable | None) -> Mapping[str, Any]:
     zones, page = subject.zones, resources("pipeline.report") / _PAGE
-    maps = [(each, pictures.mean_map(values, each, zones)) for each in QUANTITIES]
     several = len(subject.years) > 1
+    maps = [
+        (each, pictures.mean_map(values, each, zones), pictures.years_of(values, each) if several else None)
+        for each in QUANTITIES
+    ]
     return {
         "style": (page / "report.css").read_text(encoding="utf-8"),
         "script": (page / "report.js").read_text(encoding="utf-8"),
@@ -100,7 +103,6 @@ def _context(subject: Subject, values: RegionValues, table: CountyTable | None) 
         "dsoc": DSOC,
         "maps": maps,
         "annual": [(each, pictures.annual_maps(values, each, zones)) for each in QUANTITIES] if several else [],
-        "by_year": [(each, pictures.years_of(values, each)) for each in QUANTITIES] if several else [],
         "courses": [(crop, pictures.courses(values, crop)) for crop in CROPS if values.grown_m2[crop].any()],
         "courses_every": values.courses.every,
         "distributions": [(each, pictures.distribution(values, each)) for each in QUANTITIES],
