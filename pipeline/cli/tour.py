@@ -34,7 +34,6 @@ from pipeline.run.run import run
 from pipeline.run.year_step import cuda_devices
 from pipeline.storage import files
 
-
 ANALYSES = ("dsoc", "rotation", "attribution", "extremes")
 """Analyses of the demo: those that three years allow in a few seconds each."""
 
