@@ -4,8 +4,8 @@ An analysis is a function from a `Subject` (a state of a cube, some years) to `F
 `write` makes their files. The equations are in docs/analyses/README.md.
 
 Public modules: cells, figures, findings, mosaic, registry, spread, subject, write.
-Inner modules: areas, attribution, carry_over, coarse, coarse_figure, coarse_inputs, coarse_run, dsoc, extremes,
-field_prices, moments, paper, rotation, soil_classes, yields.
+Inner modules: areas, attribution, beside, carry_over, coarse, coarse_figure, coarse_inputs, coarse_run, dsoc, extremes,
+field_prices, moments, paper, rotation, soil_classes, speed, yields.
 May import: access, aggregate, basemap, cube, errors, export, grid, inputs, job, run, simulate, sources, storage,
 variables, years, model, regions.
 """

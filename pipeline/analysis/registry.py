@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.analysis import attribution, coarse, dsoc, extremes, rotation, yields
+from pipeline.analysis import attribution, coarse, dsoc, extremes, rotation, speed, yields
+from pipeline.analysis.beside import soc, towers, trendy
 from pipeline.analysis.findings import Analysis
 from pipeline.errors import UserError
 
@@ -13,6 +14,10 @@ ANALYSES: tuple[Analysis, ...] = (
     attribution.ANALYSIS,
     extremes.ANALYSIS,
     yields.ANALYSIS,
+    trendy.ANALYSIS,
+    towers.ANALYSIS,
+    soc.ANALYSIS,
+    speed.ANALYSIS,
 )
 ALL = "all"
 

@@ -10,7 +10,7 @@ from pipeline.aggregate.report import print_aggregates
 from pipeline.aggregate.tables import tables_location
 from pipeline.aggregate.write import AggregateReport, aggregate_cube
 from pipeline.analysis.registry import named
-from pipeline.analysis.subject import Subject
+from pipeline.analysis.subject import Options, Subject
 from pipeline.analysis.write import folder_of, write_findings
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Executor
@@ -20,6 +20,7 @@ from pipeline.cost.estimate import estimate
 from pipeline.cost.report import lines
 from pipeline.demo.archives import write_archives
 from pipeline.demo.site import site_inputs
+from pipeline.demo.trendy import write_trendy
 from pipeline.errors import UserError
 from pipeline.export.geotiffs import export_cogs
 from pipeline.export.selection import Selection
@@ -34,7 +35,7 @@ from pipeline.run.run import run
 from pipeline.run.year_step import cuda_devices
 from pipeline.storage import files
 
-ANALYSES = ("dsoc", "rotation", "attribution", "extremes")
+ANALYSES = ("dsoc", "rotation", "attribution", "extremes", "trendy", "speed")
 """Analyses of the demo: those that three years allow in a few seconds each."""
 
 
@@ -55,7 +56,7 @@ def take_tour(folder: Path) -> None:
         _compute(job, executor)
         aggregated = _products(job, executor)
     print_aggregates(console, job, aggregated)
-    _report(job)
+    _report(job, folder / "observations")
     _print_locations(job, folder)
     console.print(f"finished in {time.monotonic() - began:.0f} s")
     console.print(f"open {report_location(job.stores.exports)} in a browser: all results on one page", soft_wrap=True)
@@ -100,9 +101,10 @@ def _products(job: Job, executor: Executor) -> AggregateReport:
     return aggregated
 
 
-def _report(job: Job) -> None:
+def _report(job: Job, observations: Path) -> None:
     """Write the analyses of the newest state, and the report that shows them."""
-    subject, folder = Subject.open(job), folder_of(job.stores.exports)
+    write_trendy(observations / "trendy")
+    subject, folder = Subject.open(job, options=Options(data=observations)), folder_of(job.stores.exports)
     for name in ANALYSES:
         analysis = named(name)
         console.print(f"[analyze] {analysis.title}")
@@ -125,6 +127,7 @@ def _print_locations(job: Job, folder: Path) -> None:
         "archives": folder / "archives",
         "inputs store": stores.inputs,
         "cube": stores.cube,
+        "observations": folder / "observations",
         "tables": tables_location(stores.exports),
         "GeoTIFFs": files.join(stores.exports, "cog"),
         "map": map_location(job),

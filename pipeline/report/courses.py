@@ -15,7 +15,7 @@ from pipeline.aggregate.sums import means
 from pipeline.analysis.cells import Floats, TileCells
 from pipeline.analysis.subject import Subject
 from pipeline.cube.results import CheckedYear
-from pipeline.export.layers import CROPS
+from pipeline.report.quantities import CROPS
 
 DAYS = 365
 FLUXES = ("gpp", "reco", "nee")

@@ -12,10 +12,9 @@ from pipeline import basemap
 from pipeline.analysis import figures
 from pipeline.analysis.mosaic import Mosaic
 from pipeline.analysis.spread import Spread
-from pipeline.export.layers import CROPS, periods
 from pipeline.export.palettes import CROP_COLOURS, NOT_MODELLED, ramp
 from pipeline.report.courses import DAYS
-from pipeline.report.quantities import Quantity
+from pipeline.report.quantities import CROPS, Quantity
 from pipeline.report.values import RegionValues
 from regions import Zone
 
@@ -28,7 +27,7 @@ _MAP_INCH, _PANEL_INCH, _COLUMNS = 4.6, 3.0, 4
 _BARS = 40
 _ENDS = 0.005  # share of the area beyond either end of a histogram
 _COURSE_TITLES = ("GPP", "Respiration (Reco)", "Net exchange (NEE)")
-_REGULAR_YEAR = 2011
+_MONTH_STARTS = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
 
 
 def png(drawing: Figure) -> str:
@@ -101,8 +100,7 @@ def courses(values: RegionValues, crop: str) -> str:
         if len(there):
             axes.fill_between(days, there.min(axis=0), there.max(axis=0), color=colour, alpha=0.2, linewidth=0)
         axes.plot(days, mean[index], color=colour, linewidth=1.5, label=title)
-    months = list(periods(_REGULAR_YEAR, "monthly"))
-    axes.set_xticks([month.days.start for month in months], [f"{month.first:%b}"[0] for month in months])
+    axes.set_xticks(_MONTH_STARTS, list("JFMAMJJASOND"))
     axes.legend(frameon=False, fontsize=8)
     figures.finish(axes, "", ylabel=r"g C m$^{-2}$ d$^{-1}$", xlim=(0, DAYS - 1))
     return svg(drawing)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from model.features import CORN, CROP_NAMES, SOYBEAN
 from pipeline.variables import FLUXES
 
 UNIT = "g C m⁻² yr⁻¹"
+CROPS = {CROP_NAMES[code]: code for code in (CORN, SOYBEAN)}
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from pipeline.analysis.cells import Floats, TileCells
 from pipeline.analysis.mosaic import Mosaic
 from pipeline.analysis.spread import Spread
 from pipeline.analysis.subject import Subject
-from pipeline.export.layers import CROPS
 from pipeline.report.courses import Courses
-from pipeline.report.quantities import QUANTITIES
+from pipeline.report.quantities import CROPS, QUANTITIES
 from pipeline.variables import Quality
 
 _MEAN_CELLS, _ANNUAL_CELLS = 700, 360  # along a side of the maps: of the means, and of each year

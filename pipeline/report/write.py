@@ -12,11 +12,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.analysis.subject import Subject
-from pipeline.export.layers import CROPS
 from pipeline.report import facts, pictures
 from pipeline.report.chosen_analyses import ChosenAnalyses
 from pipeline.report.counties import ALL_YEARS, CountyTable
-from pipeline.report.quantities import DSOC, QUANTITIES, UNIT, number
+from pipeline.report.quantities import CROPS, DSOC, QUANTITIES, UNIT, number
 from pipeline.report.values import RegionValues
 from pipeline.storage import files
 from pipeline.years import spans
