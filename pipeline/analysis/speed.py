@@ -107,12 +107,12 @@ def analyse(subject: Subject) -> Findings:
     """Return the findings on speed."""
     table = table_of(subject)
     own = float(table.loc[table["source"] == _LEDGER, _RATE].iloc[0])
-    ratio = Published(1e6, f'{_PAPER}: "more than a million times"')
+    ratio = Published(1e6, f"{_PAPER}: more than a million")
     numbers = (
         Number("ratio of the paper's processor days, ecosys to GPU", ECOSYS_CPU_DAYS / PAPER_GPU_DAYS, "1", ratio),
         Number("cell-years per CPU second of this cube", own, "s-1"),
-        Number("days of one core for 10 million cells and 21 years", core_days(own), "d"),
-        Number("processor days of ecosys to those of one core here", ECOSYS_CPU_DAYS / core_days(own), "1"),
+        Number("days of one core for 10 million cells (assumed) and 21 years", core_days(own), "d"),
+        Number("processor days of ecosys to those of one core here, at 10 million cells (assumed)", ECOSYS_CPU_DAYS / core_days(own), "1"),
     )
     notes = () if _files(subject) else (f"no benchmark results: none of {PATTERN} in the folder of --data",)
     return Findings(COMPUTED, LIMITS, numbers, {MAIN: table}, _figure(subject, table), notes)

@@ -9,11 +9,11 @@ from operator import add
 
 import numpy as np
 
+from pipeline.access.zonal import T_CO2E_PER_G
 from pipeline.aggregate.layout import county_sums
 from pipeline.aggregate.sums import AREA_TYPES, interval_factor
 from pipeline.analysis.subject import Subject
 from pipeline.cube import members
-from pipeline.export.units import CO2_PER_C
 from pipeline.report.counties import CountyTable
 from pipeline.report.quantities import DSOC, QUANTITIES, UNIT, Quantity, number
 from pipeline.report.values import RegionValues
@@ -39,7 +39,7 @@ class Headline:
         tonnes = mean * _M2_PER_HA / _G_PER_T
         other = f"{number(tonnes, 2)} t C ha⁻¹ yr⁻¹"
         if each is DSOC:
-            other += f"; {number(mean * CO2_PER_C * M2_PER_ACRE / _G_PER_T, 2)} t CO₂e acre⁻¹ yr⁻¹"
+            other += f"; {number(mean * T_CO2E_PER_G * M2_PER_ACRE, 2)} t CO₂e acre⁻¹ yr⁻¹"
         present = annual[np.isfinite(annual)]
         years = f"years: {number(present.min())} to {number(present.max())}" if present.size > 1 else "one year"
         return cls(each, number(mean), other, years)
