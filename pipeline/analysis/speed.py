@@ -112,7 +112,7 @@ def analyse(subject: Subject) -> Findings:
         Number("ratio of the paper's processor days, ecosys to GPU", ECOSYS_CPU_DAYS / PAPER_GPU_DAYS, "1", ratio),
         Number("cell-years per CPU second of this cube", own, "s-1"),
         Number("days of one core for 10 million cells (assumed) and 21 years", core_days(own), "d"),
-        Number("processor days of ecosys to those of one core here, at 10 million cells (assumed)", ECOSYS_CPU_DAYS / core_days(own), "1"),
+        Number("ecosys to one core here, at 10 million cells (assumed)", ECOSYS_CPU_DAYS / core_days(own), "1"),
     )
     notes = () if _files(subject) else (f"no benchmark results: none of {PATTERN} in the folder of --data",)
     return Findings(COMPUTED, LIMITS, numbers, {MAIN: table}, _figure(subject, table), notes)
@@ -128,7 +128,7 @@ def _figure(subject: Subject, table: pd.DataFrame) -> Figure:
     axes.set_yticks(np.arange(len(shown)), labels)
     axes.set_xscale("log")
     for place, days in enumerate(shown["processor_days"]):
-        axes.annotate(f"{days:,.1f}", (days, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.annotate(f"{float(f'{days:.3g}'):,g}", (days, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.margins(x=0.15)
     figures.finish(axes, "Orange: paper, US Midwest 2000-2020; blue: here, for 10 million cells (assumed) and 21 years",
                    xlabel="processor days")  # fmt: skip
