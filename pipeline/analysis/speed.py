@@ -128,7 +128,9 @@ def _figure(subject: Subject, table: pd.DataFrame) -> Figure:
     axes.set_yticks(np.arange(len(shown)), labels)
     axes.set_xscale("log")
     for place, days in enumerate(shown["processor_days"]):
-        axes.annotate(f"{float(f'{days:.3g}'):,g}", (days, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.annotate(
+            f"{float(f'{days:.3g}'):,g}", (days, place), (4, 0), textcoords="offset points", va="center", fontsize=8
+        )
     axes.margins(x=0.15)
     figures.finish(axes, "Orange: paper, US Midwest 2000-2020; blue: here, for 10 million cells (assumed) and 21 years",
                    xlabel="processor days")  # fmt: skip

@@ -142,6 +142,7 @@ def _figure(subject: Subject, table: pd.DataFrame) -> Figure:
     axes.axvline(0, color="0.7", linewidth=0.8)
     years = zip(table["site"], table["first_year"], table["last_year"], strict=True)
     axes.set_yticks(place, [f"{site}, {first:.0f}-{last:.0f}" for site, first, last in years])
+    axes.margins(y=0.2)
     axes.legend(frameon=False, fontsize=8)
     figures.finish(axes, "positive: soil gains", xlabel=figures.UNIT_YEAR)
     figures.caption(drawing, TITLE, subject.caption)

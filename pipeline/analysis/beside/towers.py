@@ -25,6 +25,7 @@ TITLE = "The cube at flux towers"
 SITES = "towers/sites.csv"
 SITE_COLUMNS = ("site", "latitude", "longitude")
 FLUXES = ("reco", "nee")
+_MOST_TICKS = 6
 MIN_QC = 0.75  # as in the towers' evaluation of networks
 _TITLES = {"reco": "Reco", "nee": "NEE (positive to the atmosphere)"}
 
@@ -149,8 +150,11 @@ def _draw(axes: Axes, pairs: TowerPairs, flux: str) -> None:
     axes.plot(part["date"], part["tower"].where(part["scored"]), ".", markersize=3, color=figures.PAPER, label="tower")
     axes.plot(part["date"], part["cube"], color=figures.OURS, linewidth=1, label="this cube")
     axes.legend(frameon=False, fontsize=8)
+    years = sorted(set(pd.DatetimeIndex(part["date"]).year))
+    shown = years[:: max(len(years) // _MOST_TICKS, 1)]
+    axes.set_xticks(pd.to_datetime([f"{year}-01-01" for year in shown]).to_numpy(), [str(year) for year in shown])
     share = f"cell: corn {100 * pairs.corn:.0f} %, soybean {100 * pairs.soybean:.0f} %"
-    figures.finish(axes, f"{pairs.site}, {_TITLES[flux]}; {share}", ylabel=r"g C m$^{-2}$ d$^{-1}$")
+    figures.finish(axes, f"{pairs.site}, {_TITLES[flux]}\n{share}", ylabel=r"g C m$^{-2}$ d$^{-1}$")
 
 
 def _obstacle(subject: Subject) -> str | None:
