@@ -40,6 +40,7 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
         ("access",),
         ("changes", "export", "audit"),
         ("analysis", "cost"),
+        ("report",),
         ("cli",),
     ),
     "agcarbon": (("_shadowing", "commands", "cube"),),

@@ -3,9 +3,9 @@
 An analysis is a function from a `Subject` (a state of a cube, some years) to `Findings`; `registry` lists them all, and
 `write` makes their files. The equations are in docs/analyses/README.md.
 
-Public modules: findings, registry, subject, write.
-Inner modules: areas, attribution, carry_over, cells, coarse, dsoc, extremes, figures, moments, mosaic, paper, rotation,
-soil_classes, spread, yields.
+Public modules: cells, figures, findings, mosaic, registry, spread, subject, write.
+Inner modules: areas, attribution, beside, carry_over, coarse, dsoc, extremes, moments, paper, rotation, soil_classes,
+speed, yields.
 May import: access, aggregate, basemap, cube, errors, export, grid, inputs, job, run, simulate, sources, storage,
 variables, years, model, regions.
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.analysis import attribution, dsoc, extremes, rotation, yields
+from pipeline.analysis import attribution, dsoc, extremes, rotation, speed, yields
+from pipeline.analysis.beside import soc, towers, trendy
 from pipeline.analysis.coarse import comparison
 from pipeline.analysis.findings import Analysis
 from pipeline.errors import UserError
@@ -15,6 +16,10 @@ ANALYSES: tuple[Analysis, ...] = (
     attribution.ANALYSIS,
     extremes.ANALYSIS,
     yields.ANALYSIS,
+    trendy.ANALYSIS,
+    towers.ANALYSIS,
+    soc.ANALYSIS,
+    speed.ANALYSIS,
 )
 ALL = "all"
 

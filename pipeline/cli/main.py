@@ -21,6 +21,7 @@ from pipeline.cli import (
     init,
     inputs,
     plan,
+    report,
     run,
     site,
     status,
@@ -91,6 +92,7 @@ app.command()(zonal.zonal)
 app.command()(extract.extract)
 app.command("map")(year_map.year_map)
 app.command()(analyze.analyze)
+app.command()(report.report)
 app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")
 app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them.")
 app.command()(site.site)

@@ -9,6 +9,9 @@ from pipeline import config
 from pipeline.aggregate.report import print_aggregates
 from pipeline.aggregate.tables import tables_location
 from pipeline.aggregate.write import AggregateReport, aggregate_cube
+from pipeline.analysis.registry import named
+from pipeline.analysis.subject import Options, Subject
+from pipeline.analysis.write import folder_of, write_findings
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Executor
 from pipeline.config import RunFile
@@ -17,6 +20,7 @@ from pipeline.cost.estimate import estimate
 from pipeline.cost.report import lines
 from pipeline.demo.archives import write_archives
 from pipeline.demo.site import site_inputs
+from pipeline.demo.trendy import write_trendy
 from pipeline.errors import UserError
 from pipeline.export.geotiffs import export_cogs
 from pipeline.export.selection import Selection
@@ -24,11 +28,15 @@ from pipeline.export.year_map import write_map
 from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest
 from pipeline.job import Job
+from pipeline.report.write import report_location, write_report
 from pipeline.run import year_step
 from pipeline.run.report import print_run
 from pipeline.run.run import run
 from pipeline.run.year_step import cuda_devices
 from pipeline.storage import files
+
+ANALYSES = ("dsoc", "rotation", "attribution", "extremes", "trendy", "speed")
+"""Analyses of the demo: those that three years allow in a few seconds each."""
 
 
 def take_tour(folder: Path) -> None:
@@ -48,8 +56,10 @@ def take_tour(folder: Path) -> None:
         _compute(job, executor)
         aggregated = _products(job, executor)
     print_aggregates(console, job, aggregated)
+    _report(job, folder / "observations")
     _print_locations(job, folder)
     console.print(f"finished in {time.monotonic() - began:.0f} s")
+    console.print(f"open {report_location(job.stores.exports)} in a browser: all results on one page", soft_wrap=True)
 
 
 def _archives(folder: Path) -> None:
@@ -91,6 +101,17 @@ def _products(job: Job, executor: Executor) -> AggregateReport:
     return aggregated
 
 
+def _report(job: Job, observations: Path) -> None:
+    """Write the analyses of the newest state, and the report that shows them."""
+    write_trendy(observations / "trendy")
+    subject, folder = Subject.open(job, options=Options(data=observations)), folder_of(job.stores.exports)
+    for name in ANALYSES:
+        analysis = named(name)
+        console.print(f"[analyze] {analysis.title}")
+        write_findings(folder, analysis, subject, analysis.analyse(subject))
+    write_report(report_location(job.stores.exports), subject)
+
+
 def map_location(job: Job) -> str:
     """Return the location of the map of the last year."""
     return files.join(job.stores.exports, "map.png")
@@ -106,9 +127,12 @@ def _print_locations(job: Job, folder: Path) -> None:
         "archives": folder / "archives",
         "inputs store": stores.inputs,
         "cube": stores.cube,
+        "observations": folder / "observations",
         "tables": tables_location(stores.exports),
         "GeoTIFFs": files.join(stores.exports, "cog"),
         "map": map_location(job),
+        "analyses": folder_of(stores.exports),
+        "report": report_location(stores.exports),
         "site inputs": f"{site} (try: agcarbon site {site})",
     }
     for name, location in locations.items():
