@@ -29,7 +29,7 @@ from pipeline.cli import (
     year_map,
     zonal,
 )
-from pipeline.cli.exports import cog
+from pipeline.cli.exports import cog, view
 
 app = typer.Typer(
     name="agcarbon",
@@ -85,6 +85,7 @@ app.add_typer(cog.app, name="export", help="Export the maps of the cube as files
 app.command()(zonal.zonal)
 app.command()(extract.extract)
 app.command("map")(year_map.year_map)
+app.command()(view.view)
 app.command()(analyze.analyze)
 app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")
 app.add_typer(demo.app, name="demo", help="Make synthetic archives and map them.")
