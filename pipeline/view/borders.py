@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,8 @@ class Borders:
 def borders(zones: Sequence[Zone], everywhere: Sequence[Zone]) -> Borders:
     """Return the lines around a region.
 
-    Counties have FIPS code, name, state, bounds, and whether the region holds them.
+    Counties have FIPS code, name, state, whether the region holds them, bounds, and a place for the name; these two are
+    of the part inside the region.
 
     Parameters
     ----------
@@ -46,23 +47,36 @@ def borders(zones: Sequence[Zone], everywhere: Sequence[Zone]) -> Borders:
     distant = [zone for zone in everywhere if zone.state not in near_states]
     coarse = shapely.coverage_simplify([zone.geometry for zone in distant], _FAR_TOLERANCE_DEGREE)
     shown = [(zone, outline) for zone, outline in zip(detailed, outlines, strict=True) if zone.fips in near]
-    inside = {zone.fips for zone in zones}
+    inside = {zone.fips: zone for zone in zones}
     of_states = _joined(detailed, outlines) | _joined(distant, coarse)
     return Borders(
-        _geojson([outline for _, outline in shown], [_properties(zone, inside) for zone, _ in shown]),
+        _geojson(
+            [outline for _, outline in shown],
+            [_properties(inside.get(zone.fips, zone), zone.fips in inside) for zone, _ in shown],
+        ),
         _geojson(list(of_states.values()), [{"state": name} for name in of_states]),
     )
 
 
-def _properties(zone: Zone, inside: Collection[str]) -> dict[str, Any]:
-    bounds = np.round(zone.geometry.bounds, 3).tolist()
-    return {"fips": zone.fips, "name": zone.name, "state": zone.state, "bounds": bounds, "inside": zone.fips in inside}
+def _properties(zone: Zone, inside: bool) -> dict[str, Any]:
+    """Return the properties of a county, or of its part in the region; `at` is the place of its name."""
+    place = shapely.point_on_surface(zone.geometry)
+    return {
+        "fips": zone.fips,
+        "name": zone.name,
+        "state": zone.state,
+        "inside": inside,
+        "at": [round(place.x, 3), round(place.y, 3)],
+        "bounds": np.round(zone.geometry.bounds, 3).tolist(),
+    }
 
 
 def _joined(zones: Sequence[Zone], outlines: Sequence[shapely.Geometry]) -> dict[str, shapely.Geometry]:
     """Return the union of the outlines of each state."""
     names = sorted({zone.state for zone in zones})
-    of_state = {name: [each for zone, each in zip(zones, outlines, strict=True) if zone.state == name] for name in names}
+    of_state = {
+        name: [each for zone, each in zip(zones, outlines, strict=True) if zone.state == name] for name in names
+    }
     return {name: shapely.coverage_union_all(parts) for name, parts in of_state.items()}
 
 

@@ -23,8 +23,8 @@ def store_folder(location: str, *, made_by: str) -> Path:
     """Return the folder of an exported store; raises `UserError` if none opens there."""
     if s3.is_remote(location):
         raise UserError(
-            f"{location}: the page is served from a local folder; export there (`{made_by} -o FOLDER/NAME.zarr`), or write "
-            "the page with -o and copy both into the bucket"
+            f"{location}: the page needs a store in a local folder: `{made_by} -o FOLDER/NAME.zarr`, then "
+            "`agcarbon view -o FOLDER`, and copy the folder into the bucket"
         )
     folder = Path(location)
     if not (folder / "zarr.json").is_file():
@@ -41,7 +41,7 @@ def page_files(store: Path, region: Region) -> dict[str, bytes]:
         If the store has no year with results.
     """
     root = zarr.open_group(store, mode="r")
-    if not any(root.group_keys()) or "daily" not in root:
+    if "daily" not in root:
         raise UserError(f"{store}: no year has results; compute some with `agcarbon run`, then export again")
     of_region = zones(region)
     lines = borders(of_region, counties())

@@ -2,7 +2,7 @@
 // packages in them. The banner has the digest of the sources, which a test compares.
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -51,14 +51,18 @@ for (const output of Object.values(result.metafile.outputs)) {
 }
 // MapLibre's script comes bundled with its own dependencies, which its package names.
 const { dependencies } = JSON.parse(readFileSync(join(here, "node_modules/maplibre-gl/package.json")));
-for (const name of Object.keys(dependencies)) if (!name.startsWith("@types/")) packages.add(name);
+// jsonlint validates styles on the command line of maplibre-gl-style-spec: it is not part of the script.
+const absent = ["@mapbox/jsonlint-lines-primitives"];
+for (const name of Object.keys(dependencies)) if (!name.startsWith("@types/") && !absent.includes(name)) packages.add(name);
 
 const parts = [...packages].sort().map((name) => {
   const folder = join(here, "node_modules", name);
   const { version, license } = JSON.parse(readFileSync(join(folder, "package.json")));
   const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
-  const text = file && existsSync(join(folder, file)) ? readFileSync(join(folder, file), "utf8").trim() : "No licence file in the package.";
-  return `${name} ${version} (${license ?? "licence in the text below"})\n\n${text}`;
+  const [, ofReadme] = readFileSync(join(folder, "README.md"), "utf8").split(/^## Licen[cs]e/m);
+  const text = file ? readFileSync(join(folder, file), "utf8").trim() : ofReadme?.trim();
+  if (!license || !text) throw new Error(`${name}: no licence found`);
+  return `${name} ${version} (${license})\n\n${text}`;
 });
 const rule = `\n\n${"-".repeat(80)}\n\n`;
 writeFileSync(join(target, "THIRD_PARTY.txt"), `Packages in view.js and view.css, with their licences.${rule}${parts.join(rule)}\n`);

@@ -44,7 +44,9 @@ def view(
     page = page_files(store, job.region)
     if output:
         write_page(page, output)
-        console.print(f"{output / 'index.html'}: {len(page)} files beside {store.name}; publish the folder", soft_wrap=True)
+        console.print(
+            f"{output / 'index.html'}: {len(page)} files beside {store.name}; publish the folder", soft_wrap=True
+        )
         return
     with open_server(Site(page, store), port) as server:
         console.print(f"{address(server)} shows {store}; Ctrl-C ends", soft_wrap=True)

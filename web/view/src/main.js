@@ -3,7 +3,7 @@ import maplibregl from "maplibre-gl";
 import "./main.css";
 import { Picture } from "./picture.js";
 import { Cube } from "./store.js";
-import { annualTable, daily, drawTable, facts, legend, number } from "./panel.js";
+import { LAND, annualTable, daily, drawTable, facts, legend } from "./panel.js";
 
 const at = (name) => document.getElementById(name);
 const EMPTY = { type: "FeatureCollection", features: [] };
@@ -16,7 +16,7 @@ function readLink(settings) {
   const link = new URLSearchParams(location.hash.slice(1));
   const has = (name) => settings.variables.some((each) => each.name === name);
   view.variable = has(link.get("variable")) ? link.get("variable") : settings.variables[0].name;
-  view.year = settings.years.includes(Number(link.get("year"))) ? Number(link.get("year")) : settings.years.at(-1);
+  view.year = settings.years.includes(Number(link.get("year"))) ? Number(link.get("year")) : settings.shown.at(-1);
   const opacity = Number(link.get("opacity") ?? NaN);
   view.opacity = opacity >= 0 && opacity <= 1 ? opacity : 0.9;
   const numbers = (name, count) => {
@@ -33,27 +33,28 @@ function writeLink(map) {
   history.replaceState(null, "", `#${parts.join("&")}`);
 }
 
-function style(opacity, canvas, corners) {
+function style({ opacity, canvas, corners, names }) {
   const line = (id, source, colour, width, more = {}) => ({ id, type: "line", source, paint: { "line-color": colour, "line-width": width }, ...more });
   return {
     version: 8,
     sources: {
       states: { type: "geojson", data: "states.json" },
-      counties: { type: "geojson", data: "counties.json", attribution: "Borders: US Census Bureau 2016" },
+      counties: { type: "geojson", data: "counties.json" },
+      names: { type: "geojson", data: names },
       picture: { type: "canvas", canvas, coordinates: corners, animate: false },
       chosen: { type: "geojson", data: EMPTY },
       cell: { type: "geojson", data: EMPTY },
     },
     layers: [
-      { id: "background", type: "background", paint: { "background-color": "#dbe3e8" } },
-      { id: "land", type: "fill", source: "states", paint: { "fill-color": "#f7f6f3" } },
+      { id: "background", type: "background", paint: { "background-color": "#e6edf2" } },
+      { id: "land", type: "fill", source: "states", paint: { "fill-color": LAND } },
       { id: "picture", type: "raster", source: "picture", paint: { "raster-opacity": opacity, "raster-resampling": "nearest", "raster-fade-duration": 0 } },
       line("counties", "counties", "#5d6a72", ["interpolate", ["linear"], ["zoom"], 5, 0.2, 9, 0.9]),
       line("states", "states", "#232b30", 1.4),
       line("chosen", "chosen", "#0a4fd0", 2.4),
       line("cell", "cell", "#d6006c", 2.4),
       {
-        id: "names", type: "symbol", source: "counties", minzoom: 7.5,
+        id: "names", type: "symbol", source: "names", minzoom: 7.5,
         layout: { "text-field": ["get", "name"], "text-size": 12, "text-font": ["sans-serif"], "text-padding": 6 },
         paint: { "text-color": "#2a3338", "text-halo-color": "rgba(255,255,255,0.85)", "text-halo-width": 1.4 },
       },
@@ -73,14 +74,14 @@ async function start() {
   const place = link.map ? { zoom: link.map[0], center: [link.map[2], link.map[1]] } : { bounds: settings.bounds, fitBoundsOptions: { padding: 16 } };
   const map = new maplibregl.Map({
     container: "map", ...place, minZoom: 3, maxZoom: 15, dragRotate: false, pitchWithRotate: false, touchPitch: false, renderWorldCopies: false,
-    style: style(view.opacity, canvas, [[west, north], [east, north], [east, south], [west, south]]), attributionControl: { compact: true },
+    style: style({ opacity: view.opacity, canvas, names: labels(counties), corners: [[west, north], [east, north], [east, south], [west, south]] }), attributionControl: false,
   });
   map.touchZoomRotate.disableRotation();
   map.keyboard.disableRotation();
   map.addControl(new maplibregl.NavigationControl({ showCompass: false }), "top-right");
   map.addControl(new maplibregl.ScaleControl({ maxWidth: 90 }), "bottom-left");
   map.on("error", ({ error }) => report(error));
-  await new Promise((done) => map.once("load", done));
+  const styled = new Promise((done) => map.once("style.load", done));
   const picture = new Picture(map, cube, canvas, (text) => (at("status").textContent = text));
 
   async function show() {
@@ -90,14 +91,17 @@ async function start() {
     document.title = `${variable().label} ${view.year} – ${settings.region}`;
     writeLink(map);
     const drawn = await picture.draw(variable(), view.year).catch(report);
+    await styled;
     if (!drawn) return;
     const source = map.getSource("picture");
     source.setCoordinates(picture.coordinates);
     source.play();
     source.pause();
-    map.once("render", () => performance.mark("map"));
+    map.once("render", () => {
+      performance.mark("map");
+      document.body.dataset.map = `${view.variable} ${view.year}`;
+    });
     map.triggerRepaint();
-    document.body.dataset.map = `${view.variable} ${view.year}`;
   }
 
   async function choose(cell) {
@@ -107,8 +111,10 @@ async function start() {
     const ring = cell && { type: "Feature", properties: {}, geometry: { type: "LineString", coordinates: cube.corners(cell) } };
     map.getSource("cell").setData(ring ? collection(ring) : EMPTY);
     delete document.body.dataset.series;
+    delete document.body.dataset.table;
     map.resize();
     if (!cell) return;
+    if (innerWidth <= 720) at("cell").scrollIntoView({ block: "nearest", behavior: "smooth" });
     const [lng, lat] = cube.centre(cell);
     at("cell-title").textContent = `Cell at ${lat.toFixed(4)}° N, ${Math.abs(lng).toFixed(4)}° ${lng < 0 ? "W" : "E"} (row ${cell.row}, column ${cell.col})`;
     at("series").replaceChildren("Loading …");
@@ -118,14 +124,16 @@ async function start() {
       if (current()) at("series").replaceChildren("Not modelled: neither corn nor soybean covers half of this cell on average, or it lies outside the region.");
       return;
     }
-    const series = daily(cube, year, cell, settings.dailyUnits).then((figure) => {
-      if (!current()) return;
-      at("series").replaceChildren(figure);
-      performance.mark("series");
-      document.body.dataset.series = year;
-    });
-    const table = annualTable(cube, settings, cell).then((rows) => current() && drawTable(at("table"), rows, year));
-    await Promise.all([series, table]);
+    // One after the other: the series is what was asked for, and both decode in this thread.
+    const figure = await daily(cube, year, cell, settings.dailyUnits);
+    if (!current()) return;
+    at("series").replaceChildren(figure);
+    performance.mark("series");
+    document.body.dataset.series = year;
+    const rows = await annualTable(cube, settings, cell);
+    if (!current()) return;
+    drawTable(at("table"), rows, year);
+    document.body.dataset.table = rows.length;
   }
 
   const again = () => { show(); choose(view.cell).catch(report); };
@@ -140,10 +148,9 @@ async function start() {
   at("close").addEventListener("click", () => choose(null));
   at("county").addEventListener("change", ({ target }) => find(map, counties, target.value));
   map.on("moveend", show);
-  map.on("resize", show);
   map.on("click", ({ lngLat }) => choose(cube.cell(lngLat.lng, lngLat.lat)).catch(report));
-  window.agcarbon = { map, cube, view, number };
-  await show();
+  window.agcarbon = { map, cube, view, picture, choose }; // for tests, and for whoever explores the page in its console
+  await Promise.all([show(), styled]);
   if (link.cell) await choose({ row: link.cell[0], col: link.cell[1] });
 }
 
@@ -156,6 +163,10 @@ function fill(settings, counties) {
   Object.assign(at("year"), { min: 0, max: settings.years.length - 1, value: settings.years.indexOf(view.year), disabled: settings.years.length < 2 });
   at("opacity").value = view.opacity;
   at("counties").replaceChildren(...counties.features.map(({ properties }) => new Option(properties.fips, `${properties.name}, ${properties.state}`)));
+}
+
+function labels(counties) {
+  return collection(...counties.features.map(({ properties: { name, at: coordinates } }) => ({ type: "Feature", properties: { name }, geometry: { type: "Point", coordinates } })));
 }
 
 function find(map, counties, text) {

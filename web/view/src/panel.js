@@ -1,6 +1,8 @@
 // Text beside the map: what it shows, in which unit, how sure, and from where; the legend; the table of a cell.
 import { chart } from "./chart.js";
 
+export const LAND = "#c3c7cb"; // cells that are not modelled; grey is in none of the ramps
+
 export function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
@@ -9,36 +11,44 @@ export function element(name, properties = {}, ...children) {
 
 export function number(value) {
   if (!Number.isFinite(value)) return "–";
+  if (value === 0) return "0";
   const size = Math.abs(value);
   return value.toFixed(size >= 100 ? 0 : size >= 1 ? 1 : 3).replace("-", "−");
 }
 
+// The five questions of a stranger; long answers open on a click.
 export function facts(list, settings, variable, year) {
+  const long = (short, text) => element("details", { open: innerWidth > 720 }, element("summary", { textContent: short }), text);
+  const { sure, source } = settings;
+  const note = variable.note && ` (${variable.note})`;
   const rows = [
-    ["What", `${variable.label}, by cell of 250 m where corn or soybean is grown; modelled, not measured. ${settings.region}`],
+    ["What", `${variable.label}${note}, by cell of 250 m where corn or soybean is grown. Modelled, not measured. ${settings.region}.`],
     ["Year", `${year}, of ${settings.years[0]}–${settings.years.at(-1)}`],
-    ["Unit", variable.units || "code"],
-    ["How sure", [settings.spread, settings.remarks[year]].filter(Boolean).join(" ")],
-    ["Where from", settings.source],
+    ["Unit", variable.units || "code, see the legend"],
+    ["How sure", long(sure[year].short, sure[year].long)],
+    ["Where from", long(source.short, source.long)],
   ];
-  list.replaceChildren(...rows.flatMap(([term, text]) => [element("dt", { textContent: term }), element("dd", { textContent: text })]));
+  list.replaceChildren(...rows.flatMap(([term, text]) => [element("dt", { textContent: term }), element("dd", {}, text)]));
 }
 
 export function legend(box, variable, year) {
   const title = element("b", { textContent: `${variable.label} ${year}` });
+  const patch = (colour, text) => {
+    const square = element("i");
+    square.style.background = colour;
+    return element("div", { className: "class" }, square, text);
+  };
+  const empty = patch(LAND, "not modelled");
   if (variable.classes.length) {
-    box.replaceChildren(title, ...variable.classes.map(({ colour, meaning }) => {
-      const patch = element("i");
-      patch.style.background = colour;
-      return element("div", { className: "class" }, patch, meaning);
-    }));
+    box.replaceChildren(title, ...variable.classes.map(({ colour, meaning }) => patch(colour, meaning.split(":")[0])), empty);
     return;
   }
   const bar = element("div", { className: "bar" });
   bar.style.background = `linear-gradient(to right, ${variable.colours.filter((_, n) => n % 8 === 0 || n === 255).join(", ")})`;
   const { low, high } = variable;
   const ends = [`≤ ${number(low)}`, number((low + high) / 2), `≥ ${number(high)}`];
-  box.replaceChildren(title, variable.units, bar, element("div", { className: "ends" }, ...ends.map((text) => element("span", { textContent: text }))));
+  const note = variable.note && `; ${variable.note}`;
+  box.replaceChildren(title, variable.units + note, bar, element("div", { className: "ends" }, ...ends.map((text) => element("span", { textContent: text }))), empty);
 }
 
 const flags = (variable, value) => variable.classes.filter((each) => each.value && value & each.value).map(({ name }) => name.replaceAll("_", " ")).join(", ") || "none";
