@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 def chunk_index(folder: Path, root: zarr.Group, paths: list[str]) -> dict[str, str]:
     """Return one bit for each chunk file (shard) of each array, row by row, the highest bit first, as base64."""
-    return {path: base64.b64encode(np.packbits(_present(folder, root, path))).decode() for path in paths}
+    return {path: base64.b64encode(np.packbits(_present(folder, root, path)).tobytes()).decode() for path in paths}
 
 
 def _present(folder: Path, root: zarr.Group, path: str) -> NDArray[np.bool_]:

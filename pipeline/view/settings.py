@@ -150,7 +150,7 @@ def _sure(arrays: dict[str, zarr.Array[Any]], index: int, layers: Sequence[str])
     counted = f"{done.sum():,} of {modelled.sum():,} modelled cells have a result"
     if not flags.any():
         return {"short": interval, "long": f"{counted}, none of them with a remark on its quality."}
-    remarked = _percent(float(np.mean(flags > 0)))
+    remarked = _percent(float(np.mean(flags > 0))).capitalize()
     shares = {bit: float(np.mean((flags & bit) > 0)) for bit in Quality}
     named = [f"{_percent(share)} {QUALITY_MEANINGS[bit].partition(':')[0]}" for bit, share in shares.items() if share]
     return {
@@ -165,11 +165,11 @@ def _percent(share: float) -> str:
     Examples
     --------
     >>> _percent(0.0004), _percent(0.37), _percent(0.999)
-    ('< 1 %', '37 %', '> 99 %')
+    ('below 1 %', '37 %', 'above 99 %')
     """
     if 0 < share < 0.01:
-        return "< 1 %"
-    return "> 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
+        return "below 1 %"
+    return "above 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
 
 
 def _source(attributes: dict[str, str]) -> dict[str, str]:

@@ -88,6 +88,37 @@ def test_a_chosen_cell_shows_series_and_table_and_the_link_keeps_them(
     assert "Soil carbon change" in page.value("document.getElementById('legend').textContent")
 
 
+def test_a_county_is_found_by_name_and_by_code_and_shown(page: chromium.Page) -> None:
+    for text, shown in (("logan", "Logan"), ("17129", "Menard")):
+        page.value(
+            f"(() => {{ const field = document.getElementById('county'); field.value = '{text}';"
+            "field.dispatchEvent(new Event('change')); })()"
+        )
+        page.wait("!agcarbon.map.isMoving()")
+        found = page.value("agcarbon.map.getSource('chosen').serialize().data.features[0].properties")
+        assert found["name"] == shown
+        west, south, east, north = found["bounds"]
+        corners = page.value("agcarbon.map.getBounds().toArray()")
+        assert corners[0][0] <= west < east <= corners[1][0]
+        assert corners[0][1] <= south < north <= corners[1][1]
+    page.value(
+        "(() => { const field = document.getElementById('county'); field.value = 'Atlantis';"
+        "field.dispatchEvent(new Event('change')); })()"
+    )
+    assert "Atlantis" in page.value("document.getElementById('status').textContent")
+
+
+def test_year_and_opacity_change_the_map_and_the_link(page: chromium.Page) -> None:
+    for name, value in (("year", 0), ("opacity", 0.4)):
+        page.value(
+            f"(() => {{ const field = document.getElementById('{name}'); field.value = {value};"
+            "field.dispatchEvent(new Event('input')); })()"
+        )
+    page.wait(f"document.body.dataset.map.endsWith('{FIRST}')")
+    assert page.value("agcarbon.map.getPaintProperty('picture', 'raster-opacity')") == 0.4
+    assert f"year={FIRST}&opacity=0.4" in page.value("location.hash")
+
+
 def test_every_layer_is_drawn_and_nothing_outside_is_asked_for(page: chromium.Page) -> None:
     for name in page.value("[...document.getElementById('variable').options].map((each) => each.value)"):
         page.value(

@@ -52,12 +52,12 @@ function style({ opacity, canvas, corners, names }) {
       line("counties", "counties", "#5d6a72", ["interpolate", ["linear"], ["zoom"], 5, 0.2, 9, 0.9]),
       line("states", "states", "#232b30", 1.4),
       line("chosen", "chosen", "#0a4fd0", 2.4),
-      line("cell", "cell", "#d6006c", 2.4),
       {
         id: "names", type: "symbol", source: "names", minzoom: 7.5,
         layout: { "text-field": ["get", "name"], "text-size": 12, "text-font": ["sans-serif"], "text-padding": 6 },
         paint: { "text-color": "#2a3338", "text-halo-color": "rgba(255,255,255,0.85)", "text-halo-width": 1.4 },
       },
+      line("cell", "cell", "#d6006c", 2.4),
     ],
   };
 }
@@ -107,32 +107,43 @@ async function start() {
   async function choose(cell) {
     view.cell = cell;
     writeLink(map);
-    at("cell").hidden = !cell;
     const ring = cell && { type: "Feature", properties: {}, geometry: { type: "LineString", coordinates: cube.corners(cell) } };
     map.getSource("cell").setData(ring ? collection(ring) : EMPTY);
     delete document.body.dataset.series;
     delete document.body.dataset.table;
-    map.resize();
-    if (!cell) return;
-    if (innerWidth <= 720) at("cell").scrollIntoView({ block: "nearest", behavior: "smooth" });
-    const [lng, lat] = cube.centre(cell);
-    at("cell-title").textContent = `Cell at ${lat.toFixed(4)}° N, ${Math.abs(lng).toFixed(4)}° ${lng < 0 ? "W" : "E"} (row ${cell.row}, column ${cell.col})`;
-    at("series").replaceChildren("Loading …");
-    at("table").replaceChildren();
-    const year = view.year, current = () => view.cell === cell && view.year === year;
-    if (!(await cube.modelled(cell))) {
-      if (current()) at("series").replaceChildren("Not modelled: neither corn nor soybean covers half of this cell on average, or it lies outside the region.");
+    at("status").textContent = cell ? "Reading the cell …" : "";
+    if (!cell) {
+      at("cell").hidden = true;
       return;
     }
+    const year = view.year, current = () => view.cell === cell && view.year === year;
+    // The panel opens with its content: it makes the map smaller, which is drawn again.
+    const fill = (content) => {
+      const [lng, lat] = cube.centre(cell);
+      at("cell-title").textContent = `Cell at ${lat.toFixed(4)}° N, ${Math.abs(lng).toFixed(4)}° ${lng < 0 ? "W" : "E"} (row ${cell.row}, column ${cell.col})`;
+      at("series").replaceChildren(content);
+      at("status").textContent = "";
+      const opens = at("cell").hidden;
+      at("cell").hidden = false;
+      if (opens && innerWidth <= 720) at("cell").scrollIntoView({ block: "nearest", behavior: "smooth" });
+    };
+    at("table").replaceChildren();
+    if (!(await cube.modelled(cell))) {
+      if (current()) fill("Not modelled: corn and soybean cover less than half of this cell on average, or it lies outside the region.");
+      return;
+    }
+    if (!settings.shown.includes(year)) fill(`No result in ${year}.`);
     // One after the other: the series is what was asked for, and both decode in this thread.
-    const figure = await daily(cube, year, cell, settings.dailyUnits);
-    if (!current()) return;
-    at("series").replaceChildren(figure);
-    performance.mark("series");
-    document.body.dataset.series = year;
+    else for await (const figure of daily(cube, year, cell, settings.dailyUnits)) {
+      if (!current()) return;
+      fill(figure);
+      performance.mark("series");
+      document.body.dataset.series = year;
+    }
     const rows = await annualTable(cube, settings, cell);
     if (!current()) return;
     drawTable(at("table"), rows, year);
+    performance.mark("table");
     document.body.dataset.table = rows.length;
   }
 
@@ -151,7 +162,8 @@ async function start() {
   map.on("click", ({ lngLat }) => choose(cube.cell(lngLat.lng, lngLat.lat)).catch(report));
   window.agcarbon = { map, cube, view, picture, choose }; // for tests, and for whoever explores the page in its console
   await Promise.all([show(), styled]);
-  if (link.cell) await choose({ row: link.cell[0], col: link.cell[1] });
+  const [row, col] = link.cell ?? [-1, -1], [rows, cols] = cube.levels[0].shape;
+  if (Number.isInteger(row) && Number.isInteger(col) && row >= 0 && col >= 0 && row < rows && col < cols) await choose({ row, col });
 }
 
 // Put titles, variables, years and counties into the page.

@@ -80,8 +80,10 @@ export function drawTable(box, rows, current) {
   box.replaceChildren(element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...body)));
 }
 
-export async function daily(cube, year, cell, units) {
-  const names = { nee: "NEE", ra: "Ra", rh: "Rh" };
-  const lines = await Promise.all(Object.entries(names).map(async ([name, label]) => ({ name, label, values: await cube.daily(name, year, cell) })));
-  return chart(lines, year, units);
+// Drawings of the daily series: NEE first, which is read first, then with respiration.
+export async function* daily(cube, year, cell, units) {
+  const line = async (name, label) => ({ name, label, values: await cube.daily(name, year, cell) });
+  const nee = await line("nee", "NEE");
+  yield chart([nee], year, units);
+  yield chart([nee, ...(await Promise.all([line("ra", "Ra"), line("rh", "Rh")]))], year, units);
 }
