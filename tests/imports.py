@@ -39,7 +39,7 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
         ("ingest", "run", "aggregate", "evaluation"),
         ("access",),
         ("changes", "export", "audit"),
-        ("analysis", "cost"),
+        ("analysis", "cost", "view"),
         ("report",),
         ("cli",),
     ),

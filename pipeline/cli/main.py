@@ -30,7 +30,7 @@ from pipeline.cli import (
     year_map,
     zonal,
 )
-from pipeline.cli.exports import cog
+from pipeline.cli.exports import cog, view
 from pipeline.cli.guide import lookup
 from pipeline.cli.guide.help import Guided
 
@@ -91,6 +91,7 @@ app.add_typer(cog.app, name="export", help="Export the maps of the cube as files
 app.command()(zonal.zonal)
 app.command()(extract.extract)
 app.command("map")(year_map.year_map)
+app.command()(view.view)
 app.command()(analyze.analyze)
 app.command()(report.report)
 app.add_typer(checkpoint.app, name="checkpoint", help="Import and inspect trained networks.")

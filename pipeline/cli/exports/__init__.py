@@ -1,5 +1,5 @@
-"""Commands of `agcarbon export`; `cog` registers the others.
+"""Commands of `agcarbon export`, which `cog` registers, and `view`.
 
-Public modules: cog, netcdf, zarr_store.
-May import: access, cluster, config, console, errors, export, job, storage, years, regions.
+Public modules: cog, netcdf, view, zarr_store.
+May import: access, cluster, config, console, errors, export, job, storage, view, years, regions.
 """
