@@ -25,9 +25,7 @@ def check_scheduler(settings: ExecutionSettings) -> None:
     """
     if settings.scheduler == "slurm":
         if shutil.which("sbatch") is None:
-            raise UserError(
-                'execution.scheduler = "slurm": this machine has no `sbatch`; start on a login node'
-            )
+            raise UserError('execution.scheduler = "slurm": this machine has no `sbatch`; start on a login node')
         return
     if not settings.remote:
         return
