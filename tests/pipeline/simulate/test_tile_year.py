@@ -116,7 +116,11 @@ def test_cells_do_not_influence_each_other(predictor: Predictor) -> None:
 
 
 def some_cells(given: TileYear, cells: int) -> TileYear:
-    facts = {each.name: getattr(given, each.name)[:cells] for each in fields(TileYear) if each.name not in ("inputs", "errors")}
+    facts = {
+        each.name: getattr(given, each.name)[:cells]
+        for each in fields(TileYear)
+        if each.name not in ("inputs", "errors")
+    }
     return TileYear(given.inputs.cells(np.arange(CELLS) < cells), **facts)
 
 
