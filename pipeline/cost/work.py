@@ -27,7 +27,7 @@ from pipeline.inputs.layout import YEARLY, group_name, read_record
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.run.plan import BY_RULE, Block, Choice, Plan, Request, blocked_years, kept_restarts, make_plan
-from pipeline.run.prepare import plan_run
+from pipeline.run.prepare import plan_run, yearly_products
 from pipeline.simulate.crops import modelled
 from pipeline.storage import repository
 from regions import zones
@@ -227,7 +227,7 @@ def survey(job: Job, *, years: Sequence[int], choice: Choice = BY_RULE, executor
 
 def _can_run(job: Job, view: InputsView, years: Sequence[int]) -> bool:
     """Return whether the inputs suffice for the masks, the spin-up and at least one of the years."""
-    ingested = {product: view.ingested(product) for product in YEARLY}
+    ingested = {product: view.ingested(product) for product in yearly_products(job)}
     spun_up = all(set(job.region.spinup_years) <= have for have in ingested.values())
     masked = view.has_soil and set(job.region.mask_years) <= ingested["crop"]
     return spun_up and masked and len(blocked_years(years, ingested, first=job.region.first_year)) < len(set(years))
