@@ -16,10 +16,11 @@ from scipy.ndimage import gaussian_filter
 
 from pipeline import config
 from pipeline.cluster.executor import Serial
-from pipeline.config import ExecutionSettings, RestartSettings, RunFile
+from pipeline.config import RestartSettings, RunFile
 from pipeline.cube import layout, ledger
 from pipeline.cube.layout import TileMask
 from pipeline.demo.archives import write_archives
+from pipeline.execution import ExecutionSettings
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest

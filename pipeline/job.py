@@ -17,10 +17,11 @@ from model.checkpoint import Checkpoint
 from model.shipped import checkpoint_file
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline import config
-from pipeline.config import ExecutionSettings, PublicationSettings, RunFile, StoreSettings
+from pipeline.config import PublicationSettings, RunFile, StoreSettings
 from pipeline.cube import layout
 from pipeline.digests import content_digest
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import Grid
 from pipeline.simulate.gpp_draws import NO_DRAWS, Draws

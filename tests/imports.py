@@ -33,7 +33,7 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
         ("progress", "digests", "variables", "years"),
         ("console",),
         ("grid", "simulate"),
-        ("basemap", "sources", "storage"),
+        ("basemap", "execution", "sources", "storage"),
         ("config", "inputs", "cube", "site"),
         ("job", "cluster", "fetch", "demo", "training"),
         ("ingest", "run", "aggregate", "evaluation"),

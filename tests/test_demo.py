@@ -14,9 +14,10 @@ from pipeline import config
 from pipeline.aggregate.tables import tables_location
 from pipeline.cli.tour import take_tour
 from pipeline.cluster.dask import open_executor
-from pipeline.config import ExecutionSettings, RunFile, StoreSettings
+from pipeline.config import RunFile, StoreSettings
 from pipeline.cube import layout
 from pipeline.cube.layout import KEEP_BITS
+from pipeline.execution import ExecutionSettings
 from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest
 from pipeline.job import Job

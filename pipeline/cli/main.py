@@ -14,7 +14,6 @@ from pipeline.cli import (
     checkpoint,
     demo,
     evaluate,
-    extract,
     fetch,
     history,
     ingest,
@@ -28,9 +27,8 @@ from pipeline.cli import (
     train,
     training_data,
     year_map,
-    zonal,
 )
-from pipeline.cli.exports import cog, view
+from pipeline.cli.exports import cog, extract, view, zonal
 from pipeline.cli.guide import lookup
 from pipeline.cli.guide.help import Guided
 

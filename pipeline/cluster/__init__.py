@@ -2,5 +2,5 @@
 
 Public modules: dask, executor, memory, reach, stop.
 Inner modules: clients, flight, workers.
-May import: config, digests, errors, progress, storage.
+May import: config, digests, execution, errors, progress, storage.
 """

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cluster.workers import ExpectedWorkers, drop_noise, ignore_interrupts, prepare, take_device
-from pipeline.config import ExecutionSettings, TlsSettings
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings, TlsSettings
 
 if TYPE_CHECKING:
     from distributed import Client, Security

@@ -16,8 +16,8 @@ from pipeline.cluster.executor import Executor, Item, Outcome, Result, Serial, d
 from pipeline.cluster.flight import InFlight, scheduler_reached
 from pipeline.cluster.stop import Stop
 from pipeline.cluster.workers import check_workers
-from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -8,8 +8,8 @@ import shutil
 import socket
 from pathlib import Path
 
-from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings
 
 _SECONDS = 10.0  # longest wait for an answer
 _ADDRESS = re.compile(r"(?:\w+://)?\[?(?P<host>[^\s/\[\]]+?)\]?:(?P<port>\d+)")

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from pipeline.config import TlsSettings
+from pipeline.execution import TlsSettings
 
 
 def write(folder: Path) -> TlsSettings:

@@ -19,7 +19,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from pipeline.config import ArchiveSettings, ExecutionSettings, RunFile, StoreSettings
+from pipeline.config import ArchiveSettings, RunFile, StoreSettings
+from pipeline.execution import ExecutionSettings
 from pipeline.grid.domain import Domain, domain_of
 from pipeline.grid.sinusoidal import MODIS_TILE_CELLS, SINUSOIDAL, Grid
 from regions import load_region

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import config
-from pipeline.config import ExecutionSettings, RunFile, SlurmSettings, TlsSettings, relative_region, with_scheduler
+from pipeline.config import RunFile, relative_region, with_scheduler
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings, SlurmSettings, TlsSettings
 
 
 def test_a_written_run_file_reads_back_to_the_same(tmp_path: Path) -> None:

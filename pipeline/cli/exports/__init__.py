@@ -1,5 +1,6 @@
-"""Commands of `agcarbon export`, which `cog` registers, and `view`.
+"""Commands that give results to other programs: those of `agcarbon export`, which `cog` registers, tables and `view`.
 
-Public modules: cog, netcdf, view, zarr_store.
-May import: access, cluster, config, console, errors, export, job, storage, view, years, regions.
+Public modules: cog, extract, netcdf, view, zarr_store, zonal.
+May import: access, aggregate, cluster, config, console, errors, execution, export, job, sources, storage, variables,
+view, years, regions.
 """

@@ -15,7 +15,7 @@ from pipeline.cli.guide.help import Guided
 from pipeline.cli.options import AsJson, RunFilePath, Scheduler, State
 
 if TYPE_CHECKING:
-    from pipeline.config import ExecutionSettings
+    from pipeline.execution import ExecutionSettings
     from pipeline.export.clip import Area
     from pipeline.export.geotiffs import ExportReport
     from pipeline.export.selection import Selection

@@ -23,11 +23,11 @@ from pipeline.audit.aggregates import comparable_years
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Executor, Serial
 from pipeline.cluster.stop import Stop
-from pipeline.config import ExecutionSettings
 from pipeline.cube import layout as cube
 from pipeline.cube import ledger
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings
 from pipeline.export.geotiffs import export_cogs
 from pipeline.export.selection import Selection
 from pipeline.grid.sinusoidal import CELL_M, lonlat

@@ -18,8 +18,9 @@ import regions
 from model.checkpoint import Checkpoint
 from pipeline import config
 from pipeline.cli.main import app
-from pipeline.config import ExecutionSettings, RunFile
+from pipeline.config import RunFile
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings
 from pipeline.job import Job
 from pipeline.storage import repository
 from tests.helpers import small_archives

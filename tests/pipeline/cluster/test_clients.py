@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from pipeline.cluster.dask import open_executor, worker_count, worker_memory
-from pipeline.config import ExecutionSettings, SlurmSettings, TlsSettings
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings, SlurmSettings, TlsSettings
 from pipeline.job import Job
 from tests.helpers import certificates, copied_runs, fake_slurm
 from tests.helpers.cluster_work import by_number, work

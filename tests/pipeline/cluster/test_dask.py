@@ -19,8 +19,8 @@ from pipeline.cluster.dask import OnDask, open_executor, worker_count
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.flight import TICK_SECONDS
 from pipeline.cluster.stop import Stop
-from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings
 from tests.helpers.cluster_work import by_number, tries, work
 
 

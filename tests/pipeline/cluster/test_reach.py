@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.cluster.reach import check_scheduler
 from pipeline.cluster.workers import drop_noise
-from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings
 
 
 def test_an_address_where_something_listens_is_taken_and_another_refused(tmp_path: Path) -> None:

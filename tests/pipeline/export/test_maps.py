@@ -16,9 +16,9 @@ from pipeline.cli.exports.cog import app
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Executor, Serial
 from pipeline.cluster.stop import Stop
-from pipeline.config import ExecutionSettings
 from pipeline.cube import layout, ledger, results
 from pipeline.errors import DamagedError, UserError
+from pipeline.execution import ExecutionSettings
 from pipeline.export import cog, maps
 from pipeline.export.geotiffs import ExportReport, export_cogs
 from pipeline.export.selection import Selection

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from benchmarks.ingest import measure
 from pipeline.cluster.dask import worker_memory
-from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings
 from pipeline.ingest.memory import Step, check, climate_bytes, gpp_bytes, tiles_that_fit
 from pipeline.sources.nldas2.product import Window
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Serial
-from pipeline.config import ExecutionSettings, RunFile
+from pipeline.config import RunFile
 from pipeline.digests import content_digest
+from pipeline.execution import ExecutionSettings
 from pipeline.grid.domain import domain_of
 from pipeline.grid.sinusoidal import Tile
 from pipeline.ingest.plan import plan_ingest

@@ -14,8 +14,8 @@ from model.checkpoint import Checkpoint
 from model.year_step.usable import PYTORCH
 from pipeline.cluster.dask import worker_memory
 from pipeline.cluster.executor import Serial
-from pipeline.config import ExecutionSettings
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings
 from pipeline.job import Job
 from pipeline.run import memory
 from pipeline.run.memory import BlockSize

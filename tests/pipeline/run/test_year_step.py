@@ -22,13 +22,13 @@ from model.inference import Predictor
 from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
 from pipeline.cluster.executor import Serial
-from pipeline.config import ExecutionSettings
 from pipeline.console import json_text
 from pipeline.cost.estimate import estimate as cost_of
 from pipeline.cost.report import as_json, lines
 from pipeline.cube import layout, ledger
 from pipeline.cube.ledger import Status
 from pipeline.errors import UserError
+from pipeline.execution import ExecutionSettings
 from pipeline.job import Job
 from pipeline.run import estimate, year_step
 from pipeline.run.prepare import block_size, check_memory, context_of, open_pinned_inputs
