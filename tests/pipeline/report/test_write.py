@@ -151,18 +151,14 @@ def test_missing_area_and_flags_are_shares_of_the_area(page: Page, whole: Whole)
     assert [value(text.rstrip(" %")) for text in rows["no remark"]] == pytest.approx(100 * clean, abs=0.051)
 
 
-@pytest.mark.parametrize("synthetic", [True, False])
-def test_synthetic_is_said_on_the_first_screen(subject: Subject, synthetic: bool) -> None:
+def test_synthetic_is_said_on_the_first_screen_and_names_are_escaped(subject: Subject, page: Page) -> None:
     made = Subject.open(subject.job)
-    made.__dict__["synthetic"] = synthetic
-    text = Page(make_report(made).html).text.split("Maps", 1)[0]
-    assert ("Synthetic." in text) == synthetic
-
-
-def test_names_are_escaped(subject: Subject) -> None:
-    made = Subject.open(subject.job)
+    made.__dict__["synthetic"] = True
     made.__dict__["provenance"] = {**subject.provenance, "checkpoint_origin": "<b>weights</b> & more"}
-    assert "&lt;b&gt;weights&lt;/b&gt; &amp; more" in make_report(made).html
+    html = make_report(made).html
+    assert "Synthetic." in Page(html).text.split("Maps", 1)[0]
+    assert "Synthetic" not in page.text
+    assert "&lt;b&gt;weights&lt;/b&gt; &amp; more" in html
 
 
 def test_a_cube_without_aggregates_and_with_a_missing_tile_says_so(tmp_path: Path) -> None:
