@@ -57,7 +57,8 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     yield name, command
-    for child, below in getattr(command, "commands", {}).items():
+    for child in getattr(command, "commands", {}):
+        below = command.get_command(None, child)  # of the group, which may add to it
         if not below.hidden:
             yield from _below(f"{name} {child}", below)
 
@@ -79,7 +80,7 @@ def _commands() -> Iterator[str]:
 
 def _help(text: str) -> Iterator[str]:
     """Yield the paragraphs of a help text; those after a backspace keep their lines, as in a terminal."""
-    for paragraph in text.partition("\f")[0].split("\n\n"):
+    for paragraph in filter(None, text.partition("\f")[0].split("\n\n")):
         if paragraph.startswith("\b"):
             yield from ("```text", paragraph[1:].strip("\n"), "```\n")
         else:
@@ -94,13 +95,14 @@ def _argument(parameter: Any) -> tuple[str, str]:
 def _option(parameter: Any) -> tuple[str, str, str]:
     names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
     default = parameter.default
-    shown = "" if default in (None, False, ()) or callable(default) else f"`{default}`"
+    shown = "" if default in (None, False, (), "") or callable(default) else f"`{default}`"
     return names, _cell(parameter.help or ""), "required" if parameter.required else shown
 
 
 def _exit_codes() -> Iterator[str]:
     yield "# Exit codes\n"
-    yield "Of all commands; messages of errors are one line on stderr, without a traceback."
+    yield "Of all commands; those with codes of their own have them in [Commands](commands.md). The message of an error"
+    yield "is one line on stderr, without a traceback."
     codes = {
         "0": "success; nothing is left to do of what was asked",
         "1": "work of which a part was left undone or failed, each part named: an archive that is absent, a tile that "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from pipeline.config import RunFile
 from regions import region
@@ -74,9 +75,23 @@ def test_every_python_block_is_valid(block: Block) -> None:
 def test_every_toml_block_is_a_valid_part_of_a_run_file_or_a_region_file(block: Block) -> None:
     table: dict[str, Any] = tomllib.loads(block.text)
     if table.keys() <= RunFile.model_fields.keys():
-        RunFile.model_validate(table)
+        assert not settings_faults(table)
     else:
         assert not list(region._faults(table))
+
+
+def settings_faults(table: dict[str, Any]) -> list[Any]:
+    """Return the faults of single settings; those of several together may concern sections that a block leaves out."""
+    try:
+        RunFile.model_validate(table)
+    except ValidationError as error:
+        return [fault for fault in error.errors() if fault["loc"]]
+    return []
+
+
+def test_an_unknown_setting_and_a_wrong_value_are_found() -> None:
+    assert settings_faults({"execution": {"worker": 3}})
+    assert settings_faults({"execution": {"workers": -3}})
 
 
 @pytest.mark.slow
