@@ -17,8 +17,8 @@ from tests.helpers import authors_files
 def test_checkpoints_are_combined_into_an_ensemble_with_its_origin(untrained: Checkpoint, tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.safetensors" for name in "ab"]
     untrained.save(files[0])
-    other = {name: tensor + 0.01 for name, tensor in untrained.tensors.items()}
-    replace(untrained, tensors=other, record={"origin": "synthetic: another"}).save(files[1])
+    other = {name: array + 0.01 for name, array in untrained.weights.items()}
+    replace(untrained, weights=other, record={"origin": "synthetic: another"}).save(files[1])
     joined = tmp_path / "both.safetensors"
     result = CliRunner().invoke(app, ["ensemble", *map(str, files), "-o", str(joined)])
     assert result.exit_code == 0, result.output

@@ -211,11 +211,11 @@ def test_a_checkpoint_that_is_lost_on_the_way_fails_what_is_left(
 @pytest.mark.slow
 def test_another_checkpoint_is_not_mixed_in(tmp_path: Path, whole: Undisturbed, checkpoint: Checkpoint) -> None:
     job = whole.copy(tmp_path)
-    tensors = {name: tensor * 1.01 for name, tensor in checkpoint.tensors.items()}
+    weights = {name: array * 1.01 for name, array in checkpoint.weights.items()}
     intact = job.checkpoint_path.read_bytes()
 
     def act(_: Between) -> None:
-        replace(checkpoint, tensors=tensors).save(job.checkpoint_path)
+        replace(checkpoint, weights=weights).save(job.checkpoint_path)
         block._predictor.cache_clear()
 
     report = go(job, Between(act))
