@@ -1,4 +1,4 @@
-"""What the page shows besides values: variables with their colours, years, and where the map comes from."""
+"""Settings of the page: variables with their colours, years, certainty and origin of the maps, chunks of the store."""
 
 from __future__ import annotations
 
