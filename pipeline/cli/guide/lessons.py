@@ -201,6 +201,12 @@ LESSONS: Mapping[str, Lesson] = {
         then="agcarbon export cog {run_file}",
     ),
     "analyze": Lesson(PRODUCTS, ("agcarbon analyze", "agcarbon analyze all run.toml")),
+    "report": Lesson(
+        PRODUCTS, ("agcarbon report run.toml", "agcarbon report run.toml --years 2010-2012 -o report.html")
+    ),
+    "view": Lesson(
+        PRODUCTS, ("agcarbon export zarr run.toml", "agcarbon view run.toml", "agcarbon view run.toml -o site")
+    ),
     "checkpoint": Lesson(CHECKPOINTS, ("agcarbon checkpoint inspect", "agcarbon checkpoint inspect my.safetensors")),
     "checkpoint import": Lesson(
         "",
