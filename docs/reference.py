@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pandas as pd
 import typer
@@ -52,15 +53,16 @@ def pages() -> dict[str, list[str]]:
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Yield the commands of `agcarbon` with their names, those of groups after their group."""
-    yield from _below("agcarbon", typer.main.get_command(main.app))
+    yield from _below(click.Context(typer.main.get_command(main.app), info_name="agcarbon"))
 
 
-def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
-    yield name, command
+def _below(context: click.Context) -> Iterator[tuple[str, Any]]:
+    command: Any = context.command
+    yield context.command_path, command
     for child in getattr(command, "commands", {}):
-        below = command.get_command(None, child)  # of the group, which may add to it
+        below = command.get_command(context, child)  # of the group, which may add to it
         if not below.hidden:
-            yield from _below(f"{name} {child}", below)
+            yield from _below(click.Context(below, info_name=child, parent=context))
 
 
 def _commands() -> Iterator[str]:

@@ -24,6 +24,7 @@ from pipeline.run.plan import Choice
 from pipeline.run.prepare import open_pinned_inputs, plan_run
 from pipeline.run.run import RunReport, run
 from pipeline.run.status import read_status
+from pipeline.simulate.gpp_draws import Draws
 from pipeline.storage import repository as store
 from pipeline.variables import ANNUAL, DAILY
 from tests.helpers.last_run import tile_years_of_last_run
@@ -177,6 +178,7 @@ OTHERS = {
     "crop_threshold": (0.7, r"crop_threshold is 0\.5 there and 0\.7 here"),
     "precision": ("tf32", "precision is fp32 there and tf32 here"),
     "year_step": ("another", r"year_step is \w+ there and another here"),
+    "draws": (Draws(3), "gpp_draws is .* there and .*3.* here"),
 }
 
 
