@@ -107,15 +107,15 @@ def check_feature_order(names: Sequence[str]) -> None:
 
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the 46 tensors by their published names."""
+    """Return the shapes of the 46 tensors by their published names, in the order of `KGMLNetwork.state_dict`."""
     inputs = len(FEATURE_NAMES)
     grus = {"basic": (inputs, 2), "Ra": (HIDDEN + inputs, 1), "Rh": (1 + HIDDEN + inputs, 2), "NEE": (2 + inputs, 1)}
     shapes: dict[str, tuple[int, ...]] = {}
     for gru, (width, layers) in grus.items():
         for layer in range(layers):
-            for kind, columns in (("ih", HIDDEN if layer else width), ("hh", HIDDEN)):
-                shapes[f"gru_{gru}.weight_{kind}_l{layer}"] = (3 * HIDDEN, columns)
-                shapes[f"gru_{gru}.bias_{kind}_l{layer}"] = (3 * HIDDEN,)
+            kinds = (("ih", HIDDEN if layer else width), ("hh", HIDDEN))
+            shapes |= {f"gru_{gru}.weight_{kind}_l{layer}": (3 * HIDDEN, columns) for kind, columns in kinds}
+            shapes |= {f"gru_{gru}.bias_{kind}_l{layer}": (3 * HIDDEN,) for kind, _ in kinds}
     dense = {f"densor_{name}": (1, HIDDEN) for name in ("Ra", "Rh", "NEE")}
     for head in ("attn", "densor_yield"):
         dense |= {f"{head}.{2 * i}": shape for i, shape in enumerate(((64, HIDDEN), (64, 64), (32, 64), (1, 32)))}

@@ -21,7 +21,10 @@ def report(
         str | None, typer.Option("-o", "--output", help="HTML file; default: report.html in exports")
     ] = None,
 ) -> None:
-    """Write one HTML page for a reader without tools: summary, maps, counties, analyses, quality and limits."""
+    """Write one HTML page on all results for a reader without tools.
+
+    Summary, maps, counties, analyses, quality and limits.
+    """
     from pipeline.access.tables import format_of
     from pipeline.analysis.subject import Subject
     from pipeline.console import console

@@ -21,9 +21,10 @@ def view(
         typer.Option("-o", "--output", help="write the page beside FOLDER/REGION.zarr as static files, serve nothing"),
     ] = None,
 ) -> None:
-    """Show the exported Zarr store as a map in the browser, on this machine, until Ctrl-C.
+    """Show the exported Zarr store as a map in the browser.
 
-    A click shows the daily series and the annual values of a cell. `agcarbon export zarr` makes the store.
+    It is served on this machine until Ctrl-C. A click shows the daily series and the annual values of a cell.
+    `agcarbon export zarr` makes the store.
     """
     import webbrowser
 

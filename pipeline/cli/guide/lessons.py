@@ -204,9 +204,7 @@ LESSONS: Mapping[str, Lesson] = {
     "report": Lesson(
         PRODUCTS, ("agcarbon report run.toml", "agcarbon report run.toml --years 2010-2012 -o report.html")
     ),
-    "view": Lesson(
-        PRODUCTS, ("agcarbon export zarr run.toml", "agcarbon view run.toml", "agcarbon view run.toml -o site")
-    ),
+    "view": Lesson(PRODUCTS, ("agcarbon view run.toml", "agcarbon view run.toml -o site")),
     "checkpoint": Lesson(CHECKPOINTS, ("agcarbon checkpoint inspect", "agcarbon checkpoint inspect my.safetensors")),
     "checkpoint import": Lesson(
         "",

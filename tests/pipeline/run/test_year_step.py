@@ -18,6 +18,7 @@ import torch
 
 from model.arrays import YearInputs
 from model.checkpoint import Checkpoint
+from model.device import predictor
 from model.inference import Predictor
 from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
@@ -157,7 +158,7 @@ def test_workers_elsewhere_resolve_their_device_whatever_the_login_node_has(
     opened: list[dict[str, object]] = []
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**35, 2**35))
     monkeypatch.setattr(usable, "predictor", lambda _, **settings: opened.append(settings))
-    monkeypatch.setattr(year_step, "DevicePredictor", lambda _, **settings: opened.append(settings))
+    monkeypatch.setattr(predictor, "DevicePredictor", lambda _, **settings: opened.append(settings))
     for present in (False, True):
         cuda(present)
         for context in (contexts["auto"], contexts["cpu"]):

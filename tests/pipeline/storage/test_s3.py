@@ -287,7 +287,7 @@ def test_a_bucket_that_is_not_there_ends_a_command_with_one_sentence(
         main()
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        "agcarbon: s3://nowhere/prefix/inputs: there is no such bucket; create it, or correct the run file\n"
+        "agcarbon: s3://nowhere/prefix/cube: there is no such bucket; create it, or correct the run file\n"
     )
 
 
