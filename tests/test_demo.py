@@ -99,7 +99,7 @@ def test_a_tile_gives_the_same_map_whole_or_in_four(demo: Job) -> None:
 def test_regional_totals_agree_by_every_route(demo: Job) -> None:
     region = pd.read_csv(f"{tables_location(demo.stores.exports)}/region.csv")
     for _, of_cover in region.groupby(["year", "cover"]):
-        assert set(of_cover["route"].astype(str)) == {"cells", "counties", "0.0025", "0.5"}
+        assert set(of_cover["route"].astype(str)) == {"cells", "counties", "0.0025", "0.05", "0.5"}
         totals = of_cover[[name for name in region if name.endswith("_g") or name == "area_m2"]].to_numpy()
         np.testing.assert_allclose(totals, np.broadcast_to(totals[0], totals.shape), rtol=1e-9)
 
