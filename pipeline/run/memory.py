@@ -25,7 +25,7 @@ from pipeline.variables import FLUXES
 
 REAL = 4  # bytes of a float32
 
-_PROCESS = 470 * 2**20  # bytes of a worker beside its block: PyTorch, Dask, Icechunk and their buffers
+_PROCESS = 450 * 2**20  # bytes of a worker beside its block: PyTorch, Dask, Icechunk and their buffers
 _COMPILED = 80 * 2**20  # bytes of Numba, of the code that it loads, and of the arrays of a vector of cells
 _DEVICE_CONTEXT = 2**30  # bytes of a CUDA device beside the batch: context, cuDNN, weights; assumed, not measured
 
