@@ -121,7 +121,7 @@ def _spread_columns(sums: Sums, area_type: int) -> dict[str, Array]:
 
 def disagreement(routes: Sums) -> float:
     """Return the largest difference of a total between the first route and the others, relative to the total."""
-    # Without the members of an ensemble, which tile-years of an earlier version lack.
+    # Without the members of an ensemble, which are absent from tile-years of an earlier version.
     return float(relative_differences(routes.layers[:, : 2 + len(FLUXES)]).max())
 
 

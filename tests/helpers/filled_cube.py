@@ -37,7 +37,7 @@ class Filled:
     """A run file whose cube has results, and the tile and year that have none."""
 
     job: Job
-    lacking: tuple[str, int]
+    missing: tuple[str, int]
 
 
 def fill_cube(folder: Path, *, complete: bool = False, region: str = REGION, modelled: float = 0.7) -> Filled:
@@ -60,12 +60,12 @@ def fill_cube(folder: Path, *, complete: bool = False, region: str = REGION, mod
         layout.add_years(root, last=years[-1], with_daily=years)
         ledger.add_years(root, years)
         run = ledger.begin_run(root, {"checkpoint": {"sha256": SHA, "record": {"origin": ORIGIN}}})
-    lacking = (tiles[-1].name, years[-1])
+    missing = (tiles[-1].name, years[-1])
     with transaction(repository, "results") as root:
-        done = [(tile, year) for tile in tiles for year in years if complete or (tile.name, year) != lacking]
+        done = [(tile, year) for tile in tiles for year in years if complete or (tile.name, year) != missing]
         rows = [write_results(root, tile, year, mask=masks[tile].mask, rng=rng) for tile, year in done]
         ledger.record(root, rows, run=run, failures={})
-    return Filled(job, lacking)
+    return Filled(job, missing)
 
 
 def _mask(rng: np.random.Generator, edge: int, modelled: float) -> TileMask:

@@ -180,7 +180,7 @@ def test_a_file_has_description_and_provenance(filled: Filled, tmp_path: Path) -
     assert float(band["STATISTICS_MEAN"]) == pytest.approx(float(_cube(filled, "annual")["nee"][-1].mean()), abs=1e-4)
     assert tags["AGCARBON_CHECKPOINT_ORIGIN"] == ORIGIN
     assert tags["AGCARBON_CHECKPOINT_SHA256"] == SHA
-    assert tags["AGCARBON_TILES_MISSING"] == filled.lacking[0]
+    assert tags["AGCARBON_TILES_MISSING"] == filled.missing[0]
     assert tags["AGCARBON_CUBE_SNAPSHOT"] == repository.tip(filled.job.open_cube())
     assert any(note.startswith(f"{LAST}: 1 of 3 tiles have no result") for note in report.notes)
     assert any("unknown whether results are out of date" in note for note in report.notes)

@@ -72,7 +72,7 @@ def test_cells_with_too_few_years_are_nodata_and_counted(four_years: Filled, tmp
     with rasterio.open(report.files[0]) as opened:
         assert (opened.units, opened.descriptions) == (("g m-2 yr-2", "1"), ("nee_trend", "years"))
         assert (opened.tags()["AGCARBON_YEARS"], opened.tags()["AGCARBON_LEAST_YEARS"]) == ("2011-2014", "3")
-        assert f"2014: {four_years.lacking[0]}" in opened.tags()["AGCARBON_TILES_MISSING"]
+        assert f"2014: {four_years.missing[0]}" in opened.tags()["AGCARBON_TILES_MISSING"]
 
 
 def test_a_mean_of_yields_in_other_units_takes_the_crop_of_each_year(four_years: Filled, tmp_path: Path) -> None:

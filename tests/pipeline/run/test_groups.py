@@ -36,7 +36,7 @@ from tests.helpers.cube_states import REMEASURED, assert_same, content
 from tests.helpers.random_inputs import YEARS, Fields, Setting, make_job, random_checkpoint
 
 PACKING = Packing(16, batches=1)  # of the run file of `make_job`: three groups
-# All cells of some tiles lack a year, and single cells of others.
+# A year is missing in all cells of some tiles, and in single cells of others.
 FIELDS = Fields(missing={2010: [(4, 7)], 2011: [(r, c) for r in range(6) for c in range(15)], 2012: [(9, 4)]})
 
 

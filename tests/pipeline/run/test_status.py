@@ -37,13 +37,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Filled:
 def filled(base: Filled, tmp_path: Path) -> Filled:
     """A cube with results, without inputs and without the last tile's last year."""
     shutil.copytree(base.job.path.parent, tmp_path, dirs_exist_ok=True)
-    return Filled(Job.open(tmp_path / base.job.path.name), base.lacking)
+    return Filled(Job.open(tmp_path / base.job.path.name), base.missing)
 
 
 def test_without_inputs_results_are_unchecked_and_the_reason_is_reported(filled: Filled) -> None:
     found = read_status(filled.job)
     missing = {key for key, state in found.states.items() if state.status is Status.MISSING}
-    assert missing == {filled.lacking}
+    assert missing == {filled.missing}
     assert found.count()[Status.UNCHECKED] == len(found.states) - 1 > 1
     assert found.count()[Status.DONE] == 0
     assert found.inputs is None
@@ -53,8 +53,8 @@ def test_without_inputs_results_are_unchecked_and_the_reason_is_reported(filled:
 
 def test_a_failed_tile_year_is_reported_with_its_reason_even_without_inputs(filled: Filled) -> None:
     with transaction(filled.job.open_cube(), "fail") as root:
-        ledger.record(root, [], run=0, failures={filled.lacking: "soil.tif: truncated"})
-    state = read_status(filled.job).states[filled.lacking]
+        ledger.record(root, [], run=0, failures={filled.missing: "soil.tif: truncated"})
+    state = read_status(filled.job).states[filled.missing]
     assert state == TileYearState(Status.FAILED, "soil.tif: truncated")
 
 
@@ -124,7 +124,7 @@ def test_json_names_every_open_tile_year_and_the_counts_are_theirs(filled: Fille
 
 def test_nothing_counts_as_done_that_has_no_fingerprint_to_equal(filled: Filled) -> None:
     known = Ledger(repository.read(filled.job.open_cube()))
-    tile, year = filled.lacking
+    tile, year = filled.missing
     assert known.state(tile, year, None).status is Status.MISSING
     assert known.state(tile, 1999, None).status is Status.MISSING
     recorded = known.recorded(tile, year - 1)
