@@ -30,6 +30,9 @@ STEPS = {
     "restart": ("pipeline.cube.layout", "write_restart"),
     "sum": ("pipeline.aggregate.bands", "cell_sums"),  # of a tile, in the middle of a band
     "map": ("pipeline.aggregate.layout", "write"),
+    "square": ("pipeline.export.clip", "Clip.cut"),  # of the maps that are drafted together
+    "file": ("pipeline.export.maps", "finish"),
+    "catalog": ("pipeline.export.geotiffs", "write_catalog"),
     "merge": ("icechunk", "Session.merge"),
     "record": ("pipeline.cube.ledger", "record"),
     "commit": ("icechunk", "Session.commit"),
@@ -39,7 +42,7 @@ STEPS = {
     "delete a release": ("icechunk", "Repository.delete_tag"),
     "move the branch": ("icechunk", "Repository.reset_branch"),
 }
-IN_WORKERS = ("read", "layer", "write", "restart", "sum", "map")
+IN_WORKERS = ("read", "layer", "write", "restart", "sum", "map", "square", "file")
 CHANGES = ("commit", "release", "delete a release", "move the branch")  # calls by which a command changes a store
 FOREIGN = "foreign.json"  # names the store and the snapshot of a commit that another program made
 

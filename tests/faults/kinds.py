@@ -78,7 +78,7 @@ def _hook(rng: random.Random, scenario: Scenario, steps: tuple[str, ...], **know
 
 _STEPS = (
     "create", "mask", "room", "read", "layer", "write", "restart", "sum", "map", "merge", "record", "commit", "commit",
-    "prune", "collect", "release", "delete a release", "move the branch",
+    "prune", "collect", "release", "delete a release", "move the branch", "square", "file", "catalog",
 )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def _kill_any_time(rng: random.Random, scenario: Scenario) -> Fault:
 
 
 def _stop_at_step(rng: random.Random, scenario: Scenario, *, action: str) -> Fault:
-    hook = _hook(rng, scenario, ("read", "layer", "write", "sum", "map", "merge", "commit"), action=action)
+    hook = _hook(rng, scenario, (*IN_WORKERS, "merge", "commit"), action=action)
     return Fault(f"{action} at a step", scenario.name, SERIAL, frozenset({STOPPED, DONE}), hook=hook)
 
 
@@ -215,11 +215,12 @@ class Kind:
     each: bool = False
 
 
-EVERYWHERE = (*RUNS, *COMMANDS, "gc")
+EVERYWHERE = (*RUNS, *COMMANDS, "gc", "export")
 KINDS = (
-    Kind(_kill_at_step, 7, EVERYWHERE),
-    Kind(_kill_at_step, 3, ("aggregate",)),
-    Kind(_kill_any_time, 5, EVERYWHERE),
+    Kind(_kill_at_step, 4, EVERYWHERE),
+    Kind(_kill_at_step, 5, ("aggregate", "export", "aggregate", "export", "gc"), each=True),
+    Kind(_kill_any_time, 3, EVERYWHERE),
+    Kind(_kill_any_time, 2, ("export",)),
     Kind(_killed_commit, 5, COMMANDS, each=True),
     Kind(_lost_reply, 3),
     Kind(_lost_reply, 5, COMMANDS, each=True),
@@ -227,7 +228,7 @@ KINDS = (
     Kind(_failed_commit, 5, COMMANDS, each=True),
     Kind(_foreign_commit, 2),
     Kind(_foreign_commit, 5, COMMANDS, each=True),
-    Kind(partial(_stop_at_step, action="SIGTERM"), 2, (*RUNS, "aggregate")),
+    Kind(partial(_stop_at_step, action="SIGTERM"), 2, (*RUNS, "aggregate", "export")),
     Kind(partial(_stop_at_step, action="SIGINT"), 3),
     Kind(_passing_read_error, 3),
     Kind(_staying_read_error, 2),
@@ -243,7 +244,7 @@ KINDS = (
     Kind(_two_runs, 3),
     Kind(_gc_during_run, 2),
     Kind(_worker_killed, 2),
-    Kind(_worker_killed, 1, ("aggregate",)),
+    Kind(_worker_killed, 2, ("aggregate", "export"), each=True),
     Kind(_worker_out_of_memory, 1),
     Kind(_worker_hangs, 2),
     Kind(_coordinator_killed, 2),

@@ -7,8 +7,8 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -28,15 +28,16 @@ YEARS = (2010, 2011, 2012)
 CHANGED_YEAR = 2012
 CHANGED = Fields(gpp_factor={CHANGED_YEAR: 1.1})
 RUN, INGEST, AGGREGATE = ("run", "run.toml"), ("ingest", "run.toml"), ("aggregate", "run.toml")
+EXPORT = ("export", "cog", "run.toml")
 GC = ("gc", "run.toml", "--spare-hours", "0")
 RELEASE = "prepared"
 # What a user does with the stores, every command of which must give the numbers of undisturbed ones, or fail.
 USE = (
     RUN,
     AGGREGATE,
-    ("export", "cog", "run.toml"),
-    ("export", "cog", "run.toml", "--period", "monthly", "--variables", "nee", "--dates", "2012-07"),
-    ("export", "cog", "run.toml", "--grid", "0.5"),
+    EXPORT,
+    (*EXPORT, "--period", "monthly", "--variables", "nee", "--dates", "2012-07"),
+    (*EXPORT, "--grid", "0.5"),
 )
 HANG_MINUTES = 0.2  # longer than any block takes on a busy machine
 LIMIT = 180.0  # seconds after which a command without fault is taken to be stuck
@@ -79,12 +80,15 @@ class Undisturbed:
         By tile, year and fingerprint; also of the cube at the start.
     releases, releases_before
         Names of the releases in the end, and at the start.
+    exported
+        Digests of the exported files by path.
     """
 
     arrays: dict[str, NDArray[np.generic]]
     checksums: dict[str, str]
     releases: frozenset[str] = frozenset()
     releases_before: frozenset[str] = frozenset()
+    exported: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def prepare(folder: Path) -> dict[str, Scenario]:
     delete = _copied(release, folder / "tag --delete")
     rollback = _copied(release, folder / "rollback")
     _command(rollback, RUN)
-    aggregate = _copied(collect, folder / "aggregate")
+    aggregate, export = (_copied(collect, folder / name) for name in ("aggregate", "export"))
     ingest = folder / "ingest"
     _succeed(lambda: _write_archives(ingest))
     _command(ingest, INGEST)
@@ -158,6 +162,7 @@ def prepare(folder: Path) -> dict[str, Scenario]:
             _rehearse(release, ("tag", "run.toml", "after")),
             _rehearse(delete, ("tag", "run.toml", "--delete", "before")),
             _rehearse(aggregate, AGGREGATE, finish=(AGGREGATE,)),
+            _rehearse(export, EXPORT, finish=(EXPORT,)),
             _rehearse(rollback, ("rollback", "run.toml", "before", "--yes"), keeps=False),
             _rehearse(ingest, INGEST, finish=(INGEST, RUN)),
             _rehearse(damage, finish=USE),
@@ -271,7 +276,8 @@ def _undisturbed(done: Path, start: Path) -> Undisturbed:
     """Read the cube that was made, and of the one that was there the checksums and releases."""
     end = _saved(done / CUBE, done / "end")
     before = _saved(start / CUBE, done / "start") if (start / CUBE).exists() else Undisturbed({}, {})
-    return Undisturbed(end.arrays, before.checksums | end.checksums, end.releases, before.releases)
+    exported = snapshots.exported(done)
+    return Undisturbed(end.arrays, before.checksums | end.checksums, end.releases, before.releases, exported)
 
 
 def _saved(location: Path, target: Path) -> Undisturbed:

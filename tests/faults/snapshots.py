@@ -129,6 +129,14 @@ def save_numbers(folder: Path, target: Path) -> None:
     target.write_text(json.dumps(numbers))
 
 
+def exported(folder: Path) -> dict[str, str]:
+    """Return digests of the exported files of a job that a user sees, by path."""
+    exports = folder / "exports"
+    files = {path.relative_to(exports): path for path in exports.rglob("*") if path.is_file()}
+    seen = {name: path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
+    return {str(name): content_digest(path.read_bytes()) for name, path in sorted(seen.items())}
+
+
 def save(location: Path, target: Path) -> None:
     """Write the arrays (`.npz`), and the checksums and names of releases (`.json`), of a cube."""
     repository = store.open_existing(str(location), made_by="agcarbon run")

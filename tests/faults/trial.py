@@ -8,12 +8,12 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults import disks, hooks, processes, wreck
+from tests.faults import disks, hooks, processes, snapshots, wreck
 from tests.faults.hooks import CUBE, INPUTS
 from tests.faults.kinds import SERIAL, Fault, Second
 from tests.faults.processes import STUCK, Child
@@ -74,6 +74,7 @@ def carry_out(fault: Fault, scenario: Scenario, *, folder: Path, checksums: dict
             watching.signal(signal.SIGKILL, group=True)
             watching.wait(LIMIT)
             return Verdict(False, struck, (), True, Findings())
+        half = _unlike(snapshots.exported(folder), scenario.undisturbed.exported, ending=".tif")
         repeats = tuple(code for command in scenario.finish for code in _repeat(folder, command))
         partial = end.with_suffix(".partial")  # the witness reads it as soon as it is there
         partial.write_text(json.dumps(set(struck) == {0}))
@@ -82,9 +83,18 @@ def carry_out(fault: Fault, scenario: Scenario, *, folder: Path, checksums: dict
     findings = Findings() if ended else read_findings(report)
     if ended:
         findings.torn.append(f"the last reader ended with {ended}: {(folder / 'witness.log').read_text()[-500:]}")
+    findings.torn += [f"{name} could be seen before it was complete" for name in half]
+    findings.unequal += [
+        f"the exported {name} differs" for name in _unlike(scenario.undisturbed.exported, snapshots.exported(folder))
+    ]
     if repeats[-1]:
         findings.unequal.append(f"the plain command ended with {repeats} after the fault")
     return Verdict(happened or findings.any, struck, repeats, set(struck) <= fault.codes, findings)
+
+
+def _unlike(found: Mapping[str, str], wanted: Mapping[str, str], *, ending: str = "") -> list[str]:
+    """Return the files with this ending that are absent from the wanted ones, or have other content there."""
+    return [name for name, digest in found.items() if name.endswith(ending) and wanted.get(name) != digest]
 
 
 def _command(folder: Path, command: tuple[str, ...], fault: Fault | None = None) -> Child:
