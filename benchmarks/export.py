@@ -2,7 +2,7 @@
 
     python -m benchmarks.export [--years 2] [--modelled 0.22] [--workers 1 2] [--folder FOLDER]
 
-Annual layers, sums over months, and the days of July and August are exported from a cube of random results. Times are
+Annual layers, sums over months, and the days of May to August are exported from a cube of random results. Times are
 those of `benchmarks.aggregate`; memory is the peak of the largest worker. The files must be the same bytes each time.
 """
 
@@ -27,8 +27,8 @@ from tests.helpers.filled_cube import fill_cube
 SELECTIONS = {
     "annual layers": Selection(),
     "monthly sums": Selection(period="monthly"),
-    "days of July and August": Selection(
-        years=(FIRST_YEAR,), period="daily", dates=(f"{FIRST_YEAR}-07", f"{FIRST_YEAR}-08")
+    "days of May to August": Selection(
+        years=(FIRST_YEAR,), period="daily", dates=tuple(f"{FIRST_YEAR}-{month:02}" for month in range(5, 9))
     ),
 }
 
