@@ -27,9 +27,9 @@ from model.year_step.predictor import CompiledPredictor
 from model.year_step.usable import compiled
 from pipeline.cluster.executor import Serial
 from pipeline.cluster.workers import keep_freed_memory
-from pipeline.cube import layout
+from pipeline.cube import layout, restarts
+from pipeline.cube.entry import Row
 from pipeline.cube.layout import StoredYear
-from pipeline.cube.ledger import Row
 from pipeline.run.plan import Choice
 from pipeline.run.run import run
 from pipeline.storage import repository
@@ -43,13 +43,13 @@ _RUN_BLOCK = "rest of the block"
 PLACES: dict[str, tuple[tuple[Any, str], ...]] = {
     _RUN_BLOCK: ((pipeline.run.coordinator, "run_blocks"),),
     "read inputs, decode": ((repository, "part"), (_BLOCK, "open_inputs")),
-    "read mask and state": ((layout, "read_mask"), (layout, "read_restart")),
+    "read mask and state": ((layout, "read_mask"), (restarts, "read_restart")),
     "gather and prepare": ((_BLOCK, "gather"), (_BLOCK, "simulate")),
     NETWORK: ((CompiledPredictor, "year"),),
     "sums and quality": ((_SIMULATE, "annual_sums"), (_SIMULATE, "quality"), (_BLOCK, "_daily_residual"), (Row, "of")),
     "round and checksum": ((StoredYear, "of"), (StoredYear, "checksum")),
     WRITE: ((layout, "write_tile_year"),),
-    "encode and write the state": ((layout, "write_restart"),),
+    "encode and write the state": ((restarts, "write_restart"),),
 }
 
 

@@ -17,15 +17,15 @@ from pipeline import config
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.cluster.executor import Serial
 from pipeline.config import RunFile, StoreSettings
-from pipeline.cube import layout
+from pipeline.cube import layout, restarts
 from pipeline.demo.archives import write_archives
 from pipeline.ingest.plan import plan_ingest
 from pipeline.ingest.run import ingest
 from pipeline.inputs.layout import CLIMATE
 from pipeline.inputs.view import open_inputs
 from pipeline.job import Job
-from pipeline.run.block import tile_mask
 from pipeline.run.run import run
+from pipeline.run.tile_inputs import tile_mask
 from pipeline.storage import repository
 from pipeline.variables import ANNUAL, DAILY
 from regions import load_region
@@ -93,7 +93,7 @@ def every_cell(folder: Path) -> EveryCell:
         tuple(repository.values(view.root, f"climate/{YEAR}/{variable.name}") for variable in CLIMATE),
         tuple(repository.values(root, f"annual/{variable.name}")[-1] for variable in ANNUAL),
         tuple(
-            layout.read_restart(root, planned.tile, YEAR, cells=planned.cells).state_SNH.transpose(0, 2, 1)
+            restarts.read_restart(root, planned.tile, YEAR, cells=planned.cells).state_SNH.transpose(0, 2, 1)
             for planned in layout.tiles(root) or ()
         ),
         {

@@ -46,8 +46,8 @@ from model.network import State
 from model.shipped import checkpoint_file
 from model.year_step.usable import PYTORCH
 from pipeline.cube import layout
+from pipeline.cube.entry import COMPONENTS, Fingerprint
 from pipeline.cube.layout import KEEP_BITS, StoredYear, TileMask
-from pipeline.cube.ledger import COMPONENTS, Fingerprint
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import open_inputs
 from pipeline.job import Job

@@ -114,7 +114,7 @@ def prepare(case: Case, folder: Path) -> None:
     from model.arrays import STATE_LAYERS
     from model.checkpoint import Checkpoint, expected_shapes
     from model.features import PUBLISHED_FEATURE_SCALERS
-    from pipeline.cube import layout, ledger, members
+    from pipeline.cube import layout, ledger, members, restarts
     from pipeline.cube.layout import TileMask
     from pipeline.job import Job
     from pipeline.storage import repository
@@ -155,7 +155,7 @@ def prepare(case: Case, folder: Path) -> None:
             members.add(root, case.members, last=LAST_YEAR)
         ledger.add_years(root, years)
         for year in years:
-            layout.add_restart(root, year, layers=case.members * STATE_LAYERS)
+            restarts.add_restart(root, year, layers=case.members * STATE_LAYERS)
     if not case.spin_up:
         _compute_first_year(case, job)
     (folder / "ready").touch()
@@ -182,7 +182,7 @@ def _compute_first_year(case: Case, job: Job) -> None:
 
 
 def _block(tile: Tile, case: Case, years: tuple[int, ...], spin_up: bool) -> Block:
-    from pipeline.cube.ledger import COMPONENTS, Fingerprint
+    from pipeline.cube.entry import COMPONENTS, Fingerprint
     from pipeline.run.plan import Block
 
     prints = (Fingerprint(("00" * 16,) * len(COMPONENTS)),) * len(years)

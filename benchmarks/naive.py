@@ -23,7 +23,7 @@ from benchmarks.tiles import Subject
 from model.arrays import Floats, YearInputs
 from model.checkpoint import Checkpoint
 from model.inference import Predictor
-from pipeline.cube import layout
+from pipeline.cube import layout, restarts
 from pipeline.inputs.layout import CLIMATE, SOIL_MEANS
 from pipeline.inputs.view import open_inputs
 from pipeline.simulate.crops import crop_of_year
@@ -47,7 +47,7 @@ def run_naively(subject: Subject, checkpoint: Checkpoint, *, batch: int, folder:
 
 def _state_before(subject: Subject) -> xr.DataArray:
     root, mask = repository.read(subject.job.open_cube()), subject.mask.mask
-    before = layout.read_restart(root, subject.tile, MEASURED[0] - 1, cells=subject.cells).state_SNH
+    before = restarts.read_restart(root, subject.tile, MEASURED[0] - 1, cells=subject.cells).state_SNH
     state_YXSH = np.full((*mask.shape, before.shape[0], before.shape[2]), np.nan, np.float32)
     state_YXSH[mask] = before.transpose(1, 0, 2)
     return xr.DataArray(state_YXSH, dims=("y", "x", "layer", "unit")).chunk(y=_BLOCK, x=_BLOCK)

@@ -17,7 +17,7 @@ from pipeline.aggregate import layout as aggregates
 from pipeline.aggregate.bands import frame_of
 from pipeline.config import RestartSettings
 from pipeline.cube import layout as cube
-from pipeline.cube import ledger
+from pipeline.cube import ledger, restarts
 from pipeline.grid.domain import domain_of
 from pipeline.inputs import layout as inputs
 from pipeline.run.plan import kept_restarts
@@ -48,7 +48,7 @@ def _cube(region: Region) -> zarr.Group:
     cube.create(root, identity)
     cube.add_years(root, last=region.last_year, with_daily=region.years)
     for year in kept_restarts(RestartSettings(), region.years, latest=region.last_year):
-        cube.add_restart(root, year)
+        restarts.add_restart(root, year)
     ledger.create(root, [tile.name for tile in domain.tiles])
     ledger.add_years(root, region.years)
     aggregates.make_room(root, frame_of(region), region.years)

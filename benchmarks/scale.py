@@ -36,8 +36,9 @@ from pipeline.cluster.dask import OnDask
 from pipeline.cluster.executor import Executor, Serial
 from pipeline.config import RestartSettings
 from pipeline.cube import layout, ledger
+from pipeline.cube.entry import RANGES, Fingerprint, Row
 from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import Ledger, Row
+from pipeline.cube.ledger import Ledger
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import TileDigests
 from pipeline.job import Job
@@ -108,8 +109,8 @@ def trivial_blocks(context: Context, tasks: Sequence[BlockTask]) -> tuple[BlockD
     return (BlockDone(task.fork, tuple(found)),)
 
 
-def _row(tile: Tile, year: int, fingerprint: ledger.Fingerprint) -> Row:
-    nothing = (0.0,) * len(ledger.RANGES)
+def _row(tile: Tile, year: int, fingerprint: Fingerprint) -> Row:
+    nothing = (0.0,) * len(RANGES)
     return Row(
         tile=tile.name, year=year, fingerprint=fingerprint, checksum="ab" * 16, cells=CELLS, missing_cells=0,
         outside_share=0.0, balance_residual=0.0, minimum=nothing, maximum=nothing, seconds=0.0, cpu_seconds=0.0,

@@ -28,7 +28,7 @@ from pipeline.inputs import layout as inputs_layout
 from pipeline.inputs.layout import ON_GRID, Extent
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
-from pipeline.run.block import tile_mask
+from pipeline.run.tile_inputs import tile_mask
 from pipeline.simulate.crops import first_crop, modelled
 from pipeline.storage import cf, repository
 from tests.helpers.commits import transaction

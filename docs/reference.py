@@ -22,6 +22,7 @@ from pipeline.cli import main
 from pipeline.cluster.stop import EXIT_CODE
 from pipeline.cube import layout as cube_layout
 from pipeline.cube import ledger, members
+from pipeline.cube.entry import COMPONENTS
 from pipeline.inputs import layout as inputs_layout
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, QUALITY_MEANINGS, Variable
 from regions import counties, region
@@ -164,7 +165,7 @@ def _variables() -> Iterator[str]:
     yield from _literal(members)
     yield "\n### `ledger`\n"
     yield from map(_text, (inspect.getdoc(ledger) or "").splitlines())
-    yield f"\nParts of a fingerprint: {_codes(ledger.COMPONENTS)}."
+    yield f"\nParts of a fingerprint: {_codes(COMPONENTS)}."
     yield "\n### `aggregates`\n"
     yield from _literal(aggregate_layout)
     yield from _group("Annual groups", aggregate_layout.ANNUAL_LAYERS)

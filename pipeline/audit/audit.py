@@ -28,8 +28,9 @@ from pipeline.audit.tile import Snapshots, TileDone, TileTask, audit_tile
 from pipeline.audit.totals import measured as measured_totals
 from pipeline.cluster.executor import Executor
 from pipeline.cube import layout
+from pipeline.cube.entry import Row, Status
 from pipeline.cube.history import resolve
-from pipeline.cube.ledger import Ledger, Row, Status
+from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job

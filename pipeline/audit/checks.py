@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from model.arrays import Floats
 from pipeline.audit.reading import AuditedYear
+from pipeline.cube.entry import RANGES, Row
 from pipeline.cube.layout import KEEP_BITS
-from pipeline.cube.ledger import RANGES, Row
 from pipeline.simulate.tile_year import MEMBER_FLUXES
 from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, Quality
 

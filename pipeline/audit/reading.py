@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from model.arrays import Floats
 from pipeline.cube import layout, members
+from pipeline.cube.entry import Fingerprint, Row
 from pipeline.cube.layout import StoredYear
-from pipeline.cube.ledger import Fingerprint, Ledger, Row
+from pipeline.cube.ledger import Ledger
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import InputsView
 from pipeline.storage.repository import array

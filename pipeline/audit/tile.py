@@ -24,8 +24,9 @@ from pipeline.audit.reading import (
 )
 from pipeline.audit.seams import Steps, steps_of
 from pipeline.cube import layout as cube
+from pipeline.cube import restarts
+from pipeline.cube.entry import Fingerprint, Row, Status
 from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import Fingerprint, Row, Status
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.run.fingerprints import Science, fingerprints
@@ -229,12 +230,12 @@ class _TileAudit:
         place = self.root, self.task.planned.tile, year.row.year
         # Layer by layer, since the state as a whole is the largest array of the cube.
         yield check_restart(
-            lambda layer: cube.read_state_layer(*place, layer=layer, cells=ran_N.size),
-            cube.state_layers(self.root, year.row.year),
+            lambda layer: restarts.read_state_layer(*place, layer=layer, cells=ran_N.size),
+            restarts.state_layers(self.root, year.row.year),
             ran_N,
         )
-        carried = cube.read_restart(*place, cells=ran_N.size)
-        yield check_state(cube.state_digest(carried), year.row.state)
+        carried = restarts.read_restart(*place, cells=ran_N.size)
+        yield check_state(restarts.state_digest(carried), year.row.state)
 
     def _new_year(self, year: AuditedYear) -> Iterator[Measured]:
         before, tile = year.row.year - 1, self.task.planned.tile

@@ -22,8 +22,9 @@ from pipeline.aggregate.layout import CubeYear
 from pipeline.aggregate.sums import AREA_TYPES, Array, cell_sums
 from pipeline.aggregate.tables import county_labels
 from pipeline.cube import layout
+from pipeline.cube.entry import Fingerprint
 from pipeline.cube.history import resolve
-from pipeline.cube.ledger import Fingerprint, Ledger
+from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.grid.coverage import Polygons, coverage, outlines
 from pipeline.grid.sinusoidal import Grid, Tile

@@ -22,7 +22,7 @@ def status(
     The exit code distinguishes the work that is left, for scripts and cron jobs.
     """
     from pipeline.console import console, print_json
-    from pipeline.cube.ledger import Status
+    from pipeline.cube.entry import Status
     from pipeline.job import Job
     from pipeline.run.status import read_status, status_json, status_table
     from pipeline.run.status_figure import write_figure

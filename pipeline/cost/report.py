@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from pipeline.cost.estimate import Cost
 from pipeline.cost.model import BANDWIDTH, StoreName
 from pipeline.cost.work import PRIOR_SHARE
-from pipeline.cube.ledger import Status
+from pipeline.cube.entry import Status
 from pipeline.job import Job
 from pipeline.progress import duration
 from pipeline.run.estimate import GPU_NOT_MEASURED

@@ -17,8 +17,8 @@ import zarr
 from pipeline.aggregate.layout import sources
 from pipeline.cluster.executor import Executor
 from pipeline.cube import layout
+from pipeline.cube.entry import COMPONENTS, Fingerprint
 from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import COMPONENTS, Fingerprint
 from pipeline.grid.coverage import coverage, outlines
 from pipeline.grid.sinusoidal import Tile
 from pipeline.ingest.plan import NothingFoundError, plan_ingest

@@ -1,5 +1,5 @@
 """The product of record: its layout, its ledger of what was computed from what, its history and releases.
 
-Public modules: garbage, history, history_report, layout, ledger, members, parts, results, rollback.
+Public modules: entry, garbage, history, history_report, layout, ledger, members, parts, restarts, results, rollback.
 May import: digests, errors, grid, simulate, storage, variables, years, model.
 """

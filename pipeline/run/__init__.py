@@ -2,7 +2,7 @@
 
 Public modules: estimate, fingerprints, plan, prepare, provenance, report, run, staleness, status, status_figure,
 year_step.
-Inner modules: block, coordinator, groups, memory, repair, stages.
+Inner modules: block, coordinator, groups, memory, repair, stages, tile_inputs.
 May import: basemap, cluster, config, console, cube, digests, errors, grid, inputs, job, progress, simulate, storage,
 variables, years, model, regions.
 """

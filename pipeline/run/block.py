@@ -22,11 +22,11 @@ import zarr
 
 from model.arrays import DeviceError
 from model.checkpoint import Checkpoint, CheckpointError
-from pipeline.cube import layout, members
+from pipeline.cube import layout, members, restarts
+from pipeline.cube.entry import Row
 from pipeline.cube.layout import StoredYear, TileMask
-from pipeline.cube.ledger import Row, check_state
+from pipeline.cube.ledger import check_state
 from pipeline.errors import DamagedError, UserError
-from pipeline.grid.coverage import coverage, outlines
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.gpp_errors import read_gpp_errors
 from pipeline.inputs.view import InputsView, open_inputs
@@ -34,13 +34,14 @@ from pipeline.progress import heartbeat
 from pipeline.run.groups import MOST_TILES
 from pipeline.run.plan import Block
 from pipeline.run.stages import stages
+from pipeline.run.tile_inputs import gather, tile_mask
 from pipeline.run.year_step import open_predictor
-from pipeline.simulate.crops import Floats, crop_of_year, first_crop, has_crop, modelled
+from pipeline.simulate.crops import Floats
 from pipeline.simulate.gpp_draws import NO_DRAWS, Draws
 from pipeline.simulate.tile_year import CellState, TileResult, TileYear, simulate, spin_up
 from pipeline.storage import repository
 from pipeline.storage.retry import BY_DEFAULT, STORAGE_ERRORS, RetryPolicy, describe, is_fatal, retried
-from regions import Region, zones
+from regions import Region
 
 if TYPE_CHECKING:
     from model.inference import Predictor
@@ -125,20 +126,6 @@ def make_mask(context: Context, task: MaskTask) -> MaskDone:
     )
     retried(lambda: layout.write_mask(repository.writable(task.fork), task.tile, mask), context.retry)
     return MaskDone(task.fork, mask.cells, mask.digest)
-
-
-def tile_mask(region: Region, view: InputsView, grid: Grid) -> TileMask:
-    """Decide which cells of the grid of one tile are modelled.
-
-    A cell is modelled if the region covers some of it, its soil is known, and corn and soybean cover at least the
-    region's threshold of it on average over the mask years.
-    """
-    (tile,) = grid.tiles()
-    # Any coverage is enough: tables weight a cell at the region's border by its share in the region.
-    in_region = coverage(outlines(zones(region)), grid).sum(axis=0).reshape(grid.shape) > 0
-    fractions_Y2 = np.stack([view.crop_fractions(tile, year) for year in region.mask_years])
-    mask = in_region & view.soil_defined(tile) & modelled(fractions_Y2, region.crop_threshold)
-    return TileMask(mask, first_crop(fractions_Y2[..., mask], region.crop_threshold))
 
 
 def run_blocks(context: Context, tasks: Sequence[BlockTask]) -> tuple[BlockDone, ...]:
@@ -250,7 +237,7 @@ class _Part:
             seconds=seconds,
             cpu_seconds=cpu_seconds,
             restart=year in block.restarts,
-            state=layout.state_digest(self.result.state) if year in block.restarts else "",
+            state=restarts.state_digest(self.result.state) if year in block.restarts else "",
             members=members.digests(self.result.members_MVN),
         )
         self.tile.rows.append(row)
@@ -293,7 +280,7 @@ def _write(tile: _GroupTile, year: int, *, stored: StoredYear, result: TileResul
     layout.write_tile_year(tile.root, tile.block.tile, year, stored)
     members.write(tile.root, tile.block.tile, year, result.members_MVN, mask=stored.mask)
     if year in tile.block.restarts:
-        layout.write_restart(tile.root, tile.block.tile, year, result.state)
+        restarts.write_restart(tile.root, tile.block.tile, year, result.state)
 
 
 def _state_before(context: Context, tiles: Sequence[_GroupTile], predictor: Predictor) -> CellState:
@@ -311,7 +298,7 @@ def _read_state(each: _GroupTile, year: int) -> CellState:
     """Return the stored state at the end of a year; raises `DamagedError` if it is not the one that was recorded."""
     tile = each.block.tile
     try:
-        state = layout.read_restart(each.root, tile, year, cells=each.mask.cells)
+        state = restarts.read_restart(each.root, tile, year, cells=each.mask.cells)
         check_state(each.root, tile.name, year, state)
     except DamagedError as error:
         raise DamagedError(
@@ -364,28 +351,6 @@ def _read_inputs(context: Context, subject: str, read: Callable[[InputsView], Re
             f"{context.inputs}: the inputs of {subject} cannot be read: {describe(error)}; check the storage, then "
             "repeat the command"
         ) from error
-
-
-def gather(region: Region, view: InputsView, tile: Tile, year: int, mask: TileMask) -> TileYear:
-    """Gather the inputs of one tile-year at its modelled cells."""
-    history_Y2N = _crop_history(view, tile, range(region.first_year, year + 1), mask)
-    crop = crop_of_year(history_Y2N, mask.first_crop_N, region.crop_threshold)
-    return view.read_tile_year(tile, year, mask=mask.mask, crop=crop, fractions_2N=history_Y2N[-1])
-
-
-def _crop_history(view: InputsView, tile: Tile, years: range, mask: TileMask) -> Floats:
-    """Return the corn and soybean fractions (Y, 2, N) of the last years: as many as decide the crop of every cell.
-
-    A year without corn or soybean takes the crop of the last one that has some.
-    """
-    history: list[Floats] = []
-    undecided_N = np.ones(mask.cells, bool)
-    for year in reversed(years):
-        if not undecided_N.any():
-            break
-        history.insert(0, view.crop_fractions(tile, year)[:, mask.mask])
-        undecided_N &= ~has_crop(history[0])
-    return np.stack(history)
 
 
 def _daily_residual(gpp_TN: Floats, result: TileResult) -> float:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from pipeline.cluster.executor import Executor, Outcome, until_fatal
 from pipeline.cube import ledger
-from pipeline.cube.ledger import Row
+from pipeline.cube.entry import Row
 from pipeline.errors import UserError
 from pipeline.progress import Progress
 from pipeline.run.block import BlockDone, BlockTask, Context, run_blocks

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pipeline.cube.entry import SCIENCE_VERSION, Fingerprint
 from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import SCIENCE_VERSION, Fingerprint
 from pipeline.digests import json_digest
 from pipeline.inputs.view import TileDigests
 
@@ -78,7 +78,7 @@ def fingerprints(
     soil = json_digest([inputs[years[0]].soil])  # the same in all years
     found = {}
     for year, climate, gpp, crop in zip(years, chained("climate"), chained("gpp"), chained("crop"), strict=True):
-        # In the order of `ledger.COMPONENTS`. Each part is digested once more, so that all have the ledger's length.
+        # In the order of `COMPONENTS`. Each part is digested once more, so that all have the ledger's length.
         parts = (science.region, planned.mask, code, science.checkpoint, climate, gpp, soil, crop)
         found[year] = Fingerprint(tuple(json_digest([part]) for part in parts))
     return found

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from pipeline.config import RestartSettings
+from pipeline.cube.entry import Fingerprint, Status, TileYearState
 from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import Fingerprint, Ledger, Status, TileYearState
+from pipeline.cube.ledger import Ledger
 from pipeline.grid.sinusoidal import Tile
 from pipeline.years import spans
 

@@ -20,11 +20,12 @@ from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.inputs.view import InputsView, open_inputs
 from pipeline.job import Job
 from pipeline.run import memory
-from pipeline.run.block import Context, tile_mask
+from pipeline.run.block import Context
 from pipeline.run.fingerprints import Science, fingerprints
 from pipeline.run.groups import ALONE, MOST_BATCHES, MOST_TILES, Packing
 from pipeline.run.memory import BlockSize
 from pipeline.run.plan import BY_RULE, Choice, Plan, Request, blocked_spans, blocked_years, make_plan
+from pipeline.run.tile_inputs import tile_mask
 from pipeline.run.year_step import batch_of, check_usable, cuda_devices, device_batch_of, device_of, smallest_device
 from pipeline.storage import repository
 from pipeline.storage.retry import RetryPolicy, retried

@@ -9,7 +9,8 @@ import zarr
 
 from model.checkpoint import CheckpointError
 from pipeline.cube import layout
-from pipeline.cube.ledger import Ledger, Status
+from pipeline.cube.entry import Status
+from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.job import Job

@@ -16,7 +16,7 @@ from pipeline.errors import DamagedError, UserError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import InputsView
 from pipeline.job import Job
-from pipeline.run.block import tile_mask
+from pipeline.run.tile_inputs import tile_mask
 from pipeline.storage import repository
 from pipeline.storage.commit import Committer
 

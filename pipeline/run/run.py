@@ -21,8 +21,9 @@ from model.arrays import STATE_LAYERS
 from model.year_step.usable import NUMBA
 from pipeline.cluster.executor import Executor
 from pipeline.config import RestartSettings
-from pipeline.cube import layout, ledger
+from pipeline.cube import layout, ledger, restarts
 from pipeline.cube import members as of_members
+from pipeline.cube.entry import SCIENCE_VERSION
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import InputsView
@@ -211,7 +212,7 @@ def _begin(committer: Committer, plan: Plan, job: Job, *, record: dict[str, Any]
                 of_members.add(root, members, last=layout.years(root)[-1], drawn=bool(job.draws.count))
         for year in plan.restart_years:
             # States of another number of members have another shape: the array is replaced, and its states are gone.
-            if layout.add_restart(root, year, layers=job.network_runs * STATE_LAYERS):
+            if restarts.add_restart(root, year, layers=job.network_runs * STATE_LAYERS):
                 ledger.forget_restarts(root, year)
         ledger.add_years(root, layout.years(root))
         return ledger.begin_run(root, record)
@@ -227,7 +228,7 @@ def run_record(job: Job, context: Context, plan: Plan) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "science_version": ledger.SCIENCE_VERSION,
+        "science_version": SCIENCE_VERSION,
         "inputs": {"store": context.inputs, "snapshot": context.snapshot},
         "checkpoint": {"sha256": context.checkpoint_sha256, "record": dict(job.checkpoint.record)},
         "year_step": context.year_step,

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.cube.ledger import Status
+from pipeline.cube.entry import Status
 from pipeline.errors import UserError
 from pipeline.inputs.view import open_inputs
 from pipeline.job import Job

@@ -12,7 +12,8 @@ from rich.table import Table
 from model.checkpoint import CheckpointError
 from pipeline.config import StoreSettings
 from pipeline.cube import layout
-from pipeline.cube.ledger import Ledger, Status, TileYearState
+from pipeline.cube.entry import Status, TileYearState
+from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.run.prepare import open_pinned_inputs, plan_run

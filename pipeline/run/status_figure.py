@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import basemap
-from pipeline.cube.ledger import Status
+from pipeline.cube.entry import Status
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.job import Job
 from pipeline.run.status import TileYearStatus

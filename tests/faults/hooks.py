@@ -27,7 +27,7 @@ STEPS = {
     "read": ("pipeline.inputs.view", "InputsView.read_tile_year"),
     "layer": ("pipeline.cube.layout", "on_tile"),  # between the layers of a tile-year that is being written
     "write": ("pipeline.cube.layout", "write_tile_year"),
-    "restart": ("pipeline.cube.layout", "write_restart"),
+    "restart": ("pipeline.cube.restarts", "write_restart"),
     "sum": ("pipeline.aggregate.bands", "cell_sums"),  # of a tile, in the middle of a band
     "map": ("pipeline.aggregate.layout", "write"),
     "square": ("pipeline.export.clip", "Clip.cut"),  # of the maps that are drafted together

@@ -10,8 +10,8 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.cube import layout, ledger
+from pipeline.cube.entry import COMPONENTS, Fingerprint, Row
 from pipeline.cube.layout import StoredYear, TileMask, rounded
-from pipeline.cube.ledger import COMPONENTS, Fingerprint, Row
 from pipeline.grid.sinusoidal import Tile
 from pipeline.job import Job
 from pipeline.storage import cf

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.cube.entry import Fingerprint
 from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import Fingerprint
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import TileDigests
 from pipeline.run.fingerprints import Science, fingerprints

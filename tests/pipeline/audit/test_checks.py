@@ -21,8 +21,8 @@ from pipeline.audit.checks import (
     largest,
 )
 from pipeline.audit.reading import AuditedYear
+from pipeline.cube.entry import COMPONENTS, RANGES, Fingerprint, Row
 from pipeline.cube.layout import StoredYear
-from pipeline.cube.ledger import COMPONENTS, RANGES, Fingerprint, Row
 from pipeline.variables import DAILY, Quality
 
 CELLS, DAYS = 6, 30

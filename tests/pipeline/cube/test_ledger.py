@@ -9,8 +9,9 @@ import pytest
 import zarr
 
 from pipeline.cube import ledger
+from pipeline.cube.entry import COMPONENTS, RANGES, Fingerprint, Row, Status
 from pipeline.cube.layout import StoredYear
-from pipeline.cube.ledger import COMPONENTS, RANGES, Fingerprint, Ledger, Row, Status
+from pipeline.cube.ledger import Ledger
 from pipeline.variables import ANNUAL, DAILY, FLUXES, Quality
 
 TILES = ("h11v04-r0c0", "h11v04-r0c1")

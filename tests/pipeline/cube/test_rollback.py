@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pipeline.cluster.executor import Serial
+from pipeline.cube.entry import Status
 from pipeline.cube.history import commits
-from pipeline.cube.ledger import Ledger, Status
+from pipeline.cube.ledger import Ledger
 from pipeline.cube.rollback import plan_rollback, roll_back
 from pipeline.errors import UserError
 from pipeline.job import Job

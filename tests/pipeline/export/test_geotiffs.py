@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from pipeline.cli.exports.cog import app
 from pipeline.cluster.executor import Serial
-from pipeline.cube.ledger import Ledger, Status, TileYearState
+from pipeline.cube.entry import Status, TileYearState
+from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.export.clip import Area
 from pipeline.export.geotiffs import export_cogs

@@ -15,8 +15,9 @@ import zarr
 
 from pipeline.cluster.executor import Serial
 from pipeline.cube import layout
+from pipeline.cube.entry import Status
 from pipeline.cube.layout import Identity
-from pipeline.cube.ledger import Ledger, Status
+from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.job import Job

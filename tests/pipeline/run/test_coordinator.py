@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.cluster.executor import Outcome
 from pipeline.cluster.stop import Stop
-from pipeline.cube.ledger import Fingerprint, Row
+from pipeline.cube.entry import Fingerprint, Row
 from pipeline.grid.sinusoidal import Tile
 from pipeline.progress import silent
 from pipeline.run.block import BlockDone

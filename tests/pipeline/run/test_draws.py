@@ -14,7 +14,7 @@ from pipeline.aggregate.tables import read_table
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.audit.audit import audit
 from pipeline.cluster.executor import Serial
-from pipeline.cube import layout
+from pipeline.cube import restarts
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid
@@ -158,7 +158,7 @@ def test_a_worker_holds_the_states_of_all_draws(drawn: Job) -> None:
     plain = replace(size, draws=0)
     assert size.state_bytes == (1 + DRAWS.count) * plain.state_bytes
     assert size.worker_bytes > plain.worker_bytes + 7 * cf.LEAP_DAYS * 1000 * 4
-    assert layout.state_layers(repository.read(drawn.open_cube()), 2011) == 6 * (1 + DRAWS.count)
+    assert restarts.state_layers(repository.read(drawn.open_cube()), 2011) == 6 * (1 + DRAWS.count)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from model.checkpoint import Checkpoint, expected_shapes
 from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor
 from pipeline.cluster.executor import Outcome, Serial
-from pipeline.cube import layout
+from pipeline.cube import layout, restarts
 from pipeline.cube import members as of_members
 from pipeline.cube.ledger import Ledger
 from pipeline.export.geotiffs import export_cogs
@@ -174,7 +174,7 @@ def test_years_one_by_one_begin_from_the_states_of_all_members(
     for year in YEARS:
         ran(other, (year,))
     root = repository.read(other.open_cube())
-    assert layout.state_layers(root, YEARS[-1]) == 6 * MEMBERS
+    assert restarts.state_layers(root, YEARS[-1]) == 6 * MEMBERS
     found, whole = layers(other), layers(job)
     assert found.keys() == whole.keys()
     for name in whole:
@@ -201,7 +201,7 @@ def test_a_cube_of_a_single_network_becomes_an_ensembles_and_back(
     single = ran(_with(grown, members[0]))
     assert all(np.isnan(own).all() for own in own_budgets(single))
     root = repository.read(single.open_cube())
-    assert layout.state_layers(root, YEARS[-1]) == 6
+    assert restarts.state_layers(root, YEARS[-1]) == 6
     assert Ledger(root).column("restart")[-1].all()
     for name, values in layers(single).items():
         if name.endswith("_spread"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.cube.entry import COMPONENTS, Fingerprint
 from pipeline.cube.layout import PlannedTile
-from pipeline.cube.ledger import COMPONENTS, Fingerprint
 from pipeline.inputs.view import TileDigests
 from pipeline.run.fingerprints import Science, fingerprints
 from tests.helpers.prints import FIRST, SCIENCE, TILE, prints_of

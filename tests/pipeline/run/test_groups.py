@@ -19,7 +19,7 @@ from model.checkpoint import Checkpoint
 from model.device.predictor import DevicePredictor
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Outcome, Serial
-from pipeline.cube import layout
+from pipeline.cube import layout, restarts
 from pipeline.errors import DamagedError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs import view
@@ -134,7 +134,7 @@ class BadTile:
     [
         (block, "gather", 2, DamagedError("gpp/2010: the tile holds other values than were ingested")),
         (layout, "write_tile_year", 1, PermissionError(errno.EACCES, "Permission denied")),
-        pytest.param(layout, "read_restart", 1, DamagedError("the state is damaged"), marks=pytest.mark.slow),
+        pytest.param(restarts, "read_restart", 1, DamagedError("the state is damaged"), marks=pytest.mark.slow),
     ],
     ids=["inputs", "write", "state"],
 )

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.config import RestartSettings
-from pipeline.cube.ledger import Fingerprint, Status, TileYearState
+from pipeline.cube.entry import Fingerprint, Status, TileYearState
 from pipeline.run.plan import Block, Choice, Plan, Request, blocked_years, kept_restarts, make_plan
 from tests.helpers.prints import FIRST, TILE, prints_of
 

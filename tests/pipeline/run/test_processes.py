@@ -86,7 +86,7 @@ STEPS = {
     "after room was made": ("icechunk:Session", "commit", "after", "3"),
     "before a tile-year is written": ("pipeline.cube.layout", "write_tile_year", "before", "2"),
     "after a tile-year was written": ("pipeline.cube.layout", "write_tile_year", "after", "2"),
-    "before its state is written": ("pipeline.cube.layout", "write_restart", "before", "1"),
+    "before its state is written": ("pipeline.cube.restarts", "write_restart", "before", "1"),
     "after a merge": ("icechunk:Session", "merge", "after", "4"),
     "before the rows are written": ("pipeline.cube.ledger", "record", "before", "1"),
     "before a commit": ("icechunk:Session", "commit", "before", "5"),

@@ -24,16 +24,17 @@ from model.network import State
 from model.year_step.usable import NUMBA
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Outcome, Serial
-from pipeline.cube import layout
+from pipeline.cube import layout, restarts
+from pipeline.cube.entry import Status
 from pipeline.cube.layout import KEEP_BITS
-from pipeline.cube.ledger import Ledger, Status
+from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.inputs.view import open_inputs
 from pipeline.job import Job
-from pipeline.run.block import gather
 from pipeline.run.plan import Choice
 from pipeline.run.prepare import open_pinned_inputs, plan_run
 from pipeline.run.run import RunReport, run
+from pipeline.run.tile_inputs import gather
 from pipeline.storage import repository
 from pipeline.variables import ANNUAL, DAILY, Quality
 from tests.helpers.last_run import tile_years_of_last_run
@@ -165,7 +166,7 @@ def states(job: Job) -> dict[str, np.ndarray]:
     for planned in layout.tiles(root) or ():
         mask, window = layout.read_mask(root, planned.tile).mask, job.grid.window(planned.tile)
         for year in years:
-            state = layout.read_restart(root, planned.tile, year, cells=planned.cells).state_SNH
+            state = restarts.read_restart(root, planned.tile, year, cells=planned.cells).state_SNH
             maps[f"restart/{year}"][..., *window] = layout.on_tile(state.transpose(0, 2, 1), mask, fill=np.nan)
     return maps
 

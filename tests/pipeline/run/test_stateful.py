@@ -19,18 +19,18 @@ from model.checkpoint import Checkpoint
 from model.inference import Predictor
 from model.shipped import checkpoint_file
 from pipeline.cluster.executor import Serial
+from pipeline.cube.entry import Status
 from pipeline.cube.garbage import Retention, collect_stores
 from pipeline.cube.history import make_release
 from pipeline.cube.layout import StoredYear
-from pipeline.cube.ledger import Status
 from pipeline.cube.rollback import plan_rollback, roll_back
 from pipeline.errors import UserError
 from pipeline.inputs.view import open_inputs
 from pipeline.job import Job
-from pipeline.run.block import gather, tile_mask
 from pipeline.run.plan import Choice
 from pipeline.run.prepare import open_pinned_inputs, plan_run
 from pipeline.run.run import run
+from pipeline.run.tile_inputs import gather, tile_mask
 from pipeline.simulate.tile_year import simulate, spin_up
 from pipeline.storage import repository as store
 from tests.faults import cheap_network

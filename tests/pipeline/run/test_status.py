@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from pipeline.cli.main import app
 from pipeline.cube import ledger
-from pipeline.cube.ledger import Fingerprint, Ledger, Status, TileYearState
+from pipeline.cube.entry import Fingerprint, Status, TileYearState
+from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.job import Job
 from pipeline.run import status_figure

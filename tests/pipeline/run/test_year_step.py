@@ -27,7 +27,7 @@ from pipeline.console import json_text
 from pipeline.cost.estimate import estimate as cost_of
 from pipeline.cost.report import as_json, lines
 from pipeline.cube import layout, ledger
-from pipeline.cube.ledger import Status
+from pipeline.cube.entry import Status
 from pipeline.errors import UserError
 from pipeline.execution import ExecutionSettings
 from pipeline.job import Job

@@ -15,7 +15,7 @@ from model.inference import Predictor
 from model.ranges import PUBLISHED_RANGES, DensityLine, JointRanges, Range, TrainingRanges
 from model.year_step import usable
 from model.year_step.usable import NUMBA, PYTORCH, compiled
-from pipeline.cube.ledger import SCIENCE_VERSION
+from pipeline.cube.entry import SCIENCE_VERSION
 from pipeline.errors import UserError
 from pipeline.simulate.tile_year import CellState, TileYear, simulate, spin_up
 from pipeline.variables import FLUXES, Quality

@@ -1,4 +1,4 @@
-"""The inputs of a block: no crop map is read that decides nothing, and each once."""
+"""The inputs of a tile-year: no crop map is read that decides nothing, and each once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pipeline.cluster.executor import Serial
 from pipeline.cube.layout import TileMask
 from pipeline.inputs import view as inputs
-from pipeline.run.block import gather
 from pipeline.run.run import run
+from pipeline.run.tile_inputs import gather
 from pipeline.simulate.crops import crop_of_year
 from tests.helpers.random_inputs import YEARS, make_job, random_checkpoint
 
