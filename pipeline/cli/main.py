@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
 import typer
@@ -100,17 +104,42 @@ app.command("training-data")(training_data.training_data)
 app.add_typer(evaluate.app, name="evaluate", help="Compare checkpoints with data and published figures.")
 
 
+@dataclass
+class _End:
+    """The end of the process, once its exit code is known.
+
+    A thread of Icechunk that drops its last Python object while Python is being finalized aborts the process, after all
+    work was done: 16 of 200 short commands on a busy machine (PyO3/pyo3-async-runtimes, issue 40).
+    """
+
+    code: int | None = None
+
+    def leave(self) -> None:
+        """Leave the process without finalizing Python, unless an error of ours is to end in a traceback."""
+        if self.code is not None:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):  # whoever read it is gone
+                    stream.flush()
+            os._exit(self.code)
+
+
 def main() -> NoReturn:
     """Run the command line: exit code 0 for success, 1 for work left undone, 2 for an error that the user can fix."""
+    end = _End()
+    atexit.register(end.leave)  # before all that a command registers, hence called after it
     try:
         app()
+        end.code = 0
+    except SystemExit as asked:
+        end.code = asked.code if isinstance(asked.code, int) else int(asked.code is not None)
+        raise
     except Exception as error:
         message = _message(error)
         if message is None:
             raise
         print(f"agcarbon: {message}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(0)
+        end.code = 2
+    sys.exit(end.code)
 
 
 def _message(error: Exception) -> str | None:

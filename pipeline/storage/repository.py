@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import product
@@ -36,6 +38,9 @@ _UNFINISHED = frozenset(
 
 # `pipeline` sets the variable, which Icechunk reads only if it is imported after that: a notebook may import it before.
 icechunk.set_logs_filter(os.environ["ICECHUNK_LOG"])
+# For programs that import the package: a thread of Icechunk that drops its last Python object while Python is being
+# finalized aborts the process; it is done with that in milliseconds. Commands do not finalize (`pipeline.cli.main`).
+atexit.register(time.sleep, 0.1)
 
 Array: TypeAlias = "zarr.Array[Any]"
 

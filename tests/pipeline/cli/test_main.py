@@ -59,6 +59,31 @@ def test_the_commands_and_their_help_need_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+@pytest.mark.parametrize(("ends", "code"), [("pass", 0), ("sys.exit(1)", 1), ("raise OSError('no room')", 2)])
+def test_a_command_ends_without_finalizing_python_after_its_output_is_written(ends: str, code: int) -> None:
+    program = f"""
+import atexit, os, sys
+import pipeline.cli.main as command
+class Dropped:
+    def __del__(self): os.abort()  # as a thread of Icechunk that needs Python then
+def app():
+    command.held = Dropped()
+    atexit.register(print, "registered by the command")
+    print("its output")
+    {ends}
+command.app = app
+command.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "its output\nregistered by the command\n")
+
+
+def test_a_fault_of_ours_ends_in_a_traceback() -> None:
+    program = "import pipeline.cli.main as command; command.app = lambda: [][1]; command.main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, "IndexError" in done.stderr) == (1, True)
+
+
 def test_a_bad_run_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text('region = "demo"\ncolour = "red"\n')
     said = agcarbon("run", tmp_path / "run.toml")
