@@ -115,6 +115,7 @@ def assert_same_bits(one: YearFluxes, other: YearFluxes, cells: np.ndarray | sli
         np.testing.assert_array_equal(one.members_M4N[..., cells], other.members_M4N)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lanes", [8, 16])
 def test_bits_do_not_depend_on_the_number_of_lanes(
     member: Checkpoint, predictor: CompiledPredictor, lanes: int

@@ -58,6 +58,7 @@ def test_a_failing_compilation_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     assert compiled().obstacle == "Numba fails: no such instruction"
 
 
+@pytest.mark.slow
 @needs_numba
 def test_the_code_is_compiled_once_and_then_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

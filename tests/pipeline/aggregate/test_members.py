@@ -35,6 +35,8 @@ from regions import zones
 from tests.helpers.commits import transaction
 from tests.helpers.random_inputs import Fields, make_job, random_checkpoint
 
+pytestmark = pytest.mark.slow
+
 MEMBERS, YEAR = 3, 2010
 KEYS = {"counties": ["fips", "cover"], "states": ["state", "cover"], "region": ["route", "cover"]}
 

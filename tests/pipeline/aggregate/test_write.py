@@ -343,6 +343,7 @@ def two_years(tmp_path_factory: pytest.TempPathFactory) -> Job:
     return fill_cube(tmp_path_factory.mktemp("two years"), complete=True).job
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_second_year_keeps_the_first_and_redoes_only_the_second(
     two_years: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,6 +388,7 @@ def test_a_damaged_result_fails_its_year_alone(two_years: Job, tmp_path: Path) -
     assert f"{first.name}, year {FIRST}" in report.failures[FIRST]
 
 
+@pytest.mark.slow
 def test_one_and_two_workers_write_the_same_bits(two_years: Job, tmp_path: Path) -> None:
     jobs = [copy_of(two_years, tmp_path / str(workers)) for workers in range(3)]
     aggregate(jobs[0])
@@ -426,6 +428,7 @@ def test_an_incomplete_year_that_is_named_is_refused(job: Job) -> None:
         aggregate(job, years=(2050,))
 
 
+@pytest.mark.slow
 def test_aggregates_of_another_structure_are_made_anew_whole(two_years: Job, tmp_path: Path) -> None:
     job, afresh = (copy_of(two_years, tmp_path / name) for name in ("older", "afresh"))
     for each in (job, afresh):

@@ -214,6 +214,7 @@ def test_altered_aggregates_are_found(job: Job) -> None:
     assert {failure.why for failure in report.failures} == {"aggregates/0p5/nee", "0.5 degree: nee"}
 
 
+@pytest.mark.slow
 def test_a_map_that_loses_area_is_found_by_the_totals_even_if_it_is_computed_so_again(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +252,7 @@ def test_an_altered_table_of_counties_is_found(job: Job) -> None:
     assert "counties of 2012: not measured" in " ".join(without.notes)
 
 
+@pytest.mark.slow
 def test_stale_tile_years_are_compared_with_the_record_of_their_own_run(job: Job) -> None:
     write_inputs(job, Fields(gpp_factor={2012: 1.1}), years=(2012,))
     report = audit(job, Serial())
@@ -281,6 +283,7 @@ def content(job: Job) -> dict[str, np.ndarray]:
     return {path: np.asarray(layer[...]) for path, layer in found.items() if not path.startswith("ledger/")}
 
 
+@pytest.mark.slow
 def test_listed_tile_years_are_run_again_and_the_cube_is_as_it_was(job: Job, pristine: Job) -> None:
     (name, window, _), other = tile_of(job), tile_of(job, 1)[0]
     with foreign(job) as root:
@@ -301,6 +304,7 @@ def test_listed_tile_years_are_run_again_and_the_cube_is_as_it_was(job: Job, pri
     assert audit(job, Serial()).ok
 
 
+@pytest.mark.slow
 def test_a_missing_chunk_is_found_by_the_audit_and_repaired_by_its_list(job: Job, pristine: Job) -> None:
     remove_a_chunk(job.stores.cube, "daily/2012/nee")
     listed = job.path.parent / "rerun.json"
@@ -312,6 +316,7 @@ def test_a_missing_chunk_is_found_by_the_audit_and_repaired_by_its_list(job: Job
         np.testing.assert_array_equal(found[name], layer, err_msg=name)
 
 
+@pytest.mark.slow
 def test_missing_chunks_are_repaired_by_computing_their_tile_again(job: Job, pristine: Job) -> None:
     for path in ("daily/2011/ra", "restart/2012/state"):
         remove_a_chunk(job.stores.cube, path)

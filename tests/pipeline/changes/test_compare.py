@@ -25,6 +25,8 @@ from regions import zones
 from tests.helpers.pictures import overlapping
 from tests.helpers.random_inputs import Fields, make_job, random_checkpoint, write_inputs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:

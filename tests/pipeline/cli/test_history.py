@@ -230,6 +230,7 @@ def test_a_command_that_finds_another_writer_s_commit_leaves_it_as_it_is(
     assert [commit.message for commit in commits(released.open_cube())][:2] == ["somebody else's", "later"]
 
 
+@pytest.mark.slow
 def test_a_release_is_exported_as_it_was(job: Job, tmp_path: Path) -> None:
     def exported(name: str, *options: str) -> rasterio.DatasetReader:
         chosen = ["--years", str(FIRST), "--variables", "nee", "-o", str(tmp_path / name), *options]

@@ -17,6 +17,8 @@ from pipeline.cli.main import app
 from pipeline.errors import UserError
 from tests.helpers import small_archives
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[3] / "docs" / "json.md").read_text()
 COMMANDS = ("plan", "ingest", "run", "status", "aggregate", "export cog", "audit", "history", "tag", "gc")
 

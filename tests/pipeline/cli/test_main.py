@@ -173,6 +173,7 @@ def ingest_gpp(folder: Path, name: str) -> str:
     return agcarbon("ingest", variant(folder, name, stores=stores), "--product", "crop", "--product", "gpp")
 
 
+@pytest.mark.slow
 def test_a_truncated_tiff_is_refused_by_name_and_nothing_is_ingested(folder: Path, one_tiff: Path) -> None:
     whole = one_tiff.read_bytes()
     one_tiff.write_bytes(whole[: len(whole) // 2])
@@ -183,6 +184,7 @@ def test_a_truncated_tiff_is_refused_by_name_and_nothing_is_ingested(folder: Pat
     assert one_tiff.name in said
 
 
+@pytest.mark.slow
 def test_a_tiff_in_another_projection_is_refused_by_name(folder: Path, one_tiff: Path) -> None:
     whole = one_tiff.read_bytes()
     with rasterio.open(one_tiff, "r+") as file:
@@ -203,6 +205,7 @@ def test_a_redirected_ingest_tells_its_steps_and_leaves_a_log_beside_the_cube(fo
     assert log.endswith(" ended\n")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_shape_is_refused_by_the_tensor(folder: Path, untrained: Checkpoint) -> None:
     agcarbon("ingest", folder / "run.toml", expect=0)
     tensors = dict(untrained.tensors)

@@ -78,6 +78,7 @@ def test_all_files_of_a_tower_that_are_absent_are_named(tmp_path: Path) -> None:
         course_data(recipe, steps=(5,), towers=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_the_recipe_of_the_towers_reads_its_files(realdata: Path) -> None:
     recipe = read_toml(RECIPES / "towers.toml", Recipe)

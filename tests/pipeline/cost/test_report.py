@@ -28,6 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_midwest_is_planned_from_its_run_file_alone_on_one_screen(folder: Path) -> None:
     lines = planned(folder, "--workers", "16").splitlines()
     assert lines[0] == "US Midwest, twelve states, 2000-2020, 16 workers:"
@@ -38,6 +39,7 @@ def test_the_midwest_is_planned_from_its_run_file_alone_on_one_screen(folder: Pa
     assert sorted(path.name for path in folder.iterdir()) == ["run.toml"]
 
 
+@pytest.mark.slow
 def test_the_json_has_its_keys_and_the_numbers_that_add_up(folder: Path) -> None:
     found = json.loads(planned(folder, "--json", "--workers", "16"))
     assert set(found) == KEYS

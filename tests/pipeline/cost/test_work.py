@@ -119,6 +119,7 @@ def test_what_is_ingested_gives_the_true_cells_and_is_not_ingested_again(job: Jo
     assert work.cells.modelled == modelled(job) != round(PRIOR_SHARE * work.cells.total)
 
 
+@pytest.mark.slow
 def test_as_results_come_only_the_years_without_them_are_left(job: Job) -> None:
     run(job, Serial(), years=YEARS[:3])
     work = survey(job, years=YEARS)

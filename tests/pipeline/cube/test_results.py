@@ -76,6 +76,7 @@ def test_every_reader_refuses_results_that_were_changed(job: Job, tmp_path: Path
         read(job, tmp_path / "after")
 
 
+@pytest.mark.slow
 def test_a_manifest_that_leads_to_no_chunk_is_found_by_the_reader_of_a_map(job: Job, tmp_path: Path) -> None:
     empty_silently(job.run_file.stores.cube, f"daily/{FIRST}/nee")
     with pytest.raises(DamagedError, match=rf"tile .*, year {FIRST}: .*--from-audit"):

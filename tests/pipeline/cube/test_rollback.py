@@ -20,6 +20,7 @@ from tests.helpers.last_run import tile_years_of_last_run
 from tests.helpers.random_inputs import YEARS, Fields, write_inputs
 
 
+@pytest.mark.slow
 def test_a_run_after_a_rollback_computes_exactly_what_was_dropped(job: Job) -> None:
     before, repository, then = content(job), job.open_cube(), after_half(job)
     at_half, tiles = content(job, then), len(Ledger(store.read(repository)).tiles)

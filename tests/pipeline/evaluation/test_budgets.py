@@ -13,6 +13,8 @@ from pipeline.evaluation.budgets import printed_budgets, tower_budgets
 from pipeline.evaluation.towers import NETWORK, recorded_towers, tower_fluxes
 from tests.helpers.tower_fluxes import random_years, recorded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def budgets(checkpoint: Checkpoint, tmp_path: Path) -> pd.DataFrame:

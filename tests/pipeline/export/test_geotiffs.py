@@ -109,6 +109,7 @@ def test_units_convert_means_under_one_crop(filled: Filled, tmp_path: Path, mask
     np.testing.assert_allclose(found.filled(0), native.filled(0) * factor, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("crs", "epsg"), [("EPSG:5070", 5070), ("EPSG:4326", 4326)])
 def test_totals_in_another_projection_are_those_of_the_cube(
     filled: Filled, tmp_path: Path, crs: str, epsg: int

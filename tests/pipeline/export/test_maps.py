@@ -140,6 +140,7 @@ def test_months_of_a_variable_read_each_chunk_of_a_tile_once(
     assert len(places) == len({str(place) for place in places}) == 6 * len(filled.job.domain.tiles)
 
 
+@pytest.mark.slow
 def test_workers_write_the_same_files_as_one_process(filled: Filled, tmp_path: Path) -> None:
     selection = Selection(years=(FIRST,), period="monthly", dates=(f"{FIRST}-02", f"{FIRST}-03"))
     export(filled.job, tmp_path / "serial", selection)

@@ -232,6 +232,7 @@ for period, variables in (("annual", ("nee", "gpp", own)), ("monthly", ("rh",)))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_export_into_one_folder_do_not_disturb_each_other(filled: Filled, tmp_path: Path) -> None:
     both = [
         subprocess.Popen(

@@ -109,6 +109,7 @@ def disturb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     assert not any(plans.values()), f"commits that were never made: {plans}"
 
 
+@pytest.mark.slow
 def test_transient_errors_of_every_commit_leave_the_store_of_an_undisturbed_ingest(
     run_file: RunFile, undisturbed: dict[str, Any], disturb: Callable[..., None]
 ) -> None:

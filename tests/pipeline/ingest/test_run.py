@@ -252,6 +252,7 @@ def test_xarray_opens_the_store_with_units_times_and_projection(ingested: RunFil
     assert climate["lat"].attrs["standard_name"] == "latitude"
 
 
+@pytest.mark.slow
 def test_missing_chunks_are_read_again_from_the_archives(copied: RunFile, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = repository._config
 

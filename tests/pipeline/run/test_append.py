@@ -132,6 +132,7 @@ def changed(first: Path, tmp_path_factory: pytest.TempPathFactory) -> Changed:
     return Changed(tile, inputs, fresh)
 
 
+@pytest.mark.slow
 def test_a_changed_input_of_a_tile_changes_its_later_years_and_nothing_else(job: Job, changed: Changed) -> None:
     do(job)
     before, tile = arrays(job), changed.tile
@@ -243,6 +244,7 @@ def test_a_region_that_ends_earlier_loses_no_year_of_the_cube(job: Job) -> None:
     assert found.count().keys() == {Status.DONE}
 
 
+@pytest.mark.slow
 def test_stale_years_that_are_kept_stay_and_a_missing_one_after_them_is_built_on_none_of_them(
     job: Job, changed: Changed
 ) -> None:

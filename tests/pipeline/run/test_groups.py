@@ -75,6 +75,7 @@ def one_by_one(tmp_path_factory: pytest.TempPathFactory, ensemble: Checkpoint) -
     return content(job)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("grouping")
 def test_a_cube_made_in_groups_has_the_bits_of_one_made_tile_by_tile(
     tmp_path: Path, ensemble: Checkpoint, one_by_one: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
@@ -182,6 +183,7 @@ class Killed(Serial):
             yield from super().map(function, [item], **options)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("grouping")
 def test_a_tile_that_kills_its_workers_fails_alone(tmp_path: Path, ensemble: Checkpoint) -> None:
     job = small_tiles(tmp_path, ensemble)
@@ -217,6 +219,7 @@ def test_the_group_of_a_worker_that_is_killed_is_done_by_others(
     assert_same_fluxes(content(job), one_by_one, years)
 
 
+@pytest.mark.slow
 def test_each_tile_that_is_read_and_written_is_a_heartbeat(tmp_path: Path, ensemble: Checkpoint) -> None:
     job, beats = small_tiles(tmp_path, ensemble), list[int]()
     with pytest.MonkeyPatch.context() as patch:

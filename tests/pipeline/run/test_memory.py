@@ -78,6 +78,7 @@ def test_the_limit_of_a_scheduler_elsewhere_is_not_guessed() -> None:
         worker_memory(ExecutionSettings(memory_limit="much"))
 
 
+@pytest.mark.slow
 def test_a_run_that_needs_more_than_its_workers_have_computes_nothing(tmp_path: Path, untrained: Checkpoint) -> None:
     job = make_job(tmp_path, untrained)
     execution = job.run_file.execution.model_copy(update={"memory_limit": "400MiB"})

@@ -76,6 +76,7 @@ def on_cuda_elsewhere(folder: Path, memory_limit: str) -> Job:
     return Job.open(made.path).with_execution(execution)
 
 
+@pytest.mark.slow
 def test_groups_of_tiles_are_as_large_as_a_worker_of_a_cuda_device_can_hold(tmp_path: Path) -> None:
     cells, batches = 13_000, list[int]()
     for limit in ("16GiB", "1400MiB", "1200MiB", "1000MiB", "900MiB", ""):

@@ -124,6 +124,7 @@ def test_running_again_does_nothing(job: Job) -> None:
     assert repository.tip(job.open_cube()) == before
 
 
+@pytest.mark.slow
 def test_years_one_by_one_equal_years_together(tmp_path: Path, job: Job, checkpoint: Checkpoint) -> None:
     other = make_job(tmp_path, checkpoint)
     for year in YEARS:
@@ -131,6 +132,7 @@ def test_years_one_by_one_equal_years_together(tmp_path: Path, job: Job, checkpo
     assert_same(content(other), content(job))
 
 
+@pytest.mark.slow
 def test_a_later_year_alone_passes_through_the_earlier_ones(tmp_path: Path, job: Job, checkpoint: Checkpoint) -> None:
     other = make_job(tmp_path, checkpoint)
     do(other, (YEARS[-1],))
@@ -151,6 +153,7 @@ def test_redoing_a_tile_gives_the_same_bits(job: Job) -> None:
     assert_same(content(job), before)
 
 
+@pytest.mark.slow
 def test_dask_gives_the_same_bits_as_serial(tmp_path: Path, job: Job, checkpoint: Checkpoint) -> None:
     other = make_job(tmp_path, checkpoint, setting=Setting(scheduler="local"))
     with open_executor(other.run_file.execution) as executor:
@@ -171,6 +174,7 @@ def states(job: Job) -> dict[str, np.ndarray]:
     return maps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edge", [8, 48])
 def test_other_tiles_give_the_same_map_and_with_the_compiled_year_step_the_same_bits(
     tmp_path: Path, job: Job, checkpoint: Checkpoint, edge: int
@@ -209,6 +213,7 @@ def _common(job: Job, one: np.ndarray, other: Job, two: np.ndarray) -> list[np.n
     return parts
 
 
+@pytest.mark.slow
 def test_a_changed_year_makes_that_and_later_years_of_its_tiles_stale(tmp_path: Path, checkpoint: Checkpoint) -> None:
     job = make_job(tmp_path, checkpoint)
     do(job)
@@ -228,6 +233,7 @@ def test_a_changed_year_makes_that_and_later_years_of_its_tiles_stale(tmp_path: 
     assert_same(after, content(fresh))
 
 
+@pytest.mark.slow
 def test_a_changed_spin_up_year_makes_all_years_stale(tmp_path: Path, checkpoint: Checkpoint) -> None:
     job = make_job(tmp_path, checkpoint)
     do(job)
@@ -243,6 +249,7 @@ def _missing_cell(job: Job) -> tuple[int, int]:
     return int(row), int(col)
 
 
+@pytest.mark.slow
 def test_a_missing_year_gives_no_result_passes_the_state_and_flags_the_next(
     tmp_path: Path, job: Job, checkpoint: Checkpoint
 ) -> None:
@@ -286,6 +293,7 @@ def _number(job: Job, mask: layout.TileMask, tile: object, cell: tuple[int, int]
     return int(numbers[cell[0] - rows.start, cell[1] - cols.start])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [(2010,), (2011,), (2010, 2011)])
 def test_a_missing_spin_up_year_is_replaced_by_a_complete_one(
     tmp_path: Path, job: Job, checkpoint: Checkpoint, missing: tuple[int, ...]
@@ -367,6 +375,7 @@ def test_a_cube_of_something_else_is_refused(job: Job) -> None:
         do(other)
 
 
+@pytest.mark.slow
 def test_years_that_are_not_ingested_are_blocked_and_the_others_run(tmp_path: Path, checkpoint: Checkpoint) -> None:
     job = make_job(tmp_path, checkpoint)
     report = do(job, (*YEARS, 2014))
@@ -386,6 +395,7 @@ class Flaky(Serial):
             yield Outcome(item=outcome.item, error="disk of tile is broken") if bad else outcome
 
 
+@pytest.mark.slow
 def test_a_failed_tile_stops_no_other_and_is_redone(tmp_path: Path, job: Job, checkpoint: Checkpoint) -> None:
     other = make_job(tmp_path, checkpoint)
     report = run(other, Flaky(), years=YEARS)

@@ -61,6 +61,7 @@ def assert_same_cube(found: dict[str, np.ndarray], expected: dict[str, np.ndarra
     np.testing.assert_allclose(found[BALANCE], expected[BALANCE], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("device")
 def test_a_run_as_on_a_device_writes_the_bits_of_a_serial_one(
     tmp_path: Path, serial: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
@@ -76,6 +77,7 @@ def test_a_run_as_on_a_device_writes_the_bits_of_a_serial_one(
     assert (found["ledger/missing_cells"] > 0).any()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("device")
 def test_an_error_of_the_writer_fails_its_block_and_the_next_run_ends_with_the_same_cube(
     tmp_path: Path, serial: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch

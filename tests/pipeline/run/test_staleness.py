@@ -108,6 +108,7 @@ def test_weather_makes_the_tiles_stale_that_read_its_cell(job: Job) -> None:
     assert reading < tiles
 
 
+@pytest.mark.slow
 def test_the_same_values_in_other_files_make_nothing_stale(job: Job) -> None:
     next(job.run_file.archives.nldas2.glob("*2012*")).unlink()
     small_archives.write_months(job.run_file.archives.nldas2, 2012)
@@ -115,6 +116,7 @@ def test_the_same_values_in_other_files_make_nothing_stale(job: Job) -> None:
     assert newly_stale_after_ingest(job).count == 0
 
 
+@pytest.mark.slow
 def test_an_inputs_store_made_anew_is_ingested_product_by_product_beside_its_cube(job: Job) -> None:
     """No run can be planned in between, which must not keep an ingest from completing the inputs."""
     shutil.rmtree(job.run_file.stores.inputs)

@@ -259,6 +259,7 @@ def _explore(start: Start, *, examples: int, steps: int) -> None:
     run_state_machine_as_test(start, settings=chosen)  # type: ignore[no-untyped-call]
 
 
+@pytest.mark.slow
 def test_any_order_of_runs_kills_appends_ingests_rollbacks_releases_and_collections(start: Start) -> None:
     _explore(start, examples=3, steps=6)
 

@@ -50,6 +50,7 @@ def test_the_crop_is_that_of_the_whole_history(seed: int, number: int, empty: fl
     assert sum(reads.values()) == (int(np.argmax(known)) + 1 if known.any() else number + 1)
 
 
+@pytest.mark.slow
 def test_a_run_reads_each_crop_map_of_a_tile_once(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job(tmp_path, random_checkpoint())
     read: Counter[tuple[str, str]] = Counter()

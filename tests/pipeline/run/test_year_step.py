@@ -171,6 +171,7 @@ def test_workers_elsewhere_resolve_their_device_whatever_the_login_node_has(
     assert [each.get("keep_bits") for each in opened] == [None, None, layout.KEEP_BITS, None]
 
 
+@pytest.mark.slow
 def test_a_worker_without_the_cuda_device_that_is_asked_for_fails_its_blocks_by_name(
     tmp_path: Path, untrained: Checkpoint, cuda: Callable[[bool], None]
 ) -> None:
@@ -184,6 +185,7 @@ def test_a_worker_without_the_cuda_device_that_is_asked_for_fails_its_blocks_by_
         run(pytorch_job(tmp_path / "here", untrained, device="cuda"), Serial(), years=YEARS)
 
 
+@pytest.mark.slow
 def test_a_run_on_workers_elsewhere_gives_the_bits_of_a_local_one(tmp_path: Path, untrained: Checkpoint) -> None:
     jobs = [
         pytorch_job(tmp_path / name, untrained, scheduler=name, batch_cells=0) for name in ("serial", "tcp://there:1")
@@ -268,6 +270,7 @@ def test_a_bug_is_no_error_of_a_device(tmp_path: Path, untrained: Checkpoint, mo
         run(pytorch_job(tmp_path, untrained), Serial(), years=YEARS[:1])
 
 
+@pytest.mark.slow
 def test_a_plan_probes_a_full_batch_and_names_no_time_for_cuda_elsewhere(
     tmp_path: Path, untrained: Checkpoint, cuda: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,7 @@ def test_the_index_of_chunks_is_the_files_that_are_there(published: Published) -
     assert absent, "the cube has a tile without results"
 
 
+@pytest.mark.slow
 def test_the_cell_of_a_click_has_the_values_of_the_cube(published: Published) -> None:
     """The page's formula of the cell, in double precision, and its reads, beside the cube of Icechunk."""
     root, grid = zarr.open_group(published.store, mode="r"), published.filled.job.grid

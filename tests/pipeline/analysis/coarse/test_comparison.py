@@ -87,6 +87,7 @@ def one_cell(whole: Whole, weights: np.ndarray) -> dict[str, float]:
     return totals
 
 
+@pytest.mark.slow
 def test_the_run_is_that_of_the_reference_network_on_averaged_inputs(whole: Whole, coarse: CoarseMap) -> None:
     grid, seen = coarse.grid, 0
     for row, col in np.argwhere(np.isfinite(coarse.area_m2_YX)):

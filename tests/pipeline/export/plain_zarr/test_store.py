@@ -157,6 +157,7 @@ def test_a_second_export_writes_nothing(filled: Filled, tmp_path: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+@pytest.mark.slow
 def test_only_the_tile_year_that_changed_and_the_overviews_of_its_year_are_written(copied: Job, tmp_path: Path) -> None:
     _export(copied, tmp_path)
     before = _content(tmp_path / "small.zarr")
@@ -182,6 +183,7 @@ def test_only_the_tile_year_that_changed_and_the_overviews_of_its_year_are_writt
     }
 
 
+@pytest.mark.slow
 def test_results_that_the_cube_no_longer_holds_are_removed(copied: Job, tmp_path: Path) -> None:
     earlier = repository.tip(copied.open_cube())
     tile, year = copied.domain.tiles[-1], LAST
@@ -226,6 +228,7 @@ def test_a_killed_export_does_not_open_and_resumes(filled: Filled, tmp_path: Pat
     }
 
 
+@pytest.mark.slow
 def test_an_update_that_is_killed_does_not_open(copied: Job, tmp_path: Path) -> None:
     _export(copied, tmp_path)
     with transaction(copied.open_cube(), "a run") as root:
@@ -254,6 +257,7 @@ def test_a_damaged_tile_year_fails_alone_and_the_store_does_not_open(copied: Job
     assert not (tmp_path / "small.zarr" / "zarr.json").exists()
 
 
+@pytest.mark.slow
 def test_another_cube_another_store_and_another_name_are_refused(filled: Filled, tmp_path: Path) -> None:
     other = fill_cube(tmp_path, region=(filled.job.path.parent / "small.toml").read_text().replace("39.97", "39.99"))
     _export(filled.job, tmp_path)
@@ -275,6 +279,7 @@ def test_a_second_export_into_the_same_place_is_refused(filled: Filled, tmp_path
         _export(filled.job, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_store_in_a_bucket_has_the_objects_of_one_in_a_folder(
     filled: Filled, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
