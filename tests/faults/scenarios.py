@@ -13,16 +13,13 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from model.checkpoint import Checkpoint, expected_shapes
-from model.features import PUBLISHED_FEATURE_SCALERS
 from pipeline.job import Job
 from tests.faults import hooks, processes, snapshots
 from tests.faults.hooks import CUBE, Hook
 from tests.helpers import small_archives
-from tests.helpers.random_inputs import Fields, region_text, write_inputs
+from tests.helpers.random_inputs import Fields, random_checkpoint, region_text, write_inputs
 
 YEARS = (2010, 2011, 2012)
 CHANGED_YEAR = 2012
@@ -178,14 +175,7 @@ def _change(folder: Path) -> Path:
 
 def _write_job(folder: Path) -> None:
     folder.mkdir(parents=True)
-    generator = torch.Generator().manual_seed(5)
-    tensors = {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
-    scalers = {
-        "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
-        "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
-    }  # fmt: skip
-    weights = Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
-    weights.save(folder / "random.safetensors")
+    random_checkpoint().save(folder / "random.safetensors")
     (folder / "small.toml").write_text(region_text(8).replace("2013", str(YEARS[-1])))
     _write_run_files(folder)
     write_inputs(Job.open(folder / "run.toml"), Fields(), years=YEARS)

@@ -93,15 +93,15 @@ def region_text(tile_cells: int, bbox: tuple[float, float, float, float] = BBOX)
     return _REGION.format(tile_cells=tile_cells, bbox=list(bbox))
 
 
-def random_checkpoint(seed: int = 5) -> Checkpoint:
-    """Return random weights, larger than those of a fresh network, so that inputs matter."""
+def random_checkpoint(seed: int = 5, *, scale: float = 0.2, origin: str = "random weights") -> Checkpoint:
+    """Return random weights, by default larger than those of a fresh network, so that inputs matter."""
     generator = torch.Generator().manual_seed(seed)
     scalers = {
         "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
         "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
     }  # fmt: skip
-    tensors = {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
-    return Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
+    tensors = {name: scale * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
+    return Checkpoint.from_published(tensors, scalers, record={"origin": origin})
 
 
 def make_job(

@@ -19,7 +19,7 @@ RECIPE = Recipe(
 )
 
 
-RECIPE_TEXT = """
+_HEAD = """
 seed = 5
 batch_sites = 2
 
@@ -34,8 +34,15 @@ held_out_years = 1
 sites = 1
 level_stride = 8
 years = 1
-""" + "".join(
-    f"""
+"""
+COUNTIES_TEXT = """
+[counties]
+counties = 6
+points = 2
+first_year = 2003
+last_year = 2004
+"""
+_STAGE = """
 [[stages]]
 step = {step}
 epochs = 1
@@ -44,8 +51,14 @@ learning_rate = 1e-3
 decay = 0.5
 decay_epochs = 1
 """
-    for step in (1, 2)
-)
+
+
+def recipe_text(*steps: int, counties: bool = False) -> str:
+    """Return the text of a recipe with one epoch of each of these stages."""
+    return _HEAD + counties * COUNTIES_TEXT + "".join(_STAGE.format(step=step) for step in steps)
+
+
+RECIPE_TEXT = recipe_text(1, 2)
 
 
 def recipe_file(folder: Path, text: str = RECIPE_TEXT) -> Path:

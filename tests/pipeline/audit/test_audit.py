@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import zarr
 from typer.testing import CliRunner
 
-from model.checkpoint import Checkpoint, expected_shapes
-from model.features import PUBLISHED_FEATURE_SCALERS
+from model.checkpoint import Checkpoint
 from pipeline.aggregate.bands import FINE_IN_MIDDLE
 from pipeline.aggregate.sums import Sums
 from pipeline.aggregate.write import aggregate_cube
@@ -34,19 +32,13 @@ from pipeline.storage import repository
 from tests.helpers.commits import committer_of, transaction
 from tests.helpers.filled_cube import fill_cube
 from tests.helpers.missing_chunks import remove_a_chunk
-from tests.helpers.random_inputs import YEARS, Fields, make_job, write_inputs
+from tests.helpers.random_inputs import YEARS, Fields, make_job, random_checkpoint, write_inputs
 
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
     """Random weights, small enough that fluxes stay credible."""
-    generator = torch.Generator().manual_seed(5)
-    scalers = {
-        "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
-        "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
-    }  # fmt: skip
-    tensors = {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
-    return Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
+    return random_checkpoint(scale=0.1)
 
 
 @pytest.fixture(scope="module")

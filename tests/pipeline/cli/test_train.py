@@ -15,41 +15,10 @@ from model.recipe.toml import read_toml
 from model.recipe.training import Recipe
 from pipeline.errors import UserError
 from pipeline.training.course import course_data
+from tests.helpers.recipes import recipe_text
 
 RECIPES = Path(training.__file__).parent / "recipes"
-TINY = """
-seed = 5
-batch_sites = 2
-
-[data]
-sites = 2
-held_out_sites = 1
-first_year = 2003
-last_year = 2005
-held_out_years = 1
-
-[checks]
-sites = 1
-level_stride = 8
-years = 1
-
-[counties]
-counties = 6
-points = 2
-first_year = 2003
-last_year = 2004
-""" + "".join(
-    f"""
-[[stages]]
-step = {step}
-epochs = 1
-patience = 1
-learning_rate = 1e-3
-decay = 0.5
-decay_epochs = 1
-"""
-    for step in (1, 3)
-)
+TINY = recipe_text(1, 3, counties=True)
 
 
 def train(*arguments: object, expect: int) -> str:

@@ -16,33 +16,9 @@ from pipeline.cli.main import app
 from pipeline.sources.quickstats import read_quickstats
 from pipeline.training.course import course_data, recipe_counties
 from pipeline.training.files import county_table
+from tests.helpers.recipes import recipe_text
 
-DATA = """
-[data]
-sites = 2
-held_out_sites = 1
-first_year = 2003
-last_year = 2005
-held_out_years = 1
-"""
-RECIPE = f"""
-seed = 5
-batch_sites = 2
-{DATA}
-[counties]
-counties = 6
-points = 2
-first_year = 2003
-last_year = 2004
-
-[[stages]]
-step = 3
-epochs = 1
-patience = 1
-learning_rate = 1e-3
-decay = 0.5
-decay_epochs = 1
-"""
+RECIPE = recipe_text(3, counties=True)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +54,7 @@ def test_county_yields_are_those_that_the_recipe_trains_on(written: Path, recipe
 
 
 def test_a_recipe_of_the_file_trains_on_the_same_sites(written: Path, recipe: Recipe) -> None:
-    text = RECIPE.replace(DATA, f'{DATA}file = "{written / "sites.safetensors"}"\n')
+    text = RECIPE.replace("[data]\n", f'[data]\nfile = "{written / "sites.safetensors"}"\n')
     (written / "of_file.toml").write_text(text)
     of_file = read_toml(written / "of_file.toml", Recipe)
     assert of_file.digest != recipe.digest

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-import torch
 
 from model.arrays import YearInputs
-from model.checkpoint import Checkpoint, expected_shapes
+from model.checkpoint import Checkpoint
 from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor
 from pipeline.cluster.executor import Outcome, Serial
@@ -28,19 +27,13 @@ from pipeline.run.run import run
 from pipeline.simulate.tile_year import CellState, TileResult, TileYear, simulate, spin_up
 from pipeline.storage import repository
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD
-from tests.helpers.random_inputs import YEARS, make_job
+from tests.helpers.random_inputs import YEARS, make_job, random_checkpoint
 
 MEMBERS = 3
 
 
 def random_member(seed: int) -> Checkpoint:
-    generator = torch.Generator().manual_seed(seed)
-    scalers = {
-        "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
-        "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
-    }  # fmt: skip
-    tensors = {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
-    return Checkpoint.from_published(tensors, scalers, record={"origin": f"random weights {seed}"})
+    return random_checkpoint(seed, origin=f"random weights {seed}")
 
 
 @pytest.fixture(scope="module")

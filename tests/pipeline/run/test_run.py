@@ -17,7 +17,7 @@ import rioxarray  # noqa: F401 (the accessor .rio)
 import torch
 import xarray as xr
 
-from model.checkpoint import Checkpoint, expected_shapes
+from model.checkpoint import Checkpoint
 from model.features import PUBLISHED_FEATURE_SCALERS
 from model.inference import Predictor
 from model.network import State
@@ -38,19 +38,12 @@ from pipeline.run.tile_inputs import gather
 from pipeline.storage import repository
 from pipeline.variables import ANNUAL, DAILY, Quality
 from tests.helpers.last_run import tile_years_of_last_run
-from tests.helpers.random_inputs import YEARS, Fields, Setting, make_job, write_inputs
+from tests.helpers.random_inputs import YEARS, Fields, Setting, make_job, random_checkpoint, write_inputs
 
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    """Random weights, larger than those of a fresh network, so that inputs matter."""
-    generator = torch.Generator().manual_seed(5)
-    scalers = {
-        "features": PUBLISHED_FEATURE_SCALERS, "gpp": PUBLISHED_FEATURE_SCALERS[8], "ra": (-1.4, 2.6),
-        "rh": (-1.0, 0.9), "nee": (-0.5, 3.0), "yield": (221.0, 104.0), "residue": (326.0, 150.0),
-    }  # fmt: skip
-    tensors = {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in expected_shapes().items()}
-    return Checkpoint.from_published(tensors, scalers, record={"origin": "random weights"})
+    return random_checkpoint()
 
 
 def do(job: Job, years: tuple[int, ...] = YEARS, choice: Choice | None = None) -> RunReport:
