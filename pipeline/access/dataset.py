@@ -2,13 +2,14 @@
 
 Values are those of the store: the cube's own 250 m cells, NaN where a cell is not modelled or has no result. What the
 store does not hold is derived as it is read: daily Reco, longitude and latitude of the cells, and their county.
+Whatever is read is compared with the ledger; see `pipeline.access.cells`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,16 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from scipy.sparse import csr_array, vstack
 
-from pipeline.access.lazy import LazyArray, coordinate, joined, total, variable
+from pipeline.access.cells import CheckedCells, mosaic
+from pipeline.access.lazy import LazyArray, coordinate, days_of_years, total, variable
 from pipeline.access.window import Key, Window
 from pipeline.cube import layout
 from pipeline.cube.history import RELEASE, resolve
 from pipeline.cube.ledger import Ledger
+from pipeline.cube.results import Box
 from pipeline.errors import UserError
 from pipeline.grid.coverage import coverage, outlines
-from pipeline.grid.sinusoidal import SINUSOIDAL_WKT, Grid, lonlat
+from pipeline.grid.sinusoidal import SINUSOIDAL_WKT, Grid, Tile, lonlat
 from pipeline.storage import cf
 from pipeline.storage import repository as store
 from pipeline.variables import DAILY, Variable, flag_attributes
@@ -81,13 +84,14 @@ class OpenCube:
         return Ledger(self.root)
 
     @cached_property
+    def cells(self) -> CheckedCells:
+        """The cells of the state, compared with its ledger as they are read."""
+        return CheckedCells(self.root)
+
+    @cached_property
     def years(self) -> tuple[int, ...]:
         """The years that hold a result of some tile."""
         return tuple(year for year in layout.years(self.root) if any(self._recorded(year)))
-
-    def index_of(self, year: int) -> int:
-        """Return the place of a year in the annual layers."""
-        return layout.years(self.root).index(year)
 
     def chosen(self, years: Sequence[int] | None = None) -> tuple[int, ...]:
         """Return the given years, or all with results; raises `UserError` if one of them, or the cube, has none."""
@@ -121,7 +125,7 @@ class OpenCube:
 
     def modelled(self, window: Window) -> NDArray[np.bool_]:
         """Return the modelled cells of a window (rows, cols)."""
-        return store.part(self.root, "static/mask", (window.rows, window.cols)).astype(bool)
+        return _modelled(self, window, slice(None), slice(None))
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of its datasets: what they are, and which state of which cube."""
@@ -142,14 +146,10 @@ class OpenCube:
 def annual(cube: OpenCube, window: Window | None = None) -> xr.Dataset:
     """Return the annual layers (year, y, x) of the years with results, in the signs and units of `variables`."""
     window = window or cube.whole
-    index = np.array([cube.index_of(year) for year in cube.years], np.intp)
 
     def layer(described: Variable) -> xr.Variable:
-        whole = joined([store.array(cube.root, f"annual/{described.name}")], window, fill=described.fill_value)
-        of_years = LazyArray(
-            (index.size, *window.shape), whole.dtype, lambda key: whole.read((index[key[0]], *key[1:]))
-        )
-        return variable(("year", "y", "x"), of_years, {**described.attributes, **flag_attributes(described.name)})
+        lazy = LazyArray((len(cube.years), *window.shape), described.dtype, partial(_years, cube, window, described))
+        return variable(("year", "y", "x"), lazy, {**described.attributes, **flag_attributes(described.name)})
 
     axis = xr.Variable("year", np.array(cube.years, np.int32), {"long_name": "calendar year", "units": "1"})
     return xr.Dataset(
@@ -168,12 +168,9 @@ def daily(cube: OpenCube, window: Window | None = None) -> xr.Dataset:
         If no year has results.
     """
     window = window or cube.whole
-    names = [f"daily/{year}" for year in cube.chosen()]
-    time = np.concatenate([days_of(cube, year) for year in cube.years])
-    fluxes = {
-        each.name: joined([store.array(cube.root, f"{name}/{each.name}") for name in names], window, fill=np.nan)
-        for each in DAILY
-    }
+    days = {year: days_of(cube, year) for year in cube.chosen()}
+    lengths, time = {year: of_year.size for year, of_year in days.items()}, np.concatenate(list(days.values()))
+    fluxes = {each.name: days_of_years(_Daily(cube, window, each.name).read, lengths, window.shape) for each in DAILY}
     fluxes[RECO.name] = total([fluxes["ra"], fluxes["rh"]])
     layers = {each.name: variable(("time", "y", "x"), fluxes[each.name], each.attributes) for each in (*DAILY, RECO)}
     return xr.Dataset(
@@ -189,6 +186,50 @@ def days_of(cube: OpenCube, year: int) -> NDArray[np.datetime64]:
     return days.astype("datetime64[ns]")
 
 
+def _years(cube: OpenCube, window: Window, layer: Variable, key: tuple[Key, ...]) -> NDArray[np.generic]:
+    """Return an annual layer (years, rows, cols) at the key of a window."""
+    (years, row, col), cells = key, cube.cells
+    rows, cols = window.of(row, col)
+    wanted = np.array(cube.years)[years].tolist()
+    found = np.full((len(wanted), rows.size, cols.size), layer.fill_value, layer.dtype)
+    for of_year, year in zip(found, wanted, strict=True):
+
+        def read(tile: Tile, box: Box, year: int = year) -> NDArray[np.generic]:
+            return cells.on_box(cells.annual(layer, year, tile, box=box), tile, box, fill=layer.fill_value)
+
+        mosaic(cube.grid, read, of_year, (rows, cols))
+    return window.masked(found, row, col, fill=layer.fill_value)
+
+
+@dataclass(frozen=True, eq=False)
+class _Daily:
+    """A daily flux of a window."""
+
+    cube: OpenCube
+    window: Window
+    name: str
+
+    def read(self, year: int, days: NDArray[np.intp], key: tuple[Key, Key]) -> NDArray[np.float32]:
+        """Return (time, rows, cols) on some days of a year at the key of rows and columns."""
+        cells, span = self.cube.cells, slice(int(days.min()), int(days.max()) + 1)
+        at = self.window.of(*key)
+
+        def of_tile(tile: Tile, box: Box) -> NDArray[np.generic]:
+            values_TN = cells.daily(self.name, year, tile, box=box, days=span)
+            return cells.on_box(values_TN[days - span.start], tile, box, fill=np.nan)
+
+        found = np.full((days.size, *(indices.size for indices in at)), np.nan, np.float32)
+        mosaic(self.cube.grid, of_tile, found, at)
+        return self.window.masked(found, *key, fill=np.nan)
+
+
+def _modelled(cube: OpenCube, window: Window, row: Key, col: Key) -> NDArray[np.bool_]:
+    at = window.of(row, col)
+    found = np.zeros([indices.size for indices in at], bool)
+    mosaic(cube.grid, lambda tile, box: cube.cells.mask(tile)[box], found, at)
+    return found
+
+
 def _places(cube: OpenCube, window: Window) -> dict[str, xr.Variable]:
     """Return the coordinates of the cells of a window; those in two dimensions are computed as they are read."""
     grid = cube.part(window)
@@ -202,8 +243,7 @@ def _places(cube: OpenCube, window: Window) -> dict[str, xr.Variable]:
             grid.shape, np.float64, lambda key: lonlat(*np.meshgrid(grid.x_m[key[1]], grid.y_m[key[0]]))[axis]
         )
 
-    mask = store.array(cube.root, "static/mask")
-    modelled = LazyArray(grid.shape, bool, lambda key: store.outer_part(mask, window.of(*key)).astype(bool))
+    modelled = LazyArray(grid.shape, bool, lambda key: _modelled(cube, window, *key))
     # In two dimensions, though rows have one area: rioxarray takes no coordinate along y alone.
     area = LazyArray(
         grid.shape,

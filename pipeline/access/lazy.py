@@ -6,7 +6,7 @@ An array of dask would do the same with a task for each chunk, and the twelve st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from pipeline.access.window import Key, Window
-from pipeline.storage.repository import Array, outer_part
+from pipeline.access.window import Key
 
 
 class LazyArray(BackendArray):
@@ -45,35 +44,36 @@ def coordinate(dims: Sequence[str], array: LazyArray, attributes: dict[str, Any]
     return xr.Variable(dims, kept, attributes)
 
 
-def joined(arrays: Sequence[Array], window: Window, *, fill: float) -> LazyArray:
-    """Return arrays (time, y, x) one after the other along time, clipped to a window."""
-    lengths = [array.shape[0] for array in arrays]
-    starts = np.concatenate([[0], np.cumsum(lengths)])
+def days_of_years(
+    read: Callable[[int, NDArray[np.intp], tuple[Key, Key]], NDArray[np.float32]],
+    lengths: Mapping[int, int],
+    shape: tuple[int, int],
+) -> LazyArray:
+    """Return a daily flux (time, y, x) of years one after the other, read year by year.
 
-    def read(key: tuple[Key, ...]) -> NDArray[Any]:
+    Parameters
+    ----------
+    read
+        Returns (time, y, x), given a calendar year, days of it counted from 0, and keys of rows and columns.
+    lengths
+        Number of days of each year.
+    shape
+        Numbers of rows and columns.
+    """
+    years, starts = list(lengths), np.concatenate([[0], np.cumsum(list(lengths.values()))])
+
+    def joined(key: tuple[Key, ...]) -> NDArray[Any]:
         time, row, col = key
         wanted = np.arange(starts[-1])[time]
-        # Runs of steps of the same array, in the order asked for.
+        # Runs of days of the same year, in the order asked for.
         owner = np.searchsorted(starts, wanted, side="right") - 1
         cuts = np.flatnonzero(np.diff(owner)) + 1
-        parts = [
-            outer_part(arrays[owner[run[0]]], (_as_slice(wanted[run] - starts[owner[run[0]]]), *window.of(row, col)))
-            for run in np.split(np.arange(wanted.size), cuts)
-            if run.size
-        ]
-        shape = (0, *(np.arange(size)[part].size for size, part in zip(window.shape, (row, col), strict=True)))
-        values = np.concatenate(parts) if parts else np.empty(shape, arrays[0].dtype)
-        return window.masked(values, row, col, fill=fill)
+        runs = (run for run in np.split(np.arange(wanted.size), cuts) if run.size)
+        parts = [read(years[owner[run[0]]], wanted[run] - starts[owner[run[0]]], (row, col)) for run in runs]
+        sizes = (np.arange(size)[part].size for size, part in zip(shape, (row, col), strict=True))
+        return np.concatenate(parts) if parts else np.empty((0, *sizes), np.float32)
 
-    return LazyArray((int(starts[-1]), *window.shape), arrays[0].dtype, read)
-
-
-def _as_slice(indices: NDArray[np.intp]) -> Key:
-    """Return indices as a slice where they are a range: Zarr reads a slice faster."""
-    step = int(indices[1] - indices[0]) if indices.size > 1 else 1
-    if step > 0 and (np.diff(indices) == step).all():
-        return slice(int(indices[0]), int(indices[-1]) + 1, step)
-    return indices
+    return LazyArray((int(starts[-1]), *shape), np.float32, joined)
 
 
 def total(arrays: Sequence[LazyArray]) -> LazyArray:

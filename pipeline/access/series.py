@@ -22,12 +22,9 @@ from pipeline.access.window import Window
 from pipeline.aggregate.months import MONTHS, MonthSums, months_of, onto, present_layers
 from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Sums, cell_sums, means
 from pipeline.cube import members
-from pipeline.cube.results import CheckedYear
+from pipeline.cube.results import Box, CheckedYear, within
 from pipeline.grid.sinusoidal import Grid, Tile
-from pipeline.storage import repository as store
-from pipeline.variables import DAILY, FLUXES
-
-_ANNUAL = (*(flux.name for flux in FLUXES), "crop", "quality", "corn_fraction", "soybean_fraction")
+from pipeline.variables import ANNUAL, DAILY, FLUXES
 
 Floats = NDArray[np.float64]
 
@@ -51,6 +48,15 @@ class _Part:
     area_m2_N: Floats
     polygons_P: NDArray[np.intp]
     shares_PN: csr_array
+
+    @property
+    def box(self) -> Box:
+        """Rows and columns of the tile."""
+        rows, cols = (
+            slice(span.start % self.tile.cells, span.start % self.tile.cells + span.stop - span.start)
+            for span in (self.window.rows, self.window.cols)
+        )
+        return rows, cols
 
     @property
     def weights_m2_PN(self) -> csr_array:
@@ -126,10 +132,10 @@ class PolygonSeries:
             If the year has no results, or a cell has some of the fluxes but not all.
         """
         self.cube.chosen([year])
-        results, count = CheckedYear(self.cube.root, year), members.count(self.cube.root)
+        results, count = self.cube.cells.year(year), members.count(self.cube.root)
         found = Sums.zero(len(self.polygons), members=count)
         for part in self._parts:
-            annual = self._annual(part, year)
+            annual = {layer.name: self.cube.cells.annual(layer, year, part.tile, box=part.box) for layer in ANNUAL}
             annual |= {MEMBERS: self._members(part, results, annual["gpp"])} if count else {}
             of_cells = cell_sums(annual, part.area_m2_N, place=f"{self.cube.location}, {year}")
             found.layers[..., part.polygons_P] += of_cells.onto(part.shares_PN).layers
@@ -148,7 +154,7 @@ class PolygonSeries:
         self.cube.chosen([year])
         found = np.zeros((1 + len(DAILY), MONTHS, len(self.polygons)))
         for part in self._parts:
-            layers = present_layers([self._read(part, f"daily/{year}/{flux.name}") for flux in DAILY])
+            layers = self._present(part, year)
             sums = MonthSums.zero(months_of(year, layers.shape[1]), layers.shape[2])
             sums.add(layers, slice(None))
             found[..., part.polygons_P] += onto(sums.complete(), part.weights_m2_PN)
@@ -188,7 +194,7 @@ class PolygonSeries:
         whole_P = np.zeros(len(self.polygons))
         for part in self._parts:
             weights = part.weights_m2_PN
-            sums_FTP[:, :, part.polygons_P] += self._daily_sums(part, weights, year)
+            sums_FTP[:, :, part.polygons_P] += onto(self._present(part, year), weights)
             whole_P[part.polygons_P] += weights.sum(axis=1)
         area_TP = sums_FTP[0]
         values = means(sums_FTP[1:], area_TP)
@@ -202,34 +208,19 @@ class PolygonSeries:
         layers["valid_share"] = (dims, share, {"units": "1", "long_name": "share of the modelled area with results"})
         return xr.Dataset(layers, {"time": time, **self._labels()}, self.cube.attributes())
 
-    def _daily_sums(self, part: _Part, weights: csr_array, year: int) -> Floats:
-        """Area with results [m2] and area x value [g C d-1] by day (1 + fluxes, time, polygons of the part)."""
-        return onto(present_layers([self._read(part, f"daily/{year}/{flux.name}") for flux in DAILY]), weights)
-
-    def _annual(self, part: _Part, year: int) -> dict[str, NDArray[Any]]:
-        index = self.cube.index_of(year)
-        return {name: self._read(part, f"annual/{name}", index) for name in _ANNUAL}
+    def _present(self, part: _Part, year: int) -> NDArray[Any]:
+        """Return the layers of `present_layers` (1 + fluxes, time, N) of a year."""
+        fluxes = (self.cube.cells.daily(flux.name, year, part.tile, box=part.box) for flux in DAILY)
+        return present_layers(list(fluxes))
 
     def _members(self, part: _Part, results: CheckedYear, gpp_N: NDArray[np.floating]) -> Floats:
         """Return the annual fluxes of each member (M, fluxes, N), NaN if the tile has none; raises `DamagedError`."""
-        mask = results.mask(part.tile)
+        mask = self.cube.cells.mask(part.tile)
         own_MVN = results.of_members(part.tile, mask)
         if own_MVN is None:
             return np.full((members.count(self.cube.root), len(FLUXES), gpp_N.size), np.nan)
         # What is compared is the whole tile; it is one chunk.
-        rows, cols = self.cube.grid.window(part.tile)
-        inside = np.zeros_like(mask)
-        inside[
-            part.window.rows.start - rows.start : part.window.rows.stop - rows.start,
-            part.window.cols.start - cols.start : part.window.cols.stop - cols.start,
-        ] = True
-        return members.fluxes(own_MVN[..., inside[mask]], gpp_N)
-
-    def _read(self, part: _Part, path: str, *before: int) -> NDArray[np.generic]:
-        """Return values (..., N) of the modelled cells of a part."""
-        where = (*(before or (slice(None),)), part.window.rows, part.window.cols)
-        values: NDArray[np.generic] = store.part(self.cube.root, path, where)[..., part.modelled]
-        return values
+        return members.fluxes(own_MVN[..., within(mask, part.box)], gpp_N)
 
     def _labels(self) -> dict[str, object]:
         return {"polygon": [each.label for each in self.polygons]}

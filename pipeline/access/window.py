@@ -24,9 +24,9 @@ class Window:
         """Numbers of rows and columns."""
         return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
 
-    def of(self, row: Key, col: Key) -> tuple[Key, Key]:
-        """Return keys into the cube's grid from keys into the window."""
-        return _shifted(row, self.rows), _shifted(col, self.cols)
+    def of(self, row: Key, col: Key) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return rows and columns of the cube's grid from keys into the window."""
+        return np.arange(self.rows.start, self.rows.stop)[row], np.arange(self.cols.start, self.cols.stop)[col]
 
     def masked(self, values: NDArray[Any], row: Key, col: Key, *, fill: float) -> NDArray[Any]:
         """Return values (..., row, col) with `fill` in the cells that are not shown."""
@@ -35,13 +35,3 @@ class Window:
             if self.shown is None
             else np.where(self.shown[row][:, col], values, fill).astype(values.dtype, copy=False)
         )
-
-
-def _shifted(key: Key, within: slice) -> Key:
-    if isinstance(key, slice):
-        first, last, step = key.indices(within.stop - within.start)
-        if step > 0:
-            return slice(first + within.start, last + within.start, step)
-        key = np.arange(first, last, step)  # Zarr takes slices forwards only
-    shifted: NDArray[np.intp] = key + within.start
-    return shifted

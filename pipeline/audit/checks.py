@@ -25,14 +25,12 @@ from numpy.typing import NDArray
 from model.arrays import Floats
 from pipeline.audit.reading import AuditedYear
 from pipeline.cube.entry import RANGES, Row
-from pipeline.cube.layout import KEEP_BITS
+from pipeline.cube.layout import ROUNDED
 from pipeline.simulate.tile_year import MEMBER_FLUXES
 from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, Quality
 
 Range: TypeAlias = tuple[float, float]
 
-# Half of the last bit kept, and 0.1 % of that for single precision, the sum, and the division by a rounded value.
-_ROUNDED = 2.0 ** -(KEEP_BITS + 1) * 1.001
 _SINGLE = 2.0**-21  # eight roundings to single precision, of 2^-24 each
 
 # Ordinary daily steps are taken for at least this [g C m-2 d-1]: in a smooth winter, rounding alone would be many times
@@ -76,10 +74,10 @@ RECORD = Check("record", "cells, minima and maxima compared with the ledger", "n
 PATTERN = Check("pattern", "NaN compared with mask and quality flag `missing`", "values", 0)
 PLAUSIBLE = Check("plausible", "layers with values that no crop reaches", "layers", 0, rerun=False)
 BUDGET = Check("budget", "annual layers compared with each other", "relative", _SINGLE)
-SUMS = Check("sums", "annual ra, rh, nee compared with sums of days", "relative", _ROUNDED)
+SUMS = Check("sums", "annual ra, rh, nee compared with sums of days", "relative", ROUNDED)
 # Rounding errors of days are independent: in a year of 5 g C m-2 d-1 their sum has a standard deviation of 0.03.
 DSOC = Check("dsoc", "dsoc compared with -(sum of daily nee) - yield", "g C m-2 yr-1", 0.5)
-BALANCE = Check("balance", "residual compared with daily fluxes and input GPP", "relative", _ROUNDED)
+BALANCE = Check("balance", "residual compared with daily fluxes and input GPP", "relative", ROUNDED)
 RESTART = Check("restart", "cells whose carried state is beyond -1 to 1, or absent", "cells", 0)
 # Were 1 January a day like others, its step would be the largest of the 61 in one winter of 61; 5 leaves a margin.
 STATE = Check("state", "carried state compared with the ledger's digest", "tile-years", 0)

@@ -38,6 +38,9 @@ from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, Variable, flag_attri
 from pipeline.years import spans
 
 KEEP_BITS = 10  # relative error at most 2^-11 = 4.9e-4, round half to even: no bias
+# The same, and 0.1 % of that for single precision, the sum, and the division by a rounded value.
+ROUNDED = 2.0 ** -(KEEP_BITS + 1) * 1.001
+"""Largest error of a sum of stored days, relative to the sum of their magnitudes."""
 
 MASK = Variable("mask", "1", "modelled cells: 1", dtype="uint8")
 _FIRST_CROP = Variable("first_crop", "1", "crop type before the first year with corn or soybean", dtype="uint8")

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from pipeline.cube import layout, members
+from pipeline.cube.layout import ROUNDED
 from pipeline.cube.ledger import MEMBERS, read_year
 from pipeline.cube.parts import PART_DAYS, PARTS, daily_part, part_digest
 from pipeline.errors import DamagedError
@@ -25,6 +26,16 @@ from pipeline.storage.repository import attribute, part, subgroup
 from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
 
 Mask = NDArray[np.bool_]
+Box: TypeAlias = tuple[slice, slice]
+"""Rows and columns of a tile, counted from its own corner."""
+WHOLE: Box = (slice(None), slice(None))
+
+
+def within(mask: Mask, box: Box) -> Mask:
+    """Return which of the modelled cells of a tile lie in some of its rows and columns (N,)."""
+    inside = np.zeros_like(mask)
+    inside[box] = True
+    return inside[mask]
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,11 @@ class CheckedYear:
         """Number of days."""
         return cf.days_in_year(self.year)
 
+    def computed(self, tile: Tile) -> bool:
+        """Return whether the tile has a result of the year."""
+        recorded = self._columns["parts"].get(tile.name)
+        return recorded is not None and bool(recorded.any())
+
     def mask(self, tile: Tile) -> Mask:
         """Return the modelled cells of a tile (rows, cols)."""
         return retried(lambda: layout.read_mask(self.root, tile).mask, self.policy)
@@ -47,7 +63,7 @@ class CheckedYear:
     def layer(self, tile: Tile, name: str, mask: Mask) -> NDArray[Any]:
         """Return an annual layer (N,)."""
         place = self.year - layout.identity(self.root).first_year
-        found = self._read(tile, f"annual/{name}", place)[mask]
+        found = self._read(tile, f"annual/{name}", place, WHOLE)[mask]
         self._check(tile, name, found)
         return found
 
@@ -57,6 +73,20 @@ class CheckedYear:
         begin = first - first % PART_DAYS
         found = np.concatenate(list(self._parts(tile, name, mask, range(begin, last, PART_DAYS))))
         return found[first - begin : last - begin]
+
+    def flux_in(self, tile: Tile, name: str, mask: Mask, *, box: Box) -> NDArray[Any]:
+        """Return a daily flux of the year (T, N) at the modelled cells in some rows and columns of a tile.
+
+        Its digest would need the days of the whole tile. Its sums over the year are compared instead with the annual
+        layer, which has a digest of its own: to the rounding of the stored days. Days in another order would pass.
+        """
+        found_TN = self._read(tile, f"daily/{self.year}/{name}", slice(None), box)[:, mask[box]]
+        annual_N = self.layer(tile, name, mask)[within(mask, box)].astype(np.float64)
+        sum_N, magnitude_N = (each.sum(axis=0, dtype=np.float64) for each in (found_TN, np.abs(found_TN)))
+        equal_N = np.abs(sum_N - annual_N) <= ROUNDED * magnitude_N
+        if not np.where(np.isnan(annual_N), np.isnan(found_TN).all(axis=0), equal_N).all():
+            raise self._damaged(tile, f"daily {name} has other values than were computed")
+        return found_TN
 
     def of_members(self, tile: Tile, mask: Mask) -> NDArray[np.float32] | None:
         """Return the annual `MEMBER_FLUXES` of each member of an ensemble (M, V, N), or None where there are none."""
@@ -83,12 +113,14 @@ class CheckedYear:
     def _parts(self, tile: Tile, name: str, mask: Mask, firsts: range) -> Iterator[NDArray[Any]]:
         for first in firsts:
             days = slice(first, min(first + PART_DAYS, self.days))
-            found_TN = self._read(tile, f"daily/{self.year}/{name}", days)[:, mask]
+            found_TN = self._read(tile, f"daily/{self.year}/{name}", days, WHOLE)[:, mask]
             self._check(tile, daily_part(name, first), found_TN)
             yield found_TN
 
-    def _read(self, tile: Tile, path: str, place: int | slice) -> NDArray[Any]:
-        where = (place, *layout.identity(self.root).grid.window(tile))
+    def _read(self, tile: Tile, path: str, place: int | slice, box: Box) -> NDArray[Any]:
+        rows, cols = layout.identity(self.root).grid.window(tile)
+        inside = (range(rows.start, rows.stop)[box[0]], range(cols.start, cols.stop)[box[1]])
+        where = (place, *(slice(each.start, each.stop) for each in inside))
         try:
             return retried(lambda: part(self.root, path, where), self.policy)
         except DamagedError as error:

@@ -219,12 +219,6 @@ def part(group: zarr.Group, path: str, selection: Any) -> NDArray[Any]:
         return np.asarray(found[selection])
 
 
-def outer_part(found: Array, selection: tuple[Any, ...]) -> NDArray[Any]:
-    """Read an array at every combination of slices and indices, one for each dimension; raises as `part`."""
-    with _naming(found):
-        return np.asarray(found.oindex[selection])
-
-
 @contextmanager
 def _naming(found: Array) -> Iterator[None]:
     """Raise `DamagedError` with the name of an array for errors of its codecs and manifests."""

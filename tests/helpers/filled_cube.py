@@ -76,16 +76,18 @@ def _mask(rng: np.random.Generator, edge: int, modelled: float) -> TileMask:
 def write_results(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.bool_], rng: np.random.Generator) -> Row:
     """Write random results of a tile-year, and return its ledger entry."""
     cells, days = int(mask.sum()), cf.days_in_year(year)
-    daily = {variable.name: rng.normal(size=(days, cells)).astype(np.float32) for variable in DAILY}
+    daily = {variable.name: rounded(rng.normal(size=(days, cells)).astype(np.float32)) for variable in DAILY}
     annual: dict[str, NDArray[np.generic]] = {
         variable.name: rng.normal(size=cells).astype(np.float32) for variable in ANNUAL
     }
     annual["crop"] = rng.choice(np.array([1, 5], np.uint8), cells)
     flags = [0, Quality.NOT_GROWN, Quality.GPP_FILLED | Quality.NOT_GROWN, Quality.PARTIAL_SOIL]
     annual["quality"] = rng.choice(np.array(flags, np.uint16), cells)
-    for flux in FLUXES:  # one cell lacks its inputs
+    annual |= {name: flux.sum(axis=0, dtype=np.float64).astype(np.float32) for name, flux in daily.items()}
+    for flux in (*FLUXES, *DAILY):  # one cell lacks its inputs
         annual[flux.name][0] = np.nan  # type: ignore[call-overload]
-    stored = StoredYear(mask, {name: rounded(flux) for name, flux in daily.items()}, annual)
+        daily.get(flux.name, np.empty((1, 1)))[:, 0] = np.nan
+    stored = StoredYear(mask, daily, annual)
     layout.write_tile_year(root, tile, year, stored)
     return Row.of(
         stored,

@@ -6,9 +6,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 
+import agcarbon
+from pipeline.access import dataset
+from pipeline.access.dataset import OpenCube
+from pipeline.access.extract import point_series, series_tables
+from pipeline.access.netcdf import Extract, Frequency, write_netcdf
+from pipeline.access.zonal import Areas, monthly_zonal_table, zonal_table
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.cluster.executor import Serial
 from pipeline.cube import layout
@@ -20,6 +28,7 @@ from pipeline.export.year_values import read_year
 from pipeline.job import Job
 from pipeline.storage import repository
 from pipeline.variables import DAILY
+from regions import zones
 from tests.helpers.commits import transaction
 from tests.helpers.damaged_manifests import empty_silently
 from tests.helpers.filled_cube import FIRST, fill_cube
@@ -44,6 +53,38 @@ def export(job: Job, folder: Path, **chosen: object) -> None:
         raise DamagedError(reason)
 
 
+def opened(job: Job) -> agcarbon.Cube:
+    return agcarbon.open(job.stores.cube)
+
+
+def zonal(job: Job, table: Callable[[OpenCube, Areas], object]) -> None:
+    table(OpenCube.at(job.stores.cube), Areas.of_counties(zones(job.region)))
+
+
+def extracted(job: Job, point: str) -> None:
+    list(series_tables(point_series(OpenCube.at(job.stores.cube), [point]), period="daily"))
+
+
+def netcdf(job: Job, folder: Path, frequency: Frequency) -> None:
+    folder.mkdir()
+    write_netcdf(OpenCube.at(job.stores.cube), Extract("nee", frequency), str(folder / "nee.nc"), attributes={})
+
+
+def cell_of(job: Job) -> tuple[float, float]:
+    """Latitude and longitude of a modelled cell with results."""
+    cube = OpenCube.at(job.stores.cube)
+    row, col = np.argwhere(np.isfinite(dataset.annual(cube)["dsoc"].sel(year=FIRST).values))[100]
+    longitude, latitude = cube.grid.lonlat()
+    return float(latitude[row, col]), float(longitude[row, col])
+
+
+def fields(job: Job) -> gpd.GeoDataFrame:
+    lat, lon = cell_of(job)
+    return gpd.GeoDataFrame(geometry=[shapely.box(lon - 0.01, lat - 0.01, lon + 0.01, lat + 0.01)], crs=4326)
+
+
+ANNUAL, DAYS = "annual/nee", f"daily/{FIRST}/nee"
+
 READERS: dict[str, tuple[str, Callable[[Job, Path], object], str]] = {
     "annual": ("annual/nee", export, "--from-audit"),
     "month": (
@@ -60,10 +101,22 @@ READERS: dict[str, tuple[str, Callable[[Job, Path], object], str]] = {
     "0.5 degree": ("aggregates/0p5/nee", lambda job, to: export(job, to, grid="0.5"), "aggregate --again"),
     "0.0025 degree": ("aggregates/0p0025/nee", lambda job, to: export(job, to, grid="0.0025"), "aggregate --again"),
     "tables": ("aggregates/bands/counties", lambda job, _: aggregate_cube(job, Serial()), "aggregate --again"),
+    "zonal": (ANNUAL, lambda job, _: zonal(job, zonal_table), "--from-audit"),
+    "zonal by month": (DAYS, lambda job, _: zonal(job, monthly_zonal_table), "--from-audit"),
+    "extract": (DAYS, lambda job, _: extracted(job, "{},{}".format(*cell_of(job))), "--from-audit"),
+    "netcdf": (DAYS, lambda job, to: netcdf(job, to, "daily"), "--from-audit"),
+    "annual netcdf": (ANNUAL, lambda job, to: netcdf(job, to, "annual"), "--from-audit"),
+    "open: a map": (ANNUAL, lambda job, _: opened(job).annual["nee"].load(), "--from-audit"),
+    "open: a day": (DAYS, lambda job, _: opened(job).daily["nee"].sel(time=f"{FIRST}-07-15").load(), "--from-audit"),
+    "open: Reco": (f"daily/{FIRST}/rh", lambda job, _: opened(job).daily["reco"][0].load(), "--from-audit"),
+    "open: a point": (DAYS, lambda job, _: opened(job).point(*cell_of(job)).daily["nee"][:9].load(), "--from-audit"),
+    "open: fields": (ANNUAL, lambda job, _: opened(job).fields(fields(job)), "--from-audit"),
+    "open: days of fields": (DAYS, lambda job, _: opened(job).fields(fields(job)), "--from-audit"),
     "picture": (f"daily/{FIRST}/nee", lambda job, _: read_year(job, year=FIRST), "--from-audit"),
 }
 
 
+@pytest.mark.filterwarnings("ignore:.* is not complete:UserWarning")
 @pytest.mark.parametrize("reader", READERS)
 def test_every_reader_refuses_results_that_were_changed(job: Job, tmp_path: Path, reader: str) -> None:
     path, read, remedy = READERS[reader]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -31,11 +32,14 @@ from pipeline.export.geotiffs import export_cogs
 from pipeline.export.plain_zarr.store import export_zarr
 from pipeline.export.selection import Selection
 from pipeline.export.stac import write_catalog
+from pipeline.export.stac_cube import DATACUBE
+from pipeline.export.stac_fields import CLASSIFICATION, FILE_INFO, PROCESSING, PROJECTION, RASTER, VERSION
 from pipeline.grid.sinusoidal import CELL_M
 from pipeline.job import Job
 from pipeline.storage import repository
 from pipeline.variables import Quality
 from tests.helpers.filled_cube import ORIGIN, Filled
+from tests.helpers.stac_schemas import faults
 
 
 def test_the_catalog_holds_every_file_and_validates(filled: Filled, tmp_path: Path) -> None:
@@ -214,6 +218,28 @@ def test_the_cube_is_an_item_of_the_same_collection(filled: Filled, tmp_path: Pa
     for file in tmp_path.glob("small/*.json"):
         stac = json.loads(file.read_text())
         validator.validate_core(stac, pystac.STACObjectType(stac["type"]), stac["stac_version"])
+
+
+@pytest.mark.realdata
+def test_all_that_is_written_is_valid_under_core_and_declared_extensions(
+    filled: Filled, tmp_path: Path, realdata: Path
+) -> None:
+    annual = Selection(years=(2011,), variables=("nee", "crop", "quality"))
+    month = Selection(years=(2011,), variables=("nee",), period="monthly", dates=("2011-07",))
+    for selection in (annual, month, replace(annual, grid="0.5", variables=("nee",))):
+        export_cogs(filled.job, Serial(), selection, str(tmp_path))
+    export_zarr(filled.job, Serial(), str(tmp_path / "small.zarr"))
+    written = [json.loads(path.read_text()) for path in tmp_path.rglob("*.json") if ".zarr" not in str(path)]
+    found = [stac for stac in written if "stac_version" in stac]
+    assert {stac["type"] for stac in found} == {"Catalog", "Collection", "Feature"}
+    declared = {address for stac in found for address in stac.get("stac_extensions", [])}
+    assert {DATACUBE, PROJECTION, CLASSIFICATION, PROCESSING, VERSION, RASTER, FILE_INFO} == declared
+    schemas = realdata / "stac-schemas"
+    assert [fault for stac in found for fault in faults(stac, schemas)] == []
+    # The schemas are applied: an item that lost what an extension asks for is not valid.
+    (item,) = (stac for stac in found if stac["id"] == "small_cube")
+    item["properties"]["cube:dimensions"]["x"].pop("axis")
+    assert any("datacube" in fault for fault in faults(item, schemas))
 
 
 _EXPORT = """
