@@ -46,6 +46,8 @@ def test_z_scores_are_those_of_the_cell(subject: Subject, whole: Whole, tmp_path
     assert table.loc["b", "z_12_percent"] == pytest.approx((dsoc.mean() - 25) / 3, rel=1e-5)
     assert np.isnan(table.loc["b", "z"])
     assert list(table.index) == ["a", "b"]
+    sites = found.numbers[0]
+    assert (sites.value, sites.paper and sites.paper.value) == (2, 18)
     assert found.notes[0] == "sites.csv: a test"
     assert any("far is left out" in note for note in found.notes)
     assert any("late is left out: not all of 2012 to 2015" in note for note in found.notes)
