@@ -1,7 +1,8 @@
 """A synthetic region of 12 tiles and 6 years, its analyses, and the figures in docs/analyses.
 
-`python -m benchmarks.region FOLDER` writes archives with the demo's machinery, ingests and runs them, aggregates and
-analyses; steps that are done are not repeated. With `--figures docs/analyses` the figures go there, with few colours.
+`python -m benchmarks.region FOLDER` writes archives and files of TRENDY-v9 models with the demo's machinery, ingests and
+runs them, aggregates and analyses; steps that are done are not repeated. With `--figures docs/analyses` the figures go
+there, with few colours.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from benchmarks.stages import RUN_FILE, Place
 from pipeline.demo import archives, area, gpp, landscape
+from pipeline.demo.trendy import write_trendy
 from regions import load_region
 
 YEARS = 6
@@ -23,16 +25,21 @@ first_year = 2010
 last_year = 2015
 tile_cells = 48
 """
-ANALYSES = ("dsoc", "rotation", "coarse", "attribution", "extremes")
+ANALYSES = ("dsoc", "rotation", "coarse", "attribution", "extremes", "trendy")
+OBSERVATIONS = "observations"
 COLOURS = 256  # of a figure in the documents; with 96, colour bars lose their rarer ends
 
 
-def write_archives(folder: Path) -> None:
-    """Write the archives of the region instead of those of the demo, whose rotations and planting days repeat."""
+def use_region(folder: Path) -> None:
+    """Let the demo's machinery write the region instead of its own."""
     region = load_region(folder / "twelve.toml")
     area.load_region = lambda _: region  # type: ignore[attr-defined]
     area.demo_grid.cache_clear()
     area.nldas_cells.cache_clear()
+
+
+def write_archives(folder: Path) -> None:
+    """Write the archives of the region, in which the demo's rotations and planting days repeat."""
     landscape.WEST_M = landscape.SOUTH_M = 90_000.0
     # Corn and soybean alternate also from the third year to the fourth; rotations of three years begin again.
     once = landscape.ROTATIONS
@@ -51,8 +58,12 @@ def prepare(folder: Path) -> None:
     (folder / "run.toml").write_text(
         RUN_FILE.format(region="twelve.toml", archives=folder.resolve() / "archives", cube="cube.icechunk")
     )
+    use_region(folder)
     if not (folder / "archives").exists():
         write_archives(folder)
+    if not (folder / OBSERVATIONS).exists():
+        write_trendy(folder / f"{OBSERVATIONS}.partial" / "trendy")
+        (folder / f"{OBSERVATIONS}.partial").rename(folder / OBSERVATIONS)
     for command in ("ingest", "run", "aggregate"):
         seconds = Place(folder).command(command, "run.toml")
         print(f"{command}: {seconds:.0f} s of the processor")
@@ -76,7 +87,7 @@ def main() -> None:
     arguments = parser.parse_args()
     prepare(arguments.folder)
     for name in ANALYSES:
-        seconds = Place(arguments.folder).command("analyze", name, "run.toml")
+        seconds = Place(arguments.folder).command("analyze", name, "run.toml", "--data", OBSERVATIONS)
         print(f"analyze {name}: {seconds:.0f} s of the processor")
     if arguments.figures:
         copy_figures(arguments.folder, arguments.figures)

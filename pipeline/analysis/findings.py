@@ -21,10 +21,21 @@ MAIN = ""
 
 @dataclass(frozen=True)
 class Published:
-    """A figure of the paper: its value in the unit of the number beside it, and where it stands."""
+    """A figure of the paper: its value in the unit of the number beside it, in words if it has no digits; its source.
 
-    value: float
+    Examples
+    --------
+    >>> Published(86.0, "p. 7").text, Published("above 0", "p. 8").text
+    ('86', 'above 0')
+    """
+
+    value: float | str
     source: str
+
+    @property
+    def text(self) -> str:
+        """The value as it is printed."""
+        return self.value if isinstance(self.value, str) else f"{self.value:g}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ class Number:
         'share within 0.5 %: 71.2 % (paper: 86 %, p. 7)'
         """
         unit = "" if self.unit == "1" else f" {self.unit}"
-        paper = f" (paper: {self.paper.value:g}{unit}, {self.paper.source})" if self.paper else ""
+        paper = f" (paper: {self.paper.text}{unit}, {self.paper.source})" if self.paper else ""
         return f"{self.name}: {self.text}{unit}{paper}"
 
     @property

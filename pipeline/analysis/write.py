@@ -107,7 +107,7 @@ def _page(analysis: Analysis, subject: Subject, found: Findings) -> str:
 def _numbers(numbers: tuple[Number, ...]) -> str:
     rows = [
         f"| {number.name} | {number.text} | {number.unit} | "
-        + (f"{number.paper.value:g} | {number.paper.source} |" if number.paper else "– | |")
+        + (f"{number.paper.text} | {number.paper.source} |" if number.paper else "– | |")
         for number in numbers
     ]
     return "\n".join(["| result | here | unit | paper | source |", "|---|---|---|---|---|", *rows])

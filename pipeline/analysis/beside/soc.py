@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis import figures
+from pipeline.analysis import figures, paper
 from pipeline.analysis.beside.pixels import Pixel
 from pipeline.analysis.findings import MAIN, Analysis, Findings, Number
 from pipeline.analysis.subject import Subject
@@ -120,7 +120,10 @@ def analyse(subject: Subject) -> Findings:
     if table.empty:
         raise UserError("no site of the measurements has results in the cube: " + " | ".join(notes))
     names = ["z", *(f"z_{round(100 * error)}_percent" for error in RELATIVE_ERRORS)]
-    numbers = [Number("site-years compared", float(len(table)), "1")]
+    numbers = [
+        Number("sites compared", float(table["site"].nunique()), "1", paper.SOC_SITES),
+        Number("measurements compared", float(len(table)), "1"),
+    ]
     for name in names:
         values = table[name].dropna()
         if len(values):

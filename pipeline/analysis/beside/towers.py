@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from model.evaluation.scores import score
-from pipeline.analysis import figures
+from pipeline.analysis import figures, paper
 from pipeline.analysis.beside.pixels import Pixel
 from pipeline.analysis.beside.tower_years import annual_fluxes, read_towers, tower_files
 from pipeline.analysis.findings import MAIN, Analysis, Findings, Number
@@ -27,6 +27,7 @@ SITE_COLUMNS = ("site", "latitude", "longitude")
 FLUXES = ("reco", "nee")
 _MOST_TICKS = 6
 MIN_QC = 0.75  # as in the towers' evaluation of networks
+_NAMES = {"reco": "Reco", "nee": "NEE"}
 _TITLES = {"reco": "Reco", "nee": "NEE (positive to the atmosphere)"}
 
 COMPUTED = (
@@ -127,7 +128,8 @@ def analyse(subject: Subject) -> Findings:
     numbers = [Number("towers", float(len(found)), "1")]
     for _, row in table.iterrows():
         r2 = float("nan") if row["r2"] is None else float(row["r2"])
-        numbers.append(Number(f"R2 of daily {row['flux'].upper()} at {row['site']}", r2, "1"))
+        published = paper.TOWER_R2[row["flux"]]
+        numbers.append(Number(f"R2 of daily {_NAMES[row['flux']]} at {row['site']}", r2, "1", published))
     annual = pd.concat([pairs.years for pairs in found])
     return Findings(
         COMPUTED, LIMITS, tuple(numbers), {MAIN: table, "years": annual}, _figure(subject, found), tuple(notes)

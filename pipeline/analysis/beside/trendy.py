@@ -15,7 +15,7 @@ import pandas as pd
 
 from pipeline.aggregate.bands import Frame
 from pipeline.aggregate.layout import AREA, COARSE, band_rows, read_band, sources
-from pipeline.analysis import figures
+from pipeline.analysis import figures, paper
 from pipeline.analysis.beside.tower_years import annual_fluxes, read_towers
 from pipeline.analysis.cells import Floats
 from pipeline.analysis.findings import MAIN, Analysis, Findings, Number
@@ -149,10 +149,12 @@ def analyse(subject: Subject) -> Findings:
     numbers = [Number("models", float(models["source"].nunique()), "1")]
     for name in FLUXES:
         means = models.loc[models["flux"] == name, "mean_g_m2_yr"]
-        own = table.loc[(table["source"] == OURS) & (table["flux"] == name), "mean_g_m2_yr"].iloc[0]
+        own = float(table.loc[(table["source"] == OURS) & (table["flux"] == name), "mean_g_m2_yr"].iloc[0])
+        median, published = float(means.median()), paper.TRENDY_ABOVE.get(name)
         numbers += [
-            Number(f"mean {_TITLES[name]} of this cube", float(own), "g C m-2 yr-1"),
-            Number(f"median of the models' means of {_TITLES[name]}", float(means.median()), "g C m-2 yr-1"),
+            Number(f"mean {_TITLES[name]} of this cube", own, "g C m-2 yr-1"),
+            Number(f"median of the models' means of {_TITLES[name]}", median, "g C m-2 yr-1"),
+            Number(f"that median - this cube, {_TITLES[name]}", median - own, "g C m-2 yr-1", published),
         ]
     return Findings(COMPUTED, LIMITS, tuple(numbers), {MAIN: table}, _figure(subject, table, years), tuple(notes))
 

@@ -40,6 +40,12 @@ def test_scores_are_those_of_the_cell(beside: Subject, whole: Whole) -> None:
     assert table.loc["nee", "bias_g_m2_d"] == pytest.approx(-0.5, abs=1e-5)
     assert table.loc["reco", "rmse_g_m2_d"] == pytest.approx(1, abs=1e-5)
     assert (table["days"] == 355).all()
+    r2 = {number.name: number for number in found.numbers[1:]}
+    assert {name: number.paper and number.paper.value for name, number in r2.items()} == {
+        "R2 of daily Reco at US-Ne1": 0.94,
+        "R2 of daily NEE at US-Ne1": 0.96,
+    }
+    assert r2["R2 of daily NEE at US-Ne1"].value == table.loc["nee", "r2"]
     nee = whole.cube.root["daily/2011/nee"][:][:, whole.mask][10:, PLACE].astype(float)
     assert table.loc["nee", "r2"] == pytest.approx(1 - 0.25 / nee.var(), rel=1e-4)
     assert table.loc["nee", "corn_share"] == pytest.approx(whole.layer("corn_fraction")[:, PLACE].mean(), rel=1e-5)

@@ -74,5 +74,16 @@ def test_findings_name_synthetic_files_and_all_models(beside: Subject) -> None:
     assert (own["bias_g_m2_yr"] == 0).all()
 
 
+def test_the_models_are_beside_the_cube_with_the_papers_direction(beside: Subject) -> None:
+    found = ANALYSIS.analyse(beside)
+    table, numbers = found.tables[MAIN], {number.name: number for number in found.numbers}
+    for flux, title in (("gpp", "GPP"), ("reco", "Reco"), ("nee", "NEE (positive to the atmosphere)")):
+        means = table[table["flux"] == flux].set_index("source")["mean_g_m2_yr"]
+        number = numbers[f"that median - this cube, {title}"]
+        assert number.value == pytest.approx(np.median(means[means.index != OURS]) - means[OURS])
+        assert (number.paper is None) == (flux == "gpp")
+        assert flux == "gpp" or "(paper: above 0 g C m-2 yr-1, Liu et al. 2024" in str(number)
+
+
 def test_missing_files_are_an_obstacle(subject: Subject) -> None:
     assert "--data" in (ANALYSIS.obstacle(subject) or "")
