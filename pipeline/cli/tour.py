@@ -47,8 +47,8 @@ def take_tour(folder: Path) -> None:
     if not run_file.exists():
         run_file.write_text(config.dump(RunFile(region="demo")))
     console.print(
-        "Everything in this demo is synthetic: weather, GPP, soil and crops are simulated, and the network was\n"
-        "trained on the simulator of this project. It does not use the published weights of KGML-ag-Carbon."
+        "Everything in this demo is synthetic: weather, GPP, soil and crops are simulated. The network learned the "
+        "simulator of this project and two real fields; its weights are not the published ones of KGML-ag-Carbon."
     )
     _archives(folder / "archives")
     job = Job.open(run_file)

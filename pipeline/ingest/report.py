@@ -49,7 +49,7 @@ class ReportRow:
         """Its row of the table."""
         record, leading = self.record, LEADING[self.product]
         unit = "" if leading.units == "1" else f" {leading.units}"
-        span = "" if record.minimum is None else f"{record.minimum:.3g} to {record.maximum:.3g}"
+        span = "" if record.minimum is None else f"{record.minimum:z.3g} to {record.maximum:z.3g}"
         return (
             self.wanted.group,
             f"{record.files:,}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -42,3 +43,9 @@ def test_the_report_prints(ingested: RunFile) -> None:
     text = console.file.getvalue()
     assert "gpp/2012" in text
     assert "unchanged" in text
+
+
+def test_a_minimum_of_negative_zero_is_printed_as_zero(ingested: RunFile) -> None:
+    (row, *_) = (row for row in do(ingested).rows if row.product == "crop")
+    row = replace(row, record=replace(row.record, minimum=-0.0, maximum=1.0))
+    assert row.cells[3] == "corn_fraction 0 to 1"
