@@ -16,12 +16,14 @@ app = typer.Typer(cls=Guided, invoke_without_command=True)
 def demo(
     context: typer.Context,
     folder: Annotated[Path, typer.Option("-o", "--folder", help="folder for all files of the demo")] = Path("demo"),
-) -> None:
+) -> str | None:
     """Take all steps on synthetic archives, from ingest to maps."""
-    if context.invoked_subcommand is None:
-        from pipeline.cli.tour import take_tour
+    if context.invoked_subcommand is not None:
+        return ""  # the sub-command names the next one
+    from pipeline.cli.tour import take_tour
 
-        take_tour(folder)
+    take_tour(folder)
+    return None
 
 
 @app.command()

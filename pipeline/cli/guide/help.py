@@ -65,10 +65,10 @@ def _naming_the_next(callback: Callable[..., Any], lesson: Lesson) -> Callable[.
         try:
             found = callback(*arguments, **options)
         except typer.Exit as end:
-            _print_next({0: lesson.then, 1: lesson.otherwise}.get(end.exit_code, ""), options)
+            _print_next(lesson.next_after(end.exit_code), options)
             raise
         # A command that knows better returns the next one.
-        _print_next(found if isinstance(found, str) else lesson.then, options)
+        _print_next(found if isinstance(found, str) else lesson.next_after(0), options)
         return found
 
     return call
@@ -80,5 +80,5 @@ def _print_next(command: str, options: Mapping[str, Any]) -> None:
         return
     from pipeline.console import print_hint
 
-    given = {name: shlex.quote(str(value)) for name, value in options.items()}
-    print_hint(f"next: {command.format_map(given)}")
+    given = {name: "" if value is None else shlex.quote(str(value)) for name, value in options.items()}
+    print_hint(f"next: {command.format_map(given).rstrip()}")

@@ -9,7 +9,9 @@ DATA, RUN, RELEASES, PRODUCTS, CHECKPOINTS = "Data", "Run", "Releases", "Product
 GROUPS = (DATA, RUN, RELEASES, PRODUCTS, CHECKPOINTS)
 SUB_COMMANDS, OTHER = "Commands", "Other"
 
-_STOPPED = {130: "stopped by Ctrl-C or SIGTERM; the same command resumes"}
+STOPPED = 130
+_STOPPED = {STOPPED: "stopped by Ctrl-C or SIGTERM; the same command resumes"}
+_USE = "agcarbon run RUN_FILE, with the checkpoint in its section [model]"
 _ALWAYS = {0: "success", 2: "wrong input or unusable storage; the message names the remedy"}
 
 
@@ -26,7 +28,8 @@ class Lesson:
     exits
         Meaning of exit codes beside 0 and 2, or other meanings of these.
     then, otherwise
-        Commands that follow success and exit code 1, with fields of the arguments; empty if none does.
+        Commands that follow success and the other exit codes, with fields of the arguments, of which one that may be
+        absent stands last; empty if none does.
     """
 
     group: str
@@ -34,6 +37,10 @@ class Lesson:
     exits: Mapping[int, str] = field(default_factory=dict)
     then: str = ""
     otherwise: str = ""
+
+    def next_after(self, code: int) -> str:
+        """Return the command that follows an exit code; none follows 2, whose message names the remedy."""
+        return {0: self.then, 2: "", STOPPED: "the same command again, which resumes"}.get(code, self.otherwise)
 
     def epilog(self) -> str:
         """Return examples and exit codes, as lines that Click does not wrap."""
@@ -58,6 +65,8 @@ LESSONS: Mapping[str, Lesson] = {
         DATA,
         ("agcarbon counties champaign", "agcarbon counties IL", "agcarbon counties 17019"),
         {1: "no county has such a name"},
+        then="agcarbon init --region-file FILE, which takes these codes as `counties`",
+        otherwise="agcarbon counties STATE, which lists the counties of a state, such as IL",
     ),
     "fetch": Lesson(
         DATA,
@@ -169,6 +178,7 @@ LESSONS: Mapping[str, Lesson] = {
             "agcarbon export cog run.toml --states IL --crs EPSG:5070 -o maps",
         ),
         {1: "some files failed", **_STOPPED},
+        then="agcarbon analyze all {run_file}",
         otherwise="the same command again, which keeps finished files",
     ),
     "export netcdf": Lesson(
@@ -177,16 +187,19 @@ LESSONS: Mapping[str, Lesson] = {
             "agcarbon export netcdf run.toml --variable yield",
             "agcarbon export netcdf run.toml --variable nee --frequency daily --states IL",
         ),
+        then="agcarbon report {run_file}",
     ),
     "export zarr": Lesson(
         "",
         ("agcarbon export zarr run.toml", "agcarbon export zarr run.toml -o s3://bucket/midwest.zarr"),
         {1: "some parts failed", **_STOPPED},
+        then="agcarbon view {run_file}",
         otherwise="the same command again, which keeps finished parts",
     ),
     "zonal": Lesson(
         PRODUCTS,
         ("agcarbon zonal run.toml --counties", "agcarbon zonal run.toml --fields fields.gpkg --label name"),
+        then="agcarbon analyze all {run_file}",
     ),
     "extract": Lesson(
         PRODUCTS,
@@ -194,15 +207,20 @@ LESSONS: Mapping[str, Lesson] = {
             "agcarbon extract run.toml --point 40.05,-88.37 -o series.csv",
             "agcarbon extract run.toml --fields fields.gpkg --label name --period annual",
         ),
+        then="agcarbon analyze all {run_file}",
     ),
     "map": Lesson(
         PRODUCTS,
         ("agcarbon map run.toml --year 2012", "agcarbon map run.toml --variables dsoc,nee --states IL,IN"),
         then="agcarbon export cog {run_file}",
     ),
-    "analyze": Lesson(PRODUCTS, ("agcarbon analyze", "agcarbon analyze all run.toml")),
+    "analyze": Lesson(
+        PRODUCTS, ("agcarbon analyze", "agcarbon analyze all run.toml"), then="agcarbon report {run_file}"
+    ),
     "report": Lesson(
-        PRODUCTS, ("agcarbon report run.toml", "agcarbon report run.toml --years 2010-2012 -o report.html")
+        PRODUCTS,
+        ("agcarbon report run.toml", "agcarbon report run.toml --years 2010-2012 -o report.html"),
+        then="agcarbon tag {run_file} NAME",
     ),
     "view": Lesson(PRODUCTS, ("agcarbon view run.toml", "agcarbon view run.toml -o site")),
     "checkpoint": Lesson(CHECKPOINTS, ("agcarbon checkpoint inspect", "agcarbon checkpoint inspect my.safetensors")),
@@ -216,7 +234,11 @@ LESSONS: Mapping[str, Lesson] = {
         ("agcarbon checkpoint ensemble a.safetensors b.safetensors -o both.safetensors",),
         then="agcarbon checkpoint inspect {output}",
     ),
-    "checkpoint inspect": Lesson("", ("agcarbon checkpoint inspect", "agcarbon checkpoint inspect my.safetensors")),
+    "checkpoint inspect": Lesson(
+        "",
+        ("agcarbon checkpoint inspect", "agcarbon checkpoint inspect my.safetensors"),
+        then="agcarbon evaluate scores {file}",
+    ),
     "site": Lesson(
         CHECKPOINTS,
         (
@@ -224,18 +246,27 @@ LESSONS: Mapping[str, Lesson] = {
             "agcarbon site site.csv -o mysite",
             "agcarbon site --tower US-Ne3.zip --soil soil.txt --crop corn --years 2003",
         ),
+        then="agcarbon evaluate scores {checkpoint}",
     ),
     "train": Lesson(
         CHECKPOINTS,
         ("agcarbon train recipe.toml -o my.safetensors", "agcarbon train recipe.toml -o my.safetensors --stage 4"),
         then="agcarbon checkpoint inspect {output}",
     ),
-    "training-data": Lesson(CHECKPOINTS, ("agcarbon training-data recipe.toml -o simulated",)),
+    "training-data": Lesson(
+        CHECKPOINTS, ("agcarbon training-data recipe.toml -o simulated",), then="agcarbon train {recipe} -o FILE"
+    ),
     "evaluate": Lesson(CHECKPOINTS, ("agcarbon evaluate mead", "agcarbon evaluate towers --help")),
-    "evaluate scores": Lesson("", ("agcarbon evaluate scores --help",)),
-    "evaluate towers": Lesson("", ("agcarbon evaluate towers --help",)),
-    "evaluate yields": Lesson("", ("agcarbon evaluate yields --help",)),
-    "evaluate mead": Lesson("", ("agcarbon evaluate mead", "agcarbon evaluate mead my.safetensors")),
+    "evaluate scores": Lesson(
+        "",
+        ("agcarbon evaluate scores --help",),
+        {1: "with --check: the network fails a check"},
+        then=_USE,
+        otherwise="agcarbon train RECIPE -o FILE, after a look at the checks that fail",
+    ),
+    "evaluate towers": Lesson("", ("agcarbon evaluate towers --help",), then=_USE),
+    "evaluate yields": Lesson("", ("agcarbon evaluate yields --help",), then=_USE),
+    "evaluate mead": Lesson("", ("agcarbon evaluate mead", "agcarbon evaluate mead my.safetensors"), then=_USE),
     "evaluate experiment": Lesson("", ("agcarbon evaluate experiment --help",)),
     "demo": Lesson(DATA, ("agcarbon demo", "agcarbon demo -o /tmp/demo"), then="agcarbon status {folder}/run.toml"),
     "demo archives": Lesson(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -105,6 +105,97 @@ def test_a_command_names_the_next_one_on_stderr_by_how_it_ended(returned: Any, l
     assert done.stderr == line
     with verbosity(quiet=True):
         assert CliRunner().invoke(guided(returned), ["ingest", "my run.toml"]).stderr == ""
+
+
+NOTHING_FOLLOWS = {
+    "view": "its output is a page to look at, or a folder to publish",
+    "evaluate experiment": "its output answers the question of the experiment",
+}
+"""Commands that name no next one, with the reason. Groups have none either: their sub-commands name it."""
+
+
+def raw_command(names: tuple[str, ...]) -> tuple[Any, Any]:
+    """Return the root with its commands, and the command of this name, before it gets its lesson."""
+    root: Any = typer.main.get_command(app)
+    command = root
+    for name in names:
+        command = command.commands[name]
+    return root, command
+
+
+def works(names: tuple[str, ...]) -> bool:
+    """Whether a command does work of its own, and is not merely the group of others."""
+    _, command = raw_command(names)
+    return not hasattr(command, "commands") or command.invoke_without_command
+
+
+def invoked(root: Any, *arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        root.main(arguments, prog_name="agcarbon")
+    return int(end.value.code or 0)
+
+
+def end(names: tuple[str, ...], code: int, *options: str) -> None:
+    """Have a command end with this code, given the least that it needs, without any work."""
+    root, command = raw_command(names)
+
+    def work(**_given: Any) -> None:
+        raise typer.Exit(code)
+
+    command.callback = work
+    needed: list[str] = []
+    for each in (each for each in command.params if each.required):
+        choices = [one for one in get_args(each.type_descriptor.annotation) if isinstance(one, str)]
+        value = next(iter(choices), "given.toml")
+        needed += [value] if each.param_type_name == "argument" else [each.opts[0], value]
+    before = [option for option in options if option == "-q"]
+    after = [option for option in options if option != "-q"]
+    assert invoked(root, *before, *names, *needed, *after) == code
+
+
+WORKING = [names for names in ALL if works(names)]
+
+
+@pytest.mark.parametrize("names", WORKING, ids=" ".join)
+def test_every_command_names_a_next_one_that_exists_after_each_exit_code_but_2(
+    names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {*map(" ".join, WORKING), "the same"}
+    name = " ".join(names)
+    for code in {0, *LESSONS[name].exits}:
+        end(names, code)
+        line = capsys.readouterr().err
+        if name in NOTHING_FOLLOWS:
+            assert line == ""
+            continue
+        found = re.fullmatch(r"next: (?:agcarbon )?(([\w-]+)(?: [\w-]+)?)(?:[ ,].*)?\n", line)
+        assert found, line
+        assert {found[1], found[2]} & known, line
+        assert "{" not in line
+        assert "None" not in line
+
+
+@pytest.mark.parametrize("names", WORKING, ids=" ".join)
+def test_no_next_command_is_named_for_programs_nor_where_it_is_quiet_nor_beside_a_remedy(
+    names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    end(names, 0, "-q")
+    end(names, 2)
+    if any("--json" in each.opts for each in raw_command(names)[1].params):
+        end(names, 0, "--json")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_exceptions_are_commands_without_a_next_one() -> None:
+    assert NOTHING_FOLLOWS.keys() <= {" ".join(names) for names in WORKING}
+    assert len(WORKING) == len(ALL) - 3  # export, checkpoint, evaluate
+
+
+def test_a_sub_command_names_its_next_one_and_not_also_that_of_its_group(capsys: pytest.CaptureFixture[str]) -> None:
+    root, command = raw_command(("demo", "archives"))
+    command.callback = lambda **_given: None
+    assert invoked(root, "demo", "archives", "folder") == 0
+    assert capsys.readouterr().err == "next: agcarbon init demo\n"
 
 
 HEAVY = ("torch", "numba", "pandas", "geopandas", "icechunk", "dask", "distributed", "rasterio", "scipy", "zarr")
