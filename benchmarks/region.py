@@ -1,8 +1,8 @@
 """A synthetic region of 12 tiles and 6 years, its analyses, and the figures in docs/analyses.
 
-`python -m benchmarks.region FOLDER` writes archives and files of TRENDY-v9 models with the demo's machinery, ingests and
-runs them, aggregates and analyses; steps that are done are not repeated. With `--figures docs/analyses` the figures go
-there, with few colours.
+`python -m benchmarks.region FOLDER` writes archives and files of TRENDY-v9 models with the demo's machinery, ingests
+and runs them, aggregates and analyses; steps that are done are not repeated. With `--figures docs/analyses` the figures
+go there, with few colours.
 """
 
 from __future__ import annotations

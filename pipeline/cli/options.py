@@ -52,3 +52,8 @@ Fields: TypeAlias = Annotated[
 Label: TypeAlias = Annotated[
     str | None, typer.Option(help="column of the file that names each polygon; default: numbers")
 ]
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Return the names of an option that are separated by commas."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()

@@ -7,7 +7,7 @@ are, none is cut; totals by exact coverage are those of `agcarbon zonal`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -113,6 +113,29 @@ class Area:
         change = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
         dense = shapely.segmentize(self.geometry, _SEGMENT_DEGREE)
         return shapely.transform(dense, lambda lonlat: np.column_stack(change.transform(*lonlat.T)))
+
+
+@dataclass(frozen=True)
+class AreaOptions:
+    """Options that name an area, at most one of which may be given."""
+
+    aoi: Path | None = None
+    bbox: str | None = None
+    states: tuple[str, ...] = ()
+    counties: tuple[str, ...] = ()
+
+    def area(self, zones: Sequence[Zone]) -> Area | None:
+        """Return the area, in a region of these counties, or None if there is none."""
+        given = [f"--{name}" for name, value in asdict(self).items() if value]
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(given)} given; give one of --aoi, --bbox, --states, --counties")
+        if self.aoi:
+            return Area.of_file(self.aoi)
+        if self.bbox:
+            return Area.of_bounds(self.bbox)
+        if self.states:
+            return Area.of_states(self.states, zones)
+        return Area.of_counties(self.counties, zones) if self.counties else None
 
 
 @dataclass(frozen=True, eq=False)

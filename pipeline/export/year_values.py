@@ -17,6 +17,7 @@ from rasterio.features import geometry_mask
 from pipeline.cube.history import resolve
 from pipeline.cube.results import CheckedYear
 from pipeline.errors import UserError
+from pipeline.export.clip import Area
 from pipeline.export.layers import CROPS, Layer, periods, variables
 from pipeline.export.pieces import read_cells
 from pipeline.grid.coverage import outlines
@@ -119,17 +120,11 @@ class Subject:
                     f"{near_state(absent[0])}"
                 )
             return cls(f"{region.title}: {', '.join(states)}", tuple(zone for zone in found if zone.state in states))
-        return cls(region.title, clipped(found, _box(bbox)) if bbox else found, is_part=bbox is not None)
-
-
-def _box(text: str) -> tuple[float, float, float, float]:
-    try:
-        west, south, east, north = map(float, text.split(","))
-    except ValueError:
-        west = south = east = north = math.nan
-    if not (west < east and south < north):
-        raise UserError(f"--bbox {text}: write west,south,east,north in degrees, such as -89.6,39.9,-89.4,40")
-    return west, south, east, north
+        return cls(
+            region.title,
+            clipped(found, Area.of_bounds(bbox).geometry.bounds) if bbox else found,
+            is_part=bbox is not None,
+        )
 
 
 def read_year(

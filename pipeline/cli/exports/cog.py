@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,11 +11,10 @@ from pipeline.cli.exports.netcdf import netcdf
 from pipeline.cli.exports.zarr_store import zarr
 from pipeline.cli.guide import complete
 from pipeline.cli.guide.help import Guided
-from pipeline.cli.options import AsJson, RunFilePath, Scheduler, State
+from pipeline.cli.options import AsJson, RunFilePath, Scheduler, State, names
 
 if TYPE_CHECKING:
     from pipeline.execution import ExecutionSettings
-    from pipeline.export.clip import Area
     from pipeline.export.geotiffs import ExportReport
     from pipeline.export.selection import Selection
     from pipeline.job import Job
@@ -118,24 +116,26 @@ def cog(
     from pipeline.config import with_scheduler
     from pipeline.console import print_json
     from pipeline.errors import UserError
+    from pipeline.export.clip import AreaOptions
     from pipeline.export.selection import Selection
     from pipeline.job import Job
     from pipeline.storage import files, s3
+    from regions import zones
 
     if output and (fault := s3.fault(output)):
         raise UserError(f"--output: {fault}")
     job = Job.open(run_file)
     selection = Selection(
         years=job.years(years) if years else (),
-        variables=_names(variables),
+        variables=names(variables),
         grid=grid,
         period=period,
-        dates=_names(dates),
+        dates=names(dates),
         mask=mask,
         at=at,
-        units=_names(units),
+        units=names(units),
         crs=crs,
-        area=_Clip(aoi, bbox, _names(states), _names(counties)).area(job),
+        area=AreaOptions(aoi, bbox, names(states), names(counties)).area(zones(job.region)),
         least_years=least_years,
     )
     settings = with_scheduler(job.execution, scheduler)
@@ -167,34 +167,3 @@ def _export(job: Job, settings: ExecutionSettings, selection: Selection, folder:
         f"{len(done.files)} GeoTIFFs{kept} in {folder}, {done.size_bytes / 1e6:.1f} MB written; catalog {done.catalog}"
     )
     return done
-
-
-@dataclass(frozen=True)
-class _Clip:
-    """Options that name an area, at most one of which may be given."""
-
-    aoi: Path | None
-    bbox: str | None
-    states: tuple[str, ...]
-    counties: tuple[str, ...]
-
-    def area(self, job: Job) -> Area | None:
-        """Return the area, or None if there is none."""
-        from pipeline.errors import UserError
-        from pipeline.export.clip import Area
-        from regions import zones
-
-        given = [f"--{name}" for name, value in asdict(self).items() if value]
-        if len(given) > 1:
-            raise UserError(f"{' and '.join(given)} given; give one of --aoi, --bbox, --states, --counties")
-        if self.aoi:
-            return Area.of_file(self.aoi)
-        if self.bbox:
-            return Area.of_bounds(self.bbox)
-        if self.states:
-            return Area.of_states(self.states, zones(job.region))
-        return Area.of_counties(self.counties, zones(job.region)) if self.counties else None
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",")) if text else ()

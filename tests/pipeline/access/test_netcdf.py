@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import geopandas
 import netCDF4
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from pipeline.cli.exports.cog import app
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import SINUSOIDAL
 from pipeline.storage import repository
+from regions import zones
 from tests.helpers.filled_cube import FIRST, LAST, Filled, fill_cube
 
 # The second one is moved by half a cell.
@@ -125,10 +127,24 @@ def test_the_command_writes_a_county_and_names_what_it_cannot(filled: Filled, tm
         assert file.checkpoint_origin == "synthetic: drawn at random for a test"
         assert file.dimensions["time"].size == 366
     assert "--variable gpp: daily variables are ra, rh, nee, reco" in run("--variable", "gpp", "--frequency", "daily")
-    assert "--counties 17019: not in the region small" in run("--variable", "nee", "--counties", "17019")
-    assert "give one of --bbox" in run("--variable", "nee", "--states", "IL", "--counties", "17167")
+    assert "--counties 17019: not in the region, which has" in run("--variable", "nee", "--counties", "17019")
+    assert "give one of --aoi" in run("--variable", "nee", "--states", "IL", "--counties", "17167")
     assert "write west,south,east,north" in run("--variable", "nee", "--bbox", "1,2,3")
     assert "no modelled cell of the cube lies in it" in run("--variable", "nee", "--bbox", "-80,39,-79,40")
+
+
+def test_a_file_of_polygons_gives_the_cells_of_its_county(filled: Filled, tmp_path: Path) -> None:
+    county = next(zone for zone in zones(filled.job.region) if zone.fips == "17167")
+    outline = geopandas.GeoDataFrame(geometry=[county.geometry], crs="EPSG:4326").to_crs("EPSG:5070")
+    outline.to_file(tmp_path / "county.gpkg")
+    options = ["netcdf", str(filled.job.path), "--variable", "nee", "--years", "2012"]
+    found = []
+    for number, area in enumerate((["--counties", "17167"], ["--aoi", str(tmp_path / "county.gpkg")])):
+        written = CliRunner().invoke(app, [*options, *area, "-o", str(tmp_path / f"{number}.nc")])
+        assert written.exit_code == 0, written.output
+        found.append(xr.open_dataset(tmp_path / f"{number}.nc")["nee"])
+    xr.testing.assert_equal(*found)
+    assert np.isfinite(found[0]).any()
 
 
 def test_an_area_beside_the_cube_is_refused(cube: OpenCube) -> None:

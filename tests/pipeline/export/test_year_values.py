@@ -72,7 +72,7 @@ def test_all_states_are_the_whole_region(filled: Filled) -> None:
     ("options", "message"),
     [
         ({"bbox": "1,2,3"}, "--bbox 1,2,3: write west,south,east,north"),
-        ({"bbox": "3,2,1,4"}, "--bbox 3,2,1,4: write west"),
+        ({"bbox": "3,2,1,4"}, "--bbox 3,2,1,4: west is to be less than east"),
         ({"states": ("IL", "KS")}, "--states KS: not in the region, which has IL"),
         ({"states": ("IL",), "bbox": "1,2,3,4"}, "give one of them"),
     ],
