@@ -89,6 +89,13 @@ class Selection:
                 f"--period {self.period}: cells of {self.grid} degree have annual layers, their mean and trend only; "
                 f"give --grid {CELLS} or 0.5"
             )
+        elif self.period in ("monthly", "daily") and (
+            spreads := [name for name in self.variables if name in _DEVIATIONS]
+        ):
+            yield (
+                f"--variables {','.join(spreads)}: the cube keeps the members of an ensemble by year, so that "
+                f"{self.period} layers have no spread; give --period annual"
+            )
         elif unknown := [name for name in self.variables if name not in known]:
             kind = f"{self.period} layers on {self.grid}"
             yield f"--variables {','.join(unknown)}: {kind} are {', '.join(known)}{did_you_mean(unknown[0], known)}"

@@ -38,7 +38,7 @@ def zonal(
     """
     from pipeline.access.dataset import OpenCube
     from pipeline.access.tables import CSV, GEOPACKAGE, PARQUET, format_of, write_polygons
-    from pipeline.access.zonal import monthly_zonal_table, without_results, zonal_table
+    from pipeline.access.zonal import monthly_zonal_table, without_monthly_spread, without_results, zonal_table
     from pipeline.aggregate.tables import tables_location
     from pipeline.console import console
     from pipeline.job import Job
@@ -54,7 +54,7 @@ def zonal(
     annual = period == "annual"
     table = (zonal_table if annual else monthly_zonal_table)(cube, areas, chosen)
     write_polygons(location, table)
-    for note in (*cube.incomplete(chosen), without_results(table) if annual else None):
+    for note in (*cube.incomplete(chosen), without_results(table) if annual else without_monthly_spread(cube)):
         if note:
             console.print(f"note: {note}")
     console.print(f"{len(table)} rows of {len(areas.labels)} polygons in {location}", soft_wrap=True)

@@ -14,7 +14,7 @@ from scipy import stats
 
 from model.checkpoint import Checkpoint
 from pipeline.access.dataset import OpenCube
-from pipeline.access.zonal import Areas, zonal_table
+from pipeline.access.zonal import Areas, without_monthly_spread, zonal_table
 from pipeline.aggregate import layout
 from pipeline.aggregate.sums import AREA_TYPES
 from pipeline.aggregate.tables import read_table
@@ -139,6 +139,13 @@ def test_the_cube_of_a_single_network_has_no_members(singles: list[Job]) -> None
     assert not [name for name in table(singles[0], "counties") if "spread" in name]
     assert f"{layout.FINE}/nee_spread" not in root
     assert tuple(repository.attribute(repository.subgroup(root, layout.BANDS), "covers")) == AREA_TYPES
+
+
+def test_a_monthly_table_of_an_ensemble_says_that_it_has_no_spread(ensemble: Job, singles: list[Job]) -> None:
+    said = without_monthly_spread(OpenCube.at(ensemble.stores.cube))
+    assert said is not None
+    assert "months have no spread" in said
+    assert without_monthly_spread(OpenCube.at(singles[0].stores.cube)) is None
 
 
 def flipped(job: Job, path: str) -> str:

@@ -136,6 +136,23 @@ def test_a_manifest_that_leads_to_no_chunk_is_found_by_the_reader_of_a_map(job: 
         export(job, tmp_path, period="monthly")
 
 
+def test_a_manifest_that_leads_to_no_chunk_is_found_by_the_reader_of_a_series(job: Job) -> None:
+    point = "{},{}".format(*cell_of(job))
+    empty_silently(job.run_file.stores.cube, DAYS)
+    with pytest.raises(DamagedError, match=rf"tile .*, year {FIRST}: daily nee has other values .*--from-audit"):
+        extracted(job, point)
+
+
+def test_days_in_another_order_are_found_where_most_of_a_tile_is_read_and_not_in_a_series(job: Job) -> None:
+    with transaction(job.open_cube(), "of another program") as root:
+        stored = repository.array(root, DAYS)
+        stored[...] = np.asarray(stored[...])[::-1]
+    cube = OpenCube.at(job.stores.cube)
+    with pytest.raises(DamagedError, match=r"nee from day \d+ has other values than were computed"):
+        dataset.daily(cube)["nee"][9].load()
+    extracted(job, "{},{}".format(*cell_of(job)))  # compared by its sums alone; see docs/reliability.md
+
+
 @pytest.mark.parametrize("days", [slice(None), slice(0, 1), slice(60, 62), slice(31, 59), slice(364, 365)])
 def test_days_are_those_of_the_array(filled: Job, days: slice) -> None:
     root = repository.read(filled.open_cube())

@@ -219,6 +219,10 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
             "--units t/ha: a mean over both crops has no such unit; give --mask corn",
         ),
         ({"grid": "0.5", "crs": "EPSG:5070"}, "--crs EPSG:5070: cells of 0.5 degree are in EPSG:4326 and stay there"),
+        (
+            {"variables": ("nee", "nee_spread"), "period": "monthly", "grid": "0.5"},
+            "--variables nee_spread: the cube keeps the members of an ensemble by year, so that monthly layers have no",
+        ),
         ({"variables": ("nee_spread",), "crs": "EPSG:5070"}, "--crs EPSG:5070: a standard deviation of a mean"),
         ({"period": "daily", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),
         (
