@@ -84,9 +84,11 @@ dist: $(READY)
 	$(BIN)/python -m twine check --strict dist/*
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV), once: downloads of 0.5 GB or more and 1.9 GB on disk, some minutes without output."
+	@$(PYTHON) -m venv $(VENV) || { echo "This needs $(PYTHON) with venv (Debian and Ubuntu: apt install $(PYTHON)-venv)." >&2; exit 2; }
 	$(BIN)/pip install --quiet $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/pip freeze | grep '^torch==' > $(VENV)/torch.txt  # the build just installed, such as 2.13.0+cpu, and no other
+	$(BIN)/pip install --quiet --constraint constraints.txt --constraint $(VENV)/torch.txt --editable ".[dev]"
 	touch $@
 
 clean:

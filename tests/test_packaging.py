@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from importlib import import_module
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -50,6 +52,15 @@ def test_what_is_pinned_for_python_3_11_is_what_the_project_admits_there() -> No
             assert each.specifier.contains(pins[each.name]), each
     not_pinned = {each.name.lower() for each in wanted} - pins.keys()
     assert not_pinned == {"agcarbon", "bokeh"}  # an extra that no test needs
+
+
+def test_what_is_pinned_runs_on_the_python_of_debian_12() -> None:
+    # Debian 12 has Python 3.11.2. A pin that asks for a later one has pip search all releases of all packages instead.
+    pins = pinned()
+    same = [each for each in distributions() if pins.get(each.name.lower().replace("_", "-")) == each.version]
+    assert len(same) > 100
+    needed = {each.name: each.metadata["Requires-Python"] for each in same}
+    assert not {name: text for name, text in needed.items() if text and "3.11.2" not in SpecifierSet(text)}
 
 
 @pytest.mark.parametrize(("python", "release"), [("3.11", "1.1"), ("3.12", "2.3"), ("3.13", "2.3")])
