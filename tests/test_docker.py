@@ -15,6 +15,20 @@ from tests.test_packaging import PACKAGES, PYPROJECT
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
+FILES = ("Dockerfile", "Dockerfile.cuda")
+INSTRUCTIONS = {"ARG", "FROM", "RUN", "ENV", "WORKDIR", "COPY", "LABEL", "USER", "HEALTHCHECK", "ENTRYPOINT"}
+"""Those that the files need; `ADD`, `EXPOSE` and others would be news."""
+
+
+def instructions(name: str) -> list[tuple[str, str]]:
+    """Return instructions and their arguments, with continued lines joined and comments left out."""
+    text = re.sub(r"(?m)^\s*#.*\n", "", (ROOT / "docker" / name).read_text())
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines if line.strip())]
+
+
+def arguments(name: str, word: str) -> list[str]:
+    return [rest for each, rest in instructions(name) if each == word]
 
 
 def test_the_image_has_all_packages_and_extras_and_no_user_with_rights() -> None:
@@ -25,9 +39,47 @@ def test_the_image_has_all_packages_and_extras_and_no_user_with_rights() -> None
     (extras,) = PYPROJECT["project"]["optional-dependencies"]["all"]
     others = PYPROJECT["project"]["optional-dependencies"].keys() - {"all", "test", "dev", "docs"}
     assert set(re.findall(r"\w+", extras.partition("[")[2])) == others
-    assert re.findall(r"^USER (\w+)$", DOCKERFILE, re.MULTILINE)[-1] == "agcarbon"
-    assert re.search(r"^ARG BASE=\S+@sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE)
-    assert re.findall(r"^USER (\w+)$", (ROOT / "docker/Dockerfile.cuda").read_text(), re.MULTILINE)[-1] == "agcarbon"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_image_file_has_known_instructions_and_its_image_runs_as_a_numbered_user(name: str) -> None:
+    words = [word for word, _ in instructions(name)]
+    assert set(words) <= INSTRUCTIONS
+    assert words.index("FROM") <= 1  # only an argument may stand before
+    assert arguments(name, "USER")[-1] == "1000"  # by number: Kubernetes' runAsNonRoot needs it
+    assert "useradd --uid 1000" in DOCKERFILE
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_base_is_pinned_by_digest_or_is_the_image_of_this_project(name: str) -> None:
+    defaults = dict(each.split("=", 1) for each in arguments(name, "ARG"))
+    for base in arguments(name, "FROM"):
+        image = defaults[base.split()[0].strip("${}")]
+        assert re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", image) or (name, image) == ("Dockerfile.cuda", "agcarbon")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_image_has_a_title_and_no_secret(name: str) -> None:
+    assert any("org.opencontainers.image.title=" in each for each in arguments(name, "LABEL"))
+    set_ = " ".join((*arguments(name, "ARG"), *arguments(name, "ENV"), *arguments(name, "COPY")))
+    assert not re.search(r"token|passw|secret|credential|netrc|\.aws|\w://\w+:", set_, re.IGNORECASE)
+    assert not [each for each in arguments(name, "COPY") if each.split()[0] == "."]
+    assert (ROOT / ".dockerignore").read_text().splitlines()[0] == "*"  # what is copied is listed
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_package_list_is_removed_in_the_layer_that_fetched_it(name: str) -> None:
+    fetching = [each for each in arguments(name, "RUN") if "apt-get update" in each]
+    assert fetching
+    assert all("rm -rf /var/lib/apt/lists/*" in each for each in fetching)
+    assert all("--no-install-recommends" in each for each in fetching)
+
+
+def test_pytorch_of_both_images_is_the_pinned_release_of_its_index() -> None:
+    for name in FILES:
+        (index,) = (each for each in arguments(name, "ARG") if each.startswith("TORCH_INDEX="))
+        assert index == f"TORCH_INDEX=https://download.pytorch.org/whl/{'cu130' if 'cuda' in name else 'cpu'}"
+        assert any("grep '^torch==' " in each and '"$TORCH_INDEX"' in each for each in arguments(name, "RUN"))
 
 
 def services() -> dict[str, Any]:

@@ -99,15 +99,14 @@ def test_wheel_and_sdist_are_valid_and_hold_the_same_packages(distributions: Pat
 
 
 @pytest.mark.slow
-def test_commands_run_from_an_installed_wheel_in_an_empty_folder(installed: Path, empty: Path) -> None:
+def test_the_demo_runs_from_an_installed_wheel_in_an_empty_folder(installed: Path, empty: Path) -> None:
     agcarbon_ = installed / "bin" / "agcarbon"
     settings = {"PYTHONPATH": str(installed)}
     assert "ingest" in call(agcarbon_, "--help", folder=empty, **settings)
-    assert "synthetic archives written" in call(agcarbon_, "demo", "archives", "archives", folder=empty, **settings)
-    call(agcarbon_, "init", "demo", folder=empty, **settings)
-    assert "climate/2010" in call(
-        agcarbon_, "ingest", "run.toml", "--years", "2010", "--product", "climate", folder=empty, **settings
-    )
+    assert "24 tile-years computed" in call(agcarbon_, "demo", folder=empty, **settings)
+    assert [path.name for path in empty.iterdir() if not path.name.startswith(".")] == ["demo"]  # beside caches
+    assert (empty / "demo/exports/map.png").stat().st_size > 20_000
+    assert "24 of 24 tile-years are done" in call(agcarbon_, "status", "demo/run.toml", folder=empty, **settings)
 
 
 @pytest.mark.slow
