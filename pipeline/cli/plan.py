@@ -15,14 +15,14 @@ def plan(
     keep_stale: KeepStale = False,
     workers: Annotated[int | None, typer.Option(min=1, help="workers; default: those of the run file")] = None,
     as_json: AsJson = False,
-) -> None:
+) -> str | None:
     """Show downloads, time of every step and disk space.
 
     Known from the region alone, and more precisely with what is ingested. Changes nothing. docs/plan.md has the
     equations and the sources of the rates.
     """
     from pipeline.cluster.dask import open_executor
-    from pipeline.console import console, print_json
+    from pipeline.console import console, print_hint, print_json
     from pipeline.cost import report
     from pipeline.cost.estimate import estimate
     from pipeline.job import Job
@@ -30,6 +30,8 @@ def plan(
     from pipeline.run.prepare import check_memory
 
     job = Job.open(run_file)
+    if not as_json:
+        print_hint("measuring the speed of the network on this machine: seconds, or a minute while it is compiled")
     with open_executor(job.execution) as executor:
         choice = Choice(keep_stale=keep_stale)
         cost = estimate(job, years=job.years(years), choice=choice, workers=workers, executor=executor)
@@ -40,3 +42,6 @@ def plan(
             console.print(line, soft_wrap=True)
     if cost.work.plan:
         check_memory(job, cells=cost.work.plan.most_cells)
+    if cost.downloads:
+        return "agcarbon fetch {run_file} --dry-run"
+    return "agcarbon ingest {run_file}" if cost.work.ingest.needed else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -80,9 +81,21 @@ def _client_of_cluster(cluster: Cluster, stack: ExitStack) -> Client:
     return client
 
 
+def _check_shared_memory() -> None:
+    """Raise `UserError` where processes cannot share a semaphore: Dask would end in tracebacks of each worker."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError as error:
+        raise UserError(
+            f"no local workers can be started: {error.strerror} for shared memory in /dev/shm; mount it writable (mode "
+            '1777), or set execution.scheduler = "serial"'
+        ) from error
+
+
 def _local_cluster(settings: ExecutionSettings, workers: int) -> Cluster:
     from distributed import LocalCluster
 
+    _check_shared_memory()
     return LocalCluster(
         n_workers=workers,
         threads_per_worker=1,

@@ -143,6 +143,11 @@ class IngestWork:
     absent: frozenset[ProductYear]
     climate_bytes: int
 
+    @property
+    def needed(self) -> bool:
+        """Whether anything is to be read."""
+        return self.soil or any(self.years.values())
+
     def absent_years(self, product: str) -> tuple[int, ...]:
         """Years of a product that are in no archive."""
         return tuple(sorted(year for name, year in self.absent if name == product and year is not None))

@@ -17,6 +17,7 @@ import jsonschema
 import pytest
 import yaml
 
+from pipeline.cluster import clients
 from pipeline.cluster.dask import open_executor, worker_count, worker_memory
 from pipeline.errors import UserError
 from pipeline.execution import ExecutionSettings, SlurmSettings, TlsSettings
@@ -27,6 +28,17 @@ from tests.helpers.random_inputs import random_checkpoint
 
 ROOT = Path(__file__).parents[3]
 ITEMS = 40
+
+
+def test_a_machine_without_writable_shared_memory_is_refused_before_a_worker_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("multiprocessing.synchronize.Lock", refused)
+    with pytest.raises(UserError, match=r"Permission denied for shared memory in /dev/shm.*serial"):
+        clients._local_cluster(ExecutionSettings(workers=1), 1)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cost.work import IngestWork
+
 COLUMNS, ROWS = 80, 28
 KEYS = {
     "format", "region", "years", "workers", "cells", "tile_years", "blocked", "cell_years", "downloads", "steps",
@@ -19,6 +21,20 @@ KEYS = {
 def planned(folder: Path, *options: str) -> str:
     command = [sys.executable, "-m", "pipeline.cli", "plan", str(folder / "run.toml"), *options]
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout
+
+
+def test_a_plan_names_the_download_where_the_archives_are_empty(folder: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.cli", "plan", "run.toml"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
+    first, last = done.stderr.splitlines()
+    assert first.startswith("measuring")
+    assert last == "next: agcarbon fetch run.toml --dry-run"
+
+
+@pytest.mark.parametrize(("years", "soil", "needed"), [((2012,), False, True), ((), True, True), ((), False, False)])
+def test_an_ingest_is_needed_while_a_product_is_to_be_read(years: tuple[int, ...], soil: bool, needed: bool) -> None:
+    work = IngestWork({"climate": (), "crop": years}, soil=soil, absent=frozenset(), climate_bytes=0)
+    assert work.needed is needed
 
 
 @pytest.fixture(scope="module")
