@@ -1,13 +1,14 @@
 """A synthetic region of 12 tiles and 6 years, its analyses, and the figures in docs/analyses.
 
-`python -m benchmarks.region FOLDER` writes archives and files of TRENDY-v9 models with the demo's machinery, ingests
-and runs them, aggregates and analyses; steps that are done are not repeated. With `--figures docs/analyses` the figures
-go there, with few colours.
+`python -m benchmarks.region FOLDER` writes archives and files of TRENDY-v9 models with the demo's machinery, ingests,
+runs, aggregates and analyses; steps that are done are not repeated. With `--figures docs/analyses` the figures go
+there.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,6 @@ tile_cells = 48
 """
 ANALYSES = ("dsoc", "rotation", "coarse", "attribution", "extremes", "trendy")
 OBSERVATIONS = "observations"
-COLOURS = 256  # of a figure in the documents; with 96, colour bars lose their rarer ends
 
 
 def use_region(folder: Path) -> None:
@@ -70,13 +70,9 @@ def prepare(folder: Path) -> None:
 
 
 def copy_figures(folder: Path, target: Path) -> None:
-    """Copy the figures, reduced to `COLOURS`."""
-    from PIL import Image
-
+    """Copy the figures as they are: with a palette, colour bars lose their rarer ends."""
     for name in ANALYSES:
-        with Image.open(folder / f"exports/analyses/{name}/{name}.png") as picture:
-            reduced = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-            reduced.save(target / f"{name}.png", optimize=True)
+        shutil.copyfile(folder / f"exports/analyses/{name}/{name}.png", target / f"{name}.png")
 
 
 def main() -> None:

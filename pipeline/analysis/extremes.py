@@ -218,6 +218,9 @@ def _draw_anomalies(axes: Axes, rows: pd.DataFrame, kind: str) -> None:
         axes.barh(np.arange(len(soils)) + offset, of_crop["yield_anomaly_percent"], 0.38, color=colour, label=crop)
     axes.set_yticks(range(len(soils)), soils, fontsize=8)
     axes.set_ylim(len(soils) + 0.1, -0.6)  # from above, with room for the legend
+    axes.use_sticky_edges = False  # the line at zero is no spine
+    axes.autoscale_view(scaley=False)
+    axes.locator_params(axis="x", nbins=6)
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower center")
     years = rows["years"].iloc[0] if len(rows) else "none"

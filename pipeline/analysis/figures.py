@@ -31,6 +31,7 @@ UNIT_YEAR = r"g C m$^{-2}$ yr$^{-1}$"
 OURS, PAPER, QUIET = "#0072b2", "#d55e00", "#8a8f94"  # of Okabe and Ito, distinct to colour-blind readers
 _LETTERS_PER_INCH = 12.0
 _MAP_INCH = 4.6
+_CLASS_LETTERS = 8  # of a line below a class of the colour bar
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def map_height(zones: Sequence[Zone], *, width: float = _MAP_INCH) -> float:
 
 def caption(drawing: Figure, title: str, text: str) -> None:
     """Write the title, and below it the origin of the data."""
-    lines = textwrap.wrap(text, round(drawing.get_figwidth() * _LETTERS_PER_INCH))
+    lines = textwrap.wrap(text, round(drawing.get_figwidth() * _LETTERS_PER_INCH), break_on_hyphens=False)
     drawing.suptitle("\n".join([title, *lines]), fontsize=11)
 
 
@@ -99,7 +100,10 @@ def draw_classes(axes: Axes, mosaic: ClassMosaic, *, names: Mapping[str, str]) -
         rasterized=True,
     )  # fmt: skip
     bar = colourbar(axes, mesh, drawedges=True)
-    bar.set_ticks(range(len(names)), labels=["\n".join(textwrap.wrap(name, 10)) for name in names])
+    bar.set_ticks(
+        range(len(names)),
+        labels=["\n".join(textwrap.wrap(name, _CLASS_LETTERS, break_long_words=False)) for name in names],
+    )
     bar.ax.tick_params(length=0, labelsize=7)
 
 
