@@ -28,7 +28,7 @@ def class_of(crops: list[float], years: list[int]) -> str:
     return "mostly corn" if 3 * corn >= 2 * len(known) else "mixed"
 
 
-@pytest.mark.parametrize("count", [3, 7, 21])
+@pytest.mark.parametrize("count", [3, 6, 7, 21])
 def test_classes_are_those_of_counting(count: int) -> None:
     rng, years = np.random.default_rng(count), list(range(2000, 2000 + count))
     pattern = np.where(np.arange(count) % 2 == 0, 1.0, 5.0)

@@ -15,6 +15,7 @@ from pipeline.aggregate.tables import read_table
 from pipeline.analysis.registry import named
 from pipeline.analysis.subject import Subject
 from pipeline.analysis.write import write_findings
+from pipeline.grid.sinusoidal import CELL_M
 from pipeline.job import Job
 from pipeline.report.values import RegionValues
 from pipeline.report.write import make_report, write_report
@@ -170,6 +171,23 @@ def test_a_cube_without_aggregates_and_with_a_missing_tile_says_so(tmp_path: Pat
     page = Page((tmp_path / "page.html").read_text())
     assert re.search(r"2012: 1 of \d+ tiles have no result: these tiles are in none of the numbers", page.text)
     assert "counties" not in page.tables
+    # Each tile-year has a cell without its inputs; a tile without a result is reported apart, and not as missing area.
+    missing_cells_Y = RegionValues.of(Subject.open(job)).missing_m2_Y / CELL_M**2
+    assert (missing_cells_Y < len(job.domain.tiles) + 0.5).all()
+
+
+@pytest.mark.parametrize(("crop", "code"), [("corn", 1), ("soybean", 5)])
+def test_distributions_are_of_the_cells_and_years_that_grew_the_crop(
+    subject: Subject, whole: Whole, crop: str, code: int
+) -> None:
+    spread, layer = RegionValues.of(subject).spreads["dsoc", crop], whole.layer("dsoc")
+    grown = (whole.layer("crop") == code) & (whole.layer("quality").astype(int) & 1 == 0) & np.isfinite(layer)
+    area = np.broadcast_to(whole.area_m2, layer.shape)
+    assert spread.area_m2.sum() == pytest.approx(area[grown].sum(), rel=1e-6)
+    ordered = np.argsort(layer[grown])
+    below = area[grown][ordered].cumsum()
+    median = layer[grown][ordered][np.searchsorted(below, below[-1] / 2)]
+    assert spread.quantile(0.5) == pytest.approx(median, abs=spread.width)
 
 
 def test_courses_are_means_over_the_cells_of_a_crop(subject: Subject, whole: Whole) -> None:

@@ -52,6 +52,7 @@ def test_scores_are_those_of_the_cell(beside: Subject, whole: Whole) -> None:
     (row,) = found.tables["years"].to_dict("records")
     assert row["nee"] - row["cube_nee"] == pytest.approx(0.5 * 365, abs=1)
     assert row["reco"] - row["cube_reco"] == pytest.approx(365, abs=2)
+    assert row["gpp"] == pytest.approx(row["reco"] - row["nee"])
 
 
 def test_a_tower_elsewhere_is_named(beside: Subject) -> None:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from pipeline.analysis.beside.trendy import ANALYSIS, OURS, CoarseFluxes, coarse_grid, models_in, ours, rows_of
+from pipeline.analysis.beside.trendy import (
+    ANALYSIS,
+    OURS,
+    TOWERS,
+    CoarseFluxes,
+    coarse_grid,
+    models_in,
+    of_model,
+    ours,
+    rows_of,
+    tower_rows,
+)
 from pipeline.analysis.findings import MAIN
 from pipeline.analysis.subject import Options, Subject
 from pipeline.demo.trendy import write_trendy
@@ -63,6 +75,10 @@ def test_the_demos_files_are_read_in_each_models_format(beside: Subject) -> None
     july = 9.0 * (1 + 0.05 * np.sin(2011)) * (1 - 0.02 * (lat - 40)) * 31
     np.testing.assert_allclose(fluxes.gpp_TYX[6, :, 0], july, rtol=1e-4)
     np.testing.assert_allclose(fluxes.ra_TYX, 0.48 * fluxes.gpp_TYX, rtol=1e-4)
+    gpp, reco, nee = of_model(fluxes).annual_FYRC[:, 0]
+    np.testing.assert_allclose(gpp, fluxes.gpp_TYX.sum(axis=0))
+    np.testing.assert_allclose(reco, (0.48 + 0.42) * gpp, rtol=1e-4)
+    np.testing.assert_allclose(nee, reco - gpp)
 
 
 def test_findings_name_synthetic_files_and_all_models(beside: Subject) -> None:
@@ -83,6 +99,14 @@ def test_the_models_are_beside_the_cube_with_the_papers_direction(beside: Subjec
         assert number.value == pytest.approx(np.median(means[means.index != OURS]) - means[OURS])
         assert (number.paper is None) == (flux == "gpp")
         assert flux == "gpp" or "(paper: above 0 g C m-2 yr-1, Liu et al. 2024" in str(number)
+
+
+def test_towers_count_alike() -> None:
+    table = pd.DataFrame({"site": ["a", "a", "b"], "gpp": [1.0, 2, 6], "reco": [2.0, 2, 2], "nee": [1.0, 0, -4]})
+    gpp, reco, nee = tower_rows(table)
+    assert (gpp["source"], gpp["cells"], gpp["cell_years"]) == (TOWERS, 2, 3)
+    assert (gpp["mean_g_m2_yr"], gpp["q50_g_m2_yr"]) == (3, 2)
+    assert (reco["mean_g_m2_yr"], nee["mean_g_m2_yr"], nee["q50_g_m2_yr"]) == (2, -1, 0)
 
 
 def test_missing_files_are_an_obstacle(subject: Subject) -> None:

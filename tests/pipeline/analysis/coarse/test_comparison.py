@@ -13,7 +13,7 @@ from model.arrays import YearInputs
 from model.features import CLIMATE_NAMES, SOIL_NAMES
 from model.inference import Predictor
 from pipeline.aggregate.bands import Frame
-from pipeline.analysis.coarse.comparison import ANALYSIS, AVERAGED, REPLICATED, Comparison
+from pipeline.analysis.coarse.comparison import ANALYSIS, AVERAGED, PERCENT, REPLICATED, Comparison
 from pipeline.analysis.coarse.run import VARIABLES, CoarseMap, run_coarse
 from pipeline.analysis.findings import MAIN, Findings
 from pipeline.analysis.subject import Options, Subject
@@ -96,6 +96,8 @@ def test_the_run_is_that_of_the_reference_network_on_averaged_inputs(whole: Whol
         whole_m2 = whole.area_inside(-180, -90, 180, 90)
         weights = whole.area_inside(*box) / whole_m2 * whole.area_m2
         assert coarse.area_m2_YX[row, col] == pytest.approx(weights.sum(), rel=1e-4)
+        stock = np.average(whole.soil("soc_stock_200"), weights=weights)
+        assert coarse.stock_YX[row, col] == pytest.approx(stock, rel=1e-4)
         expected = one_cell(whole, weights)
         for name, value in zip(VARIABLES, coarse.means_VYX[:, row, col], strict=True):
             assert value == pytest.approx(expected[name], rel=2e-3, abs=0.3), name
@@ -133,6 +135,11 @@ def test_scores_are_those_of_all_pairs_at_once(whole: Whole, coarse: CoarseMap, 
     assert found_row["nrmse_percent"] == pytest.approx(100 * rmse / (high - low), rel=0.01)
     assert found_row["bias"] == pytest.approx(np.average(difference, weights=weights), rel=1e-6)
     assert found_row["cells"] == pairs.sum()
+    percent = 100 * difference / coarse.stock_YX[row][:, col][pairs]
+    found_row = found.tables[MAIN].set_index(["degree", "comparison", "variable"]).loc[("0.05", REPLICATED, PERCENT)]
+    assert found_row["unit"] == "% yr-1"
+    assert found_row["rmse"] == pytest.approx(np.sqrt(np.average(percent**2, weights=weights)), rel=1e-6)
+    assert found_row["bias"] == pytest.approx(np.average(percent, weights=weights), rel=1e-6)
 
 
 def test_few_coarse_cells_have_no_nrmse(found: Findings) -> None:
