@@ -32,6 +32,7 @@ def audit(
     from pipeline.audit.audit import Scope
     from pipeline.audit.audit import audit as audit_job
     from pipeline.cluster.dask import open_executor
+    from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
     from pipeline.console import console, print_error, print_json, progress_bars
     from pipeline.errors import UserError
     from pipeline.job import Job
@@ -40,8 +41,12 @@ def audit(
     if at and rerun:
         raise UserError("--rerun lists tile-years of the newest state, which a run changes; audit without --at for it")
     scope = Scope(frozenset(job.years(years)) if years else None, frozenset(tile) if tile else None, sample, at)
-    with progress_bars(job.log_file("audit")) as progress, open_executor(job.execution) as executor:
+    log = job.log_file("audit")
+    with stop_on_signals() as stop, progress_bars(log) as progress, open_executor(job.execution, stop) as executor:
         report = audit_job(job, executor, scope=scope, progress=progress)
+    if stop.asked:
+        print_error("stopped before everything was verified: no verdict")
+        raise typer.Exit(EXIT_CODE)
     if rerun:
         rerun.write_text(report.rerun_json() + "\n")
     console.print(report.table())

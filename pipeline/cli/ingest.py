@@ -25,6 +25,7 @@ def ingest(
     and the finished tile-years that became stale.
     """
     from pipeline.cluster.dask import open_executor, worker_memory
+    from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
     from pipeline.console import console, print_json, progress_bars
     from pipeline.errors import UserError
     from pipeline.ingest import memory
@@ -43,7 +44,8 @@ def ingest(
     plan = retried(wanted, policy)
     memory.check(plan.steps(), worker_memory(job.execution))
     before = done_tile_years(job) if plan.todo else frozenset()
-    with progress_bars(job.log_file("ingest")) as report, open_executor(job.execution) as executor:
+    log = job.log_file("ingest")
+    with stop_on_signals() as stop, progress_bars(log) as report, open_executor(job.execution, stop) as executor:
         done = ingest_archives(plan, executor=executor, policy=policy, progress=report)
     console.print(done)
     stale = newly_stale(job, before=before) if before else NewlyStale({}, 0)
@@ -53,6 +55,8 @@ def ingest(
     console.print(done.last_line())
     if as_json:
         print_json(done.as_json() | {"newly_stale": stale.years_by_tile})
+    if done.stopped:
+        raise typer.Exit(EXIT_CODE)
     if done.failures:
         raise UserError(" | ".join(done.failures))
     if done.absent:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
 import typer
@@ -35,6 +35,7 @@ from pipeline.cli import (
 from pipeline.cli.exports import cog, extract, view, zonal
 from pipeline.cli.guide import lookup
 from pipeline.cli.guide.help import Guided
+from pipeline.cluster.stop import end_at_once
 
 app = typer.Typer(
     name="agcarbon",
@@ -104,42 +105,35 @@ app.command("training-data")(training_data.training_data)
 app.add_typer(evaluate.app, name="evaluate", help="Compare checkpoints with data and published figures.")
 
 
-@dataclass
-class _End:
-    """The end of the process, once its exit code is known.
-
-    A thread of Icechunk that drops its last Python object while Python is being finalized aborts the process, after all
-    work was done: 16 of 200 short commands on a busy machine (PyO3/pyo3-async-runtimes, issue 40).
-    """
-
-    code: int | None = None
-
-    def leave(self) -> None:
-        """Leave the process without finalizing Python, unless an error of ours is to end in a traceback."""
-        if self.code is not None:
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError):  # whoever read it is gone
-                    stream.flush()
-            os._exit(self.code)
-
-
 def main() -> NoReturn:
     """Run the command line: exit code 0 for success, 1 for work left undone, 2 for an error that the user can fix."""
-    end = _End()
-    atexit.register(end.leave)  # before all that a command registers, hence called after it
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end_at_once)
     try:
         app()
-        end.code = 0
+        code = 0
     except SystemExit as asked:
-        end.code = asked.code if isinstance(asked.code, int) else int(asked.code is not None)
-        raise
+        code = asked.code if isinstance(asked.code, int) else int(asked.code is not None)
     except Exception as error:
         message = _message(error)
         if message is None:
             raise
         print(f"agcarbon: {message}", file=sys.stderr)
-        end.code = 2
-    sys.exit(end.code)
+        code = 2
+    atexit.register(_leave, code)  # the last that is registered is called first
+    sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """End the process without finalizing Python, when all work is done and all its threads have ended.
+
+    A thread of Icechunk that drops its last Python object while Python is being finalized aborts the process: 16 of 200
+    short commands on a busy machine (PyO3/pyo3-async-runtimes, issue 40). Zarr's own end prints a traceback there.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # whoever read it is gone
+            stream.flush()
+    os._exit(code)
 
 
 def _message(error: Exception) -> str | None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cluster.workers import ExpectedWorkers, drop_noise, ignore_interrupts, prepare, take_device
+from pipeline.cluster.workers import ExpectedWorkers, drop_noise, interrupts_held, prepare, take_device
 from pipeline.errors import UserError
 from pipeline.execution import ExecutionSettings, TlsSettings
 
@@ -50,7 +50,6 @@ def open_client(settings: ExecutionSettings, stack: ExitStack, *, workers: int, 
         client = stack.enter_context(_connected(settings))
     else:
         client = _client_of_cluster(_local_cluster(settings, workers), stack)
-        client.register_worker_callbacks(ignore_interrupts)
         if devices:
             client.register_worker_callbacks(partial(take_device, tuple(devices)))
     client.register_worker_callbacks(prepare)
@@ -96,12 +95,13 @@ def _local_cluster(settings: ExecutionSettings, workers: int) -> Cluster:
     from distributed import LocalCluster
 
     _check_shared_memory()
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        memory_limit=settings.memory_limit or "auto",
-        dashboard_address=_dashboard(settings),
-    )
+    with interrupts_held():
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=settings.memory_limit or "auto",
+            dashboard_address=_dashboard(settings),
+        )
 
 
 def _dashboard(settings: ExecutionSettings) -> str:

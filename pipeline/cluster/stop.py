@@ -49,6 +49,12 @@ class Stop:
         return self.waited_seconds > self._grace_seconds
 
 
+def end_at_once(_number: int, _frame: FrameType | None) -> None:
+    """End a command that has no blocks to wait for: what is committed stays."""
+    os.write(_STDERR, b"agcarbon: interrupted\n")
+    raise SystemExit(EXIT_CODE)
+
+
 @contextmanager
 def stop_on_signals(*, grace_seconds: float = GRACE_SECONDS) -> Iterator[Stop]:
     """Give a `Stop` that SIGINT and SIGTERM request; a second signal raises `SystemExit`.

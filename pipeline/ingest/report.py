@@ -92,18 +92,22 @@ class IngestReport:
         Files of unknown year that cannot be opened.
     failures
         Product-years that could not be read, with the reasons.
+    stopped
+        Whether the ingest ended early, because a stop was requested: the other product-years are as they were before.
     """
 
     rows: tuple[ReportRow, ...]
     absent: tuple[Absent, ...] = ()
     damaged: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    stopped: bool = False
 
     def last_line(self) -> str:
         """Return the numbers of product-years by their state, and of those that are absent or failed."""
         count = Counter(row.state for row in self.rows)
         count |= Counter({"absent": len(self.absent), "failed": len(self.failures)})
-        return "product-years: " + (", ".join(f"{number} {state}" for state, number in (+count).items()) or "none")
+        numbers = ", ".join(f"{number} {state}" for state, number in (+count).items()) or "none"
+        return f"product-years: {numbers}{'; stopped before all were read' if self.stopped else ''}"
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values; docs/json.md lists their keys."""
@@ -112,6 +116,7 @@ class IngestReport:
             "absent": [asdict(absent) for absent in self.absent],
             "damaged": self.damaged,
             "failures": self.failures,
+            "stopped": self.stopped,
         }
 
     def __rich__(self) -> Group:

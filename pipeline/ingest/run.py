@@ -87,11 +87,12 @@ def ingest(
         work = _Ingest(committer, executor, _Bars(plan, progress))
         work.read_months(plan.todo)
         work.write_blocks([wanted for wanted in plan.todo if wanted.cells is None])
-        work.write_blocks(work.with_other_cells([wanted for wanted in plan.todo if wanted.cells is not None]))
+        if not executor.stop.asked:  # else the crops that GPP needs may not be read yet
+            work.write_blocks(work.with_other_cells([wanted for wanted in plan.todo if wanted.cells is not None]))
     known = ((wanted, work.records.get(wanted.group, wanted.record)) for wanted in plan.product_years)
     rows = (ReportRow(wanted, record, before=wanted.record) for wanted, record in known if record)
     failures = (f"{group}: {'; '.join(dict.fromkeys(errors))}" for group, errors in work.errors.items())
-    return IngestReport(tuple(rows), plan.absent, plan.damaged, tuple(failures))
+    return IngestReport(tuple(rows), plan.absent, plan.damaged, tuple(failures), stopped=executor.stop.asked)
 
 
 def _make_room(todo: Sequence[ProductYear], root: zarr.Group) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +54,7 @@ def view(
         console.print(f"{address(server)} shows {store}; Ctrl-C ends", soft_wrap=True)
         if open_browser:
             webbrowser.open(address(server))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # here it is how a user ends the command
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -83,7 +83,7 @@ LESSONS: Mapping[str, Lesson] = {
     "ingest": Lesson(
         DATA,
         ("agcarbon ingest run.toml", "agcarbon ingest run.toml --years 2021 --product gpp"),
-        {1: "some product-years have no files in the archives"},
+        {1: "some product-years have no files in the archives", **_STOPPED},
         then="agcarbon plan {run_file}",
         otherwise="agcarbon fetch {run_file} --dry-run",
     ),
@@ -129,7 +129,7 @@ LESSONS: Mapping[str, Lesson] = {
     "audit": Lesson(
         RUN,
         ("agcarbon audit run.toml --sample 100", "agcarbon audit run.toml --rerun again.json"),
-        {1: "faults were found"},
+        {1: "faults were found", **_STOPPED},
         then="agcarbon tag {run_file} NAME",
         otherwise="agcarbon run {run_file} --from-audit FILE, with the FILE of audit --rerun FILE",
     ),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +20,7 @@ from model.checkpoint import Checkpoint
 from pipeline.aggregate.bands import FINE_IN_MIDDLE
 from pipeline.aggregate.sums import Sums
 from pipeline.aggregate.write import aggregate_cube
+from pipeline.audit import audit as checked
 from pipeline.audit.audit import Scope, audit
 from pipeline.audit.reading import recorded_rows
 from pipeline.audit.report import AuditReport
@@ -273,6 +277,21 @@ def content(job: Job) -> dict[str, np.ndarray]:
     root = repository.read(job.open_cube())
     found = {path: layer for path, layer in root.members(max_depth=None) if isinstance(layer, zarr.Array)}
     return {path: np.asarray(layer[...]) for path, layer in found.items() if not path.startswith("ledger/")}
+
+
+def test_an_audit_that_is_stopped_gives_no_verdict(
+    pristine: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = checked.audit
+
+    def stopped(*arguments: Any, **options: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(checked, "audit", stopped)
+    done = CliRunner().invoke(app, ["audit", str(pristine.path), "--rerun", str(tmp_path / "again.json")])
+    assert (done.exit_code, "no verdict" in done.output, "audit ok" in done.output) == (130, True, False)
+    assert not (tmp_path / "again.json").exists()
 
 
 @pytest.mark.slow

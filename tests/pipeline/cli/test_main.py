@@ -62,20 +62,34 @@ def test_the_commands_and_their_help_need_no_torch() -> None:
 @pytest.mark.parametrize(("ends", "code"), [("pass", 0), ("sys.exit(1)", 1), ("raise OSError('no room')", 2)])
 def test_a_command_ends_without_finalizing_python_after_its_output_is_written(ends: str, code: int) -> None:
     program = f"""
-import atexit, os, sys
+import os, sys
 import pipeline.cli.main as command
 class Dropped:
     def __del__(self): os.abort()  # as a thread of Icechunk that needs Python then
 def app():
     command.held = Dropped()
-    atexit.register(print, "registered by the command")
     print("its output")
     {ends}
 command.app = app
 command.main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (code, "its output\nregistered by the command\n")
+    assert (done.returncode, done.stdout) == (code, "its output\n")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_a_command_in_one_line(name: str) -> None:
+    program = f"""
+import os, signal, time
+import pipeline.cli.main as command
+def app():
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(60)
+command.app = app
+command.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
+    assert (done.returncode, done.stderr) == (130, "agcarbon: interrupted\n")
 
 
 def test_a_fault_of_ours_ends_in_a_traceback() -> None:

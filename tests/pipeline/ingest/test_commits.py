@@ -177,6 +177,29 @@ def test_an_error_that_stays_ends_the_ingest_and_the_next_one_resumes(
     assert content(run_file) == undisturbed
 
 
+@pytest.mark.parametrize("after", [3, 12, 13])
+def test_an_ingest_that_is_stopped_keeps_what_was_committed_and_the_next_one_resumes(
+    run_file: RunFile, undisturbed: dict[str, Any], after: int
+) -> None:
+    """The stop is requested while a month of climate is read, while its year is settled, before crops are read."""
+    plan = plan_ingest(run_file, years=[2011], products=["climate", "crop", "gpp"])
+    steps, executor = 0, Serial()
+
+    def count(_product: str, done: int, _total: int, _failed: int) -> None:
+        nonlocal steps
+        steps += done > 0
+        if steps >= after:
+            executor.stop.ask()
+
+    report = ingest(plan, executor=executor, policy=AT_ONCE, progress=count)
+    assert report.stopped
+    assert not report.failures
+    assert report.last_line().endswith("; stopped before all were read")
+    assert len(messages(run_file)) < len(MESSAGES)
+    assert not do(run_file).stopped
+    assert content(run_file) == undisturbed
+
+
 def test_a_lost_lease_ends_the_ingest_before_its_next_commit(
     run_file: RunFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

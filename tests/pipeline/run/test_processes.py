@@ -35,7 +35,8 @@ def act():
     if what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     print("reached", flush=True)
-    time.sleep(2)
+    if what != "say":
+        time.sleep(2)
 def instead(*args, **kwargs):
     calls.append(1)
     if len(calls) == int(at) and when == "before":
@@ -135,6 +136,20 @@ def test_ctrl_c_reaches_no_worker(tmp_path: Path, whole: Undisturbed) -> None:
     assert "KeyboardInterrupt" not in errors
     assert "Restarting worker" not in errors
     assert tile_years(job) > 0
+    assert_ends_well(job, whole)
+
+
+def test_ctrl_c_while_workers_start_ends_the_run_when_they_have(tmp_path: Path, whole: Undisturbed) -> None:
+    job = whole.copy(tmp_path)
+    process = child(job, "distributed.nanny:WorkerProcess", "start", "before", "1", "say", scheduler="local")
+    assert process.stdout
+    while "reached" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(0.5)  # the interpreter of a worker takes longer to start
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in output + errors
     assert_ends_well(job, whole)
 
 
