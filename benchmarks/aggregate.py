@@ -30,7 +30,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.aggregate.write import aggregate_cube
-from pipeline.cluster.dask import CLUSTER_CONFIG, OnDask
+from pipeline.cluster.clients import CLUSTER_CONFIG
+from pipeline.cluster.dask import OnDask
 from pipeline.cluster.executor import Executor
 from pipeline.digests import content_digest
 from pipeline.job import Job
