@@ -1,4 +1,4 @@
-"""Names that benchmarks and examples import from this project, also inside functions, are there: no test runs them all."""
+"""Names that benchmarks and examples import from this project, inside functions too, are there: not all of them run."""
 
 from __future__ import annotations
 
