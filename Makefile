@@ -13,7 +13,7 @@ BIN_NEWEST := $(VENV_NEWEST)/bin
 # One thread per process: tests and workers run in parallel, and threads of NumPy and PyTorch would only compete.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo train train-small test test-slow test-newest faults realdata bench check lint types docs blocks dist clean
+.PHONY: demo train train-small test test-slow test-newest faults realdata bench check lint types docs dist clean
 
 demo: $(READY)
 	$(BIN)/agcarbon demo --folder demo
@@ -73,10 +73,6 @@ types: $(READY)
 docs: $(READY)
 	$(BIN)/python -m sphinx --builder html -W -n --keep-going --quiet -c docs . build/docs
 	$(BIN)/python docs/links.py build/docs
-
-# The code blocks of the documents, in order, in an empty folder; minutes.
-blocks: $(READY)
-	AGCARBON_BLOCKS=1 $(BIN)/python -m pytest tests/docs/test_code_blocks.py
 
 # Wheel and sdist of a release, verified; docs/release-checklist.md.
 dist: $(READY)

@@ -95,7 +95,6 @@ def test_an_unknown_setting_and_a_wrong_value_are_found() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("AGCARBON_BLOCKS" not in os.environ, reason="takes minutes; `make blocks` runs it before a release")
 def test_the_blocks_of_tutorial_readme_and_pages_run_in_order(tmp_path: Path) -> None:
     settings = {
         **os.environ,
