@@ -33,6 +33,7 @@ from pipeline.aggregate.write import aggregate_cube
 from pipeline.cluster.clients import CLUSTER_CONFIG
 from pipeline.cluster.dask import OnDask
 from pipeline.cluster.executor import Executor
+from pipeline.cluster.workers import prepare
 from pipeline.digests import content_digest
 from pipeline.job import Job
 from pipeline.storage import repository as store
@@ -71,6 +72,7 @@ def measure(workers: int, module: str, work: Callable[[Executor], str]) -> Measu
         stack.enter_context(dask.config.set(CLUSTER_CONFIG))
         cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0"))
         client = stack.enter_context(Client(cluster))
+        client.register_worker_callbacks(prepare)  # as those of the commands
         client.run(importlib.import_module, module)
         before, own, began = client.run(time.process_time), time.thread_time(), time.perf_counter()
         digest = work(OnDask(lambda: client))
