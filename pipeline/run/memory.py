@@ -25,7 +25,7 @@ from pipeline.variables import FLUXES
 
 REAL = 4  # bytes of a float32
 
-_PROCESS = 480 * 2**20  # bytes of a worker beside its block: PyTorch, Dask, Icechunk and their buffers
+_PROCESS = 500 * 2**20  # bytes of a worker beside its block: PyTorch, Dask, Icechunk and their buffers
 _COMPILED = 80 * 2**20  # bytes of Numba, of the code that it loads, and of the arrays of a vector of cells
 _DEVICE_CONTEXT = 2**30  # bytes of a CUDA device beside the batch: context, cuDNN, weights; assumed, not measured
 
@@ -92,7 +92,7 @@ class BlockSize:
             10.25 * daily + self.state_bytes,
             # `write_restart`: fluxes as before; states, chunks of them, which hardly shrink when they are compressed,
             # joined, and in the buffers of Icechunk
-            7 * daily + 7.5 * self.state_bytes,
+            7 * daily + 6.5 * self.state_bytes,
             # `write_tile_year`: fluxes as before, one of them on the tile, its chunks compressed and joined
             7 * daily + self.state_bytes + 3 * daily_tile,
         )
