@@ -31,6 +31,11 @@ _VALUES_READ = 20_000_000  # values of one layer that `mean` holds at once: 80 M
 class Cube:
     """Annual layers and daily fluxes of the cube, or of a part of it.
 
+    Values are read when they are asked for, and compared with the digests in the ledger (docs/reliability.md): damaged
+    ones raise `pipeline.errors.DamagedError`, with the command that repairs them. NaN is a cell that is not modelled
+    or has no result; the coordinate `modelled` distinguishes the two. `rio` of rioxarray knows the projection, so that
+    `annual.rio.clip` and `annual.rio.reproject` work after `import rioxarray`.
+
     Attributes
     ----------
     annual
@@ -38,11 +43,6 @@ class Cube:
         dSOC where the soil gains.
     daily
         Ra, Rh, NEE and Reco = Ra + Rh of each day [g C m-2 d-1]; all years on one axis.
-
-    Values are read when they are asked for, and compared with the digests in the ledger (docs/reliability.md): damaged
-    ones raise `pipeline.errors.DamagedError`, with the command that repairs them. NaN is a cell that is not modelled
-    or has no result; the coordinate `modelled` distinguishes the two. `rio` of rioxarray knows the projection, so that
-    `annual.rio.clip` and `annual.rio.reproject` work after `import rioxarray`.
     """
 
     annual: xr.Dataset
