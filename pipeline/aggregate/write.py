@@ -33,6 +33,7 @@ from pipeline.progress import Progress, silent
 from pipeline.storage import repository as store
 from pipeline.storage.commit import Committer, committing
 from pipeline.storage.retry import RetryPolicy, retried
+from pipeline.years import spans
 from regions import Region
 
 
@@ -260,9 +261,8 @@ class _Aggregation:
         """Compute all bands, and commit each year when its last one ends."""
         frame, years = frame_of(self.context.region), list(choice.todo)
         # Structure first and by itself: forks cannot be merged into a session that made or resized their arrays.
-        listed = ", ".join(str(year) for year in years)
         self.committer.commit(
-            f"make room for aggregates of {listed}",
+            f"make room for aggregates of {spans(years)}",
             lambda root: room.make_room(root, frame, years, anew=choice.anew),
             years=years,
         )

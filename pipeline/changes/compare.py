@@ -23,7 +23,7 @@ from pipeline.aggregate.sums import AREA_TYPES, Array, cell_sums
 from pipeline.aggregate.tables import county_labels
 from pipeline.cube import layout
 from pipeline.cube.entry import Fingerprint
-from pipeline.cube.history import resolve
+from pipeline.cube.history import released_state, resolve
 from pipeline.cube.ledger import Ledger
 from pipeline.errors import UserError
 from pipeline.grid.coverage import Polygons, coverage, outlines
@@ -59,7 +59,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """One of the states compared: its name, snapshot, groups and ledger."""
+    """One of the states compared: its name, its snapshot (of a release, the one `tag` printed), groups and ledger."""
 
     name: str
     snapshot: str
@@ -74,7 +74,7 @@ class State:
         root = store.read(repository, snapshot=snapshot)
         if "ledger" not in root:
             raise UserError(f"{name}: no results in this state of {job.stores.cube}; choose a later one")
-        return cls(name, snapshot, root, Ledger(root))
+        return cls(name, released_state(repository, snapshot), root, Ledger(root))
 
     def recorded(self, tile: str, year: int) -> Fingerprint | None:
         """Return the fingerprint of a tile-year, None without results."""

@@ -107,4 +107,4 @@ def _draw_change(axes: Axes, found: Comparison, name: str) -> None:
     bar = basemap.colourbar(axes, mesh, extend="both")
     bar.ax.locator_params(nbins=5)
     mean = f", mean of cells {present.mean():+.3g}".replace("-", "\N{MINUS SIGN}") if present.size else ""
-    bar.set_label(f"change in {_UNIT}{mean}\ngrey: unchanged or no results")
+    bar.set_label(f"change in {_UNIT}{mean}\ngrey: unchanged, or not in both")

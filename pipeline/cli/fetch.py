@@ -67,7 +67,7 @@ def fetch(
     for plan in plans:
         console.print(plan_table(plan))
     if dry_run or not plans:
-        return f"agcarbon fetch {run_file}" if plans else None
+        return "agcarbon fetch {run_file} {--years}" if plans else None
     done = _fetch([plan for plan in plans if plan.todo], parallel=parallel)
     print_fetched(console, done)
     if any(fetched.failures for fetched in done):

@@ -43,5 +43,5 @@ def plan(
     if cost.work.plan:
         check_memory(job, cells=cost.work.plan.most_cells)
     if cost.downloads:
-        return "agcarbon fetch {run_file} --dry-run"
-    return "agcarbon ingest {run_file}" if cost.work.ingest.needed else None
+        return "agcarbon fetch {run_file} --dry-run {--years}"
+    return "agcarbon ingest {run_file} {--years}" if cost.work.ingest.needed else None

@@ -37,6 +37,7 @@ from pipeline.run.repair import repair
 from pipeline.storage import repository
 from pipeline.storage.commit import Committer
 from pipeline.storage.retry import RetryPolicy, retried
+from pipeline.years import spans
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ def _begin(committer: Committer, plan: Plan, job: Job, *, record: dict[str, Any]
         ledger.add_years(root, layout.years(root))
         return ledger.begin_run(root, record)
 
-    message = f"make room for {stored[0]}-{stored[-1]}" if stored else "keep stale tile-years"
+    message = f"make room for {spans(stored)}" if stored else "keep stale tile-years"
     return committer.commit(message, make_room, years=stored)
 
 

@@ -81,4 +81,5 @@ def _print_next(command: str, options: Mapping[str, Any]) -> None:
     from pipeline.console import print_hint
 
     given = {name: "" if value is None else shlex.quote(str(value)) for name, value in options.items()}
+    given["--years"] = f"--years {given['years']}" if given.get("years") else ""
     print_hint(f"next: {command.format_map(given).rstrip()}")

@@ -29,7 +29,7 @@ class Lesson:
         Meaning of exit codes beside 0 and 2, or other meanings of these.
     then, otherwise
         Commands that follow success and the other exit codes, with fields of the arguments, of which one that may be
-        absent stands last; empty if none does.
+        absent stands last, as does `{--years}`, the option with its value if it is given; empty if none follows.
     """
 
     group: str
@@ -77,15 +77,15 @@ LESSONS: Mapping[str, Lesson] = {
             "agcarbon fetch run.toml --list polaris --links > links.txt",
         ),
         {1: "some files failed; the same command fetches them again"},
-        then="agcarbon ingest {run_file}",
-        otherwise="agcarbon fetch {run_file}",
+        then="agcarbon ingest {run_file} {--years}",
+        otherwise="agcarbon fetch {run_file} {--years}",
     ),
     "ingest": Lesson(
         DATA,
         ("agcarbon ingest run.toml", "agcarbon ingest run.toml --years 2021 --product gpp"),
         {1: "some product-years have no files in the archives", **_STOPPED},
-        then="agcarbon plan {run_file}",
-        otherwise="agcarbon fetch {run_file} --dry-run",
+        then="agcarbon plan {run_file} {--years}",
+        otherwise="agcarbon fetch {run_file} --dry-run {--years}",
     ),
     "inputs": Lesson(
         DATA,
@@ -97,7 +97,7 @@ LESSONS: Mapping[str, Lesson] = {
     "plan": Lesson(
         RUN,
         ("agcarbon plan run.toml", "agcarbon plan run.toml --years 2021 --workers 32"),
-        then="agcarbon run {run_file}",
+        then="agcarbon run {run_file} {--years}",
     ),
     "run": Lesson(
         RUN,

@@ -15,6 +15,7 @@ from pipeline.changes.compare import NEW, REMOVED, Comparison, compare
 from pipeline.cli.main import app
 from pipeline.cluster.executor import Serial
 from pipeline.cube import layout
+from pipeline.cube.history import releases
 from pipeline.errors import UserError
 from pipeline.grid.coverage import coverage, outlines
 from pipeline.job import Job
@@ -133,6 +134,8 @@ def test_the_command_writes_table_picture_and_json(job: Job, tmp_path: Path) -> 
     assert {term["changed"]: term["tile_years"] for term in said["terms"]} == {
         parts: sum(each["changed"] == parts for each in said["tile_years"]) for parts in ("weights", "GPP + weights")
     }
+    listed = {one.name: one.of for one in releases(job.open_cube())}
+    assert [said[key]["snapshot"] for key in ("before", "after")] == [listed["b"], listed["c"]]
     assert said["total_gg"]["nee"] == pytest.approx(sum(term["change_gg"]["nee"] for term in said["terms"]))
     assert pd.read_csv(tmp_path / "out" / "counties.csv")["nee_gg"].sum() == pytest.approx(said["total_gg"]["nee"])
     assert (tmp_path / "out" / "changes.png").read_bytes().startswith(b"\x89PNG")

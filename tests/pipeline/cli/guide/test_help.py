@@ -79,10 +79,10 @@ def guided(returned: Any) -> typer.Typer:
     own = typer.Typer(cls=Guided, rich_markup_mode=None)
 
     @own.command()
-    def ingest(run_file: Path) -> Any:
+    def ingest(run_file: Path, years: str | None = None) -> Any:
         if isinstance(returned, typer.Exit):
             raise returned
-        return returned if run_file else None
+        return returned if run_file or years else None
 
     own.command("plan")(ingest)
 
@@ -105,6 +105,11 @@ def test_a_command_names_the_next_one_on_stderr_by_how_it_ended(returned: Any, l
     assert done.stderr == line
     with verbosity(quiet=True):
         assert CliRunner().invoke(guided(returned), ["ingest", "my run.toml"]).stderr == ""
+
+
+def test_the_next_command_is_of_the_years_that_were_given() -> None:
+    done = CliRunner().invoke(guided(None), ["ingest", "run.toml", "--years", "2012"])
+    assert done.stderr == "next: agcarbon plan run.toml --years 2012\n"
 
 
 NOTHING_FOLLOWS = {
