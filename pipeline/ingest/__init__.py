@@ -15,5 +15,5 @@ and year into one TileYear.
 
 Public modules: memory, plan, report, run.
 Inner modules: climate, files, sources, strips.
-May import: cluster, config, digests, errors, grid, inputs, progress, sources, storage, regions.
+May import: cluster, config, digests, errors, grid, inputs, progress, sources, storage, years, regions.
 """

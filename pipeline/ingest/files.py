@@ -101,15 +101,23 @@ def gpp_files(
         such as one in another year's folder.
     """
     paths: dict[Path, list[Path]] = {folder: [] for folder in folders}  # once, where both are the same
-    served, faults = {}, []
+    served: dict[str, Path] = {}
+    missing, faults = [], []
     for modis in sorted({tile.modis for tile in tiles}):
         found = {folder: _of_year(folder, year=year, modis=modis, layer=layer) for folder in paths}
         serving = [folder for folder, files in found.items() if files]
         if len(serving) == 1:
             served[modis] = serving[0]
             paths[serving[0]] += found[serving[0]]
+        elif serving:
+            places = " and ".join(map(str, serving))
+            faults.append(
+                f"SLOPE {layer.quantity}: MODIS tile {modis} has files of {year} in both {places}; keep one set"
+            )
         else:
-            faults.append(_unclear(serving or list(paths), year=year, modis=modis, layer=layer, twice=bool(serving)))
+            missing.append(modis)
+    if missing:
+        faults.append(_missing(list(paths), year=year, tiles=missing, layer=layer))
     if faults:
         raise UserError("; ".join(faults))
     sets = [file_set(files, root=folder, settings=settings) for folder, files in paths.items()]
@@ -129,10 +137,7 @@ def _of_year(folder: Path, *, year: int, modis: str, layer: Layer) -> list[Path]
     return found
 
 
-def _unclear(folders: Sequence[Path], *, year: int, modis: str, layer: Layer, twice: bool) -> str:
-    if twice:
-        places = " and ".join(map(str, folders))
-        return f"SLOPE {layer.quantity}: MODIS tile {modis} has files of {year} in both {places}; keep one set"
+def _missing(folders: Sequence[Path], *, year: int, tiles: Sequence[str], layer: Layer) -> str:
     places = " nor ".join(str(folder / layer.pattern) for folder in folders)
     remedy = "download that year into `archives.slope`"
     if year > LAST_RELEASED:
@@ -140,7 +145,7 @@ def _unclear(folders: Sequence[Path], *, year: int, modis: str, layer: Layer, tw
             f"the public release ends in {LAST_RELEASED}: put files of your own in the same layout into "
             f"`archives.slope_extra`"
         )
-    return f"SLOPE {layer.quantity}: no file of {year} for MODIS tile {modis} matches {places}; {remedy}"
+    return f"SLOPE {layer.quantity}: no file of {year} for MODIS tile {', '.join(tiles)} matches {places}; {remedy}"
 
 
 def _together(parts: Sequence[FileSet]) -> FileSet:

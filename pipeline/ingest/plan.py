@@ -23,6 +23,7 @@ from pipeline.inputs.layout import PRODUCTS, Extent, Record, check_extent, group
 from pipeline.sources.nldas2.index import HourIndex, index_archive
 from pipeline.sources.slope.settings import Quantity
 from pipeline.storage import repository
+from pipeline.years import spans
 from regions import did_you_mean, load_region
 
 
@@ -136,7 +137,8 @@ def plan_ingest(
     ------
     UserError
         Naming every year before the region's first and every unknown product; or if no product-year is found in the
-        archives, with all reasons (`NothingFoundError`); or if the store is of another region, with the difference.
+        archives, with a reason for each product (`NothingFoundError`); or if the store is of another region, with
+        the difference.
     """
     region = load_region(run_file.region)
     wanted = sorted(set(years or region.years))
@@ -154,9 +156,22 @@ def plan_ingest(
     absent = tuple(one for one in found if isinstance(one, Absent))
     there = tuple(one for one in found if isinstance(one, ProductYear))
     if not there:
-        raise NothingFoundError("; ".join(dict.fromkeys(one.reason for one in absent)))
+        raise _nothing_found(absent)
     damaged = archives.damaged if "climate" in products else ()
     return IngestPlan(run_file.stores.inputs, extent, there, absent, damaged)
+
+
+def _nothing_found(absent: Sequence[Absent]) -> NothingFoundError:
+    """Return the error that nothing is in the archives: each product, its years, the reason of the first."""
+    products = dict.fromkeys(one.product for one in absent)
+    of_product = {name: [one for one in absent if one.product == name] for name in products}
+    faults = []
+    for name, missing in of_product.items():
+        years = spans([one.year for one in missing if one.year is not None])
+        first = f" (the first of {len(missing)} years)" if missing[1:] else ""
+        faults.append(f"{' of '.join(filter(None, (name, years)))}{first}: {missing[0].reason}")
+    remedy = "`agcarbon fetch RUN_FILE --dry-run` lists all that the archives must hold, and where it comes from"
+    return NothingFoundError("\n  ".join(("nothing to ingest was found in the archives", *faults, remedy)))
 
 
 def _root(location: str, extent: Extent) -> zarr.Group | None:

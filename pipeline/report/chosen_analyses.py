@@ -41,7 +41,7 @@ class ChosenAnalyses:
             figure = files.read(files.join(folder, analysis.name, f"{analysis.name}.png"))
             reason = _fault(record, subject, figure)
             if reason or record is None or figure is None:
-                left_out.append(f"{analysis.title}: {reason}; `agcarbon analyze {analysis.name}` makes it")
+                left_out.append(f"{analysis.title}: {reason}; `agcarbon analyze {analysis.name} RUN_FILE` makes it")
             else:
                 found.append(Chosen(record, _numbers(record["numbers"]), figure))
         return cls(tuple(found), tuple(left_out))

@@ -56,6 +56,18 @@ def test_nothing_found_at_all_is_refused_with_every_reason(ingested: RunFile) ->
     assert "2013" in message
 
 
+def test_a_reason_is_given_once_a_product_however_many_years_are_absent(ingested: RunFile) -> None:
+    with pytest.raises(UserError) as error:
+        plan_ingest(ingested, years=range(2013, 2033), products=["climate", "gpp", "crop"])
+    first, *reasons, last = str(error.value).splitlines()
+    assert first == "nothing to ingest was found in the archives"
+    assert [line.split(":")[0] for line in reasons] == [
+        f"  {name} of 2013-2032 (the first of 20 years)" for name in ("climate", "crop", "gpp")
+    ]
+    assert "agcarbon fetch RUN_FILE --dry-run" in last
+    assert not [line for line in reasons if "2014" in line]
+
+
 def test_years_before_the_region_and_unknown_products_are_refused(ingested: RunFile) -> None:
     with pytest.raises(UserError, match="1999 is before region small begins, 2011; 'npp' is not one of the products"):
         plan_ingest(ingested, years=[1999], products=["npp"])

@@ -27,7 +27,7 @@ def left_out(subject: Subject, record: Path, **changes: Any) -> str:
     record.write_text(json.dumps(content | changes))
     chosen = ChosenAnalyses.of(subject, str(record.parents[1]))
     record.write_text(json.dumps(content))
-    (reason,) = [line for line in chosen.left_out if "`agcarbon analyze speed`" in line] or [""]
+    (reason,) = [line for line in chosen.left_out if "`agcarbon analyze speed RUN_FILE`" in line] or [""]
     assert bool(reason) != bool(chosen.found)
     return reason
 

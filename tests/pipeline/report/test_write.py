@@ -128,7 +128,7 @@ def test_the_page_needs_nothing_from_outside(html: str, page: Page) -> None:
 
 def test_the_analysis_of_this_state_is_in_it_and_others_are_named(page: Page) -> None:
     assert "What it cannot say." in page.text
-    assert "Crop rotations: not run; `agcarbon analyze rotation`" in page.text
+    assert "Crop rotations: not run; `agcarbon analyze rotation RUN_FILE`" in page.text
 
 
 @pytest.mark.slow
