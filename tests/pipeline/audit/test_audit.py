@@ -178,7 +178,7 @@ def test_a_tile_that_is_shifted_as_a_whole_is_found_by_its_seams(tmp_path: Path)
     job = fill_cube(tmp_path).job
     name, window, _ = tile_of(job, 1)
     with foreign(job) as root:
-        change(root, "annual/ra", (0, *window), by=8)
+        change(root, "annual/ra", (0, *window), by=8 * np.sqrt(365))  # eight standard deviations of its values
     # It has one neighbour in that year, so that either of the two may be the shifted one.
     assert (name, 2011) in failing(audit(job, Serial(), scope=Scope(years=frozenset({2011}))))["seams"]
 
