@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import typer
+
 from pipeline import config
 from pipeline.aggregate.report import print_aggregates
 from pipeline.aggregate.tables import tables_location
@@ -14,6 +16,7 @@ from pipeline.analysis.subject import Options, Subject
 from pipeline.analysis.write import folder_of, write_findings
 from pipeline.cluster.dask import open_executor
 from pipeline.cluster.executor import Executor
+from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
 from pipeline.config import RunFile
 from pipeline.console import console, progress_bars
 from pipeline.cost.estimate import estimate
@@ -52,7 +55,7 @@ def take_tour(folder: Path) -> None:
     )
     _archives(folder / "archives")
     job = Job.open(run_file)
-    with open_executor(job.execution, devices=cuda_devices(job)) as executor:
+    with stop_on_signals() as stop, open_executor(job.execution, stop, devices=cuda_devices(job)) as executor:
         _compute(job, executor)
         aggregated = _products(job, executor)
     print_aggregates(console, job, aggregated)
@@ -76,6 +79,7 @@ def _archives(folder: Path) -> None:
 def _compute(job: Job, executor: Executor) -> None:
     with progress_bars() as report:
         ingested = ingest(plan_ingest(job.run_file, years=job.region.years), executor=executor, progress=report)
+    _end_if_asked(executor)
     console.print(ingested)
     if ingested.failures or ingested.absent:
         raise UserError(" | ".join([*ingested.failures, *(one.reason for one in ingested.absent)]))
@@ -86,12 +90,14 @@ def _compute(job: Job, executor: Executor) -> None:
     with progress_bars() as report:
         done = run(job, executor, years=job.region.years, progress=report)
     print_run(console, job, done)
+    _end_if_asked(executor)
 
 
 def _products(job: Job, executor: Executor) -> AggregateReport:
     with progress_bars() as report:
         aggregated = aggregate_cube(job, executor, progress=report)
         exported = export_cogs(job, executor, Selection(), files.join(job.stores.exports, "cog"), progress=report)
+    _end_if_asked(executor)
     if exported.failures:
         raise UserError(" | ".join(f"{name}: {reason}" for name, reason in exported.failures.items()))
     for note in exported.notes:
@@ -99,6 +105,12 @@ def _products(job: Job, executor: Executor) -> AggregateReport:
     with files.writing(map_location(job)) as path:
         write_map(path, job, note="Synthetic archives")
     return aggregated
+
+
+def _end_if_asked(executor: Executor) -> None:
+    """End the tour where a stop was requested: the same command goes on from what is finished."""
+    if executor.stop.asked:
+        raise typer.Exit(EXIT_CODE)
 
 
 def _report(job: Job, observations: Path) -> None:

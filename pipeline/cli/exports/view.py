@@ -58,4 +58,5 @@ def view(
         try:
             server.serve_forever()
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # some programs send it to a process and then to its group
             console.print("ended")
