@@ -25,7 +25,7 @@ from pipeline.variables import FLUXES
 
 REAL = 4  # bytes of a float32
 
-_PROCESS = 500 * 2**20  # bytes of a worker beside its block: PyTorch, Dask, Icechunk and their buffers
+_PROCESS = 450 * 2**20  # bytes of a worker beside its block: PyTorch, Dask, Icechunk and their buffers
 _COMPILED = 80 * 2**20  # bytes of Numba, of the code that it loads, and of the arrays of a vector of cells
 _DEVICE_CONTEXT = 2**30  # bytes of a CUDA device beside the batch: context, cuDNN, weights; assumed, not measured
 
@@ -90,9 +90,9 @@ class BlockSize:
             8 * daily + 3 * self.state_bytes,
             # `StoredYear.of` and the ledger row: GPP, fluxes, rounded fluxes, temporaries of the balance
             10.25 * daily + self.state_bytes,
-            # `write_restart`: fluxes as before; states, chunks of them, which hardly shrink when they are compressed,
-            # joined, and in the buffers of Icechunk
-            7 * daily + 6.5 * self.state_bytes,
+            # `write_restart`: fluxes as before; states, and chunks of them, which hardly shrink when they are compressed
+            # and joined; some at a time, which is of the size of one network's, in the buffers of Icechunk
+            7 * daily + 5 * self.state_bytes + 4 * self.cells * STATE_LAYERS * HIDDEN * REAL,
             # `write_tile_year`: fluxes as before, one of them on the tile, its chunks compressed and joined
             7 * daily + self.state_bytes + 3 * daily_tile,
         )
