@@ -108,7 +108,7 @@ def _products(job: Job, executor: Executor) -> AggregateReport:
 
 
 def _end_if_asked(executor: Executor) -> None:
-    """End the tour where a stop was requested: the same command goes on from what is finished."""
+    """End the tour where a stop was requested: the same command continues with what is not finished."""
     if executor.stop.asked:
         raise typer.Exit(EXIT_CODE)
 

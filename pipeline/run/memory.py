@@ -90,8 +90,8 @@ class BlockSize:
             8 * daily + 3 * self.state_bytes,
             # `StoredYear.of` and the ledger row: GPP, fluxes, rounded fluxes, temporaries of the balance
             10.25 * daily + self.state_bytes,
-            # `write_restart`: fluxes as before; states, and chunks of them, which hardly shrink when they are compressed
-            # and joined; some at a time, which is of the size of one network's, in the buffers of Icechunk
+            # `write_restart`: fluxes as before; states and their chunks, which hardly shrink when they are compressed
+            # and joined; in the buffers of Icechunk some at a time, as many as one network has
             7 * daily + 5 * self.state_bytes + 4 * self.cells * STATE_LAYERS * HIDDEN * REAL,
             # `write_tile_year`: fluxes as before, one of them on the tile, its chunks compressed and joined
             7 * daily + self.state_bytes + 3 * daily_tile,
