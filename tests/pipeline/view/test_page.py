@@ -69,7 +69,7 @@ def test_a_chosen_cell_shows_series_and_table_and_the_link_keeps_them(
     page: chromium.Page, published: Published
 ) -> None:
     root = zarr.open_group(published.store, mode="r")
-    row, col = (int(at[0]) for at in np.nonzero(np.asarray(root["annual/mask"][...])))  # type: ignore[index]
+    row, col = (int(at[1]) for at in np.nonzero(np.asarray(root["annual/mask"][...])))  # type: ignore[index]
     page.value(f"agcarbon.choose({{row: {row}, col: {col}}})")
     page.wait("document.body.dataset.table")
     assert page.value("document.querySelectorAll('#series path').length") == 3
