@@ -121,7 +121,7 @@ def plan_fetch(
     recheck
         Verify also files that are complete by the manifest.
     progress
-        Called after each search.
+        Called before the first and after each search.
 
     Raises
     ------
@@ -130,6 +130,7 @@ def plan_fetch(
     """
     answer = _Answer(archive)
     queries = archive.queries()
+    progress("search", 0, len(queries))  # the first answer may take long
     for number, query in enumerate(queries, start=1):
         answer.add(catalogue.search(query))
         progress("search", number, len(queries))

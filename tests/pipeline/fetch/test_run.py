@@ -83,7 +83,7 @@ def climate(folder: Path) -> Archive:
 
 def quiet(what: str, done: int, total: int, failed: int = 0, /) -> None:
     assert what
-    assert 0 < done <= total
+    assert 0 <= done <= total
     assert 0 <= failed <= done
 
 
