@@ -22,6 +22,8 @@ from pipeline.report.write import make_report, write_report
 from tests.helpers.filled_cube import fill_cube
 from tests.pipeline.analysis.conftest import Whole
 
+pytestmark = pytest.mark.slow
+
 VARIABLES = ("dsoc", "nee", "yield", "gpp")
 
 
@@ -131,7 +133,6 @@ def test_the_analysis_of_this_state_is_in_it_and_others_are_named(page: Page) ->
     assert "Crop rotations: not run; `agcarbon analyze rotation RUN_FILE`" in page.text
 
 
-@pytest.mark.slow
 def test_an_analysis_of_another_state_is_left_out(subject: Subject, tmp_path: Path) -> None:
     analysis = named("rotation")
     write_findings(str(tmp_path), analysis, subject, analysis.analyse(subject))
@@ -153,7 +154,6 @@ def test_missing_area_and_flags_are_shares_of_the_area(page: Page, whole: Whole)
     assert [value(text.rstrip(" %")) for text in rows["no remark"]] == pytest.approx(100 * clean, abs=0.051)
 
 
-@pytest.mark.slow
 def test_synthetic_is_said_on_the_first_screen_and_names_are_escaped(subject: Subject, page: Page) -> None:
     made = Subject.open(subject.job)
     made.__dict__["synthetic"] = True

@@ -31,6 +31,8 @@ from tests.helpers import random_inputs
 from tests.helpers.commits import transaction
 from tests.helpers.random_inputs import Fields, Setting, make_job, random_checkpoint
 
+pytestmark = pytest.mark.slow
+
 YEARS = [2010, 2011]
 DRAWS = Draws(2, 3, 1.0, 20.0)
 MODEL = f"gpp_draws = {DRAWS.count}\ngpp_seed = {DRAWS.seed}\ngpp_error_km = 1.0\ngpp_error_days = 20.0"
@@ -73,7 +75,6 @@ def drawn_layers(draw: int, grid: Grid, extent: Extent, product: str, year: int 
     return layers | {"gpp": errors.drawn(gpp_TN, draw).reshape(layers["gpp"].shape)}
 
 
-@pytest.mark.slow
 def test_each_member_is_the_run_with_its_own_gpp(drawn: Job, tmp_path: Path, network: Checkpoint) -> None:
     extent = Extent.of(drawn.region)
     for draw in range(DRAWS.count):
@@ -97,7 +98,6 @@ def test_without_its_spread_the_cube_is_that_without_draws(drawn: Job, tmp_path:
     assert "draws" not in repository.attribute(root, "identity")
 
 
-@pytest.mark.slow
 def test_other_tiles_give_the_same_members(drawn: Job, tmp_path: Path, network: Checkpoint) -> None:
     small = make_job(tmp_path, network, fields=UNCERTAIN, setting=Setting(tile_cells=12, model=MODEL))
     assert not run(small, Serial(), years=YEARS).failures
@@ -112,7 +112,6 @@ def test_other_tiles_give_the_same_members(drawn: Job, tmp_path: Path, network: 
         np.testing.assert_array_equal(found[..., both], whole[..., both], err_msg=name)
 
 
-@pytest.mark.slow
 def test_its_spread_is_that_of_the_members_in_cells_and_counties_and_passes_the_audit(drawn: Job) -> None:
     own = {name: stored(drawn, f"members/{name}").astype(np.float64) for name in (*FLUXES, "gpp")}
     residue = np.maximum(own["gpp"] - own["ra"] - own["yield"], 0)

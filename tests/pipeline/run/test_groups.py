@@ -35,6 +35,8 @@ from tests.helpers import device_on_cpu
 from tests.helpers.cube_states import REMEASURED, assert_same, content
 from tests.helpers.random_inputs import YEARS, Fields, Setting, make_job, random_checkpoint
 
+pytestmark = pytest.mark.slow
+
 PACKING = Packing(16, batches=1)  # of the run file of `make_job`: three groups
 # A year is missing in all cells of some tiles, and in single cells of others.
 FIELDS = Fields(missing={2010: [(4, 7)], 2011: [(r, c) for r in range(6) for c in range(15)], 2012: [(9, 4)]})
@@ -75,7 +77,6 @@ def one_by_one(tmp_path_factory: pytest.TempPathFactory, ensemble: Checkpoint) -
     return content(job)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("grouping")
 def test_a_cube_made_in_groups_has_the_bits_of_one_made_tile_by_tile(
     tmp_path: Path, ensemble: Checkpoint, one_by_one: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
@@ -135,7 +136,7 @@ class BadTile:
     [
         (block, "gather", 2, DamagedError("gpp/2010: the tile holds other values than were ingested")),
         (layout, "write_tile_year", 1, PermissionError(errno.EACCES, "Permission denied")),
-        pytest.param(restarts, "read_restart", 1, DamagedError("the state is damaged"), marks=pytest.mark.slow),
+        pytest.param(restarts, "read_restart", 1, DamagedError("the state is damaged")),
     ],
     ids=["inputs", "write", "state"],
 )
@@ -183,7 +184,6 @@ class Killed(Serial):
             yield from super().map(function, [item], **options)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("grouping")
 def test_a_tile_that_kills_its_workers_fails_alone(tmp_path: Path, ensemble: Checkpoint) -> None:
     job = small_tiles(tmp_path, ensemble)
@@ -196,7 +196,6 @@ def test_a_tile_that_kills_its_workers_fails_alone(tmp_path: Path, ensemble: Che
     assert sorted(executor.sent) == sorted([len(group) for group in groups] + [1] * len(lost))
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("grouping")
 @pytest.mark.parametrize(("kills", "years"), [(1, YEARS), (100, YEARS[:1])])
 def test_the_group_of_a_worker_that_is_killed_is_done_by_others(
@@ -219,7 +218,6 @@ def test_the_group_of_a_worker_that_is_killed_is_done_by_others(
     assert_same_fluxes(content(job), one_by_one, years)
 
 
-@pytest.mark.slow
 def test_each_tile_that_is_read_and_written_is_a_heartbeat(tmp_path: Path, ensemble: Checkpoint) -> None:
     job, beats = small_tiles(tmp_path, ensemble), list[int]()
     with pytest.MonkeyPatch.context() as patch:

@@ -14,6 +14,8 @@ from pipeline.analysis.subject import Options, Subject
 from pipeline.errors import UserError
 from tests.pipeline.analysis.conftest import Whole
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[4] / "docs" / "analyses" / "soc-us-ne1.csv"
 CARBON_G_M2 = 100 * 0.845 * 0.45  # of a t ha-1 of corn at 15.5 % moisture, 45 % of its dry matter carbon
 QUARTILES_APART = 1.349  # standard deviations of a normal distribution
