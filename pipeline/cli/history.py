@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from pipeline.cli.guide import complete
-from pipeline.cli.options import AsJson, RunFilePath
+from pipeline.cli.options import AsJson, RunFilePath, names
 
 if TYPE_CHECKING:
     import icechunk
@@ -141,7 +141,7 @@ def diff(
 
     if output and (fault := s3.fault(output)):
         raise UserError(f"--output: {fault}")
-    drawn = tuple(dict.fromkeys(name.strip() for name in variables.split(",")))
+    drawn = tuple(dict.fromkeys(names(variables)))
     if unknown := [name for name in drawn if name not in TITLES]:
         near = did_you_mean(unknown[0], TITLES.keys())
         raise UserError(

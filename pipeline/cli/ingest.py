@@ -26,7 +26,7 @@ def ingest(
     """
     from pipeline.cluster.dask import open_executor, worker_memory
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
-    from pipeline.console import console, print_json, progress_bars
+    from pipeline.console import console, print_error, print_json, progress_bars
     from pipeline.errors import UserError
     from pipeline.ingest import memory
     from pipeline.ingest.plan import plan_ingest
@@ -56,6 +56,8 @@ def ingest(
     if as_json:
         print_json(done.as_json() | {"newly_stale": stale.years_by_tile})
     if done.stopped:
+        for failure in done.failures:
+            print_error(failure)
         raise typer.Exit(EXIT_CODE)
     if done.failures:
         raise UserError(" | ".join(done.failures))

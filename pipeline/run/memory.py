@@ -65,9 +65,14 @@ class BlockSize:
     draws: int = 0
 
     @property
+    def _state_of_a_run(self) -> int:
+        """Bytes of the carried state of all modelled cells, of one network with one GPP."""
+        return self.cells * STATE_LAYERS * HIDDEN * REAL
+
+    @property
     def state_bytes(self) -> int:
         """Bytes of the carried state of all modelled cells."""
-        return self.cells * self.members * (1 + self.draws) * STATE_LAYERS * HIDDEN * REAL
+        return self.members * (1 + self.draws) * self._state_of_a_run
 
     @property
     def _draws_bytes(self) -> int:
@@ -92,7 +97,7 @@ class BlockSize:
             10.25 * daily + self.state_bytes,
             # `write_restart`: fluxes as before; states and their chunks, which hardly shrink when they are compressed
             # and joined; in the buffers of Icechunk some at a time, as many as one network has
-            7 * daily + 5 * self.state_bytes + 4 * self.cells * STATE_LAYERS * HIDDEN * REAL,
+            7 * daily + 5 * self.state_bytes + 4 * self._state_of_a_run,
             # `write_tile_year`: fluxes as before, one of them on the tile, its chunks compressed and joined
             7 * daily + self.state_bytes + 3 * daily_tile,
         )

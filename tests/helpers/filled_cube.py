@@ -84,7 +84,7 @@ def write_results(root: zarr.Group, tile: Tile, year: int, *, mask: NDArray[np.b
     flags = [0, Quality.NOT_GROWN, Quality.GPP_FILLED | Quality.NOT_GROWN, Quality.PARTIAL_SOIL]
     annual["quality"] = rng.choice(np.array(flags, np.uint16), cells)
     annual |= {name: flux.sum(axis=0, dtype=np.float64).astype(np.float32) for name, flux in daily.items()}
-    for flux in (*FLUXES, *DAILY):  # one cell lacks its inputs
+    for flux in (*FLUXES, *DAILY):  # the inputs of one cell are missing
         annual[flux.name][0] = np.nan  # type: ignore[call-overload]
         daily.get(flux.name, np.empty((1, 1)))[:, 0] = np.nan
     stored = StoredYear(mask, daily, annual)

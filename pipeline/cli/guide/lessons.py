@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.cluster.stop import EXIT_CODE
+
 DATA, RUN, RELEASES, PRODUCTS, CHECKPOINTS = "Data", "Run", "Releases", "Products", "Checkpoints"
 GROUPS = (DATA, RUN, RELEASES, PRODUCTS, CHECKPOINTS)
 SUB_COMMANDS, OTHER = "Commands", "Other"
 
-STOPPED = 130
-_STOPPED = {STOPPED: "stopped by Ctrl-C or SIGTERM; the same command resumes"}
+_STOPPED = {EXIT_CODE: "stopped by Ctrl-C or SIGTERM; the same command resumes"}
 _USE = "agcarbon run RUN_FILE, with the checkpoint in its section [model]"
 _ALWAYS = {0: "success", 2: "wrong input or unusable storage; the message names the remedy"}
 
@@ -40,7 +41,7 @@ class Lesson:
 
     def next_after(self, code: int) -> str:
         """Return the command that follows an exit code; none follows 2, whose message names the remedy."""
-        return {0: self.then, 2: "", STOPPED: "the same command again, which resumes"}.get(code, self.otherwise)
+        return {0: self.then, 2: "", EXIT_CODE: "the same command again, which resumes"}.get(code, self.otherwise)
 
     def epilog(self) -> str:
         """Return examples and exit codes, as lines that Click does not wrap."""

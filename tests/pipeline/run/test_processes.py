@@ -66,6 +66,13 @@ def child(job: Job, *step: str, scheduler: str = "serial") -> subprocess.Popen[s
     )  # fmt: skip
 
 
+def wait_for_step(process: subprocess.Popen[str]) -> None:
+    """Return once the child has reached its step; it must not end before."""
+    assert process.stdout
+    while "reached" not in process.stdout.readline():
+        assert process.poll() is None
+
+
 def assert_ends_well(job: Job, wanted: Undisturbed) -> None:
     """The same command, undisturbed, ends with the cube of a run that never was disturbed."""
     done = subprocess.run(
@@ -111,9 +118,7 @@ def test_a_signal_ends_a_run_after_the_blocks_in_flight(
 ) -> None:
     job = whole.copy(tmp_path)
     process = child(job, "pipeline.cube.layout", "write_tile_year", "before", "2", "pause")
-    assert process.stdout
-    while "reached" not in process.stdout.readline():
-        assert process.poll() is None
+    wait_for_step(process)
     os.killpg(process.pid, number)
     output, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, errors
@@ -127,9 +132,7 @@ def test_ctrl_c_reaches_no_worker(tmp_path: Path, whole: Undisturbed) -> None:
     """A terminal interrupts all processes of the run at once."""
     job = whole.copy(tmp_path)
     process = child(job, "pipeline.run.coordinator:RunTotals", "add", "after", "1", "pause", scheduler="local")
-    assert process.stdout
-    while "reached" not in process.stdout.readline():
-        assert process.poll() is None
+    wait_for_step(process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, errors
@@ -142,9 +145,7 @@ def test_ctrl_c_reaches_no_worker(tmp_path: Path, whole: Undisturbed) -> None:
 def test_ctrl_c_while_workers_start_ends_the_run_when_they_have(tmp_path: Path, whole: Undisturbed) -> None:
     job = whole.copy(tmp_path)
     process = child(job, "distributed.nanny:WorkerProcess", "start", "before", "1", "say", scheduler="local")
-    assert process.stdout
-    while "reached" not in process.stdout.readline():
-        assert process.poll() is None
+    wait_for_step(process)
     time.sleep(0.5)  # the interpreter of a worker takes longer to start
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=TIMEOUT)
@@ -156,9 +157,7 @@ def test_ctrl_c_while_workers_start_ends_the_run_when_they_have(tmp_path: Path, 
 def test_a_second_signal_drops_the_block_in_flight(tmp_path: Path, whole: Undisturbed) -> None:
     job = whole.copy(tmp_path)
     process = child(job, "pipeline.cube.layout", "write_tile_year", "before", "2", "pause")
-    assert process.stdout
-    while "reached" not in process.stdout.readline():
-        assert process.poll() is None
+    wait_for_step(process)
     process.send_signal(signal.SIGTERM)
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
@@ -172,9 +171,7 @@ def test_a_second_signal_drops_the_block_in_flight(tmp_path: Path, whole: Undist
 def test_a_second_run_is_kept_out_and_the_first_one_ends(tmp_path: Path, whole: Undisturbed) -> None:
     job = whole.copy(tmp_path)
     first = child(job, "pipeline.cube.layout", "write_tile_year", "before", "2", "pause")
-    assert first.stdout
-    while "reached" not in first.stdout.readline():
-        assert first.poll() is None
+    wait_for_step(first)
     first.send_signal(signal.SIGSTOP)
     second = child(job, "time", "sleep", "before", "0", "pause")
     _, errors = second.communicate(timeout=TIMEOUT)
