@@ -88,8 +88,8 @@ def sums_of(predictor: Predictor, points: SiteSequences) -> Iterator[tuple[Sums,
     for index, year in enumerate(years):
         result = simulate(predictor, year, state)
         state = result.state
-        assert result.members_MVN is not None
-        own = members.fluxes(result.members_MVN, result.annual["gpp"].astype(np.float64))
+        assert result.members
+        own = members.fluxes(result.members.annual_MVN, result.annual["gpp"].astype(np.float64))
         place = f"{year.inputs.year}"
         true = cell_sums(result.annual | truth_of(points, index), area_m2, place=place)
         yield cell_sums(result.annual | {MEMBERS: own}, area_m2, place=place), true

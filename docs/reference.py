@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import typer
 
+from model.arrays import MONTHS
 from pipeline import config
 from pipeline.aggregate import layout as aggregate_layout
 from pipeline.aggregate import tables
-from pipeline.aggregate.months import MONTHS
 from pipeline.aggregate.sums import AREA_TYPES, Sums
 from pipeline.cli import main
 from pipeline.cluster.stop import EXIT_CODE
@@ -169,6 +169,9 @@ def _variables() -> Iterator[str]:
     yield "\n### `aggregates`\n"
     yield from _literal(aggregate_layout)
     yield from _group("Annual groups", aggregate_layout.ANNUAL_LAYERS)
+    yield from _group("Annual groups, of an ensemble also", tuple(aggregate_layout.SPREADS.values()))
+    yield from _group("Monthly groups", aggregate_layout.MONTHLY_LAYERS)
+    yield from _group("Monthly groups, of an ensemble also", aggregate_layout.MONTHLY_SPREADS)
     yield "\n## The inputs store\n"
     yield from _literal(inputs_layout)
     yield from _group("`climate/YYYY`", inputs_layout.CLIMATE)

@@ -1,13 +1,14 @@
 """Arrays of a calendar year that go into the network and come out of it, and their sizes; without PyTorch.
 
-Shape legend: M members of an ensemble, S = 6 M layers of state, N cells, T days (365 or 366), C climate series, H 64
-hidden units.
+Shape legend: M members of an ensemble, S = 6 M layers of state, N cells, T days (365 or 366), K = 12 months, C climate
+series, H 64 hidden units, V = 4 or 5 fluxes of a member.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 HIDDEN = 64
+LEAP_DAYS, MONTHS = 366, 12
 STATE_LAYERS = 6  # of `model.network.State.pack`, for each member
 # 0-based: the published code pulses days of year 299 and 300, the paper's text says "the 300th day".
 RESIDUE_DAYS = (298, 299)
@@ -66,6 +68,31 @@ class YearInputs:
 
 
 @dataclass(frozen=True)
+class MemberSums:
+    """Sums of each member of an ensemble in reporting signs: of all networks, with all draws where GPP is drawn.
+
+    Attributes
+    ----------
+    annual_MVN
+        Annual Ra, Rh, NEE, yield, and GPP where it is drawn [g C m-2 yr-1].
+    months_M3KN
+        Monthly Ra, Rh, NEE [g C m-2 month-1].
+    """
+
+    annual_MVN: NDArray[np.floating]
+    months_M3KN: Floats
+
+    @classmethod
+    def empty(cls, members: int, fluxes: int, cells: int) -> MemberSums:
+        """Return arrays to be filled."""
+        return cls(np.empty((members, fluxes, cells)), np.empty((members, 3, MONTHS, cells), np.float32))
+
+    def cells(self, part: slice) -> MemberSums:
+        """Return the sums of some cells, views."""
+        return MemberSums(self.annual_MVN[..., part], self.months_M3KN[..., part])
+
+
+@dataclass(frozen=True)
 class YearFluxes:
     """Predictions of one year in reporting signs: Ra and Rh positive, NEE positive to the atmosphere [g C m-2 d-1]."""
 
@@ -74,9 +101,7 @@ class YearFluxes:
     nee_TN: Floats
     yield_N: Floats  # g C m-2 yr-1
     state_SNH: Floats  # at the year's end
-    # Annual Ra, Rh, NEE and yield of each member [g C m-2 yr-1]; None for a single network. Where GPP is drawn, members
-    # are all networks with all draws, and annual GPP follows (M, 5, N).
-    members_M4N: NDArray[np.float64] | None = None
+    members: MemberSums | None = None  # of an ensemble
     # Sums over the days of Ra, Rh, NEE and |Ra + Rh - GPP - NEE| before rounding [g C m-2 yr-1]; None if the daily
     # fluxes are not rounded.
     sums_4N: NDArray[np.float64] | None = None
@@ -92,3 +117,24 @@ def sum_of_days(daily_TN: Floats) -> NDArray[np.float64]:
     for day_N in daily_TN:
         total_N += day_N
     return total_N
+
+
+@lru_cache(maxsize=2)
+def days_of_months(days: int) -> tuple[slice, ...]:
+    """Return the days of each month of a year with so many; of a shorter one, as far as it goes.
+
+    Examples
+    --------
+    >>> days_of_months(366)[1]
+    slice(31, 60, None)
+    """
+    lengths = (31, 29 if days == LEAP_DAYS else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    ends = np.cumsum((0, *lengths)).clip(max=days).tolist()
+    return tuple(map(slice, ends, ends[1:]))
+
+
+def sums_of_months(daily_XTN: Floats) -> Floats:
+    """Return sums over the days of each month (..., K, N), added as in `sum_of_days`."""
+    days = days_of_months(daily_XTN.shape[-2])
+    sums = [sum_of_days(np.moveaxis(daily_XTN[..., month, :], -2, 0)) for month in days]
+    return np.stack(sums, axis=-2).astype(np.float32)

@@ -3,7 +3,7 @@
 Each member of an ensemble predicts with a state of its own; the fluxes of the ensemble are their mean.
 
 Shape legend: M members of an ensemble, S = 6 M layers of state, N cells, B cells of one batch, T days (365 or 366),
-C climate series, F 19 features, H 64 hidden units.
+K = 12 months, C climate series, F 19 features, H 64 hidden units.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from model.arrays import (
     STATE_LAYERS,
     DeviceError,
     Floats,
+    MemberSums,
     YearFluxes,
     YearInputs,
     sum_of_days,
+    sums_of_months,
 )
 from model.checkpoint import Checkpoint
 from model.features import CLIMATE, CROP_TYPE, FEATURES, GPP, SOIL, YEAR
@@ -50,6 +52,11 @@ class MemberYear:
         """Annual Ra, Rh, NEE and yield."""
         # In double precision: the spread between members is a small difference of large sums.
         return np.stack([*(sum_of_days(flux_TB) for flux_TB in self.fluxes_3TB), self.yield_B.astype(np.float64)])
+
+    @property
+    def months_3KB(self) -> Floats:
+        """Monthly Ra, Rh and NEE."""
+        return sums_of_months(self.fluxes_3TB)
 
 
 def full_precision() -> None:
@@ -109,8 +116,10 @@ class Predictor:
         return STATE_LAYERS * len(self._networks)
 
     @torch.inference_mode()
-    def year(self, inputs: YearInputs, state_SNH: Floats | None = None) -> YearFluxes:
+    def year(self, inputs: YearInputs, state_SNH: Floats | None = None, *, summed: bool = False) -> YearFluxes:
         """Predict one year from the state at the end of the year before (zeros if None).
+
+        An ensemble has the sums of its members; with `summed` a single network has its own, too.
 
         Raises
         ------
@@ -123,19 +132,19 @@ class Predictor:
         fluxes_3TN = np.empty((3, days, cells), np.float32)
         yield_N = np.empty(cells, np.float32)
         end_SNH = np.empty((self.state_layers, cells, HIDDEN), np.float32)
-        members_M4N = np.empty((len(self._networks), 4, cells))
+        sums = MemberSums.empty(len(self._networks), 4, cells) if summed or len(self._networks) > 1 else None
         for batch in self._batches(cells):
             with self._naming_the_batch():
                 members = self._members(inputs, batch, None if state_SNH is None else state_SNH[:, batch])
             fluxes_3TN[:, :, batch] = _mean([each.fluxes_3TB for each in members])
             yield_N[batch] = _mean([each.yield_B for each in members])
             end_SNH[:, batch] = np.concatenate([each.state_6BH for each in members])
-            # Each member's annual sums give the spread of the ensemble; daily values of members are not kept.
-            if len(members) > 1:
-                members_M4N[:, :, batch] = np.stack([each.annual_4B for each in members])
+            # Each member's sums give the spread of the ensemble; daily values of members are not kept.
+            if sums:
+                sums.annual_MVN[..., batch] = np.stack([each.annual_4B for each in members])
+                sums.months_M3KN[..., batch] = np.stack([each.months_3KB for each in members])
         ra_TN, rh_TN, nee_TN = fluxes_3TN
-        several = members_M4N if len(self._networks) > 1 else None
-        return YearFluxes(ra_TN, rh_TN, nee_TN, yield_N, end_SNH, several)
+        return YearFluxes(ra_TN, rh_TN, nee_TN, yield_N, end_SNH, sums)
 
     def _members(self, inputs: YearInputs, batch: slice, state_SBH: Floats | None) -> list[MemberYear]:
         """Return the year of each member at the cells of a batch, from their states (zeros if None)."""

@@ -117,16 +117,21 @@ ANNUAL = (
     Variable("soybean_fraction", "1", "share of the cell under soybean"),
 )
 
+MONTHLY = tuple(
+    # Not "month-1": UDUNITS takes a month for a twelfth of a year. The standard names are those of rates.
+    replace(flux, units="g m-2", long_name=f"{flux.long_name}, sum over the month", cell_methods=_SUM, standard_name="")
+    for flux in DAILY
+)
+
+
+def _spread(flux: Variable) -> Variable:
+    meaning = f"standard deviation over the ensemble's members (divisor: members - 1) of: {flux.long_name}"
+    return replace(flux, name=f"{flux.name}_spread", long_name=meaning)
+
+
 # Standard deviation over the members of an ensemble, by the name of the flux; GPP has none, since it is an input.
-ENSEMBLE_STD = {
-    flux.name: replace(
-        flux,
-        name=f"{flux.name}_spread",
-        long_name=f"standard deviation over the ensemble's members (divisor: members - 1) of: {flux.long_name}",
-    )
-    for flux in FLUXES
-    if flux.name != "gpp"
-}
+ENSEMBLE_STD = {flux.name: _spread(flux) for flux in FLUXES if flux.name != "gpp"}
+MONTHLY_STD = {flux.name: _spread(flux) for flux in MONTHLY}
 
 
 def flag_attributes(name: str) -> dict[str, object]:

@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.arrays import Floats, YearFluxes, YearInputs
+from model.arrays import LEAP_DAYS, Floats, MemberSums, YearFluxes, YearInputs, days_of_months
 from model.checkpoint import Checkpoint
 from model.device.features import FeatureScale, YearTable
 from model.device.overlap import Place, Queues, overlap, queues_of
-from model.device.slots import LEAP_DAYS, SLOTS, BatchArrays, BatchShape, Slot
+from model.device.slots import SLOTS, BatchArrays, BatchShape, Slot
 from model.inference import Predictor
 from model.network import State
 
@@ -63,15 +63,16 @@ class DevicePredictor(Predictor):
         return tuple(Slot(largest, self.device) for _ in range(SLOTS))
 
     @torch.inference_mode()
-    def year(self, inputs: YearInputs, state_SNH: Floats | None = None) -> YearFluxes:
+    def year(self, inputs: YearInputs, state_SNH: Floats | None = None, *, summed: bool = False) -> YearFluxes:
         """Predict one year; see `Predictor.year`."""
         with self._naming_the_batch():
             results = Results.empty(*inputs.gpp_TN.shape, members=len(self._networks))
-            stages = _YearStages(self, YearTable.of(inputs, self._scale), inputs.gpp_TN, state_SNH, results)
+            summed = summed or len(self._networks) > 1
+            stages = _YearStages(self, YearTable.of(inputs, self._scale), inputs.gpp_TN, state_SNH, results, summed)
             overlap(self._batches(inputs.gpp_TN.shape[1]), stages, self._queues)
-        return results.fluxes(rounded=self.keep_bits is not None)
+        return results.fluxes(rounded=self.keep_bits is not None, summed=summed)
 
-    def predict(self, x_BTF: Tensor, arrays: BatchArrays, *, resumed: bool) -> None:
+    def predict(self, x_BTF: Tensor, arrays: BatchArrays, *, resumed: bool, summed: bool) -> None:
         """Compute the outputs of a batch on the device from its features, and from its states if it is resumed."""
         starts: Sequence[State | None] = [None] * len(self._networks)
         if resumed:
@@ -82,10 +83,13 @@ class DevicePredictor(Predictor):
         fluxes_3TB = _mean([each[0] for each in members])
         arrays.yield_B.device.copy_(_mean([each[1] for each in members]))
         arrays.sums_4B.device.copy_(sums_of_days(_with_imbalance(fluxes_3TB, arrays.gpp_TB.device)))
-        if len(members) > 1:
-            for annual_4B, (member_3TB, yield_B) in zip(arrays.members_M4B.device, members, strict=True):
+        if summed:
+            sums = zip(arrays.members_M4B.device, arrays.months_M3KB.device, members, strict=True)
+            for annual_4B, months_3KB, (member_3TB, yield_B) in sums:
                 annual_4B[:3] = sums_of_days(member_3TB)
                 annual_4B[3] = yield_B
+                for month, days in enumerate(days_of_months(member_3TB.shape[1])):
+                    months_3KB[:, month] = sums_of_days(member_3TB[:, days])
         # Last, since the sums are those of unrounded fluxes, and a single member's are the mean itself.
         arrays.fluxes_3TB.device.copy_(fluxes_3TB)
         if self.keep_bits is not None:
@@ -101,6 +105,7 @@ class Results:
     state_SNH: Floats
     sums_4N: NDArray[np.float64]
     members_M4N: NDArray[np.float64]
+    months_M3KN: Floats
 
     @classmethod
     def empty(cls, days: int, cells: int, *, members: int) -> Results:
@@ -115,10 +120,11 @@ class Results:
         self.state_SNH[:, batch] = arrays.after_SBH.host.numpy()
         self.sums_4N[:, batch] = arrays.sums_4B.host.numpy()
         self.members_M4N[:, :, batch] = arrays.members_M4B.host.numpy()
+        self.months_M3KN[..., batch] = arrays.months_M3KB.host.numpy()
 
-    def fluxes(self, *, rounded: bool) -> YearFluxes:
-        """Return the year, with its sums if the daily fluxes are rounded."""
-        members = self.members_M4N if len(self.members_M4N) else None
+    def fluxes(self, *, rounded: bool, summed: bool) -> YearFluxes:
+        """Return the year, with its sums if the daily fluxes are rounded, and with those of its members if `summed`."""
+        members = MemberSums(self.members_M4N, self.months_M3KN) if summed else None
         sums = self.sums_4N if rounded else None
         ra_TN, rh_TN, nee_TN = self.fluxes_3TN
         return YearFluxes(ra_TN, rh_TN, nee_TN, self.yield_N, self.state_SNH, members, sums)
@@ -133,6 +139,7 @@ class _YearStages:
     gpp_TN: Floats
     state_SNH: Floats | None
     results: Results
+    summed: bool
 
     def _arrays(self, place: Place) -> BatchArrays:
         cells = place.batch.stop - place.batch.start
@@ -151,7 +158,7 @@ class _YearStages:
     def compute(self, place: Place) -> None:
         arrays = self._arrays(place)
         x_BTF = self.table.features(arrays.gpp_TB.device, place.batch)
-        self.predictor.predict(x_BTF, arrays, resumed=self.state_SNH is not None)
+        self.predictor.predict(x_BTF, arrays, resumed=self.state_SNH is not None, summed=self.summed)
 
     def download(self, place: Place) -> None:
         for pair in self._arrays(place).outputs:

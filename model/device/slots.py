@@ -1,6 +1,7 @@
 """Memory of a batch on the host and on the device: page-locked on the host for CUDA, which copies from there alone.
 
-Shape legend: M members of an ensemble, S = 6 M layers of state, B cells of a batch, T days, H = 64 hidden units.
+Shape legend: M members of an ensemble, S = 6 M layers of state, B cells of a batch, T days, K = 12 months, H = 64
+hidden units.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from model.arrays import HIDDEN, STATE_LAYERS
+from model.arrays import HIDDEN, LEAP_DAYS, MONTHS, STATE_LAYERS
 
 # PyTorch is loaded with the arrays; their size is known without it.
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-LEAP_DAYS = 366
 SLOTS = 2  # of a predictor: one is computed while the other is sent or fetched
 
 
@@ -45,6 +45,7 @@ class BatchArrays(NamedTuple):
     after_SBH: Pair
     sums_4B: Pair
     members_M4B: Pair
+    months_M3KB: Pair
 
     @property
     def inputs(self) -> tuple[Pair, ...]:
@@ -78,8 +79,8 @@ class BatchShape:
             ((self.cells,), torch.float32),
             (state, torch.float32),
             ((4, self.cells), torch.float64),
-            # The annual sums of a single network are those of its mean.
-            ((self.members if self.members > 1 else 0, 4, self.cells), torch.float64),
+            ((self.members, 4, self.cells), torch.float64),
+            ((self.members, 3, MONTHS, self.cells), torch.float32),
         )
 
     @property

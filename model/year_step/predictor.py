@@ -39,10 +39,10 @@ class CompiledPredictor(Predictor):
             np.array(self._networks[0].residue_days, np.int64),
         )
 
-    def year(self, inputs: YearInputs, state_SNH: Floats | None = None) -> YearFluxes:
-        """Predict one year from the state at the end of the year before (zeros if None)."""
+    def year(self, inputs: YearInputs, state_SNH: Floats | None = None, *, summed: bool = False) -> YearFluxes:
+        """Predict one year; see `Predictor.year`."""
         contiguous = np.ascontiguousarray(inputs.climate_7TC, np.float32)  # once, not for each batch
-        return super().year(replace(inputs, climate_7TC=contiguous), state_SNH)
+        return super().year(replace(inputs, climate_7TC=contiguous), state_SNH, summed=summed)
 
     def _members(self, inputs: YearInputs, batch: slice, state_SBH: Floats | None) -> list[MemberYear]:
         days, cells = inputs.gpp_TN.shape[0], batch.stop - batch.start

@@ -16,10 +16,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
+from model.arrays import MONTHS
 from pipeline.access.dataset import RECO, OpenCube, days_of
 from pipeline.access.polygons import TileShares, tile_shares
 from pipeline.access.window import Window
-from pipeline.aggregate.months import MONTHS, MonthSums, months_of, onto, present_layers
+from pipeline.aggregate.months import MonthSums, count_layers, months_of, onto, present_layers, with_members
 from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Sums, cell_sums, means
 from pipeline.cube import members
 from pipeline.cube.results import Box, CheckedYear, within
@@ -142,9 +143,10 @@ class PolygonSeries:
         return found
 
     def months(self, year: int) -> Floats:
-        """Return sums of a year by month over each polygon (1 + fluxes, 12, P): area [m2], area x flux [g C month-1].
+        """Return sums over each polygon of the layers of `pipeline.aggregate.months` (layers, 12, P).
 
-        A cell counts in a month if it has all fluxes of `DAILY` on all of its days.
+        They are the area [m2], and area x flux [g C month-1]. A cell counts in a month if it has all fluxes of `DAILY`
+        on all of its days.
 
         Raises
         ------
@@ -152,12 +154,16 @@ class PolygonSeries:
             If the year has no results.
         """
         self.cube.chosen([year])
-        found = np.zeros((1 + len(DAILY), MONTHS, len(self.polygons)))
+        count = members.count(self.cube.root)
+        found = np.zeros((count_layers(count), MONTHS, len(self.polygons)))
         for part in self._parts:
-            layers = self._present(part, year)
+            layers, weights = self._present(part, year), part.weights_m2_PN
             sums = MonthSums.zero(months_of(year, layers.shape[1]), layers.shape[2])
             sums.add(layers, slice(None))
-            found[..., part.polygons_P] += onto(sums.complete(), part.weights_m2_PN)
+            for month, of_month in enumerate(np.moveaxis(sums.complete(), 1, 0)):
+                own = self._month_of_members(part, year, month) if count else None
+                all_layers = with_members(of_month, own, count=count)
+                found[:, month, part.polygons_P] += onto(all_layers[:, None], weights)[:, 0]
         return found
 
     def annual(self, years: Sequence[int] | None = None) -> xr.Dataset:
@@ -221,6 +227,12 @@ class PolygonSeries:
             return np.full((members.count(self.cube.root), len(FLUXES), gpp_N.size), np.nan)
         # What is compared is the whole tile; it is one chunk.
         return members.fluxes(own_MVN[..., within(mask, part.box)], gpp_N)
+
+    def _month_of_members(self, part: _Part, year: int, month: int) -> NDArray[np.float32] | None:
+        """Return a month of the members less their mean (M, fluxes, N), None if the tile has none."""
+        mask = self.cube.cells.mask(part.tile)
+        found = self.cube.cells.year(year).month_of_members(part.tile, mask, month)
+        return None if found is None else found[..., within(mask, part.box)]
 
     def _labels(self) -> dict[str, object]:
         return {"polygon": [each.label for each in self.polygons]}

@@ -21,7 +21,6 @@ from pipeline.access.dataset import OpenCube
 from pipeline.access.polygons import tile_shares
 from pipeline.access.series import PolygonSeries
 from pipeline.aggregate.tables import county_labels, monthly_table, states_of, table_of
-from pipeline.cube import members
 from pipeline.sources.polygons import Shape, read_shapes
 from regions import Zone, states
 
@@ -107,7 +106,8 @@ def zonal_table(cube: OpenCube, areas: Areas, years: Sequence[int] | None = None
 def monthly_zonal_table(cube: OpenCube, areas: Areas, years: Sequence[int] | None = None) -> gpd.GeoDataFrame:
     """Return areas [m2], means [g C m-2 month-1] and totals [Gg C month-1] of Ra, Rh and NEE by month, in WGS84.
 
-    They are of the modelled cells with results on all days of the month; NEE also in t CO2e month-1.
+    They are of the modelled cells with results on all days of the month; NEE also in t CO2e month-1. Of an ensemble,
+    means and totals have spread and bounds.
 
     Raises
     ------
@@ -154,10 +154,3 @@ def without_results(table: pd.DataFrame) -> str | None:
         f"{len(empty)} of {len(cells)} polygon-years have no modelled cell with results, and no means (such as "
         f"{first.iloc[0]}, {first['year']})"
     )
-
-
-def without_monthly_spread(cube: OpenCube) -> str | None:
-    """Return a sentence on the spread that a monthly table of an ensemble does not have; None for a single network."""
-    if not members.count(cube.root):
-        return None
-    return "the cube keeps the members of an ensemble by year, so that months have no spread; --period annual has it"

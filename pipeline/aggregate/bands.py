@@ -18,16 +18,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array, dia_array, diags_array
 
-from pipeline.aggregate.months import Monthly, MonthSums, months_of, onto, present_layers
+from model.arrays import MONTHS
+from pipeline.aggregate.months import (
+    Monthly,
+    MonthSums,
+    count_layers,
+    months_of,
+    onto,
+    present_layers,
+    with_members,
+)
 from pipeline.aggregate.sums import Array, Layers, Sums, cell_sums
 from pipeline.grid.coverage import Polygons, coverage, outlines
 from pipeline.grid.domain import Domain, domain_of
@@ -76,6 +85,10 @@ class YearResults(Protocol):
 
     def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
         """Return the fluxes of `DAILY` on some days (time, N)."""
+        ...
+
+    def month_of_members(self, tile: Tile, mask: Mask, month: int) -> NDArray[np.floating] | None:
+        """Return a month of each member less their mean (M, fluxes of `DAILY`, N), or None where there are none."""
         ...
 
 
@@ -208,6 +221,15 @@ class LatLonShares:
         onto = sums.onto(self.shares).layers
         return Sums(onto.reshape(*onto.shape[:-1], *self.window.shape))
 
+    def layer(self, values_N: Array) -> Array:
+        """Return one layer of sums over the cells of the window (lat, lon)."""
+        sums: Array = self.shares @ values_N
+        return sums.reshape(self.window.shape)
+
+    def times(self, area: dia_array) -> LatLonShares:
+        """Return the shares times a weight of each cell, the diagonal of a matrix."""
+        return replace(self, shares=self.shares @ area)
+
 
 @dataclass(frozen=True)
 class TileShares:
@@ -232,13 +254,61 @@ class TileShares:
     middle: LatLonShares
     coarse: LatLonShares
 
+    def in_m2(self) -> TileShares:
+        """Return the same with the area of each cell in a target [m2] instead of its share."""
+        area = diags_array(self.area_m2)
+        latlon = {name: getattr(self, name).times(area) for name in ("fine", "middle", "coarse")}
+        return replace(self, zones=self.zones @ area, **latlon)
+
 
 @dataclass(frozen=True)
 class Block:
-    """The sums over a part of the fine grid that is complete (area types, layers, lat, lon)."""
+    """The sums over a part of the fine grid that is complete.
+
+    Attributes
+    ----------
+    grid
+        The part.
+    sums
+        Annual sums (area types, layers, lat, lon).
+    months
+        Sums of the layers of months (layers, 12, lat, lon), in single precision.
+    """
 
     grid: LatLonGrid
     sums: Sums
+    months: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _OpenBlocks:
+    """Sums (..., lat, lon) on those blocks of fine cells that some tile has met, until no further one meets them."""
+
+    band: Band
+    empty: NDArray[Any]  # the sums (...) over no cell
+    _open: dict[int, NDArray[Any]] = field(default_factory=dict)
+
+    def add(self, window: LatLonGrid, sums: NDArray[Any], *, at: tuple[int | slice, ...] = ()) -> None:
+        """Add sums over the cells of a window, to some of the layers if `at` says which."""
+        first = window.first_col - self.band.fine.first_col
+        for number in range(first // FINE_IN_COARSE, -(-(first + window.cols) // FINE_IN_COARSE)):
+            block = self.band.block(number)
+            shared = block.meet(window)
+            if number not in self._open:
+                self._open[number] = self._zero()
+            # Added, not assigned: tiles have slanted sides, so that neighbours meet in the same lat-lon cells.
+            self._open[number][*at, ..., *block.window(shared)] += sums[..., *window.window(shared)]
+
+    def close(self, number: int) -> NDArray[Any]:
+        """Give away the sums of a block."""
+        return self._open.pop(number) if number in self._open else self._zero()
+
+    def all_closed(self) -> bool:
+        """Return whether no block is left: one that was opened again after it was given away would be lost."""
+        return not self._open
+
+    def _zero(self) -> NDArray[Any]:
+        return np.zeros((*self.empty.shape, self.band.fine.rows, FINE_IN_COARSE), self.empty.dtype)
 
 
 @dataclass
@@ -271,7 +341,8 @@ class BandYear:
     coarse: Sums
     daily: Array
     monthly: Monthly
-    _open: dict[int, Sums] = field(default_factory=dict)  # blocks by number that some tile has met
+    _fine: _OpenBlocks  # as `Block.sums`
+    _fine_months: _OpenBlocks  # as `Block.months`
 
     @classmethod
     def empty(cls, frame: Frame, band: Band, *, days: int, members: int = 0) -> BandYear:
@@ -279,8 +350,11 @@ class BandYear:
         zero = partial(Sums.zero, members=members)
         middle, coarse = band.middle.shape, band.coarse.shape
         whole, maps = (zero(), zero()), (zero(*middle), zero(*coarse))
-        daily, monthly = np.zeros((1 + len(DAILY), days, *coarse)), Monthly.zero((len(frame.zones),), middle, coarse)
-        return cls(frame, band, zero(len(frame.zones)), *whole, *maps, daily, monthly)
+        daily = np.zeros((1 + len(DAILY), days, *coarse))
+        monthly = Monthly.zero((len(frame.zones),), middle, coarse, members=members)
+        months = np.empty((count_layers(members), MONTHS), np.float32)
+        fine = _OpenBlocks(band, zero().layers), _OpenBlocks(band, months)
+        return cls(frame, band, zero(len(frame.zones)), *whole, *maps, daily, monthly, *fine)
 
     @property
     def routes(self) -> Sums:
@@ -302,7 +376,8 @@ class BandYear:
             self._add(tile, results)
             heartbeat()
         yield from map(self._close, range(done, self.band.coarse.cols))
-        assert not self._open  # a block that was opened again after it was given away would be lost
+        assert self._fine.all_closed()
+        assert self._fine_months.all_closed()
 
     def _add(self, tile: Tile, results: YearResults) -> None:
         mask = results.mask(tile)
@@ -313,44 +388,37 @@ class BandYear:
         # Each route to the regional total is summed by itself: derived from each other, they could not disagree.
         self.counties += sums.onto(of.zones)
         self.cells += Sums(sums.layers @ of.region)
-        self._add_fine(of.fine.window, of.fine.of(sums))
-        self._add_days(tile, results, mask, of)
+        self._fine.add(of.fine.window, of.fine.of(sums).layers)
+        self._add_days(tile, results, mask, of.in_m2())
 
     def _add_days(self, tile: Tile, results: YearResults, mask: Mask, of: TileShares) -> None:
-        area = diags_array(of.area_m2)
-        weights, place = of.coarse.shares @ area, self.band.coarse.window(of.coarse.window)
-        months = MonthSums.zero(months_of(results.year, results.days), of.area_m2.size)
-        part = self.daily[:, :, *place]
+        months = MonthSums.zero(months_of(results.year, results.days), of.region.size)
+        part = self.daily[:, :, *self.band.coarse.window(of.coarse.window)]
         for first in range(0, results.days, _DAYS_READ):
             days = slice(first, min(first + _DAYS_READ, results.days))
             fluxes = results.daily(tile, mask, days)
             layers = present_layers([fluxes[flux.name] for flux in DAILY])
-            part[:, days] += onto(layers, weights).reshape(part[:, days].shape)
+            part[:, days] += onto(layers, of.coarse.shares).reshape(part[:, days].shape)
             months.add(layers, days)
-        complete, middle = months.complete(), self.monthly.middle[..., *self.band.middle.window(of.middle.window)]
-        self.monthly.counties[...] += onto(complete, of.zones @ area)
-        middle += onto(complete, of.middle.shares @ area).reshape(middle.shape)
-        coarse = self.monthly.coarse[..., *place]
-        coarse += onto(complete, weights).reshape(coarse.shape)
+        of_tile = months.complete()
+        for month in range(MONTHS):
+            own = results.month_of_members(tile, mask, month) if results.members else None
+            self._add_month(month, with_members(of_tile[:, month], own, count=results.members), of)
 
-    def _add_fine(self, window: LatLonGrid, sums: Sums) -> None:
-        first = window.first_col - self.band.fine.first_col
-        for number in range(first // FINE_IN_COARSE, -(-(first + window.cols) // FINE_IN_COARSE)):
-            block = self.band.block(number)
-            shared = block.meet(window)
-            # Added, not assigned: tiles have slanted sides, so that neighbours meet in the same lat-lon cells.
-            open_layers = self._open.setdefault(number, self._zero(block)).layers
-            open_layers[..., *block.window(shared)] += sums.layers[..., *window.window(shared)]
-
-    def _zero(self, grid: LatLonGrid) -> Sums:
-        return Sums.zero(*grid.shape, members=self.cells.members)
+    def _add_month(self, month: int, layers_LN: Array, of: TileShares) -> None:
+        place = self.band.middle.window(of.middle.window), self.band.coarse.window(of.coarse.window)
+        for number, layer_N in enumerate(layers_LN):
+            self.monthly.counties[number, month] += of.zones @ layer_N
+            self.monthly.middle[number, month, *place[0]] += of.middle.layer(layer_N)
+            self.monthly.coarse[number, month, *place[1]] += of.coarse.layer(layer_N)
+            self._fine_months.add(of.fine.window, of.fine.layer(layer_N), at=(number, month))
 
     def _close(self, number: int) -> Block:
         grid = self.band.block(number)
-        sums = self._open.pop(number, None) or self._zero(grid)
+        sums = Sums(self._fine.close(number))
         self.fine += sums.whole()
         middle = sums.blocks(FINE_IN_MIDDLE)
         cols = middle.layers.shape[-1]
         self.middle.layers[..., number * cols : (number + 1) * cols] = middle.layers
         self.coarse.layers[..., number] = sums.blocks(FINE_IN_COARSE).layers[..., 0]
-        return Block(grid, sums)
+        return Block(grid, sums, self._fine_months.close(number))

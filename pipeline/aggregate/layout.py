@@ -2,11 +2,11 @@
 
     aggregates/0p0025      annual means and areas (year, cover, lat, lon)
     aggregates/0p05, 0p5   the same on 0.05 and on 0.5 degree
-    aggregates/monthly     0p05, 0p5: sums over months of the modelled cells, as means over area (year, month, lat, lon)
+    aggregates/monthly     on the same grids: sums over months of the modelled cells, as means over area (year, month,
+                           lat, lon); on 0.0025 degree in single precision
     aggregates/daily/YYYY  daily means of the modelled cells on 0.5 degree (time, lat, lon)
     aggregates/bands       for each band of the region, from the north: sums over its counties and over all of it, the
-                           digest of the results that it was computed from, and digests of its parts of all arrays but
-                           the daily and monthly maps
+                           digest of the results that it was computed from, and digests of its parts of all arrays
 
 The coordinate `cover` names the area types. The attribute `sources` of the annual groups has the years whose
 aggregates are there, each with the digest of the results that they were computed from. A year that the arrays have
@@ -22,8 +22,11 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
+from model.arrays import MONTHS
 from pipeline.aggregate.bands import FINE_IN_COARSE, FINE_IN_MIDDLE, Band, BandYear, Frame, Mask, YearResults
+from pipeline.aggregate.months import month_layers
 from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Array, Layers, Sums, means
 from pipeline.aggregate.tables import ROUTES
 from pipeline.cube import layout, members
@@ -33,14 +36,16 @@ from pipeline.digests import content_digest
 from pipeline.errors import DamagedError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.storage.repository import array, attribute, part, subgroup
-from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, Variable
+from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, MONTHLY, MONTHLY_STD, Variable
 
 FINE, MIDDLE, COARSE, BANDS = "aggregates/0p0025", "aggregates/0p05", "aggregates/0p5", "aggregates/bands"
-MONTHLY_MIDDLE, MONTHLY_COARSE = "aggregates/monthly/0p05", "aggregates/monthly/0p5"
+MONTHLY_FINE, MONTHLY_MIDDLE, MONTHLY_COARSE = (f"aggregates/monthly/{grid}" for grid in ("0p0025", "0p05", "0p5"))
+DAILY_MAPS = "aggregates/daily"
 COUNTIES, ROUTE_SUMS, MADE_OF = f"{BANDS}/counties", f"{BANDS}/routes", f"{BANDS}/made_of"
 MONTHLY_COUNTIES = f"{BANDS}/monthly_counties"
 MAPS = (FINE, MIDDLE, COARSE)
 """Groups of annual maps."""
+MONTHLY_MAPS = (MONTHLY_FINE, MONTHLY_MIDDLE, MONTHLY_COARSE)
 _DIGESTS_PATH = f"{BANDS}/digests"
 
 # Double precision: totals of the maps equal those of the counties to 1e-9, and single precision keeps 6e-8 only.
@@ -52,15 +57,11 @@ ANNUAL_LAYERS = (*(replace(flux, dtype="float64") for flux in FLUXES), AREA, MIS
 SPREADS = {name: replace(spread, dtype="float64") for name, spread in ENSEMBLE_STD.items()}
 """Standard deviations over the members of an ensemble of the means on the target, by the name of the flux."""
 DAILY_LAYERS = (*(replace(flux, dtype="float64") for flux in DAILY), AREA)
-# Not "month-1": UDUNITS takes a month for a twelfth of a year.
-MONTHLY_LAYERS = (
-    *(replace(flux, units="g m-2", long_name=f"{flux.long_name}, sum over the month", dtype="float64",
-              cell_methods="time: sum area: mean", standard_name="") for flux in DAILY),
-    AREA,
-)  # fmt: skip
+MONTHLY_LAYERS = (*(replace(flux, dtype="float64") for flux in MONTHLY), AREA)
+MONTHLY_SPREADS = tuple(replace(spread, dtype="float64") for spread in MONTHLY_STD.values())
 
 _READ = (*(flux.name for flux in FLUXES), "crop", "quality", "corn_fraction", "soybean_fraction")
-# What has a digest of its own: maps of one area type, and the sums of a band.
+# What has a digest of its own: maps of one area type or month, the days of a flux, and the sums of a band.
 CHECKED = (
     *((f"{path}/{layer.name}", number) for path in (FINE, COARSE) for layer in ANNUAL_LAYERS
       for number in range(len(AREA_TYPES))),
@@ -70,9 +71,20 @@ CHECKED = (
     (MONTHLY_COUNTIES, 0),
     *((f"{path}/{layer.name}", number) for path in MAPS for layer in SPREADS.values()
       for number in range(len(AREA_TYPES))),
+    *((f"{path}/{layer.name}", month) for path in MONTHLY_MAPS for layer in (*MONTHLY_LAYERS, *MONTHLY_SPREADS)
+      for month in range(MONTHS)),
+    *((f"{DAILY_MAPS}/{layer.name}", 0) for layer in DAILY_LAYERS),
 )  # fmt: skip
 _SUMS = (COUNTIES, ROUTE_SUMS, MONTHLY_COUNTIES)
-_FINE_IN_CELL = {FINE: 1, MIDDLE: FINE_IN_MIDDLE, COARSE: FINE_IN_COARSE}
+_FINE_IN_CELL = {
+    FINE: 1,
+    MONTHLY_FINE: 1,
+    MIDDLE: FINE_IN_MIDDLE,
+    MONTHLY_MIDDLE: FINE_IN_MIDDLE,
+    COARSE: FINE_IN_COARSE,
+    MONTHLY_COARSE: FINE_IN_COARSE,
+    DAILY_MAPS: FINE_IN_COARSE,
+}
 _CHUNK = FINE_IN_COARSE  # fine cells of a chunk's edge: the least height of a band, the width of a block
 
 
@@ -95,13 +107,24 @@ def outdated(root: zarr.Group) -> bool:
     if BANDS not in root:
         return False
     group = subgroup(root, BANDS)
-    return (attribute(group, "routes"), attribute(group, "layers")) != (list(ROUTES), summed_layers(root))
+    return any(attribute(group, name) != wanted for name, wanted in structure(root).items())
+
+
+def structure(root: zarr.Group) -> dict[str, list[str]]:
+    """Return what the arrays follow from: attributes of the group of bands."""
+    return {"routes": list(ROUTES), "layers": summed_layers(root), "monthly_layers": _monthly_layers(root)}
 
 
 def summed_layers(root: zarr.Group) -> list[str]:
     """Return the names of the layers of `Sums`."""
     of_members = [f"{flux.name} of member {number}" for number in range(members.count(root)) for flux in FLUXES]
     return [AREA.name, MISSING_AREA.name, *(flux.name for flux in FLUXES), *of_members]
+
+
+def _monthly_layers(root: zarr.Group) -> list[str]:
+    """Return the names of the layers of months."""
+    of_members = [f"{flux.name} of member {number}" for number in range(members.count(root)) for flux in DAILY]
+    return [AREA.name, *(flux.name for flux in DAILY), *of_members]
 
 
 def made_of(root: zarr.Group, year: int) -> list[str]:
@@ -123,7 +146,7 @@ def route_sums(root: zarr.Group, year: int) -> Sums:
 
 
 def monthly_county_sums(root: zarr.Group, year: int) -> Array:
-    """Return the sums over the counties by month in a year that `sources` names, (1 + fluxes, 12, counties)."""
+    """Return the sums over the counties by month in a year that `sources` names, (layers, 12, counties)."""
     return _summed(root, MONTHLY_COUNTIES, year)
 
 
@@ -140,7 +163,7 @@ def _summed(root: zarr.Group, path: str, year: int) -> Array:
 
 
 def band_rows(root: zarr.Group, path: str) -> list[slice]:
-    """Return the rows of each band in the annual map at `path`, such as `aggregates/0p5/nee`, from the north."""
+    """Return the rows of each band in the map at `path`, such as `aggregates/0p5/nee`, from the north."""
     fine_in_cell = _FINE_IN_CELL[path.rpartition("/")[0]]
     return [
         slice(first // fine_in_cell, end // fine_in_cell)
@@ -165,13 +188,32 @@ def read_band(root: zarr.Group, path: str, year: int, band: int, *, area_type: s
     DamagedError
         If the values are not those that were computed.
     """
-    number = AREA_TYPES.index(area_type)
+    return _read_strip(root, path, year, band, AREA_TYPES.index(area_type))
+
+
+def read_month(root: zarr.Group, path: str, year: int, band: int, *, month: int) -> Array:
+    """Return the rows of a band in a monthly map (lat, lon) of one month, from 0; raises as `read_band`."""
+    return _read_strip(root, path, year, band, month)
+
+
+def _read_strip(root: zarr.Group, path: str, year: int, band: int, number: int) -> Array:
     strip_YX = _read(root, path, year, number, band_rows(root, path)[band])
     # As they were written: fine maps block by block.
-    fine = path.startswith(f"{FINE}/")
+    fine = path.rpartition("/")[0] in (FINE, MONTHLY_FINE)
     blocks = np.split(strip_YX, range(_CHUNK, strip_YX.shape[1], _CHUNK), axis=1) if fine else [strip_YX]
     _check(root, (path, number), year, band, blocks)
     return strip_YX
+
+
+def read_days(root: zarr.Group, name: str, year: int, band: int) -> Array:
+    """Return the rows of a band in the daily maps of a layer (time, lat, lon); raises as `read_band`."""
+    path = f"{DAILY_MAPS}/{name}"
+    try:
+        days_TYX: Array = part(root, f"{daily_path(year)}/{name}", (slice(None), band_rows(root, path)[band]))
+    except DamagedError as error:
+        raise _damaged(path, year, str(error)) from error
+    _check(root, (path, 0), year, band, [days_TYX])
+    return days_TYX
 
 
 def _read(root: zarr.Group, path: str, year: int, *where: int | slice) -> Array:
@@ -203,11 +245,13 @@ class BandDigests:
 
     def add(self, part: Part) -> None:
         """Take in a part."""
-        if part.path in _SUMS:
-            self._pieces[part.path, 0].append(content_digest(part.values))
-        elif part.path.rpartition("/")[0] in MAPS:
+        group, _, name = part.path.rpartition("/")
+        if group in MAPS or group in MONTHLY_MAPS:
             for number, of_type in enumerate(part.values):
                 self._pieces[part.path, number].append(content_digest(of_type))
+        else:
+            path = part.path if part.path in _SUMS else f"{DAILY_MAPS}/{name}"
+            self._pieces[path, 0].append(content_digest(part.values))
 
     def write(self, root: zarr.Group, year: int, band: Band) -> None:
         """Write the digests."""
@@ -217,7 +261,7 @@ class BandDigests:
 
 def daily_path(year: int) -> str:
     """Return the group of the daily means of a year."""
-    return f"aggregates/daily/{year}"
+    return f"{DAILY_MAPS}/{year}"
 
 
 @dataclass(frozen=True)
@@ -244,7 +288,9 @@ def band_parts(results: YearResults, frame: Frame, band: Band, *, first_year: in
     sums = BandYear.empty(frame, band, days=results.days, members=results.members)
     index = results.year - first_year
     for block in sums.add_all(results):
-        yield from _annual_parts(FINE, block.sums, (index, slice(None), *frame.fine.window(block.grid)))
+        place = (index, slice(None), *frame.fine.window(block.grid))
+        yield from _annual_parts(FINE, block.sums, place)
+        yield from _monthly_parts(MONTHLY_FINE, block.months, place)
     window, middle = frame.coarse.window(band.coarse), frame.middle.window(band.middle)
     yield from _annual_parts(MIDDLE, sums.middle, (index, slice(None), *middle))
     yield from _annual_parts(COARSE, sums.coarse, (index, slice(None), *window))
@@ -263,9 +309,9 @@ def _annual_parts(path: str, sums: Sums, where: tuple[int | slice, ...]) -> Iter
         yield Part(f"{path}/{name}", where, values)
 
 
-def _monthly_parts(path: str, sums: Array, where: tuple[int | slice, ...]) -> Iterator[Part]:
-    for variable, values in zip(MONTHLY_LAYERS, (*means(sums[1:], sums[0]), sums[0]), strict=True):
-        yield Part(f"{path}/{variable.name}", where, values)
+def _monthly_parts(path: str, sums: NDArray[Any], where: tuple[int | slice, ...]) -> Iterator[Part]:
+    for name, values in month_layers(sums).items():
+        yield Part(f"{path}/{name}", where, values)
 
 
 def annual_layers(sums: Sums) -> dict[str, Array]:

@@ -1,12 +1,14 @@
 """The memory of a worker of an aggregation: projected before anything is read, and compared with its limit.
 
 A worker holds the sums of one tile at its cells and on the cells of 0.0025 degree, and those of the blocks of half a
-degree that the tile meets. Each has the fluxes of every member of an ensemble. A test compares the projection with what
-the arrays take.
+degree that the tile meets, of the year and of its months. Each has the fluxes of every member of an ensemble. A test
+compares the projection with what the arrays take.
 """
 
 from __future__ import annotations
 
+from model.arrays import MONTHS
+from pipeline.aggregate.months import count_layers
 from pipeline.aggregate.sums import AREA_TYPES
 from pipeline.cluster.memory import fits, limit_for, mebibytes
 from pipeline.errors import UserError
@@ -15,7 +17,7 @@ from pipeline.variables import FLUXES
 
 _PROCESS = 500 * 2**20  # bytes of a worker beside its work, as of one that runs
 _ARRAYS = 40 * 2**20  # bytes of the overlaps of a tile's cells with all targets, and of the maps of a band
-_REAL = 8
+_REAL, _SINGLE = 8, 4
 _FINE_ROWS = 200  # cells of 0.0025 degree on the side of a block
 
 
@@ -27,7 +29,9 @@ def worker_bytes(edge: int, cells: int, *, members: int) -> int:
     fine = 3 * (edge * _FINE_ROWS * 2 / BANDS_PER_DEGREE) ** 2
     blocks = (2.2 + 3 * 2 * edge / BANDS_PER_DEGREE) * _FINE_ROWS**2 * max(1.0, 2 * edge / BANDS_PER_DEGREE)
     at_cells = cells * (layers + 3 * len(FLUXES) * members)  # the sums; what they are made of
-    return int(_PROCESS + _ARRAYS + _REAL * (at_cells + layers * (fine + blocks)))
+    # In single precision. The deviation over the members of a block takes two more arrays of its size.
+    months = MONTHS * count_layers(members) * (blocks + 2 * _FINE_ROWS**2) * _SINGLE
+    return int(_PROCESS + _ARRAYS + _REAL * (at_cells + layers * (fine + blocks)) + months)
 
 
 def check(edge: int, cells: int, *, members: int, limit: int | None) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import zarr
 
+from model.arrays import MONTHS
 from pipeline.aggregate import layout
 from pipeline.aggregate.bands import FINE_IN_COARSE, FINE_IN_MIDDLE, Frame
 from pipeline.aggregate.layout import (
@@ -18,11 +20,12 @@ from pipeline.aggregate.layout import (
     FINE,
     MIDDLE,
     MONTHLY_COARSE,
+    MONTHLY_FINE,
     MONTHLY_LAYERS,
     MONTHLY_MIDDLE,
+    MONTHLY_SPREADS,
     SPREADS,
 )
-from pipeline.aggregate.months import MONTHS
 from pipeline.aggregate.sums import AREA_TYPES
 from pipeline.aggregate.tables import ROUTES
 from pipeline.cube import layout as cube
@@ -40,7 +43,8 @@ _ROUTES = Variable("routes", "1", f"{_SUMMED}, over the band by each route", dty
 _MONTHLY_COUNTIES = Variable(
     "monthly_counties",
     "1",
-    "area with results all month [m2], and area x sum over the month of ra, rh, nee [g], over the part of each county",
+    "area with results all month [m2], and area x sum over the month [g], in the order of the attribute "
+    "`monthly_layers`; members less their mean; over the part of each county",
     dtype="float64",
 )
 _DIGESTS = Variable("digests", "1", "digests of the band's parts of annual maps and sums", dtype="uint8")
@@ -57,9 +61,10 @@ def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: boo
     if "aggregates" in root and anew:
         del root["aggregates"]
     first_year = cube.identity(root).first_year
-    annual = (*ANNUAL_LAYERS, *(SPREADS.values() if members.count(root) else ()))
-    names, monthly = ([variable.name for variable in layers] for layers in (annual, MONTHLY_LAYERS))
-    create_map = partial(_create_annual, layers=annual)
+    of_ensemble = (tuple(SPREADS.values()), MONTHLY_SPREADS) if members.count(root) else ((), ())
+    annual, of_months = (*ANNUAL_LAYERS, *of_ensemble[0]), (*MONTHLY_LAYERS, *of_ensemble[1])
+    names, monthly = ([variable.name for variable in layers] for layers in (annual, of_months))
+    create_map, create_months = partial(_create_annual, layers=annual), partial(_create_monthly, layers=of_months)
     middle = (FINE_IN_COARSE // FINE_IN_MIDDLE, frame.middle.cols)  # the least height of a band
     for path, create, of in (
         # One year and area type in a chunk, since readers want one map; all types in a shard, as they are written. On
@@ -67,11 +72,12 @@ def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: boo
         (FINE, partial(create_map, grid=frame.fine, chunk=(1, _CHUNK, _CHUNK)), names),
         (COARSE, partial(create_map, grid=frame.coarse, chunk=(len(AREA_TYPES), 1, frame.coarse.cols)), names),
         (MIDDLE, partial(create_map, grid=frame.middle, chunk=(len(AREA_TYPES), *middle)), names),
-        (MONTHLY_MIDDLE, partial(_create_monthly, grid=frame.middle, chunk=middle), monthly),
-        (MONTHLY_COARSE, partial(_create_monthly, grid=frame.coarse, chunk=(1, frame.coarse.cols)), monthly),
+        (MONTHLY_FINE, partial(create_months, grid=frame.fine, chunk=(1, _CHUNK, _CHUNK)), monthly),
+        (MONTHLY_MIDDLE, partial(create_months, grid=frame.middle, chunk=(MONTHS, *middle)), monthly),
+        (MONTHLY_COARSE, partial(create_months, grid=frame.coarse, chunk=(MONTHS, 1, frame.coarse.cols)), monthly),
         (
             BANDS,
-            partial(_create_bands, frame=frame, summed=layout.summed_layers(root)),
+            partial(_create_bands, frame=frame, structure=layout.structure(root)),
             [variable.name for variable in _OF_BANDS],
         ),
     ):
@@ -102,13 +108,19 @@ def _create_annual(
         cf.create(group, variable, cf.Layout(("year", "cover", "lat", "lon"), shape, (1, *chunk), shards))
 
 
-def _create_monthly(group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int]) -> None:
+def _create_monthly(
+    group: zarr.Group, *, grid: LatLonGrid, chunk: tuple[int, int, int], layers: Sequence[Variable]
+) -> None:
     cf.write_latlon(group, lat=grid.lat, lon=grid.lon, step=1 / grid.per_degree)
     cube.create_year_axis(group)
     cf.write_months(group)
-    for variable in MONTHLY_LAYERS:
+    # On 0.0025 degree a month in a chunk and a year in a shard, as with area types; most of the aggregates are there.
+    whole = (1, MONTHS, *chunk[1:])
+    shards, dtype = (None, "float64") if whole == (1, *chunk) else (whole, "float32")
+    for variable in layers:
         shape = (0, MONTHS, *grid.shape)
-        cf.create(group, variable, cf.Layout(("year", "month", "lat", "lon"), shape, (1, MONTHS, *chunk)))
+        of_months = cf.Layout(("year", "month", "lat", "lon"), shape, (1, *chunk), shards)
+        cf.create(group, replace(variable, dtype=dtype), of_months)
 
 
 def _create_daily(group: zarr.Group, grid: LatLonGrid, year: int) -> None:
@@ -119,24 +131,23 @@ def _create_daily(group: zarr.Group, grid: LatLonGrid, year: int) -> None:
         cf.create(group, variable, cf.Layout(("time", "lat", "lon"), shape, (shape[0], 1, shape[2])))
 
 
-def _create_bands(group: zarr.Group, *, frame: Frame, summed: list[str]) -> None:
+def _create_bands(group: zarr.Group, *, frame: Frame, structure: dict[str, list[str]]) -> None:
     cube.create_year_axis(group)
     group.attrs.update(
         {
             "counties": [zone.fips for zone in frame.zones],
-            "routes": list(ROUTES),
             "covers": list(AREA_TYPES),
-            "layers": summed,
+            **structure,
             "fine_rows": [
                 [rows.start, rows.stop] for rows, _ in (frame.fine.window(band.fine) for band in frame.bands)
             ],
         }
     )
-    sums = (len(AREA_TYPES), len(summed))
+    sums, months = (len(AREA_TYPES), len(structure["layers"])), (len(structure["monthly_layers"]), MONTHS)
     for variable, dims, shape in (
         (_COUNTIES, ("cover", "layer", "county"), (*sums, len(frame.zones))),
         (_ROUTES, ("cover", "layer", "route"), (*sums, len(ROUTES))),
-        (_MONTHLY_COUNTIES, ("flux", "month", "county"), (len(MONTHLY_LAYERS), MONTHS, len(frame.zones))),
+        (_MONTHLY_COUNTIES, ("month_layer", "month", "county"), (*months, len(frame.zones))),
         (_MADE_OF, ("byte",), (DIGEST_BYTES,)),
         (_DIGESTS, ("checked", "part_byte"), (len(layout.CHECKED), PART_BYTES)),
     ):

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from pipeline.aggregate.months import MONTHS
+from model.arrays import MONTHS
+from pipeline.aggregate.months import spreads
 from pipeline.aggregate.sums import AREA_TYPES, Array, Sums, interval_factor, means
 from pipeline.storage import files
 from pipeline.variables import DAILY, FLUXES
@@ -30,7 +31,7 @@ ROUTES = ("cells", "counties", "0.0025", "0.05", "0.5")
 class YearSums:
     """The sums of a year: over each county, over the region by each of `ROUTES`, and over each county by month.
 
-    `monthly` is (1 + fluxes, 12, counties): area with results, and area x sum over the month of each of `DAILY`.
+    `monthly` is (layers, 12, counties): sums of the layers of `pipeline.aggregate.months`.
     """
 
     counties: Sums
@@ -64,23 +65,23 @@ def state_table(counties: Sums, zones: Sequence[Zone], *, year: int) -> pd.DataF
 def monthly_table(labels: pd.DataFrame, sums: Array, *, year: int) -> pd.DataFrame:
     """Return one row per target and month: area [m2], mean [g C m-2 month-1] and total [g C month-1] of each flux.
 
-    `sums` are those of `YearSums.monthly`.
+    `sums` are those of `YearSums.monthly`. Of an ensemble, means and totals have the columns of `table_of`.
     """
-    area_m2, totals_g = sums[0], sums[1:]
-    values = means(totals_g, area_m2)
-    return pd.concat(
-        [
-            labels.assign(
-                year=year,
-                month=month + 1,
-                area_m2=area_m2[month],
-                **{f"{flux.name}_g_m2": values[index, month] for index, flux in enumerate(DAILY)},
-                **{f"{flux.name}_g": totals_g[index, month] for index, flux in enumerate(DAILY)},
-            )
-            for month in range(MONTHS)
-        ],
-        ignore_index=True,
-    )
+    rows = [labels.assign(year=year, month=month + 1, **_month_columns(sums[:, month])) for month in range(MONTHS)]
+    return pd.concat(rows, ignore_index=True)
+
+
+def _month_columns(sums: Array) -> dict[str, Array]:
+    """Return the columns of a month from sums of its layers (layers, *targets)."""
+    area_m2, totals_g = sums[0], {flux.name: total for flux, total in zip(DAILY, sums[1:], strict=False)}
+    columns = {"area_m2": area_m2}
+    columns |= {f"{name}_g_m2": means(total, area_m2) for name, total in totals_g.items()}
+    columns |= {f"{name}_g": total for name, total in totals_g.items()}
+    members = (len(sums) - 1) // len(DAILY) - 1
+    if members < 2:
+        return columns
+    spread_g = dict(zip(totals_g, spreads(sums), strict=True))
+    return columns | _spread_columns(totals_g, spread_g, area_m2, members=members)
 
 
 def regional_table(routes: Sums, *, year: int) -> pd.DataFrame:
@@ -99,23 +100,29 @@ def table_of(labels: pd.DataFrame, sums: Sums, *, year: int) -> pd.DataFrame:
 
 
 def _columns(sums: Sums, area_type: int) -> dict[str, Array]:
-    columns = {"area_m2": sums.area_m2[area_type], "missing_m2": sums.missing_m2[area_type]}
-    means = sums.means()
-    for index, flux in enumerate(FLUXES):
-        columns[f"{flux.name}_g_m2"] = means[area_type, index]
-        columns[f"{flux.name}_g"] = sums.totals_g[area_type, index]
-    return columns | (_spread_columns(sums, area_type) if sums.members > 1 else {})
+    area_m2 = sums.area_m2[area_type]
+    columns = {"area_m2": area_m2, "missing_m2": sums.missing_m2[area_type]}
+    names = [flux.name for flux in FLUXES]
+    totals_g = dict(zip(names, sums.totals_g[area_type], strict=True))
+    for name, total in totals_g.items():
+        columns |= {f"{name}_g_m2": means(total, area_m2), f"{name}_g": total}
+    if sums.members < 2:
+        return columns
+    spread_g = dict(zip(names, sums.spread_g()[area_type], strict=True))
+    return columns | _spread_columns(totals_g, spread_g, area_m2, members=sums.members)
 
 
-def _spread_columns(sums: Sums, area_type: int) -> dict[str, Array]:
+def _spread_columns(
+    totals_g: Mapping[str, Array], spread_g: Mapping[str, Array], area_m2: Array, *, members: int
+) -> dict[str, Array]:
     """Return the standard deviation over members and the bounds of the 90 % interval of each mean and total."""
-    factor, found = interval_factor(sums.members), {}
-    for unit, values, spreads in (("g_m2", sums.means(), sums.spreads()), ("g", sums.totals_g, sums.spread_g())):
-        for index, flux in enumerate(FLUXES):
-            value, spread = values[area_type, index], spreads[area_type, index]
-            found[f"{flux.name}_spread_{unit}"] = spread
-            found[f"{flux.name}_low_{unit}"] = value - factor * spread
-            found[f"{flux.name}_high_{unit}"] = value + factor * spread
+    factor, found = interval_factor(members), {}
+    for unit, area in (("g_m2", area_m2), ("g", None)):
+        for name, total in totals_g.items():
+            value, spread = (each if area is None else means(each, area) for each in (total, spread_g[name]))
+            found[f"{name}_spread_{unit}"] = spread
+            found[f"{name}_low_{unit}"] = value - factor * spread
+            found[f"{name}_high_{unit}"] = value + factor * spread
     return found
 
 

@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 
 from model.arrays import Floats
 from pipeline.audit.reading import AuditedYear
+from pipeline.cube import members
 from pipeline.cube.entry import RANGES, Row
 from pipeline.cube.layout import ROUNDED
+from pipeline.cube.parts import MONTH_PARTS
 from pipeline.simulate.tile_year import MEMBER_FLUXES
 from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, Quality
 
@@ -74,7 +76,7 @@ RECORD = Check("record", "cells, minima and maxima compared with the ledger", "n
 PATTERN = Check("pattern", "NaN compared with mask and quality flag `missing`", "values", 0)
 PLAUSIBLE = Check("plausible", "layers with values that no crop reaches", "layers", 0, rerun=False)
 BUDGET = Check("budget", "annual layers compared with each other", "relative", _SINGLE)
-SUMS = Check("sums", "annual ra, rh, nee compared with sums of days", "relative", ROUNDED)
+SUMS = Check("sums", "annual ra, rh, nee compared with sums of days, of members with months", "relative", ROUNDED)
 # Rounding errors of days are independent: in a year of 5 g C m-2 d-1 their sum has a standard deviation of 0.03.
 DSOC = Check("dsoc", "dsoc compared with -(sum of daily nee) - yield", "g C m-2 yr-1", 0.5)
 BALANCE = Check("balance", "residual compared with daily fluxes and input GPP", "relative", ROUNDED)
@@ -172,12 +174,17 @@ def check_year(year: AuditedYear) -> Iterator[Measured]:
 def _checksum(year: AuditedYear) -> Measured:
     found, recorded = year.stored.checksum, year.row.checksum
     why = f"checksum of the values {found[:8]}..., of the ledger {recorded[:8]}..." if found != recorded else ""
-    changed = [
-        flux for flux, own, known in zip(MEMBER_FLUXES, year.members, year.row.members, strict=False) if own != known
-    ]
-    if changed:
+    if changed := _changed_members(year):
         why = "; ".join([*([why] if why else []), f"members have other values of {', '.join(changed)} than recorded"])
     return Measured(CHECKSUM, float(bool(why)), 1, why)
+
+
+def _changed_members(year: AuditedYear) -> list[str]:
+    """Return the fluxes of the members, or their months, that have other digests than were recorded."""
+    annual = zip(MEMBER_FLUXES, members.digests(year.members), year.row.members, strict=False)
+    months = zip(MONTH_PARTS, members.month_digests(year.members), year.row.member_months, strict=False)
+    by_month = ((f"{flux} in month {month + 1}", own, known) for (flux, month), own, known in months)
+    return [name for name, own, known in (*annual, *by_month) if own != known]
 
 
 def _record(year: AuditedYear) -> Measured:
@@ -288,7 +295,24 @@ def _sums(results: _Results) -> Measured:
         name: relative(results.annual(name) - results.sum_of_days(name), results.magnitude(name))
         for name in (variable.name for variable in DAILY)
     }
-    return largest(SUMS, differences, len(DAILY) * results.cells)
+    differences |= _sums_of_members(results)
+    return largest(SUMS, differences, len(differences) * results.cells)
+
+
+def _sums_of_members(results: _Results) -> dict[str, float]:
+    """Compare the months of the members of an ensemble with their years, both less the mean over the members."""
+    sums = results.year.members
+    if not sums or not sums.months_M3KN.size:
+        return {}
+    known_N = results.present_N & np.isfinite(sums.annual_MVN).all(axis=(0, 1))  # not where GPP could not be drawn
+    differences = {}
+    for number, flux in enumerate(DAILY):
+        annual_MN = sums.annual_MVN[:, number, known_N].astype(np.float64)
+        months_MKN = sums.months_M3KN[:, number][..., known_N].astype(np.float64)
+        difference = months_MKN.sum(axis=1) - (annual_MN - annual_MN.mean(axis=0))
+        magnitude = np.abs(months_MKN).sum(axis=1) + _SINGLE / ROUNDED * np.abs(annual_MN)
+        differences[f"{flux.name} of members"] = relative(difference, magnitude)
+    return differences
 
 
 def _dsoc(results: _Results) -> Measured:

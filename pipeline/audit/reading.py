@@ -14,11 +14,12 @@ import zarr
 from icechunk import IcechunkError
 from numpy.typing import NDArray
 
-from model.arrays import Floats
+from model.arrays import MONTHS, Floats, MemberSums
 from pipeline.cube import layout, members
 from pipeline.cube.entry import Fingerprint, Row
 from pipeline.cube.layout import StoredYear
-from pipeline.cube.ledger import Ledger
+from pipeline.cube.ledger import MEMBER_MONTHS, MEMBERS, Ledger
+from pipeline.cube.parts import MONTH_PARTS
 from pipeline.grid.sinusoidal import Tile
 from pipeline.inputs.view import InputsView
 from pipeline.storage.repository import array
@@ -43,7 +44,8 @@ class AuditedYear:
     outside
         Number of values outside the mask that are not empty.
     members
-        Digests of an ensemble's members as they are stored, where the ledger has such digests.
+        Sums of an ensemble's members as they are stored, where the ledger has digests of them; months of zero length
+        where it has none of these.
     gpp_TN
         Daily input GPP [g C m-2 d-1], where the inputs store still has the GPP that the tile-year was computed from.
     """
@@ -51,7 +53,7 @@ class AuditedYear:
     stored: StoredYear
     row: Row
     outside: int
-    members: tuple[str, ...] = ()
+    members: MemberSums | None = None
     gpp_TN: Floats | None = None
 
     def daily(self, name: str) -> Floats:
@@ -75,7 +77,8 @@ def _row(known: Ledger, tile: str, year: int, *, fingerprint: Fingerprint) -> Ro
     facts: dict[str, Any] = {name: known.column(name)[place].item() for name in _FIELDS}
     facts |= {name: tuple(known.column(name)[place].tolist()) for name in ("minimum", "maximum")}
     facts |= {name: known.column(name)[place].tobytes().hex() for name in ("checksum", "state")}
-    return Row(tile=tile, year=year, fingerprint=fingerprint, members=known.members(tile, year), **facts)
+    facts |= {name: known.members(tile, year, name) for name in (MEMBERS, MEMBER_MONTHS)}
+    return Row(tile=tile, year=year, fingerprint=fingerprint, **facts)
 
 
 def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.bool_]) -> AuditedYear:
@@ -92,9 +95,19 @@ def read_tile_year(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.b
         annual[variable.name] = whole[mask]
         outside += _filled(whole, mask, variable)
     # Where the ledger has none, a single network computed the tile-year, or an earlier version.
-    own = members.digests(members.read(root, tile, row.year, mask=mask)) if row.members else ()
+    own = _members(root, tile, row, mask=mask) if row.members else None
     stored = StoredYear(mask, daily, annual)
     return AuditedYear(stored if row.members else _as_written(stored), row, outside, own)
+
+
+def _members(root: zarr.Group, tile: Tile, row: Row, *, mask: NDArray[np.bool_]) -> MemberSums:
+    """Return the sums of the members; without months if an earlier version computed the tile-year."""
+    annual_MVN = members.read(root, tile, row.year, mask=mask)
+    months_M3KN = np.empty((len(annual_MVN), len(DAILY), MONTHS, mask.sum() if row.member_months else 0), np.float32)
+    if row.member_months:
+        for place, month_part in zip(np.ndindex(len(DAILY), MONTHS), MONTH_PARTS, strict=True):
+            months_M3KN[:, *place] = members.read_month(root, tile, row.year, month_part, mask=mask)
+    return MemberSums(annual_MVN, months_M3KN)
 
 
 def _filled(whole: NDArray[Any], mask: NDArray[np.bool_], variable: Variable) -> int:

@@ -66,6 +66,7 @@ class RunFacts(TypedDict):
     restart: bool
     state: NotRequired[str]
     members: NotRequired[tuple[str, ...]]
+    member_months: NotRequired[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Row:
     parts: tuple[str, ...] = ()  # digests of PARTS, in hex; zeros for those that are not stored
     state: str = ""  # digest of the state at the end of the year, in hex, if it is kept
     members: tuple[str, ...] = ()  # digests of `MEMBER_FLUXES` of an ensemble's members, in hex
+    member_months: tuple[str, ...] = ()  # digests of `parts.MONTH_PARTS` of the same
 
     @classmethod
     def of(cls, stored: StoredYear, **facts: Unpack[RunFacts]) -> Row:

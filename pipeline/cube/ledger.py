@@ -15,7 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.cube.entry import COMPONENTS, RANGES, Fingerprint, Row, Status, TileYearState
-from pipeline.cube.parts import PART_BYTES, PARTS
+from pipeline.cube.parts import MONTH_PARTS, PART_BYTES, PARTS
 from pipeline.cube.restarts import state_digest
 from pipeline.digests import DIGEST_BYTES, content_digest, json_digest
 from pipeline.errors import DamagedError
@@ -38,12 +38,16 @@ _COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "parts": ("uint8", (len(PARTS), PART_BYTES), "digests of the parts of the stored values"),
     "state": ("uint8", (DIGEST_BYTES,), "digest of the state at the end of the year"),
 }
-MEMBERS = "members"
-# A column of cubes that an ensemble has written; the ledger of a single network has the others alone.
+MEMBERS, MEMBER_MONTHS = "members", "member_months"
+# Columns of cubes that an ensemble has written; the ledger of a single network has the others alone.
 _OF_ENSEMBLES = {
-    MEMBERS: ("uint8", (len(MEMBER_FLUXES), PART_BYTES), "digests of the annual fluxes of all members, by flux")
+    MEMBERS: ("uint8", (len(MEMBER_FLUXES), PART_BYTES), "digests of the annual fluxes of all members, by flux"),
+    MEMBER_MONTHS: ("uint8", (len(MONTH_PARTS), PART_BYTES), "digests of the same by flux and month"),
 }
-_NO_MEMBERS = ("00" * PART_BYTES,) * len(MEMBER_FLUXES)
+_PARTS_OF_ENSEMBLES = {
+    MEMBERS: list(MEMBER_FLUXES),
+    MEMBER_MONTHS: [f"{flux} of month {month + 1}" for flux, month in MONTH_PARTS],
+}
 _DIMENSIONS: dict[str, tuple[str, ...]] = {
     "fingerprint": ("component", "byte"),
     "checksum": ("byte",),
@@ -52,6 +56,7 @@ _DIMENSIONS: dict[str, tuple[str, ...]] = {
     "parts": ("part", "part_byte"),
     "state": ("byte",),
     MEMBERS: ("flux", "part_byte"),
+    MEMBER_MONTHS: ("flux_month", "part_byte"),
 }
 
 
@@ -88,21 +93,23 @@ def _create_column(group: zarr.Group, name: str, *, years: int) -> None:
 
 
 def add_members(root: zarr.Group) -> None:
-    """Add the column of the members of an ensemble, if it is not there; no tile-year has any yet."""
+    """Add the columns of the members of an ensemble that are not there; no tile-year has any of them yet."""
     group = subgroup(root, "ledger")
-    if attribute(group, MEMBERS) is not None:
+    absent = [name for name in _OF_ENSEMBLES if attribute(group, name) is None]
+    if not absent:
         return
     years = _years(group)
     rows = {year: _read_year(group, year, index) for index, year in enumerate(years)}
-    _create_column(group, MEMBERS, years=len(years))
-    group.attrs[MEMBERS] = list(MEMBER_FLUXES)
+    for name in absent:
+        _create_column(group, name, years=len(years))
+        group.attrs[name] = _PARTS_OF_ENSEMBLES[name]
     for index, (year, columns) in enumerate(rows.items()):
-        _write_year(group, year, index, columns | {MEMBERS: part(group, MEMBERS, index)})
+        _write_year(group, year, index, columns | {name: part(group, name, index) for name in absent})
 
 
 def _names(group: zarr.Group) -> tuple[str, ...]:
     """Return the names of the columns, in the order in which they enter the digests."""
-    return (*_COLUMNS, *(() if attribute(group, MEMBERS) is None else _OF_ENSEMBLES))
+    return (*_COLUMNS, *(name for name in _OF_ENSEMBLES if attribute(group, name) is not None))
 
 
 def add_years(root: zarr.Group, years: Sequence[int]) -> None:
@@ -150,9 +157,9 @@ class Ledger:
         """A column (year, tile, ...)."""
         return self._columns[name]
 
-    def members(self, tile: str, year: int) -> tuple[str, ...]:
-        """Digests of `MEMBER_FLUXES` of the members in hex; none if no ensemble computed the tile-year."""
-        found = self._columns[MEMBERS][self._place(tile, year)] if MEMBERS in self._columns else np.zeros((), np.uint8)
+    def members(self, tile: str, year: int, column: str = MEMBERS) -> tuple[str, ...]:
+        """Digests of `MEMBER_FLUXES`, or of `MEMBER_MONTHS`, in hex; none if no ensemble computed the tile-year."""
+        found = self._columns[column][self._place(tile, year)] if column in self._columns else np.zeros((), np.uint8)
         return tuple(digest.tobytes().hex() for digest in np.atleast_2d(found) if digest.any())
 
     def recorded(self, tile: str, year: int) -> Fingerprint | None:
@@ -187,7 +194,7 @@ class Ledger:
         Tiles without modelled cells have none.
         """
         known = [self._tile_index[tile] for tile in tiles if tile in self._tile_index]
-        columns = [self._columns[name] for name in ("checksum", MEMBERS) if name in self._columns]
+        columns = [self._columns[name] for name in ("checksum", *_OF_ENSEMBLES) if name in self._columns]
         return json_digest([column[self._year_index[year]][known].tobytes().hex() for column in columns])
 
     def has_restart(self, tile: str, year: int) -> bool:
@@ -288,8 +295,16 @@ def _table(rows: Sequence[Row], run: int) -> dict[str, Any]:
         "checksum": [_bytes(row.checksum) for row in rows],
         "parts": [[_bytes(digest) for digest in row.parts or ("00" * PART_BYTES,) * len(PARTS)] for row in rows],
         "state": [_bytes(row.state or "00" * DIGEST_BYTES) for row in rows],
-        MEMBERS: [[_bytes(digest) for digest in (*row.members, *_NO_MEMBERS)[: len(_NO_MEMBERS)]] for row in rows],
+        **{
+            name: [_padded(getattr(row, name), len(parts)) for row in rows]
+            for name, parts in _PARTS_OF_ENSEMBLES.items()
+        },
     }
+
+
+def _padded(digests: Sequence[str], count: int) -> list[list[int]]:
+    """Return digests as bytes, followed by zeros for those that are absent."""
+    return [*map(_bytes, digests), *[[0] * PART_BYTES] * (count - len(digests))]
 
 
 def _bytes(digest: str) -> list[int]:
@@ -308,9 +323,10 @@ def forget_year(root: zarr.Group, year: int) -> None:
 
 def forget_members(root: zarr.Group) -> None:
     """Record that no tile-year has members."""
-    if attribute(subgroup(root, "ledger"), MEMBERS) is not None:
-        for year in _years(subgroup(root, "ledger")):
-            _forget(root, year, (MEMBERS,))
+    group = subgroup(root, "ledger")
+    if names := [name for name in _names(group) if name in _OF_ENSEMBLES]:
+        for year in _years(group):
+            _forget(root, year, names)
 
 
 def _forget(root: zarr.Group, year: int, names: Sequence[str] = ()) -> None:

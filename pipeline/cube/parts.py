@@ -5,10 +5,12 @@ A part is an annual layer, or a daily flux over `PART_DAYS` days, at the modelle
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import product
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from model.arrays import MONTHS
 from pipeline.digests import content_digest
 from pipeline.storage import cf
 from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD
@@ -38,3 +40,8 @@ PARTS = (
     *(variable.name for variable in (*ANNUAL, *ENSEMBLE_STD.values())),
 )
 """All parts in order; a single network has none of `ENSEMBLE_STD`."""
+
+MonthPart: TypeAlias = tuple[str, int]
+"""A month, from 0, of a flux of the members of an ensemble."""
+MONTH_PARTS: tuple[MonthPart, ...] = tuple(product((variable.name for variable in DAILY), range(MONTHS)))
+"""All of them in order."""

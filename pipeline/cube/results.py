@@ -5,7 +5,7 @@ Shape legend: N modelled cells of a tile, T days, M members, V fluxes of a membe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from pipeline.cube import layout, members
 from pipeline.cube.layout import ROUNDED
-from pipeline.cube.ledger import MEMBERS, read_year
-from pipeline.cube.parts import PART_DAYS, PARTS, daily_part, part_digest
+from pipeline.cube.ledger import MEMBER_MONTHS, MEMBERS, read_year
+from pipeline.cube.parts import MONTH_PARTS, PART_DAYS, PARTS, MonthPart, daily_part, part_digest
 from pipeline.errors import DamagedError
 from pipeline.grid.sinusoidal import Tile
 from pipeline.simulate.tile_year import MEMBER_FLUXES
 from pipeline.storage import cf
 from pipeline.storage.repository import attribute, part, subgroup
 from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
+from pipeline.variables import DAILY
 
 Mask = NDArray[np.bool_]
 Box: TypeAlias = tuple[slice, slice]
@@ -90,20 +91,45 @@ class CheckedYear:
 
     def of_members(self, tile: Tile, mask: Mask) -> NDArray[np.float32] | None:
         """Return the annual `MEMBER_FLUXES` of each member of an ensemble (M, V, N), or None where there are none."""
-        recorded = self._columns.get(MEMBERS, {}).get(tile.name)
-        if recorded is None or not recorded.any():
+        if not (recorded := self._of_members(MEMBERS, tile)):
             return None
+        found_MVN = self._read_members(tile, lambda: members.read(self.root, tile, self.year, mask=mask))
+        # GPP, the last, has no digest where it is not drawn.
+        for number, (name, digest) in enumerate(zip(MEMBER_FLUXES, recorded, strict=False)):
+            if number < found_MVN.shape[1]:
+                self._check_members(tile, name, found_MVN[:, number], digest)
+        return found_MVN
+
+    def member_month(self, tile: Tile, part: MonthPart, mask: Mask) -> NDArray[np.float32] | None:
+        """Return a month of a flux of each member less their mean (M, N) [g C m-2], or None where there are none."""
+        if not (recorded := self._of_members(MEMBER_MONTHS, tile)):
+            return None
+        found_MN = self._read_members(tile, lambda: members.read_month(self.root, tile, self.year, part, mask=mask))
+        name = f"{part[0]} of {self.year}-{part[1] + 1:02d}"
+        self._check_members(tile, name, found_MN, recorded[MONTH_PARTS.index(part)])
+        return found_MN
+
+    def month_of_members(self, tile: Tile, mask: Mask, month: int) -> NDArray[np.float32] | None:
+        """Return a month, from 0, of all fluxes of `DAILY` (M, fluxes, N), or None where there are no members."""
+        found = [self.member_month(tile, (flux.name, month), mask) for flux in DAILY]
+        known = [of_flux for of_flux in found if of_flux is not None]
+        return np.stack(known, axis=1) if known else None
+
+    def _of_members(self, column: str, tile: Tile) -> Sequence[str]:
+        """Return the digests in a column of the ledger; none where no ensemble computed the tile-year."""
+        recorded = self._columns.get(column, {}).get(tile.name)
+        return () if recorded is None or not recorded.any() else [digest.tobytes().hex() for digest in recorded]
+
+    def _read_members(self, tile: Tile, read: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
         try:
-            found_MVN = retried(lambda: members.read(self.root, tile, self.year, mask=mask), self.policy)
+            return retried(read, self.policy)
         except DamagedError as error:
             raise self._damaged_members(tile, str(error)) from error
-        wanted = (digest.tobytes().hex() for digest in recorded)
-        # GPP, the last, has no digest where it is not drawn.
-        for name, found, digest in zip(MEMBER_FLUXES, members.digests(found_MVN), wanted, strict=False):
-            if found != digest:
-                cause = f"{name} of the members of the ensemble has other values than were computed"
-                raise self._damaged_members(tile, cause)
-        return found_MVN
+
+    def _check_members(self, tile: Tile, name: str, found: NDArray[np.float32], digest: str) -> None:
+        if part_digest(found) != digest:
+            cause = f"{name} of the members of the ensemble has other values than were computed"
+            raise self._damaged_members(tile, cause)
 
     def _damaged_members(self, tile: Tile, cause: str) -> DamagedError:
         return DamagedError(
@@ -144,4 +170,6 @@ class CheckedYear:
         """Digests of the parts, and of the members if there are any, (..., bytes) of each tile."""
         row = retried(lambda: read_year(self.root, self.year), self.policy)
         tiles = attribute(subgroup(self.root, "ledger"), "tiles")
-        return {name: dict(zip(tiles, row[name], strict=True)) for name in ("parts", MEMBERS) if name in row}
+        return {
+            name: dict(zip(tiles, row[name], strict=True)) for name in ("parts", MEMBERS, MEMBER_MONTHS) if name in row
+        }

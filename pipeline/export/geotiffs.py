@@ -11,15 +11,16 @@ from typing import Any
 
 import zarr
 
-from pipeline.aggregate.layout import sources
+from pipeline.aggregate.layout import outdated, sources
 from pipeline.cluster.executor import Executor, Outcome, until_fatal
+from pipeline.cube import members
 from pipeline.cube.history import RELEASE, resolve
 from pipeline.cube.layout import identity
 from pipeline.digests import content_digest
 from pipeline.errors import UserError
 from pipeline.export.attributes import software
 from pipeline.export.clip import Clip
-from pipeline.export.layers import CELLS, GROUPS, GridName, Layer, together
+from pipeline.export.layers import CELLS, GROUPS, MONTHLY_GROUPS, Layer, together
 from pipeline.export.maps import SNAPSHOT, Context, MapFile, MapsDone, MapTask, write_maps
 from pipeline.export.over_years import OverYears
 from pipeline.export.pieces import Source
@@ -34,7 +35,6 @@ from pipeline.run.provenance import Records, YearRecord, read_records
 from pipeline.storage import files as outputs
 from pipeline.storage import repository as store
 from pipeline.storage.retry import RetryPolicy
-from pipeline.variables import ENSEMBLE_STD
 from pipeline.years import spans
 from regions import Region
 
@@ -109,9 +109,10 @@ def export_cogs(
     records = read_records(job, root, years=selection.years, newest=selection.at is None)
     _check_ensemble(root, selection)
     if selection.grid != CELLS:
-        _check_aggregated(job, root, selection.grid, records)
+        _check_aggregated(job, root, selection, records)
     _check_area(root, selection)
-    layers = selection.layers([record.year for record in records.years])
+    years = [record.year for record in records.years]
+    layers = selection.layers(years)
     of_cube = {SNAPSHOT: snapshot, "release": (store.attribute(root, RELEASE) or {}).get("name", "none")}
     naming = _Naming(job.region, selection, folder, of_cube, {record.year: record for record in records.years})
     tasks = [
@@ -129,12 +130,13 @@ def export_cogs(
     done = _Done()
     done.run(tasks, executor.map(partial(write_maps, context), tasks), folder, progress)
     catalog = write_catalog(folder, job.publication)
+    lacking = members.without_months(root, years) if selection.deviations and selection.period == "monthly" else None
     return ExportReport(
         files=tuple(file.location for task in tasks for file in task.files if file.location in done.sizes),
         kept=sum(size is None for size in done.sizes.values()),
         size_bytes=sum(size or 0 for size in done.sizes.values()),
         catalog=catalog.location,
-        notes=(*records.notes(), *done.notes(tasks), *catalog.notes()),
+        notes=(*records.notes(), *([lacking] if lacking else ()), *done.notes(tasks), *catalog.notes()),
         failures=done.failures,
         stopped=executor.stop.asked,
     )
@@ -251,13 +253,20 @@ def _provenance(records: Sequence[YearRecord]) -> dict[str, str]:
 
 def _check_ensemble(root: zarr.Group, selection: Selection) -> None:
     """Raise `UserError` if standard deviations are to be exported from the cube of a single network."""
-    deviations = [each.name for each in ENSEMBLE_STD.values() if each.name in selection.variables]
+    deviations = selection.deviations
     if absent := [name for name in deviations if f"annual/{name}" not in root]:
         raise UserError(
             f"--variables {','.join(absent)}: no ensemble has computed this cube; join two or more checkpoints with "
             "`agcarbon checkpoint ensemble` and run the cube with the result"
         )
-    maps = "annual" if selection.grid == CELLS else GROUPS[selection.grid]
+    if selection.grid == CELLS:
+        if deviations and selection.period == "monthly" and members.MONTHLY not in root:
+            raise UserError(
+                f"--variables {','.join(deviations)}: an earlier version has computed this cube, which keeps no months "
+                "of the members; compute tiles again with `agcarbon run --tile`"
+            )
+        return
+    maps = (MONTHLY_GROUPS if selection.period == "monthly" else GROUPS)[selection.grid]
     if absent := [name for name in deviations if f"{maps}/{name}" not in root]:
         raise UserError(
             f"--variables {','.join(absent)}: the aggregates on {selection.grid} degree have no members; run "
@@ -273,11 +282,14 @@ def _check_area(root: zarr.Group, selection: Selection) -> None:
             Reprojection.of(identity(root).grid, selection.crs, selection.area)
 
 
-def _check_aggregated(job: Job, root: zarr.Group, grid: GridName, records: Records) -> None:
+def _check_aggregated(job: Job, root: zarr.Group, selection: Selection, records: Records) -> None:
+    grid, period = selection.grid, selection.period
     # Computed from the results that the cube holds now: the digest is that of the ledger.
-    made_of = sources(root, GROUPS[grid])
-    if outdated := [record.year for record in records.years if made_of.get(record.year) != record.digest]:
-        years = ", ".join(map(str, outdated))
+    # Aggregates of an earlier version may lack months, and digests of days.
+    older = period in ("monthly", "daily") and outdated(root)
+    made_of = {} if older else sources(root, GROUPS[grid])
+    if stale := [record.year for record in records.years if made_of.get(record.year) != record.digest]:
+        years = ", ".join(map(str, stale))
         raise UserError(
             f"the aggregates on {grid} degree of {years} are absent or older than the results; "
             f"run `agcarbon aggregate {job.path}`"

@@ -12,11 +12,20 @@ from typing import Literal, TypeAlias
 import zarr
 
 from model.features import CORN, SOYBEAN
-from pipeline.aggregate.layout import AREA, COARSE, FINE, MIDDLE, MISSING_AREA
+from pipeline.aggregate.layout import (
+    AREA,
+    COARSE,
+    FINE,
+    MIDDLE,
+    MISSING_AREA,
+    MONTHLY_COARSE,
+    MONTHLY_FINE,
+    MONTHLY_MIDDLE,
+)
 from pipeline.export.over_years import COUNT, OverYears
 from pipeline.export.units import Unit
 from pipeline.storage import repository
-from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES, Variable
+from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES, MONTHLY, MONTHLY_STD, Variable
 from pipeline.years import spans
 
 GridName: TypeAlias = Literal["250m", "0.0025", "0.05", "0.5"]
@@ -25,11 +34,11 @@ MaskName: TypeAlias = Literal["region", "grown", "corn", "soybean"]
 
 CELLS: GridName = "250m"
 GROUPS: Mapping[GridName, str] = {"0.0025": FINE, "0.05": MIDDLE, "0.5": COARSE}
+MONTHLY_GROUPS: Mapping[GridName, str] = {"0.0025": MONTHLY_FINE, "0.05": MONTHLY_MIDDLE, "0.5": MONTHLY_COARSE}
 LATLON_MASKS: Mapping[MaskName, str] = {"region": "cells", "corn": "corn", "soybean": "soybean"}
 """Masks of the aggregates on longitude and latitude, each with the name of its area type in the cube."""
 
 CROPS: Mapping[MaskName, int] = {"corn": CORN, "soybean": SOYBEAN}
-SUMMED = "sum over the month"
 _MEASURES = [variable for variable in ANNUAL if variable.dtype == "float32"]  # neither codes nor flags
 
 
@@ -70,6 +79,16 @@ class Period:
         return f"{self.name}-".startswith(f"{date}-")
 
     @property
+    def kind(self) -> Literal["annual", "monthly", "daily"]:
+        """Whether it is a year, a month or a day; several years are not asked."""
+        return "annual" if self.first.month != self.last.month else "daily" if self.first == self.last else "monthly"
+
+    @property
+    def month(self) -> int:
+        """Its first month, from 0."""
+        return self.first.month - 1
+
+    @property
     def days(self) -> slice:
         """Its days in arrays over the days of the year."""
         return slice(self.first.timetuple().tm_yday - 1, self.last.timetuple().tm_yday)
@@ -91,10 +110,10 @@ def periods(year: int, kind: PeriodName) -> Iterator[Period]:
 def variables(grid: GridName, kind: PeriodName) -> dict[str, Variable]:
     """Return the variables that a cube has on a grid for a kind of period, by name; none where it has no such map.
 
-    Standard deviations of an ensemble are there only if an ensemble computed the cube, by the year. Those of aggregates
-    are of its members' aggregates: the deviation of a mean over cells is not the mean of theirs.
+    Standard deviations of an ensemble are there only if an ensemble computed the cube. Those of aggregates are of its
+    members' aggregates: the deviation of a mean over cells is not the mean of theirs.
     """
-    monthly = [_monthly(variable) for variable in DAILY]
+    monthly = (*MONTHLY, *MONTHLY_STD.values())
     found: Mapping[tuple[GridName, PeriodName], Sequence[Variable]] = {
         (CELLS, "annual"): (*ANNUAL, *ENSEMBLE_STD.values()),
         (CELLS, "monthly"): monthly,
@@ -102,15 +121,10 @@ def variables(grid: GridName, kind: PeriodName) -> dict[str, Variable]:
         **{(CELLS, over): _MEASURES for over in ("mean", "trend")},
         **{(grid, "annual"): (*FLUXES, AREA, MISSING_AREA, *ENSEMBLE_STD.values()) for grid in GROUPS},
         **{(grid, over): FLUXES for grid in GROUPS for over in ("mean", "trend")},
-        ("0.5", "monthly"): (*monthly, AREA),
+        **{(grid, "monthly"): (*monthly, AREA) for grid in GROUPS},
         ("0.5", "daily"): (*DAILY, AREA),
     }
     return {variable.name: variable for variable in found.get((grid, kind), ())}
-
-
-def _monthly(variable: Variable) -> Variable:
-    # Not "month-1": UDUNITS takes a month for a twelfth of a year.
-    return replace(variable, units="g m-2", long_name=f"{variable.long_name}, {SUMMED}")
 
 
 @dataclass(frozen=True)
@@ -161,15 +175,15 @@ class Layer:
 def together(root: zarr.Group, layers: Iterable[Layer], kind: PeriodName, grid: GridName) -> list[tuple[Layer, ...]]:
     """Return the layers in groups that are read together, so that no chunk of days is decoded twice.
 
-    Days of a variable in one chunk are one group, and all months of a variable, which chunks cut anywhere. Cells of 0.5
-    degree have a year in a chunk, which is small: their days are grouped by month.
+    Days of a variable in one chunk are one group, and all months of a variable on 250 m, which chunks cut anywhere.
+    Cells of 0.5 degree have a year in a chunk, which is small: their days are grouped by month.
     """
     groups: defaultdict[tuple[str, str | tuple[int, int]], list[Layer]] = defaultdict(list)
     for layer in layers:
         first, part = layer.period.first, 0
         if kind == "daily":
             part = first.month if grid != CELLS else layer.period.days.start // _days_in_chunk(root, layer)
-        of_days = kind in ("monthly", "daily")
+        of_days = kind == "daily" or (kind == "monthly" and grid == CELLS)
         groups[layer.written.name, (first.year, part) if of_days else layer.period.name].append(layer)
     return [tuple(group) for group in groups.values()]
 

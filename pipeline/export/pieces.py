@@ -18,20 +18,21 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from pipeline.aggregate.bands import COARSE_PER_DEGREE, FINE_PER_DEGREE, MIDDLE_PER_DEGREE
-from pipeline.aggregate.layout import AREA, band_rows, read_band
+from pipeline.aggregate.layout import DAILY_MAPS, band_rows, read_band, read_days, read_month
 from pipeline.cube import layout
-from pipeline.cube.parts import PART_DAYS
+from pipeline.cube.parts import PART_DAYS, MonthPart
 from pipeline.cube.results import CheckedYear, Mask
 from pipeline.export.cog import SQUARE_OF, Rectangle, Sheet, nodata
-from pipeline.export.layers import CELLS, CROPS, GROUPS, LATLON_MASKS, GridName, Layer
+from pipeline.export.layers import CELLS, CROPS, GROUPS, LATLON_MASKS, MONTHLY_GROUPS, GridName, Layer
 from pipeline.grid.sinusoidal import SINUSOIDAL_WKT, Grid, Tile
 from pipeline.storage import repository
 from pipeline.storage.retry import BY_DEFAULT, RetryPolicy, retried
-from pipeline.variables import Quality
+from pipeline.variables import MONTHLY_STD, Quality
 
 _CELLS_PER_DEGREE: Mapping[GridName, int] = {
     "0.0025": FINE_PER_DEGREE, "0.05": MIDDLE_PER_DEGREE, "0.5": COARSE_PER_DEGREE
 }  # fmt: skip
+_FLUX_OF_SPREAD = {spread.name: flux for flux, spread in MONTHLY_STD.items()}
 _LATLON_SQUARE = 400  # pixels: two chunks of the aggregates on 0.0025 degree, and a multiple of `SQUARE_OF`
 
 
@@ -173,8 +174,10 @@ def _within(window: Rectangle, square: Rectangle) -> Rectangle:
 def _values(results: CheckedYear, layers: Sequence[Layer], tile: Tile, mask: Mask) -> NDArray[Any]:
     """Return the values of the layers (L, N) at the modelled cells of a tile."""
     name = layers[0].variable.name
-    if layers[0].period.name == f"{results.year}":
+    if layers[0].period.kind == "annual":
         return results.layer(tile, name, mask)[None]
+    if flux := _FLUX_OF_SPREAD.get(name):
+        return np.stack([_spread(results, tile, (flux, layer.period.month), mask) for layer in layers])
     sums_LN = np.zeros((len(layers), int(mask.sum())))
     for start in range(0, results.days, PART_DAYS):
         found = [_overlap(layer.period.days, start, PART_DAYS) for layer in layers]
@@ -183,6 +186,15 @@ def _values(results: CheckedYear, layers: Sequence[Layer], tile: Tile, mask: Mas
             for sum_N, days in zip(sums_LN, found, strict=True):
                 sum_N += days_TN[days.start : days.stop].sum(axis=0, dtype=np.float64)
     return sums_LN
+
+
+def _spread(results: CheckedYear, tile: Tile, part: MonthPart, mask: Mask) -> NDArray[Any]:
+    """Return the standard deviation over an ensemble's members of a month of a flux (N,), NaN if the tile has none."""
+    members_MN = results.member_month(tile, part, mask)
+    if members_MN is None:
+        return np.full(mask.sum(), np.nan)
+    deviation_N: NDArray[Any] = members_MN.std(axis=0, ddof=1, dtype=np.float64)
+    return deviation_N
 
 
 def _overlap(days: slice, start: int, length: int) -> range:
@@ -202,39 +214,39 @@ def _chosen(results: CheckedYear, layer: Layer, tile: Tile, mask: Mask) -> NDArr
 
 
 class _LatLonMaps:
-    """Layers on a lat-lon grid of one year, variable, unit and mask."""
+    """Layers on a lat-lon grid of one year, variable, unit and mask: one of a year or month, or days."""
 
     def __init__(self, source: Source, layers: Sequence[Layer], year: int) -> None:
-        self.source, self.layers, self.year = source, layers, year
-        self.annual = f"{GROUPS[source.grid]}/{layers[0].variable.name}"
-        self.bands = band_rows(source.root, self.annual)
+        self.source, self.layers, self.year, name = source, layers, year, layers[0].variable.name
+        groups = {"annual": GROUPS, "monthly": MONTHLY_GROUPS, "daily": dict.fromkeys(GROUPS, DAILY_MAPS)}
+        self.path = f"{groups[layers[0].period.kind][source.grid]}/{name}"
+        self.bands = band_rows(source.root, self.path)
         # Squares are taken from the north: the next ones begin in the last band of these, or after it.
-        self._strip = lru_cache(maxsize=1)(self._read_strip)
+        self._strips = lru_cache(maxsize=1)(self._read_strips)
 
     def read(self, place: Rectangle) -> NDArray[Any]:
         """Return the values of the layers in a square (L, Y, X), in double precision."""
-        if self.layers[0].period.name != f"{self.year}":
-            return self._of_days(place)
         down, across = place
-        values_YX = np.full([side.stop - side.start for side in place], nodata(self.layers[0].variable))
+        shape = (len(self.layers), *(side.stop - side.start for side in place))
+        values_LYX = np.full(shape, nodata(self.layers[0].variable))
         for band, of_band in enumerate(self.bands):
             first, end = max(of_band.start, down.start), min(of_band.stop, down.stop)
             if first < end:
-                strip = self._strip(band)[first - of_band.start : end - of_band.start, across]
-                values_YX[first - down.start : end - down.start] = strip
+                strips = self._strips(band)[:, first - of_band.start : end - of_band.start, across]
+                values_LYX[:, first - down.start : end - down.start] = strips
         if unit := self.layers[0].unit:
-            values_YX *= unit.factor(np.array(CROPS.get(self.layers[0].mask, 0)))
-        return values_YX[None]
+            values_LYX *= unit.factor(np.array(CROPS.get(self.layers[0].mask, 0)))
+        return values_LYX
 
-    def _read_strip(self, band: int) -> NDArray[Any]:
-        area_type, root = LATLON_MASKS[self.layers[0].mask], self.source.root
-        return retried(lambda: read_band(root, self.annual, self.year, band, area_type=area_type), self.source.policy)
+    def _read_strips(self, band: int) -> NDArray[Any]:
+        """Return the rows of a band in all layers (L, Y, X)."""
+        return retried(lambda: self._read_band(band), self.source.policy)
 
-    def _of_days(self, place: Rectangle) -> NDArray[np.float64]:
-        """Return daily values, or their sums over months; of areas, the least of a month."""
-        name, days = self.layers[0].variable.name, [layer.period.days for layer in self.layers]
-        first, path = min(each.start for each in days), f"aggregates/daily/{self.year}/{name}"
-        read = (slice(first, max(each.stop for each in days)), *place)
-        found_TYX = retried(lambda: repository.part(self.source.root, path, read), self.source.policy)
-        join = np.min if name == AREA.name else np.sum
-        return np.stack([join(found_TYX[each.start - first : each.stop - first], axis=0) for each in days])
+    def _read_band(self, band: int) -> NDArray[Any]:
+        root, layer, place = self.source.root, self.layers[0], (self.year, band)
+        if layer.period.kind == "annual":
+            return read_band(root, self.path, *place, area_type=LATLON_MASKS[layer.mask])[None]
+        if layer.period.kind == "monthly":
+            return np.stack([read_month(root, self.path, *place, month=each.period.month) for each in self.layers])
+        days_TYX = read_days(root, layer.variable.name, *place)
+        return np.concatenate([days_TYX[each.period.days] for each in self.layers])

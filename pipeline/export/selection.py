@@ -86,15 +86,13 @@ class Selection:
         known = variables(self.grid, self.period)
         if not known:
             yield (
-                f"--period {self.period}: cells of {self.grid} degree have annual layers, their mean and trend only; "
-                f"give --grid {CELLS} or 0.5"
+                f"--period {self.period}: cells of {self.grid} degree have months and years only; give --grid {CELLS} "
+                "or 0.5"
             )
-        elif self.period in ("monthly", "daily") and (
-            spreads := [name for name in self.variables if name in _DEVIATIONS]
-        ):
+        elif self.period == "daily" and self.deviations:
             yield (
-                f"--variables {','.join(spreads)}: the cube keeps the members of an ensemble by year, so that "
-                f"{self.period} layers have no spread; give --period annual"
+                f"--variables {','.join(self.deviations)}: the cube keeps the members by month and year, and "
+                "daily layers have no spread; give --period monthly or annual"
             )
         elif unknown := [name for name in self.variables if name not in known]:
             kind = f"{self.period} layers on {self.grid}"
@@ -102,8 +100,9 @@ class Selection:
         yield from self._faults_of_masks()
         if self.crs != NATIVE and self.grid != CELLS:
             yield f"--crs {self.crs}: cells of {self.grid} degree are in EPSG:4326 and stay there; give --grid {CELLS}"
-        elif self.crs != NATIVE and (deviations := [name for name in self.variables if name in _DEVIATIONS]):
-            yield f"--crs {self.crs}: a standard deviation of a mean over cells is unknown; leave out {deviations[0]}"
+        elif self.crs != NATIVE and self.deviations:
+            deviation = self.deviations[0]
+            yield f"--crs {self.crs}: a standard deviation of a mean over cells is unknown; leave out {deviation}"
         yield from self._faults_of_units(known)
         yield from self._faults_of_statistics()
 
@@ -138,6 +137,11 @@ class Selection:
 
     def _names(self, known: Mapping[str, Variable]) -> Sequence[str]:
         return self.variables or [name for name in HEADLINE if name in known]
+
+    @property
+    def deviations(self) -> Sequence[str]:
+        """The standard deviations of an ensemble among the variables."""
+        return [name for name in self.variables if name in _DEVIATIONS]
 
     @property
     def statistic(self) -> StatisticName | None:

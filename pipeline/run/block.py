@@ -20,7 +20,7 @@ import icechunk
 import numpy as np
 import zarr
 
-from model.arrays import DeviceError
+from model.arrays import DeviceError, MemberSums
 from model.checkpoint import Checkpoint, CheckpointError
 from pipeline.cube import layout, members, restarts
 from pipeline.cube.entry import Row
@@ -218,12 +218,16 @@ class _Clocks:
 
 @dataclass(frozen=True)
 class _Part:
-    """The results of one tile of a group in a year, and the GPP (T, N) [g C m-2 d-1] that they come from."""
+    """The results of one tile of a group in a year, and the GPP (T, N) [g C m-2 d-1] that they come from.
+
+    `stored` and `members` are what is written of them.
+    """
 
     tile: _GroupTile
     gpp_TN: Floats
     result: TileResult
     stored: StoredYear
+    members: MemberSums | None
 
     def record(self, year: int, *, seconds: float, cpu_seconds: float) -> None:
         """Add the ledger row of the year."""
@@ -238,9 +242,18 @@ class _Part:
             cpu_seconds=cpu_seconds,
             restart=year in block.restarts,
             state=restarts.state_digest(self.result.state) if year in block.restarts else "",
-            members=members.digests(self.result.members_MVN),
+            members=members.digests(self.members),
+            member_months=members.month_digests(self.members),
         )
         self.tile.rows.append(row)
+
+    def write(self, year: int) -> None:
+        """Write the year, and its state if the block keeps that."""
+        root, block = self.tile.root, self.tile.block
+        layout.write_tile_year(root, block.tile, year, self.stored)
+        members.write(root, block.tile, year, self.members, mask=self.stored.mask)
+        if year in block.restarts:
+            restarts.write_restart(root, block.tile, year, self.result.state)
 
 
 @dataclass
@@ -255,8 +268,7 @@ class _Writer:
         """Write a year of the blocks that store it, and record it."""
         parts = [part for part in self._parts(tile_year, result) if year in part.tile.block.years]
         for part in parts:
-            write = partial(_write, part.tile, year, stored=part.stored, result=part.result)
-            retried(write, self.context.retry)
+            retried(partial(part.write, year), self.context.retry)
             heartbeat()
         # Of years in overlap, the time since the last one counts: the sum is that of the clock.
         since, now = began.later(self.ended), _Clocks.now()
@@ -272,15 +284,9 @@ class _Writer:
         for tile in self.tiles:
             part = slice(first, first + tile.mask.cells)
             of_tile = result.cells(part)
-            yield _Part(tile, tile_year.inputs.gpp_TN[:, part], of_tile, StoredYear.of(of_tile, tile.mask.mask))
+            stored = StoredYear.of(of_tile, tile.mask.mask), members.stored(of_tile.members)
+            yield _Part(tile, tile_year.inputs.gpp_TN[:, part], of_tile, *stored)
             first = part.stop
-
-
-def _write(tile: _GroupTile, year: int, *, stored: StoredYear, result: TileResult) -> None:
-    layout.write_tile_year(tile.root, tile.block.tile, year, stored)
-    members.write(tile.root, tile.block.tile, year, result.members_MVN, mask=stored.mask)
-    if year in tile.block.restarts:
-        restarts.write_restart(tile.root, tile.block.tile, year, result.state)
 
 
 def _state_before(context: Context, tiles: Sequence[_GroupTile], predictor: Predictor) -> CellState:

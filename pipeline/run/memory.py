@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from model.arrays import HIDDEN, STATE_LAYERS
+from model.arrays import HIDDEN, LEAP_DAYS, MONTHS, STATE_LAYERS
 from model.device.slots import slots_bytes
 from model.features import FEATURES
 from pipeline.cluster.memory import fits, limit_for, mebibytes
@@ -20,8 +20,7 @@ from pipeline.grid.sinusoidal import MODIS_TILE_CELLS
 from pipeline.inputs.layout import READ
 from pipeline.inputs.view import KEPT_YEARS
 from pipeline.simulate.tile_year import MEMBER_FLUXES
-from pipeline.storage.cf import LEAP_DAYS
-from pipeline.variables import FLUXES
+from pipeline.variables import DAILY, FLUXES
 
 REAL = 4  # bytes of a float32
 
@@ -75,14 +74,18 @@ class BlockSize:
         return self.members * (1 + self.draws) * self._state_of_a_run
 
     @property
-    def _draws_bytes(self) -> int:
-        """Bytes beside the states that draws take: daily arrays and the annual budgets of their members."""
-        if not self.draws:
+    def _members_bytes(self) -> int:
+        """Bytes beside the states that an ensemble takes: the sums of its members, and daily arrays of draws."""
+        members = self.members * max(self.draws, 1)
+        if members == 1:
             return 0
+        # Of each member its annual sums, in double precision, and all fluxes of its budget; three fluxes by month as
+        # they come, less their mean, and rounded.
+        sums = (2 * len(MEMBER_FLUXES) + len(FLUXES)) * 2 * REAL + 3 * len(DAILY) * MONTHS * REAL
         # The standard deviation and a copy, GPP of a draw, the fluxes that it gives, and the noise of four steps in
-        # time and its temporaries in double precision; of each member five sums, and all fluxes of its budget.
-        daily = 7 * LEAP_DAYS * self.cells * REAL + 16 * self.cells * 2 * REAL
-        return daily + self.cells * self.members * self.draws * (2 * len(MEMBER_FLUXES) + len(FLUXES)) * 2 * REAL
+        # time and its temporaries in double precision.
+        daily = (7 * LEAP_DAYS + 16 * 2) * self.cells * REAL if self.draws else 0
+        return daily + self.cells * members * sums
 
     @property
     def worker_bytes(self) -> int:
@@ -104,7 +107,7 @@ class BlockSize:
         batch = batch_bytes(min(self.batch_cells, self.cells))
         block = max(*phases, self._overlapped_bytes) if self.device_batch else max(phases)
         slots = slots_bytes(self.device_batch, members=self.members)
-        return int(_PROCESS + block + self._draws_bytes + (_COMPILED if self.compiled else batch + slots))
+        return int(_PROCESS + block + self._members_bytes + (_COMPILED if self.compiled else batch + slots))
 
     @property
     def _overlapped_bytes(self) -> float:

@@ -8,7 +8,7 @@ element, so that the draw of a cell depends on nothing but place, time, seed and
 The error is at most GPP itself, in both directions: a draw is not negative, a day without GPP stays one, and the mean
 over many draws is GPP.
 
-Shape legend: N cells, T days, D draws.
+Shape legend: M members, N cells, T days, K = 12 months, D draws.
 
 References
 ----------
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.arrays import Floats, YearFluxes, YearInputs, sum_of_days
+from model.arrays import Floats, MemberSums, YearFluxes, YearInputs, sum_of_days
 
 if TYPE_CHECKING:
     from model.inference import Predictor
@@ -141,7 +141,7 @@ def year_of_draws(predictor: Predictor, inputs: YearInputs, errors: GppErrors, s
     Returns
     -------
     YearFluxes
-        Its `members_M4N` are (M, 5, N): those of each draw in turn, NaN where the uncertainty is unknown.
+        Its `members` have five fluxes: those of each draw in turn, NaN where the uncertainty is unknown.
     """
     layers, members = predictor.state_layers, []
     found = predictor.year(inputs, state_SNH[:layers])
@@ -149,25 +149,20 @@ def year_of_draws(predictor: Predictor, inputs: YearInputs, errors: GppErrors, s
     for draw in range(errors.draws.count):
         gpp_TN = errors.drawn(inputs.gpp_TN, draw)
         first = (1 + draw) * layers
-        year = predictor.year(replace(inputs, gpp_TN=gpp_TN), state_SNH[first : first + layers])
+        year = predictor.year(replace(inputs, gpp_TN=gpp_TN), state_SNH[first : first + layers], summed=True)
         states.append(year.state_SNH)
-        own_M4N = _annual_4N(year)[None] if year.members_M4N is None else year.members_M4N
-        gpp_M1N = np.broadcast_to(sum_of_days(gpp_TN), (len(own_M4N), 1, gpp_TN.shape[1]))
-        members.append(np.concatenate([own_M4N, gpp_M1N], axis=1))
-    members_M5N = np.concatenate(members)
-    members_M5N[..., ~errors.known_N] = np.nan
-    return replace(found, state_SNH=np.concatenate(states), members_M4N=members_M5N)
+        assert year.members
+        own = year.members
+        gpp_M1N = np.broadcast_to(sum_of_days(gpp_TN), (len(own.annual_MVN), 1, gpp_TN.shape[1]))
+        members.append(MemberSums(np.concatenate([own.annual_MVN, gpp_M1N], axis=1), own.months_M3KN))
+    joined = MemberSums(*(np.concatenate(arrays) for arrays in zip(*map(_arrays, members), strict=True)))
+    for array in _arrays(joined):
+        array[..., ~errors.known_N] = np.nan
+    return replace(found, state_SNH=np.concatenate(states), members=joined)
 
 
-def _annual_4N(year: YearFluxes) -> Reals:
-    """Annual Ra, Rh, NEE and yield of a single network."""
-    # Before rounding, where the daily fluxes are rounded.
-    sums_3N = (
-        np.stack([sum_of_days(flux_TN) for flux_TN in (year.ra_TN, year.rh_TN, year.nee_TN)])
-        if year.sums_4N is None
-        else year.sums_4N[:3]
-    )
-    return np.concatenate([sums_3N, year.yield_N.astype(np.float64)[None]])
+def _arrays(sums: MemberSums) -> tuple[NDArray[np.floating], Floats]:
+    return sums.annual_MVN, sums.months_M3KN
 
 
 def known_std(gpp_TN: Floats, std_TN: Floats) -> tuple[Floats, NDArray[np.bool_]]:

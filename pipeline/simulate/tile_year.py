@@ -1,7 +1,7 @@
 """Simulation of one tile-year: inputs in, daily fluxes and annual layers out. Eager arrays only, no files.
 
 Shape legend: N modelled cells of a tile, T days, S layers of state (6 for each member of the checkpoint), H = 64 hidden
-units of a layer, M members, V = 4 fluxes of a member, 5 where GPP is drawn.
+units of a layer, M members, V = 4 fluxes of a member, 5 where GPP is drawn, K = 12 months.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.arrays import HIDDEN, STATE_LAYERS, Floats, YearFluxes, YearInputs, sum_of_days
+from model.arrays import HIDDEN, STATE_LAYERS, Floats, MemberSums, YearFluxes, YearInputs, sum_of_days
 from model.ranges import TrainingRanges
 from pipeline.errors import UserError
 from pipeline.simulate.extrapolation import extrapolation
@@ -167,9 +167,9 @@ class TileResult:
     imbalance_N
         Sum over the days of |ra + rh - gpp - nee| [g C m-2 yr-1] before rounding; NaN for a cell without a result. None
         if the daily fluxes are not rounded.
-    members_MVN
-        Annual `MEMBER_FLUXES` of each member of an ensemble [g C m-2 yr-1], NaN for a cell without a result; None for a
-        single network.
+    members
+        Annual `MEMBER_FLUXES` of each member of an ensemble in single precision, and its months less the mean over the
+        members; NaN for a cell without a result. None for a single network.
     """
 
     ra_TN: Floats
@@ -178,7 +178,7 @@ class TileResult:
     annual: dict[str, NDArray[np.generic]]
     state: CellState
     imbalance_N: NDArray[np.float64] | None = None
-    members_MVN: Floats | None = None
+    members: MemberSums | None = None
 
     @property
     def balance_residual(self) -> float | None:
@@ -202,7 +202,7 @@ class TileResult:
             {name: layer_N[part] for name, layer_N in self.annual.items()},
             self.state.cells(part),
             None if self.imbalance_N is None else self.imbalance_N[part],
-            None if self.members_MVN is None else self.members_MVN[..., part],
+            self.members.cells(part) if self.members else None,
         )
 
 
@@ -271,8 +271,7 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
         "corn_fraction": year.corn_fraction_N,
         "soybean_fraction": year.soybean_fraction_N,
     }
-    several = fluxes.members_M4N
-    members = None if several is None else _scattered(several.astype(np.float32), complete)
+    members = _members(fluxes.members, complete) if fluxes.members else None
     imbalance_N = None
     if fluxes.sums_4N is not None:
         imbalance_N = np.full(complete.size, np.nan)
@@ -281,14 +280,22 @@ def simulate(predictor: Predictor, year: TileYear, state: CellState) -> TileResu
 
 
 def _no_fluxes(year: TileYear, *, layers: int) -> YearFluxes:
-    members = None
+    networks, members = layers // STATE_LAYERS, None
     if year.errors:
-        members = np.empty((layers // STATE_LAYERS * year.errors.draws.count, len(MEMBER_FLUXES), 0))
-    elif layers > STATE_LAYERS:
-        members = np.empty((layers // STATE_LAYERS, len(MEMBER_FLUXES) - 1, 0))
+        members = MemberSums.empty(networks * year.errors.draws.count, len(MEMBER_FLUXES), 0)
+    elif networks > 1:
+        members = MemberSums.empty(networks, len(MEMBER_FLUXES) - 1, 0)
     nothing = np.empty((year.inputs.gpp_TN.shape[0], 0), np.float32)
     state = np.empty((layers * year.runs, 0, HIDDEN), np.float32)
     return YearFluxes(nothing, nothing, nothing, nothing[0], state, members)
+
+
+def _members(sums: MemberSums, complete_N: NDArray[np.bool_]) -> MemberSums:
+    """Return the sums of all cells as `TileResult` has them."""
+    # What the spread of a sum over cells needs, and far smaller than the months: rounding costs them less.
+    mean_3KN = sums.months_M3KN.mean(axis=0, dtype=np.float64).astype(np.float32)
+    annual_MVN = sums.annual_MVN.astype(np.float32)
+    return MemberSums(_scattered(annual_MVN, complete_N), _scattered(sums.months_M3KN - mean_3KN, complete_N))
 
 
 def _scattered(values: Floats, chosen: NDArray[np.bool_]) -> Floats:
@@ -313,21 +320,21 @@ def annual_sums(gpp_TN: Floats, fluxes: YearFluxes, complete_N: NDArray[np.bool_
     else:
         ra, rh, nee, _ = fluxes.sums_4N
     layers = budget(gpp, np.stack([ra, rh, nee, fluxes.yield_N.astype(np.float64)]))
-    if fluxes.members_M4N is not None:
-        members = budget_of_members(gpp, fluxes.members_M4N)
+    if fluxes.members:
+        members = budget_of_members(gpp, fluxes.members.annual_MVN)
         spreads = {spread.name: members[name].std(axis=0, ddof=1) for name, spread in ENSEMBLE_STD.items()}
         # One bit pattern for NaN, of which arithmetic has several: digests compare bits.
         layers |= {name: np.where(np.isnan(spread), np.nan, spread) for name, spread in spreads.items()}
     return {name: _scattered(layer.astype(np.float32), complete_N) for name, layer in layers.items()}
 
 
-def budget_of_members(gpp_N: NDArray[np.float64], members_MVN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+def budget_of_members(gpp_N: NDArray[np.float64], members_MVN: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
     """Return all fluxes of each member (M, N) by name, given annual GPP, which those of draws replace by their own."""
     annual_VMN = np.moveaxis(members_MVN, 1, 0)
     return budget(annual_VMN[4] if len(annual_VMN) > 4 else gpp_N, annual_VMN[:4])
 
 
-def budget(gpp: NDArray[np.float64], annual_4XN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+def budget(gpp: NDArray[np.floating], annual_4XN: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
     """Return all fluxes by name, from annual GPP and Ra, Rh, NEE, yield, each (N,) or (M, N)."""
     ra, rh, nee, yield_ = annual_4XN
     return {

@@ -58,7 +58,7 @@ def cog(
     period: Annotated[
         Literal["annual", "monthly", "daily", "mean", "trend"],
         typer.Option(
-            help="annual layers; monthly sums or days of ra, rh, nee (250m, 0.5); mean or change per year over --years",
+            help="annual layers; months or days (250m, 0.5) of ra, rh, nee; mean or change per year over --years",
             rich_help_panel=_MAPS,
         ),
     ] = "annual",

@@ -38,9 +38,10 @@ def zonal(
     """
     from pipeline.access.dataset import OpenCube
     from pipeline.access.tables import CSV, GEOPACKAGE, PARQUET, format_of, write_polygons
-    from pipeline.access.zonal import monthly_zonal_table, without_monthly_spread, without_results, zonal_table
+    from pipeline.access.zonal import monthly_zonal_table, without_results, zonal_table
     from pipeline.aggregate.tables import tables_location
     from pipeline.console import console
+    from pipeline.cube import members
     from pipeline.job import Job
     from pipeline.storage import files
 
@@ -54,7 +55,8 @@ def zonal(
     annual = period == "annual"
     table = (zonal_table if annual else monthly_zonal_table)(cube, areas, chosen)
     write_polygons(location, table)
-    for note in (*cube.incomplete(chosen), without_results(table) if annual else without_monthly_spread(cube)):
+    lacking = without_results(table) if annual else members.without_months(cube.root, chosen)
+    for note in (*cube.incomplete(chosen), lacking):
         if note:
             console.print(f"note: {note}")
     console.print(f"{len(table)} rows of {len(areas.labels)} polygons in {location}", soft_wrap=True)

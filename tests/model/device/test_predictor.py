@@ -44,8 +44,12 @@ def years(predictor: Predictor, inputs: tuple[YearInputs, ...] = YEARS) -> list[
 def assert_same_bits(found: list[YearFluxes], expected: list[YearFluxes]) -> None:
     for one, other in zip(found, expected, strict=True):
         for each in fields(YearFluxes):
-            if each.name != "sums_4N":
+            if each.name not in ("sums_4N", "members"):
                 np.testing.assert_array_equal(getattr(one, each.name), getattr(other, each.name), each.name)
+        assert (one.members is None) == (other.members is None)
+        if one.members and other.members:
+            np.testing.assert_array_equal(one.members.annual_MVN, other.members.annual_MVN)
+            np.testing.assert_array_equal(one.members.months_M3KN, other.members.months_M3KN)
 
 
 @pytest.mark.parametrize(("members", "queues"), [(1, None), (1, 0), (1, 1), (1, "late"), (3, None), (3, "late")])
@@ -76,6 +80,20 @@ def test_rounded_years_have_the_sums_of_unrounded_ones(untrained: Checkpoint) ->
         np.testing.assert_array_equal(one, BitRound(10).encode(other).view(np.float32).reshape(other.shape))
     imbalance = np.abs(exact.ra_TN + exact.rh_TN - YEARS[0].gpp_TN - exact.nee_TN)
     np.testing.assert_array_equal(found.sums_4N, [sum_of_days(each) for each in (*daily, imbalance)])
+
+
+@pytest.mark.parametrize("keep_bits", [None, 10])
+def test_a_single_network_has_sums_of_its_own_where_asked(untrained: Checkpoint, keep_bits: int | None) -> None:
+    """As the draws of GPP need them: of fluxes before they are rounded."""
+    exact = Predictor(untrained, batch_cells=BATCH).year(YEARS[0], summed=True)
+    device = DevicePredictor(untrained, device="cpu", batch_cells=BATCH, keep_bits=keep_bits)
+    found = device.year(YEARS[0], summed=True)
+    assert exact.members
+    assert found.members
+    np.testing.assert_array_equal(found.members.annual_MVN, exact.members.annual_MVN)
+    np.testing.assert_array_equal(found.members.months_M3KN, exact.members.months_M3KN)
+    np.testing.assert_allclose(exact.members.months_M3KN[0].sum(axis=1), exact.members.annual_MVN[0, :3], rtol=1e-5)
+    assert device.year(YEARS[0]).members is None
 
 
 def test_an_error_in_a_batch_leaves_nothing_in_the_queues(untrained: Checkpoint) -> None:

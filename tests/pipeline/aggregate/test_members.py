@@ -12,25 +12,29 @@ import pytest
 import rasterio
 from scipy import stats
 
+from model.arrays import MemberSums
 from model.checkpoint import Checkpoint
 from pipeline.access.dataset import OpenCube
-from pipeline.access.zonal import Areas, without_monthly_spread, zonal_table
+from pipeline.access.zonal import Areas, monthly_zonal_table, zonal_table
 from pipeline.aggregate import layout
+from pipeline.aggregate.layout import CubeYear
 from pipeline.aggregate.sums import AREA_TYPES
 from pipeline.aggregate.tables import read_table
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.audit.audit import audit
+from pipeline.audit.reading import recorded_rows
 from pipeline.cluster.executor import Serial
 from pipeline.cube import layout as cube
 from pipeline.cube import ledger, members
 from pipeline.errors import DamagedError
 from pipeline.export.geotiffs import export_cogs
-from pipeline.export.selection import CELLS, Selection
+from pipeline.export.layers import CELLS, MONTHLY_GROUPS, GridName, PeriodName
+from pipeline.export.selection import Selection
 from pipeline.job import Job
 from pipeline.run.plan import Choice
 from pipeline.run.run import run
 from pipeline.storage import repository
-from pipeline.variables import ENSEMBLE_STD, FLUXES
+from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, MONTHLY_STD
 from regions import zones
 from tests.helpers.commits import transaction
 from tests.helpers.random_inputs import Fields, make_job, random_checkpoint
@@ -141,11 +145,81 @@ def test_the_cube_of_a_single_network_has_no_members(singles: list[Job]) -> None
     assert tuple(repository.attribute(repository.subgroup(root, layout.BANDS), "covers")) == AREA_TYPES
 
 
-def test_a_monthly_table_of_an_ensemble_says_that_it_has_no_spread(ensemble: Job, singles: list[Job]) -> None:
-    said = without_monthly_spread(OpenCube.at(ensemble.stores.cube))
-    assert said is not None
-    assert "months have no spread" in said
-    assert without_monthly_spread(OpenCube.at(singles[0].stores.cube)) is None
+@pytest.mark.parametrize("name", ["counties_monthly", "states_monthly"])
+def test_each_spread_of_a_month_is_that_of_the_members_months(ensemble: Job, singles: list[Job], name: str) -> None:
+    keys = [name.removesuffix("_monthly").replace("counties", "fips").replace("states", "state"), "month"]
+    found, *alone = (read_table(job.stores.exports, name).set_index(keys).sort_index() for job in (ensemble, *singles))
+    low, high = stats.t.interval(0.9, MEMBERS - 1, found["nee_g_m2"], found["nee_spread_g_m2"])
+    np.testing.assert_allclose(found["nee_low_g_m2"], low, rtol=1e-9)
+    np.testing.assert_allclose(found["nee_high_g_m2"], high, rtol=1e-9)
+    for flux in DAILY:
+        for unit in ("g_m2", "g"):
+            # Each single network rounds its days, the ensemble its members' months: both to 2^-11.
+            expected = brute_force(alone, f"{flux.name}_{unit}")
+            scale = np.nanmax(np.abs(found[f"{flux.name}_{unit}"]))
+            spread = found[f"{flux.name}_spread_{unit}"].to_numpy(float)
+            np.testing.assert_allclose(spread, expected, rtol=1e-3, atol=1e-4 * scale, err_msg=flux.name)
+    assert (found["nee_spread_g"] > 0).any()
+
+
+@pytest.mark.parametrize("grid", MONTHLY_GROUPS)
+def test_monthly_maps_have_the_spread_of_the_members_maps(ensemble: Job, singles: list[Job], grid: GridName) -> None:
+    def values(job: Job, name: str) -> np.ndarray:
+        return repository.part(repository.read(job.open_cube()), f"{MONTHLY_GROUPS[grid]}/{name}", 0)
+
+    for name, spread in MONTHLY_STD.items():
+        expected = np.std([values(job, name) for job in singles], axis=0, ddof=1)
+        assert np.isfinite(expected).any()
+        np.testing.assert_allclose(values(ensemble, spread.name), expected, rtol=5e-3, atol=1e-2, err_msg=name)
+
+
+@pytest.mark.parametrize("grid", [CELLS, *MONTHLY_GROUPS])
+def test_a_map_of_a_months_spread_is_exported(
+    ensemble: Job, singles: list[Job], tmp_path: Path, grid: GridName
+) -> None:
+    def exported(job: Job, variable: str, folder: Path) -> np.ndarray:
+        selection = Selection((YEAR,), (variable,), grid=grid, period="monthly", dates=(f"{YEAR}-07",))
+        (path,) = export_cogs(job, Serial(), selection, str(folder)).files
+        with rasterio.open(path) as file:
+            return file.read(1)
+
+    found = exported(ensemble, "nee_spread", tmp_path / "ensemble")
+    alone = [exported(job, "nee", tmp_path / str(number)) for number, job in enumerate(singles)]
+    assert np.isfinite(found).any()
+    np.testing.assert_allclose(found, np.std(alone, axis=0, ddof=1, dtype=float), rtol=5e-3, atol=2e-2)
+
+
+def test_zonal_counties_have_the_months_of_the_aggregates(ensemble: Job) -> None:
+    keys = ["fips", "month"]
+    opened = OpenCube.at(ensemble.stores.cube)
+    found = monthly_zonal_table(opened, Areas.of_counties(zones(ensemble.region))).set_index(keys).sort_index()
+    expected = read_table(ensemble.stores.exports, "counties_monthly").set_index(keys).sort_index()
+    for part in ("spread", "low", "high"):
+        np.testing.assert_allclose(found[f"nee_{part}_g_m2"], expected[f"nee_{part}_g_m2"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found["nee_spread_t_co2e"], expected["nee_spread_g"] * 44 / 12 / 1e6, rtol=1e-9)
+    assert members.without_months(opened.root, [YEAR]) is None
+
+
+def test_months_of_the_members_add_up_to_their_years_or_the_audit_fails(ensemble: Job, tmp_path: Path) -> None:
+    copy = shutil.copytree(ensemble.path.parent, tmp_path / "copy")
+    job = Job.open(copy / ensemble.path.name)
+    assert audit(job, Serial()).checks["sums"].verdict == "ok"
+    with transaction(job.open_cube(), "other months, with their digests") as root:
+        tile = (cube.tiles(root) or ())[0].tile
+        mask = cube.read_mask(root, tile).mask
+        budgets = members.read(root, tile, YEAR, mask=mask)
+        months = np.stack([CubeYear(root, YEAR).month_of_members(tile, mask, month) for month in range(12)], axis=2)
+        changed = MemberSums(budgets, np.asarray(months[::-1]))  # each member has those of another
+        members.write(root, tile, YEAR, changed, mask=mask)
+        row = recorded_rows(ledger.Ledger(root), tile.name)[YEAR]
+        group, columns = repository.subgroup(root, "ledger"), ledger.read_year(root, YEAR)
+        digests = [list(bytes.fromhex(digest)) for digest in members.month_digests(changed)]
+        columns["member_months"][ledger.Ledger(root).tiles.index(tile.name)] = digests
+        ledger._write_year(group, YEAR, ledger.Ledger(root).years.index(YEAR), columns)
+        assert row.member_months != members.month_digests(changed)
+    report = audit(job, Serial())
+    assert report.checks["checksum"].verdict == "ok"
+    assert [failure.check for failure in report.failures if "of members" in failure.why] == ["sums"]
 
 
 def flipped(job: Job, path: str) -> str:
@@ -154,14 +228,15 @@ def flipped(job: Job, path: str) -> str:
         tile = (cube.tiles(root) or ())[0].tile
         rows, cols = cube.identity(root).grid.window(tile)
         row, col = np.argwhere(np.isfinite(repository.part(root, "annual/nee", (0, rows, cols))))[0]
-        place = (0, *([1] if path.startswith(members.GROUP) else []), int(rows.start + row), int(cols.start + col))
+        within = [1] * (repository.array(root, path).ndim - 3)  # of the members, and the months
+        place = (0, *within, int(rows.start + row), int(cols.start + col))
         layer = repository.array(root, path)
         layer[place] = np.nextafter(np.float32(layer[place]), np.float32(np.inf))
     return tile.name
 
 
-def cogs(job: Job, grid: str, folder: Path) -> None:
-    selection = Selection(years=(YEAR,), variables=("nee_spread",), grid=grid)
+def cogs(job: Job, grid: GridName, folder: Path, *, period: PeriodName) -> None:
+    selection = Selection(years=(YEAR,), variables=("nee_spread",), grid=grid, period=period)
     for reason in export_cogs(job, Serial(), selection, str(folder)).failures.values():
         raise DamagedError(reason)
 
@@ -189,15 +264,25 @@ def test_every_reader_refuses_a_changed_value_of_a_member_and_the_run_repairs_it
     assert set(checks().values()) == {"ok"}
 
 
-@pytest.mark.parametrize(("path", "grid"), [("annual/nee_spread", CELLS), (f"{layout.MIDDLE}/nee_spread", "0.05")])
-def test_the_export_of_a_changed_spread_is_refused(ensemble: Job, tmp_path: Path, path: str, grid: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "grid", "period"),
+    [
+        ("annual/nee_spread", CELLS, "annual"),
+        ("members/monthly/nee", CELLS, "monthly"),
+        (f"{layout.MIDDLE}/nee_spread", "0.05", "annual"),
+        *((f"{group}/nee_spread", grid, "monthly") for grid, group in MONTHLY_GROUPS.items()),
+    ],
+)
+def test_the_export_of_a_changed_spread_is_refused(
+    ensemble: Job, tmp_path: Path, path: str, grid: GridName, period: PeriodName
+) -> None:
     copy = shutil.copytree(ensemble.path.parent, tmp_path / "copy")
     job = Job.open(copy / ensemble.path.name)
     with transaction(job.open_cube(), "damage") as root:
         layer = repository.array(root, path)
         layer[...] = np.asarray(layer[...]) * np.float32(1.001)
-    with pytest.raises(DamagedError, match=r"nee_spread.* has other values than were computed"):
-        cogs(job, grid, tmp_path / "maps")
+    with pytest.raises(DamagedError, match=r"nee.* has other values than were computed"):
+        cogs(job, grid, tmp_path / "maps", period=period)
 
 
 def test_tile_years_without_members_have_no_spread_and_keep_all_else(ensemble: Job) -> None:
@@ -212,6 +297,9 @@ def test_tile_years_without_members_have_no_spread_and_keep_all_else(ensemble: J
     present = found["area_m2"] > 0
     assert present.any()
     assert found.loc[present, ["nee_spread_g_m2", "nee_low_g"]].isna().all(axis=None)
+    monthly = read_table(ensemble.stores.exports, "counties_monthly")
+    assert monthly.loc[monthly["area_m2"] > 0, ["nee_spread_g_m2", "nee_high_g"]].isna().all(axis=None)
+    assert "earlier version" in str(members.without_months(repository.read(ensemble.open_cube()), [YEAR]))
     np.testing.assert_array_equal(found["nee_g"], before["nee_g"])
     report = audit(ensemble, Serial())
     assert report.checks["aggregates"].verdict == report.checks["totals"].verdict == "ok"

@@ -31,7 +31,7 @@ tile_cells = 120
 
 @dataclass(frozen=True)
 class Year:
-    """Results without days, so that the annual sums are what takes memory."""
+    """Results without days, so that sums of years and months are what takes memory."""
 
     members: int
     year: int = 2010
@@ -49,6 +49,9 @@ class Year:
 
     def daily(self, _tile: Tile, mask: np.ndarray, _days: slice) -> dict[str, np.ndarray]:
         return dict.fromkeys(("ra", "rh", "nee"), np.empty((0, mask.sum()), np.float32))
+
+    def month_of_members(self, _tile: Tile, mask: np.ndarray, _month: int) -> np.ndarray:
+        return np.ones((self.members, 3, mask.sum()), np.float32)
 
 
 @pytest.fixture(scope="module")

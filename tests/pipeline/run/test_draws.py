@@ -27,6 +27,7 @@ from pipeline.run.prepare import block_size, plan_run
 from pipeline.run.run import run
 from pipeline.simulate.gpp_draws import Draws, GppErrors, known_std
 from pipeline.storage import cf, repository
+from pipeline.variables import DAILY
 from tests.helpers import random_inputs
 from tests.helpers.commits import transaction
 from tests.helpers.random_inputs import Fields, Setting, make_job, random_checkpoint
@@ -75,8 +76,15 @@ def drawn_layers(draw: int, grid: Grid, extent: Extent, product: str, year: int 
     return layers | {"gpp": errors.drawn(gpp_TN, draw).reshape(layers["gpp"].shape)}
 
 
+def months_of(job: Job, name: str) -> np.ndarray:
+    """Monthly sums of a daily flux of the last year, of the days as they are stored (12, y, x)."""
+    days = stored(job, f"daily/{YEARS[-1]}/{name}").astype(np.float64)
+    dates = np.datetime64(f"{YEARS[-1]}-01-01") + np.arange(len(days))
+    return np.stack([days[dates.astype("datetime64[M]").astype(int) % 12 == month].sum(axis=0) for month in range(12)])
+
+
 def test_each_member_is_the_run_with_its_own_gpp(drawn: Job, tmp_path: Path, network: Checkpoint) -> None:
-    extent = Extent.of(drawn.region)
+    extent, months = Extent.of(drawn.region), dict[str, list[np.ndarray]]()
     for draw in range(DRAWS.count):
         given = partial(drawn_layers, draw, extent.grid, extent)
         alone = make_job(tmp_path / str(draw), network, fields=Fields(given=given), setting=Setting(tile_cells=24))
@@ -85,6 +93,12 @@ def test_each_member_is_the_run_with_its_own_gpp(drawn: Job, tmp_path: Path, net
             own = stored(drawn, f"members/{name}")[:, draw]
             assert np.isfinite(own).any()
             np.testing.assert_array_equal(own, stored(alone, f"annual/{name}")[: len(own)], err_msg=name)
+        for flux in DAILY:
+            months.setdefault(flux.name, []).append(months_of(alone, flux.name))
+    for name, of_runs in months.items():
+        expected = np.array(of_runs) - np.mean(of_runs, axis=0)
+        assert np.nanmax(np.abs(expected)) > 1
+        np.testing.assert_allclose(stored(drawn, f"members/monthly/{name}")[-1], expected, rtol=1e-3, atol=0.05)
 
 
 def test_without_its_spread_the_cube_is_that_without_draws(drawn: Job, tmp_path: Path, network: Checkpoint) -> None:
@@ -121,7 +135,9 @@ def test_its_spread_is_that_of_the_members_in_cells_and_counties_and_passes_the_
     )
     aggregate_cube(drawn, Serial())
     assert (read_table(drawn.stores.exports, "counties")["gpp_spread_g"] > 0).any()
+    assert (read_table(drawn.stores.exports, "counties_monthly")["nee_spread_g"] > 0).any()
     assert verdicts(drawn, "checksum", "pattern", "aggregates", "totals") == {"ok"}
+    assert verdicts(drawn, "sums") == {"ok"}
 
 
 def test_a_cube_keeps_its_draws_and_another_uncertainty_makes_it_stale(drawn: Job) -> None:

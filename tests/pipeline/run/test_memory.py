@@ -96,8 +96,9 @@ def test_a_run_that_needs_more_than_its_workers_have_computes_nothing(tmp_path: 
 
 @given(batch=st.integers(1, 2**17), available=st.integers(0, 2**38))
 def test_a_cuda_device_is_refused_if_its_memory_is_too_small_with_a_batch_that_fits(batch: int, available: int) -> None:
-    # The forward pass, and two slots: GPP and three fluxes, states before and after, yield and four sums.
-    slot = 4 * 366 * 4 + 2 * 6 * 64 * 4 + 4 + 4 * 8
+    # The forward pass, and two slots: GPP and three fluxes, states before and after, yield and four sums, those of the
+    # member, and its months.
+    slot = 4 * 366 * 4 + 2 * 6 * 64 * 4 + 4 + 4 * 8 + 4 * 8 + 3 * 12 * 4
     needed = 2**30 + batch * (366 * (4 * 19 + 11 * 64) * 4 + 2 * slot)
     if needed <= available:
         memory.check_device(batch, available)
