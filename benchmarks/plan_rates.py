@@ -1,11 +1,12 @@
-"""Rates of `agcarbon plan`, measured on this machine and written to the package: about five minutes of processor time.
+"""Rates of `agcarbon plan`, measured on this machine and written to the package: about seven minutes of processor time.
 
     python -m benchmarks.plan_rates [--folder FOLDER] [--dry-run]
 
 Every command runs by itself, serially, on synthetic archives of a square of 240 x 240 cells: with a fifth of it in the
 region, with a few per cent of it, and with tiles of 48 x 48 cells; three equations for the rates of a cell, of a
-modelled cell and of a tile. NLDAS-2 is measured on small files and on files of the archive's own size likewise. All
-times are processor time. To be repeated after every change of a format or of the speed of a step.
+modelled cell and of a tile. The first is run by an ensemble, too, of the checkpoints that are included. NLDAS-2 is
+measured on small files and on files of the archive's own size likewise. All times are processor time. To be repeated
+after every change of a format or of the speed of a step.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from benchmarks.stages import (
 from benchmarks.year_step import machine
 from model.arrays import CPU_BATCH
 from model.checkpoint import Checkpoint
-from model.shipped import checkpoint_file
+from model.shipped import DEFAULT, SHIPPED, checkpoint_file
 from model.year_step.usable import NUMBA, PYTORCH
 from pipeline.cost.estimate import size_of
 from pipeline.cost.model import Size
@@ -74,10 +75,12 @@ class Region:
     export_bytes: int
 
 
-def measured_region(place: Place, archives: Path, part: Part, *, ingest: bool = True) -> Region:
+def measured_region(
+    place: Place, archives: Path, part: Part, *, ingest: bool = True, checkpoint: Path | None = None
+) -> Region:
     """Ingest, run, aggregate, audit and export a part of the square, into a cube of its own."""
-    cube = f"{part.west}.icechunk"
-    place.prepare(archives, part=part, cube=cube)
+    cube = f"{part.west}{'-ensemble' if checkpoint else ''}.icechunk"
+    place.prepare(archives, part=part, cube=cube, checkpoint=checkpoint or DEFAULT)
     seconds, ingested, inputs = {}, {}, {}
     for product in sorted(PRODUCTS) if ingest else ():  # GPP needs the crops
         before, command = place.size("inputs.icechunk"), ("ingest", "run.toml", "--product", product)
@@ -128,9 +131,17 @@ def measured_regions(folder: Path) -> tuple[Region, ...]:
             measured_region(large, archives, LARGE),
             measured_region(large, archives, SMALL, ingest=False),
             measured_region(Place(folder / "small-tiles"), archives, SMALL_TILES),
+            measured_region(large, archives, LARGE, ingest=False, checkpoint=ensemble(folder)),
         )
         kept.write_text(json.dumps([asdict(region) for region in regions], indent=1))
     return tuple(Region(**{**raw, "size": Size(**raw["size"])}) for raw in json.loads(kept.read_text()))
+
+
+def ensemble(folder: Path) -> Path:
+    """Write the ensemble of the checkpoints that are included."""
+    path = folder / "ensemble.safetensors"
+    Checkpoint.ensemble([Checkpoint.load(file) for file in SHIPPED.values()]).save(path)
+    return path
 
 
 def measure_all(folder: Path) -> Rates:
@@ -140,18 +151,18 @@ def measure_all(folder: Path) -> Rates:
         NUMBA: measure(checkpoint, Probe(NUMBA, "cpu", 0)),
         PYTORCH: measure(checkpoint, Probe(PYTORCH, "cpu", CPU_BATCH)),
     }
-    regions = measured_regions(folder)
+    *regions, of_ensemble = measured_regions(folder)
     archives = folder / "archives"
     return Rates(
         network=network,
-        seconds=_seconds(regions, network[NUMBA], archives),
-        bytes=_bytes(regions[0]),
+        seconds=_seconds(regions, of_ensemble, network[NUMBA], archives),
+        bytes=_bytes(regions[0], of_ensemble),
         machine=machine()["processor"],
         date=dt.datetime.now(dt.UTC).date().isoformat(),
     )
 
 
-def _seconds(regions: Sequence[Region], network: float, archives: Path) -> Seconds:
+def _seconds(regions: Sequence[Region], of_ensemble: Region, network: float, archives: Path) -> Seconds:
     years, hours, first = len(YEARS), 24 * days(YEARS), regions[0].seconds
     small = sum(path.stat().st_size for path in (archives / "nldas2").rglob("*.nc*")) / hours
     granule, of_granule = climate_of_archive()
@@ -182,7 +193,18 @@ def _seconds(regions: Sequence[Region], network: float, archives: Path) -> Secon
         audit_cell_year=audit[1],
         audit_tile_year=audit[2],
         export_cell=first["export"] / (layers * regions[0].size.grid_cells),
+        run_member_cell_year=_of_member("run", regions[0], of_ensemble, network=network),
+        aggregate_member_cell_year=_of_member("aggregate", regions[0], of_ensemble),
+        audit_member_cell_year=_of_member("audit", regions[0], of_ensemble),
     )
+
+
+def _of_member(step: str, single: Region, of_ensemble: Region, *, network: float = np.inf) -> float:
+    """Return what a step takes more for each member and modelled cell of a year, beside its network."""
+    members, cell_years = of_ensemble.size.spread_members, single.modelled * len(YEARS)
+    of_networks = (members - 1) * single.modelled * (len(YEARS) + SPIN_UPS) / network
+    more = of_ensemble.seconds[step] - single.seconds[step] - of_networks
+    return max(more, 0.0) / (members * cell_years)
 
 
 def _by_tile(regions: Sequence[Region], step: str, computed: int, *, network: float = np.inf) -> list[float]:
@@ -201,7 +223,7 @@ def _by_strip(regions: Sequence[Region], product: str, count: int) -> list[float
     return solved(units, [each.seconds[product] for each in ingested])
 
 
-def _bytes(region: Region) -> Bytes:
+def _bytes(region: Region, of_ensemble: Region) -> Bytes:
     years, groups, inputs, size = len(YEARS), region.stored, region.inputs, region.size
     cell_years, cells = region.modelled * years, region.tiles * size.tile_cells
     chunks = sum(number for group, number in groups.items() if group != "ledger")
@@ -218,6 +240,8 @@ def _bytes(region: Region) -> Bytes:
         mask_cell=groups["static"] / cells,
         record=(region.cube_bytes - chunks) / (region.tiles * years),
         export_cell=region.export_bytes / (cell_years * len(HEADLINE)),
+        member_cell_year=of_ensemble.stored["members"] / (of_ensemble.size.spread_members * cell_years),
+        spread_cell_year=sum(of_ensemble.stored[name] - groups[name] for name in ("annual", "aggregates")) / cell_years,
     )
 
 

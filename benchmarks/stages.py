@@ -14,6 +14,7 @@ from pathlib import Path
 
 import zarr
 
+from model.shipped import DEFAULT
 from pipeline.demo import archives, area, landscape
 from pipeline.storage import repository as store
 from regions import load_region
@@ -36,6 +37,8 @@ soil = "{archives}/gssurgo"
 crop = "{archives}/cdl"
 [stores]
 cube = "{cube}"
+[model]
+checkpoint = "{checkpoint}"
 [execution]
 scheduler = "serial"
 """
@@ -84,13 +87,16 @@ class Place:
 
     folder: Path
 
-    def prepare(self, archives: Path, *, part: Part | None = None, cube: str = "cube.icechunk") -> None:
+    def prepare(
+        self, archives: Path, *, part: Part | None = None, cube: str = "cube.icechunk", checkpoint: Path | str = DEFAULT
+    ) -> None:
         """Write run file and region: the demo, or a part of the square of 240 x 240 cells."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if part:
             (self.folder / "square.toml").write_text(part.region())
         region = "square.toml" if part else "demo"
-        run_file = RUN_FILE.format(region=region, archives=archives.resolve(), cube=cube)
+        given = {"archives": archives.resolve(), "cube": cube, "checkpoint": checkpoint}
+        run_file = RUN_FILE.format(region=region, **given)
         (self.folder / "run.toml").write_text(run_file)
 
     def command(self, *arguments: str) -> float:

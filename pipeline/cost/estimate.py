@@ -21,9 +21,7 @@ from pipeline.run.estimate import Rate, network_rate, recorded_rate
 from pipeline.run.plan import BY_RULE, Choice
 from pipeline.run.prepare import block_size
 from pipeline.run.year_step import cuda_devices, device_of
-from pipeline.simulate.tile_year import MEMBER_FLUXES
 from pipeline.storage import repository
-from pipeline.variables import ANNUAL, ENSEMBLE_STD
 
 
 @dataclass(frozen=True)
@@ -127,10 +125,8 @@ def _machine(job: Job, rates: Rates, *, network: Rate, recorded: Rate | None, wo
 
 def size_of(job: Job) -> Size:
     """Return the amounts that the region and the run file give."""
-    grid, tiles, members = job.grid, job.domain.tiles, job.members
-    of_member = len(MEMBER_FLUXES) - (0 if job.draws.count else 1)  # without draws all have the same GPP
+    grid, tiles = job.grid, job.domain.tiles
     window = Extent.of(job.region).window
-    layers = len(ANNUAL) + (len(ENSEMBLE_STD) + members * of_member if members > 1 else 0)
     return Size(
         nldas_cells=window.rows * window.cols,
         grid_cells=grid.rows * grid.cols,
@@ -138,6 +134,6 @@ def size_of(job: Job) -> Size:
         strips=strip_count(tiles),
         band_tiles=max(Counter(tile.first_row for tile in tiles).values()),
         members=job.network_runs,
-        annual_layers=layers / len(ANNUAL),
+        spread_members=job.members if job.members > 1 else 0,
         export_layers=len(HEADLINE),
     )

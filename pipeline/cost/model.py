@@ -60,9 +60,9 @@ class Size:
     band_tiles
         Most tiles of a row, the unit of work of `aggregate`.
     members
-        Networks of the ensemble.
-    annual_layers
-        Annual layers of the cube, relative to those of a single network.
+        Runs of a network: networks of the ensemble, times GPP as it is and each draw.
+    spread_members
+        Members of which the spread is taken: networks times draws; 0 for a single network.
     export_layers
         Layers of a year that `export cog` writes unless others are named.
     """
@@ -73,7 +73,7 @@ class Size:
     strips: int
     band_tiles: int
     members: int
-    annual_layers: float
+    spread_members: int
     export_layers: int
 
 
@@ -120,9 +120,12 @@ class Model:
         yield Product("inputs", "crop", total * len(work.crop_years) * per.crop_cell_year)
         yield Product("inputs", "soil", total * per.soil_cell)
         yield Product("cube", "daily", modelled * days(work.years) * per.daily_cell_day)
-        yield Product("cube", "annual", modelled * years * per.annual_cell_year * size.annual_layers)
+        yield Product("cube", "annual", modelled * years * per.annual_cell_year)
         yield Product("cube", "restart", modelled * len(work.restarts) * size.members * per.restart_cell)
         yield Product("cube", "aggregates", modelled * years * per.aggregate_cell_year)
+        if size.spread_members:
+            of_cell = size.spread_members * per.member_cell_year + per.spread_cell_year
+            yield Product("cube", "members", modelled * years * of_cell)
         yield Product("cube", "records", total * per.mask_cell + work.cells.tiles * years * per.record)
         yield Product("exports", "annual", modelled * years * size.export_layers * per.export_cell)
 
@@ -149,7 +152,8 @@ class Model:
         if machine.run_cell_years is not None:
             seconds = work.cell_years / machine.run_cell_years
         else:
-            beside = work.stored_cell_years * per.run_cell_year
+            of_cell = per.run_cell_year + self.size.spread_members * per.run_member_cell_year
+            beside = work.stored_cell_years * of_cell
             beside += work.tile_years * (self.size.tile_cells * per.run_tile_cell + per.run_tile_year)
             seconds = work.cell_years / machine.network_cell_years + beside / machine.speed
         cell_year = seconds / work.cell_years
@@ -160,12 +164,14 @@ class Model:
     def _aggregate(self) -> Step | None:
         per, years = self.rates.seconds, len(self.work.aggregate_years)
         of_tile = self.size.tile_cells * per.aggregate_tile_cell + per.aggregate_tile_year
-        return self._by_tile("aggregate", years, of_tile, per.aggregate_cell_year)
+        of_cell = per.aggregate_cell_year + self.size.spread_members * per.aggregate_member_cell_year
+        return self._by_tile("aggregate", years, of_tile, of_cell)
 
     def _audit(self) -> Step | None:
         per, years = self.rates.seconds, len(self.work.years)
         of_tile = self.size.tile_cells * per.audit_tile_cell + per.audit_tile_year
-        return self._by_tile("audit", years, of_tile, per.audit_cell_year)
+        of_cell = per.audit_cell_year + self.size.spread_members * per.audit_member_cell_year
+        return self._by_tile("audit", years, of_tile, of_cell)
 
     def _by_tile(self, name: StepName, years: int, of_tile: float, of_cell: float) -> Step | None:
         """Return a step that takes some seconds for each tile and year, and more for its modelled cells."""

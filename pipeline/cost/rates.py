@@ -36,6 +36,8 @@ class Seconds:
         The same steps, for each tile and year, however large.
     export_cell
         Export of annual GeoTIFFs, for each cell of a layer's grid.
+    run_member_cell_year, aggregate_member_cell_year, audit_member_cell_year
+        What these steps take more for each member of an ensemble, beside its network, and modelled cell of a year.
     """
 
     start: float
@@ -57,6 +59,9 @@ class Seconds:
     audit_tile_cell: float
     audit_tile_year: float
     export_cell: float
+    run_member_cell_year: float
+    aggregate_member_cell_year: float
+    audit_member_cell_year: float
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ class Bytes:
         Ledger, manifests and snapshots, for each tile-year.
     export_cell
         A layer of an annual GeoTIFF, for each modelled cell.
+    member_cell_year, spread_cell_year
+        Of an ensemble, for each modelled cell of a year: the sums of a member; all layers of spread.
     """
 
     climate_cell_day: float
@@ -96,6 +103,8 @@ class Bytes:
     mask_cell: float
     record: float
     export_cell: float
+    member_cell_year: float
+    spread_cell_year: float
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pyproj import Geod
 
 from pipeline.aggregate.bands import BandYear, Block, Frame, Mask
 from pipeline.aggregate.layout import annual_layers
-from pipeline.aggregate.sums import AREA_TYPES, Layers, Sums, means
+from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Layers, Sums, means
 from pipeline.aggregate.tables import ROUTES, county_table, disagreement, regional_table
 from pipeline.grid.domain import domain_of
 from pipeline.grid.latlon import LatLonGrid
@@ -22,6 +22,7 @@ from pipeline.variables import DAILY, FLUXES, Quality
 from regions import load_region, zones
 
 YEARS = (2010, 2011)
+M = 3  # members
 FLUX_NAMES = [flux.name for flux in FLUXES]
 
 
@@ -67,7 +68,11 @@ class Results:
     of: Frame
     year: int
     daily_fluxes: dict[str, NDArray[np.float32]] | None = None
-    members: int = 0
+    member_months: NDArray[np.float32] | None = None  # (M, fluxes, 12, y, x)
+
+    @property
+    def members(self) -> int:
+        return 0 if self.member_months is None else len(self.member_months)
 
     @property
     def days(self) -> int:
@@ -82,11 +87,16 @@ class Results:
         return np.isfinite(layers["gpp"].values) | (layers["quality"].values & Quality.MISSING != 0)
 
     def annual(self, tile: Tile, mask: Mask) -> Layers:
-        return {str(name): layer.values[mask] for name, layer in self._layers(tile).data_vars.items()}
+        layers = {str(name): layer.values[mask] for name, layer in self._layers(tile).data_vars.items()}
+        return layers | ({MEMBERS: np.zeros((self.members, len(FLUXES), mask.sum()))} if self.members else {})
 
     def daily(self, tile: Tile, mask: Mask, days: slice) -> Layers:
         window = self.of.domain.grid.window(tile)
         return {name: values[days, *window][:, mask] for name, values in (self.daily_fluxes or {}).items()}
+
+    def month_of_members(self, tile: Tile, mask: Mask, month: int) -> NDArray[np.float32] | None:
+        window = self.of.domain.grid.window(tile)
+        return None if self.member_months is None else self.member_months[:, :, month, *window][..., mask]
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,7 @@ class Made:
 def make(results: Results) -> list[Made]:
     made = []
     for band in results.of.bands:
-        sums = BandYear.empty(results.of, band, days=results.days)
+        sums = BandYear.empty(results.of, band, days=results.days, members=results.members)
         made.append(Made(results.year, sums, list(sums.add_all(results))))
     return made
 
@@ -260,14 +270,22 @@ def test_monthly_sums_count_cells_with_all_days_on_every_target() -> None:
     fluxes = {flux.name: rng.normal(2, 1, shape).astype(np.float32) for flux in DAILY}
     fluxes["rh"][35, 10:20] = np.nan  # in February
     everywhere = xr.ones_like(on_grid(random_cube(), of))
-    made = make(Results(everywhere.assign_coords(year=[2012, 2011]), of, 2012, fluxes))
+    everywhere = everywhere.assign_coords(year=[2012, 2011])
+    own = rng.normal(size=(M, len(DAILY), 12, *of.domain.grid.shape)).astype(np.float32)
+    made = make(Results(everywhere, of, 2012, fluxes, own))
     month = np.array(pd.date_range("2012-01-01", periods=days).month)
     weight = region_share(of) * geodesic_cell_area_m2(of.domain.grid)[:, None]
     for index in range(12):
         present = np.isfinite(fluxes["rh"][month == index + 1]).all(axis=0)
         assert present.all() == (index != 1)
         nee = np.where(present, fluxes["nee"][month == index + 1].sum(axis=0, dtype=np.float64) * weight, 0).sum()
-        for target in ("counties", "middle", "coarse"):
-            found = sum(getattr(band.sums.monthly, target)[:, index].reshape(4, -1).sum(axis=1) for band in made)
+        rh_of_last = np.where(present, own[-1, 1, index].astype(float) * weight, 0).sum()
+        blocks = sum(block.months[:, index].sum(axis=(1, 2), dtype=float) for band in made for block in band.blocks)
+        targets = [blocks] + [
+            sum(getattr(band.sums.monthly, target)[:, index].reshape(4 + 3 * M, -1).sum(axis=1) for band in made)
+            for target in ("counties", "middle", "coarse")
+        ]
+        for found in targets:
             assert found[0] == pytest.approx(weight[present].sum(), rel=2e-6)
             assert found[3] == pytest.approx(nee, rel=2e-6)
+            assert found[4 + 3 * (M - 1) + 1] == pytest.approx(rh_of_last, rel=1e-4)

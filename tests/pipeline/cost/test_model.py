@@ -13,12 +13,12 @@ from pipeline.cost.work import Cells, IngestWork, RegionWork, RunWork, Wave
 YEARS = (2011, 2012)
 DAYS = 365 + 366
 TOTAL, MODELLED, GPP = 4 * 100, 90, 210
-PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67)
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79)
 PER_SECOND = Seconds(**{field.name: 1e-3 * prime for field, prime in zip(fields(Seconds), PRIMES, strict=True)})
 PER_BYTE = Bytes(**{field.name: prime for field, prime in zip(fields(Bytes), PRIMES, strict=False)})
 RATES = Rates({"numba": 50.0}, PER_SECOND, PER_BYTE, "a machine", "2026-01-01")
 SIZE = Size(
-    nldas_cells=6, grid_cells=600, tile_cells=100, strips=2, band_tiles=2, members=2, annual_layers=1.5, export_layers=9
+    nldas_cells=6, grid_cells=600, tile_cells=100, strips=2, band_tiles=2, members=2, spread_members=0, export_layers=9
 )
 INGEST = IngestWork(
     {"climate": YEARS, "gpp": YEARS, "crop": (2012,)}, True, frozenset({("climate", 2012), ("gpp", 2012)}), 5000
@@ -64,12 +64,21 @@ def test_products_take_the_bytes_of_their_units() -> None:
         ("inputs", "crop"): TOTAL * 2 * 5,
         ("inputs", "soil"): TOTAL * 7,
         ("cube", "daily"): MODELLED * DAYS * 11,
-        ("cube", "annual"): MODELLED * 2 * 13 * 1.5,
+        ("cube", "annual"): MODELLED * 2 * 13,
         ("cube", "restart"): MODELLED * 1 * 2 * 17,
         ("cube", "aggregates"): MODELLED * 2 * 19,
         ("cube", "records"): TOTAL * 23 + 4 * 2 * 29,
         ("exports", "annual"): MODELLED * 2 * 9 * 31,
     }
+
+
+def test_an_ensemble_takes_more_for_each_member() -> None:
+    single, three = model(), replace(model(), size=replace(SIZE, spread_members=3))
+    found, alone = ({name: cpu for name, (cpu, _) in seconds(of).items()} for of in (three, single))
+    more = {"run": 180 * 3 * 0.071, "aggregate": 2 * MODELLED * 3 * 0.073, "audit": 2 * MODELLED * 3 * 0.079}
+    assert {name: found[name] - alone[name] for name in more} == pytest.approx(more)
+    sizes, without = ({product.name: product.size_bytes for product in of.products()} for of in (three, single))
+    assert sizes == without | {"members": MODELLED * 2 * (3 * 37 + 41)}
 
 
 def test_workers_share_the_work_but_not_its_largest_piece() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
@@ -83,6 +84,10 @@ def fields(job: Job) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(geometry=[shapely.box(lon - 0.01, lat - 0.01, lon + 0.01, lat + 0.01)], crs=4326)
 
 
+def on_degrees(job: Job, folder: Path, *, grid: str, period: str, date: str) -> None:
+    export(job, folder, grid=grid, period=period, dates=(date,))
+
+
 ANNUAL, DAYS = "annual/nee", f"daily/{FIRST}/nee"
 
 READERS: dict[str, tuple[str, Callable[[Job, Path], object], str]] = {
@@ -100,6 +105,19 @@ READERS: dict[str, tuple[str, Callable[[Job, Path], object], str]] = {
     "corn": ("annual/crop", lambda job, to: export(job, to, mask="corn"), "--from-audit"),
     "0.5 degree": ("aggregates/0p5/nee", lambda job, to: export(job, to, grid="0.5"), "aggregate --again"),
     "0.0025 degree": ("aggregates/0p0025/nee", lambda job, to: export(job, to, grid="0.0025"), "aggregate --again"),
+    **{
+        f"{period} layers on {grid} degree": (
+            f"aggregates/{path}/nee",
+            partial(on_degrees, grid=grid, period=period, date=date),
+            "aggregate --again",
+        )
+        for grid, period, path, date in (
+            ("0.0025", "monthly", "monthly/0p0025", f"{FIRST}-07"),
+            ("0.05", "monthly", "monthly/0p05", f"{FIRST}-07"),
+            ("0.5", "monthly", "monthly/0p5", f"{FIRST}-07"),
+            ("0.5", "daily", f"daily/{FIRST}", f"{FIRST}-07-15"),
+        )
+    },
     "tables": ("aggregates/bands/counties", lambda job, _: aggregate_cube(job, Serial()), "aggregate --again"),
     "zonal": (ANNUAL, lambda job, _: zonal(job, zonal_table), "--from-audit"),
     "zonal by month": (DAYS, lambda job, _: zonal(job, monthly_zonal_table), "--from-audit"),

@@ -210,7 +210,7 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
             {"grid": "0.5"},
             "aggregates on 0.5 degree of 2012 are absent or older than the results; run `agcarbon aggregate",
         ),
-        ({"grid": "0.0025", "period": "daily"}, "annual layers, their mean and trend only; give --grid 250m or 0.5"),
+        ({"grid": "0.0025", "period": "daily"}, "cells of 0.0025 degree have months and years only; give --grid 250m"),
         ({"grid": "0.5", "mask": "grown"}, "--mask grown: cells of 0.5 degree have region, corn, soybean"),
         ({"units": ("bushels",)}, "--units bushels: units are t/ha, bu/acre, tCO2e/acre"),
         ({"units": ("t/ha",), "variables": ("nee",)}, "--units t/ha: it is a unit of yield, which is not among nee"),
@@ -220,8 +220,12 @@ def test_stale_results_are_exported_and_named(filled: Filled, tmp_path: Path, mo
         ),
         ({"grid": "0.5", "crs": "EPSG:5070"}, "--crs EPSG:5070: cells of 0.5 degree are in EPSG:4326 and stay there"),
         (
+            {"variables": ("nee", "nee_spread"), "period": "daily", "grid": "0.5"},
+            "--variables nee_spread: the cube keeps the members by month and year, and daily layers have no",
+        ),
+        (
             {"variables": ("nee", "nee_spread"), "period": "monthly", "grid": "0.5"},
-            "--variables nee_spread: the cube keeps the members of an ensemble by year, so that monthly layers have no",
+            "--variables nee_spread: no ensemble has computed this cube",
         ),
         ({"variables": ("nee_spread",), "crs": "EPSG:5070"}, "--crs EPSG:5070: a standard deviation of a mean"),
         ({"period": "daily", "dates": ("2012-02-30",)}, "--dates 2012-02-30: no such day"),

@@ -26,7 +26,10 @@ def test_variables_are_those_that_the_cube_holds_on_a_grid() -> None:
     spreads = [variable.name for variable in ENSEMBLE_STD.values()]
     assert list(variables("0.5", "annual")) == [*(flux.name for flux in FLUXES), "area", "missing_area", *spreads]
     assert list(variables(CELLS, "daily")) == [flux.name for flux in DAILY]
-    assert variables("0.0025", "monthly") == {}
+    of_months = [f"{flux.name}{suffix}" for suffix in ("", "_spread") for flux in DAILY]
+    assert list(variables(CELLS, "monthly")) == of_months
+    assert list(variables("0.0025", "monthly")) == list(variables("0.5", "monthly")) == [*of_months, "area"]
+    assert variables("0.0025", "daily") == {}
 
 
 def test_a_sum_over_a_month_has_units_without_a_time() -> None:

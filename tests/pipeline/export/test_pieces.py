@@ -44,7 +44,7 @@ def area_in_region(filled: Filled) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("name", FLUXES)
-def test_totals_of_half_degree_days_and_months_are_those_of_the_cells(filled: Filled, name: str) -> None:
+def test_totals_of_days_and_months_on_degrees_are_those_of_the_cells(filled: Filled, name: str) -> None:
     cell = area_in_region(filled)
     root = repository.read(filled.job.open_cube())
     # Straight from the store: none of the export's code.
@@ -53,10 +53,15 @@ def test_totals_of_half_degree_days_and_months_are_those_of_the_cells(filled: Fi
     months = np.array([date.month for date in (each.first for each in periods(FIRST, "daily"))])
     of_months = np.array([of_days[months == month].sum() for month in range(1, 13)])
     size = np.nansum(np.abs(daily) * cell, axis=(1, 2)).max()  # the fluxes are of both signs, and may nearly cancel
-    for period, expected in (("daily", of_days), ("monthly", of_months)):
-        mean, area = (values(filled, "0.5", period, each) for each in (name, "area"))  # type: ignore[arg-type]
+    for grid, period, expected, exact in (
+        ("0.5", "daily", of_days, 1e-9),
+        ("0.5", "monthly", of_months, 1e-9),
+        ("0.05", "monthly", of_months, 1e-9),
+        ("0.0025", "monthly", of_months, 1e-6),  # in single precision
+    ):
+        mean, area = (values(filled, grid, period, each) for each in (name, "area"))
         assert len(mean) == len(expected)
-        np.testing.assert_allclose(np.nansum(mean * area, axis=(1, 2)), expected, rtol=1e-9, atol=1e-9 * size)
+        np.testing.assert_allclose(np.nansum(mean * area, axis=(1, 2)), expected, rtol=exact, atol=exact * size)
     by_cells = np.nansum(values(filled, CELLS, "monthly", name) * cell, axis=(1, 2))
     np.testing.assert_allclose(by_cells, of_months, rtol=1e-6, atol=1e-6 * size)  # sums of cells: single precision
 
