@@ -143,6 +143,8 @@ def open(store: str | PathLike[str], release: str | None = None) -> Cube:
         If a year has no results in some of the tiles.
     """
     place = str(store)
+    if not place:
+        raise UserError("the place of the cube is empty; give a run file (.toml), a folder or s3://bucket/prefix")
     if place.endswith(".toml"):
         from pipeline import config
 

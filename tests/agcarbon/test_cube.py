@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -138,3 +139,14 @@ def test_fields_keep_their_labels(cube: agcarbon.Cube) -> None:
     fields = cube.fields(gpd.GeoDataFrame({"owner": ["Ames"]}, geometry=[box], crs=4326), label="owner")
     assert fields.annual.polygon.values.tolist() == fields.daily.polygon.values.tolist() == ["Ames"]
     assert 0 < float(fields.annual.mixed_share.isel(polygon=0)) < 1
+
+
+@pytest.mark.parametrize(("lat", "lon"), [(np.nan, -89.5), ("north", -89.5), ([40.0], [-89.5]), (None, None)])
+def test_a_point_that_is_no_pair_of_numbers_is_refused(cube: agcarbon.Cube, lat: Any, lon: Any) -> None:
+    with pytest.raises(UserError, match="not two numbers; give degrees, such as"):
+        cube.point(lat, lon)
+
+
+def test_an_empty_place_is_refused() -> None:
+    with pytest.raises(UserError, match="the place of the cube is empty"):
+        agcarbon.open("")
