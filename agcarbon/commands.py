@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from pipeline.errors import UserError
 from pipeline.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from pipeline.run.run import RunReport
 
 RunFile: TypeAlias = str | PathLike[str]
-Years: TypeAlias = str | Iterable[int] | None
-"""Calendar years: "2012", "2010-2012", [2010, 2012]; None stands for all of the region."""
+Years: TypeAlias = int | str | Iterable[int] | None
+"""Calendar years: 2012, "2012", "2010-2012", [2010, 2012]; None stands for all of the region."""
 
 
 def ingest(
@@ -100,15 +101,20 @@ def run(
         return run_job(job, executor, years=wanted, choice=choice, progress=progress)
 
 
-def aggregate(run_file: RunFile, *, years: Years = None, progress: Progress = silent) -> AggregateReport:
-    """Aggregate all complete years that are new or changed, or these `years`; see `agcarbon aggregate`."""
+def aggregate(
+    run_file: RunFile, *, years: Years = None, again: bool = False, progress: Progress = silent
+) -> AggregateReport:
+    """Aggregate all complete years that are new or changed, or these `years`; see `agcarbon aggregate`.
+
+    With `again` also those that are up to date, to repair what is damaged in the cube.
+    """
     from pipeline.aggregate.write import aggregate_cube
     from pipeline.cluster.dask import open_executor
 
     job = _job(run_file)
     wanted = None if years is None else _years(job, years)
     with open_executor(job.execution) as executor:
-        return aggregate_cube(job, executor, years=wanted, progress=progress)
+        return aggregate_cube(job, executor, years=wanted, again=again, progress=progress)
 
 
 def export(
@@ -184,5 +190,9 @@ def _job(run_file: RunFile) -> Job:
 
 
 def _years(job: Job, years: Years) -> tuple[int, ...]:
-    text = years if isinstance(years, str) else ",".join(map(str, years)) if years is not None else None
-    return job.years(text)
+    if years is None or isinstance(years, str):
+        return job.years(years)
+    named = (years,) if isinstance(years, int) else tuple(years)
+    if not named:
+        raise UserError("years: no year is named; give at least one, or None for all of the region")
+    return job.years(",".join(map(str, named)))

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -17,6 +17,7 @@ from pipeline.access.points import cell_at
 from pipeline.access.polygons import tile_shares
 from pipeline.access.series import PolygonSeries
 from pipeline.access.window import Window
+from pipeline.access.zonal import Areas, monthly_zonal_table, zonal_table
 from pipeline.errors import UserError
 from pipeline.sources.polygons import shapes
 from regions import counties
@@ -107,12 +108,32 @@ class Cube:
         Raises
         ------
         UserError
-            If it holds anything but valid polygons, or labels that are not unique.
+            If it holds anything but valid polygons, labels that are not unique, or no polygon that meets the cube.
         """
         series = PolygonSeries(self._opened, shapes(fields, label=label, origin="the GeoDataFrame"))
         areas = series.coverage()
         annual = series.annual().assign_coords({name: areas[name] for name in ("modelled_area", "mixed_share")})
         return Cube(annual, series.daily(), self._opened)
+
+    def zonal(
+        self, fields: gpd.GeoDataFrame, *, label: str | None = None, period: Literal["annual", "monthly"] = "annual"
+    ) -> gpd.GeoDataFrame:
+        """Return areas, means and totals over each polygon of a GeoDataFrame, as `agcarbon zonal` writes them.
+
+        Parameters
+        ----------
+        fields, label
+            As in `fields`.
+        period
+            One row per polygon, year and area type; or, of Ra, Rh and NEE, per polygon, year and month.
+
+        Raises
+        ------
+        UserError
+            As `fields`.
+        """
+        areas = Areas.of_shapes(shapes(fields, label=label, origin="the GeoDataFrame"))
+        return (zonal_table if period == "annual" else monthly_zonal_table)(self._opened, areas)
 
     def mean(self) -> Cube:
         """Return the means over all cells with results, weighted by area and, of a county, by `coverage`.
@@ -143,6 +164,8 @@ def open(store: str | PathLike[str], release: str | None = None) -> Cube:
         If a year has no results in some of the tiles.
     """
     place = str(store)
+    if not place:
+        raise UserError("the place of the cube is empty; give a run file (.toml), a folder or s3://bucket/prefix")
     if place.endswith(".toml"):
         from pipeline import config
 

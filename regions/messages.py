@@ -12,7 +12,8 @@ _ALIKE = 0.7  # ratio of `difflib` from which two names are near
 def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
     """Return "; did you mean NAME?" for up to three known names that resemble a misspelt one, or an empty text.
 
-    Upper and lower case count as equal. Of a mapping, whose keys are compared, the values are shown.
+    Upper and lower case count as equal. Of a mapping, whose keys are compared, the values are shown. A known name was
+    refused for another reason, and has no near ones.
 
     Examples
     --------
@@ -20,10 +21,12 @@ def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
     '; did you mean execution?'
     >>> did_you_mean("Ilinois", {"Illinois": "IL"})
     '; did you mean IL?'
-    >>> did_you_mean("mars", ["midwest", "demo"])
-    ''
+    >>> did_you_mean("mars", ["midwest", "demo"]), did_you_mean("IA", ["IA", "IL"])
+    ('', '')
     """
     shown = known if isinstance(known, Mapping) else {one: one for one in known}
+    if name in shown:
+        return ""
     by_lower = {one.lower(): text for one, text in shown.items()}
     near = difflib.get_close_matches(str(name).lower(), by_lower, n=_MOST, cutoff=_ALIKE)
     return f"; did you mean {' or '.join(dict.fromkeys(by_lower[one] for one in near))}?" if near else ""

@@ -93,6 +93,12 @@ class OpenCube:
         """The years that hold a result of some tile."""
         return tuple(year for year in layout.years(self.root) if any(self._recorded(year)))
 
+    @property
+    def reach(self) -> str:
+        """Bounds of the grid, for messages."""
+        (west, east), (south, north) = self.grid.lonlat_bounds()
+        return f"reaches from {south:.2f} to {north:.2f} and from {west:.2f} to {east:.2f} (latitude, longitude)"
+
     def chosen(self, years: Sequence[int] | None = None) -> tuple[int, ...]:
         """Return the given years, or all with results; raises `UserError` if one of them, or the cube, has none."""
         if not self.years:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -37,18 +39,16 @@ def cell_at(cube: OpenCube, lat: float, lon: float, *, label: str = "") -> Cell:
     Raises
     ------
     UserError
-        If the place lies outside the grid, or its cell is not modelled.
+        If these are no finite numbers, the place lies outside the grid, or its cell is not modelled.
     """
-    grid = cube.grid
+    if not (_is_finite(lat) and _is_finite(lon)):
+        raise UserError(f"lat {lat!r}, lon {lon!r}: not two numbers; give degrees, such as 40.05, -88.37")
+    grid, lat, lon = cube.grid, float(lat), float(lon)
     x_m, y_m = sinusoidal(np.array(lon), np.array(lat))
     row = int(np.floor((NORTH_M - y_m) / CELL_M)) - grid.first_row
     col = int(np.floor((x_m - WEST_M) / CELL_M)) - grid.first_col
     if not (0 <= row < grid.rows and 0 <= col < grid.cols):
-        longitude, latitude = grid.lonlat_bounds()
-        raise UserError(
-            f"lat {lat:g}, lon {lon:g} lies outside the cube, which reaches from {latitude[0]:.2f} to "
-            f"{latitude[1]:.2f} and from {longitude[0]:.2f} to {longitude[1]:.2f}"
-        )
+        raise UserError(f"lat {lat:g}, lon {lon:g} lies outside the cube, which {cube.reach}")
     cell = Cell(label, row, col)
     if not cube.modelled(cell.window).all():
         raise UserError(
@@ -56,6 +56,13 @@ def cell_at(cube: OpenCube, lat: float, lon: float, *, label: str = "") -> Cell:
             f"soil is unknown, or it lies outside the region{_nearest(cube, cell)}"
         )
     return cell
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def _nearest(cube: OpenCube, cell: Cell) -> str:

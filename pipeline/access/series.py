@@ -24,6 +24,7 @@ from pipeline.aggregate.months import MonthSums, count_layers, months_of, onto, 
 from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Sums, cell_sums, means
 from pipeline.cube import members
 from pipeline.cube.results import Box, CheckedYear, within
+from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
 from pipeline.variables import ANNUAL, DAILY, FLUXES
 
@@ -74,6 +75,11 @@ class PolygonSeries:
         The opened cube, and the polygons.
     shares
         Yields the shares of cells in them, given the polygons and the cube's grid.
+
+    Raises
+    ------
+    UserError
+        By all methods, if none of the polygons meets the grid.
     """
 
     cube: OpenCube
@@ -82,7 +88,13 @@ class PolygonSeries:
 
     @cached_property
     def _tiles(self) -> tuple[TileShares, ...]:
-        return tuple(self.shares(self.polygons, self.cube.grid))
+        tiles = tuple(self.shares(self.polygons, self.cube.grid))
+        if not tiles:
+            raise UserError(
+                f"none of the polygons, such as {self.polygons[0].label!r}, meets the cube, which {self.cube.reach}; "
+                "give polygons in its region, with longitude before latitude"
+            )
+        return tiles
 
     @cached_property
     def _parts(self) -> tuple[_Part, ...]:

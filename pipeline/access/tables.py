@@ -43,6 +43,12 @@ def format_of(location: str, *, formats: tuple[str, ...]) -> str:
     return found
 
 
+def check_distinct(location: str, source: Path | None) -> None:
+    """Raise `UserError` if an output is the file that its polygons come from."""
+    if source and not s3.is_remote(location) and Path(location).resolve() == source.resolve():
+        raise UserError(f"--output {location}: the polygons are read from this file; name another one")
+
+
 def write_polygons(location: str, table: gpd.GeoDataFrame) -> None:
     """Write a table of polygons in the format of its name, complete or not at all; CSV has no geometry."""
     kind = format_of(location, formats=(CSV, GEOPACKAGE, PARQUET))

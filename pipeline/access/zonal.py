@@ -57,7 +57,11 @@ class Areas:
     @classmethod
     def of_fields(cls, path: Path, *, label: str | None = None) -> Areas:
         """Return the polygons of a vector file; raises as `read_shapes`."""
-        fields = read_shapes(path, label=label)
+        return cls.of_shapes(read_shapes(path, label=label))
+
+    @classmethod
+    def of_shapes(cls, fields: Sequence[Shape]) -> Areas:
+        """Return these polygons, which may overlap."""
         labels = pd.DataFrame({"label": [each.label for each in fields]})
         return cls(labels, [each.geometry for each in fields], fields, csr_array(eye_array(len(fields))), False)
 

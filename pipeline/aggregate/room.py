@@ -28,8 +28,8 @@ from pipeline.aggregate.layout import (
 )
 from pipeline.aggregate.sums import AREA_TYPES
 from pipeline.aggregate.tables import ROUTES
+from pipeline.cube import attributes, members
 from pipeline.cube import layout as cube
-from pipeline.cube import members
 from pipeline.cube.parts import PART_BYTES
 from pipeline.digests import DIGEST_BYTES
 from pipeline.grid.latlon import LatLonGrid
@@ -56,10 +56,20 @@ _CHUNK = FINE_IN_COARSE  # fine cells of a chunk's edge: the least height of a b
 def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: bool = False) -> None:
     """Create the arrays of these years, or lengthen them; write nothing where they are long enough.
 
-    With `anew` existing arrays are deleted: nothing can be written into one whose manifest is damaged.
+    With `anew` existing arrays are deleted: nothing can be written into one whose manifest is damaged. All groups of
+    the cube obtain the attributes that an earlier release did not write.
     """
     if "aggregates" in root and anew:
         del root["aggregates"]
+    _make_arrays(root, frame, years)
+    attributes.complete(root)
+    model = attributes.like(root)
+    _make_arrays(model, frame, [cube.identity(root).first_year])
+    maps = {path: path for path in (*layout.MAPS, MONTHLY_MIDDLE, MONTHLY_COARSE)}
+    attributes.complete_groups(root, model, maps | dict(attributes.daily_counterparts(root, "aggregates/daily")))
+
+
+def _make_arrays(root: zarr.Group, frame: Frame, years: Sequence[int]) -> None:
     first_year = cube.identity(root).first_year
     of_ensemble = (tuple(SPREADS.values()), MONTHLY_SPREADS) if members.count(root) else ((), ())
     annual, of_months = (*ANNUAL_LAYERS, *of_ensemble[0]), (*MONTHLY_LAYERS, *of_ensemble[1])

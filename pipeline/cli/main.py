@@ -150,6 +150,11 @@ def _message(error: Exception) -> str | None:
 
     if isinstance(error, IcechunkError):
         return f"a store cannot be read or written: {describe(error)}; check the storage, then repeat the command"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return (
+            f"{os.fspath(error.filename)}: {error.strerror[0].lower()}{error.strerror[1:]}; make the place accessible, "
+            "or name another one"
+        )
     # By type: our own bugs raise ValueErrors too, and keep their traceback.
     fixable = (OSError, UserError, CheckpointError, DataSetError, RecipeError, RegionError)
     return str(error) if isinstance(error, fixable) else None

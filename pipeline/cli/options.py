@@ -47,7 +47,10 @@ ResultYears: TypeAlias = Annotated[
     str | None, typer.Option("--years", help="2012, 2010-2012 or 2010,2012; default: all that have results")
 ]
 Fields: TypeAlias = Annotated[
-    Path | None, typer.Option(help="vector file of polygons, in any format of GDAL and any projection")
+    Path | None,
+    typer.Option(
+        help="vector file of polygons, in any format of GDAL and any projection; of several layers: FILE|layername=NAME"
+    ),
 ]
 Label: TypeAlias = Annotated[
     str | None, typer.Option(help="column of the file that names each polygon; default: numbers")

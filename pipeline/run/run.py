@@ -21,7 +21,7 @@ from model.arrays import STATE_LAYERS
 from model.year_step.usable import NUMBA
 from pipeline.cluster.executor import Executor
 from pipeline.config import RestartSettings
-from pipeline.cube import layout, ledger, restarts
+from pipeline.cube import attributes, layout, ledger, restarts
 from pipeline.cube import members as of_members
 from pipeline.cube.entry import SCIENCE_VERSION
 from pipeline.errors import UserError
@@ -216,6 +216,7 @@ def _begin(committer: Committer, plan: Plan, job: Job, *, record: dict[str, Any]
             if restarts.add_restart(root, year, layers=job.network_runs * STATE_LAYERS):
                 ledger.forget_restarts(root, year)
         ledger.add_years(root, layout.years(root))
+        attributes.complete(root)
         return ledger.begin_run(root, record)
 
     message = f"make room for {spans(stored)}" if stored else "keep stale tile-years"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 _NAMED = 3
+_LAYER = "|layername="
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,11 @@ def shapes(table: gpd.GeoDataFrame, *, label: str | None = None, origin: str = "
     Raises
     ------
     UserError
-        If it has no reference system, no polygon, other geometries, or no such column, or if labels are not unique.
+        If it has no geometries, no reference system, no polygon, other geometries, or no such column, or if labels are
+        missing or not unique.
     """
+    if not hasattr(table, "crs"):
+        raise UserError(f"{origin} has no geometries; give polygons, such as those of a GeoPackage or GeoJSON")
     if table.crs is None:
         raise UserError(f"{origin} has no coordinate reference system; set it, such as EPSG:4326")
     if label is not None and label not in table.columns:
@@ -48,7 +52,10 @@ def shapes(table: gpd.GeoDataFrame, *, label: str | None = None, origin: str = "
         raise UserError(f"{origin} has no column {label!r}; its columns are {columns or 'none'}")
     if not len(table):
         raise UserError(f"{origin} holds no polygon; give one with at least one")
-    labels = [str(each) for each in (table.index if label is None else table[label])]
+    named = table.index if label is None else table[label]
+    if absent := int(named.isna().sum()):
+        raise UserError(f"{origin}: {absent} of {len(table)} polygons have no {label or 'index'}; name another column")
+    labels = [str(each) for each in named]
     if repeated := sorted({each for each in labels if labels.count(each) > 1})[:_NAMED]:
         raise UserError(f"{origin}: labels occur more than once, such as {', '.join(repeated)}; name another column")
     geometries = table.to_crs(4326).geometry
@@ -66,12 +73,25 @@ def _is_area(geometry: Any) -> bool:
 
 
 def read_shapes(path: Path, *, label: str | None = None) -> tuple[Shape, ...]:
-    """Return the polygons of a vector file in any format of GDAL; raises as `shapes`, or for a file it cannot read."""
-    import geopandas as gpd
-    from pyogrio.errors import DataSourceError
+    """Return the polygons of a vector file in any format of GDAL.
 
+    Of a file with several layers, `path` names one as QGIS does: FILE|layername=NAME.
+
+    Raises
+    ------
+    UserError
+        As `shapes`; or for a file that cannot be read, has no such layer or several, none of which is named.
+    """
+    import geopandas as gpd
+    from pyogrio import list_layers
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    file, _, layer = str(path).partition(_LAYER)
     try:
-        table = gpd.read_file(path)
-    except DataSourceError as error:
+        layers = [str(name) for name, kind in list_layers(file) if kind is not None]
+        if len(layers) > 1 and not layer:
+            raise UserError(f"{path} has the layers {', '.join(layers)}; name one, such as '{path}{_LAYER}{layers[0]}'")
+        table = gpd.read_file(file, layer=layer or (layers[0] if layers else None))
+    except (DataSourceError, DataLayerError) as error:
         raise UserError(f"{path}: no vector file that can be read: {error}") from error
     return shapes(table, label=label, origin=str(path))

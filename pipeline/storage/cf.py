@@ -24,7 +24,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import SINUSOIDAL_WKT, Grid
-from pipeline.storage.repository import write_values
+from pipeline.storage.repository import DIGEST, Array, array, write_values
 from pipeline.variables import Variable
 
 CONVENTIONS = "CF-1.11"
@@ -50,6 +50,9 @@ _PROJ, _SPATIAL = (
         ("spatial", "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "spatial", "Spatial coordinate information"),
     )
 )
+
+_GEOREFERENCING = ("coordinates", "zarr_conventions", "proj:", "spatial:")  # attributes of groups begin with these
+_OF_VALUES = ("scale_factor", "_FillValue", DIGEST)
 
 LEAP_DAYS = 366
 _CHUNK_DAYS, _CHUNK_CELLS = 61, 48  # 366 = 6 x 61; a map of one day and the series of one field are both cheap
@@ -123,6 +126,29 @@ def create(group: zarr.Group, variable: Variable, layout: Layout, **attributes: 
         dimension_names=layout.dims,
         attributes=described,
     )
+
+
+def complete(group: zarr.Group, model: zarr.Group) -> None:
+    """Add to a group and its arrays the attributes of `model`, the same group newly made; georeferencing is replaced.
+
+    What says how stored values are read (packing, digests) is never added; nothing is written where none is missing.
+    """
+    _complete(group, model, replaced=_GEOREFERENCING)
+    for name, layer in model.arrays():
+        if name in group:
+            _complete(array(group, name), layer, replaced=("",) if name == GRID_MAPPING else ())
+
+
+def _complete(node: zarr.Group | Array, model: zarr.Group | Array, *, replaced: tuple[str, ...]) -> None:
+    """Add to `node` the attributes that are missing there, and replace those that begin with one of `replaced`."""
+    present, wanted = node.attrs.asdict(), model.attrs.asdict()
+    changed = {
+        name: value
+        for name, value in wanted.items()
+        if present.get(name) != value and (name not in present or name.startswith(replaced)) and name not in _OF_VALUES
+    }
+    if changed:
+        node.attrs.update(changed)
 
 
 def quantised(values: NDArray[np.floating], scale: float) -> NDArray[np.float32]:

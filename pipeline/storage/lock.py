@@ -71,11 +71,20 @@ def own_folder(parent: Path, name: str) -> Iterator[Path]:
     """Yield a new folder `.NAME.*.drafts`, which is removed when the block ends, as are those of killed processes.
 
     A process holds the lock of its folder as long as it runs: one that can be locked belongs to no process.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written into `parent`; its file name is that of `name` there.
     """
-    parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(f".{glob.escape(name)}.*drafts"):
-        _remove_unless_held(left)
-    folder, entry = _new_folder(parent, name)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.glob(f".{glob.escape(name)}.*drafts"):
+            _remove_unless_held(left)
+        folder, entry = _new_folder(parent, name)
+    except OSError as error:
+        error.filename = str(parent / name)
+        raise
     try:
         yield folder
     finally:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
+from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 
@@ -138,3 +140,44 @@ def test_fields_keep_their_labels(cube: agcarbon.Cube) -> None:
     fields = cube.fields(gpd.GeoDataFrame({"owner": ["Ames"]}, geometry=[box], crs=4326), label="owner")
     assert fields.annual.polygon.values.tolist() == fields.daily.polygon.values.tolist() == ["Ames"]
     assert 0 < float(fields.annual.mixed_share.isel(polygon=0)) < 1
+
+
+@pytest.mark.parametrize(("lat", "lon"), [(np.nan, -89.5), ("north", -89.5), ([40.0], [-89.5]), (None, None)])
+def test_a_point_that_is_no_pair_of_numbers_is_refused(cube: agcarbon.Cube, lat: Any, lon: Any) -> None:
+    with pytest.raises(UserError, match="not two numbers; give degrees, such as"):
+        cube.point(lat, lon)
+
+
+def test_an_empty_place_is_refused() -> None:
+    with pytest.raises(UserError, match="the place of the cube is empty"):
+        agcarbon.open("")
+
+
+@pytest.mark.parametrize("period", ["annual", "monthly"])
+def test_a_zonal_table_is_that_of_the_command(
+    cube: agcarbon.Cube, filled: Filled, tmp_path: Path, period: Literal["annual", "monthly"]
+) -> None:
+    from typer.testing import CliRunner
+
+    from pipeline.cli.main import app
+
+    boxes = [shapely.box(-89.62, 39.98, -89.55, 40.02), shapely.box(-89.56, 39.98, -89.54, 40.02)]
+    fields = gpd.GeoDataFrame({"owner": ["Ames", "Boone"]}, geometry=boxes, crs=4326).to_crs(32616)
+    fields.to_file(tmp_path / "fields.gpkg")
+    options = [
+        "--fields",
+        tmp_path / "fields.gpkg",
+        "--label",
+        "owner",
+        "--period",
+        period,
+        "-o",
+        tmp_path / "out.gpkg",
+    ]
+    done = CliRunner().invoke(app, ["zonal", str(filled.job.path), *map(str, options)], catch_exceptions=False)
+    assert done.exit_code == 0
+    found = cube.zonal(fields, label="owner", period=period)
+    assert isinstance(found, gpd.GeoDataFrame)
+    written = gpd.read_file(tmp_path / "out.gpkg")
+    pd.testing.assert_frame_equal(found.drop(columns="geometry"), written.drop(columns="geometry"), check_dtype=False)
+    assert found.geometry.geom_equals_exact(written.geometry, 1e-9).all()

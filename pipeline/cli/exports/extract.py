@@ -36,7 +36,7 @@ def extract(
     """
     from pipeline.access.dataset import OpenCube
     from pipeline.access.extract import series_tables, without_cells
-    from pipeline.access.tables import CSV, PARQUET, format_of, write_parts
+    from pipeline.access.tables import CSV, PARQUET, check_distinct, format_of, write_parts
     from pipeline.aggregate.tables import tables_location
     from pipeline.console import console
     from pipeline.job import Job
@@ -45,6 +45,7 @@ def extract(
     job = Job.open(run_file)
     location = output or files.join(tables_location(job.stores.exports), "series.csv")
     format_of(location, formats=(CSV, PARQUET))
+    check_distinct(location, fields)
     job.open_cube()  # refuses a cube of another region
     cube = OpenCube.at(job.stores.cube, at)
     chosen = cube.chosen(job.years(years) if years else None)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.cli.guide import complete
-from pipeline.cli.options import ResultYears, RunFilePath, State, names
+from pipeline.cli.options import AsJson, ResultYears, RunFilePath, State, names
 
 
 def netcdf(
@@ -33,6 +33,7 @@ def netcdf(
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="file or s3://bucket/key; default: in netcdf among the exports")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write one variable over an area as a netCDF file.
 
@@ -41,17 +42,17 @@ def netcdf(
     """
     from pipeline.access.dataset import OpenCube
     from pipeline.access.netcdf import Area, Extract, window_of, write_netcdf
-    from pipeline.console import console
-    from pipeline.errors import UserError
+    from pipeline.access.tables import format_of
+    from pipeline.console import console, print_json
     from pipeline.export.attributes import publication_attributes
     from pipeline.export.clip import AreaOptions
     from pipeline.job import Job
-    from pipeline.storage import files, s3
+    from pipeline.storage import files
     from pipeline.years import spans
     from regions import zones
 
-    if output and (fault := s3.fault(output)):
-        raise UserError(f"--output: {fault}")
+    if output:
+        format_of(output, formats=(".nc", ".nc4"))
     job = Job.open(run_file)
     area = AreaOptions(aoi, bbox, names(states), names(counties)).area(zones(job.region))
     job.open_cube()  # refuses a cube of another region
@@ -64,6 +65,9 @@ def netcdf(
     of_cube = {name: text for name, text in cube.attributes().items() if name != "cube"}  # a path of this machine
     attributes = {**of_cube, **publication_attributes(job)}
     steps = write_netcdf(cube, extract, location, window=window, attributes=attributes)
-    for note in cube.incomplete(chosen):
+    notes = list(cube.incomplete(chosen))
+    for note in notes:
         console.print(f"note: {note}")
     console.print(f"{steps} steps of {variable} in {location}", soft_wrap=True)
+    if as_json:
+        print_json({"file": location, "variable": variable, "years": chosen, "steps": steps, "notes": notes})

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import RunFilePath, Scheduler, State
+from pipeline.cli.options import AsJson, RunFilePath, Scheduler, State
 
 
 def zarr(
@@ -20,6 +20,7 @@ def zarr(
             "-o", "--output", help="FOLDER/NAME.zarr or s3://bucket/prefix/NAME.zarr; default: zarr/REGION.zarr"
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write annual layers and daily fluxes as a plain Zarr store.
 
@@ -29,7 +30,7 @@ def zarr(
     from pipeline.cluster.dask import open_executor
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
     from pipeline.config import with_scheduler
-    from pipeline.console import console, progress_bars
+    from pipeline.console import console, print_json, progress_bars
     from pipeline.errors import UserError
     from pipeline.export.plain_zarr.store import export_zarr
     from pipeline.job import Job
@@ -53,6 +54,8 @@ def zarr(
         f"catalog {done.catalog}",
         soft_wrap=True,
     )
+    if as_json:
+        print_json(done.as_json())
     if done.stopped:
         raise typer.Exit(EXIT_CODE)
     if done.failures:

@@ -37,7 +37,7 @@ def zonal(
     g C m-2, Gg C, and t CO2e of NEE and dSOC.
     """
     from pipeline.access.dataset import OpenCube
-    from pipeline.access.tables import CSV, GEOPACKAGE, PARQUET, format_of, write_polygons
+    from pipeline.access.tables import CSV, GEOPACKAGE, PARQUET, check_distinct, format_of, write_polygons
     from pipeline.access.zonal import monthly_zonal_table, without_results, zonal_table
     from pipeline.aggregate.tables import tables_location
     from pipeline.console import console
@@ -48,6 +48,7 @@ def zonal(
     job = Job.open(run_file)
     location = output or files.join(tables_location(job.stores.exports), "zonal.csv")
     format_of(location, formats=(CSV, GEOPACKAGE, PARQUET))
+    check_distinct(location, fields)
     areas = _areas(job, fields, label, counties=counties, states=states)
     job.open_cube()  # refuses a cube of another region
     cube = OpenCube.at(job.stores.cube, at)

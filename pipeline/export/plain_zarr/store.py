@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import zarr
 
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1  # of the store: another one makes all parts anew
 _STATE = f"{RECORDS}/store.json"
+_FORMAT_2 = (".zgroup", ".zarray")  # documents of the root in Zarr format 2
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ class ZarrReport:
     def complete(self) -> bool:
         """Whether the store opens, with all that it should hold."""
         return not self.failures and not self.stopped
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; docs/json.md has the keys."""
+        return {**asdict(self), "complete": self.complete}
 
 
 def export_zarr(
@@ -189,7 +195,7 @@ class _State:
         """Return the state of a location; raises `UserError` if it holds anything but an export of this cube."""
         stored = outputs.read(outputs.join(location, _STATE))
         if stored is None:
-            if outputs.read(outputs.join(location, DOCUMENT)) is not None:
+            if any(outputs.read(outputs.join(location, name)) is not None for name in (DOCUMENT, *_FORMAT_2)):
                 raise UserError(f"{location}: a Zarr store of another program is there; name another location")
             return cls(location, identity)
         found = json.loads(stored)

@@ -20,7 +20,10 @@ from tests.helpers import small_archives
 pytestmark = pytest.mark.slow
 
 PAGE = (Path(__file__).parents[3] / "docs" / "json.md").read_text()
-COMMANDS = ("plan", "ingest", "run", "status", "aggregate", "export cog", "audit", "history", "tag", "gc")
+COMMANDS = (
+    "plan", "ingest", "run", "status", "aggregate", "export cog", "export zarr", "export netcdf", "audit", "history",
+    "tag", "gc",
+)  # fmt: skip
 
 
 def call(run_file: Path, command: str, *options: str) -> Result:
@@ -37,7 +40,8 @@ def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(run_file: Path) -> dict[str, Result]:
     """The commands from archives to maps, each called with --json."""
-    return {command: call(run_file, command, "--json") for command in COMMANDS}
+    needed = {"export netcdf": ("--variable", "nee")}
+    return {command: call(run_file, command, "--json", *needed.get(command, ())) for command in COMMANDS}
 
 
 def documented(command: str) -> set[str]:
@@ -67,6 +71,10 @@ def test_the_documents_agree_with_each_other(results: dict[str, Result]) -> None
     assert documents["run"]["computed"] == documents["audit"]["tile_years"] == documents["status"]["counts"]["done"]
     assert documents["aggregate"]["done"] == documents["status"]["years"] == [2011, 2012]
     assert all(Path(name).exists() for name in documents["export cog"]["files"])
+    assert documents["export zarr"]["complete"]
+    assert documents["export zarr"]["written"] == 5 + documents["run"]["computed"] + 2  # masks, tile-years, overviews
+    assert Path(documents["export netcdf"]["file"]).exists()
+    assert documents["export netcdf"]["steps"] == len(documents["export netcdf"]["years"]) == 2
     assert documents["history"]["commits"][0]["snapshot"] == documents["audit"]["snapshot"]
 
 

@@ -98,6 +98,22 @@ def test_a_fault_of_ours_ends_in_a_traceback() -> None:
     assert (done.returncode, "IndexError" in done.stderr) == (1, True)
 
 
+def test_a_place_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path) -> None:
+    program = f"""
+import pipeline.cli.main as command
+from pipeline.storage import files
+def app():
+    with files.writing({str(tmp_path / "file" / "map.png")!r}): pass
+command.app = app
+command.main()
+"""
+    (tmp_path / "file").touch()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    place = tmp_path / "file" / "map.png"
+    assert done.returncode == 2
+    assert done.stderr == f"agcarbon: {place}: file exists; make the place accessible, or name another one\n"
+
+
 def test_a_bad_run_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text('region = "demo"\ncolour = "red"\n')
     said = agcarbon("run", tmp_path / "run.toml")

@@ -5,6 +5,7 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 import pytest
+import shapely
 from typer.testing import CliRunner
 
 from pipeline.cli.main import app
@@ -54,3 +55,24 @@ def test_counties_of_a_year_as_a_geopackage(job: Job, tmp_path: Path) -> None:
 def test_bad_input_is_refused_with_the_remedy(job: Job, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         zonal(job, *arguments)
+
+
+def test_polygons_that_all_lie_elsewhere_are_refused_and_the_others_noted(job: Job, tmp_path: Path) -> None:
+    """Latitude before longitude is the usual cause; a table without any value would hide it."""
+    inside, swapped = shapely.box(-89.51, 39.98, -89.49, 40.01), shapely.box(39.98, -89.51, 40.01, -89.49)
+    path = tmp_path / "fields.gpkg"
+    gpd.GeoDataFrame(geometry=[swapped], crs=4326).to_file(path)
+    with pytest.raises(UserError, match="none of the polygons, such as '0', meets the cube, which reaches from 39"):
+        zonal(job, "--fields", path, "-o", tmp_path / "table.csv")
+    gpd.GeoDataFrame(geometry=[inside, swapped], crs=4326).to_file(path)
+    said = " ".join(zonal(job, "--fields", path, "-o", tmp_path / "table.csv").split())
+    assert "note: 2 of 4 polygon-years have no modelled cell with results" in said
+
+
+def test_the_file_of_the_polygons_is_not_overwritten(job: Job, tmp_path: Path) -> None:
+    path = tmp_path / "fields.gpkg"
+    gpd.GeoDataFrame(geometry=[shapely.box(-89.51, 39.98, -89.49, 40.01)], crs=4326).to_file(path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="the polygons are read from this file; name another one"):
+        zonal(job, "--fields", path, "-o", tmp_path / "sub" / ".." / "fields.gpkg")
+    assert path.read_bytes() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -258,12 +259,15 @@ def test_a_damaged_tile_year_fails_alone_and_the_store_does_not_open(copied: Job
 
 
 @pytest.mark.slow
-def test_another_cube_another_store_and_another_name_are_refused(filled: Filled, tmp_path: Path) -> None:
+@pytest.mark.parametrize("theirs", [2, 3])
+def test_another_cube_another_store_and_another_name_are_refused(
+    filled: Filled, tmp_path: Path, theirs: Literal[2, 3]
+) -> None:
     other = fill_cube(tmp_path, region=(filled.job.path.parent / "small.toml").read_text().replace("39.97", "39.99"))
     _export(filled.job, tmp_path)
     with pytest.raises(UserError, match="it holds a cube of another region, grid or setting"):
         _export(other.job, tmp_path)
-    zarr.create_group(tmp_path / "theirs.zarr")
+    zarr.create_group(tmp_path / "theirs.zarr", zarr_format=theirs)
     with pytest.raises(UserError, match="a Zarr store of another program is there"):
         export_zarr(filled.job, Serial(), str(tmp_path / "theirs.zarr"))
     done = CliRunner().invoke(app, ["zarr", str(filled.job.path), "-o", str(tmp_path / "maps")])
