@@ -56,7 +56,10 @@ def test_a_thousand_cell_days_equal_the_cube(
         days = netCDF4.num2date(file["time"][:], file["time"].units, only_use_cftime_datetimes=False)
         assert (file["time_bounds"][:] == file["time"][:][:, None] + [0, 1]).all()
         assert file[name].filters()["zlib"]
+        assert file["time"].bounds == "time_bounds", "CF 7.1"
+        places = file["longitude"][:], file["latitude"][:]
     assert values.dtype == np.float32
+    np.testing.assert_allclose(places, cube.grid.lonlat(), rtol=1e-12)  # of all blocks of rows
     years = [_stored(filled, f"daily/{year}") for year in (FIRST, LAST)]
     parts = [year[name] if name == "nee" else year["ra"] + year["rh"] for year in years]
     whole = np.concatenate([part.values for part in parts])
@@ -150,3 +153,10 @@ def test_a_file_of_polygons_gives_the_cells_of_its_county(filled: Filled, tmp_pa
 def test_an_area_beside_the_cube_is_refused(cube: OpenCube) -> None:
     with pytest.raises(UserError, match="nowhere: no modelled cell"):
         window_of(cube, Area("nowhere", shapely.box(-100, 30, -99, 31)))
+
+
+def test_an_area_of_cells_that_are_not_modelled_is_refused(cube: OpenCube) -> None:
+    row, col = np.argwhere(~cube.modelled(cube.whole))[-1]
+    lon, lat = (float(degrees[row, col]) for degrees in cube.grid.lonlat())
+    with pytest.raises(UserError, match="here: no modelled cell"):
+        window_of(cube, Area("here", shapely.box(lon - 1e-4, lat - 1e-4, lon + 1e-4, lat + 1e-4)))
