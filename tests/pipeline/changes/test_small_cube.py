@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 from numpy.typing import NDArray
 
 from pipeline.changes import picture, report
-from pipeline.changes.compare import NEW, REMOVED, UNEXPLAINED, Comparison, compare
+from pipeline.changes.compare import NEW, REMOVED, UNEXPLAINED, Change, Comparison, compare
 from pipeline.cube import layout, ledger
 from pipeline.grid.coverage import coverage, outlines
 from pipeline.job import Job
@@ -96,6 +98,15 @@ def test_each_tile_of_the_picture_has_the_colour_of_its_parts_in_the_legend(job:
         row, col = (tile.first_row - job.grid.first_row) // 48, (tile.first_col - job.grid.first_col) // 48
         parts = f"{NEW} + {UNEXPLAINED}" if tile == job.domain.tiles[-1] else "unchanged"
         np.testing.assert_allclose(drawn[row, col], to_rgba(colours[parts]))
+
+
+def test_sets_of_equally_many_tiles_are_in_the_order_of_their_names(job: Job, found: Comparison) -> None:
+    """So that the same comparison has the same colours each time it is drawn: Python's order of a set differs."""
+    names = ("crops", "soil", "weights")
+    of_tiles = tuple(Change(*each) for each in zip(job.domain.tiles, (FIRST,) * 3, names, strict=True))
+    legend = picture.figure(replace(found, found=of_tiles, maps={})).axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [*names, "unchanged"]
 
 
 def test_the_table_names_both_states(states: tuple[str, str], found: Comparison) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -74,13 +73,15 @@ def test_a_stack_is_described_as_gdal_describes_its_files(tmp_path: Path, name: 
 
 @pytest.mark.parametrize("crs", PLANES)
 def test_bands_are_the_files_in_order_of_time_wherever_the_folder_is(tmp_path: Path, crs: str) -> None:
-    paths, pages = write(tmp_path, "nee", crs), []
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    paths, pages = write(folder, "nee", crs), []
     for path, date in reversed(list(zip(paths, DATES, strict=True))):
         with rasterio.open(path) as source:
             pages.append(Page.read(source, file=path.name, date=date))
     for ending, text in stack(pages).items():
-        (tmp_path / f"stack{ending}").write_text(text)
-    os.rename(tmp_path, moved := tmp_path.with_name(f"{tmp_path.name}_moved"))
+        (folder / f"stack{ending}").write_text(text)
+    moved = folder.rename(tmp_path / "moved")
     with rasterio.open(moved / "stack.vrt") as opened, rasterio.open(moved / paths[0].name) as first:
         assert (opened.transform, opened.crs, opened.bounds) == (first.transform, first.crs, first.bounds)
         assert opened.descriptions == DATES
