@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.export.plain_zarr.store import ZarrReport, export_zarr
 from pipeline.grid.sinusoidal import SINUSOIDAL
 from pipeline.job import Job
-from pipeline.storage import repository, s3
+from pipeline.storage import files, repository, s3
 from pipeline.variables import ANNUAL, DAILY, FLUXES
 from tests.helpers.commits import transaction
 from tests.helpers.filled_cube import FIRST, LAST, ORIGIN, SHA, Filled, fill_cube, write_results
@@ -242,6 +242,51 @@ def test_an_update_that_is_killed_does_not_open(copied: Job, tmp_path: Path) -> 
         zarr.open_group(tmp_path / "small.zarr", mode="r")
     assert _export(copied, tmp_path).complete
     assert zarr.open_group(tmp_path / "small.zarr", mode="r", use_consolidated=True).attrs["title"]
+
+
+def _killed_at(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """Let the process be killed when it writes an object with `place` in its name."""
+    write = files.write
+
+    def killed(location: str, content: bytes) -> None:
+        if place in location:
+            raise KeyboardInterrupt
+        write(location, content)
+
+    monkeypatch.setattr(files, "write", killed)
+
+
+def test_an_export_that_is_killed_among_its_metadata_does_not_open(
+    filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _killed_at(patch, "small.zarr/annual/zarr.json")
+        _export(filled.job, tmp_path)
+    with pytest.raises(FileNotFoundError):
+        zarr.open_group(tmp_path / "small.zarr", mode="r")
+    report = _export(filled.job, tmp_path)
+    assert (report.written, report.complete) == (0, True)
+    assert zarr.open_group(tmp_path / "small.zarr", mode="r", use_consolidated=True)["annual/nee"].shape[0] == 2
+
+
+@pytest.mark.slow
+def test_a_tile_year_that_was_half_written_is_written_again_for_the_state_before(
+    copied: Job, tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record would say that the store still holds the former results."""
+    before, tile = repository.tip(copied.open_cube()), copied.domain.tiles[0]
+    _export(copied, tmp_path)
+    with transaction(copied.open_cube(), "a run") as root:
+        mask = layout.read_mask(root, tile).mask
+        row = write_results(root, tile, LAST, mask=mask, rng=np.random.default_rng(9))
+        ledger.record(root, [row], run=0, failures={})
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _killed_at(patch, f"daily/{LAST}/nee/c/")
+        _export(copied, tmp_path)
+    assert export_zarr(copied, Serial(), str(tmp_path / "small.zarr"), at=before).complete
+    plain, expected = (zarr.open_group(folder, mode="r") for folder in (tmp_path / "small.zarr", exported))
+    for name in ("annual/dsoc", f"daily/{LAST}/ra"):
+        np.testing.assert_array_equal(plain[name][:], expected[name][:])
 
 
 def test_a_damaged_tile_year_fails_alone_and_the_store_does_not_open(copied: Job, tmp_path: Path) -> None:
