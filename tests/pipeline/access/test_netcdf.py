@@ -83,8 +83,29 @@ def test_annual_layers_have_bounds_of_a_year_and_codes_a_fill_value(
     with netCDF4.Dataset(tmp_path / "crop.nc") as file:
         crop, mask = file["crop"][0], _stored(filled, "static")["mask"].values == 1
         assert file["crop"].flag_values.dtype == np.uint8
+    missing = filled.job.grid.window(filled.job.domain.tiles[-1])  # of the last year
+    assert mask[missing].any()
+    mask[missing] = False
     np.testing.assert_array_equal(np.ma.getmaskarray(crop), ~mask)
     np.testing.assert_array_equal(crop.filled(0)[mask], _stored(filled, "annual")["crop"].sel(year=LAST).values[mask])
+
+
+def test_codes_outside_an_area_or_without_a_result_are_the_fill_value(
+    filled: Filled, cube: OpenCube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code of 0 would say that no crop grew there, flags of 0 that nothing is to be remarked."""
+    monkeypatch.setattr(netcdf, "_BLOCK_ROWS", 7)
+    window = window_of(cube, Area("triangle", shapely.Polygon([(-89.53, 39.97), (-89.47, 39.99), (-89.5, 40.03)])))
+    write_netcdf(cube, Extract("quality", "annual"), str(tmp_path / "part.nc"), window=window, attributes={})
+    expected = np.stack([_stored(filled, "static")["mask"].values == 1] * 2)
+    expected[1][filled.job.grid.window(filled.job.domain.tiles[-1])] = False  # of the last year
+    expected = expected[:, window.rows, window.cols] & window.shown
+    with netCDF4.Dataset(tmp_path / "part.nc") as file:
+        quality = file["quality"][:]
+    np.testing.assert_array_equal(np.ma.getmaskarray(quality), ~expected)
+    stored = _stored(filled, "annual")["quality"].values[:, window.rows, window.cols]
+    np.testing.assert_array_equal(quality.compressed(), stored[expected])
+    assert 0 < expected[1].sum() < expected[0].sum()
 
 
 @pytest.mark.parametrize("bbox", BOXES)
