@@ -18,12 +18,14 @@ from pipeline.storage import repository
 from pipeline.variables import FLUXES
 from regions import zones
 from tests.helpers.commits import transaction
-from tests.helpers.filled_cube import FIRST, LAST, fill_cube, write_results
+from tests.helpers.filled_cube import FIRST, LAST, REGION, fill_cube, write_results
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    return fill_cube(tmp_path_factory.mktemp("states")).job
+    """Three tiles side by side."""
+    region = REGION.replace("[-89.52, 39.97, -89.48, 40.03]", "[-89.58, 39.96, -89.35, 39.97]")
+    return fill_cube(tmp_path_factory.mktemp("states"), region=region).job
 
 
 @pytest.fixture(scope="module")
