@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
@@ -26,8 +25,8 @@ PLANES = {
 SHAPE, DATES = (32, 48), ("2011", "2012", "2013")
 
 
-def write(folder: Path, name: str, crs: str) -> list[Path]:
-    """Write a layer of some years, whose values are their places and the year."""
+def write(folder: Path, name: str, crs: str, *, empty: str = "") -> list[Path]:
+    """Write a layer of some years, whose values are their places and the year; one year may be empty."""
     paths = []
     for number, date in enumerate(DATES):
         paths.append(folder / f"{name}_{date}.tif")
@@ -35,24 +34,27 @@ def write(folder: Path, name: str, crs: str) -> list[Path]:
         values = np.arange(np.prod(SHAPE)).reshape(SHAPE) + number
         values = values.astype(dtype) if dtype.kind == "f" else np.array([0, 1, 5, 255], dtype)[values % 4]
         with drafting(folder / "draft", Sheet(SHAPE, PLANES[crs], crs, 16), [BY_NAME[name]], {}) as draft:
-            draft.write(values, 1)
+            if date != empty:
+                draft.write(values, 1)
         finish(folder / "draft", paths[-1], BY_NAME[name])
     return paths
 
 
-def texts(element: Element, *names: str) -> dict[str, str | None]:
-    return {name: element.findtext(name) for name in names}
+def read(paths: list[Path]) -> list[Page]:
+    """Return the files as pages, the last year first."""
+    pages = []
+    for path, date in reversed(list(zip(paths, DATES, strict=True))):
+        with rasterio.open(path) as source:
+            pages.append(Page.read(source, file=path.name, date=date))
+    return pages
 
 
 @pytest.mark.parametrize("crs", PLANES)
 @pytest.mark.parametrize("name", ["nee", "crop"])
 def test_a_stack_is_described_as_gdal_describes_its_files(tmp_path: Path, name: str, crs: str) -> None:
-    paths, pages = write(tmp_path, name, crs), []
-    for path, date in reversed(list(zip(paths, DATES, strict=True))):
-        with rasterio.open(path) as source:
-            pages.append(Page.read(source, file=path.name, date=date))
+    paths = write(tmp_path, name, crs)
     ours, gdals = tmp_path / "stack.vrt", tmp_path / "gdal.vrt"
-    ours.write_text(stack(pages)[".vrt"])
+    ours.write_text(stack(read(paths))[".vrt"])
     rasterio.shutil.copy(paths[0], gdals, driver="VRT")
     found, expected = (ElementTree.parse(path).getroot() for path in (ours, gdals))
     assert found.attrib == expected.attrib
@@ -75,11 +77,8 @@ def test_a_stack_is_described_as_gdal_describes_its_files(tmp_path: Path, name: 
 def test_bands_are_the_files_in_order_of_time_wherever_the_folder_is(tmp_path: Path, crs: str) -> None:
     folder = tmp_path / "maps"
     folder.mkdir()
-    paths, pages = write(folder, "nee", crs), []
-    for path, date in reversed(list(zip(paths, DATES, strict=True))):
-        with rasterio.open(path) as source:
-            pages.append(Page.read(source, file=path.name, date=date))
-    for ending, text in stack(pages).items():
+    paths = write(folder, "nee", crs)
+    for ending, text in stack(read(paths)).items():
         (folder / f"stack{ending}").write_text(text)
     moved = folder.rename(tmp_path / "moved")
     with rasterio.open(moved / "stack.vrt") as opened, rasterio.open(moved / paths[0].name) as first:
@@ -90,3 +89,10 @@ def test_bands_are_the_files_in_order_of_time_wherever_the_folder_is(tmp_path: P
     items = ElementTree.fromstring((moved / "stack.qml").read_text()).findall(".//item")
     last = np.prod(SHAPE) + 1
     assert float(items[-1].get("value", "")) == last, "the style spans the values of all years"
+
+
+def test_a_year_without_values_does_not_change_the_colours_of_the_others(tmp_path: Path) -> None:
+    values = np.arange(np.prod(SHAPE), dtype=float)
+    style = stack(read(write(tmp_path, "gpp", "EPSG:5070", empty="2011")))[".qml"]
+    items = [float(item.get("value", "")) for item in ElementTree.fromstring(style).findall(".//item")]
+    assert (items[0], items[-1]) == (values.min() + 1, values.max() + 2)
