@@ -13,7 +13,7 @@ from pipeline.export.plain_zarr.layout import ZarrCube
 from pipeline.grid.sinusoidal import Grid
 from pipeline.variables import ANNUAL, ENSEMBLE_STD
 
-GRID = Grid(first_row=23760, first_col=55680, rows=3 * 8, cols=5 * 8, tile_cells=8)
+GRID = Grid(first_row=23760, first_col=55680, rows=3 * 5, cols=5 * 5, tile_cells=5)  # an odd number of cells
 YEARS, LEVELS = (2011, 2012, 2013), (1, 2, 4, 8)
 
 
