@@ -129,9 +129,9 @@ class OpenCube:
         first_row, first_col = self.grid.first_row + window.rows.start, self.grid.first_col + window.cols.start
         return Grid(first_row, first_col, *window.shape, tile_cells=1)
 
-    def modelled(self, window: Window) -> NDArray[np.bool_]:
-        """Return the modelled cells of a window (rows, cols)."""
-        return _modelled(self, window, slice(None), slice(None))
+    def modelled(self, window: Window, *, year: int | None = None) -> NDArray[np.bool_]:
+        """Return the modelled cells of a window (rows, cols); of a year, those whose tiles have its result."""
+        return _modelled(self, window, (slice(None), slice(None)), year=year)
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of its datasets: what they are, and which state of which cube."""
@@ -229,10 +229,15 @@ class _Daily:
         return self.window.masked(found, *key, fill=np.nan)
 
 
-def _modelled(cube: OpenCube, window: Window, row: Key, col: Key) -> NDArray[np.bool_]:
-    at = window.of(row, col)
+def _modelled(cube: OpenCube, window: Window, key: tuple[Key, Key], *, year: int | None = None) -> NDArray[np.bool_]:
+    at = window.of(*key)
     found = np.zeros([indices.size for indices in at], bool)
-    mosaic(cube.grid, lambda tile, box: cube.cells.mask(tile)[box], found, at)
+
+    def read(tile: Tile, box: Box) -> NDArray[np.bool_]:
+        mask = cube.cells.mask(tile)[box]
+        return mask if year is None or cube.cells.year(year).computed(tile) else np.zeros_like(mask)
+
+    mosaic(cube.grid, read, found, at)
     return found
 
 
@@ -249,7 +254,7 @@ def _places(cube: OpenCube, window: Window) -> dict[str, xr.Variable]:
             grid.shape, np.float64, lambda key: lonlat(*np.meshgrid(grid.x_m[key[1]], grid.y_m[key[0]]))[axis]
         )
 
-    modelled = LazyArray(grid.shape, bool, lambda key: _modelled(cube, window, *key))
+    modelled = LazyArray(grid.shape, bool, lambda key: _modelled(cube, window, (key[0], key[1])))
     # In two dimensions, though rows have one area: rioxarray takes no coordinate along y alone.
     area = LazyArray(
         grid.shape,

@@ -113,7 +113,7 @@ def write_netcdf(
     with outputs.writing(location) as path, _created(path, attributes) as file:
         _write_time(file, _bounds(layer))
         _write_places(file, layer, cube, window)
-        _write_layer(file, layer, cube.modelled(window))
+        _write_layer(file, layer, cube, window)
     return int(layer.shape[0])
 
 
@@ -160,8 +160,8 @@ def _write_places(file: netCDF4.Dataset, layer: xr.DataArray, cube: OpenCube, wi
     file.createVariable(cf.GRID_MAPPING, "i4").setncatts(cf.grid_mapping(cube.part(window).transform))
 
 
-def _write_layer(file: netCDF4.Dataset, layer: xr.DataArray, modelled_YX: NDArray[np.bool_]) -> None:
-    """Write the values, block by block: cells that are not modelled have the fill value."""
+def _write_layer(file: netCDF4.Dataset, layer: xr.DataArray, cube: OpenCube, window: Window) -> None:
+    """Write the values, block by block: cells outside the area, not modelled or without a result are empty."""
     real = np.issubdtype(layer.dtype, np.floating)
     fill = np.nan if real else np.iinfo(layer.dtype).max
     stored = file.createVariable(
@@ -184,8 +184,14 @@ def _write_layer(file: netCDF4.Dataset, layer: xr.DataArray, modelled_YX: NDArra
     (steps, *_) = layer.dims
     for times in _parts(layer.shape[0], _BLOCK_STEPS):
         for rows in _parts(layer.sizes["y"], _BLOCK_ROWS):
-            values_TYX = layer.isel({steps: times, "y": rows}).values
-            stored[times, rows] = values_TYX if real else np.where(modelled_YX[rows], values_TYX, fill)
+            block = layer.isel({steps: times, "y": rows})
+            stored[times, rows] = block if real else block.where(_there(cube, window.part(rows), block), fill)
+
+
+def _there(cube: OpenCube, window: Window, codes: xr.DataArray) -> NDArray[np.bool_]:
+    """Return where annual codes (year, y, x) of the cells of a window are values: elsewhere they are 0 in the cube."""
+    modelled_TYX = np.stack([cube.modelled(window, year=int(year)) for year in codes["year"].values])
+    return window.masked(modelled_TYX, slice(None), slice(None), fill=False)
 
 
 def _chunks(layer: xr.DataArray) -> Sequence[int]:

@@ -24,6 +24,12 @@ class Window:
         """Numbers of rows and columns."""
         return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
 
+    def part(self, rows: slice) -> Window:
+        """Return the window of some of its rows."""
+        first = self.rows.start
+        shown = None if self.shown is None else self.shown[rows]
+        return Window(slice(first + rows.start, first + rows.stop), self.cols, shown)
+
     def of(self, row: Key, col: Key) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return rows and columns of the cube's grid from keys into the window."""
         return np.arange(self.rows.start, self.rows.stop)[row], np.arange(self.cols.start, self.cols.stop)[col]

@@ -80,7 +80,7 @@ def _draw_parts(axes: Axes, found: Comparison) -> None:
     from matplotlib.patches import Patch
 
     by_tile = parts_by_tile(found)
-    sets = sorted(set(by_tile.values()), key=lambda one: -list(by_tile.values()).count(one))
+    sets = sorted(set(by_tile.values()), key=lambda one: (-list(by_tile.values()).count(one), one))
     colours = {one: _COLOURS[place] if place < len(_COLOURS) else _OTHERS for place, one in enumerate(sets)}
     edge = found.grid.tile_cells
     codes = np.full((found.grid.rows // edge, found.grid.cols // edge), np.nan)

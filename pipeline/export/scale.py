@@ -36,22 +36,27 @@ class Statistics:
         """Return the statistics among the tags of a band, and -1 to 1 if there are none."""
         names = ("MINIMUM", "MAXIMUM", "MEAN", "STDDEV")
         if f"STATISTICS_{names[0]}" not in tags:
-            return cls(-1.0, 1.0, 0.0, 1.0)
+            return NO_VALUES
         return cls(*(float(tags[f"STATISTICS_{name}"]) for name in names))
 
     @classmethod
     def joined(cls, parts: Sequence[Statistics]) -> Statistics:
-        """Return the statistics of layers of equal size together.
+        """Return the statistics of layers of equal size together, without those that have no value.
 
         Examples
         --------
         >>> Statistics.joined([Statistics(0.0, 2.0, 1.0, 1.0), Statistics(4.0, 6.0, 5.0, 1.0)])
         Statistics(minimum=0.0, maximum=6.0, mean=3.0, stddev=2.23606797749979)
         """
+        parts = [part for part in parts if part != NO_VALUES] or parts
         mean = float(np.mean([part.mean for part in parts]))
         squares = [part.stddev**2 + part.mean**2 for part in parts]
         stddev = math.sqrt(max(float(np.mean(squares)) - mean**2, 0.0))
         return cls(min(part.minimum for part in parts), max(part.maximum for part in parts), mean, stddev)
+
+
+NO_VALUES = Statistics(-1.0, 1.0, 0.0, 1.0)
+"""Stands for the statistics of a layer without any value."""
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,17 @@ class Filled:
     missing: tuple[str, int]
 
 
-def fill_cube(folder: Path, *, complete: bool = False, region: str = REGION, modelled: float = 0.7) -> Filled:
+def fill_cube(
+    folder: Path,
+    *,
+    complete: bool = False,
+    region: str = REGION,
+    modelled: float = 0.7,
+    years_done: tuple[int, ...] = (),
+) -> Filled:
     """Write run file, region and cube; the last tile has no result in the last year, unless it is `complete`.
 
-    `modelled` is the share of the cells that are modelled.
+    `modelled` is the share of the cells that are modelled; `years_done` are the years with results, all if it is empty.
     """
     (folder / "small.toml").write_text(region)
     (folder / "run.toml").write_text('region = "small.toml"\n')
@@ -62,7 +69,9 @@ def fill_cube(folder: Path, *, complete: bool = False, region: str = REGION, mod
         run = ledger.begin_run(root, {"checkpoint": {"sha256": SHA, "record": {"origin": ORIGIN}}})
     missing = (tiles[-1].name, years[-1])
     with transaction(repository, "results") as root:
-        done = [(tile, year) for tile in tiles for year in years if complete or (tile.name, year) != missing]
+        done = [
+            (tile, year) for tile in tiles for year in years_done or years if complete or (tile.name, year) != missing
+        ]
         rows = [write_results(root, tile, year, mask=masks[tile].mask, rng=rng) for tile, year in done]
         ledger.record(root, rows, run=run, failures={})
     return Filled(job, missing)

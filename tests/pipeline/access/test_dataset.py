@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import SINUSOIDAL
 from pipeline.storage import repository as store
 from regions import counties
-from tests.helpers.filled_cube import FIRST, LAST, Filled, fill_cube
+from tests.helpers.filled_cube import FIRST, LAST, REGION, Filled, fill_cube
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +138,12 @@ def test_incomplete_years_are_named(cube: OpenCube, filled: Filled) -> None:
 def test_a_folder_without_a_cube_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no store here; make it with `agcarbon run`"):
         OpenCube.at(str(tmp_path / "nothing"))
+
+
+def test_cells_outside_the_counties_have_none(tmp_path: Path) -> None:
+    """Canada begins at 49 N, where a cell on the border is the county's, which holds a part of it."""
+    region = REGION.replace("[-89.52, 39.97, -89.48, 40.03]", "[-97.6, 48.99, -97.59, 49.01]")
+    annual = dataset.annual(OpenCube.at(fill_cube(tmp_path, region=region).job.stores.cube))
+    latitude, county = annual.latitude.values, annual.county.values
+    assert set(np.unique(county[latitude > 49.005])) == {0}
+    assert set(np.unique(county[latitude < 48.995])) == {38067}

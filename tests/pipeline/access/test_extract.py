@@ -63,8 +63,8 @@ def test_tables_of_all_years_are_one_file_in_the_order_of_the_series(
         assert (of_label["date"].to_numpy() == daily["time"].values).all()
         for name in ("ra", "rh", "nee", "reco", "valid_share"):
             np.testing.assert_allclose(of_label[name], daily[name].sel(polygon=label), rtol=1e-6)
-    mixed = fields.coverage()["mixed_share"].values
-    np.testing.assert_allclose(read["mixed_share"].iloc[[0, -1]], mixed, rtol=1e-6)
+        mixed = fields.coverage()["mixed_share"].sel(polygon=label)
+        np.testing.assert_allclose(of_label["mixed_share"], np.full(365 + 366, mixed), rtol=1e-6)
 
 
 def test_annual_tables_have_means_and_shares(fields: PolygonSeries) -> None:
@@ -74,6 +74,20 @@ def test_annual_tables_have_means_and_shares(fields: PolygonSeries) -> None:
     np.testing.assert_array_equal(last["nee"], annual["nee"])
     expected = annual["area"].values[0] / fields.coverage()["modelled_area"].values[0]
     np.testing.assert_array_equal(last["valid_share"], [expected, np.nan])
+
+
+def test_a_cell_without_a_result_is_no_part_of_the_valid_share(cube: OpenCube) -> None:
+    whole = cube.whole
+    row, col = np.argwhere(cube.modelled(whole) & ~np.isfinite(store.part(cube.root, "annual/nee", 1)))[0]
+    lon, lat = (float(degrees[row, col]) for degrees in cube.part(whole).lonlat())
+    series = PolygonSeries(cube, [Shape("around", shapely.box(lon - 0.01, lat - 0.01, lon + 0.01, lat + 0.01))])
+    modelled = float(series.coverage()["modelled_area"][0])
+    expected = 1 - cube.grid.cell_area_m2()[row] / modelled
+    (annual,) = series_tables(series, period="annual", years=[2012])
+    (daily,) = series_tables(series, period="daily", years=[2012])
+    assert annual["valid_share"].tolist() == pytest.approx([expected])
+    np.testing.assert_allclose(daily["valid_share"], expected, rtol=1e-6)
+    assert 0 < expected < 0.999
 
 
 def test_polygons_without_modelled_cells_are_named(fields: PolygonSeries) -> None:

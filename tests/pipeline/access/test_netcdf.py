@@ -56,7 +56,10 @@ def test_a_thousand_cell_days_equal_the_cube(
         days = netCDF4.num2date(file["time"][:], file["time"].units, only_use_cftime_datetimes=False)
         assert (file["time_bounds"][:] == file["time"][:][:, None] + [0, 1]).all()
         assert file[name].filters()["zlib"]
+        assert file["time"].bounds == "time_bounds", "CF 7.1"
+        places = file["longitude"][:], file["latitude"][:]
     assert values.dtype == np.float32
+    np.testing.assert_allclose(places, cube.grid.lonlat(), rtol=1e-12)  # of all blocks of rows
     years = [_stored(filled, f"daily/{year}") for year in (FIRST, LAST)]
     parts = [year[name] if name == "nee" else year["ra"] + year["rh"] for year in years]
     whole = np.concatenate([part.values for part in parts])
@@ -80,8 +83,29 @@ def test_annual_layers_have_bounds_of_a_year_and_codes_a_fill_value(
     with netCDF4.Dataset(tmp_path / "crop.nc") as file:
         crop, mask = file["crop"][0], _stored(filled, "static")["mask"].values == 1
         assert file["crop"].flag_values.dtype == np.uint8
+    missing = filled.job.grid.window(filled.job.domain.tiles[-1])  # of the last year
+    assert mask[missing].any()
+    mask[missing] = False
     np.testing.assert_array_equal(np.ma.getmaskarray(crop), ~mask)
     np.testing.assert_array_equal(crop.filled(0)[mask], _stored(filled, "annual")["crop"].sel(year=LAST).values[mask])
+
+
+def test_codes_outside_an_area_or_without_a_result_are_the_fill_value(
+    filled: Filled, cube: OpenCube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code of 0 would say that no crop grew there, flags of 0 that nothing is to be remarked."""
+    monkeypatch.setattr(netcdf, "_BLOCK_ROWS", 7)
+    window = window_of(cube, Area("triangle", shapely.Polygon([(-89.53, 39.97), (-89.47, 39.99), (-89.5, 40.03)])))
+    write_netcdf(cube, Extract("quality", "annual"), str(tmp_path / "part.nc"), window=window, attributes={})
+    expected = np.stack([_stored(filled, "static")["mask"].values == 1] * 2)
+    expected[1][filled.job.grid.window(filled.job.domain.tiles[-1])] = False  # of the last year
+    expected = expected[:, window.rows, window.cols] & window.shown
+    with netCDF4.Dataset(tmp_path / "part.nc") as file:
+        quality = file["quality"][:]
+    np.testing.assert_array_equal(np.ma.getmaskarray(quality), ~expected)
+    stored = _stored(filled, "annual")["quality"].values[:, window.rows, window.cols]
+    np.testing.assert_array_equal(quality.compressed(), stored[expected])
+    assert 0 < expected[1].sum() < expected[0].sum()
 
 
 @pytest.mark.parametrize("bbox", BOXES)
@@ -150,3 +174,10 @@ def test_a_file_of_polygons_gives_the_cells_of_its_county(filled: Filled, tmp_pa
 def test_an_area_beside_the_cube_is_refused(cube: OpenCube) -> None:
     with pytest.raises(UserError, match="nowhere: no modelled cell"):
         window_of(cube, Area("nowhere", shapely.box(-100, 30, -99, 31)))
+
+
+def test_an_area_of_cells_that_are_not_modelled_is_refused(cube: OpenCube) -> None:
+    row, col = np.argwhere(~cube.modelled(cube.whole))[-1]
+    lon, lat = (float(degrees[row, col]) for degrees in cube.grid.lonlat())
+    with pytest.raises(UserError, match="here: no modelled cell"):
+        window_of(cube, Area("here", shapely.box(lon - 1e-4, lat - 1e-4, lon + 1e-4, lat + 1e-4)))

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import shapely
 from numpy.typing import NDArray
+from pyproj import Transformer
 from rasterio.warp import transform
 from typer.testing import CliRunner
 
@@ -22,6 +23,7 @@ from pipeline.export.geotiffs import export_cogs
 from pipeline.export.layers import GridName
 from pipeline.export.reproject import CrsName
 from pipeline.export.selection import Selection
+from pipeline.grid.sinusoidal import SINUSOIDAL_WKT
 from regions import zones
 from tests.helpers.filled_cube import FIRST, Filled
 
@@ -81,6 +83,30 @@ def test_neighbouring_areas_share_no_pixel_and_lose_none() -> None:
         whole = tuple(slice(0, size) for size in clip.sheet.shape)
         count[clip.place] += clip.shown((whole[0], whole[1]))
     assert (count == 1).all()
+
+
+@pytest.mark.parametrize("crs", ["EPSG:5070", SINUSOIDAL_WKT])
+def test_a_box_of_meridians_and_parallels_is_curved_in_a_plane(crs: str) -> None:
+    """Ten degrees wide: a straight side would be off by kilometres."""
+    west, south, east, north = -99.0, 40.0, -89.0, 42.0
+    back = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    x_m, y_m = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(
+        *np.meshgrid(np.linspace(west, east, 51), np.linspace(south, north, 51))
+    )
+    edge = 2000.0
+    sheet = Sheet(
+        (round(np.ptp(y_m) / edge) + 20, round(np.ptp(x_m) / edge) + 20),
+        rasterio.Affine(edge, 0, x_m.min() - 10 * edge, 0, -edge, y_m.max() + 10 * edge),
+        crs,
+        256,
+    )
+    clip = Clip.of(sheet, Area("", "", shapely.box(west, south, east, north)))
+    shown = np.zeros(sheet.shape, bool)
+    shown[clip.place] = clip.shown((slice(0, clip.sheet.shape[0]), slice(0, clip.sheet.shape[1])))
+    rows, cols = np.indices(sheet.shape) + 0.5
+    lon, lat = back.transform(*(sheet.transform @ (cols, rows)))
+    expected = (lon > west) & (lon < east) & (lat > south) & (lat < north)
+    assert (shown != expected).sum() <= 2e-5 * expected.sum(), "all but centres within metres of the outline"
 
 
 def test_states_counties_bounds_and_files_name_the_same_area(filled: Filled, tmp_path: Path) -> None:

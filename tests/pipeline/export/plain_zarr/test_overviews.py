@@ -54,6 +54,7 @@ def test_a_mean_is_the_area_weighted_one_over_all_cells_with_a_value(tiles_yx: t
             known = np.isfinite(cells) & (weights > 0)
             if not known.any():
                 assert np.isnan(found[row, col])
+                assert np.isnan(areas[row, col]), "no area is no value, not zero"
                 continue
             assert found[row, col] == pytest.approx(np.average(cells[known], weights=weights[known]), rel=1e-12)
             assert areas[row, col] == pytest.approx(weights[known].sum(), rel=1e-12)

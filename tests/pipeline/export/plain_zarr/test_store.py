@@ -21,10 +21,10 @@ from pipeline.errors import UserError
 from pipeline.export.plain_zarr.store import ZarrReport, export_zarr
 from pipeline.grid.sinusoidal import SINUSOIDAL
 from pipeline.job import Job
-from pipeline.storage import repository, s3
+from pipeline.storage import files, repository, s3
 from pipeline.variables import ANNUAL, DAILY, FLUXES
 from tests.helpers.commits import transaction
-from tests.helpers.filled_cube import FIRST, LAST, ORIGIN, SHA, Filled, fill_cube, write_results
+from tests.helpers.filled_cube import FIRST, LAST, ORIGIN, REGION, SHA, Filled, fill_cube, write_results
 from tests.helpers.s3_server import BUCKET, serve
 
 # rioxarray multiplies transforms in a way that affine is about to give up.
@@ -200,6 +200,36 @@ def test_results_that_the_cube_no_longer_holds_are_removed(copied: Job, tmp_path
     assert _content(tmp_path / "small.zarr").keys() == _content(tmp_path / "afresh.zarr").keys()
 
 
+def test_a_first_year_without_results_keeps_its_place(tmp_path: Path) -> None:
+    job = fill_cube(tmp_path, years_done=(LAST,)).job
+    _export(job, tmp_path)
+    found, stored = xr.open_zarr(tmp_path / "small.zarr", group="annual"), _cube(job, "annual")
+    assert found["year"].values.tolist() == [FIRST, LAST]
+    assert found["nee"].values.tobytes() == stored["nee"].values.tobytes()
+    overview = xr.open_zarr(tmp_path / "small.zarr", group="overviews/2")["nee"].values
+    assert np.isfinite(overview).any(axis=(1, 2)).tolist() == [False, True]
+    assert not list((tmp_path / "small.zarr").glob(f"daily/{FIRST}*"))
+
+
+@pytest.mark.slow
+def test_a_block_of_an_overview_whose_tiles_have_no_longer_a_result_is_removed(tmp_path: Path) -> None:
+    """Three tiles side by side: the last one is alone in its block of 2 x 2 tiles."""
+    region = REGION.replace("[-89.52, 39.97, -89.48, 40.03]", "[-89.58, 39.96, -89.35, 39.97]")
+    job = fill_cube(tmp_path, region=region).job
+    earlier, tile = repository.tip(job.open_cube()), job.domain.tiles[-1]
+    assert job.grid.shape == (48, 3 * 48)
+    with transaction(job.open_cube(), "the missing tile-year") as root:
+        mask = layout.read_mask(root, tile).mask
+        ledger.record(
+            root, [write_results(root, tile, LAST, mask=mask, rng=np.random.default_rng(9))], run=0, failures={}
+        )
+    for at, there in ((None, True), (earlier, False)):
+        export_zarr(job, Serial(), str(tmp_path / "small.zarr"), at=at)
+        of_last = xr.open_zarr(tmp_path / "small.zarr", group="overviews/2")["nee"].values[1, :, 48:]
+        assert np.isfinite(of_last).any() == there
+        assert (tmp_path / "small.zarr" / "overviews" / "2" / "nee" / "c" / "1" / "0" / "1").exists() == there
+
+
 class _KilledAfter(Serial):
     """Ends as a killed process does, after some items."""
 
@@ -243,6 +273,48 @@ def test_an_update_that_is_killed_does_not_open(copied: Job, tmp_path: Path) -> 
         zarr.open_group(tmp_path / "small.zarr", mode="r")
     assert _export(copied, tmp_path).complete
     assert zarr.open_group(tmp_path / "small.zarr", mode="r", use_consolidated=True).attrs["title"]
+
+
+def _export_killed_at(place: str, job: Job, folder: Path) -> None:
+    """Export in a process that is killed when it writes an object with `place` in its name."""
+    write = files.write
+
+    def killed(location: str, content: bytes) -> None:
+        if place in location:
+            raise KeyboardInterrupt
+        write(location, content)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _export(job, folder)
+
+
+def test_an_export_that_is_killed_among_its_metadata_does_not_open(filled: Filled, tmp_path: Path) -> None:
+    _export_killed_at("small.zarr/annual/zarr.json", filled.job, tmp_path)
+    with pytest.raises(FileNotFoundError):
+        zarr.open_group(tmp_path / "small.zarr", mode="r")
+    report = _export(filled.job, tmp_path)
+    assert (report.written, report.complete) == (0, True)
+    assert zarr.open_group(tmp_path / "small.zarr", mode="r", use_consolidated=True)["annual/nee"].shape[0] == 2
+
+
+@pytest.mark.slow
+def test_a_tile_year_that_was_half_written_is_written_again_for_the_state_before(
+    copied: Job, tmp_path: Path, exported: Path
+) -> None:
+    """Its record would say that the store still holds the former results."""
+    before, tile = repository.tip(copied.open_cube()), copied.domain.tiles[0]
+    _export(copied, tmp_path)
+    with transaction(copied.open_cube(), "a run") as root:
+        mask = layout.read_mask(root, tile).mask
+        row = write_results(root, tile, LAST, mask=mask, rng=np.random.default_rng(9))
+        ledger.record(root, [row], run=0, failures={})
+    _export_killed_at(f"daily/{LAST}/nee/c/", copied, tmp_path)
+    assert export_zarr(copied, Serial(), str(tmp_path / "small.zarr"), at=before).complete
+    plain, expected = (zarr.open_group(folder, mode="r") for folder in (tmp_path / "small.zarr", exported))
+    for name in ("annual/dsoc", f"daily/{LAST}/ra"):
+        np.testing.assert_array_equal(plain[name][:], expected[name][:])
 
 
 def test_a_damaged_tile_year_fails_alone_and_the_store_does_not_open(copied: Job, tmp_path: Path) -> None:
