@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +19,8 @@ from pipeline.access.series import PolygonSeries
 from pipeline.access.window import Window
 from pipeline.access.zonal import Areas, monthly_zonal_table, zonal_table
 from pipeline.errors import UserError
-from pipeline.sources.polygons import shapes
+from pipeline.sources.polygons import Shape, shapes
+from pipeline.variables import ENSEMBLE_STD
 from regions import counties
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Cube:
     annual: xr.Dataset
     daily: xr.Dataset
     _opened: OpenCube
+    _area: PolygonSeries | None = None  # of the county, or of all cells
 
     @property
     def years(self) -> tuple[int, ...]:
@@ -93,7 +95,8 @@ class Cube:
             share_YX[place][: of.shape[0], : of.shape[1]] = tile.shares_PN.toarray().reshape(of.shape)
         part = _of(self._opened, Window(rows, cols, share_YX > 0))
         share = xr.Variable(("y", "x"), share_YX, {"long_name": "share of the cell inside the county", "units": "1"})
-        return Cube(part.annual.assign_coords(coverage=share), part.daily.assign_coords(coverage=share), self._opened)
+        annual, daily = (each.assign_coords(coverage=share) for each in (part.annual, part.daily))
+        return Cube(annual, daily, self._opened, PolygonSeries(self._opened, [Shape(code, found[0].geometry)]))
 
     def fields(self, fields: gpd.GeoDataFrame, *, label: str | None = None) -> Cube:
         """Return area-weighted means over each polygon of a GeoDataFrame, along the dimension `polygon`.
@@ -138,9 +141,14 @@ class Cube:
     def mean(self) -> Cube:
         """Return the means over all cells with results, weighted by area and, of a county, by `coverage`.
 
-        Codes and flags have no mean and are left out.
+        Codes and flags have no mean and are left out. Of an ensemble, `nee_spread` and so on are standard deviations of
+        these means over its members, each averaged by itself: the mean of the cells' deviations is another number.
         """
-        return Cube(_mean(self.annual, "year"), _mean(self.daily, "time"), self._opened)
+        annual, spreads = _mean(self.annual, "year"), [spread.name for spread in ENSEMBLE_STD.values()]
+        if self._area and spreads[0] in annual:
+            of_area = self._area.annual().sel(cover="cells").isel(polygon=0)
+            annual = annual.assign({name: of_area[name].variable for name in spreads})
+        return Cube(annual, _mean(self.daily, "time"), self._opened)
 
 
 def open(store: str | PathLike[str], release: str | None = None) -> Cube:
@@ -173,7 +181,7 @@ def open(store: str | PathLike[str], release: str | None = None) -> Cube:
     opened = OpenCube.at(place, release)
     if incomplete := list(opened.incomplete()):
         warnings.warn(f"{place} is not complete: {'; '.join(incomplete)}", UserWarning, stacklevel=2)
-    return _of(opened, opened.whole)
+    return replace(_of(opened, opened.whole), _area=PolygonSeries.of_all_cells(opened))
 
 
 def _of(opened: OpenCube, window: Window) -> Cube:

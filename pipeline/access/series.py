@@ -26,7 +26,7 @@ from pipeline.cube import members
 from pipeline.cube.results import Box, CheckedYear, within
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
-from pipeline.variables import ANNUAL, DAILY, FLUXES
+from pipeline.variables import ANNUAL, DAILY, ENSEMBLE_STD, FLUXES
 
 Floats = NDArray[np.float64]
 
@@ -65,6 +65,19 @@ class _Part:
         return self.shares_PN @ diags_array(self.area_m2_N)
 
 
+@dataclass(frozen=True)
+class _Everything:
+    """What holds all cells."""
+
+    label: str = "all cells"
+
+
+def _whole_tiles(_: Sequence[Any], grid: Grid) -> Iterator[TileShares]:
+    for tile in grid.tiles():
+        whole = csr_array(np.ones((1, tile.cells**2)))
+        yield TileShares(tile, Window(*grid.window(tile)), np.zeros(1, np.intp), whole)
+
+
 @dataclass(frozen=True, eq=False)
 class PolygonSeries:
     """The cube's series over some polygons, P.
@@ -85,6 +98,11 @@ class PolygonSeries:
     cube: OpenCube
     polygons: Sequence[Labelled]
     shares: Callable[[Sequence[Any], Grid], Iterator[TileShares]] = tile_shares
+
+    @classmethod
+    def of_all_cells(cls, cube: OpenCube) -> PolygonSeries:
+        """Return the series over all cells of the cube, as over one polygon."""
+        return cls(cube, [_Everything()], _whole_tiles)
 
     @cached_property
     def _tiles(self) -> tuple[TileShares, ...]:
@@ -182,15 +200,22 @@ class PolygonSeries:
         """Return annual means [g C m-2 yr-1] over each polygon (year, cover, polygon), and the areas behind them [m2].
 
         `cover` is one of `aggregate.sums.AREA_TYPES`: the modelled cells in full, or the part of each under the crop
-        for which it was modelled.
+        for which it was modelled. Of an ensemble, the layers of `ENSEMBLE_STD` are standard deviations of these means
+        over its members.
         """
         wanted = list(self.cube.chosen(years))
         sums = [self.sums(year) for year in wanted]
-        dims = ("year", "cover", "polygon")
-        layers = {
-            flux.name: (dims, np.stack([of_year.means()[:, index] for of_year in sums]), flux.attributes)
-            for index, flux in enumerate(FLUXES)
-        }
+        dims, places = ("year", "cover", "polygon"), {flux.name: place for place, flux in enumerate(FLUXES)}
+
+        def stacked(values: Callable[[Sums], Floats], flux: str) -> Floats:
+            return np.stack([values(of_year)[:, places[flux]] for of_year in sums])
+
+        layers = {flux.name: (dims, stacked(Sums.means, flux.name), flux.attributes) for flux in FLUXES}
+        if sums[0].members:
+            layers |= {
+                spread.name: (dims, stacked(Sums.spreads, flux), spread.attributes)
+                for flux, spread in ENSEMBLE_STD.items()
+            }
         areas = {"area": "area with results", "missing_area": "area modelled without results: inputs are missing"}
         rows = {"area": [each.area_m2 for each in sums], "missing_area": [each.missing_m2 for each in sums]}
         layers |= {name: (dims, np.stack(rows[name]), {"units": "m2", "long_name": areas[name]}) for name in areas}

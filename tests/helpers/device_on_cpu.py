@@ -27,7 +27,7 @@ class WholeBatches(DevicePredictor):
     alone, the bits of a cell do not depend on the cells beside it.
     """
 
-    def year(self, inputs: YearInputs, state_SNH: Floats | None = None) -> YearFluxes:
+    def year(self, inputs: YearInputs, state_SNH: Floats | None = None, *, summed: bool = False) -> YearFluxes:
         """Predict one year; see `Predictor.year`."""
         cells = inputs.gpp_TN.shape[1]
         chosen = np.minimum(np.arange(-(-cells // self.batch_cells) * self.batch_cells), cells - 1)
@@ -38,11 +38,12 @@ class WholeBatches(DevicePredictor):
             crop_N=inputs.crop_N[chosen],
             soil_9N=inputs.soil_9N[:, chosen],
         )
-        found = super().year(whole, None if state_SNH is None else state_SNH[:, chosen])
-        known = {each.name: getattr(found, each.name) for each in fields(YearFluxes)}
+        found = super().year(whole, None if state_SNH is None else state_SNH[:, chosen], summed=summed)
+        members = found.members.cells(slice(cells)) if found.members else None
+        known = {each.name: getattr(found, each.name) for each in fields(YearFluxes) if each.name != "members"}
         known["state_SNH"] = known["state_SNH"].swapaxes(1, 2)
         cut = {name: None if array is None else array[..., :cells] for name, array in known.items()}
-        return YearFluxes(**{**cut, "state_SNH": cut["state_SNH"].swapaxes(1, 2)})
+        return YearFluxes(**{**cut, "state_SNH": cut["state_SNH"].swapaxes(1, 2)}, members=members)
 
 
 def open_predictor(checkpoint: Checkpoint, *, batch_cells: int, **_: str) -> DevicePredictor:

@@ -6,12 +6,14 @@ import re
 import shutil
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
 from scipy import stats
 
+import agcarbon
 from model.arrays import MemberSums
 from model.checkpoint import Checkpoint
 from pipeline.access.dataset import OpenCube
@@ -33,9 +35,10 @@ from pipeline.export.selection import Selection
 from pipeline.job import Job
 from pipeline.run.plan import Choice
 from pipeline.run.run import run
+from pipeline.sources.polygons import shapes
 from pipeline.storage import repository
 from pipeline.variables import DAILY, ENSEMBLE_STD, FLUXES, MONTHLY_STD
-from regions import zones
+from regions import counties, zones
 from tests.helpers.commits import transaction
 from tests.helpers.random_inputs import Fields, make_job, random_checkpoint
 
@@ -128,6 +131,25 @@ def test_zonal_counties_have_the_spread_of_the_aggregates(ensemble: Job) -> None
             np.testing.assert_allclose(found[column], expected[column], rtol=1e-9)
             np.testing.assert_allclose(found[f"{name}_{part}_gg"], expected[f"{name}_{part}_g"] / 1e9, rtol=1e-9)
     np.testing.assert_allclose(found["nee_low_t_co2e"], found["nee_low_gg"] * 1e3 * 44 / 12, rtol=1e-12)
+
+
+def test_the_mean_of_a_county_in_python_has_the_spread_of_its_table(ensemble: Job) -> None:
+    cube_, table_ = agcarbon.open(ensemble.stores.cube), table(ensemble, "counties").xs("cells", level="cover")
+    fips = str(table_["area_m2"].idxmax())
+    opened = OpenCube.at(ensemble.stores.cube)
+    zone = next(zone for zone in counties() if zone.fips == fips)  # the whole county, not its part inside the region
+    outline = gpd.GeoDataFrame({"name": [fips]}, geometry=[zone.geometry], crs=4326)
+    rows = zonal_table(opened, Areas.of_shapes(shapes(outline, label="name"))).set_index("cover").loc["cells"]
+    found = cube_.county(fips).mean().annual.sel(year=YEAR)
+    polygon = cube_.fields(outline, label="name").annual.sel(year=YEAR, cover="cells", polygon=fips)
+    for name in ("nee", "residue", "dsoc"):
+        expected = float(rows[f"{name}_spread_g_m2"])
+        assert float(found[f"{name}_spread"]) == pytest.approx(expected, rel=1e-9)
+        assert float(polygon[f"{name}_spread"]) == pytest.approx(expected, rel=1e-9)
+        assert float(found[name]) == pytest.approx(float(rows[f"{name}_g_m2"]), rel=1e-6)
+    whole = cube_.mean().annual.sel(year=YEAR)
+    by_cell = float(cube_.annual["nee_spread"].sel(year=YEAR).mean())
+    assert 0 < float(whole["nee_spread"]) < 0.9 * by_cell
 
 
 def test_the_spread_of_a_mean_is_not_the_mean_of_spreads(ensemble: Job) -> None:

@@ -150,6 +150,10 @@ def test_tiles_together_have_the_bits_of_each_alone_also_those_of_one_cell_and_o
         assert found.annual.keys() == alone.annual.keys()
         for name, layer_N in alone.annual.items():
             np.testing.assert_array_equal(found.annual[name], layer_N, err_msg=name)
+        assert found.members
+        assert alone.members
+        np.testing.assert_array_equal(found.members.annual_MVN, alone.members.annual_MVN)
+        np.testing.assert_array_equal(found.members.months_M3KN, alone.members.months_M3KN)
         np.testing.assert_array_equal(found.state.state_SNH, alone.state.state_SNH)
         np.testing.assert_array_equal(found.state.fresh_N, alone.state.fresh_N)
         expected = np.nan if alone.balance_residual is None else alone.balance_residual
