@@ -14,7 +14,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 from pipeline.aggregate import layout as aggregates
-from pipeline.aggregate.bands import frame_of
+from pipeline.aggregate.frame import frame_of
 from pipeline.config import RestartSettings
 from pipeline.cube import layout as cube
 from pipeline.cube import ledger, restarts

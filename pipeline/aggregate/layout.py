@@ -25,7 +25,8 @@ import zarr
 from numpy.typing import NDArray
 
 from model.arrays import MONTHS
-from pipeline.aggregate.bands import FINE_IN_COARSE, FINE_IN_MIDDLE, Band, BandYear, Frame, Mask, YearResults
+from pipeline.aggregate.bands import BandYear, YearResults
+from pipeline.aggregate.frame import FINE_IN_COARSE, FINE_IN_MIDDLE, Band, Frame, Mask
 from pipeline.aggregate.months import month_layers
 from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Array, Layers, Sums, means
 from pipeline.aggregate.tables import ROUTES

@@ -11,7 +11,7 @@ import zarr
 
 from model.arrays import MONTHS
 from pipeline.aggregate import layout
-from pipeline.aggregate.bands import FINE_IN_COARSE, FINE_IN_MIDDLE, Frame
+from pipeline.aggregate.frame import FINE_IN_COARSE, FINE_IN_MIDDLE, Frame
 from pipeline.aggregate.layout import (
     ANNUAL_LAYERS,
     BANDS,

@@ -20,7 +20,7 @@ import pandas as pd
 import zarr
 
 from pipeline.aggregate import layout, memory, room, tables
-from pipeline.aggregate.bands import Band, Frame, frame_of
+from pipeline.aggregate.frame import Band, Frame, frame_of
 from pipeline.cluster.dask import worker_memory
 from pipeline.cluster.executor import Executor, until_fatal
 from pipeline.cube import members

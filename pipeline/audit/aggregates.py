@@ -11,7 +11,7 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.aggregate import layout
-from pipeline.aggregate.bands import frame_of
+from pipeline.aggregate.frame import frame_of
 from pipeline.audit.checks import AGGREGATES, Measured, largest
 from pipeline.audit.reading import UNREADABLE, error_line
 from pipeline.audit.tile import Snapshots

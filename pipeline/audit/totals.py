@@ -17,7 +17,7 @@ from pipeline.access.dataset import OpenCube
 from pipeline.access.polygons import TileShares, tile_shares
 from pipeline.access.series import PolygonSeries
 from pipeline.aggregate import layout
-from pipeline.aggregate.bands import Band
+from pipeline.aggregate.frame import Band
 from pipeline.aggregate.sums import Array, Sums
 from pipeline.aggregate.tables import relative_differences, states_of
 from pipeline.audit.checks import TOTALS, Measured

@@ -17,7 +17,7 @@ import zarr
 from affine import Affine
 from numpy.typing import NDArray
 
-from pipeline.aggregate.bands import COARSE_PER_DEGREE, FINE_PER_DEGREE, MIDDLE_PER_DEGREE
+from pipeline.aggregate.frame import COARSE_PER_DEGREE, FINE_PER_DEGREE, MIDDLE_PER_DEGREE
 from pipeline.aggregate.layout import DAILY_MAPS, band_rows, read_band, read_days, read_month
 from pipeline.cube import layout
 from pipeline.cube.parts import PART_DAYS, MonthPart

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline.aggregate.bands import Frame
+from pipeline.aggregate.frame import Frame
 from pipeline.aggregate.layout import AREA, COARSE, band_rows, read_band, sources
 from pipeline.analysis import figures, paper
 from pipeline.analysis.beside.tower_years import annual_fluxes, read_towers

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.access.zonal import T_CO2E_PER_G
-from pipeline.aggregate.bands import FINE_PER_DEGREE, Band, Frame
+from pipeline.aggregate.frame import FINE_PER_DEGREE, Band, Frame
 from pipeline.aggregate.layout import AREA, FINE, read_band, sources
 from pipeline.aggregate.sums import means
 from pipeline.analysis import paper

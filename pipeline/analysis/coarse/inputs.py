@@ -15,7 +15,7 @@ from scipy.sparse import csr_array, diags_array
 
 from model.arrays import YearInputs
 from model.features import CORN, SOYBEAN
-from pipeline.aggregate.bands import Band, Frame
+from pipeline.aggregate.frame import Band, Frame
 from pipeline.aggregate.sums import means
 from pipeline.analysis.cells import Floats, Mask
 from pipeline.grid.coverage import coverage

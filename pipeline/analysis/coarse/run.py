@@ -12,7 +12,7 @@ import numpy as np
 
 from model.features import CORN
 from model.inference import Predictor
-from pipeline.aggregate.bands import Band, Frame
+from pipeline.aggregate.frame import Band, Frame
 from pipeline.aggregate.sums import means
 from pipeline.analysis.cells import Floats, Mask
 from pipeline.analysis.coarse.inputs import CoarseBand, CoarseYear, crop_of

@@ -11,7 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from pyproj import Geod
 
-from pipeline.aggregate.bands import BandYear, Block, Frame, Mask
+from pipeline.aggregate.bands import BandYear, Block
+from pipeline.aggregate.frame import Frame, Mask
 from pipeline.aggregate.layout import annual_layers
 from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Layers, Sums, means
 from pipeline.aggregate.tables import ROUTES, county_table, disagreement, regional_table

@@ -15,7 +15,7 @@ import xarray as xr
 import zarr
 
 from pipeline.aggregate import layout, room
-from pipeline.aggregate.bands import Frame, Mask, frame_of
+from pipeline.aggregate.frame import Frame, Mask, frame_of
 from pipeline.aggregate.layout import AREA, COARSE, FINE, MIDDLE
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.cluster.executor import Serial

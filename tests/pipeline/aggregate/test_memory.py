@@ -10,7 +10,7 @@ import pytest
 
 from model.features import CORN
 from pipeline.aggregate import memory
-from pipeline.aggregate.bands import Band, Frame
+from pipeline.aggregate.frame import Band, Frame
 from pipeline.aggregate.layout import band_parts
 from pipeline.aggregate.sums import MEMBERS
 from pipeline.errors import UserError

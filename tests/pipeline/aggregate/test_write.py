@@ -16,7 +16,8 @@ import shapely
 import zarr
 
 from pipeline.aggregate import layout, tables
-from pipeline.aggregate.bands import Band, Frame, YearResults, frame_of
+from pipeline.aggregate.bands import YearResults
+from pipeline.aggregate.frame import Band, Frame, frame_of
 from pipeline.aggregate.layout import Part
 from pipeline.aggregate.write import AggregateReport, aggregate_cube
 from pipeline.audit.aggregates import comparable_years

@@ -17,7 +17,7 @@ import zarr
 from typer.testing import CliRunner
 
 from model.checkpoint import Checkpoint
-from pipeline.aggregate.bands import FINE_IN_MIDDLE
+from pipeline.aggregate.frame import FINE_IN_MIDDLE
 from pipeline.aggregate.sums import Sums
 from pipeline.aggregate.write import aggregate_cube
 from pipeline.audit import audit as checked

@@ -12,7 +12,7 @@ import shapely
 from model.arrays import YearInputs
 from model.features import CLIMATE_NAMES, SOIL_NAMES
 from model.inference import Predictor
-from pipeline.aggregate.bands import Frame
+from pipeline.aggregate.frame import Frame
 from pipeline.analysis.coarse.comparison import ANALYSIS, AVERAGED, PERCENT, REPLICATED, Comparison
 from pipeline.analysis.coarse.run import VARIABLES, CoarseMap, run_coarse
 from pipeline.analysis.findings import MAIN, Findings
