@@ -84,9 +84,9 @@ def test_a_cube_made_in_groups_has_the_bits_of_one_made_tile_by_tile(
     years, reads = list[int](), Counter[tuple[Any, ...]]()
     year, read = DevicePredictor.year, view._read
 
-    def counted_year(predictor: DevicePredictor, inputs: YearInputs, *given: Any) -> YearFluxes:
+    def counted_year(predictor: DevicePredictor, inputs: YearInputs, *given: Any, **named: Any) -> YearFluxes:
         years.append(inputs.year)
-        return year(predictor, inputs, *given)
+        return year(predictor, inputs, *given, **named)
 
     def counted_read(of: Any, product: str, year: int | None, name: str, selection: Any) -> Any:
         reads[product, year, name, str(selection)] += product in {"soil", "crop"}
