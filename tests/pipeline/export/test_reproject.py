@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
-from pyproj import Transformer
 from rasterio.warp import Resampling, reproject, transform
 
 from pipeline.export.cog import Sheet, drafting
@@ -65,22 +64,6 @@ def test_values_lie_where_gdal_puts_them(tmp_path: Path, crs: CrsName) -> None:
     assert both.sum() > 0.98 * np.isfinite(expected).sum()
     # A shift by one pixel changes values by up to 12.
     assert np.abs(mean - expected)[both].mean() < 1.0
-
-
-@pytest.mark.parametrize("crs", PROJECTIONS)
-@pytest.mark.parametrize("axis", [0, 1])
-def test_values_are_not_moved_by_a_part_of_a_cell(tmp_path: Path, crs: CrsName, axis: int) -> None:
-    """A map of places along an axis has on average the places of its own pixels."""
-    places = Transformer.from_crs(SINUSOIDAL_WKT, crs, always_xy=True).transform(*np.meshgrid(GRID.x_m, GRID.y_m))[axis]
-    offset = places.mean()
-    _, path = reprojected(tmp_path, (places - offset).astype(np.float32), name="nee", crs=crs)
-    with rasterio.open(path) as pixels:
-        mean, area = pixels.read()
-        rows, cols = np.nonzero(area > 0.8 * np.nanmax(area))  # those inside
-        own = np.array(pixels.xy(rows, cols)[axis]) - offset
-        moved = (mean[rows, cols] - own).mean() / pixels.res[axis]
-    assert len(rows) > 20_000
-    assert abs(moved) < 0.02, "pixels; an eighth of a cell is 0.1"
 
 
 def test_bands_have_gaps_of_their_own(tmp_path: Path) -> None:
