@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
-from pyproj import Transformer
 from rasterio.warp import Resampling, reproject, transform
 
 from pipeline.export.cog import Sheet, drafting
+from pipeline.export.over_years import COUNT
 from pipeline.export.reproject import CrsName, Reprojection
 from pipeline.grid.sinusoidal import SINUSOIDAL_WKT, Grid
 from pipeline.variables import ANNUAL
@@ -66,20 +66,23 @@ def test_values_lie_where_gdal_puts_them(tmp_path: Path, crs: CrsName) -> None:
     assert np.abs(mean - expected)[both].mean() < 1.0
 
 
-@pytest.mark.parametrize("crs", PROJECTIONS)
-@pytest.mark.parametrize("axis", [0, 1])
-def test_values_are_not_moved_by_a_part_of_a_cell(tmp_path: Path, crs: CrsName, axis: int) -> None:
-    """A map of places along an axis has on average the places of its own pixels."""
-    places = Transformer.from_crs(SINUSOIDAL_WKT, crs, always_xy=True).transform(*np.meshgrid(GRID.x_m, GRID.y_m))[axis]
-    offset = places.mean()
-    _, path = reprojected(tmp_path, (places - offset).astype(np.float32), name="nee", crs=crs)
+def test_bands_have_gaps_of_their_own(tmp_path: Path) -> None:
+    """Cells with too few years for a mean have none, but their number of years."""
+    mean, years = np.full(GRID.shape, 100.0, np.float32), np.full(GRID.shape, 4.0, np.float32)
+    gap = np.s_[100:160, 100:160]
+    mean[gap], years[gap] = np.nan, 1.0
+    change, native, path = Reprojection(GRID, "EPSG:5070"), tmp_path / "native.tif", tmp_path / "albers.tif"
+    bands = [BY_NAME["nee"], COUNT]
+    with drafting(native, Sheet(GRID.shape, GRID.transform, SINUSOIDAL_WKT, 48), bands, {}) as draft:
+        draft.write(np.stack([mean, years]))
+    with rasterio.open(native) as cells, drafting(path, change.sheet, change.bands(bands), {}) as draft:
+        change.write(cells, draft)
     with rasterio.open(path) as pixels:
-        mean, area = pixels.read()
-        rows, cols = np.nonzero(area > 0.8 * np.nanmax(area))  # those inside
-        own = np.array(pixels.xy(rows, cols)[axis]) - offset
-        moved = (mean[rows, cols] - own).mean() / pixels.res[axis]
-    assert len(rows) > 20_000
-    assert abs(moved) < 0.02, "pixels; an eighth of a cell is 0.1"
+        found, count, area = pixels.read()
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(area))
+    assert (np.isnan(found) & (count == 1)).sum() > 50 * 50 * 0.8
+    assert set(np.unique(found[np.isfinite(found)])) == {100.0}
+    assert (np.nanmin(count), np.nanmax(count)) == (1.0, 4.0)
 
 
 @pytest.mark.parametrize("crs", PROJECTIONS)

@@ -61,6 +61,18 @@ def test_a_ramp_spans_the_values_in_the_colours_of_the_map(
     assert legend.get("suffix") == " g m-2 yr-1"
 
 
+def test_outliers_do_not_fade_a_ramp_and_numbers_have_three_digits() -> None:
+    """The colours span two standard deviations around the mean; the outliers have those of its ends."""
+    style = ElementTree.fromstring(qml(BY_NAME["gpp"], Statistics(1000.0, 1008.5, 1003.0, 0.5)))
+    items = {float(item.get("value", "")): item.get("color") for item in style.findall(".//item")}
+    assert sorted(items)[:2] + sorted(items)[-2:] == [1000.0, 1002.0, 1004.0, 1008.5]
+    ramp = colormaps["YlGn"]
+    assert [items[value] for value in (1000.0, 1002.0)] == [to_hex(ramp(0.0))] * 2
+    assert [items[value] for value in (1004.0, 1008.5)] == [to_hex(ramp(1.0))] * 2
+    assert [each.get("value") for each in style.iter("Option") if each.get("name") == "decimals"] == ["2"]
+    assert (style.findtext("mapTip") or "").endswith("%] g m-2 yr-1")
+
+
 @pytest.mark.parametrize("statistics", [Statistics(2.0, 2.0, 2.0, 0.0), Statistics(-1.0, 1.0, 0.0, 1.0)])
 def test_a_ramp_of_one_value_parses(statistics: Statistics) -> None:
     assert ElementTree.fromstring(qml(BY_NAME["gpp"], statistics)).findall(".//item")

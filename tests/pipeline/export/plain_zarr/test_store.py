@@ -200,6 +200,7 @@ def test_results_that_the_cube_no_longer_holds_are_removed(copied: Job, tmp_path
     assert _content(tmp_path / "small.zarr").keys() == _content(tmp_path / "afresh.zarr").keys()
 
 
+@pytest.mark.slow
 def test_a_first_year_without_results_keeps_its_place(tmp_path: Path) -> None:
     job = fill_cube(tmp_path, years_done=(LAST,)).job
     _export(job, tmp_path)
@@ -290,6 +291,7 @@ def _export_killed_at(place: str, job: Job, folder: Path) -> None:
             _export(job, folder)
 
 
+@pytest.mark.slow
 def test_an_export_that_is_killed_among_its_metadata_does_not_open(filled: Filled, tmp_path: Path) -> None:
     _export_killed_at("small.zarr/annual/zarr.json", filled.job, tmp_path)
     with pytest.raises(FileNotFoundError):
