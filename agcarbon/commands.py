@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, get_args
 
 from pipeline.errors import UserError
 from pipeline.progress import Progress, silent
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipeline.audit.report import AuditReport
     from pipeline.cost.estimate import Cost
     from pipeline.export.geotiffs import ExportReport
+    from pipeline.export.layers import GridName, MaskName, PeriodName
+    from pipeline.export.reproject import CrsName
     from pipeline.export.selection import Selection
     from pipeline.ingest.report import IngestReport
     from pipeline.job import Job
@@ -117,12 +119,35 @@ def aggregate(
         return aggregate_cube(job, executor, years=wanted, again=again, progress=progress)
 
 
+class ExportOptions(TypedDict, total=False):
+    """The options of `agcarbon export cog` by name; lists are sequences, or texts with commas.
+
+    `bbox` is (west, south, east, north) in degrees, `aoi` a vector file. At most one of `aoi`, `bbox`, `states` and
+    `counties` may be given.
+    """
+
+    years: Years
+    variables: str | Sequence[str]
+    grid: GridName
+    period: PeriodName
+    dates: str | Sequence[str]
+    least_years: int | None
+    mask: MaskName
+    units: str | Sequence[str]
+    crs: CrsName
+    at: str | None
+    aoi: str | PathLike[str] | None
+    bbox: str | Sequence[float] | None
+    states: str | Sequence[str]
+    counties: str | Sequence[str]
+
+
 def export(
     run_file: RunFile,
     folder: str | PathLike[str] | None = None,
     *,
-    selection: Selection | None = None,
     progress: Progress = silent,
+    **options: Unpack[ExportOptions],
 ) -> ExportReport:
     """Write Cloud-Optimized GeoTIFFs and their STAC catalogue; see `agcarbon export cog`.
 
@@ -132,20 +157,54 @@ def export(
         Run file.
     folder
         Folder or s3://bucket/prefix; `cog` among the exports of the run file if None.
-    selection
-        Maps to write, and the state of the cube; the main annual ones of all years, and the newest state, if None.
     progress
         As in `ingest`.
+    options
+        Those of the command, by name: `years`, `variables`, `grid`, `period`, `dates`, `least_years`, `mask`, `units`,
+        `crs`, `at`, and one of `aoi`, `bbox` (four degrees), `states`, `counties`. Without any, the main annual maps of
+        all years and the newest state of the cube.
     """
     from pipeline.cluster.dask import open_executor
     from pipeline.export.geotiffs import export_cogs
-    from pipeline.export.selection import Selection
     from pipeline.storage import files
 
     job = _job(run_file)
+    selection = _selection(job, options)
     place = files.join(job.stores.exports, "cog") if folder is None else str(folder)
     with open_executor(job.execution) as executor:
-        return export_cogs(job, executor, selection or Selection(), place, progress=progress)
+        return export_cogs(job, executor, selection, place, progress=progress)
+
+
+def _selection(job: Job, options: ExportOptions) -> Selection:
+    """Return the maps that options name; raises `UserError` for an option or a choice that there is not."""
+    from pipeline.export.clip import AreaOptions
+    from pipeline.export.layers import GridName, MaskName, PeriodName
+    from pipeline.export.reproject import CrsName
+    from pipeline.export.selection import Selection
+    from regions import did_you_mean, zones
+
+    known = ExportOptions.__annotations__.keys()
+    if unknown := sorted(options.keys() - known):
+        raise UserError(
+            f"{unknown[0]}: no option of export, which has {', '.join(known)}{did_you_mean(unknown[0], known)}"
+        )
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    for name, choices in (("grid", GridName), ("period", PeriodName), ("mask", MaskName), ("crs", CrsName)):
+        if name in given and given[name] not in get_args(choices):
+            raise UserError(f"{name} = {given[name]!r}: choose among {', '.join(get_args(choices))}")
+    for name in ("variables", "dates", "units", "states", "counties"):
+        if name in given:
+            given[name] = _names(given[name])
+    if "years" in given:
+        given["years"] = _years(job, given["years"])
+    aoi, bbox = given.pop("aoi", None), given.pop("bbox", None)
+    bounds = bbox if bbox is None or isinstance(bbox, str) else ",".join(map(str, bbox))
+    area = AreaOptions(Path(aoi) if aoi else None, bounds, given.pop("states", ()), given.pop("counties", ()))
+    return Selection(**given, area=area.area(zones(job.region)))
+
+
+def _names(value: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else tuple(value)
 
 
 def audit(
