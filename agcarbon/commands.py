@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, get_args, get_type_hints
 
 from pipeline.errors import UserError
 from pipeline.progress import Progress, silent
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pipeline.audit.report import AuditReport
     from pipeline.cost.estimate import Cost
     from pipeline.export.geotiffs import ExportReport
-    from pipeline.export.layers import GridName, MaskName, PeriodName
-    from pipeline.export.reproject import CrsName
     from pipeline.export.selection import Selection
     from pipeline.ingest.report import IngestReport
     from pipeline.job import Job
@@ -128,13 +126,13 @@ class ExportOptions(TypedDict, total=False):
 
     years: Years
     variables: str | Sequence[str]
-    grid: GridName
-    period: PeriodName
+    grid: Literal["250m", "0.0025", "0.05", "0.5"]
+    period: Literal["annual", "monthly", "daily", "mean", "trend"]
     dates: str | Sequence[str]
     least_years: int | None
-    mask: MaskName
+    mask: Literal["region", "grown", "corn", "soybean"]
     units: str | Sequence[str]
-    crs: CrsName
+    crs: Literal["native", "EPSG:5070", "EPSG:4326"]
     at: str | None
     aoi: str | PathLike[str] | None
     bbox: str | Sequence[float] | None
@@ -178,20 +176,18 @@ def export(
 def _selection(job: Job, options: ExportOptions) -> Selection:
     """Return the maps that options name; raises `UserError` for an option or a choice that there is not."""
     from pipeline.export.clip import AreaOptions
-    from pipeline.export.layers import GridName, MaskName, PeriodName
-    from pipeline.export.reproject import CrsName
     from pipeline.export.selection import Selection
     from regions import did_you_mean, zones
 
-    known = ExportOptions.__annotations__.keys()
-    if unknown := sorted(options.keys() - known):
+    known = get_type_hints(ExportOptions)
+    if unknown := sorted(options.keys() - known.keys()):
         raise UserError(
-            f"{unknown[0]}: no option of export, which has {', '.join(known)}{did_you_mean(unknown[0], known)}"
+            f"{unknown[0]}: no option of export, which has {', '.join(known)}{did_you_mean(unknown[0], list(known))}"
         )
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    for name, choices in (("grid", GridName), ("period", PeriodName), ("mask", MaskName), ("crs", CrsName)):
-        if name in given and given[name] not in get_args(choices):
-            raise UserError(f"{name} = {given[name]!r}: choose among {', '.join(get_args(choices))}")
+    for name in ("grid", "period", "mask", "crs"):
+        if name in given and given[name] not in get_args(known[name]):
+            raise UserError(f"{name} = {given[name]!r}: choose among {', '.join(get_args(known[name]))}")
     for name in ("variables", "dates", "units", "states", "counties"):
         if name in given:
             given[name] = _names(given[name])

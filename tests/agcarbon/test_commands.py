@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import rasterio
 
 import agcarbon
+from agcarbon.commands import ExportOptions
 from pipeline.errors import UserError
+from pipeline.export.selection import Selection
 from pipeline.job import Job
 from tests.helpers.filled_cube import FIRST, LAST, fill_cube
 from tests.helpers.random_inputs import make_job, random_checkpoint
@@ -69,6 +71,13 @@ def test_maps_are_chosen_by_the_options_of_the_command(job: Job, tmp_path: Path)
             str(LAST),
         )
     assert agcarbon.export(job.path, tmp_path, years=FIRST, variables="nee").kept == 0
+
+
+def test_the_choices_are_those_of_a_selection() -> None:
+    ours, theirs = get_type_hints(ExportOptions), get_type_hints(Selection)
+    assert {name: ours[name] for name in ("grid", "period", "mask", "crs")} == {
+        name: theirs[name] for name in ("grid", "period", "mask", "crs")
+    }
 
 
 @pytest.mark.parametrize(
