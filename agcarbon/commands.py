@@ -247,7 +247,7 @@ def _job(run_file: RunFile) -> Job:
 def _years(job: Job, years: Years) -> tuple[int, ...]:
     if years is None or isinstance(years, str):
         return job.years(years)
-    named = (years,) if isinstance(years, int) else tuple(years)
+    named = tuple(years) if isinstance(years, Iterable) else (years,)
     if not named:
         raise UserError("years: no year is named; give at least one, or None for all of the region")
     return job.years(",".join(map(str, named)))
