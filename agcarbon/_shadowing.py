@@ -10,18 +10,23 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = ("pipeline", "model", "regions")
+_COMMAND = "agcarbon"
 _HERE = Path(__file__).resolve().parent.parent
 
 
 def check() -> None:
-    """Raise `ImportError` that names the folders or modules that hide packages of agcarbon."""
+    """Raise `ImportError` that names the folders or modules that hide packages of agcarbon; end the command instead."""
     hiding = [(name, place) for name in PACKAGES if (place := _place(name)) and place != _HERE / name]
     if hiding:
         found = "; ".join(f"{place} hides agcarbon's package {name!r}" for name, place in hiding)
-        raise ImportError(
+        message = (
             f"{found}: rename it, or start Python in another folder, and take that folder off PYTHONPATH; agcarbon's "
             f"packages are in {_HERE}"
         )
+        if Path(sys.argv[0]).name == _COMMAND:  # whose errors are one line without a traceback
+            print(f"{_COMMAND}: {message}", file=sys.stderr)
+            raise SystemExit(2)
+        raise ImportError(message)
 
 
 def _place(name: str) -> Path | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, get_args, get_type_hints
 
 from pipeline.errors import UserError
 from pipeline.progress import Progress, silent
@@ -117,12 +117,35 @@ def aggregate(
         return aggregate_cube(job, executor, years=wanted, again=again, progress=progress)
 
 
+class ExportOptions(TypedDict, total=False):
+    """The options of `agcarbon export cog` by name; lists are sequences, or texts with commas.
+
+    `bbox` is (west, south, east, north) in degrees, `aoi` a vector file. At most one of `aoi`, `bbox`, `states` and
+    `counties` may be given.
+    """
+
+    years: Years
+    variables: str | Sequence[str]
+    grid: Literal["250m", "0.0025", "0.05", "0.5"]
+    period: Literal["annual", "monthly", "daily", "mean", "trend"]
+    dates: str | Sequence[str]
+    least_years: int | None
+    mask: Literal["region", "grown", "corn", "soybean"]
+    units: str | Sequence[str]
+    crs: Literal["native", "EPSG:5070", "EPSG:4326"]
+    at: str | None
+    aoi: str | PathLike[str] | None
+    bbox: str | Sequence[float] | None
+    states: str | Sequence[str]
+    counties: str | Sequence[str]
+
+
 def export(
     run_file: RunFile,
     folder: str | PathLike[str] | None = None,
     *,
-    selection: Selection | None = None,
     progress: Progress = silent,
+    **options: Unpack[ExportOptions],
 ) -> ExportReport:
     """Write Cloud-Optimized GeoTIFFs and their STAC catalogue; see `agcarbon export cog`.
 
@@ -132,20 +155,52 @@ def export(
         Run file.
     folder
         Folder or s3://bucket/prefix; `cog` among the exports of the run file if None.
-    selection
-        Maps to write, and the state of the cube; the main annual ones of all years, and the newest state, if None.
     progress
         As in `ingest`.
+    options
+        Those of the command, by name: `years`, `variables`, `grid`, `period`, `dates`, `least_years`, `mask`, `units`,
+        `crs`, `at`, and one of `aoi`, `bbox` (four degrees), `states`, `counties`. Without any, the main annual maps of
+        all years and the newest state of the cube.
     """
     from pipeline.cluster.dask import open_executor
     from pipeline.export.geotiffs import export_cogs
-    from pipeline.export.selection import Selection
     from pipeline.storage import files
 
     job = _job(run_file)
+    selection = _selection(job, options)
     place = files.join(job.stores.exports, "cog") if folder is None else str(folder)
     with open_executor(job.execution) as executor:
-        return export_cogs(job, executor, selection or Selection(), place, progress=progress)
+        return export_cogs(job, executor, selection, place, progress=progress)
+
+
+def _selection(job: Job, options: ExportOptions) -> Selection:
+    """Return the maps that options name; raises `UserError` for an option or a choice that there is not."""
+    from pipeline.export.clip import AreaOptions
+    from pipeline.export.selection import Selection
+    from regions import did_you_mean, zones
+
+    known = get_type_hints(ExportOptions)
+    if unknown := sorted(options.keys() - known.keys()):
+        raise UserError(
+            f"{unknown[0]}: no option of export, which has {', '.join(known)}{did_you_mean(unknown[0], list(known))}"
+        )
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    for name in ("grid", "period", "mask", "crs"):
+        if name in given and given[name] not in get_args(known[name]):
+            raise UserError(f"{name} = {given[name]!r}: choose among {', '.join(get_args(known[name]))}")
+    for name in ("variables", "dates", "units", "states", "counties"):
+        if name in given:
+            given[name] = _names(given[name])
+    if "years" in given:
+        given["years"] = _years(job, given["years"])
+    aoi, bbox = given.pop("aoi", None), given.pop("bbox", None)
+    bounds = bbox if bbox is None or isinstance(bbox, str) else ",".join(map(str, bbox))
+    area = AreaOptions(Path(aoi) if aoi else None, bounds, given.pop("states", ()), given.pop("counties", ()))
+    return Selection(**given, area=area.area(zones(job.region)))
+
+
+def _names(value: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else tuple(value)
 
 
 def audit(
@@ -192,7 +247,7 @@ def _job(run_file: RunFile) -> Job:
 def _years(job: Job, years: Years) -> tuple[int, ...]:
     if years is None or isinstance(years, str):
         return job.years(years)
-    named = (years,) if isinstance(years, int) else tuple(years)
+    named = tuple(years) if isinstance(years, Iterable) else (years,)
     if not named:
         raise UserError("years: no year is named; give at least one, or None for all of the region")
     return job.years(",".join(map(str, named)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -55,6 +56,20 @@ def _provider(value: str) -> str:
             "with roles of {roles}",
             {"roles": ", ".join(_PROVIDER_ROLES)},
         )
+    return value
+
+
+def _licence(value: str) -> str:
+    if not re.fullmatch(r"[\w.+-]+", value):
+        raise PydanticCustomError(
+            "licence", 'it is no SPDX identifier, such as "CC-BY-4.0"; "other" is one stated elsewhere'
+        )
+    return value
+
+
+def _address(value: str) -> str:
+    if value and "://" not in value:
+        raise PydanticCustomError("address", 'it is no address, such as "https://creativecommons.org/licenses/by/4.0/"')
     return value
 
 
@@ -143,12 +158,13 @@ class RestartSettings(Section):
 class PublicationSettings(Section):
     """What exports state of the licence and of those who publish the results."""
 
-    license: str = Field(
+    license: Annotated[str, AfterValidator(_licence)] = Field(
         "other",
-        pattern=r"^[\w.+-]+$",
         description='licence of the results as an SPDX identifier, such as "CC-BY-4.0"; "other": stated elsewhere',
     )
-    license_url: str = Field("", description="address of the text of the licence; may be empty")
+    license_url: Annotated[str, AfterValidator(_address)] = Field(
+        "", description="address of the text of the licence; may be empty"
+    )
     providers: tuple[ProviderText, ...] = Field(
         (),
         description='organisations, each as "NAME; ROLES; URL": roles are licensor, producer, processor or host (none '

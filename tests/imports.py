@@ -43,7 +43,7 @@ FLOORS: Mapping[str, Sequence[Sequence[str]]] = {
         ("report",),
         ("cli",),
     ),
-    "agcarbon": (("_shadowing", "commands", "cube"),),
+    "agcarbon": (("_command", "_shadowing", "commands", "cube"),),
 }
 _INNER = re.compile(r"^Inner modules?: ([\w, \n]+)\.", re.MULTILINE)
 

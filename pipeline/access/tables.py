@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 CSV, GEOPACKAGE, PARQUET = ".csv", ".gpkg", ".parquet"
 
 
-def format_of(location: str, *, formats: tuple[str, ...]) -> str:
-    """Return the format of an output by its extension.
+def format_of(location: str, *, formats: tuple[str, ...], option: str = "--output") -> str:
+    """Return the format of an output, given by an option, by its extension.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def format_of(location: str, *, formats: tuple[str, ...]) -> str:
     found = PurePosixPath(location).suffix.lower()
     if found not in formats:
         raise UserError(
-            f"--output {location}: {found or 'no extension'} is no format of this output; end the name in "
+            f"{option} {location}: {found or 'no extension'} is no format of this output; end the name in "
             f"{', '.join(formats)}"
         )
     if found == PARQUET and find_spec("pyarrow") is None:

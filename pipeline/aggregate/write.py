@@ -201,7 +201,7 @@ def _choose(committer: Committer, frame: Frame, years: Sequence[int] | None, *, 
     missing = _missing_tiles(known) if known else {}
     for year in years or ():
         if missing.get(year, 1):  # a year that the ledger does not have has no results at all
-            count = f"{missing[year]} of its tiles have" if year in missing else "none of its tiles has"
+            count = f"{missing[year]} of its tiles have" if year in missing else "all of its tiles have"
             raise UserError(f"{year}: {count} no result in the cube; run `agcarbon run --years {year}` first")
     if not known:
         return _Choice({}, {}, (), {})

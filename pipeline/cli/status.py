@@ -21,12 +21,15 @@ def status(
 
     The exit code distinguishes the work that is left, for scripts and cron jobs.
     """
+    from pipeline.access.tables import format_of
     from pipeline.console import console, print_json
     from pipeline.cube.entry import Status
     from pipeline.job import Job
     from pipeline.run.status import read_status, status_json, status_table
     from pipeline.run.status_figure import write_figure
 
+    if figure:
+        format_of(str(figure), formats=(".png",), option="--figure")
     job = Job.open(run_file)
     found = read_status(job)
     if as_json:

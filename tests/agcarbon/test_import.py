@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,25 @@ def test_a_package_of_the_users_that_hides_ours_is_named(tmp_path: Path, hiding:
     message = done.stderr.splitlines()[-1]
     assert message.startswith(f"ImportError: {tmp_path / hiding}")
     assert f"hides agcarbon's package '{hiding}': rename it" in message
+
+
+def test_the_command_names_it_in_one_line(tmp_path: Path) -> None:
+    """A folder of PYTHONPATH comes before the packages of agcarbon for the command too."""
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "__init__.py").write_text("")
+    # What the installed script holds, with the name that it has.
+    script = "import sys; sys.argv = ['/usr/bin/agcarbon', '--version']; from agcarbon._command import main; main()"
+    done = python(script, tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"agcarbon: {tmp_path / 'pipeline'} hides agcarbon's package 'pipeline': rename it")
+    assert done.stderr.count("\n") == 1
+    (tmp_path / "pipeline" / "__init__.py").unlink()
+    assert python(script, tmp_path).stdout == f"agcarbon {agcarbon.__version__}\n"
+
+
+def test_the_script_that_is_installed_is_that_command() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert settings["project"]["scripts"] == {"agcarbon": "agcarbon._command:main"}
 
 
 def test_every_public_name_can_be_had_and_a_wrong_one_lists_them() -> None:

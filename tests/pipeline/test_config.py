@@ -71,6 +71,8 @@ def test_exports_are_below_the_folder_of_the_run_file_or_on_s3(tmp_path: Path) -
         ("[execution]\nscheduler = 'http://host:8786'", "execution.scheduler = 'http://host:8786': it is none of"),
         ("region = ", "not a readable TOML file"),
         ("[nldas2]\nday_window = 'local'\n[slope]\nscal = 1", "nldas2.day_window.*slope.scal: unknown setting"),
+        ('[publication]\nlicense = "my own"', r"publication.license = 'my own': it is no SPDX identifier, such as"),
+        ('[publication]\nlicense_url = "here"', "publication.license_url = 'here': it is no address, such as"),
     ],
 )
 def test_a_faulty_run_file_is_refused_naming_every_fault(tmp_path: Path, text: str, message: str) -> None:

@@ -18,6 +18,15 @@ _UNCUT = 1000  # characters of a purpose, which is a sentence
 class Guided(TyperGroup):
     """A group of commands, each with its lesson."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; flags of the program may stand behind the command too, as in `agcarbon run -q`."""
+        if ctx.parent is None:
+            flags = {name for each in self.params if getattr(each, "is_flag", False) for name in each.opts}
+            end = args.index("--") if "--" in args else len(args)
+            ahead = [each for each in args[:end] if each in flags]
+            args = [*ahead, *(each for each in args[:end] if each not in flags), *args[end:]]
+        return super().parse_args(ctx, args)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, with its lesson; None if there is none of that name."""
         command = super().get_command(ctx, cmd_name)

@@ -95,6 +95,15 @@ def test_a_quiet_command_prints_its_last_line_alone(run_file: Path, results: dic
     assert call(run_file, "status").output.count("\n") > 3  # and the next command is not quiet
 
 
+def test_the_flags_of_the_program_may_stand_behind_the_command(run_file: Path, results: dict[str, Result]) -> None:
+    assert results
+    for arguments in (["run", str(run_file), "-q"], ["run", "--quiet", str(run_file)]):
+        assert re.fullmatch(r"0 tile-years computed in .*\n", CliRunner().invoke(app, arguments).output)
+    assert CliRunner().invoke(app, ["status", str(run_file), "-v", "-q"]).exit_code == 2
+    assert CliRunner().invoke(app, ["export", "cog", "--version"]).output.startswith("agcarbon ")
+    assert CliRunner().invoke(app, ["status", "--", "-q"]).exit_code != 0  # a run file of that name
+
+
 def test_a_verbose_command_prints_what_is_logged(run_file: Path, results: dict[str, Result]) -> None:
     assert results
     done = CliRunner().invoke(app, ["-v", "aggregate", str(run_file), "--again"])

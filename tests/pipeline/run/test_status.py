@@ -80,6 +80,15 @@ def test_before_any_store_exists_the_missing_ones_are_reported(filled: Filled, t
     assert (tmp_path / "none.png").exists()
 
 
+def test_a_figure_in_another_format_is_refused(filled: Filled, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"--figure .*map\.pdf: \.pdf is no format of this output; end the name in \.png"
+    ):
+        CliRunner().invoke(
+            app, ["status", str(filled.job.path), "--figure", str(tmp_path / "map.pdf")], catch_exceptions=False
+        )
+
+
 def test_a_cube_of_something_else_has_no_state(filled: Filled) -> None:
     region = filled.job.path.parent / "small.toml"
     region.write_text(region.read_text() + "crop_threshold = 0.9\n")
