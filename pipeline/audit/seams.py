@@ -4,10 +4,12 @@ The step across a line between cells is a median over its pairs of neighbours, b
 which shows a tile that is shifted as a whole, and of its absolute value, which shows noise along a border. Up to half
 of the cells may be fields of another crop or soil and change neither. A border fails if its step is more than twice
 the largest on any line inside the tiles of that year: among hundreds of lines of one kind the largest is one of those
-inside, or a border just above it, never twice as large.
+inside, or a border just above it, never twice as large. Of few lines the largest says little: the borders of a sample
+of tiles may have too few to be compared with.
 
 Cells of the climate, 1/8 degree, are larger than cells of the cube, and fluxes step where they end. Tiles of half a
-degree end there as well, so that lines between rows are compared with lines of the same kind.
+degree end there as well, so that lines between rows are compared with lines of the same kind; where these are few, with
+all lines between rows.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ CLIMATE_ROWS = round(BANDS_PER_DEGREE * CELL_DEGREE)  # rows of the grid in a ce
 # A line is measured if it has at least 8 pairs, and pairs along a quarter of the tile's edge: a median of fewer is that
 # of one or two fields.
 _LEAST_PAIRS, _LEAST_SHARE = 8, 4
+# Lines inside tiles that a border is compared with, at least: the largest of n is below that of a further line of the
+# same kind in one of n + 1 cases.
+_LEAST_LINES = 20
 
 Array = NDArray[np.float64]
 
@@ -75,6 +80,8 @@ class Steps:
         The tile-year.
     inside
         Largest steps inside the tile (kinds, layers, statistics), NaN where no line was measured.
+    lines
+        Number of lines that were measured (kinds, layers, statistics).
     borders
         Its borders in the east and south; a border is measured once.
     """
@@ -82,6 +89,7 @@ class Steps:
     tile: str
     year: int
     inside: Array
+    lines: NDArray[np.intp]
     borders: tuple[Border, ...]
 
 
@@ -104,11 +112,11 @@ def steps_of(root: zarr.Group, tile: Tile, year: int, *, beside: Iterable[Tile])
     whole_LRC = np.stack([np.asarray(array(root, f"annual/{name}")[where], np.float64) for name in LAYERS])
     inside_LRC = whole_LRC[:, : tile.cells, : tile.cells]
     borders = tuple(_border(whole_LRC, tile, other) for other in beside)
-    return Steps(tile.name, year, _inside(inside_LRC, tile), borders)
+    return Steps(tile.name, year, *_inside(inside_LRC, tile), borders)
 
 
-def _inside(values_LRC: Array, tile: Tile) -> Array:
-    """Largest steps on the lines inside a tile (kinds, layers, statistics); NaN where there is no line."""
+def _inside(values_LRC: Array, tile: Tile) -> tuple[Array, NDArray[np.intp]]:
+    """Largest steps on the lines inside a tile, NaN for none, and their number (kinds, layers, statistics)."""
     columns = _line_steps(values_LRC, axis=2, edge=tile.cells)
     rows = _line_steps(values_LRC, axis=1, edge=tile.cells)
     row_below = tile.first_row + 1 + np.arange(tile.cells - 1)
@@ -116,7 +124,8 @@ def _inside(values_LRC: Array, tile: Tile) -> Array:
     lines = {Line.COLUMNS: columns, Line.ROWS: rows[~on_climate], Line.CLIMATE_ROWS: rows[on_climate]}
     # Steps are at least 0, so that -1 stands for no line.
     largest = np.stack([np.fmax.reduce(lines[kind], axis=0, initial=-1) for kind in Line])
-    return np.where(largest < 0, np.nan, largest)
+    count = np.stack([np.isfinite(lines[kind]).sum(axis=0) for kind in Line])
+    return np.where(largest < 0, np.nan, largest), count
 
 
 def _border(values_LRC: Array, tile: Tile, other: Tile) -> Border:
@@ -163,10 +172,21 @@ Pair: TypeAlias = tuple[str, str]
 
 def _measure_borders(of_year: Sequence[Steps]) -> dict[Pair, Measured]:
     """Return the results of all borders of a year that can be compared with the inside of tiles."""
-    largest = np.fmax.reduce([steps.inside for steps in of_year])
+    largest = _largest_inside(of_year)
     borders = {(steps.tile, border.beyond): border for steps in of_year for border in steps.borders}
     compared = {pair: _compare(border, largest[border.kind]) for pair, border in borders.items()}
     return {pair: result for pair, result in compared.items() if result is not None}
+
+
+def _largest_inside(of_year: Sequence[Steps]) -> Array:
+    """Return the largest steps inside all tiles (kinds, layers, statistics); NaN where too few lines were measured."""
+    largest = np.fmax.reduce([steps.inside for steps in of_year])
+    lines = np.sum([steps.lines for steps in of_year], axis=0)
+    few = lines[Line.CLIMATE_ROWS] < _LEAST_LINES
+    of_rows = np.fmax(largest[Line.ROWS], largest[Line.CLIMATE_ROWS])
+    largest[Line.CLIMATE_ROWS] = np.where(few, of_rows, largest[Line.CLIMATE_ROWS])
+    lines[Line.CLIMATE_ROWS] += np.where(few, lines[Line.ROWS], 0)
+    return np.where(lines < _LEAST_LINES, np.nan, largest)
 
 
 def _compare(border: Border, inside: Array) -> Measured | None:

@@ -54,6 +54,22 @@ def test_a_gradient_has_no_seams() -> None:
     assert failing(noise(0) + 0.5 * rows - cols) == set()
 
 
+def test_borders_of_tiles_with_few_modelled_cells_are_not_compared_with_these_alone() -> None:
+    """Eleven lines inside are no measure of a further one: a part of the tiles, or a sample, may have no more."""
+    layer = noise(0)
+    first = TILES[next(iter(TILES))]
+    rows, cols = GRID.window(first)
+    layer[rows, cols.start : cols.stop - 12] = np.nan
+    layer[rows, cols.stop - 12 : cols.stop] *= 0.1  # a strip of fields that differ little
+    root = root_of(layer)
+    for name in LAYERS:
+        repository.array(root, f"annual/{name}")[0] = layer
+    alone = steps_of(root, first, YEAR, beside=[TILES[SECOND]])
+    assert list(compare_borders([alone])) == []
+    both = [alone, steps_of(root, TILES[SECOND], YEAR, beside=[])]
+    assert [measured.passes for _, _, measured in compare_borders(both)] == [True]
+
+
 @pytest.mark.parametrize("name", [SECOND, THIRD])
 def test_a_shifted_tile_fails_and_its_neighbours_do_not(name: str) -> None:
     layer = noise(0)
