@@ -21,15 +21,15 @@ from agcarbon import _shadowing
 _shadowing.check()
 
 if TYPE_CHECKING:
-    from agcarbon.commands import aggregate, audit, export, ingest, plan, run
+    from agcarbon.commands import aggregate, audit, export, export_zarr, ingest, plan, run
     from agcarbon.cube import Cube, open
 
 _MODULES = {
     "Cube": "cube",
     "open": "cube",
-    **dict.fromkeys(("aggregate", "audit", "export", "ingest", "plan", "run"), "commands"),
+    **dict.fromkeys(("aggregate", "audit", "export", "export_zarr", "ingest", "plan", "run"), "commands"),
 }
-__all__ = ["Cube", "aggregate", "audit", "export", "ingest", "open", "plan", "run"]
+__all__ = ["Cube", "aggregate", "audit", "export", "export_zarr", "ingest", "open", "plan", "run"]
 
 
 def __getattr__(name: str) -> Any:

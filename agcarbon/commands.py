@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.audit.report import AuditReport
     from pipeline.cost.estimate import Cost
     from pipeline.export.geotiffs import ExportReport
+    from pipeline.export.plain_zarr.store import ZarrReport
     from pipeline.export.selection import Selection
     from pipeline.ingest.report import IngestReport
     from pipeline.job import Job
@@ -171,6 +172,31 @@ def export(
     place = files.join(job.stores.exports, "cog") if folder is None else str(folder)
     with open_executor(job.execution) as executor:
         return export_cogs(job, executor, selection, place, progress=progress)
+
+
+def export_zarr(
+    run_file: RunFile, store: str | PathLike[str] | None = None, *, at: str | None = None, progress: Progress = silent
+) -> ZarrReport:
+    """Write annual layers and daily fluxes as a plain Zarr store; see `agcarbon export zarr`.
+
+    Parameters
+    ----------
+    run_file
+        Run file.
+    store
+        FOLDER/NAME.zarr or s3://bucket/prefix/NAME.zarr; `zarr/REGION.zarr` among the exports if None.
+    at
+        Release or snapshot; the newest state if None.
+    progress
+        As in `ingest`.
+    """
+    from pipeline.cluster.dask import open_executor
+    from pipeline.export.plain_zarr import store as plain_zarr
+
+    job = _job(run_file)
+    place = plain_zarr.place_of(job, None if store is None else str(store))
+    with open_executor(job.execution) as executor:
+        return plain_zarr.export_zarr(job, executor, place, at=at, progress=progress)
 
 
 def _selection(job: Job, options: ExportOptions) -> Selection:

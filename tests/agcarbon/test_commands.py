@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 
 import agcarbon
 from agcarbon.commands import ExportOptions
@@ -71,6 +73,16 @@ def test_maps_are_chosen_by_the_options_of_the_command(job: Job, tmp_path: Path)
             str(LAST),
         )
     assert agcarbon.export(job.path, tmp_path, years=FIRST, variables="nee").kept == 0
+
+
+def test_a_plain_zarr_store_has_the_layers_of_the_cube(job: Job, tmp_path: Path) -> None:
+    done = agcarbon.export_zarr(job.path, tmp_path / "plain.zarr")
+    assert done.complete
+    annual = xr.open_zarr(str(tmp_path / "plain.zarr"), group="annual", chunks=None)
+    expected = agcarbon.open(job.path).annual["nee"]
+    np.testing.assert_array_equal(annual["nee"].values, expected.values)
+    with pytest.raises(UserError, match=r"name a store that ends in .zarr"):
+        agcarbon.export_zarr(job.path, tmp_path / "plain")
 
 
 def test_the_choices_are_those_of_a_selection() -> None:

@@ -31,15 +31,11 @@ def zarr(
     from pipeline.cluster.stop import EXIT_CODE, stop_on_signals
     from pipeline.config import with_scheduler
     from pipeline.console import console, print_json, progress_bars
-    from pipeline.errors import UserError
-    from pipeline.export.plain_zarr.store import export_zarr
+    from pipeline.export.plain_zarr.store import export_zarr, place_of
     from pipeline.job import Job
-    from pipeline.storage import files, s3
 
     job = Job.open(run_file)
-    location = (output or files.join(job.stores.exports, "zarr", f"{job.region.name}.zarr")).rstrip("/")
-    if fault := s3.fault(location) or (None if location.endswith(".zarr") else "name a store that ends in .zarr"):
-        raise UserError(f"--output: {fault}")
+    location = place_of(job, output)
     settings = with_scheduler(job.execution, scheduler)
     log = job.log_file("export")
     with stop_on_signals() as stop, progress_bars(log) as report, open_executor(settings, stop) as executor:

@@ -32,6 +32,7 @@ from pipeline.progress import Progress, silent
 from pipeline.run.provenance import Records, read_records
 from pipeline.storage import files as outputs
 from pipeline.storage import repository as store
+from pipeline.storage import s3
 from pipeline.storage.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,14 @@ class ZarrReport:
     def as_json(self) -> dict[str, Any]:
         """Return JSON values; docs/json.md has the keys."""
         return {**asdict(self), "complete": self.complete}
+
+
+def place_of(job: Job, given: str | None) -> str:
+    """Return the place of a store, by default among the exports; raises `UserError` if it cannot be one."""
+    place = (given or outputs.join(job.stores.exports, "zarr", f"{job.region.name}.zarr")).rstrip("/")
+    if fault := s3.fault(place) or (None if place.endswith(".zarr") else "name a store that ends in .zarr"):
+        raise UserError(f"--output: {fault}")
+    return place
 
 
 def export_zarr(
