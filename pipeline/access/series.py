@@ -20,6 +20,7 @@ from model.arrays import MONTHS
 from pipeline.access.dataset import RECO, OpenCube, days_of
 from pipeline.access.polygons import TileShares, tile_shares
 from pipeline.access.window import Window
+from pipeline.aggregate.layout import VALID_SHARE
 from pipeline.aggregate.months import MonthSums, count_layers, months_of, onto, present_layers, with_members
 from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Sums, cell_sums, means
 from pipeline.cube import members
@@ -219,6 +220,7 @@ class PolygonSeries:
         areas = {"area": "area with results", "missing_area": "area modelled without results: inputs are missing"}
         rows = {"area": [each.area_m2 for each in sums], "missing_area": [each.missing_m2 for each in sums]}
         layers |= {name: (dims, np.stack(rows[name]), {"units": "m2", "long_name": areas[name]}) for name in areas}
+        layers[VALID_SHARE.name] = (dims, np.stack([each.valid_share for each in sums]), VALID_SHARE.attributes)
         return xr.Dataset(layers, {"year": wanted, "cover": list(AREA_TYPES), **self._labels()}, self.cube.attributes())
 
     def daily(self, years: Sequence[int] | None = None) -> xr.Dataset:

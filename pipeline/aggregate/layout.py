@@ -54,6 +54,8 @@ AREA = Variable("area", "m2", "area with results", dtype="float64", cell_methods
 MISSING_AREA = Variable(
     "missing_area", "m2", "area modelled, but without result", dtype="float64", cell_methods="area: sum"
 )
+VALID_SHARE = Variable("valid_share", "1", "share of the modelled area that has results", cell_methods="area: mean")
+"""It follows from the two, and is not stored."""
 ANNUAL_LAYERS = (*(replace(flux, dtype="float64") for flux in FLUXES), AREA, MISSING_AREA)
 SPREADS = {name: replace(spread, dtype="float64") for name, spread in ENSEMBLE_STD.items()}
 """Standard deviations over the members of an ensemble of the means on the target, by the name of the flux."""

@@ -79,6 +79,11 @@ class Sums:
         return self.layers[:, 1]
 
     @property
+    def valid_share(self) -> Array:
+        """Share of the modelled area that has results (area types, *targets), NaN where none is modelled."""
+        return means(self.area_m2, self.area_m2 + self.missing_m2)
+
+    @property
     def totals_g(self) -> Array:
         """Area x value (area types, fluxes, *targets) [g C yr-1], with the signs of `pipeline.variables`."""
         return self.layers[:, 2 : 2 + len(FLUXES)]

@@ -40,7 +40,10 @@ class YearSums:
 
 
 def county_table(counties: Sums, zones: Sequence[Zone], *, year: int) -> pd.DataFrame:
-    """Return one row per county and area type: areas [m2], mean [g C m-2 yr-1] and total [g C yr-1] of every flux."""
+    """Return one row per county and area type: areas [m2], mean [g C m-2 yr-1] and total [g C yr-1] of every flux.
+
+    `valid_share` is the share of the modelled area that has results.
+    """
     return table_of(county_labels(zones), counties, year=year)
 
 
@@ -101,7 +104,7 @@ def table_of(labels: pd.DataFrame, sums: Sums, *, year: int) -> pd.DataFrame:
 
 def _columns(sums: Sums, area_type: int) -> dict[str, Array]:
     area_m2 = sums.area_m2[area_type]
-    columns = {"area_m2": area_m2, "missing_m2": sums.missing_m2[area_type]}
+    columns = {"area_m2": area_m2, "missing_m2": sums.missing_m2[area_type], "valid_share": sums.valid_share[area_type]}
     names = [flux.name for flux in FLUXES]
     totals_g = dict(zip(names, sums.totals_g[area_type], strict=True))
     for name, total in totals_g.items():

@@ -21,6 +21,7 @@ from pipeline.aggregate.layout import (
     MONTHLY_COARSE,
     MONTHLY_FINE,
     MONTHLY_MIDDLE,
+    VALID_SHARE,
 )
 from pipeline.export.over_years import COUNT, OverYears
 from pipeline.export.units import Unit
@@ -119,7 +120,7 @@ def variables(grid: GridName, kind: PeriodName) -> dict[str, Variable]:
         (CELLS, "monthly"): monthly,
         (CELLS, "daily"): DAILY,
         **{(CELLS, over): _MEASURES for over in ("mean", "trend")},
-        **{(grid, "annual"): (*FLUXES, AREA, MISSING_AREA, *ENSEMBLE_STD.values()) for grid in GROUPS},
+        **{(grid, "annual"): (*FLUXES, AREA, MISSING_AREA, VALID_SHARE, *ENSEMBLE_STD.values()) for grid in GROUPS},
         **{(grid, over): FLUXES for grid in GROUPS for over in ("mean", "trend")},
         **{(grid, "monthly"): (*monthly, AREA) for grid in GROUPS},
         ("0.5", "daily"): (*DAILY, AREA),

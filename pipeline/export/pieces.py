@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,7 +18,17 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from pipeline.aggregate.frame import COARSE_PER_DEGREE, FINE_PER_DEGREE, MIDDLE_PER_DEGREE
-from pipeline.aggregate.layout import DAILY_MAPS, band_rows, read_band, read_days, read_month
+from pipeline.aggregate.layout import (
+    AREA,
+    DAILY_MAPS,
+    MISSING_AREA,
+    VALID_SHARE,
+    band_rows,
+    read_band,
+    read_days,
+    read_month,
+)
+from pipeline.aggregate.sums import means
 from pipeline.cube import layout
 from pipeline.cube.parts import PART_DAYS, MonthPart
 from pipeline.cube.results import CheckedYear, Mask
@@ -245,7 +255,11 @@ class _LatLonMaps:
     def _read_band(self, band: int) -> NDArray[Any]:
         root, layer, place = self.source.root, self.layers[0], (self.year, band)
         if layer.period.kind == "annual":
-            return read_band(root, self.path, *place, area_type=LATLON_MASKS[layer.mask])[None]
+            read = partial(read_band, root, year=self.year, band=band, area_type=LATLON_MASKS[layer.mask])
+            if layer.variable.name != VALID_SHARE.name:
+                return read(self.path)[None]
+            area, missing = (read(f"{GROUPS[self.source.grid]}/{each.name}") for each in (AREA, MISSING_AREA))
+            return means(area, area + missing)[None]
         if layer.period.kind == "monthly":
             return np.stack([read_month(root, self.path, *place, month=each.period.month) for each in self.layers])
         days_TYX = read_days(root, layer.variable.name, *place)

@@ -30,7 +30,7 @@ from pipeline.cube import layout as cube
 from pipeline.cube import ledger, members
 from pipeline.errors import DamagedError
 from pipeline.export.geotiffs import export_cogs
-from pipeline.export.layers import CELLS, MONTHLY_GROUPS, GridName, PeriodName
+from pipeline.export.layers import CELLS, GROUPS, MONTHLY_GROUPS, GridName, PeriodName
 from pipeline.export.selection import Selection
 from pipeline.job import Job
 from pipeline.run.plan import Choice
@@ -157,6 +157,23 @@ def test_the_spread_of_a_mean_is_not_the_mean_of_spreads(ensemble: Job) -> None:
     by_cell = np.nanmean(repository.part(root, "annual/nee_spread", 0))
     of_region = table(ensemble, "region").loc[("cells", "cells"), "nee_spread_g_m2"]
     assert of_region < 0.9 * by_cell
+
+
+@pytest.mark.parametrize("grid", GROUPS)
+def test_the_valid_share_is_that_of_the_area_with_results(singles: list[Job], tmp_path: Path, grid: GridName) -> None:
+    """One cell has no result."""
+    job = singles[0]
+    report = export_cogs(job, Serial(), Selection((YEAR,), ("valid_share",), grid=grid), str(tmp_path))
+    with rasterio.open(report.files[0]) as file:
+        share = file.read(1)
+    root = repository.read(job.open_cube())
+    area, missing = (repository.part(root, f"{GROUPS[grid]}/{name}", (0, 0)) for name in ("area", "missing_area"))
+    assert (np.isnan(share) == (area + missing == 0)).all()
+    assert 0 <= np.nanmin(share) < 1
+    assert np.nansum(share * (area + missing)) == pytest.approx(area.sum(), rel=1e-6)
+    whole = table(job, "region").loc[("cells", "cells")]
+    assert whole["valid_share"] == pytest.approx(area.sum() / (area + missing).sum(), rel=1e-9)
+    assert whole["valid_share"] < 1
 
 
 def test_the_cube_of_a_single_network_has_no_members(singles: list[Job]) -> None:

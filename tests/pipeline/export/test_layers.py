@@ -24,7 +24,13 @@ def test_periods_cover_the_year_once(kind: PeriodName, count: int) -> None:
 def test_variables_are_those_that_the_cube_holds_on_a_grid() -> None:
     assert list(variables(CELLS, "annual")) == [variable.name for variable in (*ANNUAL, *ENSEMBLE_STD.values())]
     spreads = [variable.name for variable in ENSEMBLE_STD.values()]
-    assert list(variables("0.5", "annual")) == [*(flux.name for flux in FLUXES), "area", "missing_area", *spreads]
+    assert list(variables("0.5", "annual")) == [
+        *(flux.name for flux in FLUXES),
+        "area",
+        "missing_area",
+        "valid_share",
+        *spreads,
+    ]
     assert list(variables(CELLS, "daily")) == [flux.name for flux in DAILY]
     of_months = [f"{flux.name}{suffix}" for suffix in ("", "_spread") for flux in DAILY]
     assert list(variables(CELLS, "monthly")) == of_months
