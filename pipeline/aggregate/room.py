@@ -65,7 +65,7 @@ def make_room(root: zarr.Group, frame: Frame, years: Sequence[int], *, anew: boo
     attributes.complete(root)
     model = attributes.like(root)
     _make_arrays(model, frame, [cube.identity(root).first_year])
-    maps = {path: path for path in (*layout.MAPS, MONTHLY_MIDDLE, MONTHLY_COARSE)}
+    maps = {path: path for path in (*layout.MAPS, *layout.MONTHLY_MAPS)}
     attributes.complete_groups(root, model, maps | dict(attributes.daily_counterparts(root, "aggregates/daily")))
 
 
