@@ -11,7 +11,7 @@ from model.arrays import Floats, YearFluxes, YearInputs
 from model.inference import Predictor
 
 
-def year(predictor: Predictor, inputs: YearInputs, state_SNH: Floats | None = None) -> YearFluxes:
+def year(predictor: Predictor, inputs: YearInputs, state_SNH: Floats | None = None, **_: object) -> YearFluxes:
     """Return fluxes that depend on every input and, through the state, on all that went before."""
     cells = inputs.gpp_TN.shape[1]
     before_N = np.zeros(cells, np.float32) if state_SNH is None else state_SNH[0, :, 0]
