@@ -42,6 +42,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     return Job.open(job.path)
 
 
+@pytest.mark.slow
 def test_a_plan_a_run_aggregates_and_an_audit_report_progress_and_results(tmp_path: Path) -> None:
     path, first = make_job(tmp_path, random_checkpoint()).path, 2010
     of_run, of_sums, of_audit = Calls(), Calls(), Calls()

@@ -100,7 +100,7 @@ def test_sources_name_the_years_that_have_data(job: Job, tmp_path: Path) -> None
     assert layout.sources(repository.read(fill_cube(tmp_path).job.open_cube())) == {}
 
 
-@pytest.mark.parametrize("tile_cells", [48, 96, 320])
+@pytest.mark.parametrize("tile_cells", [48, pytest.param(96, marks=pytest.mark.slow), 320])
 def test_no_two_bands_write_into_the_same_chunk_and_together_they_fill_all(tile_cells: int) -> None:
     """Two workers in one chunk lose data without an error. Bands of tiles of 320 cells are 2 degrees high."""
     region = replace(load_region("three_i"), tile_cells=tile_cells)

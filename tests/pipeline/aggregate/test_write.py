@@ -152,6 +152,7 @@ def test_a_second_call_finds_all_up_to_date_and_commits_nothing(job: Job) -> Non
     assert store.tip(job.open_cube()) == tip
 
 
+@pytest.mark.slow
 def test_transient_errors_of_commits_are_tried_again_with_the_same_content(
     job: Job, undisturbed: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +166,7 @@ def test_transient_errors_of_commits_are_tried_again_with_the_same_content(
     assert content(job) == content(undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", ["part", "write", "write_made_of"])
 def test_transient_errors_of_reads_and_writes_are_tried_again_with_the_same_content(
     job: Job, undisturbed: Job, monkeypatch: pytest.MonkeyPatch, function: str
@@ -207,6 +209,7 @@ def test_an_error_that_stays_fails_its_year_by_name_and_shows_nothing(
     assert_nothing_shown(job)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [STRUCTURE, DATA])
 def test_a_commit_whose_reply_was_lost_is_found_and_not_made_twice(
     job: Job, undisturbed: Job, monkeypatch: pytest.MonkeyPatch, lost: str
@@ -291,6 +294,7 @@ def test_a_kill_between_structure_and_data_shows_nothing_and_the_next_call_compl
     assert_completed(job, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_kill_between_data_and_tables_is_completed_by_the_next_call_from_the_cube_alone(
     job: Job, undisturbed: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +314,7 @@ def other_results(job: Job) -> str:
     return planned.tile.name
 
 
+@pytest.mark.slow
 def test_no_table_keeps_old_rows_of_a_year_that_was_aggregated_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process killed after the commit must leave no rows of before it: they would pass for up to date."""
     aggregate(job)
@@ -318,12 +323,14 @@ def test_no_table_keeps_old_rows_of_a_year_that_was_aggregated_again(job: Job, m
     assert_not_in_tables(job)
 
 
+@pytest.mark.slow
 def test_tables_that_were_removed_are_made_again_from_the_cube(job: Job, undisturbed: Job) -> None:
     aggregate(job)
     shutil.rmtree(tables.tables_location(exports(job)))
     assert_completed(job, undisturbed, done=())
 
 
+@pytest.mark.slow
 def test_only_the_bands_of_changed_tiles_are_computed_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     aggregate(job)
     name = other_results(job)
@@ -399,6 +406,7 @@ def test_one_and_two_workers_write_the_same_bits(two_years: Job, tmp_path: Path)
     assert content(jobs[0]) == content(jobs[1]) == content(jobs[2])
 
 
+@pytest.mark.slow
 def test_every_half_degree_has_the_sums_of_points_inside_its_cells(two_years: Job, tmp_path: Path) -> None:
     """By brute force: 20 x 20 points in each cell stand for its area; those outside the region's box are dropped."""
     job, points, index = copy_of(two_years, tmp_path), 20, LAST - FIRST

@@ -67,6 +67,7 @@ def make_older(job: Job) -> None:
     assert "proj:" not in str(attributes_of(job))
 
 
+@pytest.mark.slow
 def test_a_run_and_an_aggregation_add_the_attributes_and_change_nothing_else(job: Job) -> None:
     described, held = attributes_of(job), values_of(job)
     make_older(job)
@@ -84,6 +85,7 @@ def test_a_run_and_an_aggregation_add_the_attributes_and_change_nothing_else(job
         np.testing.assert_array_equal(now[path][:1], held[path][:1])
 
 
+@pytest.mark.slow
 def test_rioxarray_finds_the_named_projection_of_a_year_that_was_there_before(job: Job) -> None:
     make_older(job)
     assert not run(job, Serial(), years=YEARS[:3]).failures

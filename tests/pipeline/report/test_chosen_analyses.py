@@ -13,6 +13,8 @@ from pipeline.analysis.subject import SYNTHETIC, Subject
 from pipeline.analysis.write import write_findings
 from pipeline.report.chosen_analyses import ChosenAnalyses
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def record(subject: Subject, tmp_path: Path) -> Path:

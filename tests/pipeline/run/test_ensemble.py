@@ -230,5 +230,6 @@ def test_states_of_another_number_of_members_are_forgotten_even_if_nothing_takes
     assert not Ledger(root).column("restart")[-1].any()
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_worker_counts_all_members(job: Job) -> None:
     assert block_size(job, cells=1).members == MEMBERS

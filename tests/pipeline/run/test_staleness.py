@@ -21,6 +21,8 @@ from pipeline.run.run import run
 from pipeline.run.staleness import NewlyStale, done_tile_years, newly_stale
 from tests.helpers import small_archives
 
+pytestmark = pytest.mark.slow
+
 YEARS = (2011, 2012, 2013)  # the first two are those of spin-up
 
 

@@ -13,6 +13,8 @@ from pipeline.analysis.subject import Options, Subject
 from pipeline.errors import UserError
 from tests.pipeline.analysis.conftest import Whole
 
+pytestmark = pytest.mark.slow
+
 PLACE = 57
 HEAD = "TIMESTAMP,NEE_VUT_REF,NEE_VUT_REF_QC,RECO_NT_VUT_REF,GPP_NT_VUT_REF"
 
