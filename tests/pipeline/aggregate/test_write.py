@@ -284,6 +284,7 @@ def assert_completed(job: Job, undisturbed: Job, *, done: tuple[int, ...] = (FIR
     assert content(job) == content(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_kill_between_structure_and_data_shows_nothing_and_the_next_call_completes_it(
     job: Job, undisturbed: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_a_bit_flipped_in_a_manifest_of_the_inputs_never_passes_for_numbers(
         assert not any(known.recorded(place.partition("/")[0], 2011) for place in known.failures)
 
 
+@pytest.mark.slow
 def test_a_carried_state_that_was_changed_is_refused_and_computed_again(tmp_path: Path, whole: Undisturbed) -> None:
     job = whole.copy(tmp_path)
     run(job, Serial(), years=WANTED[:1])
@@ -91,6 +92,7 @@ def test_a_carried_state_that_was_changed_is_refused_and_computed_again(tmp_path
     assert_equal(job, whole)
 
 
+@pytest.mark.slow
 def test_a_damaged_mask_is_refused_and_made_again(done: Job, whole: Undisturbed) -> None:
     (tile, *_) = layout.tiles(repository.read(done.open_cube())) or ()
     empty_silently(done.run_file.stores.cube, "static/mask", done.grid.window(tile.tile))

@@ -246,6 +246,7 @@ def test_a_full_disk_ends_the_run_and_leaves_it_whole(
     assert_equal(job, whole)
 
 
+@pytest.mark.slow
 def test_replies_that_are_lost_make_no_commit_twice(
     tmp_path: Path, whole: Undisturbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,6 +229,7 @@ def test_a_run_takes_the_cuda_devices_that_it_sees_and_is_refused_where_a_batch_
         year_step.open_predictor(untrained, year_step=PYTORCH, device="auto", batch_cells=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -320,6 +321,7 @@ def test_a_new_cube_is_pytorchs_where_cuda_is_here_or_is_asked_for_elsewhere(
     }
 
 
+@pytest.mark.slow
 def test_pytorch_is_the_fallback_and_says_why_and_its_cube_stays_with_it(
     tmp_path: Path, untrained: Checkpoint, elsewhere: Callable[[], None]
 ) -> None:
