@@ -23,7 +23,7 @@ from pipeline.access.window import Window
 from pipeline.aggregate.layout import VALID_SHARE
 from pipeline.aggregate.months import MonthSums, count_layers, months_of, onto, present_layers, with_members
 from pipeline.aggregate.sums import AREA_TYPES, MEMBERS, Sums, cell_sums, means
-from pipeline.cube import members
+from pipeline.cube import layout, members
 from pipeline.cube.results import Box, CheckedYear, within
 from pipeline.errors import UserError
 from pipeline.grid.sinusoidal import Grid, Tile
@@ -73,12 +73,6 @@ class _Everything:
     label: str = "all cells"
 
 
-def _whole_tiles(_: Sequence[Any], grid: Grid) -> Iterator[TileShares]:
-    for tile in grid.tiles():
-        whole = csr_array(np.ones((1, tile.cells**2)))
-        yield TileShares(tile, Window(*grid.window(tile)), np.zeros(1, np.intp), whole)
-
-
 @dataclass(frozen=True, eq=False)
 class PolygonSeries:
     """The cube's series over some polygons, P.
@@ -102,8 +96,14 @@ class PolygonSeries:
 
     @classmethod
     def of_all_cells(cls, cube: OpenCube) -> PolygonSeries:
-        """Return the series over all cells of the cube, as over one polygon."""
-        return cls(cube, [_Everything()], _whole_tiles)
+        """Return the series over all modelled cells of the cube, as over one polygon."""
+
+        def whole(_: Sequence[Any], grid: Grid) -> Iterator[TileShares]:
+            for planned in layout.tiles(cube.root) or ():
+                every = csr_array(np.ones((1, planned.tile.cells**2)))
+                yield TileShares(planned.tile, Window(*grid.window(planned.tile)), np.zeros(1, np.intp), every)
+
+        return cls(cube, [_Everything()], whole)
 
     @cached_property
     def _tiles(self) -> tuple[TileShares, ...]:

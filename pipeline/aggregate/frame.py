@@ -38,8 +38,24 @@ _CELL_REACH_DEGREE = 0.02
 Mask = NDArray[np.bool_]
 
 
+class _Grids:
+    """The grids of a frame or a band: its cells of 0.0025 degree, and those made of them."""
+
+    fine: LatLonGrid
+
+    @property
+    def middle(self) -> LatLonGrid:
+        """Cells of 0.05 degree, each of 20 x 20 of the fine ones."""
+        return self.fine.coarsen(FINE_IN_MIDDLE)
+
+    @property
+    def coarse(self) -> LatLonGrid:
+        """Cells of 0.5 degree, each of 200 x 200 of the fine ones."""
+        return self.fine.coarsen(FINE_IN_COARSE)
+
+
 @dataclass(frozen=True)
-class Frame:
+class Frame(_Grids):
     """Sources and targets of the aggregates: the cube's tiles, the region's counties, the target grids.
 
     Attributes
@@ -69,16 +85,6 @@ class Frame:
         # Whole cells of 0.5 degree, so that blocks of fine cells are cells of the coarse grid.
         coarse = LatLonGrid(step, first_row, first_col, end_row - first_row, end_col - first_col)
         return cls(domain, zones, outlines(zones), coarse.refine(FINE_IN_COARSE))
-
-    @property
-    def middle(self) -> LatLonGrid:
-        """Cells of 0.05 degree, each of 20 x 20 of the fine ones."""
-        return self.fine.coarsen(FINE_IN_MIDDLE)
-
-    @property
-    def coarse(self) -> LatLonGrid:
-        """Cells of 0.5 degree, each of 200 x 200 of the fine ones."""
-        return self.fine.coarsen(FINE_IN_COARSE)
 
     @cached_property
     def bands(self) -> tuple[Band, ...]:
@@ -120,7 +126,7 @@ def frame_of(region: Region) -> Frame:
 
 
 @dataclass(frozen=True)
-class Band:
+class Band(_Grids):
     """A strip between two parallels: whole tiles and whole cells of 0.5 degree, which no other band shares.
 
     Attributes
@@ -136,16 +142,6 @@ class Band:
     number: int
     tiles: tuple[Tile, ...]
     fine: LatLonGrid
-
-    @property
-    def middle(self) -> LatLonGrid:
-        """Its cells of 0.05 degree."""
-        return self.fine.coarsen(FINE_IN_MIDDLE)
-
-    @property
-    def coarse(self) -> LatLonGrid:
-        """Its cells of 0.5 degree."""
-        return self.fine.coarsen(FINE_IN_COARSE)
 
     def block(self, number: int) -> LatLonGrid:
         """Return the fine cells of one column of cells of 0.5 degree, counted from the west."""

@@ -6,7 +6,7 @@ error of 2^-11 at the most.
 Layers of months, L, are the area, the sums of the fluxes of `DAILY`, and those of each of the M members of an ensemble
 less their mean over the members.
 
-Shape legend: N modelled cells, T days, L layers, M members of an ensemble.
+Shape legend: N modelled cells, T days, K = 12 months, L layers, M members of an ensemble.
 """
 
 from __future__ import annotations

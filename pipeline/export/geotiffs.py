@@ -130,13 +130,13 @@ def export_cogs(
     done = _Done()
     done.run(tasks, executor.map(partial(write_maps, context), tasks), folder, progress)
     catalog = write_catalog(folder, job.publication)
-    lacking = members.without_months(root, years) if selection.deviations and selection.period == "monthly" else None
+    absent = members.without_months(root, years) if selection.deviations and selection.period == "monthly" else None
     return ExportReport(
         files=tuple(file.location for task in tasks for file in task.files if file.location in done.sizes),
         kept=sum(size is None for size in done.sizes.values()),
         size_bytes=sum(size or 0 for size in done.sizes.values()),
         catalog=catalog.location,
-        notes=(*records.notes(), *([lacking] if lacking else ()), *done.notes(tasks), *catalog.notes()),
+        notes=(*records.notes(), *([absent] if absent else ()), *done.notes(tasks), *catalog.notes()),
         failures=done.failures,
         stopped=executor.stop.asked,
     )
@@ -285,7 +285,7 @@ def _check_area(root: zarr.Group, selection: Selection) -> None:
 def _check_aggregated(job: Job, root: zarr.Group, selection: Selection, records: Records) -> None:
     grid, period = selection.grid, selection.period
     # Computed from the results that the cube holds now: the digest is that of the ledger.
-    # Aggregates of an earlier version may lack months, and digests of days.
+    # Aggregates of an earlier version may have no such months, and no digests of days.
     older = period in ("monthly", "daily") and outdated(root)
     made_of = {} if older else sources(root, GROUPS[grid])
     if stale := [record.year for record in records.years if made_of.get(record.year) != record.digest]:

@@ -56,8 +56,8 @@ def zonal(
     annual = period == "annual"
     table = (zonal_table if annual else monthly_zonal_table)(cube, areas, chosen)
     write_polygons(location, table)
-    lacking = without_results(table) if annual else members.without_months(cube.root, chosen)
-    for note in (*cube.incomplete(chosen), lacking):
+    absent = without_results(table) if annual else members.without_months(cube.root, chosen)
+    for note in (*cube.incomplete(chosen), absent):
         if note:
             console.print(f"note: {note}")
     console.print(f"{len(table)} rows of {len(areas.labels)} polygons in {location}", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.aggregate import months
@@ -58,9 +59,7 @@ def test_rows_of_a_table_have_the_spread_of_their_month(sums: np.ndarray, member
     assert width == pytest.approx(2 * 2.353363 * expected)  # Student's t, 3 degrees of freedom, 95 %
 
 
-def _labels() -> object:
-    import pandas as pd
-
+def _labels() -> pd.DataFrame:
     return pd.DataFrame({"name": list("abc")})
 
 
