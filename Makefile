@@ -13,6 +13,9 @@ BIN_NEWEST := $(VENV_NEWEST)/bin
 # One thread per process: tests and workers run in parallel, and threads of NumPy and PyTorch would only compete.
 export OMP_NUM_THREADS ?= 1
 
+# Two processes of pytest; a test that hangs, see pyproject.toml, ends its process and with it the suite.
+PARALLEL := -n 2 --max-worker-restart 0
+
 .PHONY: demo train train-small test test-slow test-newest faults realdata bench check lint types docs dist clean
 
 demo: $(READY)
@@ -32,10 +35,10 @@ train-small: $(READY)
 	$(BIN)/agcarbon train $(RECIPES)/small.toml -o build/small.safetensors --threads $(THREADS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --dist worksteal
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m slow $(PARALLEL) --dist loadfile
 
 # The fast tests with the newest releases of all dependencies: constraints.txt is not used. Warnings are listed, not errors.
 # Neither `make check` nor CI runs it, since PyTorch from the default index is a CUDA build of about 3 GB.
@@ -44,7 +47,7 @@ test-newest:
 	$(PYTHON_NEWEST) -m venv --clear $(VENV_NEWEST)
 	$(BIN_NEWEST)/pip install --quiet torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(BIN_NEWEST)/pip install --quiet --editable ".[dev]"
-	$(BIN_NEWEST)/python -m pytest -m "not slow" -n 2 --dist worksteal -W default
+	$(BIN_NEWEST)/python -m pytest -m "not slow" $(PARALLEL) --dist worksteal -W default
 
 # A randomized campaign of N injected faults. It prints its seed; the same SEED repeats the campaign.
 N ?= 200

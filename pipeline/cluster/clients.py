@@ -19,8 +19,19 @@ if TYPE_CHECKING:
 
 # A block may hold the interpreter for seconds inside NumPy or PyTorch, which is no sign of trouble.
 CLUSTER_CONFIG = {"distributed.admin.tick.limit": "60s"}
+# Dask gives a worker up for good that is absent 15 s after one of its processes ended, though its nanny is about to
+# start the next, which takes longer on a busy machine: one by one, a run would lose all local workers. A job of Slurm
+# whose worker is absent is cancelled and submitted again.
+_LOST = "distributed.deploy.lost-worker-timeout"
+LOCAL_CONFIG = {_LOST: "3650 days"}
+SLURM_CONFIG = {_LOST: "60s"}
 
-_JOIN_SECONDS = 60.0  # longest wait for the first worker of a cluster that someone else has started
+LOCAL_WORKERS = ExpectedWorkers(
+    300,
+    "all workers of this machine have ended, and none",
+    "see the messages above; committed results stay; start the same run again, perhaps with fewer execution.workers",
+)
+_JOIN_SECONDS = 60.0  # longest wait for a worker of a cluster that someone else has started
 _STAGGER_MINUTES = 5  # workers of Slurm leave one after the other, this long before their job ends
 
 
@@ -45,10 +56,12 @@ def open_client(settings: ExecutionSettings, stack: ExitStack, *, workers: int, 
     stack.enter_context(dask.config.set(CLUSTER_CONFIG))
     drop_noise()
     if settings.scheduler == "slurm":
+        stack.enter_context(dask.config.set(SLURM_CONFIG))
         client = _client_of_cluster(_slurm_cluster(settings), stack)
     elif settings.remote:
         client = stack.enter_context(_connected(settings))
     else:
+        stack.enter_context(dask.config.set(LOCAL_CONFIG))
         client = _client_of_cluster(_local_cluster(settings, workers), stack)
         if devices:
             client.register_worker_callbacks(partial(take_device, tuple(devices)))
@@ -57,8 +70,10 @@ def open_client(settings: ExecutionSettings, stack: ExitStack, *, workers: int, 
 
 
 def expected_workers(settings: ExecutionSettings) -> ExpectedWorkers:
-    """Return how long to wait for the first worker of a cluster elsewhere, and what to do if none joins."""
+    """Return how long to wait for a worker while a cluster has none, and what to do if none joins."""
     slurm, scheduler = settings.slurm, settings.scheduler
+    if not settings.remote:
+        return LOCAL_WORKERS
     if scheduler == "slurm":
         return ExpectedWorkers(
             60 * slurm.wait_minutes,

@@ -11,11 +11,11 @@ from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pipeline.cluster.clients import expected_workers, open_client
+from pipeline.cluster.clients import LOCAL_WORKERS, expected_workers, open_client
 from pipeline.cluster.executor import Executor, Item, Outcome, Result, Serial, do_nothing
 from pipeline.cluster.flight import InFlight, scheduler_reached
 from pipeline.cluster.stop import Stop
-from pipeline.cluster.workers import check_workers
+from pipeline.cluster.workers import ExpectedWorkers, check_workers
 from pipeline.errors import UserError
 from pipeline.execution import ExecutionSettings
 
@@ -37,6 +37,8 @@ class OnDask:
         period.
     hang_seconds
         A worker without a heartbeat for so long is taken to hang.
+    expected
+        How long the cluster may be without a worker.
 
     Attributes
     ----------
@@ -45,11 +47,16 @@ class OnDask:
     """
 
     def __init__(
-        self, connect: Callable[[], Client], *, stop: Stop | None = None, hang_seconds: float = math.inf
+        self,
+        connect: Callable[[], Client],
+        *,
+        stop: Stop | None = None,
+        hang_seconds: float = math.inf,
+        expected: ExpectedWorkers = LOCAL_WORKERS,
     ) -> None:
         self._connect = cache(connect)
         self.stop = stop or Stop()
-        self._hang_seconds = hang_seconds
+        self._hang_seconds, self._expected = hang_seconds, expected
         self.check: Callable[[Client], None] = lambda _: None
 
     def map(
@@ -67,7 +74,7 @@ class OnDask:
         client = self._connect()
         with scheduler_reached():
             self.check(client)  # each time: workers may have joined since
-        flight = InFlight[Item, Result](client, function, self.stop, self._hang_seconds, on_wait)
+        flight = InFlight[Item, Result](client, function, self.stop, self._hang_seconds, self._expected, on_wait)
         flight.send(first)
         flight.send(islice(waiting, flight.room))
         for outcome in flight.outcomes():
@@ -97,9 +104,10 @@ def open_executor(
             hang_seconds = 60 * settings.block_minutes or math.inf
             workers = worker_count(settings, devices)
             connect = partial(open_client, settings, stack, workers=workers, devices=devices)
-            executor = OnDask(connect, stop=stop, hang_seconds=hang_seconds)
+            expected = expected_workers(settings)
+            executor = OnDask(connect, stop=stop, hang_seconds=hang_seconds, expected=expected)
             if settings.remote:
-                executor.check = partial(check_workers, expected=expected_workers(settings))
+                executor.check = partial(check_workers, expected=expected)
             yield executor
 
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from pipeline.cluster.executor import Attempt, Item, Outcome, Result, attempt
 from pipeline.cluster.stop import Stop
-from pipeline.cluster.workers import killed_message
+from pipeline.cluster.workers import ExpectedWorkers, killed_message
 from pipeline.errors import UserError
 from pipeline.progress import on_heartbeat
 
@@ -33,6 +33,7 @@ Key: TypeAlias = tuple[str, int]
 
 MAX_RESUBMITS = 2  # times that an item is submitted anew because another item may have killed its workers
 TICK_SECONDS = 0.5  # longest wait for an outcome before heartbeats and stop requests are looked at again
+LOOK_SECONDS = 5.0  # shortest time between two looks at whether the cluster has a worker
 FETCH_SECONDS = 60  # to bring a result, a few kilobytes, from its worker
 HEARTBEAT_SECONDS = 1.0  # shortest time between two heartbeats that a worker sends: an ingest beats at every file
 _HEARTBEATS = "agcarbon-heartbeats"  # Dask's topic for them
@@ -95,24 +96,31 @@ class InFlight(Generic[Item, Result]):
         The cluster, the work on one item, and the request to end early.
     hang_seconds
         A worker without a heartbeat for so long is taken to hang.
+    expected
+        How long the cluster may be without a worker.
     on_wait
         Called whenever nothing ended within a tick.
     sent
         Items without an outcome, by the key of their task.
     ended
         Futures that have ended and were not looked at yet; some of items that were given up before.
+    looked, manned
+        When the number of workers was last asked for, and when there was one.
     """
 
     client: Client
     function: Callable[[Item], Result]
     stop: Stop
     hang_seconds: float
+    expected: ExpectedWorkers
     on_wait: Callable[[], None]
     sent: dict[Key, _Sent[Item]] = field(default_factory=dict)
     ended: SimpleQueue[Pending] = field(default_factory=SimpleQueue)
     name: str = field(default_factory=lambda: f"items-{uuid4().hex}")
     numbers: Iterator[int] = field(default_factory=count)
     anchor: Pending = field(init=False)
+    looked: float = field(default_factory=time.monotonic)
+    manned: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.client.subscribe_topic(_HEARTBEATS, self._note_heartbeat)
@@ -159,7 +167,21 @@ class InFlight(Generic[Item, Result]):
             if outcome := self._next_outcome():
                 yield outcome
             else:
+                self._look_for_workers()
                 self.on_wait()
+
+    def _look_for_workers(self) -> None:
+        """Raise `UserError` if the cluster has had no worker for too long: its items would never end."""
+        now = time.monotonic()
+        if now - self.looked < min(LOOK_SECONDS, self.expected.seconds):
+            return
+        with scheduler_reached():
+            found = bool(self.client.nthreads())
+        self.looked = now
+        if found:
+            self.manned = now
+        elif now - self.manned > self.expected.seconds:
+            raise self.expected.absent
 
     def _next_outcome(self) -> Outcome[Item, Result] | None:
         """Return the outcome of the next future that ends; None after a tick, or if the future gives no outcome."""

@@ -114,7 +114,7 @@ def _code_digest() -> str:
 
 
 class ExpectedWorkers(NamedTuple):
-    """How long to wait for the first worker of a cluster elsewhere, and the message if none joins.
+    """How long to wait for a worker while a cluster has none, and the message if none joins.
 
     Attributes
     ----------
@@ -127,6 +127,11 @@ class ExpectedWorkers(NamedTuple):
     seconds: float
     missing: str
     remedy: str
+
+    @property
+    def absent(self) -> UserError:
+        """The error if none has joined."""
+        return UserError(f"{self.missing} joined within {self.seconds:g} s; {self.remedy}")
 
 
 def check_workers(client: Any, *, expected: ExpectedWorkers) -> None:
@@ -148,7 +153,7 @@ def _wait_for_workers(client: Any, expected: ExpectedWorkers) -> None:
     try:
         client.wait_for_workers(1, timeout=expected.seconds)
     except TimeoutError:
-        raise UserError(f"{expected.missing} joined within {expected.seconds:g} s; {expected.remedy}") from None
+        raise expected.absent from None
 
 
 def _faults(worker: Mapping[str, Any], there: Mapping[str, str] | Exception | None) -> Iterator[str]:

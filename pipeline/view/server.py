@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -53,16 +54,23 @@ def open_server(site: Site, port: int) -> ThreadingHTTPServer:
         If the port is in use or not allowed.
     """
     try:
-        server = ThreadingHTTPServer((ADDRESS, port), type("Handler", (_Handler,), {"site": site}))
+        return _Server((ADDRESS, port), type("Handler", (_Handler,), {"site": site}))
     except OSError as error:
         raise UserError(f"--port {port}: {error.strerror}; give another one, or 0 for any that is free") from None
-    server.daemon_threads = True
-    return server
 
 
 def address(server: ThreadingHTTPServer) -> str:
     """Return the address of the page."""
     return f"http://{ADDRESS}:{server.server_port}/"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that has ended its connection: it does so whenever the map is moved on."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

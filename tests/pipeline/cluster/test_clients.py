@@ -165,6 +165,7 @@ def test_an_absent_scheduler_file_is_named_with_the_command_that_writes_it(tmp_p
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExecutionSettings:
     """Two jobs of one worker on a machine whose `sbatch` starts them at once."""
+    monkeypatch.setattr(clients, "SLURM_CONFIG", {})  # a job that is lost is missed after 15 s
     monkeypatch.setenv("PATH", fake_slurm.install(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     jobs = SlurmSettings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.cluster.dask import OnDask, open_executor, worker_count
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.flight import TICK_SECONDS
 from pipeline.cluster.stop import Stop
+from pipeline.cluster.workers import ExpectedWorkers
 from pipeline.errors import UserError
 from pipeline.execution import ExecutionSettings
 from tests.helpers.cluster_work import by_number, tries, work
@@ -204,6 +206,30 @@ def test_workers_that_die_or_hang_have_their_items_done_elsewhere(
     assert tries(tmp_path, 2) >= 2
     assert tries(tmp_path, 4) == 2
     assert all(found[number].result == number for number in found.keys() - failed)
+
+
+def test_a_worker_that_is_absent_longer_than_dask_waits_is_not_given_up(tmp_path: Path) -> None:
+    """By default Dask waits for 15 s, and a run without workers would wait forever."""
+    settings = ExecutionSettings(workers=1, memory_limit="1GiB")
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "0.05s"}), open_executor(settings) as executor:
+        found = by_number(executor.map(work, [("dies once", str(tmp_path), number) for number in range(2)]))
+    assert [found[number].result for number in range(2)] == [0, 1]
+    assert tries(tmp_path, 0) == tries(tmp_path, 1) == 2
+
+
+def test_a_cluster_that_stays_without_workers_ends_the_work_with_one_sentence(tmp_path: Path) -> None:
+    expected = ExpectedWorkers(1.0, "all have gone, and none", "start the same run again")
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        executor = OnDask(lambda: client, expected=expected)
+        outcomes = executor.map(
+            work, [("is done", str(tmp_path), 0), ("hangs", str(tmp_path), 1)], on_wait=partial(cluster.scale, 0)
+        )
+        assert next(outcomes).error is None
+        with pytest.raises(UserError, match=r"^all have gone, and none joined within 1 s; start the same run again$"):
+            next(outcomes)
 
 
 @pytest.mark.slow

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -132,3 +134,20 @@ def test_the_server_listens_on_the_loopback_interface_alone(port: int) -> None:
 def test_a_port_in_use_is_refused_with_the_remedy(port: int) -> None:
     with pytest.raises(UserError, match=f"--port {port}: .*; give another one, or 0"):
         open_server(Site({}, Path("x.zarr")), port)
+
+
+def test_a_browser_that_ends_its_connection_leaves_the_terminal_quiet(
+    port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = threading.active_count()
+    for _ in range(3):
+        with socket.create_connection((ADDRESS, port)) as connection:
+            # With no time to linger, closing sends a reset, which the next read of the server meets.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port)
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+    assert ask(port, "/")[0] == 200
+    assert capfd.readouterr() == ("", "")
