@@ -45,7 +45,13 @@ def audit(
     with stop_on_signals() as stop, progress_bars(log) as progress, open_executor(job.execution, stop) as executor:
         report = audit_job(job, executor, scope=scope, progress=progress)
     if stop.asked:
-        print_error("stopped before everything was verified: no verdict")
+        found = [failure for failure in report.failures if failure.tile]  # sums over a part of the tiles say nothing
+        for failure in found:
+            print_error(str(failure))
+        print_error(
+            f"stopped before everything was verified: no verdict; {len(found)} failures in the {report.tile_years} "
+            "tile-years that were audited"
+        )
         raise typer.Exit(EXIT_CODE)
     if rerun:
         rerun.write_text(report.rerun_json() + "\n")

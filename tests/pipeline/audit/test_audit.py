@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -292,6 +293,24 @@ def test_an_audit_that_is_stopped_gives_no_verdict(
     done = CliRunner().invoke(app, ["audit", str(pristine.path), "--rerun", str(tmp_path / "again.json")])
     assert (done.exit_code, "no verdict" in done.output, "audit ok" in done.output) == (130, True, False)
     assert not (tmp_path / "again.json").exists()
+
+
+def test_an_audit_that_is_stopped_names_the_failures_found_by_then(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    with foreign(job) as root:
+        change(root, "annual/gpp", (slice(None), ...), times=1.01)
+    real = checked._add_tile
+
+    def stopped_after_one(*arguments: Any) -> None:
+        real(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(checked, "_add_tile", stopped_after_one)
+    done = CliRunner().invoke(app, ["audit", str(job.path)])
+    assert done.exit_code == 130
+    assert re.search(r"^balance: h\d+v\d+-r\d+c\d+ 2010: ", done.output, re.MULTILINE)
+    (count,) = re.findall(r"no verdict; (\d+) failures in the 4 tile-years that were audited$", done.output, re.MULTILINE)
+    assert int(count) == len(re.findall(r"^[a-z]+: h\d+v\d+", done.output, re.MULTILINE))
+    assert "aggregates: " not in done.output
 
 
 @pytest.mark.slow
