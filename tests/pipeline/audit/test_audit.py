@@ -308,7 +308,7 @@ def test_an_audit_that_is_stopped_names_the_failures_found_by_then(job: Job, mon
     done = CliRunner().invoke(app, ["audit", str(job.path)])
     assert done.exit_code == 130
     assert re.search(r"^balance: h\d+v\d+-r\d+c\d+ 2010: ", done.output, re.MULTILINE)
-    (count,) = re.findall(r"no verdict; (\d+) failures in the 4 tile-years that were audited$", done.output, re.MULTILINE)
+    (count,) = re.findall(r"no verdict; (\d+) failures in the 4 tile-years that were audited$", done.output, re.M)
     assert int(count) == len(re.findall(r"^[a-z]+: h\d+v\d+", done.output, re.MULTILINE))
     assert "aggregates: " not in done.output
 
