@@ -6,6 +6,7 @@ It answers as CMR and the archives are documented to; nothing here was recorded 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -134,10 +135,18 @@ class _Loopback(HTTPAdapter):
         return super().send(request, *args, **settings)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that has ended its connection."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serving(server: EarthdataServer) -> Iterator[EarthdataServer]:
-    http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"holds": server}))
-    http.daemon_threads = True
+    http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"holds": server}))
     server.port = http.server_address[1]
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
