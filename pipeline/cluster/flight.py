@@ -104,8 +104,8 @@ class InFlight(Generic[Item, Result]):
         Items without an outcome, by the key of their task.
     ended
         Futures that have ended and were not looked at yet; some of items that were given up before.
-    looked, manned
-        When the number of workers was last asked for, and when there was one.
+    looked, deserted
+        When the number of workers was last asked for; and since when there is none, infinite while there is one.
     """
 
     client: Client
@@ -119,8 +119,8 @@ class InFlight(Generic[Item, Result]):
     name: str = field(default_factory=lambda: f"items-{uuid4().hex}")
     numbers: Iterator[int] = field(default_factory=count)
     anchor: Pending = field(init=False)
-    looked: float = field(default_factory=time.monotonic)
-    manned: float = field(default_factory=time.monotonic)
+    looked: float = -math.inf
+    deserted: float = math.inf
 
     def __post_init__(self) -> None:
         self.client.subscribe_topic(_HEARTBEATS, self._note_heartbeat)
@@ -165,6 +165,7 @@ class InFlight(Generic[Item, Result]):
                 self._drop_for_stop()
             yield from self._failed_by_hanging()
             if outcome := self._next_outcome():
+                self.deserted = math.inf
                 yield outcome
             else:
                 self._look_for_workers()
@@ -175,12 +176,10 @@ class InFlight(Generic[Item, Result]):
         now = time.monotonic()
         if now - self.looked < min(LOOK_SECONDS, self.expected.seconds):
             return
-        with scheduler_reached():
-            found = bool(self.client.nthreads())
         self.looked = now
-        if found:
-            self.manned = now
-        elif now - self.manned > self.expected.seconds:
+        with scheduler_reached():
+            self.deserted = math.inf if self.client.nthreads() else min(self.deserted, now)
+        if now - self.deserted > self.expected.seconds:
             raise self.expected.absent
 
     def _next_outcome(self) -> Outcome[Item, Result] | None:
