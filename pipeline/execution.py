@@ -78,7 +78,7 @@ class SlurmSettings(Section):
     directives: tuple[str, ...] = Field((), description='further options of sbatch, such as ["--gpus=4"]')
     prologue: tuple[str, ...] = Field((), description='commands before the workers, such as ["module load cuda"]')
     logs: Folder = Field(Path("slurm-logs"), description="folder of the logs of the jobs")
-    wait_minutes: float = Field(60.0, gt=0, description="longest wait [min] for the first worker")
+    wait_minutes: float = Field(60.0, gt=0, description="longest wait [min] for a worker while no job has one")
 
     @property
     def minutes(self) -> int:

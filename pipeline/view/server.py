@@ -54,7 +54,7 @@ def open_server(site: Site, port: int) -> ThreadingHTTPServer:
         If the port is in use or not allowed.
     """
     try:
-        return _Server((ADDRESS, port), type("Handler", (_Handler,), {"site": site}))
+        return QuietServer((ADDRESS, port), type("Handler", (_Handler,), {"site": site}))
     except OSError as error:
         raise UserError(f"--port {port}: {error.strerror}; give another one, or 0 for any that is free") from None
 
@@ -64,11 +64,13 @@ def address(server: ThreadingHTTPServer) -> str:
     return f"http://{ADDRESS}:{server.server_port}/"
 
 
-class _Server(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
+    """A server that says nothing of a client that has ended its connection, as a browser does when a map is moved."""
+
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a browser that has ended its connection: it does so whenever the map is moved on."""
+        """Print the error of a request, unless its client has gone."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 

@@ -6,14 +6,13 @@ It answers as CMR and the archives are documented to; nothing here was recorded 
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +22,7 @@ from earthaccess import Auth, Store
 from requests.adapters import HTTPAdapter
 
 from pipeline.fetch.earthdata import EarthdataLogin
+from pipeline.view.server import QuietServer
 
 ARCHIVE = "https://data.gesdisc.earthdata.nasa.gov"
 TOKEN = "a-token-that-must-not-be-seen"
@@ -135,18 +135,9 @@ class _Loopback(HTTPAdapter):
         return super().send(request, *args, **settings)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that has ended its connection."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
 @contextmanager
 def serving(server: EarthdataServer) -> Iterator[EarthdataServer]:
-    http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"holds": server}))
+    http = QuietServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"holds": server}))
     server.port = http.server_address[1]
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
